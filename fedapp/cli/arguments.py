@@ -1,0 +1,61 @@
+"""What several verbs take: an experiment file with `key=value` overrides, or a run to go on with."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fedapp.config import Config, load_config
+from fedapp.errors import ConfigError
+from fedapp.run_folder import RunFolder, new_run_path
+
+Experiment = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[CONF] [KEY=VALUE]...", help="an experiment such as conf/fsmol.yaml (default: the demo) and what to change in it"
+    ),
+]
+Resume = Annotated[Path | None, typer.Option("--resume", metavar="RUN", help="go on with a run that was interrupted")]
+Json = Annotated[bool, typer.Option("--json", help="print one machine-readable result")]
+
+
+def read_experiment(words: list[str] | None) -> Config:
+    """The configuration that CONF and KEY=VALUE words name.
+
+    Raises:
+        ConfigError: More than one file, or an unusable configuration.
+    """
+    files = [word for word in words or [] if "=" not in word]
+    overrides = tuple(word for word in words or [] if "=" in word)
+    if len(files) > 1:
+        raise ConfigError(f"more than one configuration file: {', '.join(files)}", "changes to the configuration are written key=value")
+    return load_config(Path(files[0]) if files else None, overrides)
+
+
+def open_or_create(words: list[str] | None, resume: Path | None, kind: str) -> RunFolder:
+    """The run to work on.
+
+    Raises:
+        ConfigError: A resumed run is given a configuration again, or is of the other kind.
+    """
+    if resume is None:
+        config = read_experiment(words)
+        return RunFolder.create(new_run_path(config), config, kind)
+    if words:
+        raise ConfigError("a resumed run keeps its configuration", f"leave out {' '.join(words)}, or start a new run")
+    run = RunFolder.open(resume)
+    if run.status()["kind"] != kind:
+        raise ConfigError(
+            f"{resume} was made by `polyphony {run.status()['kind']}`",
+            f"resume it with `polyphony {run.status()['kind']} --resume {resume}`",
+        )
+    return run
+
+
+def tell_cost(result: dict[str, Any]) -> None:
+    """Print what a run took, and where its page lies."""
+    memory = f"{result['peak_memory_bytes'] / 2**30:.1f} GiB"
+    print(
+        f"cost       {result['seconds']:.0f} s in all, {result['round_seconds']:.1f} s a federated round (median), {memory} memory at peak"
+    )
+    print(f"report     {result['report']}")

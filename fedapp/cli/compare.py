@@ -1,0 +1,24 @@
+"""`polyphony compare`: what the federation gains, against each partner alone and against pooling all data."""
+
+import json
+
+from fedapp.cli.arguments import Experiment, Json, Resume, open_or_create, tell_cost
+from fedapp.cli.progress import RunProgress
+
+
+def compare(words: Experiment = None, resume: Resume = None, as_json: Json = False) -> None:
+    """Train the same partners local only, federated and pooled, on identical folds, tasks and budgets, and write a report."""
+    from simulation.experiment import compare as run_comparison  # imports torch: seconds that --help need not wait
+
+    run = open_or_create(words, resume, "compare")
+    with RunProgress(run.config().federation.rounds, run.partners(), as_json) as progress:
+        result = run_comparison(run, progress)
+    if as_json:
+        print(json.dumps(result))
+        return
+    print(f"{result['tasks']} tasks, {result['rounds']} rounds; means over tasks, test fold, selected on the validation fold")
+    for arm in ("local", "federated", "pooled"):
+        print(f"{arm:<10} AUC-PR {result[arm]['auc_pr']:.4f}  AUC-ROC {result[arm]['auc_roc']:.4f}")
+    share = result["pooled_gain_share"]
+    print(f"the federation reaches {share:.0%} of the pooled gain" if share is not None else "pooling gained nothing here")
+    tell_cost(result)

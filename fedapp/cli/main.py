@@ -1,0 +1,62 @@
+"""The `polyphony` command: parses, calls, prints, and turns errors into exit codes.
+
+Results go to stdout, everything else to stderr; an error is one line `error: …` and, where there is something to do, one `hint: …`.
+"""
+
+import errno
+import signal
+import sys
+from types import FrameType
+
+import typer
+
+from fedapp.cli import compare, predict, prepare, report, simulate
+from fedapp.errors import PolyphonyError
+
+FAILED = 1
+INTERRUPTED = 130
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Federated multi-task bioactivity.",
+)
+app.command("simulate")(simulate.simulate)
+app.command("compare")(compare.compare)
+app.command("prepare")(prepare.prepare)
+app.command("report")(report.report)
+app.command("predict")(predict.predict)
+
+
+def main() -> None:
+    """Run one verb; exits with 0, 1 (an error was named), 2 (wrong usage) or 130 (interrupted)."""
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        app()
+    except PolyphonyError as error:
+        fail(str(error), error.hint, error.exit_status)
+    except OSError as error:
+        fail(describe(error), "free some space and start again; nothing half-written was left" if error.errno == errno.ENOSPC else "")
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+
+def interrupt(_signal: int, _frame: FrameType | None) -> None:
+    """End on SIGTERM as on Ctrl-C, so that children are ended too."""
+    raise KeyboardInterrupt
+
+
+def describe(error: OSError) -> str:
+    """The system's words with the file they are about."""
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+
+
+def fail(message: str, hint: str, status: int = FAILED) -> None:
+    """Print an error and end."""
+    print(f"error: {message}", file=sys.stderr)
+    if hint:
+        print(f"hint: {hint}", file=sys.stderr)
+    sys.exit(status)

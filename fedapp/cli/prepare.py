@@ -1,0 +1,42 @@
+"""`polyphony prepare`: a partner's own tables to its dataset."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedapp.cli.arguments import Json, read_experiment
+from fedapp.cli.progress import RunProgress
+
+
+def prepare(
+    tables: Annotated[Path, typer.Argument(help="folder with compounds.* and activities.* (CSV, CSV.gz or Parquet)")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="folder to write")],
+    words: Annotated[list[str] | None, typer.Argument(metavar="[CONF] [KEY=VALUE]...", help="chemistry and tasks to use")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check, standardise and fingerprint tables, and build the tasks; rejected.csv names every row left out and why."""
+    from fedapp.data.dataset import build_dataset  # imports polars and RDKit: seconds that --help need not wait
+    from fedapp.data.prepare import prepare as prepare_tables
+
+    config = read_experiment(words)
+    with RunProgress(total_rounds=0, partners=[], json=as_json) as progress:
+        progress.stage(f"preparing {tables}")
+        summary = prepare_tables(tables, out, config.chemistry, progress.advance_preparation)
+        progress.stage("building tasks")
+        dataset = build_dataset(out, out / "dataset", out.name, config.tasks)
+    if as_json:
+        print(
+            json.dumps(
+                summary | {"compounds_with_labels": len(dataset.folds), "tasks": len(dataset.tasks), "labels": len(dataset.y_labels)}
+            )
+        )
+        return
+    for name in ("compounds", "activities", "assays"):
+        if name in summary:
+            print(f"{summary[name]['file']}: {summary[name]['accepted']:,} of {summary[name]['read']:,} rows accepted")
+            for reason, count in summary[name]["rejected"].items():
+                print(f"  {count:>9,}  {reason}")
+    print(f"{len(dataset.folds):,} compounds, {len(dataset.tasks):,} tasks, {len(dataset.y_labels):,} labels in {out / 'dataset'}")
+    print(f"rows left out: {out / 'rejected.csv'}")

@@ -1,0 +1,20 @@
+"""`polyphony simulate`: all partners on this machine, from tables to report."""
+
+import json
+
+from fedapp.cli.arguments import Experiment, Json, Resume, open_or_create, tell_cost
+from fedapp.cli.progress import RunProgress
+
+
+def simulate(words: Experiment = None, resume: Resume = None, as_json: Json = False) -> None:
+    """Train one trunk with all partners of an experiment in Flower's simulation, and write a report."""
+    from simulation.experiment import simulate as run_simulation  # imports torch: seconds that --help need not wait
+
+    run = open_or_create(words, resume, "simulate")
+    with RunProgress(run.config().federation.rounds, run.partners(), as_json) as progress:
+        result = run_simulation(run, progress)
+    if as_json:
+        print(json.dumps(result))
+        return
+    print(f"federated  AUC-PR {result['auc_pr']:.3f} (mean over tasks, test fold, each partner's selected round)")
+    tell_cost(result)

@@ -1,0 +1,186 @@
+"""The configuration of an experiment: types here, values and their meaning in `conf/default.yaml`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from fedapp.errors import ConfigError
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+
+
+@dataclass(frozen=True)
+class Data:
+    tables: str
+    partners: int
+
+
+@dataclass(frozen=True)
+class Chemistry:
+    radius: int
+    bits: int
+    max_heavy_atoms: int
+    folds: int
+    fold_key_file: str | None
+
+
+@dataclass(frozen=True)
+class Tasks:
+    group_by: str
+    thresholds: list[float]
+    min_per_class: int
+
+
+@dataclass(frozen=True)
+class Model:
+    hidden: list[int]
+    dropout: float
+
+
+@dataclass(frozen=True)
+class Training:
+    batch_size: int
+    local_epochs: int
+    learning_rate: float
+    weight_decay: float
+
+
+@dataclass(frozen=True)
+class Federation:
+    rounds: int
+    server_learning_rate: float
+    min_partners: int | None
+    connect_timeout: int
+    round_timeout: int
+    metrics_shown: list[str]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    test_fold: int
+    validation_fold: int
+    min_per_class: int
+
+
+@dataclass(frozen=True)
+class Config:
+    """One experiment. Every field is described, with its unit and range, in `conf/default.yaml`."""
+
+    name: str
+    seed: int
+    runs: str
+    aggregation: str
+    data: Data
+    chemistry: Chemistry
+    tasks: Tasks
+    model: Model
+    training: Training
+    federation: Federation
+    evaluation: Evaluation
+
+
+RANGES: dict[str, tuple[float, float]] = {
+    "data.partners": (2, 1000),
+    "chemistry.radius": (0, 10),
+    "chemistry.bits": (64, 1 << 22),
+    "chemistry.max_heavy_atoms": (1, 1000),
+    "chemistry.folds": (3, 100),
+    "tasks.min_per_class": (1, 1e9),
+    "model.dropout": (0, 0.99),
+    "training.batch_size": (1, 1 << 20),
+    "training.local_epochs": (1, 1000),
+    "training.learning_rate": (1e-9, 10),
+    "training.weight_decay": (0, 10),
+    "federation.rounds": (1, 100_000),
+    "federation.server_learning_rate": (1e-6, 10),
+    "federation.min_partners": (2, 1000),
+    "federation.connect_timeout": (1, 1 << 31),
+    "federation.round_timeout": (1, 1 << 31),
+    "evaluation.min_per_class": (1, 1e9),
+}
+METRICS = ("loss", "auc_pr")
+AGGREGATIONS = ("plain",)
+
+
+def load_config(path: Path | None = None, overrides: tuple[str, ...] = ()) -> Config:
+    """Read one experiment: `conf/default.yaml`, then the file at `path`, then `key=value` overrides.
+
+    Args:
+        path: A YAML file; None means `conf/demo.yaml`.
+        overrides: Such as `federation.rounds=5`.
+    Raises:
+        ConfigError: Unreadable file, unknown key, wrong type or value out of range; the message names the key.
+    """
+    path = CONF / "demo.yaml" if path is None else path
+    if not path.is_file():
+        raise ConfigError(f"no configuration file {path}", f"the ones that ship are {', '.join(shipped())}")
+    try:
+        merged = OmegaConf.merge(
+            OmegaConf.structured(Config),
+            OmegaConf.load(CONF / "default.yaml"),
+            OmegaConf.load(path),
+            OmegaConf.from_dotlist(list(overrides)),
+        )
+        config = OmegaConf.to_object(merged)
+    except (OmegaConfBaseException, YAMLError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(f"{path}: {reason}", "conf/default.yaml lists every key with its meaning") from error
+    assert isinstance(config, Config)
+    check(config, path)
+    return config
+
+
+def check(config: Config, path: Path) -> None:
+    """Refuse values outside their range.
+
+    Raises:
+        ConfigError: Naming the key and the range.
+    """
+    values = flatten(config)
+    for key, (low, high) in RANGES.items():
+        if values[key] is not None and not low <= values[key] <= high:
+            raise ConfigError(f"{path}: {key} is {values[key]}, not within {low:g} to {high:g}")
+    folds = config.evaluation
+    for key, fold in (("test_fold", folds.test_fold), ("validation_fold", folds.validation_fold)):
+        if not 0 <= fold < config.chemistry.folds:
+            raise ConfigError(f"{path}: evaluation.{key} is {fold}, but folds are 0 to {config.chemistry.folds - 1}")
+    if folds.test_fold == folds.validation_fold:
+        raise ConfigError(
+            f"{path}: evaluation.test_fold and validation_fold are both {folds.test_fold}",
+            "models are selected on the one and judged on the other: choose two folds",
+        )
+    if not config.model.hidden or min(config.model.hidden) < 1:
+        raise ConfigError(f"{path}: model.hidden is {config.model.hidden}", "give at least one layer width, such as [400]")
+    if (config.federation.min_partners or 0) > config.data.partners:
+        raise ConfigError(
+            f"{path}: federation.min_partners is {config.federation.min_partners}, more than the {config.data.partners} of data.partners"
+        )
+    if unknown := set(config.federation.metrics_shown) - set(METRICS):
+        raise ConfigError(f"{path}: federation.metrics_shown has {sorted(unknown)}", f"known are {list(METRICS)}")
+    if config.aggregation not in AGGREGATIONS:
+        raise ConfigError(f"{path}: aggregation is {config.aggregation!r}", f"known are {list(AGGREGATIONS)}")
+
+
+def to_yaml(config: Config) -> str:
+    """The effective configuration as YAML that `load_config` reads back."""
+    return OmegaConf.to_yaml(OmegaConf.structured(config))
+
+
+def shipped() -> list[str]:
+    """The experiments that ship."""
+    return sorted(f"conf/{path.name}" for path in CONF.glob("*.yaml") if path.name != "default.yaml")
+
+
+def flatten(config: Config) -> dict[str, Any]:
+    """Dotted key to value."""
+    flat: dict[str, Any] = {}
+    for key, value in vars(config).items():
+        if hasattr(value, "__dataclass_fields__"):
+            flat |= {f"{key}.{inner}": held for inner, held in vars(value).items()}
+        else:
+            flat[key] = value
+    return flat

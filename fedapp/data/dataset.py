@@ -1,0 +1,200 @@
+"""A partner's training data on disk: memory-mapped, so that a fresh process starts at once.
+
+Imports neither RDKit nor torch: the short messages of a round must not wait for either.
+"""
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from fedapp.config import Tasks
+from fedapp.data.tasks import build_tasks
+from fedapp.errors import DataError
+from fedapp.files import atomic_directory, read_json, write_json
+
+ARRAYS = {
+    "folds": np.uint8,
+    "x_indptr": np.int64,
+    "x_indices": np.int32,
+    "y_indptr": np.int64,
+    "y_tasks": np.int32,
+    "y_labels": np.uint8,
+}
+HEADER = "dataset.json"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Compounds with fingerprints and labels, both CSR over compounds (0 .. n - 1).
+
+    Attributes:
+        directory: Where it lies.
+        name: Partner's name.
+        bits: Fingerprint length.
+        folds: u8, fold of each compound.
+        x_indptr, x_indices: int64 [n + 1], int32; on bits of compound i are x_indices[x_indptr[i]:x_indptr[i + 1]].
+        y_indptr, y_tasks, y_labels: int64 [n + 1], int32, u8 (0 or 1); labels of compound i, ascending by task.
+        tasks: task i32, group str, threshold f32 (null for 0/1 labels), weight f32, positives i32, negatives i32.
+        note: A caveat that every output repeats; may be empty.
+        digest: SHA-256 over the contents.
+    """
+
+    directory: Path
+    name: str
+    bits: int
+    folds: NDArray[np.uint8]
+    x_indptr: NDArray[np.int64]
+    x_indices: NDArray[np.int32]
+    y_indptr: NDArray[np.int64]
+    y_tasks: NDArray[np.int32]
+    y_labels: NDArray[np.uint8]
+    tasks: pl.DataFrame
+    note: str
+    digest: str
+
+    @staticmethod
+    def open(directory: Path) -> "Dataset":
+        """Map a dataset folder into memory; nothing is read until it is used.
+
+        Raises:
+            DataError: Missing or incomplete folder.
+        """
+        try:
+            header = read_json(directory / HEADER)
+            arrays: dict[str, Any] = {name: np.load(directory / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS}
+            tasks = pl.read_parquet(directory / "tasks.parquet")
+            return Dataset(directory, header["name"], header["bits"], tasks=tasks, note=header["note"], digest=header["digest"], **arrays)
+        except (OSError, EOFError, ValueError, KeyError, pl.exceptions.PolarsError) as error:
+            raise DataError(f"{directory} is not a complete dataset: {error}", "build it again from the prepared folder") from error
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """dataset.json: name, bits, folds, compounds, tasks, labels, digest, note, dropped."""
+        header: dict[str, Any] = read_json(self.directory / HEADER)
+        return header
+
+    @property
+    def task_weights(self) -> NDArray[np.float32]:
+        """float32 [tasks]."""
+        return self.tasks["weight"].to_numpy().astype(np.float32)
+
+    def smiles(self) -> pl.Series:
+        """Standardised SMILES of every compound."""
+        return pl.read_parquet(self.directory / "structures.parquet")["smiles"]
+
+    def rows_in(self, folds: Collection[int]) -> NDArray[np.int64]:
+        """Compounds that lie in any of these folds, ascending, int64."""
+        return np.flatnonzero(np.isin(self.folds, list(folds)))
+
+    def fingerprints(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """CSR (indptr, indices) of the on bits of these compounds, in the order given."""
+        indptr, positions = csr_positions(self.x_indptr, rows)
+        return indptr, self.x_indices[positions]
+
+    def labels(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.uint8]]:
+        """CSR (indptr, tasks, labels) of these compounds, in the order given."""
+        indptr, positions = csr_positions(self.y_indptr, rows)
+        return indptr, self.y_tasks[positions], self.y_labels[positions]
+
+
+def csr_positions(indptr: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row pointers of a selection of CSR rows, and where its elements lie in the whole."""
+    starts = np.asarray(indptr[rows], dtype=np.int64)
+    lengths = indptr[np.asarray(rows) + 1] - starts
+    chosen = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=chosen[1:])
+    return chosen, np.arange(chosen[-1]) + np.repeat(starts - chosen[:-1], lengths)
+
+
+def build_dataset(prepared: Path, out: Path, name: str, tasks: Tasks, assays: Collection[str] | None = None) -> Dataset:
+    """Build one partner's dataset from a prepared folder; only compounds with a label in some kept task get in.
+
+    Args:
+        prepared: Folder written by `fedapp.data.prepare.prepare`.
+        out: Folder to write, as a whole or not at all; one that is there is replaced.
+        name: Partner's name.
+        tasks: Grouping, thresholds, quorum.
+        assays: The partner's assays; None means all.
+    Raises:
+        DataError: No prepared folder, no such grouping column, or no task that passes the quorum.
+    """
+    summary, activities = read_activities(prepared, name, tasks.group_by, assays)
+    table = build_tasks(activities, tasks, name)
+    rows = table.labels["row"].unique().sort().to_numpy()
+    structures = pl.read_parquet(prepared / "structures.parquet")[rows]
+    indptr, positions = csr_positions(np.load(prepared / "x_indptr.npy", mmap_mode="r"), rows)
+    indices = np.load(prepared / "x_indices.npy", mmap_mode="r")[positions]
+    labels = table.labels.with_columns(pl.Series("row", np.searchsorted(rows, table.labels["row"].to_numpy())))
+    header = {"name": name, "bits": summary["chemistry"]["bits"], "folds": summary["chemistry"]["folds"]}
+    header |= {"note": summary["note"], "dropped": table.dropped}
+    return save(out, header, structures, indptr, indices, labels, table.tasks)
+
+
+def read_activities(prepared: Path, name: str, group_by: str, assays: Collection[str] | None) -> tuple[dict[str, Any], pl.DataFrame]:
+    """Summary of a prepared folder, and a partner's activities with their task group.
+
+    An assay whose `group_by` cell is empty is its own group: nothing says that it belongs with others.
+
+    Raises:
+        DataError: No prepared folder, no such column, or none of the assays is there.
+    """
+    if not (prepared / "summary.json").is_file():
+        raise DataError(f"{prepared} is not a prepared folder", "polyphony prepare TABLES --out DIR writes one")
+    activities = pl.read_parquet(prepared / "activities.parquet")
+    known = pl.read_parquet(prepared / "assays.parquet")
+    if group_by not in known.columns:
+        raise DataError(
+            f"tasks.group_by is {group_by}, but the assays table has no such column", f"its columns are {', '.join(known.columns)}"
+        )
+    if assays is not None:
+        mine = pl.DataFrame({"assay_id": pl.Series(sorted(assays), dtype=pl.String)})
+        activities = activities.join(mine, on="assay_id", how="semi", maintain_order="left")
+    if activities.is_empty():
+        raise DataError(f"{name}: no activities in {prepared}", "none of the partner's assays is in the activities table")
+    groups = known.select("assay_id", pl.when(pl.col(group_by) == "").then("assay_id").otherwise(group_by).alias("group"))
+    return read_json(prepared / "summary.json"), activities.join(groups, on="assay_id", maintain_order="left")
+
+
+def save(
+    out: Path,
+    header: dict[str, Any],
+    structures: pl.DataFrame,
+    x_indptr: NDArray[np.int64],
+    x_indices: NDArray[np.int32],
+    labels: pl.DataFrame,
+    tasks: pl.DataFrame,
+) -> Dataset:
+    """Write a dataset folder and open it.
+
+    Args:
+        header: name, bits, folds and note; the counts and the digest are added.
+        structures: smiles and fold of each compound, in the order of the fingerprints.
+        labels: row (of `structures`), task, label; sorted by row and task.
+    """
+    counts = np.bincount(labels["row"].to_numpy(), minlength=len(structures))
+    arrays: dict[str, NDArray[Any]] = {
+        "folds": structures["fold"].to_numpy(),
+        "x_indptr": x_indptr,
+        "x_indices": x_indices,
+        "y_indptr": np.concatenate([[0], np.cumsum(counts)]),
+        "y_tasks": labels["task"].to_numpy(),
+        "y_labels": labels["label"].to_numpy(),
+    }
+    digest = hashlib.sha256()
+    with atomic_directory(out) as folder:
+        for name, dtype in ARRAYS.items():
+            array = np.ascontiguousarray(arrays[name], dtype=dtype)
+            digest.update(f"{name} {array.size} ".encode() + array.tobytes())
+            np.save(folder / f"{name}.npy", array)
+        structures.select("smiles").write_parquet(folder / "structures.parquet")
+        tasks.write_parquet(folder / "tasks.parquet")
+        digest.update("\n".join([*structures["smiles"], tasks.write_csv()]).encode())
+        sizes = {"compounds": len(structures), "tasks": len(tasks), "labels": len(labels)}
+        write_json(folder / HEADER, header | sizes | {"digest": digest.hexdigest()})
+    return Dataset.open(out)

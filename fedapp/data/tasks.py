@@ -1,0 +1,105 @@
+"""Activities -> binary tasks: a group (an assay, or all assays of a target) times a threshold."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from fedapp.config import Tasks
+from fedapp.errors import DataError
+
+
+@dataclass(frozen=True)
+class TaskTable:
+    """Tasks that passed the quorum and their labels.
+
+    Attributes:
+        tasks: task i32 (0 .. n - 1), group str, threshold f32 (null for 0/1 labels), weight f32, positives i32, negatives i32;
+            sorted by group and threshold.
+        labels: row i32 (of the prepared folder), task i32, label u8; sorted by row and task; one per row and task.
+        dropped: What gave no label, by reason: "undecided" counts values times thresholds, "tied" compounds times tasks,
+            "below quorum" labels.
+    """
+
+    tasks: pl.DataFrame
+    labels: pl.DataFrame
+    dropped: dict[str, int]
+
+
+def build_tasks(activities: pl.DataFrame, tasks: Tasks, owner: str) -> TaskTable:
+    """Make all tasks of one partner.
+
+    Args:
+        activities: group str, row i32, relation, value f32, kind, as in a prepared folder.
+        tasks: Thresholds and quorum; `group_by` has been applied by the caller.
+        owner: Partner's name, for messages.
+    Raises:
+        DataError: No task has `min_per_class` of each class; it names the largest.
+    """
+    voted = vote(activities, tasks.thresholds)
+    undecided = voted.filter(pl.col("label").is_null()).height
+    voted = voted.drop_nulls("label")
+    labels = majority(voted)
+    tied = voted.select("group", "threshold", "row").n_unique() - len(labels)
+    every = count(labels)
+    kept = every.filter((pl.col("positives") >= tasks.min_per_class) & (pl.col("negatives") >= tasks.min_per_class))
+    if kept.is_empty():
+        raise DataError(*explain_no_task(every, tasks, owner))
+    kept = number(kept)
+    joined = labels.join(kept.select("task", "group", "threshold"), on=["group", "threshold"], nulls_equal=True)
+    chosen = joined.select("row", "task", "label").sort("row", "task")
+    return TaskTable(kept, chosen, {"undecided": undecided, "tied": tied, "below quorum": len(labels) - len(chosen)})
+
+
+def vote(activities: pl.DataFrame, thresholds: list[float]) -> pl.DataFrame:
+    """One label per value and threshold: group, threshold, row, label (null where a censored value does not decide).
+
+    Active means p >= threshold, so "p < v" says inactive when v <= threshold, "p > v" says active when v >= threshold. Values and
+    thresholds are compared as float32, the precision that values are stored in: 6.7 has reached a threshold of 6.7.
+    """
+    grid = pl.DataFrame({"threshold": pl.Series(np.unique(np.array(thresholds, dtype=np.float32)))})
+    value, threshold, relation = pl.col("value"), pl.col("threshold"), pl.col("relation")
+    decided = (
+        pl.when(relation == "=")
+        .then(value >= threshold)
+        .when((relation == "<") & (value <= threshold))
+        .then(pl.lit(False))
+        .when((relation == ">") & (value >= threshold))
+        .then(pl.lit(True))
+    )
+    p_values = activities.filter(pl.col("kind") == "p").join(grid, how="cross").with_columns(decided.alias("label"))
+    classes = activities.filter(pl.col("kind") == "label").with_columns(
+        pl.lit(None, dtype=pl.Float32).alias("threshold"), (value >= 0.5).alias("label")
+    )
+    return pl.concat([frame.select("group", "threshold", "row", "label") for frame in (p_values, classes)])
+
+
+def majority(voted: pl.DataFrame) -> pl.DataFrame:
+    """One label (u8) per group, threshold and row: what most of its values say. Ties are left out."""
+    share = voted.group_by("group", "threshold", "row").agg(pl.col("label").mean().alias("share")).filter(pl.col("share") != 0.5)
+    return share.select("group", "threshold", "row", (pl.col("share") > 0.5).cast(pl.UInt8).alias("label"))
+
+
+def count(labels: pl.DataFrame) -> pl.DataFrame:
+    """Positives and negatives (i32) of every candidate task."""
+    positive = pl.col("label").sum().cast(pl.Int32)
+    return labels.group_by("group", "threshold").agg(positive.alias("positives"), (pl.len().cast(pl.Int32) - positive).alias("negatives"))
+
+
+def number(kept: pl.DataFrame) -> pl.DataFrame:
+    """Number the tasks and give each the weight 1 / number of tasks that its group keeps."""
+    kept = kept.sort("group", "threshold").with_row_index("task")
+    weight = (1 / pl.len().over("group")).cast(pl.Float32).alias("weight")
+    return kept.select(pl.col("task").cast(pl.Int32), "group", pl.col("threshold").cast(pl.Float32), weight, "positives", "negatives")
+
+
+def explain_no_task(every: pl.DataFrame, tasks: Tasks, owner: str) -> tuple[str, str]:
+    """Message and hint when the quorum leaves nothing."""
+    least = tasks.min_per_class
+    message = f"{owner}: none of {len(every)} tasks has {least} actives and {least} inactives"
+    hint = f"lower tasks.min_per_class (now {least}), change tasks.thresholds or group more assays together with tasks.group_by"
+    if every.is_empty():
+        return message, f"no value decides a label at the thresholds {tasks.thresholds}"
+    best = every.sort(pl.min_horizontal("positives", "negatives"), descending=True).row(0, named=True)
+    at = "" if best["threshold"] is None else f" at {best['threshold']:.3g}"
+    return f"{message}; the largest, {best['group']}{at}, has {best['positives']} and {best['negatives']}", hint

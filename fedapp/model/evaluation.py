@@ -1,0 +1,88 @@
+"""Predictions of a trunk with its heads, and how good they are."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+
+from fedapp.data.dataset import Dataset
+from fedapp.model.batches import assemble, chunks
+from fedapp.model.checkpoint import load_tensors
+from fedapp.model.metrics import task_metrics
+from fedapp.model.network import Heads, Trunk
+from fedapp.model.sparse import pattern
+
+CHUNK = 2048
+METRICS_SCHEMA = {
+    "round": pl.Int32,
+    "fold": pl.String,
+    "task": pl.Int32,
+    "positives": pl.Int32,
+    "negatives": pl.Int32,
+    "auc_pr": pl.Float64,
+    "auc_roc": pl.Float64,
+    "bce": pl.Float64,
+}
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Observed pairs of some compounds, with logits: tasks int32, labels 0/1, logits float32, all (n,)."""
+
+    tasks: np.ndarray
+    labels: np.ndarray
+    logits: np.ndarray
+
+
+@torch.no_grad()
+def score(trunk: Trunk, heads: Heads, dataset: Dataset, rows: np.ndarray) -> Scores:
+    """Logits of every observed pair of the compounds `rows`, without dropout."""
+    weights = torch.ones(len(heads.bias), device=heads.weight.device)
+    tasks, labels, logits = [np.empty(0, np.int32)], [np.empty(0, np.float32)], [np.empty(0, np.float32)]
+    for chunk in chunks(rows, CHUNK):
+        batch = assemble(dataset, chunk, weights)
+        tasks.append(batch.pairs.indices.cpu().numpy())
+        labels.append(batch.labels.cpu().numpy())
+        logits.append(heads(trunk(batch.bits), batch.pairs).cpu().numpy())
+    return Scores(np.concatenate(tasks), np.concatenate(labels), np.concatenate(logits))
+
+
+def evaluate(trunk: Trunk, heads: Heads, dataset: Dataset, folds: dict[str, int], round_number: int) -> pl.DataFrame:
+    """Metrics of each task in each of the named folds, by fold, then task: columns as in `METRICS_SCHEMA`, null where undefined.
+
+    Args:
+        folds: Such as {"validation": 1, "test": 0}.
+    """
+    frames = []
+    for fold, number in folds.items():
+        scores = score(trunk, heads, dataset, dataset.rows_in([number]))
+        metrics = task_metrics(scores.tasks, scores.labels, scores.logits, len(heads.bias))
+        frame = pl.DataFrame({"task": np.arange(len(heads.bias)), **vars(metrics)})
+        frames.append(frame.with_columns(pl.lit(round_number).alias("round"), pl.lit(fold).alias("fold")))
+    return pl.concat(frames).select(pl.col(name).cast(kind) for name, kind in METRICS_SCHEMA.items()).fill_nan(None)
+
+
+def predict(model: Path, indptr: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """Probability of being active of each compound in each task: (compounds, tasks), float32.
+
+    Args:
+        model: A partner's directory, with its `model.safetensors`.
+        indptr: CSR offsets of the compounds' fingerprint bits, starting with 0.
+        indices: Set bits.
+    Raises:
+        RunError: There is no model there, or it cannot be read.
+    """
+    tensors, header = load_tensors(model / "model.safetensors")
+    trunk = Trunk(header["bits"], header["hidden"])
+    heads = Heads(header["hidden"][-1], header["tasks"])
+    trunk.load_state_dict({name.removeprefix("trunk."): held for name, held in tensors.items() if name.startswith("trunk.")})
+    heads.load_state_dict({name.removeprefix("heads."): held for name, held in tensors.items() if name.startswith("heads.")})
+    parts = [np.empty((0, header["tasks"]), np.float32)]
+    with torch.no_grad():
+        for start in range(0, len(indptr) - 1, CHUNK):
+            offsets = indptr[start : start + CHUNK + 1]
+            bits = pattern(offsets - offsets[0], indices[offsets[0] : offsets[-1]], header["bits"], torch.device("cpu"))
+            parts.append(torch.sigmoid(torch.nn.functional.linear(trunk(bits), heads.weight, heads.bias)).numpy())
+    return np.concatenate(parts)

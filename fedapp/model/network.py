@@ -1,0 +1,100 @@
+"""The network: a trunk that partners share and heads that stay at home."""
+
+import hashlib
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fedapp.errors import RunError
+from fedapp.model.sparse import GradientBuffer, Pattern, pair_logits, row_sums
+
+
+def derived_seed(*parts: object) -> int:
+    """A 63-bit seed from, say, (seed, partner name, round): equal parts give equal seeds on every machine."""
+    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+class Trunk(nn.Module):
+    """Fingerprint bits to hidden features: a sparse first layer, further dense layers, ReLU after each.
+
+    Args:
+        bits: Fingerprint length.
+        hidden: Width of each layer, at least one.
+        seed: Initial weights derive from it.
+    """
+
+    def __init__(self, bits: int, hidden: list[int], seed: int = 0) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(derived_seed(seed, "trunk"))
+        self.weight = nn.Parameter(uniform((bits, hidden[0]), bits, generator))
+        self.bias = nn.Parameter(uniform((hidden[0],), bits, generator))
+        self.layers = nn.ModuleList()
+        for before, after in pairwise(hidden):
+            layer = nn.Linear(before, after)
+            layer.weight.data = uniform((after, before), before, generator)
+            layer.bias.data = uniform((after,), before, generator)
+            self.layers.append(layer)
+        self._buffer: GradientBuffer | None = None
+
+    def forward(self, bits: Pattern) -> Tensor:
+        """Features (compounds, hidden[-1]), float32. One backward pass per optimiser step (see `row_sums`)."""
+        if self._buffer is None or self._buffer.tensor.device != self.weight.device:
+            self._buffer = GradientBuffer(self.weight)
+        features = torch.relu(row_sums(self.weight, bits, self._buffer) + self.bias)
+        for layer in self.layers:
+            features = torch.relu(layer(features))
+        return features
+
+
+class Heads(nn.Module):
+    """One logistic regression per task on the trunk's features.
+
+    Args:
+        width: Features.
+        tasks: Number of tasks.
+        seed: Initial weights derive from it and the partner's name.
+        partner: The partner's name.
+    """
+
+    def __init__(self, width: int, tasks: int, seed: int = 0, partner: str = "") -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(derived_seed(seed, "heads", partner))
+        self.weight = nn.Parameter(uniform((tasks, width), width, generator))
+        self.bias = nn.Parameter(uniform((tasks,), width, generator))
+
+    def forward(self, features: Tensor, pairs: Pattern) -> Tensor:
+        """Logits of the observed (compound, task) pairs alone, compound after compound: (n,), float32."""
+        return pair_logits(features, self.weight, self.bias, pairs)
+
+
+def uniform(shape: tuple[int, ...], inputs: int, generator: torch.Generator) -> Tensor:
+    """Uniform within ±1/sqrt(inputs), as torch's own linear layer."""
+    bound = inputs**-0.5
+    return torch.empty(shape).uniform_(-bound, bound, generator=generator)
+
+
+def trunk_arrays(trunk: Trunk) -> list[np.ndarray]:
+    """The trunk's parameters, float32 copies: weight (bits, hidden[0]), bias, then (after, before) weight and bias per further layer."""
+    return [parameter.detach().cpu().numpy().copy() for parameter in trunk.parameters()]
+
+
+def set_trunk_arrays(trunk: Trunk, arrays: list[np.ndarray]) -> None:
+    """Copy arrays of the form of `trunk_arrays` into the trunk.
+
+    Raises:
+        RunError: Another number of arrays, another shape, or a value that is not finite.
+    """
+    parameters = list(trunk.parameters())
+    expected, received = [tuple(p.shape) for p in parameters], [tuple(a.shape) for a in arrays]
+    if expected != received:
+        raise RunError(
+            f"trunk of shapes {received} received, {expected} expected", "all partners need the same chemistry.bits and model.hidden"
+        )
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise RunError("the trunk received has values that are not finite", "lower training.learning_rate")
+    with torch.no_grad():
+        for parameter, array in zip(parameters, arrays, strict=True):
+            parameter.copy_(torch.from_numpy(np.array(array, dtype=np.float32)))

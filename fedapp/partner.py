@@ -1,0 +1,167 @@
+"""A partner: the trunk comes in and goes out, everything else stays in the partner's own directory.
+
+    directory/                      mode 0700, files 0600, each written whole or not at all
+      state/round-0007.safetensors  heads and optimiser after the training of round 7; the last two rounds are kept
+      metrics/round-0007.parquet    the averaged trunk of round 7 with the heads fitted to it
+      loss/round-0007.json          the training of round 7
+      model.safetensors, .json      trunk and heads of the best round so far on the validation fold
+
+Every message may meet a fresh process, so nothing lives in memory from one round to the next. A request that is repeated, because
+the reply was lost or the process was killed, starts from the state before that round and gives the same bytes.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from flwr.client import NumPyClient
+
+from fedapp.config import Config
+from fedapp.data.dataset import Dataset
+from fedapp.errors import RunError
+from fedapp.files import PRIVATE_DIRECTORY, atomic_path, write_json
+from fedapp.model.checkpoint import load_tensors, save_tensors
+from fedapp.model.evaluation import evaluate
+from fedapp.model.network import Heads, Trunk, derived_seed, set_trunk_arrays, trunk_arrays
+from fedapp.model.state import private_state, restore
+from fedapp.model.training import choose_device, optimiser, refit_heads, train
+from fedapp.selection import best_round, read_metrics, validation_curve
+
+
+class Partner(NumPyClient):
+    """One partner in local training, as Flower sees it.
+
+    Args:
+        directory: The partner's private directory; created if absent.
+        dataset: The partner's own compounds and tasks.
+        config: The experiment.
+        device: Where to compute; None chooses.
+    """
+
+    def __init__(self, directory: Path, dataset: Dataset, config: Config, device: torch.device | None = None) -> None:
+        self.directory, self.dataset, self.config = directory, dataset, config
+        self.device = choose_device() if device is None else device
+        for folder in (directory, directory / "state", directory / "metrics", directory / "loss"):
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(PRIVATE_DIRECTORY)
+
+    def fit(self, parameters: list[np.ndarray], config: dict[str, Any]) -> tuple[list[np.ndarray], int, dict[str, Any]]:
+        """Fit the heads to the incoming trunk, evaluate both as the result of the round before, then train on.
+
+        Args:
+            parameters: The averaged trunk.
+            config: {"round": r}, r from 1. The next round after the last one trained here, a later one (this partner missed some
+                and goes on with the heads it has), or the last one again.
+        Returns:
+            The trained trunk, the constant 1, and those metrics that `federation.metrics_shown` names.
+        Raises:
+            RunError: An earlier round than the last, a trunk of another form, or training that diverges.
+        """
+        number, last = int(config["round"]), self.last_round()
+        if number < max(last, 1):
+            raise RunError(
+                f"{self.dataset.name} is asked to train round {number}, but has trained round {last}",
+                "resume the run where it stopped, or start a new one",
+            )
+        trunk, heads = self._network(parameters)
+        adam = optimiser(trunk, heads, self.config.training)
+        base = self._resume(trunk, heads, adam, before=number)
+        shown = {"auc_pr": self._assess(trunk, heads, number - 1)} if base else {}
+        seed = self._seed("training", number)
+        outcome = train(trunk, heads, adam, self.dataset, self._training_rows(), self.config.training, self.config.model.dropout, seed)
+        save_tensors(self._state_path(number), private_state(trunk, heads, adam), {"round": number})
+        write_json(self.directory / "loss" / f"round-{number:04d}.json", {"round": number, **vars(outcome)})
+        self._forget(keep={base, number})
+        return trunk_arrays(trunk), 1, self._shown({"loss": outcome.loss, **shown})
+
+    def evaluate(self, parameters: list[np.ndarray], config: dict[str, Any]) -> tuple[float, int, dict[str, Any]]:
+        """Evaluate the averaged trunk of the last round with this partner's heads.
+
+        Args:
+            parameters: The averaged trunk.
+            config: {"round": r}, the round whose result it is.
+        Returns:
+            0.0 (a loss would tell of the data), the constant 1, and those metrics that `federation.metrics_shown` names.
+        Raises:
+            RunError: An earlier round than the last one trained here, or a trunk of another form.
+        """
+        number, last = int(config["round"]), self.last_round()
+        if number < max(last, 1):
+            raise RunError(
+                f"{self.dataset.name} is asked to evaluate round {number}, but has trained round {last}",
+                "resume the run where it stopped, or start a new one",
+            )
+        trunk, heads = self._network(parameters)
+        self._resume(trunk, heads, optimiser(trunk, heads, self.config.training), before=number + 1)
+        return 0.0, 1, self._shown({"auc_pr": self._assess(trunk, heads, number)})
+
+    def last_round(self) -> int:
+        """The last round trained here, 0 before the first."""
+        return max(self._states(), default=0)
+
+    def _network(self, parameters: list[np.ndarray]) -> tuple[Trunk, Heads]:
+        model, seed = self.config.model, self.config.seed
+        trunk = Trunk(self.dataset.bits, model.hidden)
+        set_trunk_arrays(trunk, parameters)
+        heads = Heads(model.hidden[-1], len(self.dataset.tasks), seed, self.dataset.name)
+        return trunk.to(self.device), heads.to(self.device)
+
+    def _resume(self, trunk: Trunk, heads: Heads, adam: torch.optim.Adam, before: int) -> int:
+        """Load the newest state older than round `before`; its round, 0 if there is none."""
+        base = max((number for number in self._states() if number < before), default=0)
+        if base:
+            restore(trunk, heads, adam, load_tensors(self._state_path(base))[0])
+        return base
+
+    def _assess(self, trunk: Trunk, heads: Heads, number: int) -> float:
+        """Fit the heads to the trunk of round `number`, write its metrics, keep the model if it is the best so far.
+
+        Returns the mean validation AUC-PR.
+        """
+        dropout, seed = self.config.model.dropout, self._seed("heads", number)
+        refit_heads(trunk, heads, self.dataset, self._training_rows(), self.config.training, dropout, seed)
+        settings = self.config.evaluation
+        folds = {"validation": settings.validation_fold, "test": settings.test_fold}
+        metrics = evaluate(trunk, heads, self.dataset, folds, number)
+        with atomic_path(self.directory / "metrics" / f"round-{number:04d}.parquet") as path:
+            metrics.write_parquet(path)
+        value = validation_curve(metrics, settings.min_per_class).get(number, float("nan"))
+        until = read_metrics(self.directory / "metrics").filter(pl.col("round") <= number)
+        if best_round(until, settings.min_per_class) == number:
+            header = {
+                "name": self.dataset.name,
+                "round": number,
+                "auc_pr": value,
+                "bits": self.dataset.bits,
+                "hidden": list(self.config.model.hidden),
+                "tasks": len(self.dataset.tasks),
+                "chemistry": vars(self.config.chemistry) | {"fold_key_file": None},
+                "note": self.dataset.note,
+            }
+            tensors = {f"trunk.{name}": held for name, held in trunk.state_dict().items()}
+            tensors |= {f"heads.{name}": held for name, held in heads.state_dict().items()}
+            save_tensors(self.directory / "model.safetensors", tensors, header)
+            write_json(self.directory / "model.json", header)
+        return value
+
+    def _training_rows(self) -> np.ndarray:
+        held_out = {self.config.evaluation.validation_fold, self.config.evaluation.test_fold}
+        return self.dataset.rows_in([fold for fold in range(self.config.chemistry.folds) if fold not in held_out])
+
+    def _seed(self, purpose: str, number: int) -> int:
+        return derived_seed(self.config.seed, purpose, self.dataset.name, number)
+
+    def _shown(self, metrics: dict[str, float]) -> dict[str, Any]:
+        return {name: value for name, value in metrics.items() if name in self.config.federation.metrics_shown}
+
+    def _state_path(self, number: int) -> Path:
+        return self.directory / "state" / f"round-{number:04d}.safetensors"
+
+    def _states(self) -> list[int]:
+        return [int(path.stem.removeprefix("round-")) for path in (self.directory / "state").glob("round-*.safetensors")]
+
+    def _forget(self, keep: set[int]) -> None:
+        for number in set(self._states()) - keep:
+            self._state_path(number).unlink()

@@ -1,0 +1,136 @@
+"""The page: figures, charts and sentences put into the template."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound
+
+from fedapp.errors import RunError
+from fedapp.files import write_text
+from fedapp.report import wording
+from fedapp.report.pictures import pictures
+from fedapp.report.rounds import Round, rounds_of, total_bytes
+from fedapp.report.saved_run import SavedRun, read_run
+from fedapp.report.summary import Summary, as_float, summarise
+
+TEMPLATES = Path(__file__).parent
+TEMPLATE = "report.html.j2"
+EXTREMES = 10
+UNCOUNTED_LISTED = 500
+FILTERS = ("count", "score", "signed", "percent", "spread", "megabytes", "duration", "moment", "threshold", "plural")
+
+
+def write_report(run_dir: Path) -> Path:
+    """Write `run_dir`/report.html, one self-contained page, from what the run saved; the same files give the same page.
+
+    Args:
+        run_dir: Folder of a run of kind "simulate" or "compare", finished or not.
+    Returns:
+        The page's path.
+    Raises:
+        RunError: No such folder, no folder that a run wrote, or an installation without the page's template.
+    """
+    run = read_run(Path(run_dir))
+    summary = summarise(run)
+    path = Path(run_dir) / "report.html"
+    write_text(path, render(run, summary))
+    return path
+
+
+def render(run: SavedRun, summary: Summary) -> str:
+    """The page as HTML."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update({name: getattr(wording, name) for name in FILTERS})
+    try:
+        template = environment.get_template(TEMPLATE)
+        return template.render(contents(run, summary))
+    except TemplateNotFound as error:
+        raise RunError(f"the report's template {error.name} is not installed", "install polyphony from its wheel or a clone") from error
+
+
+def contents(run: SavedRun, summary: Summary) -> dict[str, Any]:
+    """Every name that the template uses."""
+    rounds = rounds_of(run)
+    evaluated = sum(1 for held in rounds if held.auc_pr is not None)
+    best, worst = extremes(summary)
+    return {
+        "run": run,
+        "summary": summary,
+        "note": note(run),
+        "guessing": as_float(summary.judged["prevalence"].mean()),
+        "above_guessing": as_float((summary.judged["federated_auc_pr"] > summary.judged["prevalence"]).mean()),
+        "plain": run.setting("aggregation", "plain") == "plain",
+        "verdict": wording.verdict(run, summary, evaluated),
+        "unfinished": wording.unfinished(run, evaluated),
+        "failures": wording.failures(run),
+        "inconsistent": inconsistent(run, summary),
+        "pictures": pictures(run, summary),
+        "best": best,
+        "worst": worst,
+        "uncounted": uncounted(summary),
+        "uncounted_listed": summary.uncounted.head(UNCOUNTED_LISTED).to_dicts(),
+        "rounds": rounds,
+        "rounds_shown": thinned(rounds),
+        "traffic": total_bytes(rounds),
+        "settings": settings(run.config),
+        "versions": run.facts.get("versions") if isinstance(run.facts.get("versions"), Mapping) else {},
+        "caveats": wording.caveats(run, summary, evaluated),
+        "arm_names": [arm for arm in ("local", "federated", "pooled") if arm in summary.arms],
+    }
+
+
+def note(run: SavedRun) -> str | None:
+    """What the data themselves want said of them, such as that labels are computed."""
+    for held in (run.facts, *run.datasets.values()):
+        if held.get("note"):
+            return str(held["note"])
+    return None
+
+
+def inconsistent(run: SavedRun, summary: Summary) -> str | None:
+    """Say so if comparison.json and comparison.parquet do not count the same tasks."""
+    told = (run.comparison or {}).get("tasks")
+    if told is None or int(told) == len(summary.judged):
+        return None
+    held = f"{len(summary.judged):,}"
+    return f"comparison.json counts {int(told):,} tasks, comparison.parquet holds {held} that count; the means are those of the former."
+
+
+def extremes(summary: Summary) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The tasks that gained most and least; without a comparison, those furthest above guessing and least so."""
+    column = "gain" if summary.compares else "lift"
+    held = summary.judged.with_columns((pl.col("federated_auc_pr") - pl.col("prevalence")).alias("lift"))
+    if held.is_empty():
+        return [], []
+    size = min(EXTREMES, max(1, len(held) // 2))
+    ordered = held.sort(column, "partner", "task", descending=[True, False, False])
+    return ordered.head(size).to_dicts(), ordered.reverse().head(size).to_dicts()
+
+
+def uncounted(summary: Summary) -> list[tuple[str, int]]:
+    """Reason to number of tasks that do not count, most frequent first."""
+    held = summary.uncounted.group_by("reason").len().sort("len", "reason", descending=[True, False])
+    return [(str(reason), int(number)) for reason, number in held.iter_rows()]
+
+
+def thinned(rounds: list[Round], most: int = 60) -> list[Round]:
+    """At most about `most` rounds, evenly spaced, the first and the last among them."""
+    step = -(-len(rounds) // most) if rounds else 1
+    return [held for place, held in enumerate(rounds) if place % step == 0 or place == len(rounds) - 1]
+
+
+def settings(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Dotted key and value of every setting."""
+    held: list[tuple[str, str]] = []
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            held += settings(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            held.append((f"{prefix}{key}", ", ".join(map(str, value)) or "none"))
+        else:
+            held.append((f"{prefix}{key}", "none" if value is None else str(value)))
+    return held

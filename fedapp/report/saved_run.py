@@ -1,0 +1,278 @@
+"""What a run folder holds, read as far as it got; nothing is trained or evaluated here."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from fedapp.errors import RunError
+from fedapp.files import read_json
+
+ARMS = ("local", "federated", "pooled")
+FINISHED = "finished"
+POOLED = "pooled"
+KINDS = ("simulate", "compare")
+METRICS: dict[str, Any] = {
+    "round": pl.Int32,
+    "fold": pl.String,
+    "task": pl.Int32,
+    "positives": pl.Int64,
+    "negatives": pl.Int64,
+    "auc_pr": pl.Float64,
+    "auc_roc": pl.Float64,
+    "bce": pl.Float64,
+}
+LOSSES: dict[str, Any] = {"round": pl.Int32, "loss": pl.Float64, "seconds": pl.Float64, "compounds": pl.Int64, "steps": pl.Int64}
+COMPARED = ("partner", "task", "group", "threshold", "positives", "negatives", "riptop")
+TASKS: dict[str, Any] = {"task": pl.Int32, "group": pl.String, "threshold": pl.Float64, "positives": pl.Int64, "negatives": pl.Int64}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of training.
+
+    metrics: partner, then the columns of METRICS: one row per partner, round, fold and task.
+    losses: partner, then the columns of LOSSES: one row per partner and round.
+    """
+
+    metrics: pl.DataFrame
+    losses: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """A run folder in memory; what is absent is empty, and `problems` says so in words.
+
+    outcome: what the coordinator says of the federated rounds, None while they run.
+    errors: partner to the reason of its failure, and "" to that of the run as a whole.
+    """
+
+    directory: Path
+    facts: Mapping[str, Any]
+    config: Mapping[str, Any]
+    partners: tuple[str, ...]
+    datasets: Mapping[str, Mapping[str, Any]]
+    tasks: pl.DataFrame
+    arms: Mapping[str, Arm]
+    comparison: Mapping[str, Any] | None
+    compared: pl.DataFrame | None
+    journal: tuple[Mapping[str, Any], ...]
+    outcome: str | None = None
+    errors: Mapping[str, str] = field(default_factory=dict)
+    problems: tuple[str, ...] = field(default=())
+
+    @property
+    def name(self) -> str:
+        return str(self.facts.get("run") or self.directory.name)
+
+    @property
+    def minimum(self) -> int:
+        """How many of each class a task needs in a fold to count there."""
+        return int(self.setting("evaluation.min_per_class", 5))
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run reached its end: it says so itself, or all that its end leaves is there."""
+        whole = self.facts.get("kind") == "simulate" or self.comparison is not None
+        return self.facts.get("state") == FINISHED or (self.outcome == FINISHED and whole)
+
+    @property
+    def state(self) -> str:
+        return FINISHED if self.finished else str(self.facts.get("state") or "unknown")
+
+    @property
+    def compared_partners(self) -> Mapping[str, Mapping[str, Any]]:
+        """Partner to its figures in comparison.json."""
+        held = (self.comparison or {}).get("partners")
+        if not isinstance(held, Mapping):
+            return {}
+        return {str(name): facts for name, facts in held.items() if isinstance(facts, Mapping)}
+
+    def setting(self, key: str, default: Any = None) -> Any:
+        """A value of config.yaml by its dotted key."""
+        held: Any = self.config
+        for part in key.split("."):
+            if not isinstance(held, Mapping) or part not in held:
+                return default
+            held = held[part]
+        return held
+
+
+def read_run(directory: Path) -> SavedRun:
+    """Read a run folder, finished or not.
+
+    Raises:
+        RunError: No such folder, or no folder that a run wrote.
+    """
+    facts = read_facts(directory)
+    problems: list[str] = []
+    partners = partner_names(directory, facts)
+    datasets = {name: read_optional(directory / "partners" / name / "dataset" / "dataset.json", problems) or {} for name in partners}
+    comparison = read_optional(directory / "comparison.json", problems)
+    compared = read_compared(directory / "comparison.parquet", problems)
+    return SavedRun(
+        directory=directory,
+        facts=facts,
+        config=read_config(directory / "config.yaml", problems),
+        partners=partners,
+        datasets=datasets,
+        tasks=read_tasks(directory, partners, problems),
+        arms=read_arms(directory, partners, problems),
+        comparison=comparison if compared is not None else None,
+        compared=compared if comparison is not None else None,
+        journal=read_journal(directory / "coordinator" / "journal.jsonl", problems),
+        outcome=(read_optional(directory / "coordinator" / "outcome.json", problems) or {}).get("state"),
+        errors=read_errors(directory, partners, problems),
+        problems=tuple(problems),
+    )
+
+
+def read_facts(directory: Path) -> Mapping[str, Any]:
+    """run.json.
+
+    Raises:
+        RunError: It is not there, cannot be read, or tells of no run.
+    """
+    if not directory.is_dir():
+        raise RunError(f"no run folder {directory}", known_runs(directory.parent))
+    path = directory / "run.json"
+    if not path.is_file():
+        raise RunError(f"{directory} is not a run folder: it has no run.json", known_runs(directory))
+    try:
+        facts = read_json(path)
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {error}", "start the run again with --resume, or anew") from error
+    if not isinstance(facts, dict) or facts.get("kind") not in KINDS:
+        raise RunError(f"{path} does not describe a run: its kind is none of {', '.join(KINDS)}", known_runs(directory.parent))
+    return facts
+
+
+def known_runs(folder: Path) -> str:
+    """A hint that names the newest runs in a folder, if there are any."""
+    found = sorted(folder.glob("*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    if found:
+        return f"runs found there: {', '.join(str(path.parent) for path in found[:3])}"
+    return "give the folder that simulate or compare printed, such as runs/NAME"
+
+
+def partner_names(directory: Path, facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """The partners that run.json names, or else those with a folder; only names that are one path component."""
+    named = facts.get("partners")
+    if not isinstance(named, list):
+        named = sorted(path.name for path in (directory / "partners").glob("*") if path.is_dir())
+    return tuple(name for name in map(str, named) if name and Path(name).name == name)
+
+
+def read_config(path: Path, problems: list[str]) -> Mapping[str, Any]:
+    """config.yaml as plain values, empty if unreadable."""
+    try:
+        held = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    except (OSError, OmegaConfBaseException, YAMLError):
+        problems.append("config.yaml is missing or unreadable, so the configuration is not shown.")
+        return {}
+    return {str(key): value for key, value in held.items()} if isinstance(held, dict) else {}
+
+
+def read_optional(path: Path, problems: list[str]) -> dict[str, Any] | None:
+    """A JSON object, or None if the file is absent or damaged (the latter is a problem)."""
+    try:
+        held = read_json(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        problems.append(f"{path.name} in {path.parent.name} is unreadable and was left out.")
+        return None
+    return held if isinstance(held, dict) else None
+
+
+def read_compared(path: Path, problems: list[str]) -> pl.DataFrame | None:
+    """comparison.parquet, if it is there with the columns that the report needs."""
+    table = read_table(path, None, problems)
+    if table is not None and (absent := sorted({*COMPARED, *(f"{arm}_auc_pr" for arm in ARMS)} - set(table.columns))):
+        problems.append(f"comparison.parquet lacks {', '.join(absent)}, so the comparison is not shown.")
+        return None
+    return table
+
+
+def read_errors(directory: Path, partners: tuple[str, ...], problems: list[str]) -> dict[str, str]:
+    """What partners and the coordinator left to say why they failed."""
+    places = {"": directory / "coordinator" / "outcome.json"} | {name: directory / "partners" / name / "error.json" for name in partners}
+    held = {name: (read_optional(path, problems) or {}).get("error") for name, path in places.items()}
+    return {name: str(reason) for name, reason in held.items() if reason}
+
+
+def read_table(path: Path, schema: Mapping[str, Any] | None, problems: list[str]) -> pl.DataFrame | None:
+    """A Parquet table with the columns of `schema`, absent ones null and NaN as null; None if absent or damaged."""
+    if not path.is_file():
+        return None
+    try:
+        table = pl.read_parquet(path)
+        wanted = dict(table.schema) if schema is None else schema
+        columns = [(pl.col(name) if name in table.columns else pl.lit(None)).cast(kind).alias(name) for name, kind in wanted.items()]
+        return table.select(columns).with_columns(pl.selectors.float().fill_nan(None))
+    except (OSError, pl.exceptions.PolarsError):
+        problems.append(f"{path.name} in {path.parent.parent.name}/{path.parent.name} is unreadable and was left out.")
+        return None
+
+
+def read_tasks(directory: Path, partners: tuple[str, ...], problems: list[str]) -> pl.DataFrame:
+    """All partners' tasks: partner, then the columns of TASKS."""
+    held = []
+    for name in partners:
+        table = read_table(directory / "partners" / name / "dataset" / "tasks.parquet", TASKS, problems)
+        if table is not None:
+            held.append(table.select(pl.lit(name).alias("partner"), pl.all()))
+    return pl.concat(held) if held else pl.DataFrame(schema={"partner": pl.String} | TASKS)
+
+
+def read_arms(directory: Path, partners: tuple[str, ...], problems: list[str]) -> dict[str, Arm]:
+    """Those arms of which any round is saved."""
+    places = {
+        "local": {name: directory / "local" / name for name in partners},
+        "federated": {name: directory / "partners" / name for name in partners},
+        "pooled": {POOLED: directory / "pooled"},
+    }
+    arms = {}
+    for arm, folders in places.items():
+        metrics = [read_metrics(folder, name, problems) for name, folder in folders.items()]
+        losses = [read_losses(folder, name, problems) for name, folder in folders.items()]
+        held = Arm(pl.concat(metrics), pl.concat(losses)) if folders else None
+        if held is not None and (len(held.metrics) or len(held.losses)):
+            arms[arm] = held
+    return arms
+
+
+def read_metrics(folder: Path, partner: str, problems: list[str]) -> pl.DataFrame:
+    """Every saved round of one partner's metrics."""
+    tables = [read_table(path, METRICS, problems) for path in sorted((folder / "metrics").glob("round-*.parquet"))]
+    held = pl.concat([pl.DataFrame(schema=METRICS), *(table for table in tables if table is not None)])
+    return held.select(pl.lit(partner).alias("partner"), pl.all())
+
+
+def read_losses(folder: Path, partner: str, problems: list[str]) -> pl.DataFrame:
+    """Every saved round of one partner's training loss."""
+    held = [read_optional(path, problems) for path in sorted((folder / "loss").glob("round-*.json"))]
+    rows = [{name: row.get(name) for name in LOSSES} for row in held if row is not None and row.get("round") is not None]
+    return pl.DataFrame(rows, schema=LOSSES, strict=False).select(pl.lit(partner).alias("partner"), pl.all())
+
+
+def read_journal(path: Path, problems: list[str]) -> tuple[Mapping[str, Any], ...]:
+    """The coordinator's exchanges, one JSON object a line; a line cut short by a kill is left out."""
+    if not path.is_file():
+        return ()
+    held = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            problems.append("The coordinator's journal has an unreadable line, which was left out.")
+            continue
+        if isinstance(row, dict):
+            held.append(row)
+    return tuple(held)

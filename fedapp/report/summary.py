@@ -1,0 +1,277 @@
+"""From saved metrics to the figures of the report: which tasks count, what they gained, how sure the mean is."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from scipy.stats import bootstrap
+
+from fedapp.report.saved_run import ARMS, SavedRun
+from fedapp.selection import judged_metrics, selected_rounds
+
+RESAMPLES = 2000
+CLUSTERS_FOR_AN_INTERVAL = 5
+SIZES = 4
+NOT_TESTED = "no labelled compound in the test fold"
+NOT_EVALUATED = "not evaluated yet"
+UNDEFINED = "undefined in one of the arms"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean (or a ratio of means) with its 95 % bootstrap interval; low and high are None where there are too few tasks."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 if the whole interval is on that side of zero, else 0."""
+        if self.low is None or self.high is None:
+            return 0
+        return int(self.low > 0) - int(self.high < 0)
+
+
+@dataclass(frozen=True)
+class Partner:
+    """One row of the per-partner table; what is unknown is None."""
+
+    name: str
+    compounds: int | None
+    tasks: int | None
+    labels: int | None
+    counted: int
+    auc_pr: Mapping[str, float | None]
+    gain: Interval | None
+    improved: float | None
+    selected: Mapping[str, int | None]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What the report says in numbers.
+
+    judged: the tasks that count: partner, task, group, threshold, positives, negatives (test fold), labels (all folds),
+        prevalence, federated_auc_pr, and in a comparison <arm>_auc_pr of the others, gain, riptop, pooled_riptop.
+    uncounted: partner, group, threshold, positives, negatives (test fold), reason.
+    arms: arm to {"auc_pr", "auc_roc", "bce"}, means over the tasks that count.
+    """
+
+    compares: bool
+    judged: pl.DataFrame
+    uncounted: pl.DataFrame
+    arms: Mapping[str, Mapping[str, float | None]]
+    gain: Interval | None
+    pooled_gain: Interval | None
+    pooled_share: Interval | None
+    improved: float | None
+    riptop_mean: float | None
+    riptop_median: float | None
+    selected: Mapping[str, Mapping[str, int]]
+    partners: tuple[Partner, ...]
+
+
+def summarise(run: SavedRun) -> Summary:
+    """Everything the page shows in figures, from a comparison if there is one, else from the federated arm alone."""
+    minimum = run.minimum
+    selected = {arm: selected_rounds(held.metrics, minimum) for arm, held in run.arms.items()}
+    tested = tested_tasks(run, selected.get("federated", {}))
+    compared = run.compared if run.comparison is not None else None
+    if compared is None:
+        judged = count_only(tested, minimum).rename({"auc_pr": "federated_auc_pr", "auc_roc": "federated_auc_roc", "bce": "federated_bce"})
+    else:
+        judged = judged_in_all_arms(compared, tested, minimum)
+    judged = judged.with_columns((pl.col("positives") / (pl.col("positives") + pl.col("negatives"))).alias("prevalence"))
+    arms = {arm: arm_means(judged, arm, run.comparison) for arm in ARMS if f"{arm}_auc_pr" in judged.columns}
+    gain = pooled_gain = share = None
+    if compared is not None and len(judged):
+        gain = mean_interval(judged, "gain")
+        pooled_gain = mean_interval(judged, "pooled_gain")
+        share = share_interval(judged, pooled_gain, run.comparison or {})
+    return Summary(
+        compares=compared is not None,
+        judged=judged,
+        uncounted=uncounted_tasks(tested, judged, minimum, selected.get("federated", {})),
+        arms=arms,
+        gain=gain,
+        pooled_gain=pooled_gain,
+        pooled_share=share,
+        improved=number(run.comparison, "share_improved"),
+        riptop_mean=number(run.comparison, "riptop_mean"),
+        riptop_median=number(run.comparison, "riptop_median"),
+        selected=selected_by_arm(run, selected),
+        partners=tuple(partner_row(name, run, judged, selected) for name in run.partners),
+    )
+
+
+def tested_tasks(run: SavedRun, selected: Mapping[str, int]) -> pl.DataFrame:
+    """Every task with its test-fold figures in the federated arm (null where it has none); `labels` counts all folds."""
+    columns = ["partner", "task", "positives", "negatives", "auc_pr", "auc_roc", "bce"]
+    known = run.tasks.select("partner", "task", "group", "threshold", (pl.col("positives") + pl.col("negatives")).alias("labels"))
+    if "federated" not in run.arms:
+        return known.with_columns(*(pl.lit(None, dtype=pl.Int64).alias(name) for name in columns[2:4])).with_columns(
+            *(pl.lit(None, dtype=pl.Float64).alias(name) for name in columns[4:])
+        )
+    tested = judged_metrics(run.arms["federated"].metrics, selected).select(columns)
+    if known.is_empty():
+        known = tested.select("partner", "task", pl.format("task {}", "task").alias("group")).with_columns(
+            pl.lit(None, dtype=pl.Float64).alias("threshold"), pl.lit(None, dtype=pl.Int64).alias("labels")
+        )
+    return known.join(tested, on=["partner", "task"], how="left")
+
+
+def count_only(table: pl.DataFrame, minimum: int) -> pl.DataFrame:
+    """The tasks with `minimum` of each class in the test fold and a defined AUC-PR."""
+    scores = [pl.col(name).is_not_null() for name in table.columns if name.endswith("auc_pr")]
+    return table.filter(pl.col("positives") >= minimum, pl.col("negatives") >= minimum, *scores)
+
+
+def judged_in_all_arms(compared: pl.DataFrame, tested: pl.DataFrame, minimum: int) -> pl.DataFrame:
+    """The comparison's tasks that count, with gains over local training."""
+    sizes = tested.select("partner", pl.col("task").cast(compared.schema["task"]), "labels")
+    held = count_only(compared, minimum).join(sizes, on=["partner", "task"], how="left")
+    room = 1 - pl.col("local_auc_pr")
+    return held.with_columns(
+        (pl.col("federated_auc_pr") - pl.col("local_auc_pr")).alias("gain"),
+        (pl.col("pooled_auc_pr") - pl.col("local_auc_pr")).alias("pooled_gain"),
+        pl.when(room > 0).then((pl.col("pooled_auc_pr") - pl.col("local_auc_pr")) / room).alias("pooled_riptop"),
+    )
+
+
+def uncounted_tasks(tested: pl.DataFrame, judged: pl.DataFrame, minimum: int, evaluated: Collection[str]) -> pl.DataFrame:
+    """The tasks that do not count, each with the reason."""
+    few_positives, few_negatives = pl.col("positives") < minimum, pl.col("negatives") < minimum
+    missing = pl.col("positives").is_null() | (pl.col("positives") + pl.col("negatives") == 0)
+    reason = (
+        pl.when(~pl.col("partner").is_in(list(evaluated)))
+        .then(pl.lit(NOT_EVALUATED))
+        .when(missing)
+        .then(pl.lit(NOT_TESTED))
+        .when(few_positives & few_negatives)
+        .then(pl.lit(f"fewer than {minimum} actives and fewer than {minimum} inactives in the test fold"))
+        .when(few_positives)
+        .then(pl.lit(f"fewer than {minimum} actives in the test fold"))
+        .when(few_negatives)
+        .then(pl.lit(f"fewer than {minimum} inactives in the test fold"))
+        .otherwise(pl.lit(UNDEFINED))
+    )
+    counted = judged.select("partner", pl.col("task").cast(tested.schema["task"]))
+    left = tested.join(counted, on=["partner", "task"], how="anti").with_columns(reason.alias("reason"))
+    return left.select("partner", "group", "threshold", "positives", "negatives", "reason").sort("reason", "partner", maintain_order=True)
+
+
+def arm_means(judged: pl.DataFrame, arm: str, comparison: Mapping[str, Any] | None) -> dict[str, float | None]:
+    """An arm's mean metrics: those of comparison.json where it has them, else means over the tasks that count."""
+    saved = (comparison or {}).get(arm)
+    means: dict[str, float | None] = {}
+    for metric in ("auc_pr", "auc_roc", "bce"):
+        column = f"{arm}_{metric}"
+        computed = judged[column].mean() if column in judged.columns and len(judged) else None
+        held = number(saved, metric)
+        means[metric] = held if held is not None else as_float(computed)
+    return means
+
+
+def selected_by_arm(run: SavedRun, computed: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    """Arm to partner to selected round: the comparison's own where it tells, else by the same rule from the metrics."""
+    told: dict[str, dict[str, int]] = {}
+    for partner, facts in run.compared_partners.items():
+        for arm, chosen in (facts.get("selected") or {}).items():
+            if chosen is not None:
+                told.setdefault(str(arm), {})[str(partner)] = int(chosen)
+    return {arm: told.get(arm) or dict(rounds) for arm, rounds in computed.items()}
+
+
+def partner_row(name: str, run: SavedRun, judged: pl.DataFrame, selected: Mapping[str, Mapping[str, int]]) -> Partner:
+    """One partner's figures, over the tasks of its own that count."""
+    own = judged.filter(pl.col("partner") == name)
+    dataset = run.datasets.get(name, {})
+    saved = run.compared_partners.get(name, {})
+    chosen = saved.get("selected") or {}
+    auc_pr: dict[str, float | None] = {}
+    for arm in ARMS:
+        computed = as_float(own[f"{arm}_auc_pr"].mean()) if f"{arm}_auc_pr" in own.columns else None
+        held = number(saved.get(arm), "auc_pr") if isinstance(saved.get(arm), Mapping) else as_float(saved.get(arm))
+        auc_pr[arm] = held if held is not None else computed
+    return Partner(
+        name=name,
+        compounds=as_int(dataset.get("compounds")),
+        tasks=as_int(dataset.get("tasks")),
+        labels=as_int(dataset.get("labels")),
+        counted=len(own),
+        auc_pr=auc_pr,
+        gain=mean_interval(own, "gain") if "gain" in own.columns and len(own) else None,
+        improved=number(saved, "share_improved"),
+        selected={arm: as_int(chosen.get(arm, selected.get(arm, {}).get("pooled" if arm == "pooled" else name))) for arm in ARMS},
+    )
+
+
+def mean_interval(judged: pl.DataFrame, column: str) -> Interval:
+    """Mean of a column over tasks; the interval resamples groups, so that thresholds of one assay or target stay together."""
+    sums = judged.group_by("partner", "group", maintain_order=True).agg(pl.col(column).sum().alias("sum"), pl.len().alias("count"))
+    return ratio_interval(sums["sum"].to_numpy(), sums["count"].to_numpy().astype(float))
+
+
+def share_interval(judged: pl.DataFrame, pooled_gain: Interval, comparison: Mapping[str, Any]) -> Interval | None:
+    """Federated gain over pooled gain; None if pooling gained nothing, and no interval unless pooling gained for sure."""
+    saved = number(comparison, "pooled_gain_share")
+    if saved is None or pooled_gain.value <= 0:
+        return None
+    if pooled_gain.sign <= 0:
+        return Interval(saved)
+    sums = judged.group_by("partner", "group", maintain_order=True).agg(pl.col("gain").sum(), pl.col("pooled_gain").sum())
+    found = ratio_interval(sums["gain"].to_numpy(), sums["pooled_gain"].to_numpy())
+    return Interval(saved, found.low, found.high)
+
+
+def ratio_interval(above: np.ndarray[Any, Any], below: np.ndarray[Any, Any]) -> Interval:
+    """Sum of `above` over sum of `below` (both float, one value a cluster) with its percentile bootstrap interval, paired by cluster."""
+    value = float(above.sum() / below.sum())
+    if len(above) < CLUSTERS_FOR_AN_INTERVAL:
+        return Interval(value)
+
+    def ratio(a: Any, b: Any, axis: int = -1) -> Any:
+        return a.sum(axis=axis) / b.sum(axis=axis)
+
+    batch = max(1, 1_000_000 // len(above))
+    found = bootstrap(
+        (above, below),
+        ratio,
+        paired=True,
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        batch=batch,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    )
+    low, high = map(float, found.confidence_interval)
+    return Interval(value, low, high) if np.isfinite([low, high]).all() else Interval(value)
+
+
+def gain_by_size(judged: pl.DataFrame) -> list[tuple[int, int, int, Interval]]:
+    """Mean gain in quarters of the tasks by number of labels, smallest first: fewest labels, most labels, tasks, gain."""
+    known = judged.filter(pl.col("labels").is_not_null()).sort("labels", maintain_order=True)
+    if len(known) < SIZES * CLUSTERS_FOR_AN_INTERVAL:
+        return []
+    edges = [round(len(known) * part / SIZES) for part in range(SIZES + 1)]
+    parts = [known[start:stop] for start, stop in zip(edges, edges[1:], strict=False)]
+    return [(part["labels"][0], part["labels"][-1], len(part), mean_interval(part, "gain")) for part in parts]
+
+
+def number(held: Mapping[str, Any] | None, key: str) -> float | None:
+    """A finite number of a mapping, or None."""
+    return as_float(held.get(key)) if isinstance(held, Mapping) else None
+
+
+def as_float(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+        return None
+    return float(value)
+
+
+def as_int(value: Any) -> int | None:
+    held = as_float(value)
+    return None if held is None else int(held)

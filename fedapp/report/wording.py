@@ -1,0 +1,224 @@
+"""The report's sentences and the form of its numbers."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from fedapp.report.saved_run import SavedRun
+from fedapp.report.summary import Interval, Summary
+
+DASH = "–"
+NBSP = "\u00a0"
+MINUS = "\u2212"
+
+
+def count(value: Any) -> str:
+    """1460 -> 1,460."""
+    return DASH if value is None else f"{int(value):,}"
+
+
+def score(value: float | None) -> str:
+    """A metric between 0 and 1, three decimals."""
+    return DASH if value is None else f"{value:.3f}"
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """A difference with its sign; what rounds to zero has none."""
+    if value is None:
+        return DASH
+    text = f"{abs(value):.{digits}f}"
+    return text if float(text) == 0 else f"{'+' if value > 0 else MINUS}{text}"
+
+
+def percent(value: float | None) -> str:
+    return DASH if value is None else f"{value * 100:.0f}{NBSP}%".replace("-", MINUS)
+
+
+def spread(held: Interval | None) -> str:
+    """The 95 % interval of a difference, or why there is none."""
+    if held is None or held.low is None or held.high is None:
+        return "too few to say"
+    return f"{signed(held.low)} to {signed(held.high)}"
+
+
+def megabytes(value: float | None) -> str:
+    if value is None:
+        return DASH
+    size = value / 1e6
+    if size >= 10_000:
+        return f"{size / 1000:,.1f}{NBSP}GB"
+    return f"{size:,.0f}{NBSP}MB" if size >= 10 else f"{size:.2f}{NBSP}MB"
+
+
+def duration(seconds: float | None) -> str:
+    """95 -> 1 min 35 s."""
+    if seconds is None:
+        return DASH
+    if seconds < 10:
+        return f"{seconds:.1f}{NBSP}s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}{NBSP}h {minutes}{NBSP}min"
+    return f"{minutes}{NBSP}min {rest}{NBSP}s" if minutes else f"{rest}{NBSP}s"
+
+
+def moment(value: Any) -> str:
+    """A saved time (ISO text or seconds since 1970) as a date and a time."""
+    try:
+        held = datetime.fromtimestamp(value, UTC) if isinstance(value, int | float) else datetime.fromisoformat(str(value))
+    except (ValueError, OverflowError, OSError):
+        return DASH if value is None else str(value)
+    zone = held.tzname() or ""
+    return f"{held.day} {held:%B %Y, %H:%M} {zone}".strip()
+
+
+def threshold(value: float | None) -> str:
+    """A task's threshold; tasks of 0/1 labels have none."""
+    return "0/1 label" if value is None else f"pX{NBSP}≥{NBSP}{value:g}"
+
+
+def plural(number: int, word: str) -> str:
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
+
+
+def verdict(run: SavedRun, summary: Summary, rounds_done: int) -> str:
+    """The page in one sentence (two for a run of one arm)."""
+    if not rounds_done and summary.judged.is_empty():
+        return "Nothing to judge yet: no round has been evaluated."
+    if summary.judged.is_empty():
+        return "No verdict: no task has enough compounds of each class in the test fold to count."
+    if summary.compares and summary.gain is not None:
+        return compared_verdict(summary, summary.gain)
+    federated = summary.arms["federated"]["auc_pr"]
+    tasks = plural(len(summary.judged), "task")
+    guess = score(float(summary.judged["prevalence"].to_numpy().mean()))
+    so_far = "" if run.finished else " so far"
+    better = (
+        "only a comparison of the arms can tell" if run.facts.get("kind") == "compare" else "this run does not tell; polyphony compare does"
+    )
+    chance = f"guessing would give {guess}"
+    return (
+        f"After {plural(rounds_done, 'round')} of training together, the models of {plural(len(run.partners), 'partner')} reach a mean "
+        f"AUC-PR of {score(federated)}{so_far} over {tasks}; {chance}. Whether that is better than training alone, {better}."
+    )
+
+
+def compared_verdict(summary: Summary, gain: Interval) -> str:
+    """Better, worse or no clear difference, by the interval of the mean gain."""
+    local, federated = summary.arms["local"]["auc_pr"], summary.arms["federated"]["auc_pr"]
+    tasks, improved = plural(len(summary.judged), "task"), percent(summary.improved)
+    if gain.sign < 0:
+        fell = f"mean AUC-PR fell from {score(local)} to {score(federated)}"
+        return f"Federated training made things worse: {fell}, and only {improved} of {tasks} improved."
+    if gain.sign == 0:
+        return (
+            f"Federated training made no clear difference: mean AUC-PR {score(local)} → {score(federated)} over {tasks}, "
+            f"of which {improved} improved; the change is within its uncertainty."
+        )
+    rose = f"mean AUC-PR rose from {score(local)} to {score(federated)}"
+    return f"Federated training improved {improved} of {tasks}: {rose}, {pooled_clause(summary)}."
+
+
+def pooled_clause(summary: Summary) -> str:
+    if summary.pooled_gain is None or summary.pooled_share is None:
+        return "although pooling all data gained nothing"
+    if summary.pooled_gain.sign <= 0:
+        return "while pooling all data gave no clear gain itself"
+    if summary.pooled_share.value > 1:
+        return f"more than pooling all data gave ({percent(summary.pooled_share.value)} of that gain)"
+    return f"{percent(summary.pooled_share.value)} of the gain that pooling all data would give"
+
+
+def caveats(run: SavedRun, summary: Summary, rounds_done: int) -> list[tuple[str, str]]:
+    """Title and text of each limit of the result, the gravest first."""
+    minimum = run.minimum
+    total = len(summary.judged) + len(summary.uncounted)
+    held = [
+        (
+            "A trunk can reveal compounds.",
+            "The update of a first layer is a sum over fingerprints. Whoever sees it, or the averaged trunk, can test whether a "
+            "substructure or a known compound is likely to be among the training data. That holds for the coordinator of this run and, "
+            "through the averaged trunk, for every partner.",
+        ),
+        (
+            "The split is by scaffold.",
+            "Test compounds carry Murcko scaffolds that no training compound has. Figures are therefore lower than under a random split, "
+            "and they say nothing about analogues of series that a partner already knows.",
+        ),
+        (
+            "The test fold was never chosen on.",
+            f"Each partner's round was selected by mean AUC-PR on validation fold {run.setting('evaluation.validation_fold', DASH)}; "
+            f"the figures come from test fold {run.setting('evaluation.test_fold', DASH)}, read at that round only.",
+        ),
+        (
+            "One seed, one split.",
+            f"Everything ran once, with seed {run.facts.get('seed', DASH)}. The intervals resample tasks only: they do not cover "
+            "another seed, another test fold or another distribution of assays over partners.",
+        ),
+        (
+            f"{len(summary.judged):,} of {plural(total, 'task')} count.",
+            f"A task counts with at least {minimum} of each class in the test fold. AUC-PR depends on the share of actives: compare arms "
+            "within a task, not tasks with each other.",
+        ),
+        (
+            "The partners are simulated.",
+            "One machine played all parts, and assays were dealt out by program. Real partners differ more in chemistry and in assay "
+            "practice. This page shows every partner's task names and results together, which in a real federation nobody may hold.",
+        ),
+    ]
+    return still_rising(summary, rounds_done) + held
+
+
+def still_rising(summary: Summary, rounds_done: int) -> list[tuple[str, str]]:
+    """A warning if most partners selected the last round: the federated arm had not reached its best."""
+    chosen = list(summary.selected.get("federated", {}).values())
+    last = sum(number == max(chosen) == rounds_done for number in chosen)
+    if rounds_done < 2 or 2 * last < len(chosen):
+        return []
+    text = f"{last:,} of {plural(len(chosen), 'partner')} selected the last round of the federated arm: more rounds might give more."
+    return [("Training had not levelled off.", text)]
+
+
+def unfinished(run: SavedRun, rounds_done: int) -> str | None:
+    """What to say on top of a run that did not reach its end."""
+    if run.finished:
+        return None
+    asked = run.facts.get("rounds")
+    text = f"Its state is “{run.state}”; {plural(rounds_done, 'round')} of {count(asked)} are evaluated in the federated arm."
+    reason = run.facts.get("error") or run.errors.get("")
+    if reason and reason != run.state:
+        text += f" It stopped with: {str(reason).rstrip('.')}."
+    if run.facts.get("kind") == "compare" and run.comparison is None:
+        text += " The comparison of the arms has not been made; below is the federated arm alone."
+    return text + " All figures are provisional."
+
+
+def failures(run: SavedRun) -> list[str]:
+    """Partners that failed or missed rounds, one sentence each, from what they saved."""
+    said = [f"{partner} stopped with: {reason.rstrip('.')}." for partner, reason in run.errors.items() if partner]
+    arm = run.arms.get("federated")
+    if arm is None:
+        return said
+    trained: Mapping[str, set[int]] = {name: set() for name in run.partners}
+    for partner, number in arm.losses.select("partner", "round").iter_rows():
+        trained[partner].add(int(number))
+    everyone = set().union(*trained.values())
+    for partner, rounds in trained.items():
+        missed = sorted(everyone - rounds)
+        if missed and not (not run.finished and missed == [max(everyone)]):
+            said.append(f"{partner} did not train in {spans(missed)}.")
+    return said
+
+
+def spans(rounds: list[int]) -> str:
+    """[3, 4, 5, 8] -> rounds 3 to 5 and 8."""
+    parts: list[list[int]] = []
+    for number in rounds:
+        if parts and parts[-1][-1] == number - 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    texts = [str(part[0]) if len(part) == 1 else f"{part[0]} to {part[-1]}" for part in parts]
+    joined = texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
+    return f"{'round' if len(rounds) == 1 else 'rounds'} {joined}"

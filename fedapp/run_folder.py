@@ -1,0 +1,146 @@
+"""Where a run keeps what: `runs/<run>/`, the only thing that the command line, the Flower apps and the report have in common."""
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fedapp.config import CONF, Config, load_config, to_yaml
+from fedapp.errors import RunError
+from fedapp.files import PRIVATE_DIRECTORY, read_json, write_json, write_text
+
+PACKAGES = ("polyphony", "flwr", "torch", "rdkit", "numpy", "polars")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`config.yaml`, `run.json`, `coordinator/`, `partners/<name>/`, and `report.html` when it is written."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path, config: Config, kind: str) -> "RunFolder":
+        """Make a new run folder with its effective configuration.
+
+        Args:
+            path: The folder; must not exist.
+            kind: `simulate` or `compare`.
+        Raises:
+            RunError: The folder exists already.
+        """
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError as error:
+            raise RunError(f"{path} exists already", f"go on with it by --resume {path}, or choose another name") from error
+        run = cls(path.resolve())
+        run.coordinator.mkdir()
+        for name in run.partner_names(config):
+            run.partner(name)
+        write_text(run.path / "config.yaml", to_yaml(config))
+        write_json(
+            run.path / "run.json",
+            {
+                "run": path.name,
+                "kind": kind,
+                "state": "running",
+                "started": now(),
+                "seconds": 0.0,
+                "peak_memory": 0,
+                "seed": config.seed,
+                "rounds": config.federation.rounds,
+                "partners": run.partner_names(config),
+                "note": "",
+                "versions": versions(),
+            },
+        )
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """Open an existing run folder.
+
+        Raises:
+            RunError: There is none at `path`.
+        """
+        for name in ("config.yaml", "run.json"):
+            if not (path / name).is_file():
+                raise RunError(f"{path} is not a run folder: it has no {name}", "give the folder that `polyphony simulate` named")
+        return cls(path.resolve())
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def coordinator(self) -> Path:
+        return self.path / "coordinator"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    def federated(self) -> bool:
+        """Whether the federated rounds came to their end."""
+        outcome = self.coordinator / "outcome.json"
+        return outcome.is_file() and read_json(outcome)["state"] == "finished"
+
+    def config(self) -> Config:
+        """The effective configuration."""
+        return load_config(self.path / "config.yaml")
+
+    def status(self) -> dict[str, Any]:
+        """The contents of `run.json`."""
+        return dict(read_json(self.path / "run.json"))
+
+    def update(self, **fields: Any) -> None:
+        """Change fields of `run.json`."""
+        write_json(self.path / "run.json", self.status() | fields)
+
+    @staticmethod
+    def partner_names(config: Config) -> list[str]:
+        """`partner-1`, `partner-2`, …"""
+        return [f"partner-{index}" for index in range(1, config.data.partners + 1)]
+
+    def partner(self, name: str) -> Path:
+        """A partner's own folder, readable by its owner alone."""
+        folder = self.path / "partners" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(PRIVATE_DIRECTORY)
+        return folder
+
+    def partners(self) -> list[str]:
+        """Names of the partners of this run."""
+        return list(self.status()["partners"])
+
+
+def new_run_path(config: Config) -> Path:
+    """`<runs>/<name>-<date>-<time>-<process>`."""
+    return Path(config.runs) / f"{config.name}-{datetime.now().astimezone():%Y%m%d-%H%M%S}-{os.getpid()}"
+
+
+def bare_config(run_config: Mapping[str, Any]) -> Config:
+    """The experiment of a `flwr run .` that names no run folder.
+
+    Raises:
+        ConfigError: The experiment does not exist.
+    """
+    return load_config(CONF / f"{run_config['conf']}.yaml")
+
+
+def bare_run_path(config: Config, run_id: int) -> Path:
+    """The run folder of a bare `flwr run .`; both apps derive it from Flower's run id."""
+    return Path(config.runs) / f"flower-{run_id}"
+
+
+def now() -> str:
+    """The time as ISO 8601, UTC, seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    return {"python": platform.python_version()} | {package: version(package) for package in PACKAGES}

@@ -1,0 +1,170 @@
+"""The two arms that a federation is compared with, and the comparison.
+
+Local only: each partner trains on its own data, fed its own trunk back each round. Pooled: one partner that has everybody's data.
+Both drive `Partner` as the coordinator does, so the three arms share code, folds, budget (rounds × local epochs) and the choice of
+the round on the validation fold.
+
+    run/partners/<name>/{dataset,metrics,loss}    federated (written elsewhere)
+    run/local/<name>/{metrics,loss}
+    run/pooled/{metrics,loss,dataset}
+    run/comparison.parquet, run/comparison.json
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+
+from fedapp.config import Config
+from fedapp.data.dataset import Dataset
+from fedapp.data.merge import merge_datasets
+from fedapp.errors import RunError
+from fedapp.files import atomic_path, write_json
+from fedapp.model.checkpoint import load_tensors, save_tensors
+from fedapp.model.network import Trunk, trunk_arrays
+from fedapp.partner import Partner
+from fedapp.selection import TEST, best_round, read_metrics
+from simulation.follow import Event, saved_event
+
+ARMS = ("local", "federated", "pooled")
+METRICS = ("auc_pr", "auc_roc", "bce")
+
+
+def local_arm(run: Path, datasets: Mapping[str, Dataset], config: Config, device: torch.device | None = None) -> Iterator[Event]:
+    """Train every partner on its own, one after another, in `run/local/<name>`; rounds that are done are skipped."""
+    for name, dataset in datasets.items():
+        yield from train_alone("local", run / "local" / name, dataset, config, device)
+
+
+def pooled_arm(run: Path, datasets: Mapping[str, Dataset], config: Config, device: torch.device | None = None) -> Iterator[Event]:
+    """Merge all partners' data and train on them, in `run/pooled`; rounds that are done are skipped."""
+    folder = run / "pooled" / "dataset"
+    dataset = Dataset.open(folder) if (folder / "dataset.json").is_file() else merge_datasets(datasets, folder)
+    yield from train_alone("pooled", run / "pooled", dataset, config, device)
+
+
+def train_alone(arm: str, directory: Path, dataset: Dataset, config: Config, device: torch.device | None = None) -> Iterator[Event]:
+    """Train one partner that gets its own trunk back each round; resumes a killed run where it stopped."""
+    final = config.federation.rounds
+    if (directory / "metrics" / f"round-{final:04d}.parquet").is_file():
+        return
+    partner = Partner(directory, dataset, config, device)
+    done, arrays = load_trunk(directory / "trunk.safetensors", config)
+    for number in range(done + 1, final + 1):
+        arrays, _, _ = partner.fit(arrays, {"round": number})
+        save_trunk(directory / "trunk.safetensors", arrays, number)
+        if number > 1:
+            yield saved_event(arm, dataset.name, directory, number - 1, config.evaluation.min_per_class)
+    partner.evaluate(arrays, {"round": final})
+    yield saved_event(arm, dataset.name, directory, final, config.evaluation.min_per_class)
+    # What only a resumed run would need: two states and a trunk weigh ten times the rest.
+    shutil.rmtree(directory / "state", ignore_errors=True)
+    (directory / "trunk.safetensors").unlink()
+
+
+def save_trunk(path: Path, arrays: list[np.ndarray], number: int) -> None:
+    """Keep the trunk after round `number`."""
+    save_tensors(path, {f"{position:03d}": torch.from_numpy(array) for position, array in enumerate(arrays)}, {"round": number})
+
+
+def load_trunk(path: Path, config: Config) -> tuple[int, list[np.ndarray]]:
+    """The last round kept and its trunk; 0 and the initial trunk if there is none."""
+    if not path.is_file():
+        return 0, trunk_arrays(Trunk(config.chemistry.bits, config.model.hidden, config.seed))
+    tensors, header = load_tensors(path)
+    return header["round"], [tensors[name].numpy() for name in sorted(tensors)]
+
+
+def compare_arms(run: Path, config: Config) -> dict[str, Any]:
+    """Compare the three arms of a run on the test fold, each at the round that the validation fold chose for that partner.
+
+    A task counts if it has `evaluation.min_per_class` of each class in the test fold. Writes `comparison.parquet` (one row per task
+    that counts) and `comparison.json`.
+
+    Returns:
+        Per arm {"auc_pr", "auc_roc", "bce"}, means over tasks; "pooled_gain_share", the federated gain in AUC-PR over the pooled one,
+        null if pooling gains nothing; "tasks"; "share_improved" and "riptop_mean", "riptop_median" of federated against local;
+        "partners": the same per partner, with the selected rounds.
+    Raises:
+        RunError: An arm has no metrics, or no task counts.
+    """
+    names = sorted(path.name for path in (run / "partners").glob("*") if (path / "dataset").is_dir())
+    if not names:
+        raise RunError(f"{run} has no partners", "run the federation first")
+    per_class = config.evaluation.min_per_class
+    tables, rounds = [], {}
+    for name in names:
+        table, rounds[name] = compare_partner(run, name, per_class)
+        tables.append(table)
+    table = pl.concat(tables)
+    if table.is_empty():
+        raise RunError(
+            f"no task has {per_class} actives and as many inactives in the test fold", "lower evaluation.min_per_class or use more data"
+        )
+    summary = summarise(table)
+    summary["partners"] = {
+        name: {"selected": rounds[name], **summarise(own)} for name in names if len(own := table.filter(pl.col("partner") == name))
+    }
+    with atomic_path(run / "comparison.parquet") as path:
+        table.write_parquet(path)
+    write_json(run / "comparison.json", summary)
+    return summary
+
+
+def compare_partner(run: Path, name: str, per_class: int) -> tuple[pl.DataFrame, dict[str, int]]:
+    """One row per counting task of one partner: partner, task, group, threshold, positives, negatives, then each metric of each arm
+    (`local_auc_pr` and so on) and `riptop`; and the round selected in each arm."""
+    tasks = pl.read_parquet(run / "partners" / name / "dataset" / "tasks.parquet").select("task", "group", "threshold")
+    rounds: dict[str, int] = {}
+    table = tasks.with_columns(pl.lit(name).alias("partner"))
+    for arm, metrics in arm_metrics(run, name).items():
+        chosen = best_round(metrics, per_class)
+        if chosen is None:
+            raise RunError(f"the {arm} arm of {name} has no metrics in {run}", "finish the run with --resume")
+        rounds[arm] = chosen
+        test = metrics.filter((pl.col("round") == chosen) & (pl.col("fold") == TEST))
+        counts = ["positives", "negatives"] if arm == ARMS[0] else []
+        table = table.join(
+            test.select("task", *counts, *(pl.col(m).alias(f"{arm}_{m}") for m in METRICS)), on="task", maintain_order="left"
+        )
+    table = table.filter((pl.col("positives") >= per_class) & (pl.col("negatives") >= per_class))
+    gain = (pl.col("federated_auc_pr") - pl.col("local_auc_pr")) / (1 - pl.col("local_auc_pr"))
+    table = table.with_columns(pl.when(pl.col("local_auc_pr") < 1).then(gain).alias("riptop"))
+    first = ["partner", "task", "group", "threshold", "positives", "negatives"]
+    return table.select(*first, pl.exclude(first)), rounds
+
+
+def arm_metrics(run: Path, name: str) -> dict[str, pl.DataFrame]:
+    """Each arm's saved metrics on one partner's tasks, under that partner's own task numbers."""
+    pooled = read_metrics(run / "pooled" / "metrics")
+    if len(pooled):
+        merged = pl.read_parquet(run / "pooled" / "dataset" / "tasks.parquet").filter(pl.col("partner") == name).sort("task")
+        own = merged.select("task", pl.int_range(pl.len(), dtype=pl.Int32).alias("own"))
+        pooled = pooled.join(own, on="task", maintain_order="left").with_columns(pl.col("own").alias("task")).drop("own")
+    return {
+        "local": read_metrics(run / "local" / name / "metrics"),
+        "federated": read_metrics(run / "partners" / name / "metrics"),
+        "pooled": pooled,
+    }
+
+
+def summarise(table: pl.DataFrame) -> dict[str, Any]:
+    """Means over the rows of a comparison table (see `compare_arms`)."""
+    summary: dict[str, Any] = {arm: {metric: mean(table[f"{arm}_{metric}"]) for metric in METRICS} for arm in ARMS}
+    local, federated, pooled = (summary[arm]["auc_pr"] for arm in ARMS)
+    summary["pooled_gain_share"] = (federated - local) / (pooled - local) if pooled > local else None
+    summary["tasks"] = len(table)
+    summary["share_improved"] = mean((table["federated_auc_pr"] > table["local_auc_pr"]).cast(pl.Float64))
+    summary["riptop_mean"] = mean(table["riptop"])
+    summary["riptop_median"] = None if table["riptop"].is_null().all() else float(np.median(table["riptop"].drop_nulls().to_numpy()))
+    return summary
+
+
+def mean(values: pl.Series) -> float | None:
+    """Mean of the defined values, None without any."""
+    defined = values.drop_nulls().to_numpy()
+    return float(defined.mean()) if len(defined) else None

@@ -1,0 +1,123 @@
+"""The two experiments: `simulate` trains the federation, `compare` also trains each partner alone and one model on all data."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from statistics import median
+from typing import Any, Protocol
+
+from fedapp.data.merge import POOLED
+from fedapp.errors import PolyphonyError, RunError, RunInterruptedError
+from fedapp.report.page import write_report
+from fedapp.report.saved_run import read_run
+from fedapp.report.summary import summarise
+from fedapp.run_folder import RunFolder, now
+from simulation.arms import compare_arms, local_arm, pooled_arm
+from simulation.follow import Follower
+from simulation.launch import run_flower
+from simulation.preparation import prepare_partners
+from strategies.journal import read_journal
+
+
+class Display(Protocol):
+    """Whatever shows how a run gets on."""
+
+    def stage(self, text: str) -> None: ...
+
+    def advance_preparation(self, done: int, total: int) -> None: ...
+
+    def event(self, arm: str, partner: str | None, number: int, loss: float | None = None, auc_pr: float | None = None) -> None: ...
+
+
+def simulate(run: RunFolder, display: Display) -> dict[str, Any]:
+    """Run or resume the federation of a run folder, and write its report.
+
+    Returns:
+        run, rounds, auc_pr (mean over the tasks that count, test fold, each partner's selected round), seconds, report.
+    Raises:
+        PolyphonyError: Whatever the user can put right; the run folder then says `failed` and can be resumed.
+    """
+    with recorded(run):
+        prepare_partners(run, display.stage, display.advance_preparation)
+        federated_arm(run, display)
+    report = write_report(run.path)
+    auc_pr = summarise(read_run(run.path)).arms["federated"]["auc_pr"]
+    return headline(run) | {"auc_pr": auc_pr, "report": str(report)}
+
+
+def compare(run: RunFolder, display: Display) -> dict[str, Any]:
+    """Run or resume all three arms of a run folder, and write its report.
+
+    Returns:
+        The summary of `compare_arms`, with run, rounds, seconds, report.
+    Raises:
+        PolyphonyError: As `simulate`.
+    """
+    with recorded(run):
+        datasets = prepare_partners(run, display.stage, display.advance_preparation)
+        federated_arm(run, display)
+        for arm in (local_arm, pooled_arm):
+            for event in arm(run.path, datasets, run.config()):
+                display.event(event.arm, None if event.arm == POOLED else event.partner, event.round, event.loss, event.auc_pr)
+        summary = compare_arms(run.path, run.config())
+    report = write_report(run.path)
+    return summary | headline(run) | {"report": str(report)}
+
+
+def federated_arm(run: RunFolder, display: Display) -> None:
+    """Flower's part, unless an earlier process finished it.
+
+    Raises:
+        RunError: It failed.
+    """
+    follower = Follower(run)
+
+    def follow() -> None:
+        for event in follower.events():
+            display.event(event.arm, event.partner, event.round, event.loss, event.auc_pr)
+
+    if not run.federated():
+        display.stage("starting Flower")
+        run.update(peak_memory=run_flower(run, follow))
+    follow()
+
+
+@contextmanager
+def recorded(run: RunFolder) -> Iterator[None]:
+    """Keep state and time of a run in `run.json`, whatever happens inside; time adds up over resumed processes."""
+    before, started = float(run.status()["seconds"]), time.monotonic()
+    run.update(state="running", error="", hint="")
+    try:
+        yield
+    except PolyphonyError as error:
+        note_end(run, "failed", before, started, str(error), error.hint)
+        raise
+    except OSError as error:
+        note_end(run, "failed", before, started, str(error), "")
+        raise RunError(str(error), f"put that right and go on with --resume {run.path}") from error
+    except KeyboardInterrupt:
+        note_end(run, "interrupted", before, started, "interrupted", f"go on with --resume {run.path}")
+        raise RunInterruptedError("interrupted", f"go on with --resume {run.path}") from None
+    note_end(run, "finished", before, started, "", "")
+
+
+def note_end(run: RunFolder, state: str, before: float, started: float, error: str, hint: str) -> None:
+    """Record how a run ended; on a full disk the error itself matters more than its record."""
+    try:
+        run.update(state=state, seconds=round(before + time.monotonic() - started, 1), ended=now(), error=error, hint=hint)
+    except OSError:
+        if state == "finished":
+            raise
+
+
+def headline(run: RunFolder) -> dict[str, Any]:
+    """What every result says of the run itself: seconds are the whole run's, `round_seconds` the median of the federated rounds."""
+    status = run.status()
+    rounds = [exchange.seconds for exchange in read_journal(run.coordinator / "journal.jsonl") if exchange.phase == "train"]
+    return {
+        "run": str(run.path),
+        "rounds": status["rounds"],
+        "seconds": status["seconds"],
+        "round_seconds": round(median(rounds), 1),
+        "peak_memory_bytes": status["peak_memory"],
+    }

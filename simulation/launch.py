@@ -1,0 +1,174 @@
+"""Runs the Flower app on this machine: a private SuperLink in simulation mode, to which the run is submitted as `flwr run` does."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fedapp.errors import RunError
+from fedapp.files import read_json
+from fedapp.run_folder import RunFolder
+from simulation.processes import child, family_memory, free_port
+
+START_TIMEOUT = 90.0  # seconds for the SuperLink to listen
+POLL = 0.3
+MEMORY_POLL = 2.0
+FULL = 1 << 20  # free bytes below which a disk counts as full
+APP = """
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "polyphony"
+version = "{version}"
+license = "Apache-2.0"
+
+[tool.flwr.app]
+publisher = "polyphony"
+
+[tool.flwr.app.components]
+serverapp = "fedapp.server_app:app"
+clientapp = "fedapp.client_app:app"
+
+[tool.flwr.app.config]
+conf = "demo"
+run-dir = ""
+"""
+# Flower calls home and reinstalls dependencies unless told not to.
+QUIET = {
+    "FLWR_TELEMETRY_ENABLED": "0",
+    "FLWR_DISABLE_UPDATE_CHECK": "1",
+    "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+def run_flower(run: RunFolder, follow: Callable[[], None]) -> int:
+    """Run the federated rounds of a run folder to their end.
+
+    Args:
+        run: Its partners' datasets lie ready.
+        follow: Called a few times a second, to show what the run folder says.
+    Returns:
+        Peak memory of all processes together, bytes, sampled every few seconds.
+    Raises:
+        RunError: The run failed; names the partner and its reason where there is one. The folder can be resumed.
+    """
+    for name in run.partners():
+        (run.partner(name) / "error.json").unlink(missing_ok=True)
+    outcome = run.coordinator / "outcome.json"
+    outcome.unlink(missing_ok=True)
+    logs = run.path / "flower"
+    logs.mkdir(exist_ok=True)
+    peak, next_sample = 0, 0.0
+    with superlink(logs) as environment, child(submission(run, logs), logs / "run.log", environment) as submitted:
+        while not outcome.is_file() and submitted.poll() is None:
+            follow()
+            if time.monotonic() > next_sample:
+                peak, next_sample = max(peak, family_memory()), time.monotonic() + MEMORY_POLL
+            time.sleep(POLL)
+        follow()
+    check_outcome(run, logs / "run.log")
+    return peak
+
+
+def check_outcome(run: RunFolder, log: Path) -> None:
+    """Turn what the coordinator and the partners left into a result or an error.
+
+    Raises:
+        RunError: The run did not finish.
+    """
+    hint = f"put that right and go on with --resume {run.path}"
+    failed = {name: read_json(path) for name in run.partners() if (path := run.partner(name) / "error.json").is_file()}
+    outcome = run.coordinator / "outcome.json"
+    state = read_json(outcome) if outcome.is_file() else {"state": "died", "error": died(log)}
+    if state["state"] == "finished":
+        return
+    reasons = "; ".join(f"{name}: {failure['error']}" for name, failure in failed.items())
+    hints = " ".join(failure["hint"] for failure in failed.values() if failure["hint"])
+    raise RunError(f"{state['error']}{' – ' if reasons else ''}{reasons}", f"{hints} {hint}".strip())
+
+
+def died(log: Path) -> str:
+    """Why Flower may have ended without a result."""
+    full = shutil.disk_usage(log.parent).free < FULL
+    return f"the disk with {log.parent} is full" if full else f"Flower ended without a result; its log is {log}"
+
+
+@contextmanager
+def superlink(logs: Path) -> Iterator[dict[str, str]]:
+    """A SuperLink of our own on a free loopback port; yields the environment that makes the `flwr` command talk to it.
+
+    Raises:
+        RunError: It did not start; its log is named.
+    """
+    home = logs / "home"
+    home.mkdir(exist_ok=True)
+    port = free_port()
+    (home / "config.toml").write_text(f'[superlink]\ndefault = "own"\n\n[superlink.own]\naddress = "127.0.0.1:{port}"\ninsecure = true\n')
+    beside = str(Path(sys.executable).parent)  # Flower starts its own commands by name
+    environment = {**QUIET, "FLWR_HOME": str(home), "PATH": os.pathsep.join([beside, os.environ.get("PATH", os.defpath)])}
+    command = [script("flower-superlink"), "--simulation", "--insecure", "--disable-runtime-dependency-installation", "--port", str(port)]
+    try:
+        with child(command, logs / "superlink.log", environment) as process:
+            wait_until_listening(process, port, logs / "superlink.log")
+            yield environment
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def wait_until_listening(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Return when the SuperLink answers.
+
+    Raises:
+        RunError: It ended, or took too long.
+    """
+    import httpx  # Flower's own client, for Flower's own health check
+
+    deadline = time.monotonic() + START_TIMEOUT
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            if httpx.get(f"http://127.0.0.1:{port}/health", timeout=1).is_success:
+                return
+        except httpx.HTTPError:
+            time.sleep(POLL)
+    raise RunError("Flower's SuperLink did not start", f"its log is {log}")
+
+
+def submission(run: RunFolder, logs: Path) -> list[str]:
+    """The `flwr run` command that starts this run and streams its log."""
+    app = logs / "app"
+    app.mkdir(exist_ok=True)
+    (app / "pyproject.toml").write_text(APP.format(version=run.status()["versions"]["polyphony"]))
+    partners = len(run.partners())
+    cpus = max(1, (os.cpu_count() or 1) // partners)
+    federation = f"num-supernodes={partners} client-resources-num-cpus={cpus} client-resources-num-gpus={gpu_share(partners)}"
+    configuration = f"run-dir={json.dumps(str(run.path))}"
+    return [script("flwr"), "run", str(app), "own", "--stream", "--run-config", configuration, "--federation-config", federation]
+
+
+def gpu_share(partners: int) -> float:
+    """The part of a GPU that each simulated partner gets: all of them share one where there is one."""
+    import torch
+
+    return round(1 / partners, 3) if torch.cuda.is_available() else 0.0
+
+
+def script(name: str) -> str:
+    """A command of the environment that runs us, also when that is not on PATH.
+
+    Raises:
+        RunError: Flower is not installed beside us.
+    """
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.is_file() else shutil.which(name)
+    if found is None:
+        raise RunError(f"the command {name} is missing", "install Flower: pip install 'flwr[simulation]'")
+    return found

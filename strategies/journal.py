@@ -1,0 +1,54 @@
+"""The coordinator's journal: one line of JSON per exchange, with sizes and times and nothing else, because it has nothing else."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What the coordinator knows of one exchange with its partners.
+
+    Attributes:
+        round: Federated round, from 1.
+        phase: `train`, or `final` for the last trunk's way back to the partners.
+        asked: Nodes that were sent a request.
+        replied: Nodes whose reply was accepted.
+        bytes_down: Payload sent to all nodes together, bytes.
+        bytes_up: Payload received from all nodes together, bytes.
+        seconds: From the first request to the last reply.
+        metrics: Means over partners of what policy lets the coordinator see; empty by default.
+    """
+
+    round: int
+    phase: str
+    asked: int
+    replied: int
+    bytes_down: int
+    bytes_up: int
+    seconds: float
+    metrics: dict[str, float]
+
+
+class Journal:
+    """Appends exchanges to a file, each synced before the next step is taken."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def append(self, exchange: Exchange) -> None:
+        """Write one line and sync it."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(exchange), sort_keys=True) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def read_journal(path: Path) -> list[Exchange]:
+    """All exchanges written so far; a last line cut off by a crash is left out."""
+    if not path.is_file():
+        return []
+    text = path.read_text(encoding="utf-8")
+    return [Exchange(**json.loads(line)) for line in text[: text.rfind("\n") + 1].splitlines()]

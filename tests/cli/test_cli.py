@@ -1,0 +1,132 @@
+"""The command line: results on stdout, everything else on stderr, and errors that say what to do."""
+
+import json
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from fedapp.cli.main import main
+from fedapp.files import read_json
+
+RDKIT_FRIENDLY = ["C" * length + ending for length in range(1, 41) for ending in ("O", "N", "F", "Cl", "c1ccccc1", "C(=O)O")]
+
+
+def polyphony(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """Run the command in this process; its exit status."""
+    monkeypatch.setattr(sys, "argv", ["polyphony", *words])
+    try:
+        main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def write_tables(folder: Path, compounds: int = 240) -> Path:
+    folder.mkdir()
+    ids = [f"{number:03d}" for number in range(compounds)]
+    pl.DataFrame({"compound_id": ids, "smiles": RDKIT_FRIENDLY[:compounds]}).write_csv(folder / "compounds.csv")
+    rows = [(assay, each, str((number * 7) % 5 // 3)) for assay in ("a", "b", "c", "d") for number, each in enumerate(ids)]
+    pl.DataFrame(rows, schema=["assay_id", "compound_id", "value"], orient="row").write_csv(folder / "activities.csv")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_an_unknown_key_is_an_error_with_a_hint(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert polyphony(monkeypatch, "simulate", "federation.speed=9") == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "error: " in err
+    assert "speed" in err
+    assert "hint: conf/default.yaml" in err
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("verb", ["simulate", "compare"])
+def test_a_missing_data_folder_is_named(verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert polyphony(monkeypatch, verb, "data.tables=nowhere", "data.partners=2") == 1
+    err = capsys.readouterr().err
+    assert "error: no folder nowhere" in err
+    assert "hint: " in err
+
+
+def test_an_empty_table_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    tables = write_tables(tmp_path / "tables")
+    (tables / "activities.csv").write_text("assay_id,compound_id,value\n")
+    assert polyphony(monkeypatch, "simulate", f"data.tables={tables}", "data.partners=2") == 1
+    err = capsys.readouterr().err
+    assert "activities.csv" in err
+    assert "no usable rows" in err
+
+
+def test_no_task_passing_the_quorum_says_what_to_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables = write_tables(tmp_path / "tables")
+    assert polyphony(monkeypatch, "simulate", f"data.tables={tables}", "data.partners=2", "tasks.min_per_class=10000") == 1
+    assert "min_per_class" in capsys.readouterr().err
+
+
+def test_one_partner_is_no_federation(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert polyphony(monkeypatch, "simulate", "data.partners=1") == 1
+    assert "data.partners is 1, not within 2" in capsys.readouterr().err
+
+
+def test_prepare_counts_what_it_leaves_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    tables = write_tables(tmp_path / "tables")
+    with (tables / "compounds.csv").open("a") as file:
+        file.write("bad,notasmiles\n")
+    assert polyphony(monkeypatch, "prepare", str(tables), "--out", "prepared", "tasks.min_per_class=5") == 0
+    out = capsys.readouterr().out
+    assert "compounds.csv: 240 of 241 rows accepted" in out
+    assert "compounds.csv,242,bad," in Path("prepared/rejected.csv").read_text()
+    assert read_json(Path("prepared/dataset/dataset.json"))["tasks"] == 4
+
+
+def test_prepare_prints_one_json_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    tables = write_tables(tmp_path / "tables")
+    assert polyphony(monkeypatch, "prepare", str(tables), "--out", "prepared", "--json", "tasks.min_per_class=5") == 0
+    assert json.loads(capsys.readouterr().out)["tasks"] == 4
+
+
+@pytest.mark.parametrize("words", [("report", "nowhere"), ("simulate", "--resume", "nowhere")])
+def test_a_folder_that_is_no_run_is_refused(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert polyphony(monkeypatch, *words) == 1
+    assert "nowhere" in capsys.readouterr().err
+
+
+def test_a_model_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("some.csv").write_text("smiles\nCCO\n")
+    assert polyphony(monkeypatch, "predict", "--model", "nowhere", "--smiles", "some.csv", "--out", "out.csv") == 1
+    assert "no model in nowhere" in capsys.readouterr().err
+
+
+def test_wrong_usage_exits_with_2(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert polyphony(monkeypatch, "predict") == 2
+    assert "--model" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_named_and_nothing_half_written_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import errno
+    import os
+
+    tables = write_tables(tmp_path / "tables")
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert polyphony(monkeypatch, "prepare", str(tables), "--out", "prepared", "tasks.min_per_class=5") == 1
+    err = capsys.readouterr().err
+    assert "No space left on device" in err
+    assert "hint: free some space" in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tables"]

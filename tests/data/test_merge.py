@@ -1,0 +1,90 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from fedapp.config import Chemistry
+from fedapp.data.dataset import Dataset, build_dataset
+from fedapp.data.merge import merge_datasets
+from fedapp.data.prepare import prepare
+from fedapp.errors import DataError
+from tests.data.tables import CHEMISTRY, TASKS, write_tables
+
+STRUCTURES = ["CC", "CO", "CN", "c1ccccc1", "CCCl", "CCBr"]
+
+
+def partner(folder: Path, name: str, compounds: range, chemistry: Chemistry = CHEMISTRY, note: str = "") -> Dataset:
+    """A partner that measured some of six structures in assay "x"; its ids mean nothing to others."""
+    tables = write_tables(
+        folder / name / "tables",
+        [f"{name}-{number},{STRUCTURES[number]}" for number in compounds],
+        [f"x,{name}-{number},{4 + number},=,p" for number in compounds],
+    )
+    (tables / "note.txt").write_text(note)
+    prepare(tables, folder / name / "prepared", chemistry)
+    return build_dataset(folder / name / "prepared", folder / name / "dataset", name, TASKS)
+
+
+def labels(dataset: Dataset) -> set[tuple[str, str, float, int]]:
+    """(SMILES, group, threshold, label)."""
+    rows = np.repeat(np.arange(len(dataset.folds)), np.diff(dataset.y_indptr))
+    tasks = dataset.tasks[np.array(dataset.y_tasks)]
+    return set(zip(dataset.smiles()[rows], tasks["group"], tasks["threshold"], dataset.y_labels.tolist(), strict=True))
+
+
+def test_pooling_keeps_each_compound_once_and_every_label(tmp_path: Path) -> None:
+    parts = {"a": partner(tmp_path, "a", range(4)), "b": partner(tmp_path, "b", range(1, 6))}
+    pooled = merge_datasets(parts, tmp_path / "pooled")
+    assert sorted(pooled.smiles()) == sorted(STRUCTURES)
+    assert labels(pooled) == {(s, f"{name}/{group}", t, y) for name, part in parts.items() for s, group, t, y in labels(part)}
+    assert pooled.header["labels"] == sum(part.header["labels"] for part in parts.values())
+
+
+def test_tasks_are_numbered_partner_after_partner_and_keep_their_weight(tmp_path: Path) -> None:
+    parts = {"b": partner(tmp_path, "b", range(1, 6)), "a": partner(tmp_path, "a", range(4))}
+    pooled = merge_datasets(parts, tmp_path / "pooled")
+    assert pooled.tasks["task"].to_list() == list(range(len(pooled.tasks)))
+    assert pooled.tasks["task"].dtype == pl.Int32
+    assert pooled.tasks["partner"].to_list() == ["b"] * len(parts["b"].tasks) + ["a"] * len(parts["a"].tasks)
+    columns = ["threshold", "weight", "positives", "negatives"]
+    assert pooled.tasks.select(columns).equals(pl.concat([part.tasks.select(columns) for part in parts.values()]))
+
+
+def test_fingerprints_and_folds_are_those_of_the_partners(tmp_path: Path) -> None:
+    parts = {"a": partner(tmp_path, "a", range(4)), "b": partner(tmp_path, "b", range(1, 6))}
+    pooled = merge_datasets(parts, tmp_path / "pooled")
+
+    def known(dataset: Dataset) -> dict[str, tuple[int, list[int]]]:
+        bits = [dataset.fingerprints(np.array([row]))[1].tolist() for row in range(len(dataset.folds))]
+        return dict(zip(dataset.smiles(), zip(dataset.folds.tolist(), bits, strict=True), strict=True))
+
+    assert known(pooled) == known(parts["a"]) | known(parts["b"])
+    rows = np.repeat(np.arange(len(pooled.folds)), np.diff(pooled.y_indptr))
+    assert (np.diff(rows * len(pooled.tasks) + pooled.y_tasks) > 0).all()
+
+
+def test_notes_are_kept_once(tmp_path: Path) -> None:
+    parts = {name: partner(tmp_path, name, range(4), note=note) for name, note in {"a": "computed", "b": "computed", "c": ""}.items()}
+    assert merge_datasets(parts, tmp_path / "pooled").note == "computed"
+
+
+def test_different_fingerprints_cannot_be_pooled(tmp_path: Path) -> None:
+    parts = {"a": partner(tmp_path, "a", range(4)), "b": partner(tmp_path, "b", range(4), replace(CHEMISTRY, bits=1024))}
+    with pytest.raises(DataError, match="different fingerprint lengths"):
+        merge_datasets(parts, tmp_path / "pooled")
+
+
+def test_different_fold_keys_are_noticed(tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(b"a consortium's long and secret key")
+    other = replace(CHEMISTRY, fold_key_file=str(tmp_path / "key"))
+    parts = {"a": partner(tmp_path, "a", range(6)), "b": partner(tmp_path, "b", range(6), other)}
+    with pytest.raises(DataError, match="different folds") as error:
+        merge_datasets(parts, tmp_path / "pooled")
+    assert "fold_key_file" in error.value.hint
+
+
+def test_nothing_to_merge_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no datasets"):
+        merge_datasets({}, tmp_path / "pooled")

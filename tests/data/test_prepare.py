@@ -1,0 +1,191 @@
+import csv
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from fedapp.chemistry.fold import PUBLIC_KEY
+from fedapp.chemistry.structure import Structure, describe
+from fedapp.data.dataset import csr_positions
+from fedapp.data.prepare import input_digest, prepare
+from fedapp.errors import DataError
+from tests.data.tables import CHEMISTRY, good_tables, rejected, write_tables
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = ["activities.parquet", "assays.parquet", "compounds.parquet", "rejected.csv", "structures.parquet", "summary.json"]
+
+
+def contents(prepared: Path) -> dict[str, object]:
+    """What a prepared folder says, free of file names and lines."""
+    tables = {name: pl.read_parquet(prepared / f"{name}.parquet").rows() for name in ("activities", "assays", "compounds", "structures")}
+    arrays = {name: np.load(prepared / f"{name}.npy").tolist() for name in ("x_indptr", "x_indices")}
+    return tables | arrays | {"rejected": [(identifier, reason) for _, _, identifier, reason in rejected(prepared)]}
+
+
+def test_a_prepared_folder_holds_what_chemistry_says_of_each_structure(tmp_path: Path) -> None:
+    prepare(good_tables(tmp_path / "tables"), tmp_path / "out", CHEMISTRY)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted([*FILES, "x_indptr.npy", "x_indices.npy"])
+    structures = pl.read_parquet(tmp_path / "out" / "structures.parquet")
+    assert structures.schema == {"row": pl.Int32, "smiles": pl.String, "fold": pl.UInt8}
+    indptr, indices = (np.load(tmp_path / "out" / f"x_{name}.npy") for name in ("indptr", "indices"))
+    assert (indptr.dtype, indices.dtype) == (np.int64, np.int32)
+    for row, smiles, fold in structures.rows():
+        expected = describe(smiles, CHEMISTRY, PUBLIC_KEY)
+        assert isinstance(expected, Structure)
+        assert fold == expected.fold
+        assert indices[csr_positions(indptr, np.array([row]))[1]].tolist() == expected.bits.tolist()
+
+
+def test_ids_of_one_structure_share_a_row(tmp_path: Path) -> None:
+    tables = write_tables(
+        tmp_path / "tables",
+        ["001,CC(=O)O", "1,CC(=O)[O-].[Na+]", "B,CCO"],
+        [f"x,{compound},6,=,p" for compound in ("001", "1", "B")],
+    )
+    summary = prepare(tables, tmp_path / "out", CHEMISTRY)
+    assert pl.read_parquet(tmp_path / "out" / "compounds.parquet").rows() == [("001", 0), ("1", 0), ("B", 1)]
+    assert summary["structures"] == 2
+
+
+def test_gz_and_parquet_give_the_same_as_csv(tmp_path: Path) -> None:
+    plain = write_tables(
+        tmp_path / "csv",
+        ["007,CC", "8,C1CC", "9,CO", "10,CN"],
+        ["x,007,6.25,=,p", "x,8,100,<,nM", "x,9,NaN,=,p", "x,10,1,=,", "x,007,6.25,=,p"],
+        ["x,T1"],
+    )
+    zipped, columnar = tmp_path / "gz", tmp_path / "parquet"
+    for folder in (zipped, columnar):
+        folder.mkdir()
+    for path in plain.iterdir():
+        (zipped / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        pl.read_csv(path, infer_schema=False).write_parquet(columnar / f"{path.stem}.parquet")
+    for folder in (plain, zipped, columnar):
+        prepare(folder, tmp_path / "out" / folder.name, CHEMISTRY)
+    expected = contents(tmp_path / "out" / "csv")
+    assert contents(tmp_path / "out" / "gz") == expected
+    assert contents(tmp_path / "out" / "parquet") == expected
+    assert expected["rejected"] == [
+        ("x/8", "compound was rejected"),
+        ("x/9", "value is not a number"),
+        ("x/007", "repeats an earlier row"),
+        ("8", "SMILES cannot be parsed"),
+    ]
+
+
+def test_the_summary_counts_rows_read_accepted_and_rejected_by_reason(tmp_path: Path) -> None:
+    tables = write_tables(tmp_path / "tables", ["A,CC", "A,CC", "B,CO"], ["x,A,6,=,p", "x,A,6,?,p", "x,A,5,?,p", "x,B,NaN,=,p", "x"])
+    summary = prepare(tables, tmp_path / "out", CHEMISTRY)
+    assert summary["compounds"] == {"file": "compounds.csv", "read": 3, "accepted": 2, "rejected": {"repeats an earlier row": 1}}
+    assert summary["activities"]["read"] == 5
+    assert summary["activities"]["accepted"] == 1
+    assert summary["activities"]["rejected"] == {
+        "unknown relation": 2,
+        "value is not a number": 1,
+        "row has more or fewer cells than the header": 1,
+    }
+    assert "assays" not in summary
+    assert json.loads((tmp_path / "out" / "summary.json").read_text()) == summary
+    assert summary["chemistry"] == {"radius": 3, "bits": 2048, "max_heavy_atoms": 100, "folds": 5, "fold_key": "public"}
+
+
+def test_every_row_read_is_accepted_or_in_rejected_csv(tmp_path: Path) -> None:
+    tables = write_tables(
+        tmp_path / "tables", ["A,CC", "B,C1CC", "C", "D,CO"], ["x,A,6,=,p", "x,B,6,=,p", "y,C,6,=,p", "x,A"], ["x,1", "z,1"]
+    )
+    summary = prepare(tables, tmp_path / "out", CHEMISTRY)
+    with (tmp_path / "out" / "rejected.csv").open() as lines:
+        counted = [row["file"] for row in csv.DictReader(lines)]
+    for name in ("compounds", "activities", "assays"):
+        assert summary[name]["read"] == summary[name]["accepted"] + counted.count(f"{name}.csv")
+
+
+def test_columns_of_the_assays_table_are_kept_as_text_whatever_their_names(tmp_path: Path) -> None:
+    columns = "assay_id,line,reason,row,target_id"
+    tables = write_tables(tmp_path / "tables", ["A,CC"], ["x,A,6,=,p"], ["x,HeLa,because,3,007"], assay_columns=columns)
+    prepare(tables, tmp_path / "out", CHEMISTRY)
+    assays = pl.read_parquet(tmp_path / "out" / "assays.parquet")
+    assert assays.columns == columns.split(",")
+    assert assays.rows() == [("x", "HeLa", "because", "3", "007")]
+
+
+def test_tables_without_a_usable_activity_are_an_error_that_gives_the_reasons(tmp_path: Path) -> None:
+    tables = write_tables(tmp_path / "tables", ["A,CC"], ["x,A,5,=,%", "x,A,6,=,%"])
+    with pytest.raises(DataError, match=r"activities\.csv: none of 2 rows is usable") as error:
+        prepare(tables, tmp_path / "out", CHEMISTRY)
+    assert error.value.hint == "2 rows: unknown unit"
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_note_of_the_tables_travels_with_them(tmp_path: Path) -> None:
+    tables = good_tables(tmp_path / "tables")
+    (tables / "note.txt").write_text("computed labels\n")
+    assert prepare(tables, tmp_path / "out", CHEMISTRY)["note"] == "computed labels"
+
+
+def test_the_digest_changes_with_tables_settings_and_key_and_with_nothing_else(tmp_path: Path) -> None:
+    tables = good_tables(tmp_path / "tables")
+    (tmp_path / "key").write_bytes(b"a consortium's long and secret key")
+    first = input_digest(tables, CHEMISTRY)
+    assert prepare(tables, tmp_path / "out", CHEMISTRY)["digest"] == first == input_digest(tables, CHEMISTRY)
+    others = [replace(CHEMISTRY, radius=2), replace(CHEMISTRY, fold_key_file=str(tmp_path / "key"))]
+    digests = {first, *[input_digest(tables, other) for other in others]}
+    (tables / "compounds.csv").write_text((tables / "compounds.csv").read_text() + "new,CCCC\n")
+    assert len(digests | {input_digest(tables, CHEMISTRY)}) == 4
+
+
+def test_progress_ends_at_all_structures(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    prepare(good_tables(tmp_path / "tables"), tmp_path / "out", CHEMISTRY, lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (12, 12)
+
+
+def test_a_failure_on_the_way_leaves_the_old_folder_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = good_tables(tmp_path / "tables")
+    prepare(tables, tmp_path / "out", CHEMISTRY)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        prepare(tables, tmp_path / "out", CHEMISTRY)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "tables"]
+
+
+ENDLESS = """
+import sys
+from pathlib import Path
+from fedapp.config import Chemistry
+from fedapp.data.prepare import prepare
+if __name__ == "__main__":
+    say = lambda done, total: print(done, flush=True)
+    prepare(Path(sys.argv[1]), Path(sys.argv[2]), Chemistry(3, 2048, 100, 5, None), say, workers=2)
+"""
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
+def test_a_killed_prepare_leaves_no_half_folder(tmp_path: Path, ending: signal.Signals) -> None:
+    write_tables(tmp_path / "tables", [f"{n},CCCCCN" for n in range(60_000)], [f"x,{n},6,=,p" for n in range(60_000)])
+    script = tmp_path / "run.py"
+    script.write_text(ENDLESS)
+    command = [sys.executable, str(script), str(tmp_path / "tables"), str(tmp_path / "out")]
+    child = subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert child.stdout is not None
+    assert int(child.stdout.readline()) < 60_000
+    child.send_signal(ending)
+    assert child.wait(30) != 0
+    child.stdout.close()
+    assert not (tmp_path / "out").exists()

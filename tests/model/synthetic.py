@@ -1,0 +1,50 @@
+"""A small data set whose labels depend on the bits, in memory."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from fedapp.data.dataset import Dataset
+
+
+def dataset(name: str = "alpha", compounds: int = 400, bits: int = 256, tasks: int = 6, folds: int = 5, seed: int = 0) -> Dataset:
+    """About 20 bits a compound, about 3 observed tasks a compound; a task's label is decided by five bits."""
+    random = np.random.default_rng([seed, *name.encode()])
+    dense = random.random((compounds, bits)) < 20 / bits
+    rule = random.normal(size=(bits, tasks)) * (random.random((bits, tasks)) < 0.1)
+    scores = dense @ rule
+    labels = scores > np.median(scores, axis=0)
+    observed = random.random((compounds, tasks)) < 3 / tasks
+    return from_dense(name, dense, labels, observed, random.integers(0, folds, compounds))
+
+
+def from_dense(name: str, dense: np.ndarray, labels: np.ndarray, observed: np.ndarray, folds: np.ndarray) -> Dataset:
+    """A data set out of dense arrays: bits (compounds, bits), labels and observed (compounds, tasks), folds (compounds,)."""
+    x_rows, x_columns = np.nonzero(dense)
+    y_rows, y_columns = np.nonzero(observed)
+    counted = np.where(observed, labels, 0)
+    table = pl.DataFrame(
+        {
+            "task": np.arange(labels.shape[1], dtype=np.int32),
+            "group": [f"target{task}" for task in range(labels.shape[1])],
+            "threshold": np.full(labels.shape[1], 5.5, np.float32),
+            "weight": np.ones(labels.shape[1], np.float32),
+            "positives": counted.sum(0).astype(np.int32),
+            "negatives": (observed.sum(0) - counted.sum(0)).astype(np.int32),
+        }
+    )
+    return Dataset(
+        name=name,
+        bits=dense.shape[1],
+        folds=folds.astype(np.uint8),
+        x_indptr=np.searchsorted(x_rows, np.arange(len(dense) + 1)).astype(np.int64),
+        x_indices=x_columns.astype(np.int32),
+        y_indptr=np.searchsorted(y_rows, np.arange(len(dense) + 1)).astype(np.int64),
+        y_tasks=y_columns.astype(np.int32),
+        y_labels=labels[y_rows, y_columns].astype(np.uint8),
+        tasks=table,
+        note="",
+        directory=Path("synthetic"),
+        digest="",
+    )

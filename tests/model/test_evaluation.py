@@ -1,0 +1,84 @@
+"""Evaluation and prediction."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from fedapp.errors import RunError
+from fedapp.model.checkpoint import save_tensors
+from fedapp.model.evaluation import METRICS_SCHEMA, evaluate, predict, score
+from fedapp.model.network import Heads, Trunk
+from tests.model.synthetic import dataset
+
+FOLDS = {"validation": 1, "test": 0}
+
+
+def network() -> tuple[Trunk, Heads]:
+    return Trunk(256, [8, 4], 1), Heads(4, 6, 1, "alpha")
+
+
+def dense_logits(trunk: Trunk, heads: Heads) -> np.ndarray:
+    data = dataset()
+    bits = torch.zeros(len(data.folds), data.bits)
+    for row in range(len(data.folds)):
+        bits[row, torch.from_numpy(data.x_indices[data.x_indptr[row] : data.x_indptr[row + 1]]).long()] = 1.0
+    hidden = torch.relu(bits @ trunk.weight + trunk.bias)
+    for layer in trunk.layers:
+        hidden = torch.relu(layer(hidden))
+    return (hidden @ heads.weight.T + heads.bias).detach().numpy()
+
+
+def test_scores_equal_dense_logits_at_the_observed_pairs() -> None:
+    trunk, heads = network()
+    data = dataset()
+    rows = data.rows_in([0, 1])
+    scores = score(trunk, heads, data, rows)
+    indptr, tasks, labels = data.labels(rows)
+    expected = dense_logits(trunk, heads)[np.repeat(rows, np.diff(indptr)), tasks]
+    np.testing.assert_allclose(scores.logits, expected, rtol=1e-4, atol=1e-6)
+    assert scores.tasks.tolist() == tasks.tolist()
+    assert scores.labels.tolist() == labels.tolist()
+
+
+def test_the_table_has_every_task_once_a_fold_with_its_counts() -> None:
+    data = dataset()
+    table = evaluate(*network(), data, FOLDS, 7)
+    assert dict(table.schema) == METRICS_SCHEMA
+    assert table["round"].unique().to_list() == [7]
+    assert table["task"].to_list() == [*range(6), *range(6)]
+    for fold, number in FOLDS.items():
+        _, tasks, labels = data.labels(data.rows_in([number]))
+        own = table.filter(pl.col("fold") == fold)
+        assert own["positives"].to_list() == np.bincount(tasks, weights=labels, minlength=6).tolist()
+        assert (own["positives"] + own["negatives"]).to_list() == np.bincount(tasks, minlength=6).tolist()
+
+
+def test_an_empty_fold_gives_nulls() -> None:
+    table = evaluate(*network(), dataset(), {"test": 9}, 1)
+    assert table["auc_pr"].is_null().all()
+    assert table["bce"].is_null().all()
+
+
+def test_a_saved_model_predicts_probabilities_of_all_tasks(tmp_path: Path) -> None:
+    trunk, heads = network()
+    tensors = {f"trunk.{name}": held for name, held in trunk.state_dict().items()}
+    tensors |= {f"heads.{name}": held for name, held in heads.state_dict().items()}
+    save_tensors(tmp_path / "model.safetensors", tensors, {"bits": 256, "hidden": [8, 4], "tasks": 6})
+    data = dataset()
+    probabilities = predict(tmp_path, data.x_indptr, data.x_indices)
+    assert probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-dense_logits(trunk, heads))), rtol=1e-4)
+
+
+def test_no_compounds_give_no_predictions(tmp_path: Path) -> None:
+    test_a_saved_model_predicts_probabilities_of_all_tasks(tmp_path)
+    assert predict(tmp_path, np.array([0]), np.empty(0, np.int32)).shape == (0, 6)
+
+
+def test_a_folder_without_a_model_is_an_error_with_a_hint(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no model file") as raised:
+        predict(tmp_path, np.array([0]), np.empty(0, np.int32))
+    assert "partners/NAME" in raised.value.hint

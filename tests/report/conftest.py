@@ -1,0 +1,19 @@
+"""What the report's tests share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.report.synthetic import Synthetic
+
+
+@pytest.fixture
+def synthetic(tmp_path: Path) -> Callable[..., Path]:
+    """Write a run folder of the given shape and return it."""
+
+    def make(name: str = "fsmol-2026-11-22", **shape: Any) -> Path:
+        return Synthetic(tmp_path / name, **shape).write()
+
+    return make

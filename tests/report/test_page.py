@@ -1,0 +1,162 @@
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fedapp.errors import RunError
+from fedapp.report import charts, page, write_report
+from tests.report.html_page import written
+
+Make = Callable[..., Path]
+COMPUTED = "Labels are computed from the structures; they are not bioactivity."
+
+
+@pytest.fixture(autouse=True)
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests read the page's words; drawing is tested beside, and takes a second a page."""
+    monkeypatch.setattr(charts, "drawn", lambda name, alt, draw, height=0: "<svg></svg>")
+
+
+def test_the_page_of_a_comparison_gives_the_verdict_and_the_means_of_the_saved_comparison(synthetic: Make) -> None:
+    run = synthetic(tasks=400, rounds=20)
+    saved = json.loads((run / "comparison.json").read_text())
+    text = written(run).text
+    assert f"Federated training improved {saved['share_improved']:.0%}".replace("%", " %") in text
+    assert f"of {saved['tasks']} tasks" in text
+    for arm in ("local", "federated", "pooled"):
+        for metric in ("auc_pr", "auc_roc", "bce"):
+            assert f"{saved[arm][metric]:.3f}" in text
+    assert f"{saved['pooled_gain_share'] * 100:.0f} % of the gain that pooling all data would give" in text
+    assert "percentile bootstrap over tasks only" in text
+
+
+def test_the_page_has_a_row_for_every_partner_with_its_compounds_and_scores(synthetic: Make) -> None:
+    run = synthetic(tasks=120)
+    text = written(run).text
+    for name, saved in json.loads((run / "comparison.json").read_text())["partners"].items():
+        compounds = json.loads((run / "partners" / name / "dataset" / "dataset.json").read_text())["compounds"]
+        row = text[text.index(f"{name} {compounds:,}") :]
+        assert f"{saved['local']['auc_pr']:.3f}" in row
+        assert f"{saved['federated']['auc_pr']:.3f}" in row
+
+
+def test_a_note_on_computed_labels_stands_on_top_and_among_the_limits(synthetic: Make) -> None:
+    text = written(synthetic(kind="simulate", note=COMPUTED)).text
+    assert text.count(COMPUTED) == 2
+    assert text.index(COMPUTED) < text.index("Result")
+
+
+def test_plain_aggregation_is_called_by_its_name(synthetic: Make) -> None:
+    text = written(synthetic()).text
+    assert text.count("coordinator saw every trunk in the clear") == 2
+    assert "aggregation = plain" in text
+
+
+def test_aggregation_that_is_not_plain_does_not_get_the_warning(synthetic: Make) -> None:
+    run = synthetic()
+    (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("plain", "secure"))
+    assert "in the clear" not in written(run).text
+
+
+def test_an_unfinished_comparison_is_named_as_such_and_shows_the_federated_arm_alone(synthetic: Make) -> None:
+    text = written(synthetic(rounds=9, done=4)).text
+    assert "This run is unfinished" in text
+    assert "4 rounds of 9" in text
+    assert "The comparison of the arms has not been made" in text
+    assert "Share of the pooled gain" not in text
+    assert "so far" in text
+
+
+def test_a_finished_run_is_not_called_unfinished(synthetic: Make) -> None:
+    assert "unfinished" not in written(synthetic(kind="simulate")).text
+
+
+def test_a_run_that_flower_finished_on_its_own_counts_as_finished(synthetic: Make) -> None:
+    run = synthetic(kind="simulate", state="running")
+    assert "unfinished" in written(run).text
+    (run / "coordinator" / "outcome.json").write_text('{"state": "finished", "error": ""}')
+    assert "unfinished" not in written(run).text
+
+
+def test_a_partner_that_missed_a_round_is_named_with_the_round(synthetic: Make) -> None:
+    text = written(synthetic(missing={"Birch": 3})).text
+    assert "A partner failed in mid-run." in text
+    assert "Birch did not train in round 3." in text
+    assert "2 / 3" in text
+
+
+def test_a_partner_that_left_an_error_is_named_with_its_reason(synthetic: Make) -> None:
+    run = synthetic(done=2, state="failed", error="a partner failed")
+    (run / "partners" / "Cedar" / "error.json").write_text('{"error": "training diverged in round 3", "hint": ""}')
+    text = written(run).text
+    assert "Cedar stopped with: training diverged in round 3." in text
+    assert "It stopped with: a partner failed." in text
+
+
+def test_a_simulation_alone_says_what_guessing_gives_and_claims_no_gain(synthetic: Make) -> None:
+    text = written(synthetic(kind="simulate")).text
+    assert "guessing would give" in text
+    assert "this run does not tell" in text
+    assert "Gain" not in text
+
+
+def test_a_run_without_any_evaluated_round_has_a_page_that_says_so(synthetic: Make) -> None:
+    text = written(synthetic(kind="simulate", done=0)).text
+    assert "no round has been evaluated" in text
+    assert "not evaluated yet" in text
+
+
+def test_tasks_that_do_not_count_are_counted_by_reason(synthetic: Make) -> None:
+    run = synthetic(tasks=300)
+    text = written(run).text
+    counted = json.loads((run / "comparison.json").read_text())["tasks"]
+    assert f"{counted} of 300 tasks count." in text
+    reasons = re.findall(r"fewer than 5 (?:actives|inactives|actives and fewer than 5 inactives) in the test fold (\d+)", text)
+    assert sum(map(int, reasons)) == 300 - counted
+
+
+def test_every_table_has_headers_with_a_scope(synthetic: Make) -> None:
+    found = written(synthetic())
+    heads = [attributes for tag, attributes in found.elements if tag == "th"]
+    assert heads
+    assert all(attributes.get("scope") in {"col", "row"} for attributes in heads)
+
+
+def test_a_comparison_file_without_the_needed_columns_is_named_and_left_out(synthetic: Make) -> None:
+    run = synthetic()
+    (run / "comparison.parquet").write_bytes((run / "partners" / "Alder" / "dataset" / "tasks.parquet").read_bytes())
+    assert "comparison.parquet lacks" in written(run).text
+
+
+def test_a_count_that_differs_between_the_comparison_files_is_named(synthetic: Make) -> None:
+    run = synthetic()
+    saved = json.loads((run / "comparison.json").read_text())
+    (run / "comparison.json").write_text(json.dumps(saved | {"tasks": 7}))
+    assert "comparison.json counts 7 tasks" in written(run).text
+
+
+def test_a_missing_folder_is_an_error_that_names_the_runs_there_are(synthetic: Make, tmp_path: Path) -> None:
+    run = synthetic()
+    with pytest.raises(RunError, match="no run folder") as caught:
+        write_report(tmp_path / "absent")
+    assert str(run) in caught.value.hint
+
+
+def test_a_folder_that_no_run_wrote_is_an_error_and_gets_no_page(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"no run\.json") as caught:
+        write_report(tmp_path)
+    assert caught.value.hint
+    (tmp_path / "run.json").write_text('{"kind": "holiday"}')
+    with pytest.raises(RunError, match="does not describe a run"):
+        write_report(tmp_path)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_missing_template_is_an_error_with_a_hint(synthetic: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = synthetic(kind="simulate")
+    monkeypatch.setattr(page, "TEMPLATES", tmp_path / "empty")
+    with pytest.raises(RunError, match=r"report\.html\.j2 is not installed") as caught:
+        write_report(run)
+    assert "wheel" in caught.value.hint

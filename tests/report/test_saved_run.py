@@ -1,0 +1,50 @@
+from collections.abc import Callable
+from pathlib import Path
+
+from fedapp.report.saved_run import known_runs, read_run
+
+Make = Callable[..., Path]
+
+
+def test_a_journal_line_cut_short_by_a_kill_is_left_out_and_named(synthetic: Make) -> None:
+    run = synthetic(rounds=4, done=3)
+    with (run / "coordinator" / "journal.jsonl").open("a") as file:
+        file.write('{"round": 4, "pha')
+    saved = read_run(run)
+    assert [row["round"] for row in saved.journal] == [1, 2, 3]
+    assert any("journal" in problem for problem in saved.problems)
+
+
+def test_a_damaged_metrics_file_is_left_out_and_named(synthetic: Make) -> None:
+    run = synthetic(rounds=3)
+    (run / "partners" / "Alder" / "metrics" / "round-0002.parquet").write_bytes(b"PAR1 no more")
+    saved = read_run(run)
+    own = saved.arms["federated"].metrics
+    assert set(own.filter(own["partner"] == "Alder")["round"]) == {1, 3}
+    assert saved.problems == ("round-0002.parquet in Alder/metrics is unreadable and was left out.",)
+
+
+def test_arms_without_a_saved_round_are_absent(synthetic: Make) -> None:
+    assert set(read_run(synthetic(kind="simulate")).arms) == {"federated"}
+    assert set(read_run(synthetic("both", kind="compare")).arms) == {"local", "federated", "pooled"}
+
+
+def test_a_partner_name_that_leads_out_of_the_folder_is_not_followed(synthetic: Make) -> None:
+    run = synthetic(kind="simulate", done=0)
+    (run / "run.json").write_text('{"kind": "simulate", "partners": ["Alder", "../../secret", ""]}')
+    assert read_run(run).partners == ("Alder",)
+
+
+def test_a_run_without_a_configuration_is_read_with_defaults(synthetic: Make) -> None:
+    run = synthetic(kind="simulate")
+    (run / "config.yaml").unlink()
+    saved = read_run(run)
+    assert saved.minimum == 5
+    assert saved.setting("federation.rounds") is None
+    assert any("config.yaml" in problem for problem in saved.problems)
+
+
+def test_the_hint_names_no_more_than_three_runs(synthetic: Make, tmp_path: Path) -> None:
+    for number in range(5):
+        synthetic(f"run-{number}", kind="simulate", done=0)
+    assert known_runs(tmp_path).count("run-") == 3

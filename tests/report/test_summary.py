@@ -1,0 +1,78 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from fedapp.report.saved_run import read_run
+from fedapp.report.summary import gain_by_size, mean_interval, summarise
+from fedapp.selection import judged_metrics, selected_rounds
+
+Make = Callable[..., Path]
+
+
+def gains(values: np.ndarray, per_group: int = 1) -> pl.DataFrame:
+    groups = [f"g{place // per_group}" for place in range(len(values))]
+    return pl.DataFrame({"partner": "A", "group": groups, "gain": values})
+
+
+def test_the_interval_of_a_mean_agrees_with_its_standard_error() -> None:
+    values = np.random.default_rng(3).normal(0.01, 0.04, 900)
+    found = mean_interval(gains(values), "gain")
+    assert found.value == pytest.approx(values.mean())
+    assert found.low == pytest.approx(values.mean() - 1.96 * values.std() / 30, abs=4e-4)
+    assert found.high == pytest.approx(values.mean() + 1.96 * values.std() / 30, abs=4e-4)
+
+
+def test_thresholds_of_one_assay_are_resampled_together() -> None:
+    assays = np.random.default_rng(4).normal(0, 0.04, 300)
+    alone, together = mean_interval(gains(assays), "gain"), mean_interval(gains(np.repeat(assays, 3), per_group=3), "gain")
+    assert together.high is not None
+    assert together.high == pytest.approx(alone.high)
+
+
+def test_too_few_assays_have_no_interval() -> None:
+    found = mean_interval(gains(np.full(12, 0.1), per_group=4), "gain")
+    assert (found.low, found.high, found.sign) == (None, None, 0)
+
+
+def test_the_sign_of_an_interval_is_zero_unless_all_of_it_lies_on_one_side() -> None:
+    noise = np.random.default_rng(5).normal(0, 0.01, 200)
+    assert mean_interval(gains(noise + 0.01), "gain").sign == 1
+    assert mean_interval(gains(noise - 0.01), "gain").sign == -1
+    assert mean_interval(gains(noise - noise.mean()), "gain").sign == 0
+
+
+def test_a_simulation_is_judged_on_the_test_fold_at_each_partners_selected_round(synthetic: Make) -> None:
+    run = read_run(synthetic(kind="simulate", tasks=90))
+    metrics = run.arms["federated"].metrics
+    test = judged_metrics(metrics, selected_rounds(metrics, 5)).filter(pl.col("positives") >= 5, pl.col("negatives") >= 5)
+    summary = summarise(run)
+    assert summary.arms["federated"]["auc_pr"] == pytest.approx(test["auc_pr"].mean())
+    assert len(summary.judged) == len(test)
+    assert len(summary.judged) + len(summary.uncounted) == 90
+
+
+def test_means_of_a_comparison_are_those_that_it_saved(synthetic: Make) -> None:
+    run = read_run(synthetic(tasks=90))
+    assert run.comparison is not None
+    summary = summarise(run)
+    for arm in ("local", "federated", "pooled"):
+        assert summary.arms[arm] == run.comparison[arm]
+    assert summary.gain is not None
+    assert summary.gain.value == pytest.approx(run.comparison["federated"]["auc_pr"] - run.comparison["local"]["auc_pr"])
+
+
+def test_the_share_of_the_pooled_gain_is_absent_when_pooling_gains_nothing(synthetic: Make) -> None:
+    summary = summarise(read_run(synthetic(tasks=90, gain=-2.0)))
+    assert summary.pooled_share is None
+    assert summary.gain is not None
+    assert summary.gain.sign == -1
+
+
+def test_gains_by_size_take_every_task_once_and_small_tasks_first(synthetic: Make) -> None:
+    summary = summarise(read_run(synthetic(tasks=200)))
+    parts = gain_by_size(summary.judged)
+    assert sum(tasks for _, _, tasks, _ in parts) == len(summary.judged)
+    assert [low for low, _, _, _ in parts] == sorted(low for low, _, _, _ in parts)

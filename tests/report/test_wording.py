@@ -1,0 +1,64 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from fedapp.report.saved_run import read_run
+from fedapp.report.summary import Interval, summarise
+from fedapp.report.wording import caveats, duration, megabytes, moment, percent, signed, spans, threshold, verdict
+
+Make = Callable[..., Path]
+
+
+def test_numbers_read_as_in_print() -> None:
+    assert signed(0.0104) == "+0.010"
+    assert signed(-0.0104) == "\u22120.010"
+    assert signed(-0.0001) == "0.000"
+    assert percent(0.614) == "61\u00a0%"
+    assert megabytes(52_430_400) == "52\u00a0MB"
+    assert megabytes(17_196_800_000) == "17.2\u00a0GB"
+    assert threshold(6.5) == "pX\u00a0≥\u00a06.5"
+    assert threshold(None) == "0/1 label"
+
+
+def test_times_read_as_in_print() -> None:
+    assert duration(4.25) == "4.2\u00a0s"
+    assert duration(95) == "1\u00a0min 35\u00a0s"
+    assert duration(7300) == "2\u00a0h 1\u00a0min"
+    assert moment("2026-11-22T09:14:03+00:00") == "22 November 2026, 09:14 UTC"
+    assert moment(0) == "1 January 1970, 00:00 UTC"
+    assert moment("yesterday") == "yesterday"
+
+
+def test_neighbouring_rounds_are_joined() -> None:
+    assert spans([4]) == "round 4"
+    assert spans([3, 4, 5, 8, 10]) == "rounds 3 to 5, 8 and 10"
+
+
+def test_a_gain_within_its_uncertainty_is_not_sold_as_one(synthetic: Make) -> None:
+    run = read_run(synthetic(tasks=120))
+    summary = replace(summarise(run), gain=Interval(0.001, -0.002, 0.004))
+    assert "no clear difference" in verdict(run, summary, 6)
+
+
+def test_a_loss_is_called_one(synthetic: Make) -> None:
+    run = read_run(synthetic(tasks=120))
+    summary = replace(summarise(run), gain=Interval(-0.01, -0.02, -0.005))
+    assert "made things worse" in verdict(run, summary, 6)
+
+
+def test_a_gain_without_a_clear_pooled_gain_claims_no_share_of_it(synthetic: Make) -> None:
+    run = read_run(synthetic(tasks=120))
+    summary = replace(summarise(run), gain=Interval(0.01, 0.005, 0.02), pooled_gain=Interval(0.001, -0.01, 0.01))
+    summary = replace(summary, pooled_share=Interval(10.0))
+    text = verdict(run, summary, 6)
+    assert "pooling all data gave no clear gain" in text
+    assert "of the gain that" not in text
+
+
+def test_training_that_was_still_rising_is_a_caveat(synthetic: Make) -> None:
+    run = read_run(synthetic(tasks=120, rounds=6))
+    summary = summarise(run)
+    rising = replace(summary, selected={"federated": {"Alder": 6, "Birch": 6, "Cedar": 4}})
+    level = replace(summary, selected={"federated": {"Alder": 4, "Birch": 4, "Cedar": 6}})
+    assert any("had not levelled off" in title for title, _ in caveats(run, rising, 6))
+    assert not any("had not levelled off" in title for title, _ in caveats(run, level, 6))

@@ -1,0 +1,37 @@
+"""A run folder whose partners have small datasets with learnable labels, made in milliseconds."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from fedapp.config import Config, load_config
+from fedapp.data.dataset import Dataset, save
+from fedapp.run_folder import RunFolder
+from tests.model import synthetic
+
+BITS = 256
+SMALL = ("chemistry.bits=256", "model.hidden=[8]", "training.batch_size=32", "federation.connect_timeout=1")
+
+
+def write_dataset(out: Path, name: str, compounds: int = 200, tasks: int = 4) -> Dataset:
+    """Write a synthetic dataset to a folder; its compounds and tasks have names that must never leave the partner."""
+    held = synthetic.dataset(name, compounds=compounds, bits=BITS, tasks=tasks)
+    structures = pl.DataFrame({"smiles": [f"C{name}{row}" for row in range(compounds)], "fold": held.folds})
+    rows = np.repeat(np.arange(compounds), np.diff(held.y_indptr))
+    labels = pl.DataFrame({"row": rows, "task": held.y_tasks, "label": held.y_labels})
+    table = held.tasks.with_columns(pl.format("SECRET-{}-{}", pl.lit(name), "group").alias("group"))
+    header = {"name": name, "bits": BITS, "folds": 5, "note": "", "dropped": {}}
+    return save(out, header, structures, held.x_indptr, held.x_indices, labels, table)
+
+
+def small_config(*overrides: str) -> Config:
+    return load_config(None, (*SMALL, "data.partners=3", "federation.rounds=3", *overrides))
+
+
+def small_run(path: Path, *overrides: str) -> RunFolder:
+    """A new run folder with every partner's dataset in place; partner-1 has the most compounds."""
+    run = RunFolder.create(path, small_config(*overrides), "simulate")
+    for index, name in enumerate(run.partners()):
+        write_dataset(run.partner(name) / "dataset", name, compounds=200 - 20 * index, tasks=4 + index)
+    return run

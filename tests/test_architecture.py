@@ -1,0 +1,80 @@
+"""Which part may import which: the arrows of the layout, checked against the source."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# package or module -> third-party packages and parts of ours that it may import; the standard library is free
+ALLOWED = {
+    "fedapp/errors.py": set(),
+    "fedapp/files.py": set(),
+    "fedapp/config.py": {"omegaconf", "yaml", "fedapp.errors"},
+    "fedapp/selection.py": {"polars"},
+    "fedapp/chemistry": {"rdkit", "numpy", "fedapp.chemistry", "fedapp.config", "fedapp.errors"},
+    "fedapp/data": {"rdkit", "numpy", "polars", "fedapp.data", "fedapp.chemistry", "fedapp.config", "fedapp.errors", "fedapp.files"},
+    "fedapp/model": {
+        *{"torch", "numpy", "scipy", "polars", "safetensors"},
+        *{"fedapp.model", "fedapp.data", "fedapp.config", "fedapp.errors", "fedapp.files", "fedapp.selection"},
+    },
+    "fedapp/partner.py": {
+        *{"flwr", "numpy", "polars", "torch"},
+        *{"fedapp.model", "fedapp.data", "fedapp.config", "fedapp.errors", "fedapp.files", "fedapp.selection"},
+    },
+    "fedapp/prediction.py": {"numpy", "polars", "fedapp"},
+    "fedapp/run_folder.py": {"fedapp.config", "fedapp.errors", "fedapp.files"},
+    "fedapp/server_app.py": {"flwr", "numpy", "safetensors", "fedapp", "strategies"},
+    "fedapp/client_app.py": {"flwr", "fedapp", "strategies"},
+    "fedapp/report": {
+        *{"numpy", "polars", "scipy", "matplotlib", "jinja2", "markupsafe", "omegaconf", "yaml"},
+        *{"fedapp.report", "fedapp.errors", "fedapp.files", "fedapp.selection"},
+    },
+    "fedapp/cli": {"typer", "rich", "polars", "numpy", "fedapp", "simulation"},
+    "strategies": {"flwr", "numpy", "strategies"},
+    "simulation": {"numpy", "polars", "psutil", "httpx", "torch", "fedapp", "strategies", "simulation"},
+}
+OURS = {"fedapp", "strategies", "simulation", "tests"}
+
+
+def rule_for(path: Path) -> str:
+    relative = path.relative_to(ROOT).as_posix()
+    return max((rule for rule in ALLOWED if relative == rule or relative.startswith(f"{rule}/")), key=len)
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def sources() -> list[Path]:
+    return [path for package in ("fedapp", "strategies", "simulation") for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_module_imports_only_what_its_layer_may(path: Path) -> None:
+    if path.name == "__init__.py" and not path.read_text().strip():
+        return
+    import sys
+
+    allowed = ALLOWED[rule_for(path)]
+    for name in imports(path):
+        top = name.split(".")[0]
+        if top in sys.stdlib_module_names:
+            continue
+        assert any(name == part or name.startswith(f"{part}.") for part in allowed), f"{path.relative_to(ROOT)} may not import {name}"
+
+
+def test_nobody_imports_the_command_line_or_the_simulation_but_themselves() -> None:
+    for path in sources():
+        inside = path.relative_to(ROOT).as_posix()
+        if inside.startswith(("fedapp/cli/", "simulation/")):
+            continue
+        assert not any(name.startswith(("simulation", "fedapp.cli")) for name in imports(path)), inside
