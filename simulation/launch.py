@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fedapp.errors import RunError
-from fedapp.files import read_json
+from fedapp.files import read_json, sweep
 from fedapp.run_folder import RunFolder
 from simulation.processes import child, family_memory, free_port
 
@@ -67,6 +67,17 @@ def run_flower(run: RunFolder, follow: Callable[[], None]) -> int:
     outcome.unlink(missing_ok=True)
     logs = run.path / "flower"
     logs.mkdir(exist_ok=True)
+    sweep(run.path)
+    try:
+        peak = watch(run, logs, outcome, follow)
+    finally:
+        sweep(run.path)
+    check_outcome(run, logs / "run.log")
+    return peak
+
+
+def watch(run: RunFolder, logs: Path, outcome: Path, follow: Callable[[], None]) -> int:
+    """Start Flower, show what goes on until there is an outcome, and end every process; peak memory in bytes."""
     peak, next_sample = 0, 0.0
     with superlink(logs) as environment, child(submission(run, logs), logs / "run.log", environment) as submitted:
         while not outcome.is_file() and submitted.poll() is None:
@@ -75,7 +86,6 @@ def run_flower(run: RunFolder, follow: Callable[[], None]) -> int:
                 peak, next_sample = max(peak, family_memory()), time.monotonic() + MEMORY_POLL
             time.sleep(POLL)
         follow()
-    check_outcome(run, logs / "run.log")
     return peak
 
 

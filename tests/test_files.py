@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fedapp.files import atomic_directory, atomic_path, write_json
+from fedapp.files import atomic_directory, atomic_path, sweep, write_json
 
 
 def names(folder: Path) -> list[str]:
@@ -42,3 +42,13 @@ def test_a_new_directory_replaces_the_old_one_as_a_whole(tmp_path: Path) -> None
         with atomic_directory(tmp_path / "data") as folder:
             (folder / name).write_text(name)
     assert names(tmp_path / "data") == ["b"]
+
+
+def test_what_a_killed_process_left_unfinished_is_swept_and_nothing_else(tmp_path: Path) -> None:
+    writing = atomic_path(tmp_path / "a" / "state.json")
+    writing.__enter__().write_text("{half")
+    filling = atomic_directory(tmp_path / "a" / "data")
+    (filling.__enter__() / "x").write_text("half")
+    write_json(tmp_path / "a" / "whole.json", {})
+    sweep(tmp_path)
+    assert names(tmp_path / "a") == ["whole.json"]

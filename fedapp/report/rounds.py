@@ -29,17 +29,17 @@ def rounds_of(run: SavedRun) -> list[Round]:
     """Every round that left a trace; exchanges outside any round come first, with number None."""
     arm = run.arms.get("federated")
     losses: dict[int | None, float] = {}
-    scores: dict[int | None, float] = {}
+    scores: dict[int, float] = {}
     if arm is not None:
         losses = dict(arm.losses.drop_nulls("loss").group_by("round").agg(pl.col("loss").mean()).iter_rows())
-        scores |= validation_curve(arm.metrics, run.minimum)
+        scores = validation_curve(arm.metrics, run.minimum)
     exchanges: dict[int | None, list[Mapping[str, Any]]] = {}
     for row in run.journal:
         number = row.get("round")
         exchanges.setdefault(number if isinstance(number, int) and number > 0 else None, []).append(row)
     numbers = sorted({*losses, *scores, *exchanges} - {None}, key=lambda number: number or 0)
     held: list[int | None] = [None, *numbers] if None in exchanges else [*numbers]
-    return [one_round(number, exchanges.get(number, []), losses.get(number), scores.get(number)) for number in held]
+    return [one_round(number, exchanges.get(number, []), losses.get(number), scores.get(number or 0)) for number in held]
 
 
 def one_round(number: int | None, exchanges: list[Mapping[str, Any]], loss: float | None, auc_pr: float | None) -> Round:
