@@ -46,6 +46,7 @@ class Training:
     batch_size: int
     local_epochs: int
     learning_rate: float
+    last_learning_rate: float
     weight_decay: float
 
 
@@ -94,6 +95,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "training.batch_size": (1, 1 << 20),
     "training.local_epochs": (1, 1000),
     "training.learning_rate": (1e-9, 10),
+    "training.last_learning_rate": (0, 10),
     "training.weight_decay": (0, 10),
     "federation.rounds": (1, 100_000),
     "federation.server_learning_rate": (1e-6, 10),

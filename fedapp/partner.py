@@ -26,7 +26,7 @@ from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.evaluation import evaluate
 from fedapp.model.network import Heads, Trunk, derived_seed, set_trunk_arrays, trunk_arrays
 from fedapp.model.state import private_state, restore
-from fedapp.model.training import choose_device, optimiser, refit_heads, train
+from fedapp.model.training import choose_device, learning_rate, optimiser, train
 from fedapp.selection import best_round, read_metrics, validation_curve
 
 
@@ -68,6 +68,8 @@ class Partner(NumPyClient):
         trunk, heads = self._network(parameters)
         adam = optimiser(trunk, heads, self.config.training)
         base = self._resume(trunk, heads, adam, before=number)
+        for group in adam.param_groups:
+            group["lr"] = learning_rate(self.config.training, number, self.config.federation.rounds)
         shown = {"auc_pr": self._assess(trunk, heads, number - 1)} if base else {}
         seed = self._seed("training", number)
         outcome = train(trunk, heads, adam, self.dataset, self._training_rows(), self.config.training, self.config.model.dropout, seed)
@@ -116,12 +118,7 @@ class Partner(NumPyClient):
         return base
 
     def _assess(self, trunk: Trunk, heads: Heads, number: int) -> float:
-        """Fit the heads to the trunk of round `number`, write its metrics, keep the model if it is the best so far.
-
-        Returns the mean validation AUC-PR.
-        """
-        dropout, seed = self.config.model.dropout, self._seed("heads", number)
-        refit_heads(trunk, heads, self.dataset, self._training_rows(), self.config.training, dropout, seed)
+        """Write the metrics of round `number`, keep the model if it is the best so far; mean validation AUC-PR."""
         settings = self.config.evaluation
         folds = {"validation": settings.validation_fold, "test": settings.test_fold}
         metrics = evaluate(trunk, heads, self.dataset, folds, number)

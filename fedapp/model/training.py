@@ -1,6 +1,6 @@
 """Training on one partner's own compounds."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
@@ -36,6 +36,16 @@ def optimiser(trunk: Trunk, heads: Heads, settings: Training) -> torch.optim.Ada
     return torch.optim.Adam(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
 
 
+def learning_rate(settings: Training, number: int, rounds: int) -> float:
+    """Adam's rate in round `number` of `rounds`: falls linearly from `learning_rate` to `last_learning_rate`.
+
+    Large steps bring the averaged trunk forward in the first rounds; small ones keep the partners' trunks together in the last, so
+    that their mean is a good trunk too.
+    """
+    passed = (number - 1) / max(rounds - 1, 1)
+    return settings.learning_rate + min(passed, 1.0) * (settings.last_learning_rate - settings.learning_rate)
+
+
 def pair_loss(logits: Tensor, batch: Batch) -> Tensor:
     """Weighted mean of the binary cross-entropy over the batch's observed pairs."""
     losses = binary_cross_entropy_with_logits(logits, batch.labels, weight=batch.weights, reduction="sum")
@@ -48,23 +58,6 @@ def dropped(features: Tensor, share: float, generator: torch.Generator) -> Tenso
         return features
     kept = torch.rand(features.shape, generator=generator, device=features.device) >= share
     return features * kept.to(features.dtype).div_(1.0 - share)
-
-
-def refit_heads(trunk: Trunk, heads: Heads, dataset: Dataset, rows: np.ndarray, settings: Training, dropout: float, seed: int) -> None:
-    """One pass that fits the heads alone to a trunk that has just come in, in place.
-
-    Heads learn on the partner's own version of the trunk; the averaged one is another. Without this pass each round is judged, and
-    begins, with heads that do not fit. Dropout matters here too: heads fitted without it win early and overfit later.
-
-    Raises:
-        DataError, RunError: As `train`.
-    """
-    adam = torch.optim.Adam(heads.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
-    trunk.requires_grad_(False)
-    try:
-        train(trunk, heads, adam, dataset, rows, replace(settings, local_epochs=1), dropout, seed)
-    finally:
-        trunk.requires_grad_(True)
 
 
 def train(

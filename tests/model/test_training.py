@@ -10,10 +10,10 @@ from fedapp.config import Training
 from fedapp.errors import DataError, RunError
 from fedapp.model.batches import assemble, chunks
 from fedapp.model.network import Heads, Trunk
-from fedapp.model.training import dropped, optimiser, pair_loss, refit_heads, train
+from fedapp.model.training import dropped, learning_rate, optimiser, pair_loss, train
 from tests.model.synthetic import dataset, from_dense
 
-SETTINGS = Training(batch_size=32, local_epochs=1, learning_rate=0.01, weight_decay=0.0)
+SETTINGS = Training(batch_size=32, local_epochs=1, learning_rate=0.01, last_learning_rate=0.01, weight_decay=0.0)
 
 
 def trained(seed: int = 5, epochs: int = 1, hidden: tuple[int, ...] = (16,), dropout: float = 0.2) -> tuple[Trunk, Heads, float]:
@@ -105,11 +105,7 @@ def test_chunks_cover_the_rows_once() -> None:
     assert [chunk.tolist() for chunk in chunks(np.arange(5), 2)] == [[0, 1], [2, 3], [4]]
 
 
-def test_refitting_the_heads_leaves_the_trunk_as_it_is_and_able_to_learn() -> None:
-    data = dataset()
-    trunk, heads = Trunk(data.bits, [16], 1), Heads(16, len(data.tasks), 1)
-    before, first = [parameter.detach().clone() for parameter in trunk.parameters()], heads.weight.detach().clone()
-    refit_heads(trunk, heads, data, data.rows_in([2, 3, 4]), SETTINGS, 0.2, 1)
-    assert all(torch.equal(a, b) for a, b in zip(before, trunk.parameters(), strict=True))
-    assert all(parameter.requires_grad and parameter.grad is None for parameter in trunk.parameters())
-    assert not torch.equal(first, heads.weight)
+def test_the_learning_rate_falls_linearly_to_its_last_value() -> None:
+    settings = replace(SETTINGS, learning_rate=0.5, last_learning_rate=0.1)
+    assert [learning_rate(settings, number, 5) for number in range(1, 6)] == pytest.approx([0.5, 0.4, 0.3, 0.2, 0.1])
+    assert learning_rate(settings, 1, 1) == 0.5
