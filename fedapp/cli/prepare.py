@@ -1,6 +1,7 @@
 """`polyphony prepare`: a partner's own tables to its dataset."""
 
 import json
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -20,18 +21,15 @@ def prepare(
     from fedapp.data.dataset import build_dataset  # imports polars and RDKit: seconds that --help need not wait
     from fedapp.data.prepare import prepare as prepare_tables
 
-    config = read_experiment(words)
+    config, started = read_experiment(words), time.monotonic()
     with RunProgress(total_rounds=0, partners=[], json=as_json) as progress:
         progress.stage(f"preparing {tables}")
         summary = prepare_tables(tables, out, config.chemistry, progress.advance_preparation)
         progress.stage("building tasks")
         dataset = build_dataset(out, out / "dataset", out.name, config.tasks)
+    seconds = round(time.monotonic() - started, 1)
     if as_json:
-        print(
-            json.dumps(
-                summary | {"compounds_with_labels": len(dataset.folds), "tasks": len(dataset.tasks), "labels": len(dataset.y_labels)}
-            )
-        )
+        print(json.dumps(summary | dataset.header | {"seconds": seconds}))
         return
     for name in ("compounds", "activities", "assays"):
         if name in summary:
@@ -39,4 +37,4 @@ def prepare(
             for reason, count in summary[name]["rejected"].items():
                 print(f"  {count:>9,}  {reason}")
     print(f"{len(dataset.folds):,} compounds, {len(dataset.tasks):,} tasks, {len(dataset.y_labels):,} labels in {out / 'dataset'}")
-    print(f"rows left out: {out / 'rejected.csv'}")
+    print(f"{seconds:.0f} s; rows left out: {out / 'rejected.csv'}")
