@@ -130,7 +130,13 @@ def load_config(path: Path | None = None, overrides: tuple[str, ...] = ()) -> Co
         config = OmegaConf.to_object(merged)
     except (OmegaConfBaseException, YAMLError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise ConfigError(f"{path}: {reason}", "conf/default.yaml lists every key with its meaning") from error
+        hint = "conf/default.yaml lists every key with its meaning"
+        if "Environment variable" in reason:
+            reason, hint = (
+                reason[reason.index("Environment variable") :].rstrip('"'),
+                "export it, or give the key's value on the command line",
+            )
+        raise ConfigError(f"{path}: {reason}", hint) from error
     assert isinstance(config, Config)
     check(config, path)
     return config

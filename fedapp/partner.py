@@ -59,12 +59,7 @@ class Partner(NumPyClient):
         Raises:
             RunError: An earlier round than the last, a trunk of another form, or training that diverges.
         """
-        number, last = int(config["round"]), self.last_round()
-        if number < max(last, 1):
-            raise RunError(
-                f"{self.dataset.name} is asked to train round {number}, but has trained round {last}",
-                "resume the run where it stopped, or start a new one",
-            )
+        number = self._checked_round(config, "train")
         trunk, heads = self._network(parameters)
         adam = optimiser(trunk, heads, self.config.training)
         base = self._resume(trunk, heads, adam, before=number)
@@ -89,12 +84,7 @@ class Partner(NumPyClient):
         Raises:
             RunError: An earlier round than the last one trained here, or a trunk of another form.
         """
-        number, last = int(config["round"]), self.last_round()
-        if number < max(last, 1):
-            raise RunError(
-                f"{self.dataset.name} is asked to evaluate round {number}, but has trained round {last}",
-                "resume the run where it stopped, or start a new one",
-            )
+        number = self._checked_round(config, "evaluate")
         trunk, heads = self._network(parameters)
         self._resume(trunk, heads, optimiser(trunk, heads, self.config.training), before=number + 1)
         return 0.0, 1, self._shown({"auc_pr": self._assess(trunk, heads, number)})
@@ -102,6 +92,16 @@ class Partner(NumPyClient):
     def last_round(self) -> int:
         """The last round trained here, 0 before the first."""
         return max(self._states(), default=0)
+
+    def _checked_round(self, config: dict[str, Any], verb: str) -> int:
+        """The round that a request names, not before the last one trained here."""
+        number, last = int(config["round"]), self.last_round()
+        if number < max(last, 1):
+            raise RunError(
+                f"{self.dataset.name} is asked to {verb} round {number}, but has trained round {last}",
+                "resume the run where it stopped, or start a new one",
+            )
+        return number
 
     def _network(self, parameters: list[np.ndarray]) -> tuple[Trunk, Heads]:
         model, seed = self.config.model, self.config.seed
