@@ -11,7 +11,7 @@ from fedapp.run_folder import RunFolder
 from tests.model import synthetic
 
 BITS = 256
-SMALL = ("chemistry.bits=256", "model.hidden=[8]", "training.batch_size=32", "federation.connect_timeout=1")
+SMALL = ("chemistry.bits=256", "model.hidden=[8]", "federation.server_learning_rate=1", "federation.connect_timeout=1")
 
 
 def write_dataset(out: Path, name: str, compounds: int = 200, tasks: int = 4) -> Dataset:
