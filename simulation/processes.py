@@ -1,4 +1,9 @@
-"""Child processes that never outlive us: ended with all their descendants on success, on error, on Ctrl-C and on SIGKILL."""
+"""Child processes that never outlive us: ended with all their descendants on success, on error, on Ctrl-C and on SIGKILL.
+
+Between us and each child stands a supervisor: this file, run as a script. Descendants that detach themselves (Flower's and Ray's do)
+are re-parented to it instead of to init, and it is told by the kernel when we die. Both are Linux's (prctl(2)); elsewhere a SIGKILL of
+this process leaves its children running.
+"""
 
 import ctypes
 import os
@@ -6,55 +11,80 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
 GRACE = 15.0  # seconds between asking and killing
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
 
 
 @contextmanager
 def child(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """Run `command` in its own session with its output in `log`; on leaving, end it and everything that it started."""
     with log.open("ab") as output:
-        process = subprocess.Popen(
-            command,
+        supervisor = subprocess.Popen(
+            [sys.executable, __file__, str(os.getpid()), *command],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, **environment},
             start_new_session=True,  # Ctrl-C reaches us alone, and we end the children in order
-            preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )
     try:
-        yield process
+        yield supervisor
     finally:
-        end(process)
+        supervisor.terminate()
+        supervisor.wait()
 
 
-def die_with_parent() -> None:
-    """Ask Linux to end this process when its parent is killed (prctl(2), PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Ask a process and all its descendants to stop, and kill those that do not."""
+def supervise(parent: int, command: Sequence[str]) -> int:
+    """Run `command` until it ends, `parent` dies or SIGTERM comes; then end all that is left of it. Returns its exit status."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    if sys.platform == "linux":
+        prctl = ctypes.CDLL(None).prctl
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
+        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it died before it could be watched
+        return 128 + signal.SIGTERM
+    process = subprocess.Popen(command)
     try:
-        parent = psutil.Process(process.pid)
-        family = [*parent.children(recursive=True), parent]
-    except psutil.NoSuchProcess:
-        return
-    if process.poll() is None:
-        process.terminate()
-    psutil.wait_procs(family, timeout=GRACE if process.poll() is None else 0)
-    for member in family:
-        if member.is_running():
-            member.kill()
-    psutil.wait_procs(family, timeout=GRACE)
-    process.wait()
+        return process.wait()
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        end_family()
+
+
+def end_family() -> None:
+    """Ask all descendants of this process to stop, and kill those that do not in time."""
+    deadline = time.monotonic() + GRACE
+    for member in living():
+        with suppress(psutil.NoSuchProcess):
+            member.terminate()
+    while family := living():
+        if time.monotonic() > deadline:
+            for member in family:
+                with suppress(psutil.NoSuchProcess):
+                    member.kill()
+        psutil.wait_procs(family, timeout=0.2)
+
+
+def living() -> list[psutil.Process]:
+    """Descendants of this process that have not ended; those that have are reaped."""
+    family = []
+    for member in psutil.Process().children(recursive=True):
+        try:
+            if member.status() == psutil.STATUS_ZOMBIE:
+                member.wait(timeout=0)
+            else:
+                family.append(member)
+        except (psutil.NoSuchProcess, psutil.TimeoutExpired):
+            continue  # it ended meanwhile, or its own parent has yet to reap it
+    return family
 
 
 def family_memory() -> int:
@@ -75,3 +105,7 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":
+    sys.exit(supervise(int(sys.argv[1]), sys.argv[2:]))
