@@ -1,18 +1,32 @@
 """Flower's entry point at a partner: opens the partner's own folder and hands over to the `NumPyClient`."""
 
 import logging
+import os
 import traceback
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 from flwr.app import Context, Message
 from flwr.client import Client
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 
+from fedapp.config import Config
+from fedapp.data.dataset import Dataset
 from fedapp.errors import ConfigError, PolyphonyError
 from fedapp.files import write_json
+from fedapp.first_trunk import first_trunk
+from fedapp.membership import open_membership, trunk_shapes
+from fedapp.privacy.row_guard import support
+from fedapp.privacy.weight import weight_of
 from fedapp.run_folder import RunFolder, bare_config, bare_run_path
+from fedapp.seeds import derived_seed
+from strategies.house import ROW_LIST, House
 from strategies.plain_trunk_mod import plain_trunk_mod
+from strategies.secagg.errors import OutOfOrderError
+from strategies.secure_trunk_mod import secure_trunk_mod
 
 
 class PartnerFailedError(Exception):
@@ -36,7 +50,9 @@ def remember(error: Exception, context: Context) -> None:
     """Leave `error.json` in the partner's folder; a disk too full even for that leaves the reason in the log alone."""
     logging.getLogger("polyphony").error("%s", "".join(traceback.format_exception(error)))
     try:
-        write_json(partner_folder(context) / "error.json", {"error": describe(error), "hint": getattr(error, "hint", "")})
+        path = partner_folder(context) / "error.json"
+        if not (isinstance(error, OutOfOrderError) and path.is_file()):  # a session that was refused says why, not what follows
+            write_json(path, {"error": describe(error), "hint": getattr(error, "hint", "")})
     except (OSError, PolyphonyError) as second:
         logging.getLogger("polyphony").error("could not write error.json: %s", second)
 
@@ -46,8 +62,18 @@ def describe(error: Exception) -> str:
     return str(error) if isinstance(error, PolyphonyError | OSError) else f"{type(error).__name__}: {error}"
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a simulated partner lives: its own folder in the run folder that all of them share a disk with."""
+
+    run: RunFolder
+    folder: Path
+    config: Config
+    partition: int
+
+
 def partner_folder(context: Context) -> Path:
-    """This partner's own folder: in simulation, by its partition in the run folder.
+    """This partner's own folder, by its partition in the run folder.
 
     Raises:
         RunError: No run folder.
@@ -57,23 +83,54 @@ def partner_folder(context: Context) -> Path:
 
 
 def simulated_run(context: Context) -> RunFolder:
-    """The run folder that all simulated partners share a disk with."""
+    """The run folder."""
     given = str(context.run_config["run-dir"])
     return RunFolder.open(Path(given) if given else bare_run_path(bare_config(context.run_config), context.run_id))
 
 
+def place(context: Context) -> Place:
+    """This partner's place; the configuration is read once per process and version of its file.
+
+    Raises:
+        RunError: No run folder.
+    """
+    run = simulated_run(context)
+    config = read_config(run, (run.path / "config.yaml").stat().st_mtime_ns)
+    return Place(run, partner_folder(context), config, int(context.node_config["partition-id"]))
+
+
+@lru_cache(maxsize=8)
+def read_config(run: RunFolder, _changed: int) -> Config:
+    """Parsing takes longer than a short phase."""
+    return run.config()
+
+
 def open_partner(context: Context) -> Client:
-    """The `NumPyClient` over this partner's folder; a bare `flwr run .` makes the demo's data on the way.
+    """The `NumPyClient` over this partner's folder, its dataset without the bits that may not be trained.
+
+    Raises:
+        ConfigError: No dataset.
+    """
+    from fedapp.model.training import choose_device
+    from fedapp.partner import Partner
+
+    own = place(context)
+    folder, config, dataset = own.folder, own.config, open_dataset(own)
+    if (folder / ROW_LIST).is_file():
+        trained = np.load(folder / ROW_LIST)
+        dataset = dataset.guarded(dataset.rows_in(config.training_folds()), trained, np.ones_like(trained))
+    partner = Partner(folder, dataset, config, choose_device())
+    (folder / "error.json").unlink(missing_ok=True)
+    return partner.to_client()
+
+
+def open_dataset(own: Place) -> Dataset:
+    """This partner's dataset; a bare `flwr run .` makes the demo's on the way.
 
     Raises:
         ConfigError: A bare run of anything but the demo, whose partners have no data yet.
     """
-    from fedapp.data.dataset import Dataset
-    from fedapp.partner import Partner, choose_device
-
-    folder = partner_folder(context)
-    run = simulated_run(context)
-    config = run.config()
+    folder, config = own.folder, own.config
     if not (folder / "dataset").is_dir():
         if config.data.tables != "demo":
             raise ConfigError(
@@ -82,10 +139,43 @@ def open_partner(context: Context) -> Client:
             )
         from fedapp.data.demo import demo_dataset
 
-        demo_dataset(folder / "dataset", int(context.node_config["partition-id"]) + 1, config.data.partners, config.chemistry, config.tasks)
-    partner = Partner(folder, Dataset.open(folder / "dataset"), config, choose_device())
-    (folder / "error.json").unlink(missing_ok=True)
-    return partner.to_client()
+        demo_dataset(folder / "dataset", own.partition + 1, config.data.partners, config.chemistry, config.tasks)
+    return Dataset.open(folder / "dataset")
 
 
-app = ClientApp(open_partner, mods=[keep_errors_home, plain_trunk_mod])
+def open_house(context: Context) -> House:
+    """What the mod needs of this partner's house; nothing here imports torch or rdkit before it is called for."""
+    own = place(context)
+    run, folder, config = own.run, own.folder, own.config
+
+    def supported() -> np.ndarray:
+        dataset = open_dataset(own)
+        rows = dataset.rows_in(config.training_folds())
+        return support(dataset.x_indptr, dataset.x_indices, rows, config.chemistry.bits, config.privacy.row_guard)
+
+    return House(
+        directory=folder,
+        membership=open_membership(run, folder.name) if config.aggregation == "secure" else None,
+        support=supported,
+        first_trunk=lambda key: first_trunk(config, key),
+        shapes=trunk_shapes(config),
+        partners=config.data.partners,
+        word_bits=config.privacy.word_bits,
+        value_range=config.privacy.range,
+        server_learning_rate=config.federation.server_learning_rate,
+        weight=lambda: weight_of(len(open_dataset(own).y_labels), config.federation.largest_weight),
+        largest_weight=config.federation.largest_weight,
+        seed=lambda number, attempt: derived_seed(config.seed, "rounding", folder.name, number, attempt),
+        metrics=tuple(sorted(config.federation.metrics_shown)),
+        threads=max(1, (os.cpu_count() or 1) // config.data.partners),
+    )
+
+
+def trunk_mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+    """Masks, or plain words, as the run says."""
+    secure = place(context).config.aggregation == "secure"
+    return (SECURE if secure else PLAIN)(message, context, call_next)
+
+
+SECURE, PLAIN = secure_trunk_mod(open_house), plain_trunk_mod(open_house)
+app = ClientApp(open_partner, mods=[keep_errors_home, trunk_mod])

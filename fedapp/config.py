@@ -1,6 +1,7 @@
 """The configuration of an experiment: types here, values and their meaning in `conf/default.yaml`."""
 
 from dataclasses import dataclass
+from math import frexp
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,16 @@ class Federation:
     connect_timeout: int
     round_timeout: int
     metrics_shown: list[str]
+    session_rounds: int
+    initial_trunk: str
+    largest_weight: int
+
+
+@dataclass(frozen=True)
+class Privacy:
+    row_guard: int
+    word_bits: int
+    range: float
 
 
 @dataclass(frozen=True)
@@ -81,7 +92,13 @@ class Config:
     model: Model
     training: Training
     federation: Federation
+    privacy: Privacy
     evaluation: Evaluation
+
+    def training_folds(self) -> list[int]:
+        """All folds but the two that choose and judge."""
+        held_out = (self.evaluation.validation_fold, self.evaluation.test_fold)
+        return [fold for fold in range(self.chemistry.folds) if fold not in held_out]
 
 
 RANGES: dict[str, tuple[float, float]] = {
@@ -102,10 +119,17 @@ RANGES: dict[str, tuple[float, float]] = {
     "federation.min_partners": (2, 1000),
     "federation.connect_timeout": (1, 1 << 31),
     "federation.round_timeout": (1, 1 << 31),
+    "federation.session_rounds": (1, 1 << 31),
+    "federation.largest_weight": (1, 256),
+    "privacy.row_guard": (0, 1 << 31),
+    "privacy.range": (2**-16, 16),
     "evaluation.min_per_class": (1, 1e9),
 }
 METRICS = ("loss", "auc_pr")
-AGGREGATIONS = ("plain",)
+AGGREGATIONS = ("secure", "plain")
+INITIAL_TRUNKS = ("seed", "group_key")
+WORD_BITS = (16, 32)
+LEAST_SECURE = 3
 
 
 def load_config(path: Path | None = None, overrides: tuple[str, ...] = ()) -> Config:
@@ -169,8 +193,24 @@ def check(config: Config, path: Path) -> None:
         )
     if unknown := set(config.federation.metrics_shown) - set(METRICS):
         raise ConfigError(f"{path}: federation.metrics_shown has {sorted(unknown)}", f"known are {list(METRICS)}")
-    if config.aggregation not in AGGREGATIONS:
-        raise ConfigError(f"{path}: aggregation is {config.aggregation!r}", f"known are {list(AGGREGATIONS)}")
+    choices: dict[str, tuple[Any, ...]] = {
+        "aggregation": AGGREGATIONS,
+        "federation.initial_trunk": INITIAL_TRUNKS,
+        "privacy.word_bits": WORD_BITS,
+    }
+    for key, known in choices.items():
+        if values[key] not in known:
+            raise ConfigError(f"{path}: {key} is {values[key]!r}", f"known are {list(known)}")
+    for key in ("federation.largest_weight", "privacy.range"):
+        if frexp(values[key])[0] != 0.5:
+            raise ConfigError(f"{path}: {key} is {values[key]}, not a power of two")
+    if config.aggregation == "secure" and config.data.partners < LEAST_SECURE:
+        raise ConfigError(
+            f"{path}: data.partners is {config.data.partners}, and secure aggregation needs {LEAST_SECURE}",
+            "with two, each knows the other's update from the sum",
+        )
+    if config.aggregation == "plain" and config.federation.initial_trunk == "group_key":
+        raise ConfigError(f"{path}: federation.initial_trunk is group_key, and plain aggregation has no group key", "use seed")
 
 
 def to_yaml(config: Config) -> str:

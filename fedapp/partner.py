@@ -7,7 +7,8 @@
       model.safetensors, .json      trunk and heads of the best round so far on the validation fold
 
 Every message may meet a fresh process, so nothing lives in memory from one round to the next. A request that is repeated, because
-the reply was lost or the process was killed, starts from the state before that round and gives the same bytes.
+the reply was lost or the process was killed, starts from the state before that round and gives the same bytes. A round that was
+abandoned is asked for again with a higher `attempt`: it starts from that same state, and draws other batches.
 """
 
 from pathlib import Path
@@ -24,9 +25,10 @@ from fedapp.errors import RunError
 from fedapp.files import PRIVATE_DIRECTORY, atomic_path, write_json
 from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.evaluation import evaluate
-from fedapp.model.network import Heads, Trunk, derived_seed, set_trunk_arrays, trunk_arrays
+from fedapp.model.network import Heads, Trunk, set_trunk_arrays, trunk_arrays
 from fedapp.model.state import private_state, restore
 from fedapp.model.training import choose_device, learning_rate, optimiser, train
+from fedapp.seeds import derived_seed
 from fedapp.selection import best_round, read_metrics, validation_curve
 
 
@@ -52,12 +54,15 @@ class Partner(NumPyClient):
 
         Args:
             parameters: The averaged trunk.
-            config: {"round": r}, r from 1. The next round after the last one trained here, a later one (this partner missed some
-                and goes on with the heads it has), or the last one again.
+            config: {"round": r, "attempt": a}, r from 1. The next round after the last one trained here, a later one (this partner
+                missed some and goes on with the heads it has), or the last one again. The attempt, 0 if absent, enters the order of
+                the compounds and the dropout.
         Returns:
-            The trained trunk, the constant 1, and those metrics that `federation.metrics_shown` names.
+            The trained trunk, the constant 1, and those metrics that `federation.metrics_shown` names. First-layer rows of bits that
+            no training compound holds come back bit for bit as they came in: weight decay alone is no reason to send one.
         Raises:
-            RunError: An earlier round than the last, a trunk of another form, or training that diverges.
+            RunError: An earlier round than the last or one beyond the end of the run, a trunk of another form, or training that
+                diverges.
         """
         number = self._checked_round(config, "train")
         trunk, heads = self._network(parameters)
@@ -66,12 +71,15 @@ class Partner(NumPyClient):
         for group in adam.param_groups:
             group["lr"] = learning_rate(self.config.training, number, self.config.federation.rounds)
         shown = {"auc_pr": self._assess(trunk, heads, number - 1)} if base else {}
-        seed = self._seed("training", number)
-        outcome = train(trunk, heads, adam, self.dataset, self._training_rows(), self.config.training, self.config.model.dropout, seed)
+        rows, seed = self.training_rows(), self._training_seed(number, int(config.get("attempt", 0)))
+        outcome = train(trunk, heads, adam, self.dataset, rows, self.config.training, self.config.model.dropout, seed)
         save_tensors(self._state_path(number), private_state(trunk, heads, adam), {"round": number})
         write_json(self.directory / "loss" / f"round-{number:04d}.json", {"round": number, **vars(outcome)})
         self._forget(keep={base, number})
-        return trunk_arrays(trunk), 1, self._shown({"loss": outcome.loss, **shown})
+        trained = trunk_arrays(trunk)
+        untouched = self._bits_without(rows)
+        trained[0][untouched] = parameters[0][untouched]
+        return trained, 1, self._shown({"loss": outcome.loss, **shown})
 
     def evaluate(self, parameters: list[np.ndarray], config: dict[str, Any]) -> tuple[float, int, dict[str, Any]]:
         """Evaluate the averaged trunk of the last round with this partner's heads.
@@ -82,7 +90,7 @@ class Partner(NumPyClient):
         Returns:
             0.0 (a loss would tell of the data), the constant 1, and those metrics that `federation.metrics_shown` names.
         Raises:
-            RunError: An earlier round than the last one trained here, or a trunk of another form.
+            RunError: An earlier round than the last one trained here or one beyond the end of the run, or a trunk of another form.
         """
         number = self._checked_round(config, "evaluate")
         trunk, heads = self._network(parameters)
@@ -93,9 +101,18 @@ class Partner(NumPyClient):
         """The last round trained here, 0 before the first."""
         return max(self._states(), default=0)
 
+    def training_rows(self) -> np.ndarray:
+        """Compounds to learn from, int64: those outside the validation and the test fold."""
+        return self.dataset.rows_in(self.config.training_folds())
+
     def _checked_round(self, config: dict[str, Any], verb: str) -> int:
-        """The round that a request names, not before the last one trained here."""
-        number, last = int(config["round"]), self.last_round()
+        """The round that a request names, neither before the last one trained here nor beyond the end of the run."""
+        number, last, end = int(config["round"]), self.last_round(), self.config.federation.rounds
+        if number > end:
+            raise RunError(
+                f"{self.dataset.name} is asked to {verb} round {number}, but the run ends with round {end}",
+                "a longer run needs a larger federation.rounds at every partner, from its start",
+            )
         if number < max(last, 1):
             raise RunError(
                 f"{self.dataset.name} is asked to {verb} round {number}, but has trained round {last}",
@@ -143,12 +160,15 @@ class Partner(NumPyClient):
             write_json(self.directory / "model.json", header)
         return value
 
-    def _training_rows(self) -> np.ndarray:
-        held_out = {self.config.evaluation.validation_fold, self.config.evaluation.test_fold}
-        return self.dataset.rows_in([fold for fold in range(self.config.chemistry.folds) if fold not in held_out])
+    def _bits_without(self, rows: np.ndarray) -> np.ndarray:
+        """Fingerprint bits that none of these compounds holds: bool [bits]."""
+        without = np.ones(self.dataset.bits, dtype=np.bool_)
+        without[self.dataset.fingerprints(rows)[1]] = False
+        return without
 
-    def _seed(self, purpose: str, number: int) -> int:
-        return derived_seed(self.config.seed, purpose, self.dataset.name, number)
+    def _training_seed(self, number: int, attempt: int) -> int:
+        """Attempt 0 has the seed of a run without attempts."""
+        return derived_seed(self.config.seed, "training", self.dataset.name, number, *([attempt] if attempt else []))
 
     def _shown(self, metrics: dict[str, float]) -> dict[str, Any]:
         return {name: value for name, value in metrics.items() if name in self.config.federation.metrics_shown}

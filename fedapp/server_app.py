@@ -1,25 +1,31 @@
 """Flower's entry point at the coordinator: opens or makes the run folder and hands over to the strategy."""
 
+import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from logging import ERROR, INFO
 from pathlib import Path
 
-import numpy as np
-from flwr.app import Context
+from flwr.app import ArrayRecord, Context
 from flwr.common import log
 from flwr.serverapp import Grid, ServerApp
-from safetensors.numpy import load_file, save_file
 
-from fedapp.config import Config
+from fedapp.config import LEAST_SECURE, Config
+from fedapp.consortium import load_roster
 from fedapp.errors import PolyphonyError, RunError
-from fedapp.files import atomic_path, write_json
+from fedapp.files import write_json
+from fedapp.first_trunk import first_trunk
+from fedapp.membership import ROSTER, found, propose, trunk_shapes
 from fedapp.run_folder import RunFolder, bare_config, bare_run_path
+from strategies.exchange import Exchanges, RoundFailedError
 from strategies.journal import Journal
-from strategies.plain_trunk import PlainTrunk, RoundFailedError
-from strategies.records import trunk_record
+from strategies.plain_trunk import PlainTrunk
+from strategies.secagg.errors import SecAggError
+from strategies.secure_trunk import SecureTrunk
+from strategies.shared_trunk import Form, SharedTrunk, no_trunk
 
-LEAST_PARTNERS = 2
+LEAST_PARTNERS = {"secure": LEAST_SECURE, "plain": 2}
 
 app = ServerApp()
 
@@ -39,7 +45,7 @@ def run(grid: Grid, context: Context) -> None:
     started = time.monotonic()
     try:
         federate(grid, folder)
-    except (PolyphonyError, RoundFailedError, OSError) as error:
+    except (PolyphonyError, RoundFailedError, SecAggError, OSError) as error:
         write_json(outcome, {"state": "failed", "error": str(error)})
         log(ERROR, "error: %s", error)
         raise
@@ -56,61 +62,79 @@ def new_run(grid: Grid, context: Context) -> RunFolder:
         RunError: Too few nodes for a federation.
     """
     config = bare_config(context.run_config)
-    nodes = len(list(grid.get_node_ids()))
-    if nodes < LEAST_PARTNERS:
+    nodes, least = len(list(grid.get_node_ids())), LEAST_PARTNERS[config.aggregation]
+    if nodes < least:
         raise RunError(
-            f"{nodes} partner is connected, and a federation has at least {LEAST_PARTNERS}", "add --federation-config num-supernodes=4"
+            f"{nodes} partner{'s are' if nodes > 1 else ' is'} connected, and a federation has at least {least}",
+            'add --federation-config "num-supernodes=4"',
         )
     if nodes != config.data.partners:
         log(INFO, "%s partners, one for each of Flower's nodes; for %s add", nodes, config.data.partners)
-        log(INFO, "    --federation-config num-supernodes=%s", config.data.partners)
+        log(INFO, '    --federation-config "num-supernodes=%s"', config.data.partners)
     config = replace(config, data=replace(config.data, partners=nodes))
-    return RunFolder.create(bare_run_path(config, context.run_id), config, "simulate")
+    run = RunFolder.create(bare_run_path(config, context.run_id), config, "simulate")
+    found(run, config)
+    return run
 
 
 def federate(grid: Grid, run: RunFolder) -> None:
     """Drive the strategy from the last finished round to the last one."""
     config = run.config()
-    done, trunk = latest_trunk(run, config)
-    strategy = PlainTrunk(
-        journal=Journal(run.coordinator / "journal.jsonl"),
-        keep=lambda server_round, arrays: keep_trunk(run, server_round, arrays),
-        rounds=config.federation.rounds,
-        done=done,
-        partners=config.data.partners,
-        min_partners=config.federation.min_partners,
-        server_learning_rate=config.federation.server_learning_rate,
-        connect_timeout=config.federation.connect_timeout,
-    )
-    strategy.start(
+    partners = config.data.partners
+    exchanges = Exchanges(
         grid,
-        initial_arrays=trunk_record(trunk),
-        num_rounds=config.federation.rounds - done,
-        timeout=config.federation.round_timeout,
+        Journal(run.coordinator / "journal.jsonl"),
+        partners,
+        partners if config.federation.min_partners is None else config.federation.min_partners,
+        config.federation.connect_timeout,
+        config.federation.round_timeout,
     )
+    (secure_rounds if config.aggregation == "secure" else plain_rounds)(grid, run, config, exchanges)
 
 
-def latest_trunk(run: RunFolder, config: Config) -> tuple[int, list[np.ndarray]]:
-    """Last finished round and its trunk; round 0 is the seeded initial trunk.
+def secure_rounds(grid: Grid, run: RunFolder, config: Config, exchanges: Exchanges) -> None:
+    """All rounds blindly: what partners agreed on before tells where to go on."""
+    roster = load_roster(run.path / ROSTER)
+    strategy = SecureTrunk(exchanges, roster, lambda: propose(config, roster), config.federation.session_rounds, os.cpu_count() or 1)
+    done = strategy.set_up()
+    start(strategy.start, grid, config, done)
+    strategy.finish()
 
-    The last round is given out once more when its final exchange never happened, so at most `rounds` - 1 are taken as done.
-    """
+
+def plain_rounds(grid: Grid, run: RunFolder, config: Config, exchanges: Exchanges) -> None:
+    """All rounds in the clear, from the last trunk that the coordinator kept."""
+    privacy, largest = config.privacy, config.federation.largest_weight
+    strategy = PlainTrunk(
+        exchanges,
+        latest_trunk(run, config),
+        lambda rows: Form(trunk_shapes(config), rows, privacy.word_bits, config.data.partners, largest),
+        lambda shared: keep_trunk(run, shared),
+        privacy.row_guard > 1,
+        config.federation.server_learning_rate,
+    )
+    strategy.set_up()
+    start(strategy.start, grid, config, strategy.shared.version)
+    strategy.finish()
+
+
+def start(rounds: Callable[..., object], grid: Grid, config: Config, done: int) -> None:
+    """Flower's own loop over the rounds that are left; the trunk does not travel through it."""
+    rounds(grid, ArrayRecord(), num_rounds=config.federation.rounds - done, timeout=config.federation.round_timeout)
+
+
+def latest_trunk(run: RunFolder, config: Config) -> SharedTrunk:
+    """The last trunk that the coordinator kept under plain aggregation; the seeded first one if there is none."""
     stored = sorted(run.coordinator.glob("trunk-*.safetensors"), key=round_of)
-    usable = [path for path in stored if round_of(path) < config.federation.rounds]
-    if usable:
-        arrays = load_file(usable[-1])
-        return round_of(usable[-1]), [arrays[str(position)] for position in range(len(arrays))]
-    from fedapp.model.network import Trunk, trunk_arrays  # imports torch, which a resumed coordinator does not need
-
-    return 0, trunk_arrays(Trunk(config.chemistry.bits, list(config.model.hidden), config.seed))
+    if stored:
+        return SharedTrunk.read(stored[-1])
+    return replace(no_trunk(config.privacy.range, b""), arrays=first_trunk(config, b""))
 
 
-def keep_trunk(run: RunFolder, server_round: int, trunk: list[np.ndarray]) -> None:
-    """Store a round's trunk, and drop those older than the one before it."""
-    with atomic_path(run.coordinator / f"trunk-{server_round:04d}.safetensors") as path:
-        save_file({str(position): array for position, array in enumerate(trunk)}, path)
+def keep_trunk(run: RunFolder, shared: SharedTrunk) -> None:
+    """Store a trunk, and drop those older than the one before it."""
+    shared.write(run.coordinator / f"trunk-{shared.version:04d}.safetensors")
     for old in run.coordinator.glob("trunk-*.safetensors"):
-        if round_of(old) < server_round - 1:
+        if round_of(old) < shared.version - 1:
             old.unlink()
 
 

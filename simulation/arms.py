@@ -1,17 +1,19 @@
-"""The two arms that a federation is compared with, and the comparison.
+"""The arms that a federation is compared with, and the comparison.
 
 Local only: each partner trains on its own data, fed its own trunk back each round. Pooled: one partner that has everybody's data.
-Both drive `Partner` as the coordinator does, so the three arms share code, folds, budget (rounds × local epochs) and the choice of
-the round on the validation fold.
+Unguarded: the federation without its row guard, which shows what the guard costs; left out where the federation has none itself.
+All drive `Partner` as the coordinator does, so the arms share code, folds, budget (rounds × local epochs) and the choice of the round
+on the validation fold.
 
     run/partners/<name>/{dataset,metrics,loss}    federated (written elsewhere)
     run/local/<name>/{metrics,loss}
+    run/unguarded/<name>/{metrics,loss}
     run/pooled/{metrics,loss,dataset}
     run/comparison.parquet, run/comparison.json
 """
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +26,25 @@ from fedapp.data.dataset import Dataset
 from fedapp.data.merge import merge_datasets
 from fedapp.errors import RunError
 from fedapp.files import atomic_path, write_json
+from fedapp.first_trunk import first_trunk
+from fedapp.membership import trunk_shapes
 from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.network import Trunk, trunk_arrays
 from fedapp.partner import Partner
+from fedapp.privacy.weight import weight_of
+from fedapp.seeds import derived_seed
 from fedapp.selection import TEST, best_round, read_metrics
 from simulation.follow import Event, saved_event
+from strategies.shared_trunk import Form, SharedTrunk, no_trunk
 
-ARMS = ("local", "federated", "pooled")
+UNGUARDED = "unguarded"
+ARMS = ("local", "federated", UNGUARDED, "pooled")
 METRICS = ("auc_pr", "auc_roc", "bce")
+
+
+def arms_of(config: Config) -> tuple[str, ...]:
+    """The arms of an experiment: without a row guard, the federated arm is the unguarded one."""
+    return tuple(arm for arm in ARMS if arm != UNGUARDED or config.privacy.row_guard > 1)
 
 
 def local_arm(run: Path, datasets: Mapping[str, Dataset], config: Config, device: torch.device | None = None) -> Iterator[Event]:
@@ -66,6 +79,55 @@ def train_alone(arm: str, directory: Path, dataset: Dataset, config: Config, dev
     (directory / "trunk.safetensors").unlink()
 
 
+def unguarded_arm(run: Path, datasets: Mapping[str, Dataset], config: Config, device: torch.device | None = None) -> Iterator[Event]:
+    """Train the federation without its row guard, in `run/unguarded`; rounds that are done are skipped."""
+    folder = run / UNGUARDED
+    last = f"round-{config.federation.rounds:04d}.parquet"
+    if not all((folder / name / "metrics" / last).is_file() for name in datasets):
+        partners = {name: Partner(folder / name, dataset, config, device) for name, dataset in datasets.items()}
+        yield from federate_unguarded(partners, folder / "shared.safetensors", config)
+    for name in datasets:
+        shutil.rmtree(folder / name / "state", ignore_errors=True)
+    (folder / "shared.safetensors").unlink(missing_ok=True)
+
+
+def federate_unguarded(partners: Mapping[str, Partner], path: Path, config: Config) -> Iterator[Event]:
+    """Add up what partners send of every row, round after round; `path` keeps the trunk, from which a killed run goes on."""
+    federation, minimum = config.federation, config.evaluation.min_per_class
+    shared = SharedTrunk.read(path) if path.is_file() else unguarded_start(config)
+    form = Form(trunk_shapes(config), shared.listed(), config.privacy.word_bits, config.data.partners, federation.largest_weight)
+    for number in range(shared.version + 1, federation.rounds + 1):
+        sums = np.zeros(form.words, dtype=form.quantiser(shared.value_range).word_type)
+        for name, partner in partners.items():
+            sums += unguarded_words(partner, shared, form, config)
+            if number > 1:
+                yield saved_event(UNGUARDED, name, partner.directory, number - 1, minimum)
+        signed = sums.view(form.quantiser(shared.value_range).sum_type)
+        shared = shared.decode(form, signed, len(partners), federation.server_learning_rate, digest=b"").trunk
+        shared.write(path)
+    for name, partner in partners.items():
+        partner.evaluate(shared.arrays, {"round": federation.rounds})
+        yield saved_event(UNGUARDED, name, partner.directory, federation.rounds, minimum)
+
+
+def unguarded_start(config: Config) -> SharedTrunk:
+    """The first trunk, every row listed."""
+    arrays = first_trunk(config, derived_seed(config.seed, "first trunk").to_bytes(32, "little"))
+    rows = np.ones(len(arrays[0]), dtype=np.bool_)
+    return no_trunk(config.privacy.range, b"").with_rows(rows, b"").starting_with(arrays, b"")
+
+
+def unguarded_words(partner: Partner, shared: SharedTrunk, form: Form, config: Config) -> np.ndarray:
+    """One partner's update of the next round as words: [form.words]."""
+    number, attempt = shared.version + 1, 0
+    trained, _, _ = partner.fit(shared.arrays, {"round": number, "attempt": attempt})
+    words = np.zeros(form.words, dtype=form.quantiser(shared.value_range).word_type)
+    seed = derived_seed(config.seed, "rounding", partner.directory.name, number, attempt)
+    weight = weight_of(len(partner.dataset.y_labels), config.federation.largest_weight)
+    shared.encode(form, trained, words, seed, weight)
+    return words
+
+
 def save_trunk(path: Path, arrays: list[np.ndarray], number: int) -> None:
     """Keep the trunk after round `number`."""
     save_tensors(path, {f"{position:03d}": torch.from_numpy(array) for position, array in enumerate(arrays)}, {"round": number})
@@ -80,15 +142,16 @@ def load_trunk(path: Path, config: Config) -> tuple[int, list[np.ndarray]]:
 
 
 def compare_arms(run: Path, config: Config) -> dict[str, Any]:
-    """Compare the three arms of a run on the test fold, each at the round that the validation fold chose for that partner.
+    """Compare the arms of a run on the test fold, each at the round that the validation fold chose for that partner.
 
     A task counts if it has `evaluation.min_per_class` of each class in the test fold. Writes `comparison.parquet` (one row per task
     that counts) and `comparison.json`.
 
     Returns:
         Per arm {"auc_pr", "auc_roc", "bce"}, means over tasks; "pooled_gain_share", the federated gain in AUC-PR over the pooled one,
-        null if pooling gains nothing; "tasks"; "share_improved" and "riptop_mean", "riptop_median" of federated against local;
-        "partners": the same per partner, with the selected rounds.
+        null if pooling gains nothing; "row_guard_effect", the federated AUC-PR minus the unguarded one, null without that arm; "tasks";
+        "share_improved" and "riptop_mean", "riptop_median" of federated against local; "partners": the same per partner, with the
+        selected rounds.
     Raises:
         RunError: An arm has no metrics, or no task counts.
     """
@@ -98,7 +161,7 @@ def compare_arms(run: Path, config: Config) -> dict[str, Any]:
     per_class = config.evaluation.min_per_class
     tables, rounds = [], {}
     for name in names:
-        table, rounds[name] = compare_partner(run, name, per_class)
+        table, rounds[name] = compare_partner(run, name, arms_of(config), per_class)
         tables.append(table)
     table = pl.concat(tables)
     if table.is_empty():
@@ -115,13 +178,15 @@ def compare_arms(run: Path, config: Config) -> dict[str, Any]:
     return summary
 
 
-def compare_partner(run: Path, name: str, per_class: int) -> tuple[pl.DataFrame, dict[str, int]]:
+def compare_partner(run: Path, name: str, arms: Collection[str], per_class: int) -> tuple[pl.DataFrame, dict[str, int]]:
     """One row per counting task of one partner: partner, task, group, threshold, positives, negatives, then each metric of each arm
     (`local_auc_pr` and so on) and `riptop`; and the round selected in each arm."""
     tasks = pl.read_parquet(run / "partners" / name / "dataset" / "tasks.parquet").select("task", "group", "threshold")
     rounds: dict[str, int] = {}
     table = tasks.with_columns(pl.lit(name).alias("partner"))
-    for arm, metrics in arm_metrics(run, name).items():
+    held = arm_metrics(run, name)
+    for arm in arms:
+        metrics = held[arm]
         chosen = best_round(metrics, per_class)
         if chosen is None:
             raise RunError(f"the {arm} arm of {name} has no metrics in {run}", "finish the run with --resume")
@@ -148,15 +213,18 @@ def arm_metrics(run: Path, name: str) -> dict[str, pl.DataFrame]:
     return {
         "local": read_metrics(run / "local" / name / "metrics"),
         "federated": read_metrics(run / "partners" / name / "metrics"),
+        UNGUARDED: read_metrics(run / UNGUARDED / name / "metrics"),
         "pooled": pooled,
     }
 
 
 def summarise(table: pl.DataFrame) -> dict[str, Any]:
     """Means over the rows of a comparison table (see `compare_arms`)."""
-    summary: dict[str, Any] = {arm: {metric: mean(table[f"{arm}_{metric}"]) for metric in METRICS} for arm in ARMS}
-    local, federated, pooled = (summary[arm]["auc_pr"] for arm in ARMS)
+    arms = [arm for arm in ARMS if f"{arm}_auc_pr" in table.columns]
+    summary: dict[str, Any] = {arm: {metric: mean(table[f"{arm}_{metric}"]) for metric in METRICS} for arm in arms}
+    local, federated, pooled = (summary[arm]["auc_pr"] for arm in ("local", "federated", "pooled"))
     summary["pooled_gain_share"] = (federated - local) / (pooled - local) if pooled > local else None
+    summary["row_guard_effect"] = federated - summary[UNGUARDED]["auc_pr"] if UNGUARDED in arms else None
     summary["tasks"] = len(table)
     summary["share_improved"] = mean((table["federated_auc_pr"] > table["local_auc_pr"]).cast(pl.Float64))
     summary["riptop_mean"] = mean(table["riptop"])

@@ -1,4 +1,4 @@
-"""The two experiments: `simulate` trains the federation, `compare` also trains each partner alone and one model on all data."""
+"""The two experiments: `simulate` trains the federation, `compare` also trains the arms that it is compared with."""
 
 import time
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from fedapp.report.page import write_report
 from fedapp.report.saved_run import read_run
 from fedapp.report.summary import summarise
 from fedapp.run_folder import RunFolder, now
-from simulation.arms import compare_arms, local_arm, pooled_arm
+from simulation.arms import UNGUARDED, arms_of, compare_arms, local_arm, pooled_arm, unguarded_arm
 from simulation.follow import Follower
 from simulation.launch import run_flower
 from simulation.preparation import prepare_partners
-from strategies.journal import read_journal
+from strategies.journal import read_journal, round_seconds
 
 
 class Display(Protocol):
@@ -46,7 +46,7 @@ def simulate(run: RunFolder, display: Display) -> dict[str, Any]:
 
 
 def compare(run: RunFolder, display: Display) -> dict[str, Any]:
-    """Run or resume all three arms of a run folder, and write its report.
+    """Run or resume all arms of a run folder, and write its report.
 
     Returns:
         The summary of `compare_arms`, with run, rounds, seconds, report.
@@ -54,12 +54,12 @@ def compare(run: RunFolder, display: Display) -> dict[str, Any]:
         PolyphonyError: As `simulate`.
     """
     with recorded(run):
-        datasets = prepare_partners(run, display.stage, display.advance_preparation)
+        config, datasets = run.config(), prepare_partners(run, display.stage, display.advance_preparation)
         federated_arm(run, display)
-        for arm in (local_arm, pooled_arm):
-            for event in arm(run.path, datasets, run.config()):
+        for arm in (local_arm, pooled_arm, *([unguarded_arm] if UNGUARDED in arms_of(config) else [])):
+            for event in arm(run.path, datasets, config):
                 display.event(event.arm, None if event.arm == POOLED else event.partner, event.round, event.loss, event.auc_pr)
-        summary = compare_arms(run.path, run.config())
+        summary = compare_arms(run.path, config)
     report = write_report(run.path)
     return summary | headline(run) | {"report": str(report)}
 
@@ -113,7 +113,7 @@ def note_end(run: RunFolder, state: str, before: float, started: float, error: s
 def headline(run: RunFolder) -> dict[str, Any]:
     """What every result says of the run itself: seconds are the whole run's, `round_seconds` the median of the federated rounds."""
     status = run.status()
-    rounds = [exchange.seconds for exchange in read_journal(run.coordinator / "journal.jsonl") if exchange.phase == "train"]
+    rounds = round_seconds(read_journal(run.coordinator / "journal.jsonl"))
     return {
         "run": str(run.path),
         "rounds": status["rounds"],

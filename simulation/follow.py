@@ -16,7 +16,7 @@ class Event:
     """A partner finished its training of a round, or the evaluation of a round's trunk.
 
     Attributes:
-        arm: `federated`, `local` or `pooled`.
+        arm: `federated`, `local`, `pooled` or `unguarded`.
         partner: Its name, `pooled` for the pooled arm.
         round: Federated round or epoch.
         loss: Mean training loss, when training finished.

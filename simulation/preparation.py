@@ -1,4 +1,4 @@
-"""Gives every simulated partner its own dataset: prepares the tables once, and splits their assays."""
+"""Gives every simulated partner its own keys and dataset: prepares the tables once, and splits their assays."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +9,7 @@ from fedapp.data.demo import demo_dataset
 from fedapp.data.prepare import SUMMARY, input_digest, prepare
 from fedapp.errors import DataError
 from fedapp.files import read_json
+from fedapp.membership import found
 from fedapp.run_folder import RunFolder
 from simulation.partition import partition_assays
 
@@ -16,7 +17,7 @@ Progress = Callable[[int, int], None]
 
 
 def prepare_partners(run: RunFolder, stage: Callable[[str], None], progress: Progress) -> dict[str, Dataset]:
-    """Build the datasets that are not there yet, and open all of them.
+    """Make keys and datasets that are not there yet, and open all datasets.
 
     Args:
         run: Its configuration names the tables.
@@ -26,6 +27,7 @@ def prepare_partners(run: RunFolder, stage: Callable[[str], None], progress: Pro
         DataError: Tables missing or unusable, or a partner without a task.
     """
     config = run.config()
+    found(run, config)
     if config.data.tables == "demo":
         stage("making the demo's datasets")
         for index, name in enumerate(run.partners(), start=1):

@@ -2,8 +2,11 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+UNTIMED = ("AdvertiseKeys", "ShareKeys", "Handover", "Finish", "final")
 
 
 @dataclass(frozen=True)
@@ -11,14 +14,15 @@ class Exchange:
     """What the coordinator knows of one exchange with its partners.
 
     Attributes:
-        round: Federated round, from 1.
-        phase: `train`, or `final` for the last trunk's way back to the partners.
+        round: Federated round, from 1; 0 for set-up and the row list.
+        phase: `train` or `final` under plain aggregation; a step of the protocol under secure aggregation.
         asked: Nodes that were sent a request.
         replied: Nodes whose reply was accepted.
         bytes_down: Payload sent to all nodes together, bytes.
         bytes_up: Payload received from all nodes together, bytes.
-        seconds: From the first request to the last reply.
+        seconds: From the first request until the replies were worked on.
         metrics: Means over partners of what policy lets the coordinator see; empty by default.
+        left_out: Reasons for which replies were not accepted.
     """
 
     round: int
@@ -28,7 +32,8 @@ class Exchange:
     bytes_down: int
     bytes_up: int
     seconds: float
-    metrics: dict[str, float]
+    metrics: dict[str, float] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
 
 
 class Journal:
@@ -52,3 +57,12 @@ def read_journal(path: Path) -> list[Exchange]:
         return []
     text = path.read_text(encoding="utf-8")
     return [Exchange(**json.loads(line)) for line in text[: text.rfind("\n") + 1].splitlines()]
+
+
+def round_seconds(exchanges: Iterable[Exchange]) -> list[float]:
+    """Seconds of each federated round, all its exchanges together; without set-up, row list and the last trunk's way home."""
+    seconds: dict[int, float] = {}
+    for exchange in exchanges:
+        if exchange.round and exchange.phase not in UNTIMED:
+            seconds[exchange.round] = seconds.get(exchange.round, 0.0) + exchange.seconds
+    return [seconds[number] for number in sorted(seconds)]

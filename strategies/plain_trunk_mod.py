@@ -1,33 +1,52 @@
-"""The partner's side of plain averaging: puts the trunk before the `NumPyClient`, and lets only the trunk out again."""
+"""The partner's side of plain averaging: puts the trunk before the `NumPyClient`, and lets the update out in the clear."""
 
-from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
-from flwr.app.typing import MetricRecordValues
-from flwr.clientapp.typing import ClientAppCallable
+from collections.abc import Callable
+from math import isfinite
 
-from strategies import records
+import numpy as np
+from flwr.app import Context, Message
+from flwr.clientapp.typing import ClientAppCallable, Mod
 
-# Flower's names for the legacy records that a NumPyClient reads and writes.
-FIT = "fit"
-EVALUATE = "evaluate"
+from fedapp.files import atomic_path
+from strategies import plain_trunk, records
+from strategies.house import ROW_LIST, House
+from strategies.inner_client import InnerClient
+from strategies.plain_trunk import Metric, PlainReply, PlainRequest
+from strategies.secagg import wire
+from strategies.shared_trunk import SharedTrunk
 
 
-def plain_trunk_mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-    """Translate between the coordinator's records and the `NumPyClient`'s.
+def plain_trunk_mod(open_house: Callable[[Context], House]) -> Mod:
+    """The mod for partners whose house `open_house` opens."""
 
-    Everything that Flower adds to a reply on its own (example count, status text) stays here.
-    """
-    verb = FIT if message.metadata.message_type == MessageType.TRAIN else EVALUATE
-    incoming = message.content
-    message.content = RecordDict(
-        {
-            f"{verb}ins.parameters": incoming.array_records[records.TRUNK],
-            f"{verb}ins.config": ConfigRecord(dict(incoming.config_records[records.CONFIG])),
-        }
-    )
-    answer = call_next(message, context)
-    shown: dict[str, MetricRecordValues] = {
-        name: value for name, value in answer.content.config_records[f"{verb}res.metrics"].items() if isinstance(value, float)
-    }
-    trunk = answer.content.array_records[f"{verb}res.parameters"] if verb == FIT else None
-    answer.content = records.reply(trunk, MetricRecord(shown))
-    return answer
+    def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+        held, house = message.content, open_house(context)
+        step, body = str(records.value(held, records.STEP)), records.value(held, records.BODY)
+        assert isinstance(body, bytes)
+        parsed = wire.decode(PlainRequest, body)
+        trunk, rows = records.vectors(held, records.TRUNK), records.vectors(held, records.ROWS)
+        inner = InnerClient(message, context, call_next)
+        words, metrics = answer(house, step, parsed, trunk, rows, inner)
+        reply = PlainReply(tuple(Metric(name, metrics[name]) for name in house.metrics if isfinite(metrics.get(name, float("nan")))))
+        return inner.reply(records.content(step, {records.BODY: wire.encode(reply)}, {records.WORDS: words} if words else {}))
+
+    return mod
+
+
+def answer(
+    house: House, step: str, request: PlainRequest, trunk: list[np.ndarray], rows: list[np.ndarray], inner: InnerClient
+) -> tuple[list[np.ndarray], dict[str, float]]:
+    """The words of a reply, and the metrics of this partner."""
+    if step == plain_trunk.ROW_LIST:
+        form = house.form(np.empty(0, dtype=np.int64))
+        return [house.support().astype(form.quantiser(house.value_range).word_type)], {}
+    if step == plain_trunk.FINAL:
+        return [], inner.evaluate(trunk, {"round": request.number})
+    with atomic_path(house.directory / ROW_LIST) as path, path.open("wb") as file:
+        np.save(file, rows[0] & house.support())
+    shared = SharedTrunk(trunk, request.number - 1, b"", request.value_range, rows[0], b"")
+    form = house.form(shared.listed())
+    trained, metrics = inner.fit(trunk, {"round": request.number, "attempt": 0})
+    words = np.zeros(form.words, dtype=form.quantiser(request.value_range).word_type)
+    shared.encode(form, trained, words, house.seed(request.number, 0), house.weight())
+    return [words], metrics

@@ -1,44 +1,68 @@
-"""What a message between coordinator and partner looks like: a trunk, the round, and the metrics that policy shows."""
+"""What a Flower message between coordinator and partner looks like: a step with its body, and vectors beside it."""
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
-TRUNK = "trunk"
-CONFIG = "config"
-METRICS = "metrics"
+MESSAGE = "message"
+STEP = "step"
+BODY = "body"
 ROUND = "round"
+RANGE = "range"
+TRUNK = "trunk"
+ROWS = "rows"
+WORDS = "words"
+HANDOVER = "handover"
+PUBLIC = "public"
 
 
-def trunk_record(trunk: list[np.ndarray]) -> ArrayRecord:
-    """Trunk arrays in order, under the names "0", "1", …"""
-    return ArrayRecord({str(position): Array(array) for position, array in enumerate(trunk)})
+def content(step: str, values: dict[str, int | float | bytes], vectors: dict[str, list[np.ndarray]]) -> RecordDict:
+    """A message: the step, small values, and arrays by name."""
+    held = RecordDict({MESSAGE: ConfigRecord({STEP: str(step), **values})})
+    for name, arrays in vectors.items():
+        held[name] = array_record(arrays)
+    return held
 
 
-def trunk_from(record: ArrayRecord) -> list[np.ndarray]:
-    """The arrays of a `trunk_record`, in order.
+def array_record(arrays: list[np.ndarray]) -> ArrayRecord:
+    """Arrays in order, under the names "0", "1", …"""
+    return ArrayRecord({str(position): Array(array) for position, array in enumerate(arrays)})
+
+
+def arrays_from(record: ArrayRecord) -> list[np.ndarray]:
+    """The arrays of an `array_record`, in order.
 
     Raises:
         ValueError: The names are not "0", "1", …
     """
     names = [str(position) for position in range(len(record))]
     if set(record) != set(names):
-        raise ValueError(f"a trunk's arrays are named 0 to {len(record) - 1}, not {sorted(record)}")
+        raise ValueError(f"arrays are named 0 to {len(record) - 1}, not {sorted(record)}")
     return [record[name].numpy() for name in names]
 
 
-def request(trunk: ArrayRecord, server_round: int) -> RecordDict:
-    """What the coordinator asks of a partner: this trunk, this round."""
-    return RecordDict({TRUNK: trunk, CONFIG: ConfigRecord({ROUND: server_round})})
+def vectors(held: RecordDict, name: str) -> list[np.ndarray]:
+    """The arrays of that name in a message; none if it has none.
+
+    Raises:
+        ValueError: They are not in order.
+    """
+    return arrays_from(held.array_records[name]) if name in held.array_records else []
 
 
-def reply(trunk: ArrayRecord | None, metrics: MetricRecord) -> RecordDict:
-    """What a partner answers: its trunk (none after the last round) and the metrics that its policy shows."""
-    content = RecordDict({METRICS: metrics})
-    if trunk is not None:
-        content[TRUNK] = trunk
-    return content
+def value(held: RecordDict, name: str) -> int | float | bytes | str:
+    """A small value of a message.
+
+    Raises:
+        ValueError: It has none of that name.
+    """
+    try:
+        found = held.config_records[MESSAGE][name]
+    except KeyError as error:
+        raise ValueError(f"a message without {error}") from error
+    assert isinstance(found, int | float | bytes | str)
+    return found
 
 
-def payload_bytes(content: RecordDict) -> int:
+def payload_bytes(held: RecordDict) -> int:
     """Size of a message's records, without Flower's envelope."""
-    return sum(record.count_bytes() for record in content.values())
+    return sum(record.count_bytes() for record in held.values())

@@ -34,17 +34,18 @@ class Recorder:
 
 
 def keep(direction: str, message: Message) -> None:
-    """Write one message: what it is as JSON, its arrays' raw bytes beside."""
+    """Write one message: what it consists of as JSON, everything in it as bytes beside."""
     folder = Path(os.environ[FOLDER])
     number = len(list(folder.glob("*.json")))
     records: dict[str, Any] = {}
     raw = b""
     for name, record in message.content.items():
         if isinstance(record, ArrayRecord):
-            records[name] = [list(array.numpy().shape) for array in record.values()]
+            records[name] = [[array.dtype, *array.shape] for array in record.values()]
             raw += b"".join(key.encode() + array.data + array.dtype.encode() for key, array in record.items())
         else:
-            records[name] = dict(record)
+            records[name] = {key: value if isinstance(value, str) else type(value).__name__ for key, value in record.items()}
+            raw += b"".join(key.encode() + (value if isinstance(value, bytes) else str(value).encode()) for key, value in record.items())
     facts = {"direction": direction, "type": message.metadata.message_type, "group": message.metadata.group_id, "records": records}
     (folder / f"{number:04d}.json").write_text(json.dumps(facts))
     (folder / f"{number:04d}.raw").write_bytes(raw)

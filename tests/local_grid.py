@@ -12,6 +12,16 @@ from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
 RUN_ID = 7
+Hook = Callable[[int, Message], Message | None]
+
+
+class PartnerKilledError(BaseException):
+    """A partner's process ends at once; nothing in it may catch this."""
+
+
+def unchanged(partition: int, message: Message) -> Message:
+    """Delivers everything as it is."""
+    return message
 
 
 @dataclass
@@ -20,17 +30,17 @@ class LocalGrid(Grid):
 
     Args:
         client_app: Answers for every node; node 101 is partition 0, node 102 partition 1, …
-        partners: Number of nodes.
+        partners: Number of nodes, all connected at first.
         run_config: As Flower would hand it to the apps.
-        before: Called with the partition and the message before delivery; raising there is a failing partner.
-        silent: Partitions whose replies never arrive.
+        down, up: Called with the partition and a request to it, or its reply: may alter or lose it (None), or end the
+            coordinator's process there (by raising a `KeyboardInterrupt`).
     """
 
     client_app: ClientApp
     partners: int
     run_config: dict[str, str]
-    before: Callable[[int, Message], None] = lambda partition, message: None
-    silent: set[int] = field(default_factory=set)
+    down: Hook = unchanged
+    up: Hook = unchanged
     sent: list[Message] = field(default_factory=list)
     received: list[Message] = field(default_factory=list)
 
@@ -38,15 +48,22 @@ class LocalGrid(Grid):
         TaskIdentity.task_id = 1
         TaskIdentity.run_id = RUN_ID
         TaskIdentity.node_id = 1
-        self.contexts = {self.node(index): self._context(index) for index in range(self.partners)}
+        self.contexts: dict[int, Context] = {}
+        for partition in range(self.partners):
+            self.connect(partition)
 
     @staticmethod
     def node(partition: int) -> int:
         return 101 + partition
 
-    def _context(self, partition: int) -> Context:
+    def connect(self, partition: int) -> None:
+        """Let a partner come to the coordinator's notice."""
         config = {"partition-id": partition, "num-partitions": self.partners}
-        return Context(RUN_ID, self.node(partition), config, RecordDict(), dict(self.run_config))
+        self.contexts[self.node(partition)] = Context(RUN_ID, self.node(partition), config, RecordDict(), dict(self.run_config))
+
+    def disconnect(self, partition: int) -> None:
+        """The opposite."""
+        del self.contexts[self.node(partition)]
 
     def get_node_ids(self) -> list[int]:
         return sorted(self.contexts)
@@ -55,22 +72,23 @@ class LocalGrid(Grid):
         replies = []
         for message in messages:
             self.sent.append(message)
-            answer = self._deliver(message)
-            self.received.append(answer)
-            if message.metadata.dst_node_id - 101 not in self.silent:
-                replies.append(answer)
+            partition = message.metadata.dst_node_id - self.node(0)
+            arrived = self.down(partition, copy.deepcopy(message))
+            if arrived is not None and (reply := self.up(partition, self.answer(arrived))) is not None:
+                self.received.append(reply)
+                replies.append(reply)
         return replies[::-1]  # replies come in any order
 
-    def _deliver(self, message: Message) -> Message:
-        node = message.metadata.dst_node_id
-        delivered = copy.deepcopy(message)
+    def answer(self, request: Message) -> Message:
+        """What the client app replies to a request; a failure ends where Flower's own simulation engine ends it."""
+        node = request.metadata.dst_node_id
+        asked = copy.deepcopy(request)  # the client app changes the message in place
         try:
-            self.before(node - 101, delivered)
-            answer = self.client_app(delivered, self.contexts[node])
-        except Exception as error:  # as Flower's own simulation engine does
-            answer = Message(Error(code=2, reason=f"{type(error)}:<'{error}'>"), reply_to=message)
-        answer.metadata.__dict__["_src_node_id"] = node
-        return answer
+            reply = self.client_app(asked, self.contexts[node])
+        except (Exception, PartnerKilledError) as error:
+            reply = Message(Error(code=2, reason=f"{type(error)}:<'{error}'>"), reply_to=request)
+        reply.metadata.__dict__["_src_node_id"] = node
+        return reply
 
     @property
     def run(self) -> Run:

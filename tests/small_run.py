@@ -7,6 +7,7 @@ import polars as pl
 
 from fedapp.config import Config, load_config
 from fedapp.data.dataset import Dataset, save
+from fedapp.membership import found
 from fedapp.run_folder import RunFolder
 from tests.model import synthetic
 
@@ -32,6 +33,7 @@ def small_config(*overrides: str) -> Config:
 def small_run(path: Path, *overrides: str) -> RunFolder:
     """A new run folder with every partner's dataset in place; partner-1 has the most compounds."""
     run = RunFolder.create(path, small_config(*overrides), "simulate")
+    found(run, run.config())
     for index, name in enumerate(run.partners()):
         write_dataset(run.partner(name) / "dataset", name, compounds=200 - 20 * index, tasks=4 + index)
     return run

@@ -55,11 +55,40 @@ def test_default_yaml_gives_every_key_and_no_other() -> None:
         ("federation.min_partners=9", "federation.min_partners is 9"),
         ("federation.metrics_shown=[tasks]", "tasks"),
         ("aggregation=magic", "magic"),
+        ("data.partners=2", "data.partners is 2, and secure aggregation needs 3"),
+        ("federation.initial_trunk=zeros", "federation.initial_trunk is 'zeros'"),
+        ("federation.largest_weight=3", "federation.largest_weight is 3, not a power of two"),
+        ("federation.largest_weight=512", "federation.largest_weight is 512"),
+        ("federation.session_rounds=0", "federation.session_rounds is 0"),
+        ("privacy.word_bits=24", "privacy.word_bits is 24"),
+        ("privacy.range=0.3", "privacy.range is 0.3, not a power of two"),
+        ("privacy.range=32", "privacy.range is 32.0, not within"),
+        ("privacy.row_guard=-1", "privacy.row_guard is -1"),
     ],
 )
 def test_a_wrong_override_is_an_error_that_names_it(override: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words.replace("[", "\\[")):
         load_config(None, (override,))
+
+
+def test_aggregation_is_secure_and_guards_rows_unless_told_otherwise() -> None:
+    config = load_config(CONF / "default.yaml")
+    assert config.aggregation == "secure"
+    assert config.privacy.row_guard > 1
+    assert config.federation.metrics_shown == []
+
+
+def test_plain_aggregation_makes_do_with_two_partners_and_has_no_group_key() -> None:
+    assert load_config(None, ("aggregation=plain", "data.partners=2")).data.partners == 2
+    with pytest.raises(ConfigError, match="plain aggregation has no group key") as error:
+        load_config(None, ("aggregation=plain", "federation.initial_trunk=group_key"))
+    assert error.value.hint == "use seed"
+
+
+def test_two_partners_are_told_why_they_are_too_few() -> None:
+    with pytest.raises(ConfigError) as error:
+        load_config(None, ("data.partners=2",))
+    assert error.value.hint == "with two, each knows the other's update from the sum"
 
 
 def test_a_missing_file_names_the_ones_that_ship(tmp_path: Path) -> None:

@@ -15,8 +15,10 @@ from fedapp.errors import RunError
 from fedapp.files import read_json
 from fedapp.model import checkpoint
 from fedapp.model.evaluation import predict
-from fedapp.model.network import Trunk, trunk_arrays
+from fedapp.model.network import Heads, Trunk, set_trunk_arrays, trunk_arrays
+from fedapp.model.training import optimiser, train
 from fedapp.partner import Partner
+from fedapp.seeds import derived_seed
 from fedapp.selection import best_round, read_metrics
 from tests.model.synthetic import dataset
 
@@ -92,6 +94,50 @@ def test_two_partners_with_equal_data_draw_different_batches(tmp_path: Path, con
     assert not equal(one, other)
 
 
+def test_another_attempt_at_a_round_draws_other_batches_from_the_state_before_that_round(
+    tmp_path: Path, config: Config, initial: Arrays
+) -> None:
+    arrays = rounds(tmp_path / "a", config, initial, 2)
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    abandoned, _, _ = partner(tmp_path / "a", config).fit(arrays, {"round": 3})
+    afresh, _, _ = partner(tmp_path / "a", config).fit(arrays, {"round": 3, "attempt": 1})
+    assert not equal(abandoned, afresh)
+    assert equal(afresh, partner(tmp_path / "a", config).fit(arrays, {"round": 3, "attempt": 1})[0])
+    assert equal(afresh, partner(tmp_path / "b", config).fit(arrays, {"round": 3, "attempt": 1})[0])
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+    assert not equal(afresh, partner(tmp_path / "a", config).fit(arrays, {"round": 3, "attempt": 2})[0])
+
+
+def test_the_first_attempt_is_that_of_a_run_without_attempts(tmp_path: Path, config: Config, initial: Arrays) -> None:
+    config = replace(config, training=replace(config.training, weight_decay=0.0))
+    data, trunk, heads = dataset(), Trunk(256, [16]), Heads(16, 6, config.seed, "alpha")
+    set_trunk_arrays(trunk, initial)
+    adam, rows = optimiser(trunk, heads, config.training), partner(tmp_path, config).training_rows()
+    train(trunk, heads, adam, data, rows, config.training, config.model.dropout, derived_seed(config.seed, "training", "alpha", 1))
+    for request in ({"round": 1}, {"round": 1, "attempt": 0}):
+        assert equal(partner(tmp_path, config).fit(initial, request)[0], trunk_arrays(trunk))
+
+
+def test_rows_of_bits_that_no_training_compound_holds_come_back_as_they_came(tmp_path: Path, config: Config, initial: Arrays) -> None:
+    config = replace(config, training=replace(config.training, weight_decay=0.01))
+    whole = dataset()
+    rows = Partner(tmp_path / "whole", whole, config).training_rows()
+    kept = np.arange(256) % 3 > 0
+    guarded = Partner(tmp_path / "guarded", whole.guarded(rows, kept, np.ones(256, dtype=bool)), config)
+    arrays = initial
+    for number in (1, 2):
+        trained, _, _ = guarded.fit(arrays, {"round": number})
+        assert trained[0][~kept].tobytes() == arrays[0][~kept].tobytes()
+        assert (trained[0][kept] != arrays[0][kept]).any(axis=1).all()
+        arrays = [array + np.float32(0.01) for array in trained]  # other partners move the rows that this one may not
+
+
+def test_only_compounds_outside_the_validation_and_test_fold_are_trained_on(tmp_path: Path, config: Config) -> None:
+    rows = partner(tmp_path, config).training_rows()
+    held_out = {config.evaluation.validation_fold, config.evaluation.test_fold}
+    assert rows.tolist() == [row for row, fold in enumerate(dataset().folds) if fold not in held_out]
+
+
 class Killed(BaseException):
     """Stands for a process that dies."""
 
@@ -144,6 +190,18 @@ def test_an_earlier_round_than_the_last_is_refused_and_changes_nothing(
     with pytest.raises(RunError, match=f"round {number}, but has trained round 3"):
         partner(tmp_path, config).evaluate(arrays, {"round": number})
     assert files(tmp_path) == held
+
+
+def test_a_round_beyond_the_end_of_the_run_is_refused_and_changes_nothing(tmp_path: Path, config: Config, initial: Arrays) -> None:
+    config = replace(config, federation=replace(config.federation, rounds=2))
+    arrays = rounds(tmp_path, config, initial, 2)
+    held = files(tmp_path)
+    with pytest.raises(RunError, match="asked to train round 3, but the run ends with round 2"):
+        partner(tmp_path, config).fit(arrays, {"round": 3})
+    with pytest.raises(RunError, match="asked to evaluate round 3, but the run ends with round 2"):
+        partner(tmp_path, config).evaluate(arrays, {"round": 3})
+    assert files(tmp_path) == held
+    partner(tmp_path, config).evaluate(arrays, {"round": 2})
 
 
 def test_a_partner_that_missed_rounds_goes_on_with_the_heads_it_has(tmp_path: Path, config: Config, initial: Arrays) -> None:

@@ -7,7 +7,7 @@ from fedapp.cli.progress import RunProgress
 
 
 def compare(words: Experiment = None, resume: Resume = None, as_json: Json = False) -> None:
-    """Train the same partners local only, federated and pooled, on identical folds, tasks and budgets, and write a report."""
+    """Train the same partners local only, federated and pooled, and without the row guard, all else alike, and write a report."""
     from simulation.experiment import compare as run_comparison  # imports torch: seconds that --help need not wait
 
     run = open_or_create(words, resume, "compare")
@@ -17,8 +17,11 @@ def compare(words: Experiment = None, resume: Resume = None, as_json: Json = Fal
         print(json.dumps(result))
         return
     print(f"{result['tasks']} tasks, {result['rounds']} rounds; means over tasks, test fold, selected on the validation fold")
-    for arm in ("local", "federated", "pooled"):
-        print(f"{arm:<10} AUC-PR {result[arm]['auc_pr']:.4f}  AUC-ROC {result[arm]['auc_roc']:.4f}")
-    share = result["pooled_gain_share"]
+    for arm in ("local", "federated", "unguarded", "pooled"):
+        if arm in result:
+            print(f"{arm:<10} AUC-PR {result[arm]['auc_pr']:.4f}  AUC-ROC {result[arm]['auc_roc']:.4f}")
+    share, effect = result["pooled_gain_share"], result["row_guard_effect"]
     print(f"the federation reaches {share:.0%} of the pooled gain" if share is not None else "pooling gained nothing here")
+    if effect is not None:
+        print(f"the row guard {'gains' if effect > 0 else 'costs'} {abs(effect):.4f} AUC-PR")
     tell_cost(result)

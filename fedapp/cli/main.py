@@ -10,8 +10,9 @@ from types import FrameType
 
 import typer
 
-from fedapp.cli import compare, predict, prepare, report, simulate
+from fedapp.cli import benchmark, compare, consortium, identity, predict, prepare, report, simulate, transcript
 from fedapp.errors import PolyphonyError
+from strategies.secagg.errors import SecAggError
 
 FAILED = 1
 INTERRUPTED = 130
@@ -28,6 +29,10 @@ app.command("compare")(compare.compare)
 app.command("prepare")(prepare.prepare)
 app.command("report")(report.report)
 app.command("predict")(predict.predict)
+app.add_typer(identity.app, name="identity")
+app.add_typer(consortium.app, name="consortium")
+app.add_typer(transcript.app, name="transcript")
+app.add_typer(benchmark.app, name="benchmark")
 
 
 def main() -> None:
@@ -37,6 +42,8 @@ def main() -> None:
         app()
     except PolyphonyError as error:
         fail(str(error), error.hint, error.exit_status)
+    except SecAggError as error:
+        fail(str(error), "")
     except OSError as error:
         fail(describe(error), "free some space and start again; nothing half-written was left" if error.errno == errno.ENOSPC else "")
     except KeyboardInterrupt:

@@ -147,7 +147,7 @@ class RunProgress:
         """One partner trained a round (loss) or evaluated a round's trunk (auc_pr), in any order.
 
         Args:
-            arm: local, federated or pooled.
+            arm: local, federated, unguarded or pooled.
             partner: None where the arm has no partners (pooled).
             number: The round, from 1.
             loss: Mean training loss.

@@ -5,7 +5,7 @@ Imports neither RDKit nor torch: the short messages of a round must not wait for
 
 import hashlib
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,21 @@ class Dataset:
         """CSR (indptr, tasks, labels) of these compounds, in the order given."""
         indptr, positions = csr_positions(self.y_indptr, rows)
         return indptr, self.y_tasks[positions], self.y_labels[positions]
+
+    def guarded(self, train_rows: NDArray[np.int64], train_bits: NDArray[np.bool_], bits: NDArray[np.bool_]) -> "Dataset":
+        """The same compounds without some of their fingerprint bits; new fingerprints in memory, all else shared.
+
+        Args:
+            train_rows: Compounds that keep only the bits of `train_bits`, int64; all others keep those of `bits`.
+            train_bits, bits: bool [bits], True for a bit that stays.
+        """
+        training = np.zeros(len(self.folds), dtype=np.bool_)
+        training[train_rows] = True
+        of_training = np.repeat(training, np.diff(self.x_indptr))
+        kept = np.where(of_training, train_bits[self.x_indices], bits[self.x_indices])
+        counts = np.zeros(len(kept) + 1, dtype=np.int64)
+        np.cumsum(kept, out=counts[1:])
+        return replace(self, x_indptr=counts[self.x_indptr], x_indices=self.x_indices[kept])
 
 
 def csr_positions(indptr: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -1,6 +1,5 @@
 """The network: a trunk that partners share and heads that stay at home."""
 
-import hashlib
 from itertools import pairwise
 
 import numpy as np
@@ -9,12 +8,7 @@ from torch import Tensor, nn
 
 from fedapp.errors import RunError
 from fedapp.model.sparse import GradientBuffer, Pattern, pair_logits, row_sums
-
-
-def derived_seed(*parts: object) -> int:
-    """A 63-bit seed from, say, (seed, partner name, round): equal parts give equal seeds on every machine."""
-    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(digest[:8], "little") >> 1
+from fedapp.seeds import derived_seed
 
 
 class Trunk(nn.Module):

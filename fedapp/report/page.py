@@ -10,9 +10,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFo
 from fedapp.errors import RunError
 from fedapp.files import write_text
 from fedapp.report import wording
+from fedapp.report.disclosure import disclosure
 from fedapp.report.pictures import pictures
-from fedapp.report.rounds import Round, rounds_of, total_bytes
-from fedapp.report.saved_run import SavedRun, read_run
+from fedapp.report.rounds import Round, left_out, phases, rounds_of, total_bytes
+from fedapp.report.saved_run import UNGUARDED, SavedRun, read_run
 from fedapp.report.summary import Summary, as_float, summarise
 
 TEMPLATES = Path(__file__).parent
@@ -63,7 +64,8 @@ def contents(run: SavedRun, summary: Summary) -> dict[str, Any]:
         "note": note(run),
         "guessing": as_float(summary.judged["prevalence"].mean()),
         "above_guessing": as_float((summary.judged["federated_auc_pr"] > summary.judged["prevalence"]).mean()),
-        "plain": run.setting("aggregation", "plain") == "plain",
+        "disclosure": disclosure(run),
+        "guard_effect": wording.guard_effect(summary.guard_effect),
         "verdict": wording.verdict(run, summary, evaluated),
         "unfinished": wording.unfinished(run, evaluated),
         "failures": wording.failures(run),
@@ -76,10 +78,13 @@ def contents(run: SavedRun, summary: Summary) -> dict[str, Any]:
         "rounds": rounds,
         "rounds_shown": thinned(rounds),
         "traffic": total_bytes(rounds),
+        "exchanges": wording.exchanges(phases(run.journal)),
+        "left_out": wording.left_out(left_out(run.journal)),
+        "clipped": wording.clipped(run.sums),
         "settings": settings(run.config),
         "versions": run.facts.get("versions") if isinstance(run.facts.get("versions"), Mapping) else {},
         "caveats": wording.caveats(run, summary, evaluated),
-        "arm_names": [arm for arm in ("local", "federated", "pooled") if arm in summary.arms],
+        "arm_names": [arm for arm in ("local", "federated", UNGUARDED, "pooled") if arm in summary.arms],
     }
 
 

@@ -15,6 +15,7 @@ from fedapp.errors import RunError
 from fedapp.files import read_json
 
 ARMS = ("local", "federated", "pooled")
+UNGUARDED = "unguarded"  # the federation without its row guard: compared in figures, drawn in no chart
 FINISHED = "finished"
 POOLED = "pooled"
 KINDS = ("simulate", "compare")
@@ -30,6 +31,7 @@ METRICS: dict[str, Any] = {
 }
 LOSSES: dict[str, Any] = {"round": pl.Int32, "loss": pl.Float64, "seconds": pl.Float64, "compounds": pl.Int64, "steps": pl.Int64}
 COMPARED = ("partner", "task", "group", "threshold", "positives", "negatives", "riptop")
+SUMS = ("round", "partners", "clipped", "coordinates")
 TASKS: dict[str, Any] = {"task": pl.Int32, "group": pl.String, "threshold": pl.Float64, "positives": pl.Int64, "negatives": pl.Int64}
 
 
@@ -49,6 +51,8 @@ class Arm:
 class SavedRun:
     """A run folder in memory; what is absent is empty, and `problems` says so in words.
 
+    sums: what partners noted of each round's sum, by round: round, partners, clipped, coordinates (of one partner); empty where the
+        coordinator did the sums.
     outcome: what the coordinator says of the federated rounds, None while they run.
     errors: partner to the reason of its failure, and "" to that of the run as a whole.
     """
@@ -63,6 +67,7 @@ class SavedRun:
     comparison: Mapping[str, Any] | None
     compared: pl.DataFrame | None
     journal: tuple[Mapping[str, Any], ...]
+    sums: tuple[Mapping[str, Any], ...] = ()
     outcome: str | None = None
     errors: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[str, ...] = field(default=())
@@ -126,7 +131,8 @@ def read_run(directory: Path) -> SavedRun:
         arms=read_arms(directory, partners, problems),
         comparison=comparison if compared is not None else None,
         compared=compared if comparison is not None else None,
-        journal=read_journal(directory / "coordinator" / "journal.jsonl", problems),
+        journal=read_lines(directory / "coordinator" / "journal.jsonl", problems),
+        sums=read_sums(directory, partners, problems),
         outcome=(read_optional(directory / "coordinator" / "outcome.json", problems) or {}).get("state"),
         errors=read_errors(directory, partners, problems),
         problems=tuple(problems),
@@ -262,8 +268,18 @@ def read_losses(folder: Path, partner: str, problems: list[str]) -> pl.DataFrame
     return pl.DataFrame(rows, schema=LOSSES, strict=False).select(pl.lit(partner).alias("partner"), pl.all())
 
 
-def read_journal(path: Path, problems: list[str]) -> tuple[Mapping[str, Any], ...]:
-    """The coordinator's exchanges, one JSON object a line; a line cut short by a kill is left out."""
+def read_sums(directory: Path, partners: tuple[str, ...], problems: list[str]) -> tuple[Mapping[str, Any], ...]:
+    """What partners noted of each round's sum, by round; all note the same, but one that missed rounds lacks them."""
+    rounds: dict[int, Mapping[str, Any]] = {}
+    for name in partners:
+        for row in read_lines(directory / "partners" / name / "sums.jsonl", problems):
+            if all(isinstance(row.get(key), int) for key in SUMS):
+                rounds.setdefault(row["round"], row)
+    return tuple(rounds[number] for number in sorted(rounds))
+
+
+def read_lines(path: Path, problems: list[str]) -> tuple[Mapping[str, Any], ...]:
+    """One JSON object a line; a line cut short by a kill is left out."""
     if not path.is_file():
         return ()
     held = []
@@ -271,7 +287,7 @@ def read_journal(path: Path, problems: list[str]) -> tuple[Mapping[str, Any], ..
         try:
             row = json.loads(line)
         except ValueError:
-            problems.append("The coordinator's journal has an unreadable line, which was left out.")
+            problems.append(f"{path.name} in {path.parent.name} has an unreadable line, which was left out.")
             continue
         if isinstance(row, dict):
             held.append(row)

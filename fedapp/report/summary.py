@@ -8,12 +8,18 @@ import numpy as np
 import polars as pl
 from scipy.stats import bootstrap
 
-from fedapp.report.saved_run import ARMS, SavedRun
+from fedapp.report.saved_run import ARMS, UNGUARDED, SavedRun
 from fedapp.selection import judged_metrics, selected_rounds
 
 RESAMPLES = 2000
 CLUSTERS_FOR_AN_INTERVAL = 5
 SIZES = 4
+DIFFERENCES = {
+    "gain": ("federated", "local"),
+    "pooled_gain": ("pooled", "local"),
+    "unguarded_gain": (UNGUARDED, "local"),
+    "guard_effect": ("federated", UNGUARDED),
+}
 NOT_TESTED = "no labelled compound in the test fold"
 NOT_EVALUATED = "not evaluated yet"
 UNDEFINED = "undefined in one of the arms"
@@ -55,7 +61,8 @@ class Summary:
     """What the report says in numbers.
 
     judged: the tasks that count: partner, task, group, threshold, positives, negatives (test fold), labels (all folds),
-        prevalence, federated_auc_pr, and in a comparison <arm>_auc_pr of the others, gain, riptop, pooled_riptop.
+        prevalence, federated_auc_pr, and in a comparison <arm>_auc_pr of the others, gain, riptop, pooled_riptop; with an unguarded
+        arm also unguarded_gain and guard_effect, federated minus unguarded AUC-PR.
     uncounted: partner, group, threshold, positives, negatives (test fold), reason.
     arms: arm to {"auc_pr", "auc_roc", "bce"}, means over the tasks that count.
     """
@@ -66,6 +73,8 @@ class Summary:
     arms: Mapping[str, Mapping[str, float | None]]
     gain: Interval | None
     pooled_gain: Interval | None
+    unguarded_gain: Interval | None
+    guard_effect: Interval | None
     pooled_share: Interval | None
     improved: float | None
     riptop_mean: float | None
@@ -85,20 +94,19 @@ def summarise(run: SavedRun) -> Summary:
     else:
         judged = judged_in_all_arms(compared, tested, minimum)
     judged = judged.with_columns((pl.col("positives") / (pl.col("positives") + pl.col("negatives"))).alias("prevalence"))
-    arms = {arm: arm_means(judged, arm, run.comparison) for arm in ARMS if f"{arm}_auc_pr" in judged.columns}
-    gain = pooled_gain = share = None
-    if compared is not None and len(judged):
-        gain = mean_interval(judged, "gain")
-        pooled_gain = mean_interval(judged, "pooled_gain")
-        share = share_interval(judged, pooled_gain, run.comparison or {})
+    arms = {arm: arm_means(judged, arm, run.comparison) for arm in (*ARMS, UNGUARDED) if f"{arm}_auc_pr" in judged.columns}
+    means = {name: mean_interval(judged, name) for name in DIFFERENCES if name in judged.columns and len(judged)}
+    pooled_gain = means.get("pooled_gain")
     return Summary(
         compares=compared is not None,
         judged=judged,
         uncounted=uncounted_tasks(tested, judged, minimum, selected.get("federated", {})),
         arms=arms,
-        gain=gain,
+        gain=means.get("gain"),
         pooled_gain=pooled_gain,
-        pooled_share=share,
+        unguarded_gain=means.get("unguarded_gain"),
+        guard_effect=means.get("guard_effect"),
+        pooled_share=None if pooled_gain is None else share_interval(judged, pooled_gain, run.comparison or {}),
         improved=number(run.comparison, "share_improved"),
         riptop_mean=number(run.comparison, "riptop_mean"),
         riptop_median=number(run.comparison, "riptop_median"),
@@ -130,13 +138,17 @@ def count_only(table: pl.DataFrame, minimum: int) -> pl.DataFrame:
 
 
 def judged_in_all_arms(compared: pl.DataFrame, tested: pl.DataFrame, minimum: int) -> pl.DataFrame:
-    """The comparison's tasks that count, with gains over local training."""
+    """The comparison's tasks that count, with the differences between arms."""
     sizes = tested.select("partner", pl.col("task").cast(compared.schema["task"]), "labels")
     held = count_only(compared, minimum).join(sizes, on=["partner", "task"], how="left")
     room = 1 - pl.col("local_auc_pr")
+    differences = [
+        (pl.col(f"{more}_auc_pr") - pl.col(f"{less}_auc_pr")).alias(name)
+        for name, (more, less) in DIFFERENCES.items()
+        if f"{more}_auc_pr" in held.columns and f"{less}_auc_pr" in held.columns
+    ]
     return held.with_columns(
-        (pl.col("federated_auc_pr") - pl.col("local_auc_pr")).alias("gain"),
-        (pl.col("pooled_auc_pr") - pl.col("local_auc_pr")).alias("pooled_gain"),
+        *differences,
         pl.when(room > 0).then((pl.col("pooled_auc_pr") - pl.col("local_auc_pr")) / room).alias("pooled_riptop"),
     )
 

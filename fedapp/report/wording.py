@@ -1,6 +1,6 @@
 """The report's sentences and the form of its numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -130,17 +130,50 @@ def pooled_clause(summary: Summary) -> str:
     return f"{percent(summary.pooled_share.value)} of the gain that pooling all data would give"
 
 
+def guard_effect(held: Interval | None) -> str | None:
+    """What the row guard does to quality, by the interval of the mean difference from the unguarded arm."""
+    if held is None:
+        return None
+    told = f"95{NBSP}% interval {spread(held)}" if held.low is not None else "too few tasks to say how sure that is"
+    if held.sign == 0:
+        return f"The row guard makes no clear difference: with it, mean AUC-PR changes by {signed(held.value)} ({told})."
+    return f"The row guard {'gains' if held.value > 0 else 'costs'} {score(abs(held.value))} mean AUC-PR ({told})."
+
+
+def clipped(sums: Sequence[Mapping[str, Any]]) -> str | None:
+    """How much of the updates did not fit into the range of their encoding; None where partners noted nothing."""
+    if not sums:
+        return None
+    number, sent = sum(row["clipped"] for row in sums), sum(row["coordinates"] * row["partners"] for row in sums)
+    rounds = plural(len(sums), "round")
+    if not number:
+        return f"None of the {sent:,} coordinates that partners sent in {rounds} was clipped."
+    most = max(sums, key=lambda row: row["clipped"] / (row["coordinates"] * row["partners"]))
+    share = f"{number / sent * 100:.2g}{NBSP}%"
+    return f"{number:,} of the {sent:,} coordinates that partners sent in {rounds} were clipped ({share}), most in round {most['round']}."
+
+
+def exchanges(phases: Mapping[str, Sequence[str]]) -> str | None:
+    """What the exchanges are, for set-up, a round and the finish."""
+    return "; ".join(f"{name}: {', '.join(held)}" for name, held in phases.items()) or None
+
+
+def left_out(reasons: Mapping[tuple[str, str], Sequence[str]]) -> list[str]:
+    """One sentence for each reason for which replies were not accepted."""
+    return [f"{phase}, {places(names)}: {reason.rstrip('.')}." for (phase, reason), names in reasons.items()]
+
+
+def places(names: Sequence[str]) -> str:
+    """["set-up", "3", "4"] -> set-up, rounds 3 to 4."""
+    rounds = [int(name) for name in names if name.isdecimal()]
+    return ", ".join([*(name for name in names if not name.isdecimal()), *([spans(rounds)] if rounds else [])])
+
+
 def caveats(run: SavedRun, summary: Summary, rounds_done: int) -> list[tuple[str, str]]:
     """Title and text of each limit of the result, the gravest first."""
     minimum = run.minimum
     total = len(summary.judged) + len(summary.uncounted)
     held = [
-        (
-            "A trunk can reveal compounds.",
-            "The update of a first layer is a sum over fingerprints. Whoever sees it, or the averaged trunk, can test whether a "
-            "substructure or a known compound is likely to be among the training data. That holds for the coordinator of this run and, "
-            "through the averaged trunk, for every partner.",
-        ),
         (
             "The split is by scaffold.",
             "Test compounds carry Murcko scaffolds that no training compound has. Figures are therefore lower than under a random split, "
@@ -163,8 +196,9 @@ def caveats(run: SavedRun, summary: Summary, rounds_done: int) -> list[tuple[str
         ),
         (
             "The partners are simulated.",
-            "One machine played all parts, and assays were dealt out by program. Real partners differ more in chemistry and in assay "
-            "practice. This page shows every partner's task names and results together, which in a real federation nobody may hold.",
+            "One machine played all parts, so that nothing was hidden from whoever can read its run folder, and assays were dealt out by "
+            "program. Real partners differ more in chemistry and in assay practice. This page shows every partner's task names and results "
+            "together, which in a real federation nobody may hold.",
         ),
     ]
     return still_rising(summary, rounds_done) + held

@@ -49,7 +49,7 @@ def test_an_unknown_key_is_an_error_with_a_hint(monkeypatch: pytest.MonkeyPatch,
 
 @pytest.mark.parametrize("verb", ["simulate", "compare"])
 def test_a_missing_data_folder_is_named(verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert polyphony(monkeypatch, verb, "data.tables=nowhere", "data.partners=2") == 1
+    assert polyphony(monkeypatch, verb, "data.tables=nowhere", "data.partners=3") == 1
     err = capsys.readouterr().err
     assert "error: no folder nowhere" in err
     assert "hint: " in err
@@ -58,7 +58,7 @@ def test_a_missing_data_folder_is_named(verb: str, monkeypatch: pytest.MonkeyPat
 def test_an_empty_table_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     tables = write_tables(tmp_path / "tables")
     (tables / "activities.csv").write_text("assay_id,compound_id,value\n")
-    assert polyphony(monkeypatch, "simulate", f"data.tables={tables}", "data.partners=2") == 1
+    assert polyphony(monkeypatch, "simulate", f"data.tables={tables}", "data.partners=3") == 1
     err = capsys.readouterr().err
     assert "activities.csv" in err
     assert "no usable rows" in err
@@ -68,7 +68,7 @@ def test_no_task_passing_the_quorum_says_what_to_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tables = write_tables(tmp_path / "tables")
-    assert polyphony(monkeypatch, "simulate", f"data.tables={tables}", "data.partners=2", "tasks.min_per_class=10000") == 1
+    assert polyphony(monkeypatch, "simulate", f"data.tables={tables}", "data.partners=3", "tasks.min_per_class=10000") == 1
     assert "min_per_class" in capsys.readouterr().err
 
 

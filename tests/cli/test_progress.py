@@ -76,6 +76,26 @@ def test_partners_that_train_one_after_another_are_told_as_they_finish() -> None
     assert [line.split("  ")[0] for line in lines[1:]] == ["local round 1/2", "local round 2/2"]
 
 
+def test_the_unguarded_arm_is_told_round_by_round_like_the_federated_one() -> None:
+    progress, target = piped(total_rounds=2)
+    with progress:
+        for number in (1, 2):
+            for name in NAMES:
+                progress.event("unguarded", name, number, 0.5, 0.6)
+    lines = target.getvalue().splitlines()
+    assert [line.split("  ")[:2] for line in lines] == [["unguarded round 1/2", "loss 0.500"], ["unguarded round 2/2", "loss 0.500"]]
+
+
+def test_the_live_table_has_a_row_for_every_arm_of_a_comparison() -> None:
+    progress, target = terminal(80)
+    arms = ("federated", "local", "pooled", "unguarded")
+    with progress:
+        for arm in arms:
+            progress.event(arm, None if arm == "pooled" else "north", 1, 0.5, 0.6)
+    last = [line.split()[0] for line in drop_controls(target.getvalue()).splitlines() if line.strip()][-len(arms) :]
+    assert tuple(last) == arms
+
+
 def test_preparation_is_told_in_ten_lines_and_stages_keep_their_brackets() -> None:
     progress, target = piped()
     with progress:

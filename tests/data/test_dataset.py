@@ -14,6 +14,7 @@ from fedapp.data.dataset import Dataset, build_dataset, csr_positions
 from fedapp.data.prepare import prepare
 from fedapp.errors import DataError
 from tests.data.tables import CHEMISTRY, TASKS, good_tables, write_tables
+from tests.model import synthetic
 
 
 @pytest.fixture(scope="module")
@@ -169,3 +170,38 @@ def test_a_slice_of_csr_rows_is_their_elements_in_the_order_asked(lengths: list[
     expected = [np.arange(indptr[row], indptr[row + 1]) for row in rows]
     assert positions.tolist() == [position for part in expected for position in part]
     assert np.diff(chosen).tolist() == [len(part) for part in expected]
+
+
+def held(dataset: Dataset, compound: int) -> set[int]:
+    return set(dataset.fingerprints(np.array([compound]))[1].tolist())
+
+
+@given(seed=st.integers(0, 10_000), share=st.sampled_from([0.0, 0.1, 0.9, 1.0]))
+def test_a_guarded_dataset_keeps_the_bits_allowed_for_training_and_for_the_rest(seed: int, share: float) -> None:
+    random, whole = np.random.default_rng(seed), synthetic.dataset(compounds=25, bits=64)
+    train_bits, bits = random.random(64) < share, random.random(64) < 0.5
+    rows = np.flatnonzero(random.random(25) < 0.6)
+    guarded = whole.guarded(rows, train_bits, bits)
+    for compound in range(25):
+        allowed = np.flatnonzero(train_bits if compound in rows else bits).tolist()
+        assert held(guarded, compound) == held(whole, compound) & set(allowed)
+    assert len(guarded.x_indices) == guarded.x_indptr[-1]
+
+
+def test_a_guarded_dataset_shares_all_but_the_fingerprints_and_leaves_the_original_alone(dataset: Dataset) -> None:
+    before = dataset.x_indices.tobytes()
+    every, none = np.ones(dataset.bits, dtype=bool), np.zeros(dataset.bits, dtype=bool)
+    guarded = dataset.guarded(np.array([3]), none, every)
+    assert [compound for compound in range(12) if held(guarded, compound) != held(dataset, compound)] == [3]
+    assert held(guarded, 3) == set()
+    assert (guarded.x_indptr.dtype, guarded.x_indices.dtype) == (np.int64, np.int32)
+    assert dataset.x_indices.tobytes() == before
+    for name in set(vars(dataset)) - {"x_indptr", "x_indices"}:
+        assert getattr(guarded, name) is getattr(dataset, name), name
+
+
+def test_a_guard_that_allows_every_bit_changes_nothing(dataset: Dataset) -> None:
+    every = np.ones(dataset.bits, dtype=bool)
+    guarded = dataset.guarded(np.arange(5), every, every)
+    assert guarded.x_indptr.tobytes() == dataset.x_indptr.tobytes()
+    assert guarded.x_indices.tobytes() == dataset.x_indices.tobytes()

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from fedapp.errors import RunError
-from fedapp.model.network import Heads, Trunk, derived_seed, set_trunk_arrays, trunk_arrays
+from fedapp.model.network import Heads, Trunk, set_trunk_arrays, trunk_arrays
 from fedapp.model.sparse import pattern
+from fedapp.seeds import derived_seed
 
 CPU = torch.device("cpu")
 

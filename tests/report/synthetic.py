@@ -10,8 +10,11 @@ import numpy as np
 import polars as pl
 
 ARMS = ("local", "federated", "pooled")
+ROUND = ["MaskedInputCollection", "ConsistencyCheck", "Unmasking"]
+SET_UP = ["AdvertiseKeys", "ShareKeys", *ROUND]
 FOLDS = ("validation", "test")
-SHIFT = {"local": 0.0, "federated": 0.0105, "pooled": 0.0115}
+SHIFT = {"local": 0.0, "federated": 0.0105, "unguarded": 0.0108, "pooled": 0.0115}
+BEST = {"local": 7, "federated": 18, "unguarded": 18, "pooled": 9}
 NAMES = ("Alder", "Birch", "Cedar", "Damson", "Elder", "Fir", "Gorse", "Hazel")
 
 
@@ -29,12 +32,15 @@ class Synthetic:
         missing: dict[str, int] | None = None,
         gain: float = 1.0,
         groups: Callable[[int], str] = lambda number: f"CHEMBL{200 + 37 * number}",
+        secure: bool = False,
+        row_guard: int = 0,
         seed: int = 0,
         **facts: Any,
     ) -> None:
         self.directory, self.kind, self.partners, self.rounds = directory, kind, tuple(partners), rounds
         self.done = rounds if done is None else done
         self.missing, self.gain = missing or {}, gain
+        self.secure, self.row_guard = secure, row_guard
         self.random = np.random.default_rng(seed)
         self.tasks = self.draw_tasks(tasks, groups)
         self.facts = {
@@ -53,7 +59,8 @@ class Synthetic:
     def write(self) -> Path:
         """The whole folder."""
         self.save_json("run.json", self.facts)
-        self.save_text("config.yaml", CONFIG.replace("ROUNDS", str(self.rounds)))
+        config = CONFIG.replace("ROUNDS", str(self.rounds)).replace("GUARD", str(self.row_guard))
+        self.save_text("config.yaml", config.replace("plain", "secure") if self.secure else config)
         for partner in self.partners:
             self.write_dataset(partner)
         self.write_journal()
@@ -96,15 +103,24 @@ class Synthetic:
         self.save_table(f"{place}/tasks.parquet", columns.with_columns(pl.col("positives", "negatives").cast(pl.Int32)))
 
     def write_journal(self) -> None:
-        lines = [self.exchange(number, "train") for number in range(1, self.done + 1)]
+        each, last = (ROUND, "Finish") if self.secure else (["train"], "final")
+        lines = [self.exchange(0, phase) for phase in SET_UP] if self.secure else []
+        lines += [self.exchange(number, phase) for number in range(1, self.done + 1) for phase in each]
         if self.done == self.rounds:
-            lines.append(self.exchange(self.rounds, "final"))
-        self.save_text("coordinator/journal.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+            lines.append(self.exchange(self.rounds, last))
+        self.save_lines("coordinator/journal.jsonl", lines)
+        for partner in self.partners if self.secure else ():
+            missed = self.missing.get(partner)
+            self.save_lines(f"partners/{partner}/sums.jsonl", [self.sum(n) for n in range(1, self.done + 1) if n != missed])
+
+    def sum(self, number: int) -> dict[str, Any]:
+        sent = {"partners": len(self.partners), "coordinates": 1_000_000, "clipped": 12 if number == 2 else 0}
+        return {"round": number, "largest": 0.03, "range": 0.25} | sent
 
     def exchange(self, number: int, phase: str) -> dict[str, Any]:
         replied = sum(self.missing.get(partner) != number for partner in self.partners)
         size = 52_430_400
-        up = size * replied if phase == "train" else 0
+        up = 0 if phase in ("final", "Finish") else size * replied
         return {
             "round": number,
             "phase": phase,
@@ -114,6 +130,7 @@ class Synthetic:
             "bytes_up": up,
             "seconds": 52.0 + number % 5,
             "metrics": {},
+            "left_out": ["no reply"] * (len(self.partners) - replied),
         }
 
     def write_arm(self, arm: str) -> None:
@@ -135,7 +152,7 @@ class Synthetic:
 
     def scores(self, arm: str, number: int, fold: str, own: pl.DataFrame) -> pl.DataFrame:
         """Metrics of one round: they rise, and local and pooled training fall off again after their best round."""
-        best = {"local": 7, "federated": 18, "pooled": 9}[arm]
+        best = BEST[arm]
         learnt = 1 - math.exp(-number / (best / 3.2)) - 0.0006 * max(0, number - best) ** 1.5
         positives, negatives = own["test_positives"].to_numpy(), own["test_negatives"].to_numpy()
         prevalence = positives / np.maximum(positives + negatives, 1)
@@ -160,8 +177,9 @@ class Synthetic:
         """comparison.json and comparison.parquet over the tasks with five of each class, at the round that each arm is best."""
         held = self.tasks.rename({"positives": "all_positives", "negatives": "all_negatives"})
         held = held.rename({"test_positives": "positives", "test_negatives": "negatives"})
-        chosen = {arm: min(self.rounds, {"local": 7, "federated": 18, "pooled": 9}[arm]) for arm in ARMS}
-        for arm in ARMS:
+        arms = [*ARMS, "unguarded"] if self.row_guard > 1 else ARMS
+        chosen = {arm: min(self.rounds, BEST[arm]) for arm in arms}
+        for arm in arms:
             scores = self.scores(arm, chosen[arm], "test", self.tasks)
             held = held.with_columns(*(scores[metric].alias(f"{arm}_{metric}") for metric in ("auc_pr", "auc_roc", "bce")))
         room = 1 - pl.col("local_auc_pr")
@@ -179,6 +197,9 @@ class Synthetic:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
+    def save_lines(self, name: str, rows: Sequence[dict[str, Any]]) -> None:
+        self.save_text(name, "".join(json.dumps(row) + "\n" for row in rows))
+
     def save_json(self, name: str, value: Any) -> None:
         self.save_text(name, json.dumps(value))
 
@@ -190,12 +211,14 @@ class Synthetic:
 
 def means(held: pl.DataFrame) -> dict[str, Any]:
     """The figures of comparison.json over the rows of comparison.parquet."""
-    found: dict[str, Any] = {arm: {metric: held[f"{arm}_{metric}"].mean() for metric in ("auc_pr", "auc_roc", "bce")} for arm in ARMS}
+    arms = [arm for arm in BEST if f"{arm}_auc_pr" in held.columns]
+    found: dict[str, Any] = {arm: {metric: held[f"{arm}_{metric}"].mean() for metric in ("auc_pr", "auc_roc", "bce")} for arm in arms}
     gain = (held["federated_auc_pr"] - held["local_auc_pr"]).mean()
     pooled = (held["pooled_auc_pr"] - held["local_auc_pr"]).mean()
     share = gain / pooled if isinstance(gain, float) and isinstance(pooled, float) and pooled > 0 else None
     return found | {
         "pooled_gain_share": share,
+        "row_guard_effect": found["federated"]["auc_pr"] - found["unguarded"]["auc_pr"] if "unguarded" in found else None,
         "tasks": len(held),
         "share_improved": (held["federated_auc_pr"] > held["local_auc_pr"]).mean(),
         "riptop_mean": held["riptop"].mean(),
@@ -214,5 +237,6 @@ tasks: {group_by: target_id, thresholds: [5.5, 6.5, 7.5], min_per_class: 25}
 model: {hidden: [400], dropout: 0.4}
 training: {batch_size: 512, local_epochs: 1, learning_rate: 0.001, weight_decay: 0.0}
 federation: {rounds: ROUNDS, server_learning_rate: 1.0, min_partners: 2, round_timeout: 3600, metrics_shown: []}
+privacy: {row_guard: GUARD, word_bits: 32, range: 0.25}
 evaluation: {test_fold: 0, validation_fold: 1, min_per_class: 5}
 """

@@ -48,16 +48,60 @@ def test_a_note_on_computed_labels_stands_on_top_and_among_the_limits(synthetic:
     assert text.index(COMPUTED) < text.index("Result")
 
 
-def test_plain_aggregation_is_called_by_its_name(synthetic: Make) -> None:
-    text = written(synthetic()).text
-    assert text.count("coordinator saw every trunk in the clear") == 2
-    assert "aggregation = plain" in text
+def test_plain_aggregation_is_called_by_its_name_on_top_and_again_below(synthetic: Make) -> None:
+    text = written(synthetic(row_guard=10)).text
+    assert text.count("The coordinator saw every update in the clear.") == 2
+    assert text.index("in the clear") < text.index("Result")
+    assert text.count("for comparison only: each partner's update reached the coordinator unmasked") == 2
 
 
-def test_aggregation_that_is_not_plain_does_not_get_the_warning(synthetic: Make) -> None:
-    run = synthetic()
-    (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("plain", "secure"))
-    assert "in the clear" not in written(run).text
+def test_secure_aggregation_says_what_holds_and_gets_no_warning(synthetic: Make) -> None:
+    found = written(synthetic(kind="simulate", secure=True, row_guard=10))
+    assert "in the clear" not in found.text
+    assert "The coordinator saw neither an update nor the sum of the updates nor the trunk." in found.text
+    assert "fingerprint bit 10 or more of its training compounds hold" in found.text
+    assert "there is no differential privacy" in found.text
+    assert not [
+        attributes for _, attributes in found.elements if "warn" in attributes.get("class", "") or attributes.get("class") == "loud"
+    ]
+
+
+def test_a_row_guard_that_is_off_is_a_warning_under_secure_aggregation_too(synthetic: Make) -> None:
+    text = written(synthetic(kind="simulate", secure=True, row_guard=0)).text
+    assert text.count("The row guard was off.") == 2
+    assert text.index("The row guard was off.") < text.index("Result")
+
+
+def test_a_comparison_with_an_unguarded_arm_has_its_row_and_says_what_the_guard_costs(synthetic: Make) -> None:
+    run = synthetic(tasks=400, rounds=20, row_guard=10)
+    saved = json.loads((run / "comparison.json").read_text())
+    text = written(run).text
+    row = " ".join(f"{saved['unguarded'][metric]:.3f}" for metric in ("auc_pr", "auc_roc", "bce"))
+    assert f"Without row guard {row}" in text
+    assert "The row guard" in text[: text.index("Learning curves")]
+    assert "Without row guard: the same federation with every row trained and sent" in text
+
+
+def test_a_comparison_without_an_unguarded_arm_does_not_speak_of_it(synthetic: Make) -> None:
+    assert "Without row guard" not in written(synthetic()).text
+
+
+def test_the_rounds_table_has_set_up_first_and_the_finish_on_its_own(synthetic: Make) -> None:
+    text = written(synthetic(kind="simulate", secure=True, row_guard=10, rounds=4)).text
+    table = text[text.index("Rounds, traffic and time") :]
+    assert re.search(r"set-up 5 3 / 3 .* 1 3 3 / 3 .* 4 3 3 / 3 .* finish 1 3 / 3", table)
+    told = "set-up: AdvertiseKeys, ShareKeys, MaskedInputCollection, ConsistencyCheck, Unmasking; "
+    assert f"Exchanges of {told}a round: MaskedInputCollection, ConsistencyCheck, Unmasking; finish: Finish." in table
+
+
+def test_clipped_coordinates_are_counted_over_all_partners_and_rounds(synthetic: Make) -> None:
+    text = written(synthetic(kind="simulate", secure=True, row_guard=10, rounds=4)).text
+    assert "12 of the 12,000,000 coordinates that partners sent in 4 rounds were clipped (0.0001 %), most in round 2." in text
+
+
+def test_replies_that_were_not_accepted_are_told_with_phase_and_round(synthetic: Make) -> None:
+    text = written(synthetic(kind="simulate", secure=True, row_guard=10, missing={"Birch": 3})).text
+    assert "MaskedInputCollection, round 3: no reply. ConsistencyCheck, round 3: no reply." in text
 
 
 def test_an_unfinished_comparison_is_named_as_such_and_shows_the_federated_arm_alone(synthetic: Make) -> None:

@@ -12,7 +12,15 @@ def test_a_journal_line_cut_short_by_a_kill_is_left_out_and_named(synthetic: Mak
         file.write('{"round": 4, "pha')
     saved = read_run(run)
     assert [row["round"] for row in saved.journal] == [1, 2, 3]
-    assert any("journal" in problem for problem in saved.problems)
+    assert saved.problems == ("journal.jsonl in coordinator has an unreadable line, which was left out.",)
+
+
+def test_a_round_that_one_partner_did_not_note_is_read_from_another(synthetic: Make) -> None:
+    run = synthetic(kind="simulate", secure=True, rounds=4, missing={"Alder": 2})
+    (run / "partners" / "Cedar" / "sums.jsonl").write_text('{"round": 9}\n')
+    saved = read_run(run)
+    assert [row["round"] for row in saved.sums] == [1, 2, 3, 4]
+    assert saved.problems == ()
 
 
 def test_a_damaged_metrics_file_is_left_out_and_named(synthetic: Make) -> None:

@@ -64,6 +64,24 @@ def test_means_of_a_comparison_are_those_that_it_saved(synthetic: Make) -> None:
     assert summary.gain.value == pytest.approx(run.comparison["federated"]["auc_pr"] - run.comparison["local"]["auc_pr"])
 
 
+def test_the_effect_of_the_row_guard_is_that_of_the_saved_comparison(synthetic: Make) -> None:
+    run = read_run(synthetic(tasks=90, row_guard=10))
+    assert run.comparison is not None
+    summary = summarise(run)
+    assert summary.arms["unguarded"] == run.comparison["unguarded"]
+    assert summary.guard_effect is not None
+    assert summary.guard_effect.value == pytest.approx(run.comparison["row_guard_effect"])
+    assert summary.unguarded_gain is not None
+    assert summary.gain is not None
+    assert summary.gain.value - summary.unguarded_gain.value == pytest.approx(summary.guard_effect.value)
+
+
+def test_there_is_no_effect_of_the_row_guard_without_the_unguarded_arm(synthetic: Make) -> None:
+    summary = summarise(read_run(synthetic(tasks=90)))
+    assert summary.guard_effect is None
+    assert "unguarded" not in summary.arms
+
+
 def test_the_share_of_the_pooled_gain_is_absent_when_pooling_gains_nothing(synthetic: Make) -> None:
     summary = summarise(read_run(synthetic(tasks=90, gain=-2.0)))
     assert summary.pooled_share is None

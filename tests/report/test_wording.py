@@ -4,7 +4,20 @@ from pathlib import Path
 
 from fedapp.report.saved_run import read_run
 from fedapp.report.summary import Interval, summarise
-from fedapp.report.wording import caveats, duration, megabytes, moment, percent, signed, spans, threshold, verdict
+from fedapp.report.wording import (
+    caveats,
+    clipped,
+    duration,
+    guard_effect,
+    left_out,
+    megabytes,
+    moment,
+    percent,
+    signed,
+    spans,
+    threshold,
+    verdict,
+)
 
 Make = Callable[..., Path]
 
@@ -32,6 +45,27 @@ def test_times_read_as_in_print() -> None:
 def test_neighbouring_rounds_are_joined() -> None:
     assert spans([4]) == "round 4"
     assert spans([3, 4, 5, 8, 10]) == "rounds 3 to 5, 8 and 10"
+
+
+def test_the_row_guard_costs_or_gains_only_beyond_the_uncertainty() -> None:
+    assert guard_effect(Interval(-0.012, -0.02, -0.005)) == (
+        "The row guard costs 0.012 mean AUC-PR (95\u00a0% interval \u22120.020 to \u22120.005)."
+    )
+    assert "The row guard gains 0.012" in str(guard_effect(Interval(0.012, 0.005, 0.02)))
+    assert "no clear difference" in str(guard_effect(Interval(-0.001, -0.004, 0.002)))
+    assert "too few tasks" in str(guard_effect(Interval(-0.012)))
+    assert guard_effect(None) is None
+
+
+def test_clipping_is_told_as_a_share_of_what_all_partners_sent() -> None:
+    rounds = [{"round": number, "partners": 3, "coordinates": 1000, "clipped": lost} for number, lost in ((1, 0), (2, 30), (3, 15))]
+    assert clipped(rounds) == "45 of the 9,000 coordinates that partners sent in 3 rounds were clipped (0.5\u00a0%), most in round 2."
+    assert clipped(rounds[:1]) == "None of the 3,000 coordinates that partners sent in 1 round was clipped."
+    assert clipped([]) is None
+
+
+def test_a_reason_for_leaving_replies_out_is_told_once() -> None:
+    assert left_out({("Unmasking", "no reply"): ["set-up", "3", "4", "7"]}) == ["Unmasking, set-up, rounds 3 to 4 and 7: no reply."]
 
 
 def test_a_gain_within_its_uncertainty_is_not_sold_as_one(synthetic: Make) -> None:

@@ -1,62 +1,68 @@
 """The arms of the comparison."""
 
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 
-from fedapp.config import Config, load_config
-from fedapp.data.dataset import Dataset, save
+from fedapp.config import Config
+from fedapp.data.dataset import Dataset
 from fedapp.errors import RunError
 from fedapp.files import read_json
 from fedapp.model.network import Trunk, trunk_arrays
 from fedapp.partner import Partner
+from fedapp.privacy import weight
+from fedapp.run_folder import RunFolder
 from fedapp.selection import read_metrics
-from simulation.arms import compare_arms, local_arm, pooled_arm, summarise
+from simulation.arms import arms_of, compare_arms, local_arm, pooled_arm, summarise, unguarded_arm
 from simulation.follow import Event
-from strategies.averaging import average
-from tests.model import synthetic
+from strategies.shared_trunk import SharedTrunk
+from tests.federated_run import FEW, NAMES, ROUNDS, federated_run, open_datasets
+from tests.small_run import small_config, write_dataset
 
-ROUNDS = 3
+Arm = Callable[[Path, Mapping[str, Dataset], Config], Iterator[Event]]
 
 
 @pytest.fixture
 def config() -> Config:
-    rounds = f"federation.rounds={ROUNDS}"
-    return load_config(overrides=("chemistry.bits=256", "model.hidden=[8]", "training.batch_size=64", "evaluation.min_per_class=3", rounds))
-
-
-def on_disk(folder: Path, name: str, tasks: int) -> Dataset:
-    held = synthetic.dataset(name, tasks=tasks)
-    structures = pl.DataFrame({"smiles": [f"{name}{row}" for row in range(len(held.folds))], "fold": held.folds})
-    rows = np.repeat(np.arange(len(held.folds)), np.diff(held.y_indptr))
-    labels = pl.DataFrame({"row": rows, "task": held.y_tasks, "label": held.y_labels})
-    header = {"name": name, "bits": held.bits, "folds": 5, "note": "", "dropped": {}}
-    return save(folder, header, structures, held.x_indptr, held.x_indices, labels, held.tasks)
+    return small_config(*FEW)
 
 
 @pytest.fixture
 def datasets(tmp_path: Path) -> dict[str, Dataset]:
-    return {name: on_disk(tmp_path / "partners" / name / "dataset", name, tasks) for name, tasks in (("alpha", 4), ("beta", 6))}
+    return {name: write_dataset(tmp_path / "partners" / name / "dataset", name, tasks=4 + index) for index, name in enumerate(NAMES)}
 
 
-def federate(run: Path, datasets: dict[str, Dataset], config: Config) -> None:
-    trunk = trunk_arrays(Trunk(256, [8], config.seed))
-    partners = [Partner(run / "partners" / name, dataset, config) for name, dataset in datasets.items()]
-    for number in range(1, ROUNDS + 1):
-        trunk = average((partner.fit(trunk, {"round": number})[0] for partner in partners), trunk)
-    for partner in partners:
-        partner.evaluate(trunk, {"round": ROUNDS})
+@pytest.fixture(scope="module")
+def federated_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return federated_run(tmp_path_factory.mktemp("federated") / "run", "privacy.row_guard=10").path
+
+
+@pytest.fixture
+def federated(federated_once: Path, tmp_path: Path) -> Path:
+    """A run folder whose federated arm is done."""
+    return Path(shutil.copytree(federated_once, tmp_path / "run"))
+
+
+def train(run: Path, *arms: Arm) -> None:
+    for arm in arms:
+        list(arm(run, open_datasets(run), RunFolder(run).config()))
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    """Everything that is evaluated or kept, by name."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.*")) if path.parent.name != "loss"}
 
 
 def test_the_local_arm_reports_every_round_of_every_partner(tmp_path: Path, datasets: dict[str, Dataset], config: Config) -> None:
     events = list(local_arm(tmp_path, datasets, config))
     assert [(event.arm, event.partner, event.round) for event in events] == [
-        ("local", name, number) for name in ("alpha", "beta") for number in (1, 2, 3)
+        ("local", name, number) for name in NAMES for number in (1, 2, 3)
     ]
     assert all(event.auc_pr and 0 < event.auc_pr <= 1 and event.loss and event.loss > 0 for event in events)
-    assert [path.name for path in sorted((tmp_path / "local" / "alpha").iterdir())] == [
+    assert [path.name for path in sorted((tmp_path / "local" / "partner-1").iterdir())] == [
         "loss",
         "metrics",
         "model.json",
@@ -66,11 +72,11 @@ def test_the_local_arm_reports_every_round_of_every_partner(tmp_path: Path, data
 
 def test_the_local_arm_is_a_partner_fed_its_own_trunk(tmp_path: Path, datasets: dict[str, Dataset], config: Config) -> None:
     list(local_arm(tmp_path, datasets, config))
-    partner, trunk = Partner(tmp_path / "by hand", datasets["alpha"], config), trunk_arrays(Trunk(256, [8], config.seed))
+    partner, trunk = Partner(tmp_path / "by hand", datasets["partner-1"], config), trunk_arrays(Trunk(256, [8], config.seed))
     for number in range(1, ROUNDS + 1):
         trunk, _, _ = partner.fit(trunk, {"round": number})
     partner.evaluate(trunk, {"round": ROUNDS})
-    assert read_metrics(tmp_path / "by hand" / "metrics").equals(read_metrics(tmp_path / "local" / "alpha" / "metrics"))
+    assert read_metrics(tmp_path / "by hand" / "metrics").equals(read_metrics(tmp_path / "local" / "partner-1" / "metrics"))
 
 
 def test_an_arm_that_is_done_is_skipped(tmp_path: Path, datasets: dict[str, Dataset], config: Config) -> None:
@@ -109,36 +115,115 @@ def test_an_arm_killed_between_training_and_keeping_the_trunk_repeats_that_round
     assert list(pooled_arm(tmp_path / "killed", datasets, config))[-1] == undisturbed[-1]
 
 
-def test_the_comparison_has_one_row_a_counting_task_and_consistent_means(
+def test_the_unguarded_arm_reports_every_partner_round_by_round_and_leaves_no_working_state(
     tmp_path: Path, datasets: dict[str, Dataset], config: Config
 ) -> None:
-    federate(tmp_path, datasets, config)
-    events = [*local_arm(tmp_path, datasets, config), *pooled_arm(tmp_path, datasets, config)]
-    assert isinstance(events[0], Event)
-    summary = compare_arms(tmp_path, config)
-    table = pl.read_parquet(tmp_path / "comparison.parquet")
-    assert summary == read_json(tmp_path / "comparison.json")
+    events = list(unguarded_arm(tmp_path, datasets, config))
+    assert [(event.arm, event.partner, event.round) for event in events] == [
+        ("unguarded", name, number) for number in (1, 2, 3) for name in NAMES
+    ]
+    assert all(event.auc_pr and 0 < event.auc_pr <= 1 and event.loss and event.loss > 0 for event in events)
+    assert sorted(path.name for path in (tmp_path / "unguarded").iterdir()) == list(NAMES)
+    for name in NAMES:
+        held = sorted(path.name for path in (tmp_path / "unguarded" / name).iterdir())
+        assert held == ["loss", "metrics", "model.json", "model.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        (),
+        ("privacy.word_bits=16", "privacy.range=0.03125", "federation.server_learning_rate=1.5"),
+        ("federation.largest_weight=4", "model.hidden=[8,6]"),
+    ],
+)
+def test_a_federation_without_row_guard_and_the_unguarded_arm_end_with_the_same_bits(
+    tmp_path: Path, overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weight, "LABELS_PER_WEIGHT", 130)  # so that these small partners differ in weight
+    run = federated_run(tmp_path / "run", "privacy.row_guard=0", *overrides)
+    datasets, config = open_datasets(run.path), run.config()
+    assert len({weight.weight_of(len(dataset.y_labels), 4) for dataset in datasets.values()}) > 1
+    for event in unguarded_arm(run.path, datasets, config):
+        if event.round == ROUNDS and event.partner == NAMES[0]:
+            final = SharedTrunk.read(run.path / "unguarded" / "shared.safetensors")
+    federated = SharedTrunk.read(run.coordinator / f"trunk-{ROUNDS:04d}.safetensors")
+    assert [array.tobytes() for array in final.arrays] == [array.tobytes() for array in federated.arrays]
+    assert (final.version, final.value_range) == (federated.version, federated.value_range)
+    for name in NAMES:
+        unguarded = results(run.path / "unguarded" / name)
+        assert len(unguarded) == ROUNDS + 2
+        assert unguarded.items() <= results(run.partner(name)).items()
+
+
+def test_the_row_guard_is_all_that_sets_the_unguarded_arm_apart(federated: Path, tmp_path: Path) -> None:
+    train(federated, unguarded_arm)
+    off = federated_run(tmp_path / "off", "privacy.row_guard=0")
+    for name in NAMES:
+        held = read_metrics(federated / "unguarded" / name / "metrics")
+        assert held.equals(read_metrics(off.partner(name) / "metrics"))
+        assert not held.equals(read_metrics(federated / "partners" / name / "metrics"))
+
+
+@pytest.mark.parametrize("after", [1, 4, 6, 7, 9])
+def test_a_killed_unguarded_arm_resumes_and_ends_with_the_same_bytes(
+    tmp_path: Path, datasets: dict[str, Dataset], config: Config, after: int
+) -> None:
+    """After 1 event round 2 has begun, after 6 all have trained round 3 and nothing is added up, after 9 all are evaluated."""
+    list(unguarded_arm(tmp_path / "undisturbed", datasets, config))
+    events = unguarded_arm(tmp_path / "killed", datasets, config)
+    seen = [next(events) for _ in range(after)]
+    events.close()
+    assert (tmp_path / "killed" / "unguarded" / "shared.safetensors").is_file()
+    resumed = list(unguarded_arm(tmp_path / "killed", datasets, config))
+    assert {(event.partner, event.round) for event in [*seen, *resumed]} == {(name, number) for name in NAMES for number in (1, 2, 3)}
+    assert results(tmp_path / "killed") == results(tmp_path / "undisturbed")
+    assert list(unguarded_arm(tmp_path / "killed", datasets, config)) == []
+
+
+def test_without_a_row_guard_there_is_no_unguarded_arm() -> None:
+    assert arms_of(small_config("privacy.row_guard=2")) == ("local", "federated", "unguarded", "pooled")
+    for off in (0, 1):
+        assert arms_of(small_config(f"privacy.row_guard={off}")) == ("local", "federated", "pooled")
+
+
+def test_the_comparison_has_one_row_a_counting_task_and_consistent_means(federated: Path) -> None:
+    train(federated, local_arm, pooled_arm, unguarded_arm)
+    summary = compare_arms(federated, RunFolder(federated).config())
+    table = pl.read_parquet(federated / "comparison.parquet")
+    assert summary == read_json(federated / "comparison.json")
     assert summary["tasks"] == len(table) == sum(own["tasks"] for own in summary["partners"].values())
     assert table["positives"].min() >= 3
     assert table["negatives"].min() >= 3
-    for arm in ("local", "federated", "pooled"):
+    for arm in ("local", "federated", "unguarded", "pooled"):
         for metric in ("auc_pr", "auc_roc", "bce"):
             assert summary[arm][metric] == pytest.approx(table[f"{arm}_{metric}"].mean())
     for row in table.iter_rows(named=True):
         assert row["riptop"] == pytest.approx((row["federated_auc_pr"] - row["local_auc_pr"]) / (1 - row["local_auc_pr"]))
-    assert list(summary["partners"]) == ["alpha", "beta"]
-    assert set(summary["partners"]["alpha"]["selected"]) == {"local", "federated", "pooled"}
+    for held in (summary, *summary["partners"].values()):
+        assert held["row_guard_effect"] == pytest.approx(held["federated"]["auc_pr"] - held["unguarded"]["auc_pr"])
+    assert summary["row_guard_effect"] != 0
+    assert list(summary["partners"]) == list(NAMES)
+    assert set(summary["partners"]["partner-1"]["selected"]) == {"local", "federated", "unguarded", "pooled"}
 
 
-def test_pooled_figures_belong_to_the_partners_own_tasks(tmp_path: Path, datasets: dict[str, Dataset], config: Config) -> None:
-    federate(tmp_path, datasets, config)
-    list(local_arm(tmp_path, datasets, config))
-    list(pooled_arm(tmp_path, datasets, config))
-    summary = compare_arms(tmp_path, config)
+def test_a_comparison_without_a_row_guard_has_three_arms_and_no_effect_of_it(tmp_path: Path) -> None:
+    run = federated_run(tmp_path / "run", "privacy.row_guard=0")
+    train(run.path, local_arm, pooled_arm)
+    summary = compare_arms(run.path, run.config())
+    assert summary["row_guard_effect"] is None
+    assert "unguarded" not in summary
+    assert not [name for name in pl.read_parquet(run.path / "comparison.parquet").columns if name.startswith("unguarded")]
+    assert set(summary["partners"]["partner-1"]["selected"]) == {"local", "federated", "pooled"}
+
+
+def test_pooled_figures_belong_to_the_partners_own_tasks(federated: Path) -> None:
+    train(federated, local_arm, pooled_arm, unguarded_arm)
+    summary = compare_arms(federated, RunFolder(federated).config())
     chosen = {name: own["selected"]["pooled"] for name, own in summary["partners"].items()}
-    pooled = read_metrics(tmp_path / "pooled" / "metrics").filter(pl.col("fold") == "test")
-    offset = {"alpha": 0, "beta": 4}
-    for row in pl.read_parquet(tmp_path / "comparison.parquet").iter_rows(named=True):
+    pooled = read_metrics(federated / "pooled" / "metrics").filter(pl.col("fold") == "test")
+    offset = {"partner-1": 0, "partner-2": 4, "partner-3": 9}
+    for row in pl.read_parquet(federated / "comparison.parquet").iter_rows(named=True):
         mine = (pl.col("round") == chosen[row["partner"]]) & (pl.col("task") == row["task"] + offset[row["partner"]])
         (held,) = pooled.filter(mine).iter_rows(named=True)
         assert (held["positives"], held["negatives"], held["auc_pr"]) == (row["positives"], row["negatives"], row["pooled_auc_pr"])
@@ -158,22 +243,28 @@ def test_the_share_of_the_pooled_gain_is_a_ratio_of_mean_gains() -> None:
     assert summary["riptop_mean"] == pytest.approx((0.1 / 0.6 - 0.01 / 0.4) / 2)
 
 
+def test_the_effect_of_the_row_guard_is_a_difference_of_means() -> None:
+    with_guard = table([0.4, 0.6], [0.5, 0.59], [0.6, 0.6])
+    without = with_guard.with_columns(
+        pl.Series("unguarded_auc_pr", [0.53, 0.6]), *(pl.col("local_bce").alias(f"unguarded_{metric}") for metric in ("auc_roc", "bce"))
+    )
+    assert summarise(without)["row_guard_effect"] == pytest.approx(-0.02)
+    assert summarise(with_guard)["row_guard_effect"] is None
+
+
 def test_there_is_no_share_of_a_gain_that_is_none() -> None:
     assert summarise(table([0.5], [0.6], [0.5]))["pooled_gain_share"] is None
 
 
-def test_an_arm_without_metrics_is_an_error_that_names_it(tmp_path: Path, datasets: dict[str, Dataset], config: Config) -> None:
-    federate(tmp_path, datasets, config)
-    with pytest.raises(RunError, match="the local arm of alpha has no metrics"):
-        compare_arms(tmp_path, config)
+def test_an_arm_without_metrics_is_an_error_that_names_it(federated: Path) -> None:
+    with pytest.raises(RunError, match="the local arm of partner-1 has no metrics"):
+        compare_arms(federated, RunFolder(federated).config())
+    train(federated, local_arm, pooled_arm)
+    with pytest.raises(RunError, match="the unguarded arm of partner-1 has no metrics"):
+        compare_arms(federated, RunFolder(federated).config())
 
 
-def test_a_run_in_which_no_task_counts_is_an_error(tmp_path: Path, datasets: dict[str, Dataset]) -> None:
-    strict = load_config(
-        overrides=("chemistry.bits=256", "model.hidden=[8]", "evaluation.min_per_class=1000", f"federation.rounds={ROUNDS}")
-    )
-    federate(tmp_path, datasets, strict)
-    list(local_arm(tmp_path, datasets, strict))
-    list(pooled_arm(tmp_path, datasets, strict))
+def test_a_run_in_which_no_task_counts_is_an_error(federated: Path) -> None:
+    train(federated, local_arm, pooled_arm, unguarded_arm)
     with pytest.raises(RunError, match="no task has 1000 actives"):
-        compare_arms(tmp_path, strict)
+        compare_arms(federated, small_config(*FEW, "evaluation.min_per_class=1000"))

@@ -12,7 +12,7 @@ from simulation.launch import script
 from strategies.journal import read_journal
 from tests.simulation.test_launch import flower_processes, wait_for
 
-SMALL = ("federation.rounds=40", "model.hidden=[16]", "chemistry.bits=1024", "data.partners=2")
+SMALL = ("federation.rounds=40", "model.hidden=[16]", "chemistry.bits=1024", "data.partners=3")
 
 
 @pytest.mark.flower

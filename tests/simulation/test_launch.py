@@ -11,19 +11,23 @@ from pathlib import Path
 import psutil
 import pytest
 
+from fedapp.consortium import load_roster
 from fedapp.errors import RunError
 from fedapp.files import read_json
+from fedapp.membership import POLICY, ROSTER, default_policy, write_policy
 from fedapp.run_folder import RunFolder
 from simulation import launch
 from simulation.follow import Follower
 from simulation.launch import run_flower
 from simulation.processes import child
-from strategies.journal import read_journal
+from strategies.secagg import participant
+from strategies.secagg.comparison import compare
+from strategies.secagg.phases import Step
 from tests.capture_app import FOLDER
 from tests.conftest import ROOT
+from tests.federation import alike, all_held, held, phases, transcripts
+from tests.search import Needles, in_files
 from tests.small_run import small_run
-
-TRUNK = [[256, 8], [8]]
 
 
 def flower_processes() -> set[int]:
@@ -38,8 +42,8 @@ def flower_processes() -> set[int]:
 
 
 @pytest.mark.flower
-def test_every_message_of_a_real_run_carries_the_trunk_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No head, no task name or count, no label or compound count, no metric: the trunk's two arrays and the round number alone."""
+def test_every_message_of_a_real_run_carries_the_protocol_and_nothing_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step, its body and masked words: no trunk, no key, no name, no metric, nor anything that Flower adds."""
     run, captured = small_run(tmp_path / "run"), tmp_path / "captured"
     captured.mkdir()
     monkeypatch.setenv(FOLDER, str(captured))
@@ -51,23 +55,53 @@ def test_every_message_of_a_real_run_carries_the_trunk_and_nothing_else(tmp_path
     run_flower(run, lambda: events.extend(follower.events()))
 
     messages = [json.loads(path.read_text()) for path in sorted(captured.glob("*.json"))]
-    down = [message for message in messages if message["direction"] == "down"]
-    up = [message for message in messages if message["direction"] == "up"]
-    assert len(down) == len(up) == 3 * (3 + 1)
-    assert all(message["records"] == {"trunk": TRUNK, "config": {"round": int(message["group"])}} for message in down)
-    assert all(message["records"] == {"trunk": TRUNK, "metrics": {}} for message in up if message["type"] == "train")
-    assert all(message["records"] == {"metrics": {}} for message in up if message["type"] == "evaluate")
-    expected = len(TRUNK) * (128 + 1 + 20) + (256 * 8 + 8) * 4  # two arrays in numpy's format, with names and types
+    trunk = held(run, "partner-1")
+    update = ["uint32", int(trunk.rows.sum()) * 8 + 8 + 4 + 3]  # listed rows and biases, counters, tag
+    rows = ["uint32", 256 + 3]
+    for direction in ("down", "up"):
+        of_direction = [message for message in messages if message["direction"] == direction]
+        assert len(of_direction) == 3 * (2 + 3 * (1 + 3) + 1)
+        for message in of_direction:
+            step, number = message["records"]["message"]["step"], message["group"]
+            beside: list[list[object]] = []
+            if direction == "up" and step == Step.COLLECT:
+                beside = [rows if number == "0" else update]
+            elif direction == "down" and step in (Step.COLLECT, Step.FINISH) and number != "0":
+                beside = [rows if number == "1" else update]  # the sum of the last round
+            assert message["records"] == {"message": {"step": step, "body": "bytes"}} | ({"words": beside} if beside else {})
+
+    private = secrets_of(run)
     for path in captured.glob("*.raw"):
         raw = path.read_bytes()
+        assert private.found_in([raw]) == set()
         assert b"SECRET" not in raw
         assert b"partner" not in raw
-        assert len(raw) <= expected
+    assert private.found_in(in_files(run.partner("partner-1"))) == {"trunk", "key", "identity", "metric"}, "the search finds what is there"
+    assert private.found_in(in_files(run.coordinator) + in_files(run.path / "flower")) == set()
 
+    assert alike(all_held(run), version=3)
+    assert compare(transcripts(run)) is None
     assert {(event.partner, event.round) for event in events} == {(f"partner-{p}", r) for p in (1, 2, 3) for r in (1, 2, 3)}
-    assert [exchange.phase for exchange in read_journal(run.coordinator / "journal.jsonl")] == ["train"] * 3 + ["final"]
+    round_ = [Step.COLLECT, Step.CONSISTENCY, Step.UNMASK]
+    assert [phase for _, phase in phases(run)] == [Step.ADVERTISE_KEYS, Step.SHARE_KEYS, *round_ * 4, Step.FINISH]
     assert not (flower_processes() - before), "no process outlives the run"
     assert not (run.path / "flower" / "home").exists()
+
+
+def secrets_of(run: RunFolder) -> Needles:
+    """What partners hold at the end of a run that nobody else may have."""
+    private = Needles()
+    for name in run.partners():
+        folder = run.partner(name)
+        private.add("trunk", b"".join(array.tobytes() for array in held(run, name).arrays))
+        session = participant.load((folder / "protocol.state").read_bytes()).session
+        assert session is not None
+        for key in (session.group, *session.pairs):
+            private.add("key", key)
+        private.add("identity", (folder / "identity" / "identity.key").read_bytes().replace(b"-----BEGIN PRIVATE KEY-----\n", b""))
+        for path in (folder / "loss").iterdir():
+            private.add_number("metric", read_json(path)["loss"])
+    return private
 
 
 @pytest.mark.flower
@@ -76,7 +110,7 @@ def test_a_partner_that_fails_is_named_with_its_reason_and_what_to_do(tmp_path: 
     (run.partner("partner-2") / "dataset" / "y_labels.npy").write_bytes(b"")
     with pytest.raises(RunError) as error:
         run_flower(run, lambda: None)
-    assert "2 of 3 partners replied" in str(error.value)
+    assert "2 partners sent a masked input for round" in str(error.value)
     assert "partner-2: " in str(error.value)
     assert "not a complete dataset" in str(error.value)
     assert "--resume" in error.value.hint
@@ -95,18 +129,25 @@ from simulation.launch import run_flower
 run_flower(RunFolder.open(Path(sys.argv[1])), lambda: None)
 """
     launcher = subprocess.Popen([sys.executable, "-c", code, str(run.path)], cwd=ROOT)
-    wait_for(lambda: len(read_journal(run.coordinator / "journal.jsonl")) > 2, 120)
+    wait_for(lambda: (2, Step.COLLECT) in phases(run), 120)
     launcher.send_signal(signal.SIGKILL)
     launcher.wait()
     wait_for(lambda: not (flower_processes() - before), 60)
-    done = len(read_journal(run.coordinator / "journal.jsonl"))
-    short = RunFolder.open(run.path)
-    text = (run.path / "config.yaml").read_text().replace("rounds: 400", f"rounds: {done + 2}")
-    (run.path / "config.yaml").write_text(text)
-    run_flower(short, lambda: None)
-    rounds = [exchange.round for exchange in read_journal(run.coordinator / "journal.jsonl") if exchange.phase == "train"]
+    last = shortened(run, max(number for number, _ in phases(run)) + 2)
+    run_flower(run, lambda: None)
+    rounds = [number for number, phase in phases(run) if phase == Step.COLLECT and number]
     assert rounds == sorted(rounds)
-    assert set(rounds) == set(range(1, done + 3))
+    assert set(rounds) == set(range(1, last + 1))
+    assert alike(all_held(run), version=last)
+
+
+def shortened(run: RunFolder, rounds: int) -> int:
+    """Let everybody agree on fewer rounds, so that the test ends; how many."""
+    (run.path / "config.yaml").write_text((run.path / "config.yaml").read_text().replace("rounds: 400", f"rounds: {rounds}"))
+    roster = load_roster(run.path / ROSTER)
+    for name in run.partners():
+        write_policy(run.partner(name) / POLICY, default_policy(run.config(), roster))
+    return rounds
 
 
 def test_a_child_and_its_children_end_with_the_block(tmp_path: Path) -> None:

@@ -1,0 +1,84 @@
+"""`polyphony benchmark`: what the parts cost on this machine."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from fedapp.cli.arguments import Experiment, Json, read_experiment
+from fedapp.cli.progress import RunProgress
+
+INEXACT = 1
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="What the parts cost on this machine.")
+
+
+@app.callback()
+def benchmark() -> None:
+    """Without a callback, an only verb would be left out of the command line."""
+
+
+@app.command("secagg")
+def secagg(
+    partners: Annotated[int, typer.Option(help="partners in the session")] = 10,
+    words: Annotated[int, typer.Option(help="length of an update")] = 1_000_000,
+    drop: Annotated[float, typer.Option(help="share of the partners that fall silent when asked to mask")] = 0.1,
+    word_bits: Annotated[int, typer.Option(help="32 or 16")] = 32,
+    threads: Annotated[int, typer.Option(help="of each party, for the masks")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Aggregate one round securely, in this process; compare with the bare cipher and with Flower's SecAgg+; exit 1 if the sum is wrong."""
+    from simulation.benchmark import Setting, measure  # imports flwr: seconds that --help need not wait
+
+    told = measure(Setting(partners, words, drop, word_bits, threads))
+    if as_json:
+        print(json.dumps(told))
+    else:
+        tell(told)
+    if not told["exact"]:
+        raise typer.Exit(INEXACT)
+
+
+@app.command("round")
+def benchmark_round(
+    words: Experiment = None,
+    rounds: Annotated[int, typer.Option(help="rounds of each run; the first is not counted")] = 5,
+    as_json: Json = False,
+) -> None:
+    """Time whole federated rounds of an experiment in Flower's simulation, secure against plain, two runs each."""
+    from simulation.round_benchmark import measure_round  # imports flwr: seconds that --help need not wait
+
+    config = read_experiment(words)
+    with RunProgress(0, [], as_json) as progress:
+        told = measure_round(config, rounds, progress)
+    if as_json:
+        print(json.dumps(told))
+        return
+    print(f"{config.name}, {told['partners']} partners, {told['rounds']} rounds each (median)")
+    print(f"{'plain':<17}{told['plain_s']:>9.3f} s a round")
+    print(f"{'secure':<17}{told['secure_s']:>9.3f} s a round   {told['ratio']:.3f} x plain")
+
+
+def tell(told: dict[str, Any]) -> None:
+    """Print a table: what one partner and the coordinator spend on a round, and beside it what that is measured against."""
+    exact = "exact" if told["exact"] else "WRONG"
+    print(
+        f"{told['partners']} partners, {told['dropped']} dropped, {told['words']:,} words, threads: {told['threads']}; the sum is {exact}"
+    )
+    stock = "stock SecAgg+" if told["stock_words"] == told["words"] else f"stock SecAgg+ of {told['stock_words']:,} words"
+    speedup = f", {told['coordinator_speedup']:.1f} x faster" if told["coordinator_speedup"] is not None else ""
+    rows = [
+        ("partner, mask", "partner_mask_s", f"{told['mask_ratio']:.2f} x the floor of {told['mask_floor_s']:.3f} s"),
+        ("partner, share", "partner_share_s", ""),
+        ("partner, both", "", f"{stock}: {told['stock_partner_s']:.3f} s"),
+        ("partner, answers", "partner_answer_s", ""),
+        ("partner, unmask", "partner_unmask_s", ""),
+        ("partner, set-up", "set_up_s", "once a session"),
+        ("coordinator", "coordinator_s", f"{stock}: {told['stock_coordinator_s']:.3f} s{speedup}"),
+    ]
+    for label, key, beside in rows:
+        seconds = told[key] if key else told["partner_mask_s"] + told["partner_share_s"]
+        print(f"{label:<17}{seconds:>9.3f} s   {beside}".rstrip())
+    for label, key in (("upload", "upload_bytes"), ("answers", "answer_bytes"), ("download", "download_bytes")):
+        print(f"{label:<17}{told[key]:>13,} bytes   {told[key] / told['float32_bytes']:.3f} x float32")
+    print(f"{'exchanges':<17}{told['exchanges_per_round']:>9} a round")

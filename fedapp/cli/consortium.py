@@ -1,0 +1,93 @@
+"""`polyphony consortium`: the roster that all partners agree on."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedapp.cli.arguments import Json
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The roster that all partners agree on.")
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="consortium file, such as consortium.yaml")]
+
+
+@app.command("new")
+def new(
+    file: File,
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="the consortium's name")],
+    threshold: Annotated[
+        int | None, typer.Option("--threshold", metavar="T", help="partners that a round needs (default: 2n/3 + 1)")
+    ] = None,
+    minimum: Annotated[int | None, typer.Option("--minimum", metavar="M", help="least survivors of a round (default: T)")] = None,
+) -> None:
+    """Begin a consortium file without partners."""
+    from fedapp.consortium import Draft, new_consortium  # imports cryptography, which --help need not wait for
+
+    new_consortium(file, Draft(name, threshold, minimum))
+    print(file)
+
+
+@app.command("add")
+def add(
+    file: File,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="the partner's name")],
+    public: Annotated[Path, typer.Argument(metavar="PUBFILE", help="its identity.pub")],
+) -> None:
+    """Add a partner; partners are numbered in the order in which they are added."""
+    from fedapp.consortium import add_partner, load_public  # imports cryptography, which --help need not wait for
+
+    member = add_partner(file, name, load_public(public))
+    print(f"partner {member.index}  {member.name}  {member.identity.fingerprint()}")
+    print(f"let {name} read out the fingerprint over the telephone: it must be this one", file=sys.stderr)
+
+
+@app.command("show")
+def show(file: File, as_json: Json = False) -> None:
+    """Show a consortium file, be it complete or not."""
+    from fedapp.assurance import spoken  # imports cryptography, which --help need not wait for
+    from fedapp.consortium import load_draft
+
+    draft = load_draft(file)
+    partners = [{"index": each.index, "name": each.name, "fingerprint": each.identity.fingerprint()} for each in draft.members]
+    told = {"consortium": draft.consortium, "threshold": draft.threshold, "minimum": draft.minimum, "digest": None}
+    try:
+        roster = draft.roster()
+        told |= {"threshold": roster.threshold, "minimum": roster.minimum, "digest": spoken(roster.digest())}
+    except ValueError as error:
+        print(f"not a roster yet: {error}", file=sys.stderr)
+    if as_json:
+        print(json.dumps(told | {"partners": partners}))
+        return
+    for key, value in told.items():
+        print(f"{key:<10}  {'-' if value is None else value}")
+    for partner in partners:
+        print(f"{partner['index']:<3} {partner['name']:<24} {partner['fingerprint']}")
+
+
+@app.command("check")
+def check(
+    file: File,
+    own: Annotated[Path | None, typer.Option("--identity", metavar="DIR", help="our identity, to find ourselves in the roster")] = None,
+    as_json: Json = False,
+) -> None:
+    """Check that a roster is usable, and tell its digest, which must be the same at every partner, and what its threshold means."""
+    from fedapp.assurance import meaning  # imports cryptography, which --help need not wait for
+    from fedapp.consortium import load_identity, load_roster
+
+    told = meaning(load_roster(file), load_identity(own).public if own else None)
+    if as_json:
+        print(json.dumps(told))
+        return
+    print(f"consortium  {told['consortium']}, {told['partners']} partners")
+    if own:
+        print(f"we are      partner {told['index']}, {told['name']}")
+    print(f"threshold   {told['threshold']} of {told['partners']}, minimum {told['minimum']}")
+    print(f"drop-outs   {told['drop_outs']} tolerated in a round")
+    print(f"colluding   {told['colluders']} tolerated: with the coordinator, they learn no more than the sum of the others")
+    print(f"digest      {told['digest']}")
+    for warning in told["warnings"]:
+        print(f"warning: {warning}", file=sys.stderr)
+    print("compare the digest with every partner over the telephone", file=sys.stderr)

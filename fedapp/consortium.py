@@ -1,0 +1,242 @@
+"""The files with which a consortium comes together: each partner's identity, and the roster that all of them pin."""
+
+import base64
+import re
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import NoneType
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from fedapp.errors import ConfigError
+from fedapp.files import PRIVATE_DIRECTORY, atomic_path, write_text
+from strategies.secagg.errors import IdentityFileError
+from strategies.secagg.identity import Identity, PublicIdentity
+from strategies.secagg.roster import LEAST_PARTNERS, Member, Roster, default_threshold
+
+KEY_FILE, PUBLIC_FILE = "identity.key", "identity.pub"
+PUBLIC_FORMAT = "polyphony-v1"
+FINGERPRINT = "# fingerprint: "
+OTHERS = 0o077  # permission bits of everybody but the owner
+NAME = re.compile(r"\w([\w .&-]{0,62}[\w.&-])?")  # goes into tables, folders and logs
+FILE_TYPES = {"consortium": (str,), "threshold": (int, NoneType), "minimum": (int, NoneType), "partners": (list,)}
+PARTNER_TYPES = {"index": (int,), "name": (str,), "key": (str,)}
+WORDS = {str: "text", int: "a number", list: "a list"}
+ROSTER_HEADER = "# Every partner keeps the same copy: compare the digest that `polyphony consortium check` prints, over the telephone.\n"
+
+
+# Identities
+
+
+def new_identity(directory: Path) -> Identity:
+    """Generate an identity and write `identity.key` (0600) and `identity.pub` into `directory` (0700).
+
+    Raises:
+        ConfigError: There is one already, or others may read the directory.
+    """
+    directory.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+    if directory.stat().st_mode & OTHERS:
+        raise ConfigError(f"{directory} is open to other users", f"close it with `chmod 700 {directory}`, or name a new folder")
+    key = directory / KEY_FILE
+    if key.exists():
+        raise ConfigError(f"{key} exists and is never overwritten", "a new identity goes into another folder, and into the roster anew")
+    identity = Identity.generate()
+    write_text(directory / PUBLIC_FILE, public_text(identity.public))
+    with atomic_path(key) as temporary:  # last: where there is a key, there is its public file
+        temporary.write_bytes(identity.to_pem())
+    return identity
+
+
+def load_identity(directory: Path) -> Identity:
+    """The identity that `new_identity` wrote.
+
+    Raises:
+        ConfigError: No key file, a damaged one, or one that others may read.
+    """
+    key = directory / KEY_FILE
+    if not key.is_file():
+        raise ConfigError(f"no {key}", f"`polyphony identity new {directory}` makes an identity")
+    if stat.S_IMODE(key.stat().st_mode) & OTHERS:
+        raise ConfigError(
+            f"{key} is open to other users", f"if nobody has read it, close it with `chmod 600 {key}`; otherwise make a new identity"
+        )
+    try:
+        return Identity.from_pem(key.read_bytes())
+    except IdentityFileError as error:
+        raise ConfigError(f"{key} is damaged: {error}", "bring it back from a backup, or make a new identity") from error
+
+
+def public_text(identity: PublicIdentity) -> str:
+    """The contents of a public file."""
+    return f"{FINGERPRINT}{identity.fingerprint()}\n{PUBLIC_FORMAT} {base64.b64encode(identity.keys).decode()}\n"
+
+
+def load_public(path: Path) -> PublicIdentity:
+    """The public identity in a file that `new_identity` wrote.
+
+    Raises:
+        ConfigError: No such file, another format, or a fingerprint that is not the key's.
+    """
+    hint = f"ask its owner for the {PUBLIC_FILE} that `polyphony identity new` wrote"
+    if not path.is_file():
+        raise ConfigError(f"no public identity {path}", hint)
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        (words,) = (line.split() for line in lines if not line.startswith("#"))
+        if len(words) != 2 or words[0] != PUBLIC_FORMAT:
+            raise ValueError(f"not one line `{PUBLIC_FORMAT} KEY`")
+        identity = _decode_key(words[1])
+    except ValueError as error:
+        raise ConfigError(f"{path}: no public identity", hint) from error
+    told = [line.removeprefix(FINGERPRINT) for line in lines if line.startswith(FINGERPRINT)]
+    if told not in ([], [identity.fingerprint()]):  # people read it out from here
+        raise ConfigError(f"{path}: its fingerprint is not that of its key: one of them was altered", hint)
+    return identity
+
+
+def _decode_key(text: str) -> PublicIdentity:
+    return PublicIdentity(base64.b64decode(text, validate=True))
+
+
+# The roster
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A consortium file, perhaps not complete yet.
+
+    Attributes:
+        threshold: None is ⌊2n/3⌋ + 1.
+        minimum: None is the threshold, but at least 3.
+        members: By index, 1 to n without a gap.
+    """
+
+    consortium: str
+    threshold: int | None = None
+    minimum: int | None = None
+    members: tuple[Member, ...] = ()
+
+    def roster(self) -> Roster:
+        """The roster.
+
+        Raises:
+            ValueError: It is not complete, or threshold or minimum do not fit.
+        """
+        threshold = default_threshold(len(self.members)) if self.threshold is None else self.threshold
+        minimum = max(LEAST_PARTNERS, threshold) if self.minimum is None else self.minimum
+        return Roster(self.consortium, threshold, minimum, self.members)
+
+
+def new_consortium(path: Path, draft: Draft) -> None:
+    """Begin a consortium file.
+
+    Raises:
+        ConfigError: There is one already, or the consortium's name is unusable.
+    """
+    if path.exists():
+        raise ConfigError(f"{path} exists", "name another file, or add partners with `polyphony consortium add`")
+    _check_name(draft.consortium, f"{path}: consortium")
+    _write(path, draft)
+
+
+def add_partner(path: Path, name: str, identity: PublicIdentity) -> Member:
+    """Add a partner to a consortium file, with the next index.
+
+    Raises:
+        ConfigError: An unusable file or name, or the name or key is in it already.
+    """
+    draft = load_draft(path)
+    member = Member(len(draft.members) + 1, name, identity)
+    _check_name(name, str(path))
+    _check_unlike(member, draft.members, f"{path}: {name}")
+    _write(path, Draft(draft.consortium, draft.threshold, draft.minimum, (*draft.members, member)))
+    return member
+
+
+def write_roster(path: Path, roster: Roster) -> None:
+    """Write a roster as a consortium file, with threshold and minimum spelled out."""
+    _write(path, Draft(roster.consortium, roster.threshold, roster.minimum, roster.members))
+
+
+def load_roster(path: Path) -> Roster:
+    """The roster in a consortium file.
+
+    Raises:
+        ConfigError: An unusable file, naming the entry, or not a roster yet.
+    """
+    try:
+        return load_draft(path).roster()
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}", "`polyphony consortium show` tells what is in it, `add` adds a partner") from error
+
+
+def load_draft(path: Path) -> Draft:
+    """What a consortium file holds, be it complete or not.
+
+    Raises:
+        ConfigError: No such file, or an unusable entry, which is named.
+    """
+    if not path.is_file():
+        raise ConfigError(f"no consortium file {path}", f"`polyphony consortium new {path} --name NAME` begins one")
+    try:
+        contents = OmegaConf.to_container(OmegaConf.load(path))
+    except (OmegaConfBaseException, YAMLError, ValueError, OSError) as error:
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}", "it was damaged: ask another partner for its copy") from error
+    held = _typed(contents, FILE_TYPES, str(path))
+    _check_name(held["consortium"], f"{path}: consortium")
+    members: list[Member] = []
+    for number, each in enumerate(held["partners"], start=1):
+        partner = _typed(each, PARTNER_TYPES, f"{path}: partner {number}")
+        _check_name(partner["name"], f"{path}: partner {number}")
+        where = f"{path}: partner {number} ({partner['name']})"
+        if partner["index"] != number:
+            raise ConfigError(f"{where} has index {partner['index']}", "partners are numbered 1, 2, 3 … in order")
+        try:
+            member = Member(number, partner["name"], _decode_key(partner["key"]))
+        except ValueError as error:
+            raise ConfigError(f"{where} has an unusable key: {error}", f"the key is the second word in its {PUBLIC_FILE}") from error
+        _check_unlike(member, members, where)
+        members.append(member)
+    return Draft(held["consortium"], held["threshold"], held["minimum"], tuple(members))
+
+
+def _typed(held: Any, types: Mapping[str, tuple[type, ...]], where: str) -> dict[str, Any]:
+    """The values of exactly these keys; a key that is absent is None."""
+    hint = f"it holds {', '.join(types)}"
+    if not isinstance(held, dict):
+        raise ConfigError(f"{where}: {held!r:.40} is no entry", hint)
+    if unknown := [key for key in held if key not in types]:
+        raise ConfigError(f"{where}: there is no key {unknown[0]!r:.40}", hint)
+    for key, allowed in types.items():
+        if type(held.get(key)) not in allowed:
+            raise ConfigError(f"{where}: {key} is {held.get(key)!r:.40}, not {WORDS[allowed[0]]}", hint)
+    return {key: held.get(key) for key in types}
+
+
+def _check_name(name: str, where: str) -> None:
+    if not NAME.fullmatch(name):
+        raise ConfigError(
+            f"{where}: {name!r} is no name",
+            "a name begins with a letter or digit and has at most 64 of them, with spaces and . & - _ in between",
+        )
+
+
+def _check_unlike(member: Member, others: Iterable[Member], where: str) -> None:
+    """Refuse what could be mistaken for one of the others."""
+    for other in others:
+        if member.name == other.name:
+            raise ConfigError(f"{where}: partner {other.index} has the same name")
+        if member.identity == other.identity:
+            raise ConfigError(f"{where}: {other.name} has the same key", "each partner has an identity of its own")
+
+
+def _write(path: Path, draft: Draft) -> None:
+    keys = [base64.b64encode(each.identity.keys).decode() for each in draft.members]
+    partners = [{"index": each.index, "name": each.name, "key": key} for each, key in zip(draft.members, keys, strict=True)]
+    held = {"consortium": draft.consortium, "threshold": draft.threshold, "minimum": draft.minimum, "partners": partners}
+    write_text(path, ROSTER_HEADER + OmegaConf.to_yaml(OmegaConf.create(held)))

@@ -1,0 +1,182 @@
+"""A partner's place in a consortium: its identity, the roster it pinned and the policy it set; in simulation all made on the fly.
+
+consortium.yaml        the roster, the same at everybody
+partners/<name>/identity/   the partner's private keys
+partners/<name>/policy.yaml the least that it accepts
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from fedapp.config import Config, flatten
+from fedapp.consortium import load_identity, load_roster, new_identity, write_roster
+from fedapp.errors import ConfigError
+from fedapp.files import write_text
+from fedapp.run_folder import RunFolder
+from strategies.house import Membership
+from strategies.secagg.messages import SessionParameters
+from strategies.secagg.policy import Policy
+from strategies.secagg.roster import LEAST_PARTNERS, Member, Roster, default_threshold
+
+IDENTITY, POLICY, ROSTER = "identity", "policy.yaml", "consortium.yaml"
+# What partners must have in common: everything that the trunk depends on.
+COMMON = (
+    *("chemistry.", "model.", "training.", "privacy.", "federation.rounds", "federation.server_learning_rate"),
+    *("federation.initial_trunk", "federation.largest_weight"),
+)
+POLICY_HEADER = "# The least that this partner accepts, whatever the coordinator asks.\n"
+OWN = ("chemistry.fold_key_file",)
+
+
+@dataclass(frozen=True)
+class PolicyFile:
+    """A policy as people write it."""
+
+    roster: str
+    configuration: str
+    layout: str
+    word_bits: list[int]
+    row_guard: int
+    rounds: int
+    metrics_shown: list[str]
+    least_survivors: int
+
+
+def found(run: RunFolder, config: Config) -> None:
+    """Make identities, roster and policies of a simulated consortium, unless an earlier process did."""
+    if config.aggregation != "secure" or (run.path / ROSTER).is_file():
+        return
+    names = run.partners()
+    folders = [run.partner(name) / IDENTITY for name in names]
+    identities = [load_identity(folder) if (folder / "identity.key").is_file() else new_identity(folder) for folder in folders]
+    members = tuple(Member(index, name, each.public) for index, (name, each) in enumerate(zip(names, identities, strict=True), 1))
+    least = len(names) if config.federation.min_partners is None else config.federation.min_partners
+    roster = Roster(run.name, default_threshold(len(names)), max(least, LEAST_PARTNERS), members)
+    for name in names:
+        write_policy(run.partner(name) / POLICY, default_policy(config, roster))
+    write_roster(run.path / ROSTER, roster)
+
+
+def open_membership(run: RunFolder, name: str) -> Membership:
+    """One partner's keys, roster and policy.
+
+    Raises:
+        ConfigError: A file is missing or unusable; it is named.
+    """
+    folder, roster = run.partner(name), run.path / ROSTER
+    policy = folder / POLICY
+    return Membership(load_identity(folder / IDENTITY), _roster(roster, _changed(roster)), _policy(policy, _changed(policy)))
+
+
+def _changed(path: Path) -> int:
+    """When a file was written, for those that are parsed once per process and version: parsing takes longer than a short phase."""
+    return path.stat().st_mtime_ns if path.is_file() else 0
+
+
+@lru_cache(maxsize=8)
+def _roster(path: Path, _changed: int) -> Roster:
+    return load_roster(path)
+
+
+@lru_cache(maxsize=64)
+def _policy(path: Path, _changed: int) -> Policy:
+    return read_policy(path)
+
+
+def propose(config: Config, roster: Roster) -> SessionParameters:
+    """What the coordinator proposes for a session."""
+    return SessionParameters(
+        roster=roster.digest(),
+        configuration=configuration_digest(config),
+        layout=layout(config),
+        word_bits=config.privacy.word_bits,
+        row_guard=config.privacy.row_guard,
+        rounds=config.federation.rounds,
+        metrics=tuple(sorted(config.federation.metrics_shown)),
+        nonce=os.urandom(32),
+    )
+
+
+def default_policy(config: Config, roster: Roster) -> Policy:
+    """The policy that accepts this experiment and nothing else."""
+    return Policy(
+        roster=roster.digest(),
+        configuration=configuration_digest(config),
+        layout=layout(config),
+        word_bits=(config.privacy.word_bits,),
+        row_guard=config.privacy.row_guard,
+        rounds=config.federation.rounds,
+        metrics=tuple(sorted(config.federation.metrics_shown)),
+        least_survivors=roster.minimum,
+    )
+
+
+def write_policy(path: Path, policy: Policy) -> None:
+    """Write a policy for people to read and change."""
+    held = PolicyFile(
+        roster=policy.roster.hex(),
+        configuration=policy.configuration.hex(),
+        layout=policy.layout,
+        word_bits=list(policy.word_bits),
+        row_guard=policy.row_guard,
+        rounds=policy.rounds,
+        metrics_shown=list(policy.metrics),
+        least_survivors=policy.least_survivors,
+    )
+    write_text(
+        path, "# The least that this partner accepts, whatever the coordinator asks.\n" + OmegaConf.to_yaml(OmegaConf.structured(held))
+    )
+
+
+def read_policy(path: Path) -> Policy:
+    """The policy in a file.
+
+    Raises:
+        ConfigError: Missing or unusable.
+    """
+    if not path.is_file():
+        raise ConfigError(f"no policy file {path}", "it says the least that this partner accepts; restore it")
+    try:
+        held = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(PolicyFile), OmegaConf.load(path)))
+        assert isinstance(held, PolicyFile)
+        return Policy(
+            roster=bytes.fromhex(held.roster),
+            configuration=bytes.fromhex(held.configuration),
+            layout=held.layout,
+            word_bits=tuple(held.word_bits),
+            row_guard=held.row_guard,
+            rounds=held.rounds,
+            metrics=tuple(held.metrics_shown),
+            least_survivors=held.least_survivors,
+        )
+    except (OmegaConfBaseException, YAMLError, ValueError, AssertionError) as error:
+        raise ConfigError(f"{path}: {str(error).strip().splitlines()[0]}", "compare it with another partner's policy file") from error
+
+
+def configuration_digest(config: Config) -> bytes:
+    """SHA-256 of all settings that the trunk depends on."""
+    held = {key: value for key, value in flatten(config).items() if key.startswith(COMMON) and key not in OWN}
+    return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).digest()
+
+
+def trunk_shapes(config: Config) -> tuple[tuple[int, ...], ...]:
+    """Shapes of the trunk's arrays: the first layer's weight and bias, then those of each further one."""
+    hidden = list(config.model.hidden)
+    first: list[tuple[int, ...]] = [(config.chemistry.bits, hidden[0]), (hidden[0],)]
+    for before, after in pairwise(hidden):
+        first += [(after, before), (after,)]
+    return tuple(first)
+
+
+def layout(config: Config) -> str:
+    """Shapes as text, such as "32768x400,400"."""
+    return ",".join("x".join(map(str, shape)) for shape in trunk_shapes(config))

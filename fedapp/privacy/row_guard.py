@@ -1,0 +1,40 @@
+"""Which rows of the first layer may leave a partner: those of fingerprint bits that enough compounds hold.
+
+The gradient of a first-layer row is the sum, over the compounds that hold its bit, of what each of them sends back through the
+network. So all bits that one compound alone holds have one and the same row, in every step and whatever the optimiser: "twins". They
+survive averaging, rounding and the sum of ten partners, and as a group they spell out the compound, for anyone with a list of
+candidates (SRATTA, Marchand et al., ICML 2023, arXiv 2306.07644). Masks do not help against the receiver of the sum. Two rules do:
+
+- a partner leaves out the bits that fewer than `least` of its training compounds hold, in training and in what it sends (`support`);
+- only rows that several partners support are sent at all (`listed_rows`), so that none is known to be one partner's own.
+
+This takes single compounds out of sight. It is no differential privacy: what many compounds have in common stays visible.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def support(indptr: NDArray[np.int64], indices: NDArray[np.int32], rows: NDArray[np.int64], bits: int, least: int) -> NDArray[np.bool_]:
+    """Fingerprint bits that at least `least` of the compounds `rows` hold: bool [bits].
+
+    Args:
+        indptr, indices: CSR over all compounds, int64 [n + 1] and int32; each on bit of a compound occurs once.
+        rows: Compounds that count, int64; one that is named twice counts once.
+        bits: Fingerprint length.
+        least: 1 or less turns the guard off: every bit passes, even one that no compound holds.
+    """
+    if least <= 1:
+        return np.ones(bits, dtype=np.bool_)
+    counted = np.zeros(len(indptr) - 1, dtype=np.bool_)
+    counted[rows] = True
+    return np.bincount(indices[np.repeat(counted, np.diff(indptr))], minlength=bits) >= least
+
+
+def listed_rows(supporters: NDArray[np.integer], least_partners: int = 2) -> NDArray[np.int64]:
+    """Rows that at least `least_partners` partners support: int64, ascending.
+
+    Args:
+        supporters: Sum of the partners' masks of `support`, taken as 0 and 1; integers [bits].
+    """
+    return np.flatnonzero(supporters >= least_partners)

@@ -1,0 +1,143 @@
+"""Several partners' transcripts held side by side: do they tell of one coordinator that said the same to everybody?"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from strategies.secagg.transcript import DIGEST, PHASES, SET_UP, Entry
+
+SIGNED_FACT = re.compile(r"\w+ ([1-9][0-9]{0,4})")  # such as "header 3"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one partner wrote of a fact; `refused` names the error if it refused the request that held it."""
+
+    partner: int
+    value: bytes
+    refused: str
+
+    def short(self) -> str:
+        """The value in hex, or the beginning of its SHA-256 if it is longer than a digest."""
+        return self.value.hex() if len(self.value) <= DIGEST else f"sha256:{hashlib.sha256(self.value).hexdigest()[:16]}"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where transcripts part.
+
+    Attributes:
+        session, round, phase, fact: What it is about.
+        seen: What each partner wrote of it, by partner.
+        parties: The partners that it points to; empty if it cannot be told.
+        verdict: The same in words.
+    """
+
+    session: bytes
+    round: int
+    phase: str
+    fact: str
+    seen: tuple[Seen, ...]
+    parties: tuple[int, ...]
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Common:
+    """What at least two transcripts tell of: sessions and rounds past set-up, and entries in all."""
+
+    sessions: int
+    rounds: int
+    entries: int
+
+
+Key: TypeAlias = tuple[bytes, int, str, str]  # session, round, phase, name of the fact
+
+
+def compare(transcripts: Mapping[int, tuple[Entry, ...]]) -> Difference | None:
+    """The first fact that was not alike everywhere, or None.
+
+    Only what is told can differ. A partner that dropped out, joined later or was never asked lacks entries, and that is no difference;
+    nor are `received` and `sent`, which are meant for one partner. So a partner can hide by keeping silent, but not by lying.
+
+    Facts of a request that was refused count: they are what the coordinator said to that partner. The verdict says who refused.
+
+    Whom a difference points to:
+    - Something that partner i signed ("header i"), with two values in entries that were not refused: partner i, since whoever wrote
+      an honest entry had verified i's signature. (The message itself, with its signature, tells i's double talk from a false entry.)
+    - Else, if more than half of the partners that wrote of the fact agree: those that wrote something else. They were told something
+      else than the others, or write falsely; with an honest majority the others are right about what was said to them.
+    - Else nobody: the coordinator said different things, or somebody writes falsely.
+
+    Args:
+        transcripts: Partner to its entries, as `read` returns them.
+    Returns:
+        The first difference by session, round, phase and order of facts; sessions are ordered as the partners took part in them.
+    """
+    rank = {session: place for place, session in enumerate(_sessions(transcripts))}
+    seen_of = _seen(transcripts)
+    for key in sorted(seen_of, key=lambda key: (rank[key[0]], key[1], PHASES.index(key[2]))):
+        seen = seen_of[key]
+        if len({each.value for each in seen}) > 1:
+            return Difference(*key, tuple(seen), *_judge(key[3], seen))
+    return None
+
+
+def common(transcripts: Mapping[int, tuple[Entry, ...]]) -> Common:
+    """How much a comparison rests on."""
+    shared = {key for key, seen in _seen(transcripts).items() if len({each.partner for each in seen}) > 1}
+    rounds = {key[:2] for key in shared if key[2] not in SET_UP}
+    entries = sum(any(key in shared for key in _keys(entry)) for held in transcripts.values() for entry in held)
+    return Common(len({session for session, _ in rounds}), len(rounds), entries)
+
+
+def _keys(entry: Entry) -> list[Key]:
+    return [(entry.session, entry.round, entry.phase, fact.name) for fact in entry.facts]
+
+
+def _seen(transcripts: Mapping[int, tuple[Entry, ...]]) -> dict[Key, list[Seen]]:
+    """What was written of each fact, by partner; the same thing seen again counts once."""
+    found: dict[Key, dict[Seen, None]] = {}
+    for partner, entries in sorted(transcripts.items()):
+        for entry in entries:
+            for key, fact in zip(_keys(entry), entry.facts, strict=True):
+                found.setdefault(key, {})[Seen(partner, fact.value, entry.refused)] = None
+    return {key: list(seen) for key, seen in found.items()}
+
+
+def _sessions(transcripts: Mapping[int, tuple[Entry, ...]]) -> list[bytes]:
+    """All sessions, each after those that came before it in the longest transcript that has it."""
+    order: list[bytes] = []
+    for entries in sorted(transcripts.values(), key=len, reverse=True):
+        place = 0
+        for session in dict.fromkeys(entry.session for entry in entries):
+            if session not in order:
+                order.insert(place, session)
+            place = order.index(session) + 1
+    return order
+
+
+def _judge(fact: str, seen: list[Seen]) -> tuple[tuple[int, ...], str]:
+    """The partners that a difference points to, and why; the rule is in `compare`."""
+    parties, verdict = _blame(fact, seen)
+    refusals = ", ".join(f"partner {each.partner} ({each.refused})" for each in seen if each.refused)
+    return parties, verdict + (f"; refused by {refusals}" if refusals else "")
+
+
+def _blame(fact: str, seen: list[Seen]) -> tuple[tuple[int, ...], str]:
+    signer = SIGNED_FACT.fullmatch(fact)
+    if signer and len({each.value for each in seen if not each.refused}) > 1:
+        return (
+            int(signer[1]),
+        ), f"partner {signer[1]} signed two different ones, as each was verified on arrival, or somebody writes falsely"
+    holders: dict[bytes, set[int]] = {}
+    for each in seen:
+        holders.setdefault(each.value, set()).add(each.partner)
+    most, *others = sorted(holders.values(), key=len, reverse=True)
+    if 2 * len(most) > len({each.partner for each in seen}) and len(most) > len(others[0]):
+        parties = tuple(sorted(set().union(*others)))
+        who = f"partner {parties[0]} differs" if len(parties) == 1 else f"partners {', '.join(map(str, parties))} differ"
+        return parties, f"{who} from the majority: told something else by the coordinator, or writing falsely"
+    return (), "no majority: the coordinator said different things, or somebody writes falsely"

@@ -1,0 +1,343 @@
+"""What travels, phase by phase. Vectors of words travel beside these messages, uncopied.
+
+Names of phases are those of K. Bonawitz et al., "Practical secure aggregation for privacy-preserving machine learning", CCS 2017.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+from strategies.secagg import wire
+
+DIGEST = 32
+NO_TRUNK = bytes(DIGEST)
+
+
+def require(value: bytes, length: int, what: str) -> None:
+    """Refuse a field of another length (`wire.decode` turns this into a `MalformedMessageError`)."""
+    if len(value) != length:
+        raise ValueError(f"{what} has {len(value)} bytes, not {length}")
+
+
+# AdvertiseKeys
+
+
+@dataclass(frozen=True)
+class SessionParameters:
+    """What the coordinator proposes and every partner holds against its own policy.
+
+    Attributes:
+        roster: Digest of the roster.
+        configuration: Digest of the experiment that partners must have in common.
+        layout: Shapes of the trunk's arrays, such as "32768x400,400".
+        word_bits: 32 or 16.
+        row_guard: Training compounds that a fingerprint bit needs; 0 or 1 is off.
+        rounds: Aggregated trunks after which the project ends.
+        metrics: Names of the metrics whose mean the coordinator may learn.
+        nonce: 32 bytes, fresh.
+    """
+
+    roster: bytes
+    configuration: bytes
+    layout: str
+    word_bits: int
+    row_guard: int
+    rounds: int
+    metrics: tuple[str, ...]
+    nonce: bytes
+
+    def __post_init__(self) -> None:
+        for name in ("roster", "configuration", "nonce"):
+            require(getattr(self, name), DIGEST, name)
+
+    def digest(self) -> bytes:
+        """SHA-256, 32 bytes."""
+        return hashlib.sha256(b"polyphony/v1/parameters" + wire.encode(self)).digest()
+
+
+@dataclass(frozen=True)
+class Advertisement:
+    """A partner's fresh key for this session, and the trunk that it holds.
+
+    Attributes:
+        index: The partner.
+        kem: ML-KEM-768 key, then X25519 key, 1216 bytes.
+        nonce: 32 bytes, fresh.
+        version: Rounds that its trunk has behind it.
+        trunk: Digest of that trunk; zeros for none.
+    """
+
+    index: int
+    kem: bytes
+    nonce: bytes
+    version: int
+    trunk: bytes
+
+    def __post_init__(self) -> None:
+        require(self.kem, 1184 + 32, "kem")
+        require(self.nonce, DIGEST, "nonce")
+        require(self.trunk, DIGEST, "trunk")
+
+
+@dataclass(frozen=True)
+class SignedAdvertisement:
+    """An advertisement, signed under the digest of the parameters."""
+
+    body: Advertisement
+    signature: bytes
+
+
+# ShareKeys
+
+
+@dataclass(frozen=True)
+class ShareKeysRequest:
+    """All advertisements, by index."""
+
+    advertisements: tuple[SignedAdvertisement, ...]
+
+
+@dataclass(frozen=True)
+class KeyContributions:
+    """One partner's encrypted contributions, by recipient; one signature covers all of them.
+
+    Attributes:
+        sender: The partner.
+        recipients: Every other member of the session, ascending.
+        digests: SHA-256 of each ciphertext, 32 bytes each, one after the other.
+        signature: Over sender, recipients and digests, under the session.
+    """
+
+    sender: int
+    recipients: tuple[int, ...]
+    digests: bytes
+    signature: bytes
+
+    def __post_init__(self) -> None:
+        require(self.digests, DIGEST * len(self.recipients), "digests")
+
+    def digest_for(self, recipient: int) -> bytes:
+        """The digest of one recipient's ciphertext; empty for somebody else."""
+        if recipient not in self.recipients:
+            return b""
+        start = DIGEST * self.recipients.index(recipient)
+        return self.digests[start : start + DIGEST]
+
+
+@dataclass(frozen=True)
+class ShareKeysReply:
+    """Contributions with their ciphertexts."""
+
+    contributions: KeyContributions
+    ciphertexts: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class DeliveredContribution:
+    """What reaches one recipient: the signed list, and its own ciphertext."""
+
+    contributions: KeyContributions
+    ciphertext: bytes
+
+
+# MaskedInputCollection
+
+
+@dataclass(frozen=True)
+class LastRound:
+    """The round whose masked sum travels beside this message."""
+
+    number: int
+    survivors: tuple[int, ...]
+    rows: bool
+
+
+@dataclass(frozen=True)
+class Handover:
+    """A trunk for those who lack it, encrypted for the members of this session; its ciphertext travels beside this message.
+
+    Attributes:
+        holder: Who hands it over.
+        trunk: Its digest.
+        ciphertext: SHA-256 of the ciphertext.
+        signature: Over all of these, under the session.
+    """
+
+    holder: int
+    trunk: bytes
+    ciphertext: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True)
+class CollectRequest:
+    """Finish the last round, then train and mask for this one.
+
+    Attributes:
+        session: Its id.
+        number: Round of this session, from 0; never twice.
+        cohort: Everybody who is asked, ascending.
+        rows: Whether this round agrees on the row list; else it trains.
+        version: Rounds that the trunk has behind it when the last one is finished.
+        contributions: Of all other members; a partner needs them once per session.
+        last: The round to finish first, if one was completed since.
+        handover: A trunk, for partners that lack the one to go on from.
+    """
+
+    session: bytes
+    number: int
+    cohort: tuple[int, ...]
+    rows: bool
+    version: int
+    contributions: tuple[DeliveredContribution, ...]
+    last: LastRound | None
+    handover: Handover | None
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a partner says of its masked input.
+
+    Attributes:
+        index: The partner.
+        cohort: Digest of the cohort that it masked for.
+        trunk: Digest of the trunk that it trained from.
+        confirmation: Proof that it holds the group key.
+        words: Length of its vector.
+        input: SHA-256 of the vector, then of the public words.
+        bundle: SHA-256 of its encrypted shares.
+    """
+
+    index: int
+    cohort: bytes
+    trunk: bytes
+    confirmation: bytes
+    words: int
+    input: bytes
+    bundle: bytes
+
+
+@dataclass(frozen=True)
+class SignedHeader:
+    """A header, signed under session and round."""
+
+    body: Header
+    signature: bytes
+
+
+@dataclass(frozen=True)
+class MaskedInput:
+    """The reply; the masked vector travels beside it.
+
+    Attributes:
+        header: Signed.
+        bundle: Encrypted shares for those holders that cannot derive theirs, in the order of `shares.sent_to`.
+        public: A short masked vector without group mask: what the coordinator may know the sum of.
+    """
+
+    header: SignedHeader
+    bundle: tuple[bytes, ...]
+    public: bytes
+
+
+@dataclass(frozen=True)
+class Holding:
+    """Which trunk a partner holds: the answer of one that lacks the trunk to go on from, and of everyone at the end of a run."""
+
+    index: int
+    version: int
+
+
+# ConsistencyCheck
+
+
+@dataclass(frozen=True)
+class ConsistencyRequest:
+    """Who survived, with every survivor's header, and who did not."""
+
+    session: bytes
+    number: int
+    survivors: tuple[int, ...]
+    dropped: tuple[int, ...]
+    headers: tuple[SignedHeader, ...]
+
+
+@dataclass(frozen=True)
+class SurvivorsSignature:
+    """A partner's signature on the survivors of a round and their headers: it signs one list a round."""
+
+    index: int
+    survivors: bytes
+    signature: bytes
+
+
+# Unmasking
+
+
+@dataclass(frozen=True)
+class SealedShares:
+    """What one dealer encrypted for the partner that receives this."""
+
+    dealer: int
+    ciphertext: bytes
+
+
+@dataclass(frozen=True)
+class UnmaskRequest:
+    """The signatures on the survivors, and the shares addressed to this partner."""
+
+    session: bytes
+    number: int
+    signatures: tuple[SurvivorsSignature, ...]
+    shares: tuple[SealedShares, ...]
+
+
+@dataclass(frozen=True)
+class UnmaskReply:
+    """For every survivor, ascending: the share of its self mask's seed, then of its pairwise seed with each dropped partner.
+
+    Attributes:
+        index: The holder.
+        shares: 32 bytes each, one after the other.
+    """
+
+    index: int
+    shares: bytes
+
+
+# Finish and Handover
+
+
+@dataclass(frozen=True)
+class FinishRequest:
+    """The last round of a run: as `CollectRequest`, without a new round."""
+
+    session: bytes
+    version: int
+    contributions: tuple[DeliveredContribution, ...]
+    last: LastRound | None
+    handover: Handover | None
+
+
+@dataclass(frozen=True)
+class HandoverRequest:
+    """Asks one holder for its trunk; contributions as in `CollectRequest`."""
+
+    session: bytes
+    contributions: tuple[DeliveredContribution, ...]
+
+
+def index_bytes(indices: tuple[int, ...]) -> bytes:
+    """Indices as 4 bytes each."""
+    return b"".join(index.to_bytes(4, "big") for index in indices)
+
+
+def cohort_digest(cohort: tuple[int, ...]) -> bytes:
+    """H(A)."""
+    return hashlib.sha256(b"polyphony/v1/cohort" + index_bytes(cohort)).digest()
+
+
+def survivors_digest(request: ConsistencyRequest) -> bytes:
+    """SHA-256 over survivors, dropped and every survivor's header: what partners sign."""
+    headers = b"".join(wire.encode(header.body) for header in request.headers)
+    parts = (index_bytes(request.survivors), index_bytes(request.dropped), headers)
+    return hashlib.sha256(b"polyphony/v1/survivors" + b"".join(len(part).to_bytes(8, "big") + part for part in parts)).digest()

@@ -1,0 +1,278 @@
+"""Setting up a session: keys between every two partners, and one that all partners have and the coordinator has not.
+
+Everything here is a pure function: state, message and randomness in, state and message out. (HPKE and ML-DSA draw on the operating
+system's generator inside the cryptographic library.)
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric import mlkem, x25519
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, MLKEM768X25519PrivateKey, MLKEM768X25519PublicKey, Suite
+
+from strategies.secagg import keys, wire
+from strategies.secagg.errors import (
+    ContributionError,
+    OwnMessageAlteredError,
+    RepeatedPartnerError,
+    TooFewPartnersError,
+    UnknownPartnerError,
+)
+from strategies.secagg.identity import Identity
+from strategies.secagg.messages import (
+    NO_TRUNK,
+    Advertisement,
+    DeliveredContribution,
+    KeyContributions,
+    SessionParameters,
+    ShareKeysReply,
+    SignedAdvertisement,
+    index_bytes,
+)
+from strategies.secagg.phases import Step
+from strategies.secagg.roster import Roster
+
+Entropy = Callable[[int], bytes]
+
+SUITE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)  # X-Wing (draft-connolly-cfrg-xwing-kem)
+KEM_SEED, X25519_SEED, KEM_KEY = 64, 32, 1184
+CONTRIBUTION = 32
+
+
+@dataclass(frozen=True)
+class Advertised:
+    """A partner that has sent its advertisement."""
+
+    parameters: SessionParameters
+    own: SignedAdvertisement
+    secret: bytes
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A partner that has sent its contributions and waits for the others'.
+
+    Attributes:
+        id: Session id.
+        recipients, sent: Every other advertised partner, and the contribution to the key with it.
+        group: Own contribution to the group key.
+        version, trunk: What the session trains from; `NO_TRUNK`: a new one.
+    """
+
+    parameters: SessionParameters
+    id: bytes
+    index: int
+    secret: bytes
+    recipients: tuple[int, ...]
+    sent: tuple[bytes, ...]
+    group: bytes
+    version: int
+    trunk: bytes
+
+
+@dataclass(frozen=True)
+class Session:
+    """A session with all its keys.
+
+    Attributes:
+        members: Partners in it, ascending, this one included.
+        pairs: Key with each member, empty for itself.
+        group: K.
+        version, trunk: As in `Shared`.
+    """
+
+    parameters: SessionParameters
+    id: bytes
+    index: int
+    members: tuple[int, ...]
+    pairs: tuple[bytes, ...]
+    group: bytes
+    version: int
+    trunk: bytes
+
+    def pair(self, other: int) -> bytes:
+        """The key with another member."""
+        return self.pairs[self.members.index(other)]
+
+
+def advertise(
+    identity: Identity, index: int, parameters: SessionParameters, version: int, trunk: bytes, entropy: Entropy
+) -> tuple[Advertised, SignedAdvertisement]:
+    """AdvertiseKeys: a fresh hybrid key, and which trunk this partner holds."""
+    secret = entropy(KEM_SEED + X25519_SEED)
+    lattice, classical = _private(secret)
+    kem = lattice.public_key().public_bytes_raw() + classical.public_key().public_bytes_raw()
+    body = Advertisement(index, kem, entropy(32), version, trunk)
+    own = SignedAdvertisement(body, identity.sign(_advertised(parameters) + wire.encode(body)))
+    return Advertised(parameters, own, secret), own
+
+
+def share(
+    identity: Identity, roster: Roster, least: int, state: Advertised, advertisements: tuple[SignedAdvertisement, ...], entropy: Entropy
+) -> tuple[Shared, ShareKeysReply]:
+    """ShareKeys: check who takes part, and encrypt a contribution for each of them.
+
+    Raises:
+        SecAggError: As `check_advertisements`.
+    """
+    index = state.own.body.index
+    check_advertisements(roster, least, state, advertisements)
+    session = session_id(state.parameters, advertisements)
+    others = [each.body for each in sorted(advertisements, key=lambda each: each.body.index) if each.body.index != index]
+    group, sent = entropy(CONTRIBUTION), [entropy(CONTRIBUTION) for _ in others]
+    ciphertexts = tuple(_seal(session, index, other, own + group) for own, other in zip(sent, others, strict=True))
+    recipients, digests = tuple(other.index for other in others), b"".join(hashlib.sha256(each).digest() for each in ciphertexts)
+    signature = identity.sign(_contributed(roster, session, index, recipients, digests))
+    version, trunk, _ = agreed_trunk(advertisements)
+    shared = Shared(state.parameters, session, index, state.secret, recipients, tuple(sent), group, version, trunk)
+    return shared, ShareKeysReply(KeyContributions(index, recipients, digests, signature), ciphertexts)
+
+
+def check_advertisements(roster: Roster, least: int, state: Advertised, advertisements: tuple[SignedAdvertisement, ...]) -> None:
+    """What a partner checks before it answers.
+
+    Raises:
+        RepeatedPartnerError: A partner twice.
+        UnknownPartnerError: Somebody outside the roster.
+        TooFewPartnersError: Fewer than `least`.
+        OwnMessageAlteredError: Our own is missing or changed.
+        SignatureError: Not signed by the key in the roster, for these parameters.
+    """
+    indices = [each.body.index for each in advertisements]
+    if len(set(indices)) != len(indices):
+        raise RepeatedPartnerError(f"a partner advertises twice: {sorted(indices)}")
+    if state.own not in advertisements:
+        raise OwnMessageAlteredError("our own advertisement is missing or was changed")
+    if len(indices) < least:
+        raise TooFewPartnersError(f"{len(indices)} partners in the session, and {least} are needed")
+    for each in advertisements:
+        verify_advertisement(roster, state.parameters, each)
+
+
+def verify_advertisement(roster: Roster, parameters: SessionParameters, signed: SignedAdvertisement) -> None:
+    """Check a partner's signature on its advertisement for these parameters.
+
+    Raises:
+        UnknownPartnerError: Nobody with that index.
+        SignatureError: It does not verify.
+    """
+    member = roster.member(signed.body.index)
+    member.identity.verify(signed.signature, _advertised(parameters) + wire.encode(signed.body), member.index)
+
+
+def verify_contributions(roster: Roster, session: bytes, signed: KeyContributions) -> None:
+    """Check a partner's signature on the list of its contributions.
+
+    Raises:
+        UnknownPartnerError, SignatureError: As `verify_advertisement`.
+    """
+    message = _contributed(roster, session, signed.sender, signed.recipients, signed.digests)
+    roster.member(signed.sender).identity.verify(signed.signature, message, signed.sender)
+
+
+def agreed_trunk(advertisements: tuple[SignedAdvertisement, ...]) -> tuple[int, bytes, tuple[int, ...]]:
+    """The trunk that a session starts from: the one with the most rounds behind it, of these the most common.
+
+    Rounds outrank heads: a trunk that only some partners finished in time is handed over to the rest, and no round is lost.
+
+    Returns:
+        Its version, its digest (`NO_TRUNK` if nobody has any), and who holds it, ascending.
+    """
+    held = [each.body for each in advertisements if each.body.trunk != NO_TRUNK]
+    if not held:
+        return 0, NO_TRUNK, ()
+    newest = max(body.version for body in held)
+    digests = [body.trunk for body in held if body.version == newest]
+    chosen = max(sorted(set(digests)), key=digests.count)
+    return newest, chosen, tuple(sorted(body.index for body in held if (body.version, body.trunk) == (newest, chosen)))
+
+
+def establish(roster: Roster, least: int, state: Shared, delivered: tuple[DeliveredContribution, ...]) -> Session:
+    """Derive all keys from the others' contributions; those who sent none are not members.
+
+    Raises:
+        RepeatedPartnerError, UnknownPartnerError, TooFewPartnersError, SignatureError: As their names say.
+        ContributionError: A ciphertext that is not ours, not the signed one, or does not open.
+    """
+    received: dict[int, tuple[bytes, bytes]] = {}
+    for each in delivered:
+        sender = each.contributions.sender
+        if sender in received:
+            raise RepeatedPartnerError(f"two contributions of partner {sender}")
+        if sender not in state.recipients:
+            raise UnknownPartnerError(f"a contribution of partner {sender}, who did not advertise")
+        received[sender] = _open_contribution(roster, state, each)
+    members = tuple(sorted([state.index, *received]))
+    if len(members) < least:
+        raise TooFewPartnersError(f"{len(members)} partners contributed to the session's keys, and {least} are needed")
+    own = dict(zip(state.recipients, state.sent, strict=True))
+    pairs = tuple(b"" if j == state.index else _pair(state, j, own[j], received[j][0]) for j in members)
+    group = keys.group_key({state.index: state.group} | {j: held[1] for j, held in received.items()}, state.id)
+    return Session(state.parameters, state.id, state.index, members, pairs, group, state.version, state.trunk)
+
+
+def session_id(parameters: SessionParameters, advertisements: tuple[SignedAdvertisement, ...]) -> bytes:
+    """SHA-256 over parameters and sorted advertisements."""
+    bodies = sorted((each.body for each in advertisements), key=lambda body: body.index)
+    return hashlib.sha256(b"polyphony/v1/session" + parameters.digest() + b"".join(map(wire.encode, bodies))).digest()
+
+
+def _seal(session: bytes, sender: int, recipient: Advertisement, plain: bytes) -> bytes:
+    """Encrypt for one partner.
+
+    Raises:
+        ContributionError: Its key is none.
+    """
+    try:
+        return SUITE.encrypt(plain, _public(recipient.kem), info=_direction(session, sender, recipient.index))
+    except ValueError as error:
+        raise ContributionError(recipient.index, "the key that it advertises is unusable") from error
+
+
+def _open_contribution(roster: Roster, state: Shared, delivered: DeliveredContribution) -> tuple[bytes, bytes]:
+    """Pair and group contribution of one sender."""
+    signed = delivered.contributions
+    verify_contributions(roster, state.id, signed)
+    if signed.digest_for(state.index) != hashlib.sha256(delivered.ciphertext).digest():
+        raise ContributionError(signed.sender, "the ciphertext is not the one that it signed for us")
+    lattice, classical = _private(state.secret)
+    try:
+        plain = SUITE.decrypt(
+            delivered.ciphertext, MLKEM768X25519PrivateKey(lattice, classical), info=_direction(state.id, signed.sender, state.index)
+        )
+    except InvalidTag:
+        raise ContributionError(signed.sender, "its contribution to our key does not open") from None
+    if len(plain) != 2 * CONTRIBUTION:
+        raise ContributionError(signed.sender, f"its contribution has {len(plain)} bytes, not {2 * CONTRIBUTION}")
+    return plain[:CONTRIBUTION], plain[CONTRIBUTION:]
+
+
+def _pair(state: Shared, other: int, sent: bytes, received: bytes) -> bytes:
+    low, high = (sent, received) if state.index < other else (received, sent)
+    return keys.pair_key(low, high, state.id, min(state.index, other), max(state.index, other))
+
+
+def _private(secret: bytes) -> tuple[mlkem.MLKEM768PrivateKey, x25519.X25519PrivateKey]:
+    lattice = mlkem.MLKEM768PrivateKey.from_seed_bytes(secret[:KEM_SEED])
+    return lattice, x25519.X25519PrivateKey.from_private_bytes(secret[KEM_SEED:])
+
+
+def _public(kem: bytes) -> MLKEM768X25519PublicKey:
+    lattice = mlkem.MLKEM768PublicKey.from_public_bytes(kem[:KEM_KEY])
+    return MLKEM768X25519PublicKey(lattice, x25519.X25519PublicKey.from_public_bytes(kem[KEM_KEY:]))
+
+
+def _advertised(parameters: SessionParameters) -> bytes:
+    """Before there is a session id, the parameters' digest stands in its place."""
+    return keys.tag(Step.ADVERTISE_KEYS, parameters.roster, parameters.digest(), 0)
+
+
+def _contributed(roster: Roster, session: bytes, sender: int, recipients: tuple[int, ...], digests: bytes) -> bytes:
+    body = sender.to_bytes(4, "big") + index_bytes(recipients) + digests
+    return keys.tag(Step.SHARE_KEYS, roster.digest(), session, 0) + body
+
+
+def _direction(session: bytes, sender: int, recipient: int) -> bytes:
+    return session + sender.to_bytes(4, "big") + recipient.to_bytes(4, "big")

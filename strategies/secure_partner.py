@@ -1,0 +1,245 @@
+"""A partner's side of a run: the protocol, the trunk and the trainer brought together, every step written down before its reply.
+
+protocol.state         the protocol's state, secret
+shared.safetensors     the trunk that all partners hold alike
+rows.npy               rows that may be trained: this partner's own support within the agreed list
+attempts.json          trainings that left masked, so that none is ever masked twice
+transcript.jsonl       what was seen and sent, chained and signed
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fedapp.files import atomic_path, read_json, write_json
+from fedapp.privacy.row_guard import listed_rows
+from strategies import public_metrics
+from strategies.house import ROW_LIST, House, Membership
+from strategies.secagg import participant, transcript, wire
+from strategies.secagg.errors import HandoverError, OldRoundError, SecAggError, SumOutOfRangeError
+from strategies.secagg.messages import NO_TRUNK, Handover, Holding, LastRound
+from strategies.secagg.participant import Participant
+from strategies.secagg.phases import Step
+from strategies.secagg.round import tag_words
+from strategies.secagg.streams import DTYPES
+from strategies.shared_trunk import SharedTrunk, no_trunk
+
+Trainer = Callable[[list[np.ndarray], dict[str, int]], tuple[list[np.ndarray], dict[str, float]]]
+Evaluator = Callable[[list[np.ndarray], dict[str, int]], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """The vectors beside a request, each empty if it was not sent."""
+
+    words: list[np.ndarray]
+    handover: list[np.ndarray]
+
+
+class SecurePartner:
+    """One partner between two messages: read from its folder, written back before a reply leaves.
+
+    Args:
+        house: The partner's own side.
+    Raises:
+        SecAggError: Keys, roster and policy do not belong together, or the state is damaged.
+    """
+
+    def __init__(self, house: House) -> None:
+        assert house.membership is not None
+        self.house, self.member = house, house.membership
+        self.protocol = open_participant(house.directory, self.member)
+        path = house.directory / "shared.safetensors"
+        self.shared = SharedTrunk.read(path) if path.is_file() else no_trunk(house.value_range, NO_TRUNK)
+
+    def answer(self, step: Step, request: bytes, arrived: Arrived, fit: Trainer, evaluate: Evaluator) -> tuple[bytes, list[np.ndarray]]:
+        """Answer one request.
+
+        Returns:
+            The reply, and the vectors that travel beside it.
+        Raises:
+            SecAggError: A refusal; it is in the transcript, and the state that it led to is on disk.
+        """
+        before = self.protocol.repeated(request)
+        vectors: list[np.ndarray] = []
+        try:
+            if before is not None and step not in (Step.COLLECT, Step.HANDOVER):
+                reply = before
+            else:
+                reply, vectors = self._dispatch(step, request, arrived, fit, evaluate)
+        except SecAggError as error:
+            self._write(step, request, b"", type(error).__name__)
+            raise
+        self._write(step, request, reply, "")
+        return reply, vectors
+
+    def _dispatch(self, step: Step, request: bytes, arrived: Arrived, fit: Trainer, evaluate: Evaluator) -> tuple[bytes, list[np.ndarray]]:
+        match step:
+            case Step.ADVERTISE_KEYS:
+                return self.protocol.advertise(request, self.shared.version, self.shared.digest), []
+            case Step.SHARE_KEYS:
+                return self.protocol.share_keys(request), []
+            case Step.COLLECT:
+                return self._collect(request, arrived, fit)
+            case Step.CONSISTENCY:
+                return self.protocol.confirm(request), []
+            case Step.UNMASK:
+                return self.protocol.unmask(request), []
+            case Step.HANDOVER:
+                message, ciphertext = self.protocol.hand_over(request, self.shared.digest, self.shared.to_bytes())
+                return message, [np.frombuffer(ciphertext, dtype=np.uint8)]
+            case Step.FINISH:
+                return self._finish(request, arrived, evaluate), []
+
+    def _collect(self, request: bytes, arrived: Arrived, fit: Trainer) -> tuple[bytes, list[np.ndarray]]:
+        """Finish the last round, then mask a row list or an update."""
+        parsed = self.protocol.collect(request)
+        if parsed.rows and self.protocol.state.round is not None:
+            raise OldRoundError("the row list of this session was sent already: a second one, of another cohort, would tell them apart")
+        self._catch_up(parsed.last, parsed.handover, parsed.version, arrived)
+        if self.protocol.session.parameters.row_guard <= 1 and self.shared.session != parsed.session:
+            self._keep(self.shared.with_rows(self.house.support(), parsed.session))
+        agreed = parsed.rows or self.shared.session == parsed.session
+        if self.shared.version != parsed.version or not agreed:
+            return self.protocol.answered(Step.COLLECT, request, wire.encode(Holding(self.protocol.index, self.shared.version))), []
+        tail = tag_words(self.protocol.session)
+        if parsed.rows:
+            supported = self.house.support()
+            words = np.zeros(len(supported) + tail, dtype=DTYPES[self.house.word_bits])
+            words[: len(supported)] = supported
+            metrics: dict[str, float] = {}
+        else:
+            words, metrics = self._train(fit, tail)
+        public = public_metrics.encode(self.protocol.session.parameters.metrics, metrics, self.house.word_bits, self.house.partners)
+        trunk = self.protocol.session.trunk if parsed.rows else self.shared.digest
+        return self.protocol.mask(request, trunk, words, public, self.house.threads), [words]
+
+    def _train(self, fit: Trainer, tail: int) -> tuple[np.ndarray, dict[str, float]]:
+        """Train on from the shared trunk; the update as words, with `tail` more behind."""
+        if not self.shared.arrays:
+            arrays = self.house.first_trunk(self.protocol.initial_seed())
+            content = hashlib.sha256(b"".join(hashlib.sha256(array.tobytes()).digest() for array in arrays)).digest()
+            self._keep(self.shared.starting_with(arrays, self.protocol.trunk_name(content)))
+        number, attempt = self.shared.version + 1, self._attempts()
+        with atomic_path(self.house.directory / ROW_LIST) as path, path.open("wb") as file:
+            np.save(file, self.shared.rows & self.house.support())
+        trained, metrics = fit(self.shared.arrays, {"round": number, "attempt": attempt})
+        form = self.house.form(self.shared.listed())
+        words = np.zeros(form.words + tail, dtype=DTYPES[self.house.word_bits])
+        self.shared.encode(form, trained, words[: form.words], self.house.seed(number, attempt), self.house.weight())
+        write_json(self.house.directory / "attempts.json", {"round": number, "attempts": attempt + 1})
+        return words, metrics
+
+    def _finish(self, request: bytes, arrived: Arrived, evaluate: Evaluator) -> bytes:
+        """The end of a run: take the last sum in, and evaluate."""
+        parsed = self.protocol.close(request)
+        self._catch_up(parsed.last, parsed.handover, parsed.version, arrived)
+        if self.shared.version == parsed.version and self.shared.arrays:
+            evaluate(self.shared.arrays, {"round": self.shared.version})
+        return self.protocol.answered(Step.FINISH, request, wire.encode(Holding(self.protocol.index, self.shared.version)))
+
+    def _catch_up(self, last: LastRound | None, offered: Handover | None, version: int, arrived: Arrived) -> None:
+        """Bring the shared trunk to where the request goes on: a handover first, then the last round's sum."""
+        if offered is not None and arrived.handover and offered.trunk != self.shared.digest:
+            taken = SharedTrunk.from_bytes(self.protocol.take_over(offered, arrived.handover[0].tobytes()))
+            if taken.version > version:
+                raise self.protocol.refuse(
+                    HandoverError(offered.holder, f"it handed over the trunk of round {taken.version}, not {version}")
+                )
+            if taken.version >= self.shared.version:  # an older one is no help: its holder missed a message that we got
+                self._keep(taken)
+        if last is None or not arrived.words:
+            return
+        session = self.protocol.session.id
+        if last.rows and self.shared.session != session:
+            sums, _ = self.protocol.finish(last, arrived.words[0].copy(), self.shared.digest, self.house.threads)
+            rows = np.zeros(len(sums), dtype=np.bool_)
+            rows[listed_rows(sums)] = True
+            self._keep(self.shared.with_rows(rows, session))
+        elif not last.rows and self.shared.arrays and self.shared.version + 1 == version and self.shared.session == session:
+            sums, digest = self.protocol.finish(last, arrived.words[0].copy(), self.shared.digest, self.house.threads)
+            self._apply(sums, last, digest)
+
+    def _apply(self, sums: np.ndarray, last: LastRound, digest: bytes) -> None:
+        """Take a sum into the trunk.
+
+        Raises:
+            SumOutOfRangeError: It is genuine, and no sum of allowed words.
+        """
+        form = self.house.form(self.shared.listed())
+        try:
+            if len(sums) != form.words:
+                raise ValueError(f"{len(sums)} words, not {form.words}")
+            decoded = self.shared.decode(form, sums, len(last.survivors), self.house.server_learning_rate, digest)
+        except ValueError as error:
+            raise self.protocol.refuse(SumOutOfRangeError(f"round {last.number}: {error}")) from error
+        self._keep(decoded.trunk)
+        held = {"round": decoded.trunk.version, "partners": len(last.survivors), "clipped": decoded.clipped, "largest": decoded.largest}
+        held |= {"coordinates": form.coordinates, "range": decoded.trunk.value_range}
+        append_line(self.house.directory / "sums.jsonl", json.dumps(held))
+
+    def _keep(self, shared: SharedTrunk) -> None:
+        self.shared = shared
+        shared.write(self.house.directory / "shared.safetensors")
+
+    def _attempts(self) -> int:
+        """Trainings of the next round that left already."""
+        path = self.house.directory / "attempts.json"
+        held = read_json(path) if path.is_file() else {}
+        return int(held["attempts"]) if held.get("round") == self.shared.version + 1 else 0
+
+    def _write(self, step: Step, request: bytes, reply: bytes, refused: str) -> None:
+        """State, then transcript: a reply that leaves is in both, and none that could still change is in the transcript."""
+        with atomic_path(self.house.directory / "protocol.state") as path:
+            path.write_bytes(wire.encode(self.protocol.state))
+        append_to_transcript(transcript_path(self.house.directory, self.member), self.member, self.protocol, step, request, reply, refused)
+
+
+def open_participant(directory: Path, member: Membership) -> Participant:
+    """The protocol where an earlier process left it."""
+    path = directory / "protocol.state"
+    state = participant.load(path.read_bytes()) if path.is_file() else None
+    return Participant(member.identity, member.roster, member.policy, os.urandom, state)
+
+
+def transcript_path(directory: Path, member: Membership) -> Path:
+    """The transcript for this roster."""
+    return directory / f"transcript-{member.roster.digest().hex()[:8]}.jsonl"
+
+
+def append_to_transcript(
+    path: Path, member: Membership, protocol: Participant, step: Step, request: bytes, reply: bytes, refused: str
+) -> None:
+    """One more signed line; a last line that a kill cut off is removed first."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    lines = text.splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        path.write_text("".join(lines[:-1]), encoding="utf-8")
+        lines.pop()
+    session, number = protocol.place(step, request)
+    _, line = transcript.append(
+        transcript.resume(lines),
+        member.identity,
+        member.roster.digest(),
+        session,
+        number,
+        step.value,
+        protocol.facts,
+        hashlib.sha256(request).digest(),
+        hashlib.sha256(reply).digest() if reply else b"",
+        refused,
+    )
+    append_line(path, line)
+
+
+def append_line(path: Path, line: str) -> None:
+    """One more line, synced, in a file that is nobody else's to read."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
+        file.write(line + "\n")
+        file.flush()
+        os.fsync(file.fileno())

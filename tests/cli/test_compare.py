@@ -1,0 +1,54 @@
+"""`polyphony compare`, from a run whose federated arm is done to its printed result."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from fedapp.cli.main import main
+from fedapp.files import read_json
+from tests.federated_run import federated_run
+
+
+def compared(monkeypatch: pytest.MonkeyPatch, path: Path, guard: int, *words: str) -> None:
+    """Finish the comparison of a small run by the command line."""
+    run = federated_run(path, f"privacy.row_guard={guard}")
+    run.update(kind="compare")
+    monkeypatch.setattr(sys, "argv", ["polyphony", "compare", "--resume", str(path), *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+
+
+def test_the_result_has_a_line_for_every_arm_and_what_the_row_guard_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compared(monkeypatch, tmp_path / "run", 10)
+    out, err = capsys.readouterr()
+    saved = read_json(tmp_path / "run" / "comparison.json")
+    told = re.findall(r"^(\w+) +AUC-PR (\d\.\d{4})  AUC-ROC", out, re.MULTILINE)
+    assert told == [(arm, f"{saved[arm]['auc_pr']:.4f}") for arm in ("local", "federated", "unguarded", "pooled")]
+    effect = saved["federated"]["auc_pr"] - saved["unguarded"]["auc_pr"]
+    assert f"the row guard {'gains' if effect > 0 else 'costs'} {abs(effect):.4f} AUC-PR\n" in out
+    assert "unguarded round 3/3" in err
+    assert "Without row guard" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_without_a_row_guard_nothing_is_said_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compared(monkeypatch, tmp_path / "run", 0)
+    out, err = capsys.readouterr()
+    assert re.findall(r"^(\w+) +AUC-PR", out, re.MULTILINE) == ["local", "federated", "pooled"]
+    assert "row guard" not in out
+    assert "unguarded" not in err
+    assert not (tmp_path / "run" / "unguarded").exists()
+
+
+def test_json_has_all_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    compared(monkeypatch, tmp_path / "run", 10, "--json")
+    result = json.loads(capsys.readouterr().out)
+    assert {"run", "rounds", "seconds", "round_seconds", "peak_memory_bytes", "report", "row_guard_effect", "unguarded"} <= set(result)
+    assert result.items() >= read_json(tmp_path / "run" / "comparison.json").items()

@@ -1,0 +1,231 @@
+"""The verbs around keys, rosters and transcripts: a consortium comes together on the command line alone."""
+
+import json
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from fedapp.cli.main import app
+from fedapp.consortium import load_identity, load_roster
+from strategies.secagg.transcript import Entry, Fact, append
+from tests.cli.test_cli import polyphony
+
+NAMES = ("alpha", "beta", "gamma", "delta", "epsilon")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def consortium(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Path:
+    """`consortium.yaml` of five partners, whose identities lie in folders of their names."""
+    assert polyphony(monkeypatch, "consortium", "new", "consortium.yaml", "--name", "five voices") == 0
+    for name in NAMES:
+        assert polyphony(monkeypatch, "identity", "new", name) == 0
+        assert polyphony(monkeypatch, "consortium", "add", "consortium.yaml", name, f"{name}/identity.pub") == 0
+    capsys.readouterr()
+    return Path("consortium.yaml")
+
+
+def write_transcript(roster_file: Path, name: str, survivors: str, rounds: int = 2) -> str:
+    roster, identity = load_roster(roster_file), load_identity(Path(name))
+    last: Entry | None = None
+    lines = []
+    for number in range(rounds):
+        facts = (Fact("survivors", survivors.encode() if number else b"all"),)
+        last, line = append(
+            last, identity, roster.digest(), b"s" * 32, number, "ConsistencyCheck", facts, b"r" * 32, name.encode().ljust(32), ""
+        )
+        lines.append(line + "\n")
+    Path(f"{name}.jsonl").write_text("".join(lines))
+    return f"{name}.jsonl"
+
+
+def test_a_new_identity_tells_its_public_file_and_fingerprint(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert polyphony(monkeypatch, "identity", "new", "keys/alpha") == 0
+    out, err = capsys.readouterr()
+    assert out == f"public       keys/alpha/identity.pub\nfingerprint  {load_identity(Path('keys/alpha')).public.fingerprint()}\n"
+    assert err == ""
+    assert stat.S_IMODE(Path("keys/alpha/identity.key").stat().st_mode) == 0o600
+
+
+def test_a_second_identity_in_one_folder_is_an_error_with_a_hint(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    polyphony(monkeypatch, "identity", "new", "alpha")
+    capsys.readouterr()
+    assert polyphony(monkeypatch, "identity", "new", "alpha") == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == (
+        "error: alpha/identity.key exists and is never overwritten\n"
+        "hint: a new identity goes into another folder, and into the roster anew\n"
+    )
+
+
+def test_adding_a_partner_tells_the_fingerprint_to_compare(
+    consortium: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    polyphony(monkeypatch, "identity", "new", "zeta")
+    capsys.readouterr()
+    assert polyphony(monkeypatch, "consortium", "add", str(consortium), "zeta", "zeta/identity.pub") == 0
+    out, err = capsys.readouterr()
+    assert out == f"partner 6  zeta  {load_identity(Path('zeta')).public.fingerprint()}\n"
+    assert "telephone" in err
+
+
+def test_a_partner_that_is_in_it_already_is_refused(
+    consortium: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert polyphony(monkeypatch, "consortium", "add", str(consortium), "zeta", "beta/identity.pub") == 1
+    assert "error: consortium.yaml: zeta: beta has the same key" in capsys.readouterr().err
+
+
+def test_a_draft_is_shown_and_said_to_be_no_roster_yet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    polyphony(monkeypatch, "consortium", "new", "c.yaml", "--name", "draft", "--threshold", "4", "--minimum", "5")
+    capsys.readouterr()
+    assert polyphony(monkeypatch, "consortium", "show", "c.yaml") == 0
+    out, err = capsys.readouterr()
+    assert [line.split(maxsplit=1) for line in out.splitlines()] == [
+        ["consortium", "draft"],
+        ["threshold", "4"],
+        ["minimum", "5"],
+        ["digest", "-"],
+    ]
+    assert "not a roster yet: a consortium has at least 3 partners, not 0" in err
+
+
+def test_show_lists_every_partner_with_its_fingerprint(
+    consortium: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert polyphony(monkeypatch, "consortium", "show", str(consortium)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for index, name in enumerate(NAMES, start=1):
+        assert lines[3 + index].split(maxsplit=2) == [str(index), name, load_identity(Path(name)).public.fingerprint()]
+    assert polyphony(monkeypatch, "consortium", "show", str(consortium), "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["digest"].replace(" ", "") == load_roster(consortium).digest().hex()
+    assert [partner["name"] for partner in told["partners"]] == list(NAMES)
+    assert (told["threshold"], told["minimum"]) == (4, 4)
+
+
+def test_check_tells_who_we_are_what_is_tolerated_and_the_digest(
+    consortium: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert polyphony(monkeypatch, "consortium", "check", str(consortium), "--identity", "gamma") == 0
+    out, err = capsys.readouterr()
+    digest = load_roster(consortium).digest().hex(" ", 4)
+    assert out.splitlines() == [
+        "consortium  five voices, 5 partners",
+        "we are      partner 3, gamma",
+        "threshold   4 of 5, minimum 4",
+        "drop-outs   1 tolerated in a round",
+        "colluding   2 tolerated: with the coordinator, they learn no more than the sum of the others",
+        f"digest      {digest}",
+    ]
+    assert "warning" not in err
+    assert "telephone" in err
+
+
+def test_check_is_one_json_object_for_a_machine(
+    consortium: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert polyphony(monkeypatch, "consortium", "check", str(consortium), "--json", "--identity", "beta") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["partners"], told["index"], told["drop_outs"], told["colluders"], told["warnings"]) == (5, 2, 1, 2, [])
+
+
+def test_check_warns_of_a_small_consortium(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    polyphony(monkeypatch, "consortium", "new", "c.yaml", "--name", "three")
+    for name in NAMES[:3]:
+        polyphony(monkeypatch, "identity", "new", name)
+        polyphony(monkeypatch, "consortium", "add", "c.yaml", name, f"{name}/identity.pub")
+    capsys.readouterr()
+    assert polyphony(monkeypatch, "consortium", "check", "c.yaml") == 0
+    err = capsys.readouterr().err
+    assert "warning: 3 partners: 5 or more are advised" in err
+    assert "warning: every round needs all 3 partners" in err
+
+
+def test_check_fails_on_what_is_no_roster_or_not_ours(
+    consortium: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    polyphony(monkeypatch, "consortium", "new", "empty.yaml", "--name", "empty")
+    polyphony(monkeypatch, "identity", "new", "stranger")
+    capsys.readouterr()
+    assert polyphony(monkeypatch, "consortium", "check", "empty.yaml") == 1
+    assert "error: empty.yaml: a consortium has at least 3 partners" in capsys.readouterr().err
+    assert polyphony(monkeypatch, "consortium", "check", str(consortium), "--identity", "stranger") == 1
+    assert "is not in the roster of five voices" in capsys.readouterr().err
+
+
+def test_transcripts_that_agree_exit_with_0(consortium: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [write_transcript(consortium, name, "all") for name in NAMES]
+    assert polyphony(monkeypatch, "transcript", "compare", *files, "--roster", str(consortium)) == 0
+    out, err = capsys.readouterr()
+    assert out == "5 transcripts agree: 1 sessions, 2 rounds, 10 entries compared\n"
+    assert err == ""
+    assert polyphony(monkeypatch, "transcript", "compare", *files, "--roster", str(consortium), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["difference"] is None
+
+
+def test_transcripts_that_differ_exit_with_1_and_name_round_and_party(
+    consortium: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [write_transcript(consortium, name, "but one" if name == "delta" else "all") for name in NAMES]
+    assert polyphony(monkeypatch, "transcript", "compare", *files, "--roster", str(consortium)) == 1
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert lines[0] == "the transcripts differ: survivors, in ConsistencyCheck of round 1"
+    assert lines[1] == f"session    {(b's' * 32).hex()}"
+    assert [line.split()[1:] for line in lines[2:7]] == [
+        [str(index), (b"but one" if name == "delta" else b"all").hex(), name] for index, name in enumerate(NAMES, start=1)
+    ]
+    assert lines[7].startswith("verdict    partner 4 differs from the majority")
+    assert err == ""
+    assert polyphony(monkeypatch, "transcript", "compare", *files, "--roster", str(consortium), "--json") == 1
+    assert json.loads(capsys.readouterr().out)["difference"]["parties"] == [4]
+
+
+def test_a_broken_transcript_is_an_error_that_names_partner_and_line(
+    consortium: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [write_transcript(consortium, name, "all") for name in NAMES[:2]]
+    path = Path(files[1])
+    path.write_text(path.read_text().replace('"round": 1', '"round": 7'))
+    assert polyphony(monkeypatch, "transcript", "compare", *files, "--roster", str(consortium)) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: partner 2: line 2 of its transcript: altered")
+
+
+def test_a_missing_transcript_is_named(consortium: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert polyphony(monkeypatch, "transcript", "compare", "nowhere.jsonl", "--roster", str(consortium)) == 1
+    assert "error: nowhere.jsonl: No such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("group", ["identity", "consortium", "transcript"])
+def test_every_group_and_verb_explains_itself(group: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    (registered,) = (each.typer_instance for each in app.registered_groups if each.name == group)
+    assert registered is not None
+    for command in registered.registered_commands:
+        assert polyphony(monkeypatch, group, str(command.name), "--help") == 0
+        assert command.callback is not None
+        assert " ".join((command.callback.__doc__ or "?").split())[:40] in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("words", [("identity", "new"), ("consortium", "new", "c.yaml"), ("transcript", "compare", "a")])
+def test_wrong_usage_exits_with_2(words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert polyphony(monkeypatch, *words) == 2
+    assert "Missing" in capsys.readouterr().err
+
+
+def test_help_does_not_wait_for_cryptography() -> None:
+    import subprocess
+
+    code = "import sys; import fedapp.cli.main; sys.exit('cryptography' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

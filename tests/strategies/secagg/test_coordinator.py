@@ -1,0 +1,282 @@
+"""The coordinator leaves out what does not hold, and goes on with the rest."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from strategies.secagg import keys, round, wire
+from strategies.secagg.errors import (
+    AlteredReplyError,
+    MalformedMessageError,
+    RepeatedPartnerError,
+    SecAggError,
+    SignatureError,
+    UnknownPartnerError,
+)
+from strategies.secagg.messages import (
+    Header,
+    MaskedInput,
+    ShareKeysReply,
+    SignedAdvertisement,
+    SignedHeader,
+    SurvivorsSignature,
+    UnmaskReply,
+    cohort_digest,
+)
+from strategies.secagg.phases import Step
+from tests.strategies.secagg.stages import PARTNERS, REPLIES, TRUNK, Stage, before, ends_well
+
+
+def arrives(at: Stage, index: int, error: type[SecAggError], /, **changes: object) -> None:
+    """A partner's reply with some fields replaced is left out; the honest one is taken afterwards."""
+    reply = at.deliver(index, at.requests[index])
+    with pytest.raises(SecAggError) as caught:
+        at.taken(index, wire.encode(replace(wire.decode(REPLIES[at.step], reply), **changes)))
+    assert caught.type is error, caught.value
+    at.taken(index, reply)
+
+
+# AdvertiseKeys and ShareKeys
+
+
+def test_an_advertisement_from_outside_the_roster() -> None:
+    at = before(Step.ADVERTISE_KEYS)
+    body = wire.decode(SignedAdvertisement, at.copy().send(2)).body
+    arrives(at, 1, UnknownPartnerError, body=replace(body, index=5))
+
+
+def test_two_nodes_that_call_themselves_the_same_partner() -> None:
+    at = before(Step.ADVERTISE_KEYS)
+    at.taken(2, at.send(2))
+    with pytest.raises(RepeatedPartnerError, match="two nodes call themselves partner 2"):
+        at.taken(1, at.copy().send(2))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"sender": 2}, {"recipients": (2, 3), "digests": bytes(64)}, {"recipients": (2, 4, 3)}, {"recipients": (1, 2, 3)}]
+)
+def test_contributions_in_another_name_or_not_for_everybody(changes: dict[str, object]) -> None:
+    at = before(Step.SHARE_KEYS)
+    listed = wire.decode(ShareKeysReply, at.copy().send(1)).contributions
+    arrives(at, 1, AlteredReplyError, contributions=replace(listed, **changes))
+
+
+def test_an_advertisement_that_was_altered_on_its_way() -> None:
+    at = before(Step.ADVERTISE_KEYS)
+    body = wire.decode(SignedAdvertisement, at.copy().send(1)).body
+    arrives(at, 1, SignatureError, body=replace(body, nonce=b"x" * 32))
+
+
+def test_contributions_whose_list_was_altered_on_its_way() -> None:
+    at = before(Step.SHARE_KEYS)
+    listed = wire.decode(ShareKeysReply, at.copy().send(1)).contributions
+    arrives(at, 1, SignatureError, contributions=replace(listed, digests=bytes(len(listed.digests))))
+
+
+def test_contributions_whose_ciphertexts_were_altered_on_their_way() -> None:
+    at = before(Step.SHARE_KEYS)
+    sealed = wire.decode(ShareKeysReply, at.copy().send(1)).ciphertexts
+    arrives(at, 1, AlteredReplyError, ciphertexts=(b"x", *sealed[1:]))
+
+
+def test_contributions_without_their_ciphertexts() -> None:
+    arrives(before(Step.SHARE_KEYS), 1, AlteredReplyError, ciphertexts=(b"x", b"y"))
+
+
+# MaskedInputCollection
+
+
+def test_an_input_whose_header_was_altered() -> None:
+    at = before(Step.COLLECT)
+    header = wire.decode(MaskedInput, at.copy().send(1)).header
+    arrives(at, 1, SignatureError, header=replace(header, body=replace(header.body, trunk=b"x" * 32)))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"bundle": ()}, {"bundle": (b"x", b"y")}, {"bundle": (b"x", b"y", b"z")}, {"public": b"x" * 4}, {"public": b""}]
+)
+def test_an_input_whose_shares_or_public_words_were_altered(changes: dict[str, object]) -> None:
+    arrives(before(Step.COLLECT), 1, AlteredReplyError, **changes)
+
+
+def test_an_input_of_another_partner() -> None:
+    at = before(Step.COLLECT)
+    reply = at.send(2)
+    at.parties.sites[1].words = at.parties.sites[2].words
+    with pytest.raises(AlteredReplyError):
+        at.taken(1, reply)
+
+
+def test_an_input_for_another_cohort() -> None:
+    at = before(Step.COLLECT)
+    reply = at.send(1, cohort=(1, 2, 4))
+    for cohort in (PARTNERS, (1, 2, 3)):
+        at.collection = at.parties.coordinator.open_round(0, cohort)
+        with pytest.raises(AlteredReplyError):
+            at.taken(1, reply)
+
+
+@pytest.mark.parametrize("number", [1, 2**32 - 2])
+def test_an_input_of_another_round(number: int) -> None:
+    at = before(Step.COLLECT)
+    with pytest.raises(SignatureError):
+        at.taken(1, at.send(1, number=number))
+
+
+@pytest.mark.parametrize("word", range(7))
+def test_a_masked_vector_with_one_bit_altered(word: int) -> None:
+    at = before(Step.COLLECT)
+    reply = at.send(1)
+    at.parties.sites[1].words[word] ^= np.uint32(1 << (4 * word))
+    with pytest.raises(AlteredReplyError):
+        at.taken(1, reply)
+
+
+def test_a_masked_vector_of_another_form() -> None:
+    at = before(Step.COLLECT)
+    reply, words = at.send(1), at.parties.sites[1].words
+    for other in (
+        words[:-1],
+        np.append(words, words[:1]),
+        words.view("<u2"),
+        words.view("<i4"),
+        words.reshape(1, -1),
+        words.reshape(-1, 1),
+    ):
+        at.parties.sites[1].words = other
+        with pytest.raises(AlteredReplyError):
+            at.taken(1, reply)
+
+
+def made_up(at: Stage, index: int, cohort: tuple[int, ...], words: int, bundle: tuple[bytes, ...], public: bytes = b"") -> bytes:
+    """What a partner signs though it is not so; its vector is of 7 zeros."""
+    partner = at.partner(index)
+    partner.collect(at.requests[index])
+    at.parties.sites[index].words = np.zeros(7, dtype="<u4")
+    confirmation = keys.confirmation(partner.session.group, partner.session.id, 0, index)
+    digests = round.input_digest(at.parties.sites[index].words, public), round.bundle_digest(bundle)
+    header = Header(index, cohort_digest(cohort), TRUNK, confirmation, words, *digests)
+    tag = keys.tag(Step.COLLECT, at.parties.roster.digest(), partner.session.id, 0)
+    return wire.encode(MaskedInput(SignedHeader(header, partner.identity.sign(tag + wire.encode(header))), bundle, public))
+
+
+def test_an_input_of_a_partner_that_was_not_asked() -> None:
+    at = before(Step.COLLECT)
+    at.collection = at.parties.coordinator.open_round(0, (1, 2, 3))
+    with pytest.raises(AlteredReplyError):
+        at.taken(4, made_up(at, 4, (1, 2, 3), 7, ()))
+
+
+@pytest.mark.parametrize(("words", "bundle"), [(7, ()), (7, (b"x",)), (7, (b"x",) * 3), (6, (b"x",) * 2), (8, (b"x",) * 2)])
+def test_an_input_that_does_not_have_the_form_that_its_sender_signed(words: int, bundle: tuple[bytes, ...]) -> None:
+    at = before(Step.COLLECT)
+    with pytest.raises(AlteredReplyError):
+        at.taken(1, made_up(at, 1, PARTNERS, words, bundle))
+
+
+@pytest.mark.parametrize("length", [1, 3, 6])
+def test_public_words_that_are_not_whole(length: int) -> None:
+    at = before(Step.COLLECT)
+    with pytest.raises(AlteredReplyError):
+        at.taken(1, made_up(at, 1, PARTNERS, 7, (b"x",) * 2, b"x" * length))
+
+
+def test_a_second_input_of_a_partner() -> None:
+    at = before(Step.COLLECT)
+    for index in PARTNERS:
+        at.taken(index, at.send(index))
+    with pytest.raises(AlteredReplyError):
+        at.taken(1, at.send(1))
+    ends_well(at, survivors=PARTNERS)
+
+
+@pytest.mark.parametrize(("name", "value"), [("trunk", b"x" * 32), ("values", np.zeros(5)), ("shown", np.zeros(2))])
+def test_a_partner_with_another_trunk_or_form_counts_as_dropped(name: str, value: object) -> None:
+    at = before(Step.COLLECT)
+    setattr(at.parties.sites[2], name, value)
+    for index in PARTNERS:
+        at.taken(index, at.send(index))
+    at.parties.sites[2].trunk = TRUNK
+    ends_well(at, survivors=(1, 3, 4))
+
+
+def test_an_input_that_was_left_out_counts_as_dropped() -> None:
+    at = before(Step.COLLECT)
+    for index in PARTNERS:
+        reply = at.send(index)
+        if index == 3:
+            at.parties.sites[3].words[0] ^= np.uint32(1)
+            with pytest.raises(AlteredReplyError):
+                at.taken(3, reply)
+        else:
+            at.taken(index, reply)
+    ends_well(at, survivors=(1, 2, 4))
+
+
+# ConsistencyCheck and Unmasking
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"survivors": b"x" * 32}, SignatureError),
+        ({"index": 2}, SignatureError),
+        ({"index": 5}, UnknownPartnerError),
+        ({"signature": b""}, SignatureError),
+    ],
+)
+def test_an_altered_signature_on_the_survivors(changes: dict[str, object], error: type[SecAggError]) -> None:
+    arrives(before(Step.CONSISTENCY), 1, error, **changes)
+
+
+def test_a_signature_on_other_survivors() -> None:
+    at = before(Step.CONSISTENCY)
+    with pytest.raises(AlteredReplyError):
+        at.taken(1, at.send(1, survivors=(1, 2, 3), dropped=(4,), headers=at.request().headers[:3]))
+
+
+def test_another_partners_signature() -> None:
+    at = before(Step.CONSISTENCY)
+    with pytest.raises(AlteredReplyError):
+        at.taken(1, at.send(2))
+
+
+def test_a_signature_of_a_partner_that_dropped_out() -> None:
+    at = before(Step.CONSISTENCY, dropped=(4,))
+    assert at.collection is not None
+    held = wire.decode(SurvivorsSignature, at.send(1))
+    tag = keys.tag(Step.CONSISTENCY, at.parties.roster.digest(), at.parties.coordinator.session, 0)
+    forced = SurvivorsSignature(4, held.survivors, at.partner(4).identity.sign(tag + held.survivors))
+    with pytest.raises(AlteredReplyError):
+        at.collection.add_signature(4, wire.encode(forced))
+
+
+@pytest.mark.parametrize("changes", [{"index": 2}, {"shares": b""}, {"shares": b"x" * 127}, {"shares": b"x" * 160}])
+def test_shares_of_another_holder_or_number(changes: dict[str, object]) -> None:
+    arrives(before(Step.UNMASK), 1, MalformedMessageError, **changes)
+
+
+def test_shares_of_a_partner_that_dropped_out() -> None:
+    at = before(Step.UNMASK, dropped=(4,))
+    assert at.collection is not None
+    with pytest.raises(MalformedMessageError):
+        at.collection.add_answer(4, wire.encode(UnmaskReply(4, bytes(3 * 2 * 32))))
+
+
+def test_the_sum_is_the_same_whichever_partners_answer() -> None:
+    for silent in PARTNERS:
+        at = before(Step.UNMASK)
+        for index in PARTNERS:
+            if index != silent:
+                at.taken(index, at.send(index))
+        ends_well(at, survivors=PARTNERS)
+
+
+def test_the_trunk_to_start_from_is_held_by_members_alone() -> None:
+    at = before(Step.ADVERTISE_KEYS)
+    at.parties.sites[1].trunk = b"x" * 32
+    at = at.on()
+    assert at.parties.coordinator.agreed_trunk() == (3, ())
+    at.on(lost=(2,))
+    assert at.parties.coordinator.agreed_trunk() == (3, (3, 4))

@@ -1,0 +1,204 @@
+"""Lies of the coordinator about the sum: altered, of another round, of other partners, or not the same for all."""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from strategies.secagg import keys
+from strategies.secagg.errors import (
+    AlteredSumError,
+    MalformedMessageError,
+    OldSessionError,
+    RepeatedPartnerError,
+    SecAggError,
+    SurvivorsDisagreeError,
+    UnknownPartnerError,
+)
+from strategies.secagg.messages import LastRound
+from strategies.secagg.participant import State
+from strategies.secagg.phases import Step
+from strategies.secagg.streams import add_streams
+from tests.strategies.secagg.parties import Site
+from tests.strategies.secagg.stages import TRUNK, VALUES, VERSION, before, collecting, refused
+
+LENGTH = 4 + 3  # words of the vector, words of the tag
+ALL = (1, 2, 3, 4)
+
+
+def refuses(site: Site, last: LastRound, words: np.ndarray, error: type[SecAggError] = AlteredSumError) -> None:
+    """The partner keeps its trunk, and refuses the session."""
+    held = site.trunk, site.version
+    with refused(error, by=site.participant):
+        site.finish(last, words)
+    assert (site.trunk, site.version) == held
+
+
+def test_the_honest_sum_is_accepted_by_survivors_and_by_those_who_dropped_out() -> None:
+    at = before(Step.FINISH, dropped=(4,))
+    for index in ALL:
+        at.send(index)
+        assert np.array_equal(at.parties.sites[index].decoded, sum(VALUES[survivor] for survivor in (1, 2, 3)))
+    assert len({site.trunk for site in at.parties.sites.values()} - {TRUNK}) == 1
+
+
+def test_the_honest_sum_is_accepted_by_a_partner_that_was_not_asked_to_sign() -> None:
+    at = before(Step.CONSISTENCY)
+    del at.requests[4]
+    at = at.on()
+    del at.requests[4]
+    at = at.on()
+    at.send(4)
+    assert np.array_equal(at.parties.sites[4].decoded, sum(VALUES.values()))
+
+
+def test_the_honest_sum_of_a_single_word_is_accepted() -> None:
+    at = before(Step.COLLECT)
+    for index, site in at.parties.sites.items():
+        site.values = np.array([index])
+    at = at.on().on().on()
+    at.send(1)
+    assert at.parties.sites[1].decoded.tolist() == [10]
+
+
+def test_the_honest_sum_of_a_round_that_another_one_followed_is_accepted() -> None:
+    """The later one, whose survivors are others, was given up."""
+    ended = before(Step.FINISH)
+    later = collecting(ended.parties, 1).on(lost=(4,))
+    later.send(1)
+    ended.parties.sites[1].finish(ended.request().last, ended.beside)
+    assert np.array_equal(ended.parties.sites[1].decoded, sum(VALUES.values()))
+
+
+def test_one_bit_anywhere() -> None:
+    at = before(Step.FINISH)
+    for word, bit in itertools.product(range(LENGTH), range(32)):
+        altered = at.beside.copy()
+        altered[word] ^= np.uint32(1 << bit)
+        refuses(at.copy().parties.sites[1], at.request().last, altered)
+
+
+def test_two_words_exchanged() -> None:
+    at = before(Step.FINISH)
+    for one, other in itertools.combinations(range(LENGTH), 2):
+        altered = at.beside.copy()
+        altered[[one, other]] = altered[[other, one]]
+        refuses(at.copy().parties.sites[1], at.request().last, altered)
+
+
+CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "without its last word": lambda words: words[:-1],
+    "without its first word": lambda words: words[1:],
+    "with one word and the tag": lambda words: np.append(words[:1], words[4:]),
+    "with a word more at the end": lambda words: np.append(words, words[:1]),
+    "with a zero more": lambda words: np.append(words, np.zeros(1, dtype=words.dtype)),
+    "with a word more in the middle": lambda words: np.insert(words, 4, 0),
+    "with a word more in front": lambda words: np.insert(words, 0, 0),
+    "backwards": lambda words: words[::-1],
+    "of zeros": np.zeros_like,
+    "with something added": lambda words: words + np.array([1, 0, 0, 0, 0, 0, 0], dtype=words.dtype),
+    "with one partner's update added again": lambda words: words + np.append(VALUES[1], [0, 0, 0]).astype(words.dtype),
+    "with its sign changed": np.negative,
+    "in 16-bit words": lambda words: words.view("<u2"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_sum_altered(change: Callable[[np.ndarray], np.ndarray]) -> None:
+    at = before(Step.FINISH)
+    refuses(at.parties.sites[1], at.request().last, change(at.beside))
+
+
+@pytest.mark.parametrize("length", [0, 1, 3])
+def test_a_sum_without_a_word_but_its_tag_is_no_message(length: int) -> None:
+    at = before(Step.FINISH)
+    refuses(at.parties.sites[1], at.request().last, at.beside[:length], MalformedMessageError)
+
+
+def test_an_altered_sum_to_one_partner_alone() -> None:
+    at = before(Step.FINISH)
+    at.send(2)
+    at.beside = at.beside + np.uint32(1)
+    with refused(AlteredSumError, by=at.partner(1)):
+        at.send(1)
+
+
+def test_one_partners_masked_vector_added_twice() -> None:
+    """Even if the coordinator knew all masks but the group's."""
+    at = before(Step.FINISH)
+    again = np.append(VALUES[1], [0, 0, 0]).astype("<u4")
+    add_streams(again, [keys.group_seed(at.partner(2).session.group, 0, 1)])
+    refuses(at.parties.sites[2], at.request().last, at.beside + again)
+
+
+def test_a_sum_over_other_survivors_than_the_partner_signed() -> None:
+    at = before(Step.FINISH, dropped=(4,))
+    for survivors in (ALL, (1, 2), (3, 2, 1), ()):
+        site = at.copy().parties.sites[1]
+        refuses(site, replace(at.request().last, survivors=survivors), at.beside, SurvivorsDisagreeError)
+
+
+@pytest.mark.parametrize("survivors", [ALL, (1, 2, 4), (1, 2), ()])
+def test_a_sum_over_other_survivors_to_a_partner_that_signed_none(survivors: tuple[int, ...]) -> None:
+    at = before(Step.FINISH, dropped=(4,))
+    refuses(at.parties.sites[4], replace(at.request().last, survivors=survivors), at.beside)
+
+
+@pytest.mark.parametrize(("survivors", "error"), [((1, 2, 3, 3), RepeatedPartnerError), ((1, 2, 3, 5), UnknownPartnerError)])
+def test_survivors_that_cannot_be_to_a_partner_that_signed_none(survivors: tuple[int, ...], error: type[SecAggError]) -> None:
+    at = before(Step.FINISH, dropped=(4,))
+    refuses(at.parties.sites[4], replace(at.request().last, survivors=survivors), at.beside, error)
+
+
+def test_a_sum_under_another_rounds_number() -> None:
+    at = before(Step.FINISH)
+    refuses(at.parties.sites[1], replace(at.request().last, number=1), at.beside)
+
+
+def test_an_earlier_sum_in_place_of_the_last_one() -> None:
+    earlier = before(Step.FINISH)
+    at = earlier.copy().another_round().on().on().on()
+    refuses(at.parties.sites[1], at.request().last, earlier.beside)
+    refuses(at.parties.sites[2], earlier.request().last, earlier.beside)
+
+
+def test_the_last_sum_for_the_second_time() -> None:
+    at = before(Step.FINISH)
+    at.send(1)
+    at.parties.sites[1].restart()
+    refuses(at.parties.sites[1], at.request().last, at.beside)
+
+
+def test_a_sum_to_a_partner_that_has_another_trunk_than_those_who_made_it() -> None:
+    at = before(Step.FINISH)
+    at.parties.sites[1].trunk = b"x" * 32
+    refuses(at.parties.sites[1], at.request().last, at.beside)
+
+
+def test_a_row_list_belongs_to_the_sessions_trunk_whatever_trunk_a_partner_has_by_then() -> None:
+    at = before(Step.FINISH)
+    at.parties.sites[1].finish(replace(at.request().last, rows=True), at.beside)
+    at.parties.sites[2].trunk = b"x" * 32
+    at.parties.sites[2].finish(replace(at.request().last, rows=True), at.beside)
+    refuses(at.parties.sites[3], replace(at.request().last, rows=True, number=1), at.beside)
+
+
+def test_two_rounds_sums_in_one() -> None:
+    earlier = before(Step.FINISH)
+    at = earlier.copy().another_round().on().on().on()
+    refuses(at.parties.sites[1], at.request().last, at.beside + earlier.beside)
+
+
+def test_a_sum_of_another_session() -> None:
+    at = before(Step.FINISH)
+    with refused(OldSessionError, by=at.partner(1)):
+        at.send(1, session=b"x" * 32)
+
+
+def test_a_sum_before_there_is_a_session() -> None:
+    site = before(Step.ADVERTISE_KEYS).parties.sites[1]
+    refuses(site, LastRound(0, ALL, False), before(Step.FINISH).beside, OldSessionError)
+    assert site.participant.state == State()
+    assert site.version == VERSION

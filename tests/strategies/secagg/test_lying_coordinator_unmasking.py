@@ -1,0 +1,152 @@
+"""Lies of the coordinator when it asks for shares. No partner ever reveals both kinds of share for one peer."""
+
+from dataclasses import replace
+
+import pytest
+
+from strategies.secagg import wire
+from strategies.secagg.errors import (
+    ContributionError,
+    RepeatedPartnerError,
+    SecondUnmaskingError,
+    SignatureError,
+    SurvivorsDisagreeError,
+    TooFewPartnersError,
+    TooFewSignaturesError,
+    UnknownPartnerError,
+)
+from strategies.secagg.messages import SealedShares, SurvivorsSignature
+from strategies.secagg.phases import Step
+from tests.strategies.secagg.stages import Stage, before, refused
+
+# Signatures
+
+
+def other_lists(at: Stage) -> dict[int, SurvivorsSignature]:
+    """Signatures of partners 1 and 2 on all four survivors, and of 3 on a list without partner 4."""
+    replies = [at.send(1), at.send(2), at.send(3, survivors=(1, 2, 3), dropped=(4,), headers=at.request().headers[:3])]
+    return {index: wire.decode(SurvivorsSignature, reply) for index, reply in enumerate(replies, 1)}
+
+
+def test_other_survivors_to_another_partner() -> None:
+    signed, at = other_lists(early := before(Step.CONSISTENCY)), replace(before(Step.UNMASK), parties=early.parties)
+    with refused(SurvivorsDisagreeError, by=at.partner(1)):
+        at.send(1, signatures=tuple(signed.values()))
+    with refused(SurvivorsDisagreeError, by=at.partner(3)):
+        at.send(3, signatures=tuple(signed.values()))
+
+
+def test_other_survivors_to_another_partner_whose_signature_is_then_held_back() -> None:
+    signed, at = other_lists(early := before(Step.CONSISTENCY)), replace(before(Step.UNMASK), parties=early.parties)
+    with refused(TooFewSignaturesError, by=at.partner(1)):
+        at.send(1, signatures=(signed[1], signed[2]))
+    with refused(TooFewSignaturesError, by=at.partner(3)):
+        at.send(3, signatures=(signed[3],))
+
+
+def test_another_list_under_an_honest_signature() -> None:
+    at = before(Step.UNMASK)
+    first, *others = at.request().signatures
+    with refused(SignatureError, by=at.partner(2)):
+        at.send(2, signatures=(replace(first, survivors=b"x" * 32), *others))
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_fewer_signatures_than_the_threshold(count: int) -> None:
+    at = before(Step.UNMASK)
+    with refused(TooFewSignaturesError, by=at.partner(1)):
+        at.send(1, signatures=at.request().signatures[:count])
+
+
+def test_a_signature_twice() -> None:
+    at = before(Step.UNMASK)
+    first, second, *_ = at.request().signatures
+    with refused(RepeatedPartnerError, by=at.partner(1)):
+        at.send(1, signatures=(first, second, second))
+
+
+@pytest.mark.parametrize("index", [0, 4, 5])
+def test_a_signature_of_somebody_who_did_not_survive(index: int) -> None:
+    at = before(Step.UNMASK, dropped=(4,))
+    first, *others = at.request().signatures
+    with refused(UnknownPartnerError, by=at.partner(2)):
+        at.send(2, signatures=(replace(first, index=index), *others))
+
+
+@pytest.mark.parametrize("changes", [{"signature": b""}, {"index": 4}])
+def test_an_altered_signature(changes: dict[str, object]) -> None:
+    at = before(Step.UNMASK)
+    first, second, third, _ = at.request().signatures
+    with refused(SignatureError, by=at.partner(2)):
+        at.send(2, signatures=(replace(first, **changes), second, third))
+
+
+def test_a_signature_on_the_survivors_of_an_earlier_round() -> None:
+    old = before(Step.UNMASK).request().signatures
+    at = before(Step.FINISH).another_round().on().on()
+    with refused(SignatureError, by=at.partner(1)):
+        at.send(1, signatures=(old[1], *at.request().signatures[2:]))
+
+
+# Shares
+
+
+def test_a_second_request_to_unmask() -> None:
+    at = before(Step.UNMASK)
+    at.send(1)
+    with refused(SecondUnmaskingError, by=at.partner(1)):
+        at.send(1, signatures=at.request().signatures[:3])
+
+
+def test_the_same_request_to_unmask_gets_the_same_bytes() -> None:
+    at = before(Step.UNMASK, dropped=(4,))
+    assert at.send(1) == at.send(1)
+
+
+def test_two_dealers_shares_exchanged() -> None:
+    at = before(Step.UNMASK)
+    one, other = at.request().shares
+    with refused(ContributionError, by=at.partner(1)):
+        at.send(1, shares=(replace(one, ciphertext=other.ciphertext), replace(other, ciphertext=one.ciphertext)))
+
+
+def test_shares_meant_for_another_holder() -> None:
+    at = before(Step.UNMASK)
+    meant_for_four = next(each for each in at.request(4).shares if each.dealer == 2)
+    kept = tuple(each for each in at.request(1).shares if each.dealer != 2)
+    with refused(ContributionError, by=at.partner(1)) as caught:
+        at.send(1, shares=(meant_for_four, *kept))
+    assert caught.value.partner == 2
+
+
+def test_shares_of_an_earlier_round() -> None:
+    old = before(Step.UNMASK).request().shares
+    at = before(Step.FINISH).another_round().on().on()
+    with refused(ContributionError, by=at.partner(1)):
+        at.send(1, shares=old)
+
+
+@pytest.mark.parametrize("ciphertext", [b"", b"x" * 31, b"x" * 144])
+def test_shares_of_the_coordinators_own_making(ciphertext: bytes) -> None:
+    at = before(Step.UNMASK)
+    first, *others = at.request().shares
+    with refused(ContributionError, by=at.partner(1)):
+        at.send(1, shares=(replace(first, ciphertext=ciphertext), *others))
+
+
+def test_a_dealers_shares_left_out() -> None:
+    at = before(Step.UNMASK)
+    with refused(TooFewPartnersError, by=at.partner(1)):
+        at.send(1, shares=at.request().shares[1:])
+
+
+def test_a_dealers_shares_twice() -> None:
+    at = before(Step.UNMASK)
+    with refused(RepeatedPartnerError, by=at.partner(1)):
+        at.send(1, shares=(*at.request().shares, at.request().shares[0]))
+
+
+def test_shares_of_somebody_nobody_asked_about_change_nothing() -> None:
+    at = before(Step.UNMASK, dropped=(4,))
+    honest = at.copy().send(1)
+    assert at.send(1, shares=(*at.request().shares, SealedShares(4, b"x" * 144))) == honest

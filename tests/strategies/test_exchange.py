@@ -1,0 +1,163 @@
+"""One exchange with several partners: who is asked, whose reply is taken, and what the journal says of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flwr.app import Context, Message, MessageType
+from flwr.clientapp import ClientApp
+
+from strategies import records
+from strategies.exchange import Exchanges, Replies, RoundFailedError
+from strategies.journal import Journal, read_journal
+from strategies.secagg.errors import MalformedMessageError
+from tests.local_grid import LocalGrid
+
+echo = ClientApp()
+
+
+@echo.query()
+def answer(message: Message, context: Context) -> Message:
+    """The body backwards, and twice the words."""
+    body = message.content[records.MESSAGE][records.BODY]
+    words = records.vectors(message.content, records.WORDS)
+    reply = records.content("Step", {records.BODY: body[::-1]}, {records.WORDS: [2 * words[0]]} if words else {})
+    return Message(reply, reply_to=message)
+
+
+class Way:
+    """Exchanges with partners that echo."""
+
+    def __init__(self, folder: Path, partners: int = 3, least: int = 2) -> None:
+        self.path = folder / "journal.jsonl"
+        self.grid = LocalGrid(echo, partners, {})
+        self.exchanges = Exchanges(self.grid, Journal(self.path), partners, least, connect_timeout=0.05, round_timeout=1)
+
+    def ask(self) -> Replies:
+        requests = {node: (b"abc%d" % node, {records.WORDS: [np.arange(3)]}) for node in self.exchanges.connected()}
+        return self.exchanges.ask("Step", 7, requests)
+
+
+@pytest.fixture
+def way(tmp_path: Path) -> Way:
+    return Way(tmp_path)
+
+
+def test_every_reply_arrives_in_the_order_of_the_nodes(way: Way) -> None:
+    taken = [(node, body, [words.tolist() for words in vectors]) for node, body, vectors in way.ask()]
+    assert taken == [(101, b"101cba", [[0, 2, 4]]), (102, b"201cba", [[0, 2, 4]]), (103, b"301cba", [[0, 2, 4]])]
+
+
+def test_an_exchange_is_one_line_in_the_journal_when_its_replies_were_worked_on(way: Way) -> None:
+    arrived = way.ask()
+    assert read_journal(way.path) == []
+    list(arrived)
+    way.exchanges.note(arrived, {"loss": 0.5})
+    (line,) = read_journal(way.path)
+    sizes = [sum(records.payload_bytes(message.content) for message in held) for held in (way.grid.sent, way.grid.received)]
+    assert (line.round, line.phase, line.asked, line.replied) == (7, "Step", 3, 3)
+    assert [line.bytes_down, line.bytes_up] == sizes
+    assert line.metrics == {"loss": 0.5}
+    assert line.left_out == []
+    assert 0 <= line.seconds < 5
+
+
+Spoil = Callable[[Message], Message | None]
+
+
+def without_body(message: Message) -> Message:
+    del message.content[records.MESSAGE][records.BODY]
+    return message
+
+
+def without_message(message: Message) -> Message:
+    del message.content[records.MESSAGE]
+    return message
+
+
+def with_another_body(message: Message) -> Message:
+    message.content[records.MESSAGE][records.BODY] = 5
+    return message
+
+
+def with_another_name(message: Message) -> Message:
+    message.content[records.WORDS]["words"] = message.content[records.WORDS]["0"]
+    return message
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda message: None, "no reply"),
+        (without_body, "ValueError: a message without 'body'"),
+        (without_message, "ValueError: a message without 'message'"),
+        (with_another_body, "ValueError: a reply without a body"),
+        (with_another_name, "ValueError: arrays are named 0 to 1, not ['0', 'words']"),
+    ],
+    ids=["lost", "no body", "no message", "body of another type", "wrong names"],
+)
+def test_a_reply_that_does_not_arrive_whole_is_left_out_with_its_reason(way: Way, spoil: Spoil, reason: str) -> None:
+    way.grid.up = lambda partition, message: spoil(message) if partition == 1 else message
+    arrived = way.ask()
+    assert [node for node, _, _ in arrived] == [101, 103]
+    way.exchanges.note(arrived)
+    (line,) = read_journal(way.path)
+    assert (line.asked, line.replied, line.left_out) == (3, 2, [reason])
+
+
+def test_a_partner_that_fails_is_left_out_and_its_error_weighs_nothing(way: Way) -> None:
+    way.grid.down = lambda partition, message: without_body(message) if partition == 2 else message
+    arrived = way.ask()
+    assert [node for node, _, _ in arrived] == [101, 102]
+    assert arrived.left_out == {103: "it could not answer"}
+    assert arrived.bytes_up == sum(records.payload_bytes(message.content) for message in way.grid.received[:2])
+
+
+@pytest.mark.parametrize("error", [ValueError("too long"), MalformedMessageError("truncated")])
+def test_a_reply_that_its_reader_refuses_is_left_out(way: Way, error: Exception) -> None:
+    arrived = way.ask()
+    for node, _, _ in arrived:
+        with arrived.accepting(node):
+            if node == 102:
+                raise error
+    assert arrived.left_out == {102: f"{type(error).__name__}: {error}"}
+
+
+def test_a_fault_of_our_own_is_nobodys_reply(way: Way) -> None:
+    arrived = way.ask()
+    with pytest.raises(ZeroDivisionError), arrived.accepting(101):
+        raise ZeroDivisionError
+    assert arrived.left_out == {}
+
+
+def test_a_second_answer_of_a_node_replaces_its_first(way: Way) -> None:
+    first, second = (list(way.grid.send_and_receive(way.exchanges.messages("Step", 1, {101: (body, {})}))) for body in (b"1", b"2"))
+    assert [body for _, body, _ in way.exchanges.replies([*first, *second])] == [b"2"]
+
+
+def test_messages_name_their_round_and_kind(way: Way) -> None:
+    (message,) = way.exchanges.messages("Step", 4, {101: (b"x", {})}, MessageType.TRAIN)
+    assert (message.metadata.group_id, message.metadata.message_type, message.metadata.dst_node_id) == ("4", MessageType.TRAIN, 101)
+
+
+def test_enough_nodes_will_do_when_the_time_is_up(way: Way) -> None:
+    assert way.exchanges.connected() == [101, 102, 103]
+    way.grid.disconnect(1)
+    assert way.exchanges.connected() == [101, 103]
+    way.grid.disconnect(0)
+    with pytest.raises(RoundFailedError, match="1 of 3 partners are connected, and a round needs 2"):
+        way.exchanges.connected()
+
+
+def test_a_node_is_a_newcomer_until_it_was_connected(way: Way) -> None:
+    way.grid.disconnect(2)
+    assert way.exchanges.newcomers() == {101, 102}
+    way.exchanges.connected()
+    assert way.exchanges.newcomers() == set()
+    way.grid.connect(2)
+    assert way.exchanges.newcomers() == {103}
+    way.grid.disconnect(0)
+    way.exchanges.connected()
+    way.grid.connect(0)
+    assert way.exchanges.newcomers() == set(), "it was known, and comes back by itself"

@@ -1,0 +1,139 @@
+"""A consortium that learns nothing: strategy, mod and protocol as they are, and updates that arithmetic gives.
+
+Each update is a multiple of 2^-8 that depends on partner, round and attempt alone: rounding leaves it as it is, and so the trunk after any
+rounds is known without them.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from flwr.app import ArrayRecord, Context
+from flwr.client import Client, NumPyClient
+from flwr.clientapp import ClientApp
+
+from strategies.exchange import Exchanges
+from strategies.house import House, Membership
+from strategies.journal import Exchange, Journal, read_journal
+from strategies.secure_trunk import SecureTrunk
+from strategies.secure_trunk_mod import secure_trunk_mod
+from strategies.shared_trunk import SharedTrunk
+from tests.local_grid import LocalGrid
+from tests.strategies.secagg.parties import identities, parameters_for, policy_for, roster_of
+
+SHAPES = ((4, 2), (2,))
+LAYOUT = "4x2,2"
+FIRST = [np.ones(shape, dtype=np.float32) for shape in SHAPES]
+ROWS = np.array([True, True, False, True])
+
+
+def update(partner: int, number: int, attempt: int) -> list[np.ndarray]:
+    """What partner 1, 2, … learns in a round."""
+    rows = np.where(ROWS[:, None], partner + 4 * number, 0) * np.ones((1, 2)) / 256
+    return [rows.astype(np.float32), np.full(2, (16 * attempt - partner) / 256, dtype=np.float32)]
+
+
+def expected(partners: list[int], rounds: int) -> list[np.ndarray]:
+    """The trunk when all of these took part in every round, once."""
+    arrays = [array.astype(np.float64) * (ROWS[:, None] if array.ndim == 2 else 1) for array in FIRST]
+    for number in range(1, rounds + 1):
+        for place, array in enumerate(arrays):
+            array += np.mean([update(each, number, 0)[place] for each in partners], axis=0, dtype=np.float64)
+    return [array.astype(np.float32) for array in arrays]
+
+
+def index_of(context: Context) -> int:
+    """Partner 1, 2, …"""
+    return 1 + int(context.node_config["partition-id"])
+
+
+class Learner(NumPyClient):
+    """Trains by arithmetic, and remembers nothing."""
+
+    def __init__(self, partner: int, ill: frozenset[tuple[int, int]]) -> None:
+        self.partner, self.ill = partner, ill
+
+    def fit(self, parameters: list[np.ndarray], config: dict[str, int]) -> tuple[list[np.ndarray], int, dict[str, float]]:
+        if (self.partner, config["round"]) in self.ill:
+            raise ArithmeticError("no training today")
+        change = update(self.partner, config["round"], config["attempt"])
+        return [array + each for array, each in zip(parameters, change, strict=True)], 1, {"loss": self.partner / 4}
+
+    def evaluate(self, parameters: list[np.ndarray], config: dict[str, int]) -> tuple[float, int, dict[str, float]]:
+        return 0.0, 1, {}
+
+
+@dataclass
+class Toy:
+    """Partners with a folder each, and a coordinator that can be started again and again.
+
+    Args:
+        folder: Of everybody.
+        partners: How many; one of four may be missing.
+        rounds: To train.
+        guard: Training compounds that a row needs; 0 is off.
+        changed: Partner to what is different in its house.
+        ill: Partners and rounds, such as (2, 1), whose training fails.
+    """
+
+    folder: Path
+    partners: int = 4
+    rounds: int = 2
+    guard: int = 10
+    changed: dict[int, dict[str, object]] = field(default_factory=dict)
+    ill: frozenset[tuple[int, int]] = frozenset()
+    grid: LocalGrid = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.roster = roster_of(self.partners)
+        client_app = ClientApp(
+            self.learner, mods=[secure_trunk_mod(lambda context: self.house(1 + int(context.node_config["partition-id"])))]
+        )
+        self.grid = LocalGrid(client_app, self.partners, {})
+        for partner in range(1, self.partners + 1):
+            self.home(partner).mkdir(parents=True)
+
+    def learner(self, context: Context) -> Client:
+        return Learner(index_of(context), self.ill).to_client()
+
+    def home(self, partner: int) -> Path:
+        return self.folder / f"partner-{partner}"
+
+    def house(self, partner: int) -> House:
+        policy = policy_for(self.roster, row_guard=self.guard, layout=LAYOUT)
+        house = House(
+            directory=self.home(partner),
+            membership=Membership(identities(self.partners)[partner - 1], self.roster, policy),
+            support=lambda: ROWS.copy() if self.guard > 1 else np.ones(4, dtype=np.bool_),
+            first_trunk=lambda key: [array * (ROWS[:, None] if array.ndim == 2 else 1) for array in FIRST],
+            shapes=SHAPES,
+            partners=self.partners,
+            word_bits=32,
+            value_range=0.25,
+            server_learning_rate=1.0,
+            weight=lambda: 1,
+            largest_weight=1,
+            seed=lambda number, attempt: partner + 1000 * number + attempt,
+            metrics=("loss",),
+        )
+        return replace(house, **self.changed.get(partner, {}))  # type: ignore[arg-type]
+
+    def federate(self) -> None:
+        """Start the coordinator, or start it again."""
+        exchanges = Exchanges(self.grid, Journal(self.folder / "journal.jsonl"), self.partners, 2, connect_timeout=0.01, round_timeout=1)
+        nonces = iter(np.random.default_rng(len(self.journal())).bytes(32) for _ in range(99))
+        strategy = SecureTrunk(
+            exchanges, self.roster, lambda: parameters_for(self.roster, row_guard=self.guard, layout=LAYOUT, nonce=next(nonces)), 50
+        )
+        done = strategy.set_up()
+        strategy.start(self.grid, ArrayRecord(), num_rounds=self.rounds - done, timeout=1)
+        strategy.finish()
+
+    def journal(self) -> list[Exchange]:
+        return read_journal(self.folder / "journal.jsonl")
+
+    def held(self, partner: int) -> SharedTrunk:
+        return SharedTrunk.read(self.home(partner) / "shared.safetensors")
+
+    def all_held(self) -> list[SharedTrunk]:
+        return [self.held(partner) for partner in range(1, self.partners + 1)]
