@@ -30,8 +30,8 @@ from strategies.secagg.roster import LEAST_PARTNERS, Member, Roster, default_thr
 IDENTITY, POLICY, ROSTER = "identity", "policy.yaml", "consortium.yaml"
 # What partners must have in common: everything that the trunk depends on.
 COMMON = (
-    *("chemistry.", "model.", "training.", "privacy.", "federation.rounds", "federation.server_learning_rate"),
-    *("federation.initial_trunk", "federation.largest_weight"),
+    *("chemistry.", "model.", "training.", "privacy.", "evaluation.test_fold", "evaluation.validation_fold"),
+    *("federation.rounds", "federation.server_learning_rate", "federation.initial_trunk", "federation.largest_weight"),
 )
 POLICY_HEADER = "# The least that this partner accepts, whatever the coordinator asks.\n"
 OWN = ("chemistry.fold_key_file",)
@@ -165,6 +165,8 @@ def read_policy(path: Path) -> Policy:
 def configuration_digest(config: Config) -> bytes:
     """SHA-256 of all settings that the trunk depends on."""
     held = {key: value for key, value in flatten(config).items() if key.startswith(COMMON) and key not in OWN}
+    if config.federation.initial_trunk == "seed":
+        held["seed"] = config.seed
     return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).digest()
 
 

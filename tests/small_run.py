@@ -32,8 +32,9 @@ def small_config(*overrides: str) -> Config:
 
 def small_run(path: Path, *overrides: str) -> RunFolder:
     """A new run folder with every partner's dataset in place; partner-1 has the most compounds."""
-    run = RunFolder.create(path, small_config(*overrides), "simulate")
-    found(run, run.config())
+    config = small_config(*overrides)
+    run = RunFolder.create(path, config, "simulate")
+    found(run, config)
     for index, name in enumerate(run.partners()):
         write_dataset(run.partner(name) / "dataset", name, compounds=200 - 20 * index, tasks=4 + index)
     return run

@@ -156,6 +156,7 @@ SHARED = [
     *("chemistry.bits=4096", "chemistry.radius=2", "model.hidden=[64]", "model.dropout=0.1", "training.learning_rate=0.5"),
     *("training.batch_size=7", "privacy.row_guard=11", "privacy.word_bits=16", "privacy.range=0.5", "federation.rounds=99"),
     *("federation.server_learning_rate=0.25", "federation.initial_trunk=group_key", "federation.largest_weight=4"),
+    *("seed=9", "evaluation.test_fold=3", "evaluation.validation_fold=4"),
 ]
 OWN = [
     *("name=another", "runs=elsewhere", "data.tables=elsewhere", "tasks.min_per_class=3", "evaluation.min_per_class=3"),

@@ -93,9 +93,8 @@ def test_all_partners_end_with_the_same_trunk(recorded: Recorded) -> None:
     [
         ("privacy.row_guard=9",),
         ("privacy.row_guard=9", "privacy.word_bits=16"),
-        ("privacy.row_guard=0",),
+        ("privacy.row_guard=0", "model.hidden=[8,4]"),
         ("privacy.row_guard=0", "privacy.word_bits=16", "federation.session_rounds=1"),
-        ("privacy.row_guard=9", "model.hidden=[8,4]"),
         ("privacy.row_guard=9", "federation.largest_weight=4"),
         ("privacy.row_guard=9", "federation.largest_weight=4", "privacy.word_bits=16", "model.hidden=[6,5,4]"),
         ("privacy.row_guard=9", "federation.session_rounds=2", "federation.metrics_shown=[loss,auc_pr]"),

@@ -12,9 +12,11 @@ from flwr.app import ArrayRecord, Context
 from flwr.client import Client, NumPyClient
 from flwr.clientapp import ClientApp
 
+from fedapp.assurance import load_transcript
 from strategies.exchange import Exchanges
 from strategies.house import House, Membership
 from strategies.journal import Exchange, Journal, read_journal
+from strategies.secagg.transcript import Entry
 from strategies.secure_trunk import SecureTrunk
 from strategies.secure_trunk_mod import secure_trunk_mod
 from strategies.shared_trunk import SharedTrunk
@@ -137,3 +139,12 @@ class Toy:
 
     def all_held(self) -> list[SharedTrunk]:
         return [self.held(partner) for partner in range(1, self.partners + 1)]
+
+    def entries(self, partner: int) -> tuple[Entry, ...]:
+        """A partner's transcript, every line verified."""
+        (path,) = self.home(partner).glob("transcript-*.jsonl")
+        return load_transcript(path, self.roster)[1]
+
+    def transcripts(self) -> dict[int, tuple[Entry, ...]]:
+        """Everybody's."""
+        return {partner: self.entries(partner) for partner in range(1, self.partners + 1)}
