@@ -2,9 +2,11 @@
 
 import logging
 import os
+import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -13,20 +15,26 @@ from flwr.client import Client
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 
-from fedapp.config import Config
+from fedapp.config import Config, load_config
 from fedapp.data.dataset import Dataset
 from fedapp.errors import ConfigError, PolyphonyError
 from fedapp.files import write_json
 from fedapp.first_trunk import first_trunk
-from fedapp.membership import open_membership, trunk_shapes
+from fedapp.membership import IDENTITY, POLICY, ROSTER, changed, open_membership, trunk_shapes
 from fedapp.privacy.row_guard import support
 from fedapp.privacy.weight import weight_of
-from fedapp.run_folder import RunFolder, bare_config, bare_run_path
+from fedapp.request_log import Request, note_request
+from fedapp.run_folder import RunFolder, bare_config, bare_run_path, now
 from fedapp.seeds import derived_seed
-from strategies.house import ROW_LIST, House
+from fedapp.site.accept import check_data, check_state
+from fedapp.site.folder import Site
+from strategies import records
+from strategies.house import ROW_LIST, House, Membership
 from strategies.plain_trunk_mod import plain_trunk_mod
 from strategies.secagg.errors import OutOfOrderError
 from strategies.secure_trunk_mod import secure_trunk_mod
+
+SITE = "site"  # in the node's own configuration: where its site is
 
 
 class PartnerFailedError(Exception):
@@ -34,22 +42,33 @@ class PartnerFailedError(Exception):
 
 
 def keep_errors_home(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-    """Write the reason of a failure into the partner's own folder, and send a reply that carries none.
+    """Log the request; write the reason of a failure into the partner's own folder, and send a reply that carries none.
 
     Raises:
         PartnerFailedError: Whatever went wrong; always with the same text.
     """
+    number, size, started = message.metadata.group_id, records.payload_bytes(message.content), time.monotonic()
+    step = records.step(message.content)
+
+    def note(answered: int, refused: str) -> None:
+        request = Request(now(), context.run_id, step, number, size, answered, round(time.monotonic() - started, 3), refused)
+        note_request(partner_folder(context), request)
+
     try:
-        return call_next(message, context)
+        reply = call_next(message, context)
+        note(records.payload_bytes(reply.content), "")
+        return reply
     except Exception as error:
-        remember(error, context)
+        reason = f"{type(error).__name__}: {describe(error)}"
+        remember(error, context, lambda: note(0, reason))
     raise PartnerFailedError("the partner could not answer; its own log says why")
 
 
-def remember(error: Exception, context: Context) -> None:
+def remember(error: Exception, context: Context, note: Callable[[], None]) -> None:
     """Leave `error.json` in the partner's folder; a disk too full even for that leaves the reason in the log alone."""
     logging.getLogger("polyphony").error("%s", "".join(traceback.format_exception(error)))
     try:
+        note()
         path = partner_folder(context) / "error.json"
         if not (isinstance(error, OutOfOrderError) and path.is_file()):  # a session that was refused says why, not what follows
             write_json(path, {"error": describe(error), "hint": getattr(error, "hint", "")})
@@ -64,45 +83,80 @@ def describe(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a simulated partner lives: its own folder in the run folder that all of them share a disk with."""
+    """Where a partner lives.
 
-    run: RunFolder
+    Attributes:
+        name: As in the roster.
+        folder: Its own, private.
+        dataset: Its dataset.
+        config: The experiment.
+        partners: Most partners in a sum.
+        membership: Reads its keys, roster and policy.
+        partition: Its number in a simulation, from 0; None at a site.
+    """
+
+    name: str
     folder: Path
+    dataset: Path
     config: Config
-    partition: int
+    partners: int
+    membership: Callable[[], Membership]
+    partition: int | None = None
 
 
 def partner_folder(context: Context) -> Path:
-    """This partner's own folder, by its partition in the run folder.
+    """This partner's own folder.
 
     Raises:
+        ConfigError: No site.
         RunError: No run folder.
     """
+    if SITE in context.node_config:
+        return Site.open(Path(str(context.node_config[SITE]))).state
     run = simulated_run(context)
     return run.partner(run.partners()[int(context.node_config["partition-id"])])
 
 
+def place(context: Context) -> Place:
+    """This partner's place: what its own node says, whatever the coordinator does.
+
+    Raises:
+        ConfigError: No site, or not the data that its policy accepts.
+        RunError: No run folder.
+    """
+    if SITE in context.node_config:
+        return site_place(Site.open(Path(str(context.node_config[SITE]))))
+    run, folder = simulated_run(context), partner_folder(context)
+    config = read_config(run.path / "config.yaml", changed(run.path / "config.yaml"))
+    membership = partial(open_membership, folder / IDENTITY, run.path / ROSTER, folder / POLICY)
+    partition = int(context.node_config["partition-id"])
+    return Place(folder.name, folder, folder / "dataset", config, config.data.partners, membership, partition)
+
+
+def site_place(site: Site) -> Place:
+    """A partner at its own premises.
+
+    Raises:
+        ConfigError: Its data or its state are not those that it may use.
+    """
+    check_data(site)
+    check_state(site)
+    path = site.path / "config.yaml"
+    config = read_config(path, changed(path))
+    membership = partial(open_membership, site.keys, site.roster, site.policy)
+    return Place(site.settings.name, site.state, site.dataset, config, config.data.partners, membership)
+
+
 def simulated_run(context: Context) -> RunFolder:
-    """The run folder."""
+    """The run folder of a simulation."""
     given = str(context.run_config["run-dir"])
     return RunFolder.open(Path(given) if given else bare_run_path(bare_config(context.run_config), context.run_id))
 
 
-def place(context: Context) -> Place:
-    """This partner's place; the configuration is read once per process and version of its file.
-
-    Raises:
-        RunError: No run folder.
-    """
-    run = simulated_run(context)
-    config = read_config(run, (run.path / "config.yaml").stat().st_mtime_ns)
-    return Place(run, partner_folder(context), config, int(context.node_config["partition-id"]))
-
-
 @lru_cache(maxsize=8)
-def read_config(run: RunFolder, _changed: int) -> Config:
-    """Parsing takes longer than a short phase."""
-    return run.config()
+def read_config(path: Path, _changed: int) -> Config:
+    """The experiment, read once per process and version of its file: parsing takes longer than a short phase."""
+    return load_config(path)
 
 
 def open_partner(context: Context) -> Client:
@@ -130,23 +184,23 @@ def open_dataset(own: Place) -> Dataset:
     Raises:
         ConfigError: A bare run of anything but the demo, whose partners have no data yet.
     """
-    folder, config = own.folder, own.config
-    if not (folder / "dataset").is_dir():
-        if config.data.tables != "demo":
+    config = own.config
+    if not own.dataset.is_dir():
+        if config.data.tables != "demo" or own.partition is None:
             raise ConfigError(
-                f"{folder} has no dataset",
+                f"{own.dataset.parent} has no dataset",
                 f"`flwr run .` alone runs the demo; for {config.name} use `polyphony simulate conf/{config.name}.yaml`",
             )
         from fedapp.data.demo import demo_dataset
 
-        demo_dataset(folder / "dataset", own.partition + 1, config.data.partners, config.chemistry, config.tasks)
-    return Dataset.open(folder / "dataset")
+        demo_dataset(own.dataset, own.partition + 1, config.data.partners, config.chemistry, config.tasks)
+    return Dataset.open(own.dataset)
 
 
 def open_house(context: Context) -> House:
     """What the mod needs of this partner's house; nothing here imports torch or rdkit before it is called for."""
     own = place(context)
-    run, folder, config = own.run, own.folder, own.config
+    folder, config = own.folder, own.config
 
     def supported() -> np.ndarray:
         dataset = open_dataset(own)
@@ -155,19 +209,19 @@ def open_house(context: Context) -> House:
 
     return House(
         directory=folder,
-        membership=open_membership(run, folder.name) if config.aggregation == "secure" else None,
+        membership=own.membership() if config.aggregation == "secure" else None,
         support=supported,
         first_trunk=lambda key: first_trunk(config, key),
         shapes=trunk_shapes(config),
-        partners=config.data.partners,
+        partners=own.partners,
         word_bits=config.privacy.word_bits,
         value_range=config.privacy.range,
         server_learning_rate=config.federation.server_learning_rate,
         weight=lambda: weight_of(len(open_dataset(own).y_labels), config.federation.largest_weight),
         largest_weight=config.federation.largest_weight,
-        seed=lambda number, attempt: derived_seed(config.seed, "rounding", folder.name, number, attempt),
+        seed=lambda number, attempt: derived_seed(config.seed, "rounding", own.name, number, attempt),
         metrics=tuple(sorted(config.federation.metrics_shown)),
-        threads=max(1, (os.cpu_count() or 1) // config.data.partners),
+        threads=max(1, (os.cpu_count() or 1) // (1 if own.partition is None else own.partners)),
     )
 
 

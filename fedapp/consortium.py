@@ -3,8 +3,8 @@
 import base64
 import re
 import stat
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -14,18 +14,18 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from fedapp.errors import ConfigError
-from fedapp.files import PRIVATE_DIRECTORY, atomic_path, write_text
+from fedapp.files import PRIVATE_DIRECTORY, write_text
+from fedapp.node_key import new_node_key, read_node_key
+from fedapp.public_file import PUBLIC_FILE, PublicFile, decode_key, public_text
 from strategies.secagg.errors import IdentityFileError
 from strategies.secagg.identity import Identity, PublicIdentity
 from strategies.secagg.roster import LEAST_PARTNERS, Member, Roster, default_threshold
 
-KEY_FILE, PUBLIC_FILE = "identity.key", "identity.pub"
-PUBLIC_FORMAT = "polyphony-v1"
-FINGERPRINT = "# fingerprint: "
+KEY_FILE, NODE_KEY_FILE, NODE_PUBLIC_FILE = "identity.key", "node.key", "node.pub"
 OTHERS = 0o077  # permission bits of everybody but the owner
 NAME = re.compile(r"\w([\w .&-]{0,62}[\w.&-])?")  # goes into tables, folders and logs
 FILE_TYPES = {"consortium": (str,), "threshold": (int, NoneType), "minimum": (int, NoneType), "partners": (list,)}
-PARTNER_TYPES = {"index": (int,), "name": (str,), "key": (str,)}
+PARTNER_TYPES = {"index": (int,), "name": (str,), "key": (str,), "node": (str, NoneType)}
 WORDS = {str: "text", int: "a number", list: "a list"}
 ROSTER_HEADER = "# Every partner keeps the same copy: compare the digest that `polyphony consortium check` prints, over the telephone.\n"
 
@@ -34,7 +34,7 @@ ROSTER_HEADER = "# Every partner keeps the same copy: compare the digest that `p
 
 
 def new_identity(directory: Path) -> Identity:
-    """Generate an identity and write `identity.key` (0600) and `identity.pub` into `directory` (0700).
+    """Generate an identity and a node key, and write identity.key, identity.pub, node.key and node.pub into `directory` (0700).
 
     Raises:
         ConfigError: There is one already, or others may read the directory.
@@ -46,10 +46,27 @@ def new_identity(directory: Path) -> Identity:
     if key.exists():
         raise ConfigError(f"{key} exists and is never overwritten", "a new identity goes into another folder, and into the roster anew")
     identity = Identity.generate()
-    write_text(directory / PUBLIC_FILE, public_text(identity.public))
-    with atomic_path(key) as temporary:  # last: where there is a key, there is its public file
-        temporary.write_bytes(identity.to_pem())
+    _write_node_key(directory, identity.public)
+    write_text(key, identity.to_pem().decode())  # last: where there is a key, there is its public file
     return identity
+
+
+def renew_node_key(directory: Path) -> PublicIdentity:
+    """Give the identity in `directory` a new node key; node.key, node.pub and identity.pub are written anew.
+
+    Raises:
+        ConfigError: No usable identity.
+    """
+    identity = load_identity(directory).public
+    _write_node_key(directory, identity)
+    return identity
+
+
+def _write_node_key(directory: Path, identity: PublicIdentity) -> None:
+    private, public = new_node_key()
+    write_text(directory / NODE_KEY_FILE, private.decode())
+    write_text(directory / NODE_PUBLIC_FILE, f"{public}\n")
+    write_text(directory / PUBLIC_FILE, public_text(PublicFile(identity, public)))
 
 
 def load_identity(directory: Path) -> Identity:
@@ -71,38 +88,6 @@ def load_identity(directory: Path) -> Identity:
         raise ConfigError(f"{key} is damaged: {error}", "bring it back from a backup, or make a new identity") from error
 
 
-def public_text(identity: PublicIdentity) -> str:
-    """The contents of a public file."""
-    return f"{FINGERPRINT}{identity.fingerprint()}\n{PUBLIC_FORMAT} {base64.b64encode(identity.keys).decode()}\n"
-
-
-def load_public(path: Path) -> PublicIdentity:
-    """The public identity in a file that `new_identity` wrote.
-
-    Raises:
-        ConfigError: No such file, another format, or a fingerprint that is not the key's.
-    """
-    hint = f"ask its owner for the {PUBLIC_FILE} that `polyphony identity new` wrote"
-    if not path.is_file():
-        raise ConfigError(f"no public identity {path}", hint)
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        (words,) = (line.split() for line in lines if not line.startswith("#"))
-        if len(words) != 2 or words[0] != PUBLIC_FORMAT:
-            raise ValueError(f"not one line `{PUBLIC_FORMAT} KEY`")
-        identity = _decode_key(words[1])
-    except ValueError as error:
-        raise ConfigError(f"{path}: no public identity", hint) from error
-    told = [line.removeprefix(FINGERPRINT) for line in lines if line.startswith(FINGERPRINT)]
-    if told not in ([], [identity.fingerprint()]):  # people read it out from here
-        raise ConfigError(f"{path}: its fingerprint is not that of its key: one of them was altered", hint)
-    return identity
-
-
-def _decode_key(text: str) -> PublicIdentity:
-    return PublicIdentity(base64.b64decode(text, validate=True))
-
-
 # The roster
 
 
@@ -114,12 +99,14 @@ class Draft:
         threshold: None is ⌊2n/3⌋ + 1.
         minimum: None is the threshold, but at least 3.
         members: By index, 1 to n without a gap.
+        nodes: Name to node key, of those who have one; the roster does not depend on them.
     """
 
     consortium: str
     threshold: int | None = None
     minimum: int | None = None
     members: tuple[Member, ...] = ()
+    nodes: Mapping[str, str] = field(default_factory=dict)
 
     def roster(self) -> Roster:
         """The roster.
@@ -144,18 +131,62 @@ def new_consortium(path: Path, draft: Draft) -> None:
     _write(path, draft)
 
 
-def add_partner(path: Path, name: str, identity: PublicIdentity) -> Member:
+def add_partner(path: Path, name: str, public: PublicFile) -> Member:
     """Add a partner to a consortium file, with the next index.
 
     Raises:
-        ConfigError: An unusable file or name, or the name or key is in it already.
+        ConfigError: An unusable file or name, or the name or one of the keys is in it already.
     """
     draft = load_draft(path)
-    member = Member(len(draft.members) + 1, name, identity)
+    member = Member(len(draft.members) + 1, name, public.identity)
     _check_name(name, str(path))
-    _check_unlike(member, draft.members, f"{path}: {name}")
-    _write(path, Draft(draft.consortium, draft.threshold, draft.minimum, (*draft.members, member)))
+    _check_unlike(member, public.node, draft, f"{path}: {name}")
+    _write(path, _with(draft, member, public.node))
     return member
+
+
+def replace_partner(path: Path, name: str, public: PublicFile) -> Member:
+    """Give a partner of a consortium file other keys; name and index stay.
+
+    Raises:
+        ConfigError: An unusable file, no such partner, or one of the keys is another partner's.
+    """
+    draft = load_draft(path)
+    member = replace(_find(path, draft, name), identity=public.identity)
+    others = _without(draft, name)
+    _check_unlike(member, public.node, others, f"{path}: {name}")
+    _write(path, _with(others, member, public.node))
+    return member
+
+
+def remove_partner(path: Path, name: str) -> Member:
+    """Take a partner out of a consortium file; those behind it move up by one.
+
+    Raises:
+        ConfigError: An unusable file, or no such partner.
+    """
+    draft = load_draft(path)
+    member = _find(path, draft, name)
+    left = _without(draft, name)
+    _write(path, replace(left, members=tuple(replace(each, index=index) for index, each in enumerate(left.members, 1))))
+    return member
+
+
+def _find(path: Path, draft: Draft, name: str) -> Member:
+    for member in draft.members:
+        if member.name == name:
+            return member
+    raise ConfigError(f"{path}: there is no partner {name!r:.80}", "`polyphony consortium show` lists them")
+
+
+def _with(draft: Draft, member: Member, node: str | None) -> Draft:
+    nodes = dict(draft.nodes) if node is None else {**draft.nodes, member.name: node}
+    return replace(draft, members=tuple(sorted((*draft.members, member), key=lambda each: each.index)), nodes=nodes)
+
+
+def _without(draft: Draft, name: str) -> Draft:
+    nodes = {owner: node for owner, node in draft.nodes.items() if owner != name}
+    return replace(draft, members=tuple(each for each in draft.members if each.name != name), nodes=nodes)
 
 
 def write_roster(path: Path, roster: Roster) -> None:
@@ -189,7 +220,7 @@ def load_draft(path: Path) -> Draft:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}", "it was damaged: ask another partner for its copy") from error
     held = _typed(contents, FILE_TYPES, str(path))
     _check_name(held["consortium"], f"{path}: consortium")
-    members: list[Member] = []
+    draft = Draft(held["consortium"], held["threshold"], held["minimum"])
     for number, each in enumerate(held["partners"], start=1):
         partner = _typed(each, PARTNER_TYPES, f"{path}: partner {number}")
         _check_name(partner["name"], f"{path}: partner {number}")
@@ -197,12 +228,16 @@ def load_draft(path: Path) -> Draft:
         if partner["index"] != number:
             raise ConfigError(f"{where} has index {partner['index']}", "partners are numbered 1, 2, 3 … in order")
         try:
-            member = Member(number, partner["name"], _decode_key(partner["key"]))
+            member = Member(number, partner["name"], decode_key(partner["key"]))
         except ValueError as error:
             raise ConfigError(f"{where} has an unusable key: {error}", f"the key is the second word in its {PUBLIC_FILE}") from error
-        _check_unlike(member, members, where)
-        members.append(member)
-    return Draft(held["consortium"], held["threshold"], held["minimum"], tuple(members))
+        try:
+            node = None if partner["node"] is None else read_node_key(partner["node"])
+        except ValueError as error:
+            raise ConfigError(f"{where} has an unusable node key", f"it is the last line of its {PUBLIC_FILE}") from error
+        _check_unlike(member, node, draft, where)
+        draft = _with(draft, member, node)
+    return draft
 
 
 def _typed(held: Any, types: Mapping[str, tuple[type, ...]], where: str) -> dict[str, Any]:
@@ -226,17 +261,23 @@ def _check_name(name: str, where: str) -> None:
         )
 
 
-def _check_unlike(member: Member, others: Iterable[Member], where: str) -> None:
+def _check_unlike(member: Member, node: str | None, others: Draft, where: str) -> None:
     """Refuse what could be mistaken for one of the others."""
-    for other in others:
+    for other in others.members:
         if member.name == other.name:
             raise ConfigError(f"{where}: partner {other.index} has the same name")
         if member.identity == other.identity:
             raise ConfigError(f"{where}: {other.name} has the same key", "each partner has an identity of its own")
+    for name, held in others.nodes.items():
+        if node == held:
+            raise ConfigError(f"{where}: {name} has the same node key", "each partner has a node key of its own")
 
 
 def _write(path: Path, draft: Draft) -> None:
-    keys = [base64.b64encode(each.identity.keys).decode() for each in draft.members]
-    partners = [{"index": each.index, "name": each.name, "key": key} for each, key in zip(draft.members, keys, strict=True)]
+    partners = [
+        {"index": each.index, "name": each.name, "key": base64.b64encode(each.identity.keys).decode()}
+        | ({"node": draft.nodes[each.name]} if each.name in draft.nodes else {})
+        for each in draft.members
+    ]
     held = {"consortium": draft.consortium, "threshold": draft.threshold, "minimum": draft.minimum, "partners": partners}
     write_text(path, ROSTER_HEADER + OmegaConf.to_yaml(OmegaConf.create(held)))

@@ -8,7 +8,8 @@ partners/<name>/policy.yaml the least that it accepts
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -39,7 +40,12 @@ OWN = ("chemistry.fold_key_file",)
 
 @dataclass(frozen=True)
 class PolicyFile:
-    """A policy as people write it."""
+    """A policy as people write it; digests are hexadecimal.
+
+    Attributes:
+        applications: Digests of the app bundles that may send requests; empty in a simulation, where any may.
+        data: Digest of the dataset that may be used; empty in a simulation, where any may, and at a site that accepted none yet.
+    """
 
     roster: str
     configuration: str
@@ -49,6 +55,8 @@ class PolicyFile:
     rounds: int
     metrics_shown: list[str]
     least_survivors: int
+    applications: list[str] = field(default_factory=list)
+    data: str = ""
 
 
 def found(run: RunFolder, config: Config) -> None:
@@ -66,18 +74,16 @@ def found(run: RunFolder, config: Config) -> None:
     write_roster(run.path / ROSTER, roster)
 
 
-def open_membership(run: RunFolder, name: str) -> Membership:
+def open_membership(identity: Path, roster: Path, policy: Path) -> Membership:
     """One partner's keys, roster and policy.
 
     Raises:
         ConfigError: A file is missing or unusable; it is named.
     """
-    folder, roster = run.partner(name), run.path / ROSTER
-    policy = folder / POLICY
-    return Membership(load_identity(folder / IDENTITY), _roster(roster, _changed(roster)), _policy(policy, _changed(policy)))
+    return Membership(load_identity(identity), _roster(roster, changed(roster)), _policy(policy, changed(policy)))
 
 
-def _changed(path: Path) -> int:
+def changed(path: Path) -> int:
     """When a file was written, for those that are parsed once per process and version: parsing takes longer than a short phase."""
     return path.stat().st_mtime_ns if path.is_file() else 0
 
@@ -93,15 +99,20 @@ def _policy(path: Path, _changed: int) -> Policy:
 
 
 def propose(config: Config, roster: Roster) -> SessionParameters:
-    """What the coordinator proposes for a session."""
+    """What the coordinator of a simulation proposes for a session."""
+    return proposed(default_policy(config, roster))
+
+
+def proposed(policy: Policy) -> SessionParameters:
+    """A proposal that fits a policy, fresh."""
     return SessionParameters(
-        roster=roster.digest(),
-        configuration=configuration_digest(config),
-        layout=layout(config),
-        word_bits=config.privacy.word_bits,
-        row_guard=config.privacy.row_guard,
-        rounds=config.federation.rounds,
-        metrics=tuple(sorted(config.federation.metrics_shown)),
+        roster=policy.roster,
+        configuration=policy.configuration,
+        layout=policy.layout,
+        word_bits=policy.word_bits[0],
+        row_guard=policy.row_guard,
+        rounds=policy.rounds,
+        metrics=policy.metrics,
         nonce=os.urandom(32),
     )
 
@@ -120,8 +131,13 @@ def default_policy(config: Config, roster: Roster) -> Policy:
     )
 
 
-def write_policy(path: Path, policy: Policy) -> None:
-    """Write a policy for people to read and change."""
+def write_policy(path: Path, policy: Policy, applications: Sequence[str] = (), data: str = "", header: str = POLICY_HEADER) -> None:
+    """Write a policy for people to read and change.
+
+    Args:
+        applications, data: As in `PolicyFile`.
+        header: What the file's first line says.
+    """
     held = PolicyFile(
         roster=policy.roster.hex(),
         configuration=policy.configuration.hex(),
@@ -131,14 +147,38 @@ def write_policy(path: Path, policy: Policy) -> None:
         rounds=policy.rounds,
         metrics_shown=list(policy.metrics),
         least_survivors=policy.least_survivors,
+        applications=list(applications),
+        data=data,
     )
-    write_text(
-        path, "# The least that this partner accepts, whatever the coordinator asks.\n" + OmegaConf.to_yaml(OmegaConf.structured(held))
-    )
+    write_policy_file(path, held, header)
+
+
+def write_policy_file(path: Path, held: PolicyFile, header: str = POLICY_HEADER) -> None:
+    """Write all that a policy file says."""
+    write_text(path, header + OmegaConf.to_yaml(OmegaConf.structured(held)))
 
 
 def read_policy(path: Path) -> Policy:
-    """The policy in a file.
+    """The rules for a session in a policy file.
+
+    Raises:
+        ConfigError: Missing or unusable.
+    """
+    held = read_policy_file(path)
+    return Policy(
+        roster=bytes.fromhex(held.roster),
+        configuration=bytes.fromhex(held.configuration),
+        layout=held.layout,
+        word_bits=tuple(held.word_bits),
+        row_guard=held.row_guard,
+        rounds=held.rounds,
+        metrics=tuple(held.metrics_shown),
+        least_survivors=held.least_survivors,
+    )
+
+
+def read_policy_file(path: Path) -> PolicyFile:
+    """All that a policy file says.
 
     Raises:
         ConfigError: Missing or unusable.
@@ -148,18 +188,11 @@ def read_policy(path: Path) -> Policy:
     try:
         held = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(PolicyFile), OmegaConf.load(path)))
         assert isinstance(held, PolicyFile)
-        return Policy(
-            roster=bytes.fromhex(held.roster),
-            configuration=bytes.fromhex(held.configuration),
-            layout=held.layout,
-            word_bits=tuple(held.word_bits),
-            row_guard=held.row_guard,
-            rounds=held.rounds,
-            metrics=tuple(held.metrics_shown),
-            least_survivors=held.least_survivors,
-        )
+        for digest in (held.roster, held.configuration, held.data, *held.applications):
+            bytes.fromhex(digest)
     except (OmegaConfBaseException, YAMLError, ValueError, AssertionError) as error:
         raise ConfigError(f"{path}: {str(error).strip().splitlines()[0]}", "compare it with another partner's policy file") from error
+    return held
 
 
 def configuration_digest(config: Config) -> bytes:

@@ -3,7 +3,8 @@
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from logging import ERROR, INFO
 from pathlib import Path
 
@@ -16,12 +17,16 @@ from fedapp.consortium import load_roster
 from fedapp.errors import PolyphonyError, RunError
 from fedapp.files import write_json
 from fedapp.first_trunk import first_trunk
-from fedapp.membership import ROSTER, found, propose, trunk_shapes
+from fedapp.membership import ROSTER, found, propose, proposed, read_policy, trunk_shapes
 from fedapp.run_folder import RunFolder, bare_config, bare_run_path
+from fedapp.site.folder import SITE_VARIABLE, Site
 from strategies.exchange import Exchanges, RoundFailedError
 from strategies.journal import Journal
 from strategies.plain_trunk import PlainTrunk
+from strategies.prompt_grid import PromptGrid
 from strategies.secagg.errors import SecAggError
+from strategies.secagg.messages import SessionParameters
+from strategies.secagg.roster import Roster
 from strategies.secure_trunk import SecureTrunk
 from strategies.shared_trunk import Form, SharedTrunk, no_trunk
 
@@ -30,29 +35,69 @@ LEAST_PARTNERS = {"secure": LEAST_SECURE, "plain": 2}
 app = ServerApp()
 
 
+@dataclass(frozen=True)
+class Desk:
+    """What the coordinator works with.
+
+    Attributes:
+        config: The experiment, as far as it concerns the coordinator.
+        folder: Its own: the journal, and how the rounds ended.
+        roster: Who may take part, read when it is needed.
+        propose: Makes a proposal for a session of this roster.
+        partners: How many there are.
+    """
+
+    config: Config
+    folder: Path
+    roster: Callable[[], Roster]
+    propose: Callable[[Roster], SessionParameters]
+    partners: int
+
+
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Flower calls this."""
-    run(grid, context)
+    run(PromptGrid(grid), context)
 
 
 def run(grid: Grid, context: Context) -> None:
     """Run or resume the federated rounds; `coordinator/outcome.json` says how they ended."""
+    if SITE_VARIABLE in os.environ:
+        conclude(grid, site_desk(Site.open(Path(os.environ[SITE_VARIABLE]))))
+        return
     bare = not context.run_config["run-dir"]
     folder = new_run(grid, context) if bare else RunFolder.open(Path(str(context.run_config["run-dir"])))
-    outcome = folder.coordinator / "outcome.json"
-    outcome.unlink(missing_ok=True)
     started = time.monotonic()
+    conclude(grid, run_desk(folder))
+    if bare:
+        folder.update(state="finished", seconds=round(time.monotonic() - started, 1))
+        log(INFO, "finished; for the report: polyphony report %s", folder.path)
+
+
+def conclude(grid: Grid, desk: Desk) -> None:
+    """Drive the rounds to their end, and write down how they ended."""
+    outcome = desk.folder / "outcome.json"
+    outcome.unlink(missing_ok=True)
     try:
-        federate(grid, folder)
+        federate(grid, desk)
     except (PolyphonyError, RoundFailedError, SecAggError, OSError) as error:
         write_json(outcome, {"state": "failed", "error": str(error)})
         log(ERROR, "error: %s", error)
         raise
     write_json(outcome, {"state": "finished", "error": ""})
-    if bare:
-        folder.update(state="finished", seconds=round(time.monotonic() - started, 1))
-        log(INFO, "finished; for the report: polyphony report %s", folder.path)
+
+
+def run_desk(run: RunFolder) -> Desk:
+    """The coordinator of a simulation."""
+    config = run.config()
+    return Desk(config, run.coordinator, lambda: load_roster(run.path / ROSTER), partial(propose, config), config.data.partners)
+
+
+def site_desk(site: Site) -> Desk:
+    """The coordinator of a consortium, which proposes what partners told it to."""
+    roster = load_roster(site.roster)
+    proposal = read_policy(site.proposal)
+    return Desk(site.config(), site.coordinator, lambda: roster, lambda _: proposed(proposal), len(roster.members))
 
 
 def new_run(grid: Grid, context: Context) -> RunFolder:
@@ -77,38 +122,37 @@ def new_run(grid: Grid, context: Context) -> RunFolder:
     return run
 
 
-def federate(grid: Grid, run: RunFolder) -> None:
+def federate(grid: Grid, desk: Desk) -> None:
     """Drive the strategy from the last finished round to the last one."""
-    config = run.config()
-    partners = config.data.partners
+    settings = desk.config.federation
     exchanges = Exchanges(
         grid,
-        Journal(run.coordinator / "journal.jsonl"),
-        partners,
-        partners if config.federation.min_partners is None else config.federation.min_partners,
-        config.federation.connect_timeout,
-        config.federation.round_timeout,
+        Journal(desk.folder / "journal.jsonl"),
+        desk.partners,
+        desk.partners if settings.min_partners is None else settings.min_partners,
+        settings.connect_timeout,
+        settings.round_timeout,
     )
-    (secure_rounds if config.aggregation == "secure" else plain_rounds)(grid, run, config, exchanges)
+    (secure_rounds if desk.config.aggregation == "secure" else plain_rounds)(grid, desk, exchanges)
 
 
-def secure_rounds(grid: Grid, run: RunFolder, config: Config, exchanges: Exchanges) -> None:
+def secure_rounds(grid: Grid, desk: Desk, exchanges: Exchanges) -> None:
     """All rounds blindly: what partners agreed on before tells where to go on."""
-    roster = load_roster(run.path / ROSTER)
-    strategy = SecureTrunk(exchanges, roster, lambda: propose(config, roster), config.federation.session_rounds, os.cpu_count() or 1)
+    roster = desk.roster()
+    strategy = SecureTrunk(exchanges, roster, lambda: desk.propose(roster), desk.config.federation.session_rounds, os.cpu_count() or 1)
     done = strategy.set_up()
-    start(strategy.start, grid, config, done)
+    start(strategy.start, grid, desk.config, done)
     strategy.finish()
 
 
-def plain_rounds(grid: Grid, run: RunFolder, config: Config, exchanges: Exchanges) -> None:
+def plain_rounds(grid: Grid, desk: Desk, exchanges: Exchanges) -> None:
     """All rounds in the clear, from the last trunk that the coordinator kept."""
-    privacy, largest = config.privacy, config.federation.largest_weight
+    config, privacy, largest = desk.config, desk.config.privacy, desk.config.federation.largest_weight
     strategy = PlainTrunk(
         exchanges,
-        latest_trunk(run, config),
-        lambda rows: Form(trunk_shapes(config), rows, privacy.word_bits, config.data.partners, largest),
-        lambda shared: keep_trunk(run, shared),
+        latest_trunk(desk),
+        lambda rows: Form(trunk_shapes(config), rows, privacy.word_bits, desk.partners, largest),
+        lambda shared: keep_trunk(desk.folder, shared),
         privacy.row_guard > 1,
         config.federation.server_learning_rate,
     )
@@ -122,18 +166,18 @@ def start(rounds: Callable[..., object], grid: Grid, config: Config, done: int) 
     rounds(grid, ArrayRecord(), num_rounds=config.federation.rounds - done, timeout=config.federation.round_timeout)
 
 
-def latest_trunk(run: RunFolder, config: Config) -> SharedTrunk:
+def latest_trunk(desk: Desk) -> SharedTrunk:
     """The last trunk that the coordinator kept under plain aggregation; the seeded first one if there is none."""
-    stored = sorted(run.coordinator.glob("trunk-*.safetensors"), key=round_of)
+    stored = sorted(desk.folder.glob("trunk-*.safetensors"), key=round_of)
     if stored:
         return SharedTrunk.read(stored[-1])
-    return replace(no_trunk(config.privacy.range, b""), arrays=first_trunk(config, b""))
+    return replace(no_trunk(desk.config.privacy.range, b""), arrays=first_trunk(desk.config, b""))
 
 
-def keep_trunk(run: RunFolder, shared: SharedTrunk) -> None:
+def keep_trunk(folder: Path, shared: SharedTrunk) -> None:
     """Store a trunk, and drop those older than the one before it."""
-    shared.write(run.coordinator / f"trunk-{shared.version:04d}.safetensors")
-    for old in run.coordinator.glob("trunk-*.safetensors"):
+    shared.write(folder / f"trunk-{shared.version:04d}.safetensors")
+    for old in folder.glob("trunk-*.safetensors"):
         if round_of(old) < shared.version - 1:
             old.unlink()
 

@@ -27,7 +27,8 @@ from simulation.stock_secagg import stock_round
 from simulation.tally import Tally
 from strategies.secagg import check
 from strategies.secagg import round as secagg_round
-from strategies.secagg.coordinator import Collection, Coordinator
+from strategies.secagg.collection import Collection
+from strategies.secagg.coordinator import Coordinator
 from strategies.secagg.identity import Identity
 from strategies.secagg.messages import NO_TRUNK, LastRound, SessionParameters
 from strategies.secagg.participant import Participant
@@ -160,7 +161,7 @@ class Bench:
         """One round; whether every survivor decoded exactly the sum of the survivors' integers."""
         tally, cohort = self.tally, self.coordinator.members()
         plain = np.zeros(self.setting.words, dtype=np.int32)  # no sum of words within the quantiser's bounds wraps
-        collection = self.coordinator.open_round(0, cohort)
+        collection = Collection(self.coordinator, 0, cohort)
         for index in cohort:
             with tally.time("coordinator"):
                 request = self.coordinator.collect_request(index, 0, cohort, False, 0, None, None)

@@ -3,51 +3,21 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fedapp.bundle import APP
 from fedapp.errors import RunError
 from fedapp.files import read_json, sweep
+from fedapp.flower import CONNECTION, flower_environment, script, wait_until_listening
+from fedapp.processes import child, family_memory, free_port
 from fedapp.run_folder import RunFolder
-from simulation.processes import child, family_memory, free_port
 
-START_TIMEOUT = 90.0  # seconds for the SuperLink to listen
 POLL = 0.3
 MEMORY_POLL = 2.0
 FULL = 1 << 20  # free bytes below which a disk counts as full
-APP = """
-[build-system]
-requires = ["hatchling"]
-build-backend = "hatchling.build"
-
-[project]
-name = "polyphony"
-version = "{version}"
-license = "Apache-2.0"
-
-[tool.flwr.app]
-publisher = "polyphony"
-
-[tool.flwr.app.components]
-serverapp = "fedapp.server_app:app"
-clientapp = "fedapp.client_app:app"
-
-[tool.flwr.app.config]
-conf = "demo"
-run-dir = ""
-"""
-# Flower calls home and reinstalls dependencies unless told not to.
-QUIET = {
-    "FLWR_TELEMETRY_ENABLED": "0",
-    "FLWR_DISABLE_UPDATE_CHECK": "1",
-    "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "PYTHONUNBUFFERED": "1",
-}
 
 
 def run_flower(run: RunFolder, follow: Callable[[], None]) -> int:
@@ -120,36 +90,16 @@ def superlink(logs: Path) -> Iterator[dict[str, str]]:
         RunError: It did not start; its log is named.
     """
     home = logs / "home"
-    home.mkdir(exist_ok=True)
     port = free_port()
-    (home / "config.toml").write_text(f'[superlink]\ndefault = "own"\n\n[superlink.own]\naddress = "127.0.0.1:{port}"\ninsecure = true\n')
-    beside = str(Path(sys.executable).parent)  # Flower starts its own commands by name
-    environment = {**QUIET, "FLWR_HOME": str(home), "PATH": os.pathsep.join([beside, os.environ.get("PATH", os.defpath)])}
+    environment = flower_environment(home, port)
     command = [script("flower-superlink"), "--simulation", "--insecure", "--disable-runtime-dependency-installation", "--port", str(port)]
     try:
         with child(command, logs / "superlink.log", environment) as process:
-            wait_until_listening(process, port, logs / "superlink.log")
+            if not wait_until_listening(port, alive=lambda: process.poll() is None):
+                raise RunError("Flower's SuperLink did not start", f"its log is {logs / 'superlink.log'}")
             yield environment
     finally:
         shutil.rmtree(home, ignore_errors=True)
-
-
-def wait_until_listening(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    """Return when the SuperLink answers.
-
-    Raises:
-        RunError: It ended, or took too long.
-    """
-    import httpx  # Flower's own client, for Flower's own health check
-
-    deadline = time.monotonic() + START_TIMEOUT
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            if httpx.get(f"http://127.0.0.1:{port}/health", timeout=1).is_success:
-                return
-        except httpx.HTTPError:
-            time.sleep(POLL)
-    raise RunError("Flower's SuperLink did not start", f"its log is {log}")
 
 
 def submission(run: RunFolder, logs: Path) -> list[str]:
@@ -161,7 +111,7 @@ def submission(run: RunFolder, logs: Path) -> list[str]:
     cpus = max(1, (os.cpu_count() or 1) // partners)
     federation = f"num-supernodes={partners} client-resources-num-cpus={cpus} client-resources-num-gpus={gpu_share(partners)}"
     configuration = f"run-dir={json.dumps(str(run.path))}"
-    return [script("flwr"), "run", str(app), "own", "--stream", "--run-config", configuration, "--federation-config", federation]
+    return [script("flwr"), "run", str(app), CONNECTION, "--stream", "--run-config", configuration, "--federation-config", federation]
 
 
 def gpu_share(partners: int) -> float:
@@ -169,16 +119,3 @@ def gpu_share(partners: int) -> float:
     import torch
 
     return round(1 / partners, 3) if torch.cuda.is_available() else 0.0
-
-
-def script(name: str) -> str:
-    """A command of the environment that runs us, also when that is not on PATH.
-
-    Raises:
-        RunError: Flower is not installed beside us.
-    """
-    beside = Path(sys.executable).parent / name
-    found = str(beside) if beside.is_file() else shutil.which(name)
-    if found is None:
-        raise RunError(f"the command {name} is missing", "install Flower: pip install 'flwr[simulation]'")
-    return found

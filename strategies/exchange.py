@@ -42,7 +42,8 @@ class Replies:
 
     def __init__(self, asked: Asked, messages: Iterable[Message]) -> None:
         self.asked = asked
-        self.messages = {message.metadata.src_node_id: message for message in messages}
+        arrived = {message.metadata.src_node_id: message for message in messages}
+        self.messages = {node: arrived[node] for node in asked.nodes if node in arrived}  # Flower's own word for a node is no reply
         self.left_out: dict[int, str] = {node: "no reply" for node in asked.nodes if node not in self.messages}
         self.left_out |= {node: "it could not answer" for node, message in self.messages.items() if message.has_error()}
         self.bytes_up = sum(records.payload_bytes(m.content) for m in self.messages.values() if not m.has_error())
@@ -79,7 +80,7 @@ class Exchanges:
     Args:
         grid: Flower's.
         journal: Receives one line per exchange.
-        partners: Nodes to wait for.
+        partners: Nodes to wait for; once some of them did not come in time, for as many as there were.
         least: Nodes that are enough when the time is up.
         connect_timeout, round_timeout: Seconds to wait for nodes, and for replies.
     """
@@ -88,20 +89,22 @@ class Exchanges:
         self.grid, self.journal, self.partners, self.least = grid, journal, partners, least
         self.connect_timeout, self.round_timeout = connect_timeout, round_timeout
         self.known: set[int] = set()
+        self._expected = partners
         self._asked: Asked | None = None
 
     def connected(self) -> list[int]:
-        """The partners' nodes, ascending, when all are there or the time is up.
+        """The partners' nodes, ascending, when as many as last time are there or the time is up.
 
         Raises:
             RoundFailedError: Too few.
         """
         deadline = time.monotonic() + self.connect_timeout
-        while len(nodes := sorted(self.grid.get_node_ids())) < self.partners and time.monotonic() < deadline:
+        while len(nodes := sorted(self.grid.get_node_ids())) < self._expected and time.monotonic() < deadline:
             time.sleep(POLL)
         if len(nodes) < self.least:
             raise RoundFailedError(f"{len(nodes)} of {self.partners} partners are connected, and a round needs {self.least}")
-        self.known |= set(nodes)
+        self.known = set(nodes)
+        self._expected = len(nodes)
         return nodes
 
     def newcomers(self) -> set[int]:

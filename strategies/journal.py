@@ -1,10 +1,11 @@
 """The coordinator's journal: one line of JSON per exchange, with sizes and times and nothing else, because it has nothing else."""
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from strategies.lines import append_line, last_line
 
 UNTIMED = ("AdvertiseKeys", "ShareKeys", "Handover", "Finish", "final")
 
@@ -42,13 +43,11 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
+        last_line(path)  # cuts off what a kill left unfinished
 
     def append(self, exchange: Exchange) -> None:
         """Write one line and sync it."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(exchange), sort_keys=True) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self.path, json.dumps(asdict(exchange), sort_keys=True))
 
 
 def read_journal(path: Path) -> list[Exchange]:

@@ -63,6 +63,11 @@ def value(held: RecordDict, name: str) -> int | float | bytes | str:
     return found
 
 
+def step(held: RecordDict) -> str:
+    """What a message asks or answers; empty if it does not say."""
+    return str(held.config_records[MESSAGE].get(STEP, "")) if MESSAGE in held.config_records else ""
+
+
 def payload_bytes(held: RecordDict) -> int:
     """Size of a message's records, without Flower's envelope."""
     return sum(record.count_bytes() for record in held.values())

@@ -2,6 +2,7 @@
 
 protocol.state         the protocol's state, secret
 shared.safetensors     the trunk that all partners hold alike
+sums.jsonl             what was found in each sum, a line a round, for the report
 rows.npy               rows that may be trained: this partner's own support within the agreed list
 attempts.json          trainings that left masked, so that none is ever masked twice
 transcript.jsonl       what was seen and sent, chained and signed
@@ -11,7 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +21,20 @@ from fedapp.files import atomic_path, read_json, write_json
 from fedapp.privacy.row_guard import listed_rows
 from strategies import public_metrics
 from strategies.house import ROW_LIST, House, Membership
-from strategies.secagg import participant, transcript, wire
+from strategies.lines import append_line, last_line
+from strategies.secagg import transcript, wire
 from strategies.secagg.errors import HandoverError, OldRoundError, SecAggError, SumOutOfRangeError
 from strategies.secagg.messages import NO_TRUNK, Handover, Holding, LastRound
 from strategies.secagg.participant import Participant
 from strategies.secagg.phases import Step
 from strategies.secagg.round import tag_words
+from strategies.secagg.state import load
 from strategies.secagg.streams import DTYPES
-from strategies.shared_trunk import SharedTrunk, no_trunk
+from strategies.shared_trunk import SharedTrunk, TrunkFileError, no_trunk
 
 Trainer = Callable[[list[np.ndarray], dict[str, int]], tuple[list[np.ndarray], dict[str, float]]]
 Evaluator = Callable[[list[np.ndarray], dict[str, int]], dict[str, float]]
+HINT = "restore it from a backup, or remove it: another partner then hands its trunk over"
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class SecurePartner:
     Args:
         house: The partner's own side.
     Raises:
+        TrunkFileError: The trunk is damaged.
         SecAggError: Keys, roster and policy do not belong together, or the state is damaged.
     """
 
@@ -55,7 +60,11 @@ class SecurePartner:
         self.house, self.member = house, house.membership
         self.protocol = open_participant(house.directory, self.member)
         path = house.directory / "shared.safetensors"
-        self.shared = SharedTrunk.read(path) if path.is_file() else no_trunk(house.value_range, NO_TRUNK)
+        try:
+            self.shared = SharedTrunk.read(path) if path.is_file() else no_trunk(house.value_range, NO_TRUNK)
+        except TrunkFileError as error:
+            raise TrunkFileError(str(error), HINT) from error
+        self._note_found()
 
     def answer(self, step: Step, request: bytes, arrived: Arrived, fit: Trainer, evaluate: Evaluator) -> tuple[bytes, list[np.ndarray]]:
         """Answer one request.
@@ -65,7 +74,7 @@ class SecurePartner:
         Raises:
             SecAggError: A refusal; it is in the transcript, and the state that it led to is on disk.
         """
-        before = self.protocol.repeated(request)
+        before = self.protocol.state.repeated(request)
         vectors: list[np.ndarray] = []
         try:
             if before is not None and step not in (Step.COLLECT, Step.HANDOVER):
@@ -146,11 +155,7 @@ class SecurePartner:
     def _catch_up(self, last: LastRound | None, offered: Handover | None, version: int, arrived: Arrived) -> None:
         """Bring the shared trunk to where the request goes on: a handover first, then the last round's sum."""
         if offered is not None and arrived.handover and offered.trunk != self.shared.digest:
-            taken = SharedTrunk.from_bytes(self.protocol.take_over(offered, arrived.handover[0].tobytes()))
-            if taken.version > version:
-                raise self.protocol.refuse(
-                    HandoverError(offered.holder, f"it handed over the trunk of round {taken.version}, not {version}")
-                )
+            taken = self._take_over(offered, arrived.handover[0].tobytes(), version)
             if taken.version >= self.shared.version:  # an older one is no help: its holder missed a message that we got
                 self._keep(taken)
         if last is None or not arrived.words:
@@ -165,6 +170,20 @@ class SecurePartner:
             sums, digest = self.protocol.finish(last, arrived.words[0].copy(), self.shared.digest, self.house.threads)
             self._apply(sums, last, digest)
 
+    def _take_over(self, offered: Handover, ciphertext: bytes, version: int) -> SharedTrunk:
+        """The trunk that another partner hands over.
+
+        Raises:
+            HandoverError: It is damaged, or newer than it can be.
+        """
+        try:
+            taken = SharedTrunk.from_bytes(self.protocol.take_over(offered, ciphertext))
+            if taken.version > version:
+                raise TrunkFileError(f"it handed over the trunk of round {taken.version}, not {version}")
+        except TrunkFileError as error:
+            raise self.protocol.refuse(HandoverError(offered.holder, str(error))) from error
+        return taken
+
     def _apply(self, sums: np.ndarray, last: LastRound, digest: bytes) -> None:
         """Take a sum into the trunk.
 
@@ -178,14 +197,20 @@ class SecurePartner:
             decoded = self.shared.decode(form, sums, len(last.survivors), self.house.server_learning_rate, digest)
         except ValueError as error:
             raise self.protocol.refuse(SumOutOfRangeError(f"round {last.number}: {error}")) from error
-        self._keep(decoded.trunk)
-        held = {"round": decoded.trunk.version, "partners": len(last.survivors), "clipped": decoded.clipped, "largest": decoded.largest}
-        held |= {"coordinates": form.coordinates, "range": decoded.trunk.value_range}
-        append_line(self.house.directory / "sums.jsonl", json.dumps(held))
+        found = {"round": decoded.trunk.version, "partners": len(last.survivors), "clipped": decoded.clipped, "largest": decoded.largest}
+        found |= {"coordinates": form.coordinates, "range": decoded.trunk.value_range}
+        self._keep(replace(decoded.trunk, found=found))
 
     def _keep(self, shared: SharedTrunk) -> None:
         self.shared = shared
         shared.write(self.house.directory / "shared.safetensors")
+        self._note_found()
+
+    def _note_found(self) -> None:
+        """The line of the last sum, unless it is there: whoever was killed between trunk and line writes it when it is back."""
+        path, line = self.house.directory / "sums.jsonl", json.dumps(self.shared.found, sort_keys=True)
+        if self.shared.found and last_line(path) != line:
+            append_line(path, line)
 
     def _attempts(self) -> int:
         """Trainings of the next round that left already."""
@@ -203,7 +228,7 @@ class SecurePartner:
 def open_participant(directory: Path, member: Membership) -> Participant:
     """The protocol where an earlier process left it."""
     path = directory / "protocol.state"
-    state = participant.load(path.read_bytes()) if path.is_file() else None
+    state = load(path.read_bytes()) if path.is_file() else None
     return Participant(member.identity, member.roster, member.policy, os.urandom, state)
 
 
@@ -216,14 +241,10 @@ def append_to_transcript(
     path: Path, member: Membership, protocol: Participant, step: Step, request: bytes, reply: bytes, refused: str
 ) -> None:
     """One more signed line; a last line that a kill cut off is removed first."""
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    lines = text.splitlines(keepends=True)
-    if lines and not lines[-1].endswith("\n"):
-        path.write_text("".join(lines[:-1]), encoding="utf-8")
-        lines.pop()
-    session, number = protocol.place(step, request)
+    newest = last_line(path)
+    session, number = protocol.state.place(step, request)
     _, line = transcript.append(
-        transcript.resume(lines),
+        transcript.resume([] if newest is None else [newest]),
         member.identity,
         member.roster.digest(),
         session,
@@ -235,11 +256,3 @@ def append_to_transcript(
         refused,
     )
     append_line(path, line)
-
-
-def append_line(path: Path, line: str) -> None:
-    """One more line, synced, in a file that is nobody else's to read."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
-        file.write(line + "\n")
-        file.flush()
-        os.fsync(file.fileno())

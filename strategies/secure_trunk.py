@@ -5,7 +5,7 @@ tried again under the next number, for which partners train afresh; a partner th
 What the coordinator holds dies with its process: a restart begins a new session, and nothing that partners agreed on is lost.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from logging import INFO, WARNING
 
 import numpy as np
@@ -17,8 +17,9 @@ from flwr.serverapp.strategy import Strategy
 from strategies import public_metrics, records
 from strategies.exchange import Exchanges, Replies, RoundFailedError
 from strategies.secagg import wire
-from strategies.secagg.coordinator import Collection, Coordinator
-from strategies.secagg.errors import MalformedMessageError, RoundAbandonedError
+from strategies.secagg.collection import Collection
+from strategies.secagg.coordinator import Coordinator
+from strategies.secagg.errors import BehindError, RoundAbandonedError
 from strategies.secagg.messages import Handover, Holding, LastRound, SessionParameters
 from strategies.secagg.phases import Step
 from strategies.secagg.roster import Roster
@@ -153,7 +154,7 @@ class SecureTrunk(Strategy):
         """What each node of the cohort is sent, under a fresh number."""
         cohort = tuple(sorted(self._nodes))
         self._number += 1
-        self._collection = self._coordinator.open_round(self._number, cohort)
+        self._collection = Collection(self._coordinator, self._number, cohort)
         handover, ciphertext = self._handover()
         requests: dict[int, tuple[bytes, Vectors]] = {}
         for index in cohort:
@@ -175,8 +176,10 @@ class SecureTrunk(Strategy):
         finally:
             self.exchanges.note(arrived)
         self._behind |= set(collection.inputs) - set(collection.survivors)
-        self._short_exchange(Step.CONSISTENCY, rows, collection, lambda index: request, collection.add_signature)
-        arrived = self._short_exchange(Step.UNMASK, rows, collection, collection.unmask_request, collection.add_answer, note=False)
+        requests = dict.fromkeys(collection.survivors, request)
+        self.exchanges.note(self._short_exchange(Step.CONSISTENCY, rows, requests, collection.add_signature))
+        requests = {index: collection.unmask_request(index) for index in collection.signers()}
+        arrived = self._short_exchange(Step.UNMASK, rows, requests, collection.add_answer)
         metrics: dict[str, float] = {}
         try:
             self._sum, public = self._unmasked(collection)
@@ -196,28 +199,18 @@ class SecureTrunk(Strategy):
                 if len(body) == HOLDING_BYTES:
                     self._behind.add(indices[node])
                     held = wire.decode(Holding, body)
-                    raise MalformedMessageError(f"partner {held.index} holds the trunk of round {held.version}: it gets the newest first")
+                    raise BehindError(f"partner {held.index} holds the trunk of round {held.version}: it gets the newest first")
                 collection.add_input(indices[node], body, vectors[0] if vectors else np.empty(0, dtype=np.uint32))
                 self._behind.discard(indices[node])
 
-    def _short_exchange(
-        self,
-        step: Step,
-        rows: bool,
-        collection: Collection,
-        request: Callable[[int], bytes],
-        accept: Callable[[int, bytes], None],
-        note: bool = True,
-    ) -> Replies:
-        """ConsistencyCheck or Unmasking, with the survivors."""
-        indices = {self._nodes[index]: index for index in collection.survivors}
-        requests: dict[int, tuple[bytes, Vectors]] = {node: (request(index), {}) for node, index in indices.items()}
-        arrived = self.exchanges.ask(step, 0 if rows else self.version + 1, requests)
+    def _short_exchange(self, step: Step, rows: bool, requests: Mapping[int, bytes], accept: Callable[[int, bytes], None]) -> Replies:
+        """ConsistencyCheck or Unmasking; requests by partner."""
+        indices = {self._nodes[index]: index for index in requests}
+        bodies: dict[int, tuple[bytes, Vectors]] = {self._nodes[index]: (request, {}) for index, request in requests.items()}
+        arrived = self.exchanges.ask(step, 0 if rows else self.version + 1, bodies)
         for node, body, _ in arrived:
             with arrived.accepting(node):
                 accept(indices[node], body)
-        if note:
-            self.exchanges.note(arrived)
         return arrived
 
     def _unmasked(self, collection: Collection) -> tuple[list[np.ndarray], np.ndarray]:

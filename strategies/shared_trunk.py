@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 
@@ -13,13 +13,23 @@ from safetensors.numpy import load, save, save_file
 from fedapp.files import atomic_path
 from fedapp.privacy.quantise import PIECE, Quantiser, next_range
 from strategies.secagg import limbs
+from strategies.secagg.errors import SecAggError
 
 WEIGHT_BITS, CLIPPED_BITS = 32, 40
 ROWS = "rows"
 
 
-class TrunkFileError(Exception):
-    """A stored or handed-over trunk is damaged."""
+class TrunkFileError(SecAggError):
+    """A stored or handed-over trunk is damaged.
+
+    Args:
+        message: Which one, and what is wrong with it.
+        hint: What to do about it.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,7 @@ class SharedTrunk:
         value_range: Of the next update's quantiser.
         rows: bool, per row of the first array: whether it is listed; empty before partners agreed.
         session: In which they agreed.
+        found: What partners found in the last sum, for the report; empty before the first.
     """
 
     arrays: list[np.ndarray]
@@ -94,6 +105,7 @@ class SharedTrunk:
     value_range: float
     rows: np.ndarray
     session: bytes
+    found: dict[str, float] = field(default_factory=dict)
 
     def with_rows(self, rows: np.ndarray, session: bytes) -> "SharedTrunk":
         """The same with a new row list."""
@@ -183,7 +195,7 @@ class SharedTrunk:
         try:
             size = int.from_bytes(data[:8], "little")
             return cls._from(load(data), json.loads(data[8 : 8 + size])["__metadata__"])
-        except (SafetensorError, KeyError, ValueError) as error:
+        except (SafetensorError, KeyError, ValueError, TypeError, ArithmeticError) as error:
             raise TrunkFileError(f"a handed-over trunk is damaged: {error}") from error
 
     @classmethod
@@ -196,7 +208,7 @@ class SharedTrunk:
         try:
             with safe_open(path, framework="np") as opened:
                 return cls._from({name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata())  # noqa: SIM118
-        except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        except (SafetensorError, KeyError, ValueError, TypeError, ArithmeticError) as error:
             raise TrunkFileError(f"{path} is damaged: {error}") from error
 
     def _tensors(self) -> dict[str, np.ndarray]:
@@ -204,14 +216,15 @@ class SharedTrunk:
 
     def _metadata(self) -> dict[str, str]:
         held = {"version": self.version, "digest": self.digest.hex(), "range": self.value_range, "session": self.session.hex()}
-        return {"shared": json.dumps(held, sort_keys=True)}
+        return {"shared": json.dumps(held | {"found": self.found}, sort_keys=True)}
 
     @classmethod
     def _from(cls, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> "SharedTrunk":
         held = json.loads(metadata["shared"])
+        found = dict(held.get("found", {}))
         arrays = [np.require(tensors[str(number)], requirements="W") for number in range(len(tensors) - 1)]
         digest, session = bytes.fromhex(held["digest"]), bytes.fromhex(held["session"])
-        return cls(arrays, int(held["version"]), digest, float(held["range"]), tensors[ROWS], session)
+        return cls(arrays, int(held["version"]), digest, float(held["range"]), tensors[ROWS], session, found)
 
 
 def no_trunk(value_range: float, digest: bytes) -> SharedTrunk:

@@ -10,9 +10,10 @@ from fedapp.membership import ROSTER
 from fedapp.run_folder import RunFolder
 from strategies import records
 from strategies.journal import Exchange, read_journal
-from strategies.secagg import keys, participant, transcript
+from strategies.secagg import keys, transcript
 from strategies.secagg.messages import cohort_digest
 from strategies.secagg.round import tag_words
+from strategies.secagg.state import load
 from strategies.secagg.streams import add_streams
 from strategies.shared_trunk import SharedTrunk
 from tests.local_grid import RUN_ID, Hook, LocalGrid, unchanged
@@ -26,7 +27,7 @@ def grid_for(run: RunFolder, down: Hook = unchanged, up: Hook = unchanged) -> Lo
 def federate(run: RunFolder, grid: LocalGrid | None = None) -> LocalGrid:
     """Start the coordinator, or start it again, as a new process would."""
     grid = grid or grid_for(run)
-    server_app.app(grid, Context(RUN_ID, 0, {}, RecordDict(), dict(grid.run_config)))
+    server_app.run(grid, Context(RUN_ID, 0, {}, RecordDict(), dict(grid.run_config)))
     return grid
 
 
@@ -82,7 +83,7 @@ def alike(trunks: list[SharedTrunk], version: int) -> bool:
 
 def unmasked(run: RunFolder, name: str, words: np.ndarray) -> np.ndarray:
     """What a partner masked last, from the vector that it sent and the secrets that it keeps: words, without the check's tag."""
-    state = participant.load((run.partner(name) / "protocol.state").read_bytes())
+    state = load((run.partner(name) / "protocol.state").read_bytes())
     session, last = state.session, state.round
     assert session is not None
     assert last is not None

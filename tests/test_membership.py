@@ -22,10 +22,15 @@ from fedapp.membership import (
     write_policy,
 )
 from fedapp.run_folder import RunFolder
+from strategies.house import Membership
 from strategies.secagg.errors import PolicyError
 from strategies.secagg.policy import Policy
 
 FIVE = ("data.partners=5", "federation.min_partners=3", "federation.metrics_shown=[loss]")
+
+
+def membership_of(run: RunFolder, name: str) -> Membership:
+    return open_membership(run.partner(name) / IDENTITY, run.path / ROSTER, run.partner(name) / POLICY)
 
 
 @pytest.fixture
@@ -45,7 +50,7 @@ def test_every_partner_gets_an_identity_and_a_policy_and_all_one_roster(run: Run
     assert [(member.index, member.name) for member in roster.members] == list(enumerate(run.partners(), 1))
     assert (roster.threshold, roster.minimum) == (4, 3)
     for name, member in zip(run.partners(), roster.members, strict=True):
-        membership = open_membership(run, name)
+        membership = membership_of(run, name)
         assert membership.roster == roster
         assert membership.identity.public == member.identity == load_identity(run.partner(name) / IDENTITY).public
         membership.policy.check(propose(config, roster))
@@ -56,7 +61,7 @@ def test_without_min_partners_everybody_must_take_part(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run", config, "simulate")
     found(run, config)
     assert load_roster(run.path / ROSTER).minimum == 5
-    assert open_membership(run, "partner-1").policy.least_survivors == 5
+    assert membership_of(run, "partner-1").policy.least_survivors == 5
 
 
 def test_a_consortium_is_founded_once(run: RunFolder, config: Config) -> None:
@@ -77,7 +82,7 @@ def test_founding_goes_on_where_it_was_killed(tmp_path: Path, config: Config) ->
     found(run, config)
     assert load_roster(run.path / ROSTER).members[0].identity == first
     for name in run.partners():
-        open_membership(run, name).policy.check(propose(config, load_roster(run.path / ROSTER)))
+        membership_of(run, name).policy.check(propose(config, load_roster(run.path / ROSTER)))
 
 
 def test_plain_aggregation_needs_no_consortium(tmp_path: Path) -> None:
@@ -129,25 +134,25 @@ def test_an_unusable_policy_is_named(run: RunFolder, old: str, new: str) -> None
 
 @pytest.mark.parametrize("missing", [POLICY, "identity/identity.key"])
 def test_a_missing_file_is_named(run: RunFolder, missing: str) -> None:
-    open_membership(run, "partner-1")
+    membership_of(run, "partner-1")
     (run.partner("partner-1") / missing).unlink()
     with pytest.raises(ConfigError, match=f"partner-1/{missing}"):
-        open_membership(run, "partner-1")
+        membership_of(run, "partner-1")
 
 
 def test_a_missing_roster_is_named(run: RunFolder) -> None:
     (run.path / ROSTER).unlink()
     with pytest.raises(ConfigError, match=r"consortium\.yaml"):
-        open_membership(run, "partner-1")
+        membership_of(run, "partner-1")
 
 
 def test_a_policy_that_was_changed_is_read_again(run: RunFolder, config: Config) -> None:
     proposal = propose(config, load_roster(run.path / ROSTER))
-    open_membership(run, "partner-1").policy.check(proposal)
+    membership_of(run, "partner-1").policy.check(proposal)
     path = run.partner("partner-1") / POLICY
     path.write_text(path.read_text().replace("row_guard: 3", "row_guard: 50"))
     with pytest.raises(PolicyError, match="row guard 3"):
-        open_membership(run, "partner-1").policy.check(proposal)
+        membership_of(run, "partner-1").policy.check(proposal)
 
 
 # What partners must have in common

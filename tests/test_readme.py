@@ -15,13 +15,12 @@ from flwr.app import Context, RecordDict
 
 from fedapp import client_app, server_app
 from fedapp.cli.main import app
-from simulation.launch import QUIET, script
+from fedapp.flower import QUIET, script
 from strategies.secagg.phases import diagram
 from tests.conftest import ROOT
 from tests.local_grid import RUN_ID, LocalGrid
+from tests.readme import README, commands, commands_of
 from tests.small_run import small_run
-
-README = (ROOT / "README.md").read_text()
 
 # Each command of the README, and what runs it.
 RUN_BY = {
@@ -41,13 +40,9 @@ RUN_BY = {
 }
 
 
-def console_commands() -> list[str]:
-    blocks = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
-    return [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if line.startswith("$ ")]
-
-
 def test_every_command_in_the_readme_is_run_by_something() -> None:
-    assert set(console_commands()) == set(RUN_BY)
+    rehearsal = commands_of("A rehearsal on one machine")  # run by tests/sites/test_guide.py
+    assert set(commands(README)) == {*RUN_BY, *rehearsal}
     gate = (ROOT / ".ci" / "run").read_text()
     for command, place in RUN_BY.items():
         if place == ".ci/run":
@@ -91,7 +86,7 @@ def test_a_consortium_is_put_together_as_described(tmp_path: Path) -> None:
 def test_transcripts_of_a_run_agree(tmp_path: Path) -> None:
     run = small_run(tmp_path / "run", "federation.rounds=2")
     grid = LocalGrid(client_app.app, len(run.partners()), {"run-dir": str(run.path), "conf": "demo"})
-    server_app.app(grid, Context(RUN_ID, 0, {}, RecordDict(), dict(grid.run_config)))
+    server_app.run(grid, Context(RUN_ID, 0, {}, RecordDict(), dict(grid.run_config)))
     for name in ("partner-1", "partner-2"):
         (transcript,) = run.partner(name).glob("transcript-*.jsonl")
         shutil.copy(transcript, run.path / f"{name}.jsonl")

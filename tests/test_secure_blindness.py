@@ -19,8 +19,8 @@ from fedapp.run_folder import RunFolder
 from fedapp.selection import validation_curve
 from strategies import records
 from strategies.plain_trunk import PlainTrunk
-from strategies.secagg import participant
 from strategies.secagg.phases import Step
+from strategies.secagg.state import State, load
 from strategies.secure_trunk import SecureTrunk
 from tests.federation import alike, all_held, federate, grid_for, held, kept, step
 from tests.local_grid import Hook, LocalGrid, unchanged
@@ -61,10 +61,10 @@ class Watched:
             for array in trunk.arrays:
                 self.secrets.add(f"trunk {trunk.version}", array.tobytes())
         if (folder / "protocol.state").is_file():
-            self._add_keys(participant.load((folder / "protocol.state").read_bytes()))
+            self._add_keys(load((folder / "protocol.state").read_bytes()))
         return message
 
-    def _add_keys(self, state: participant.State) -> None:
+    def _add_keys(self, state: State) -> None:
         if state.advertised:
             self.secrets.add("key exchange", state.advertised.secret)
         if state.shared:

@@ -91,7 +91,7 @@ def test_a_partner_that_was_away_for_several_rounds_gets_the_trunk_handed_over(t
     assert away == {
         2: ["no reply"],
         3: ["no reply"],
-        4: ["MalformedMessageError: partner 2 holds the trunk of round 0: it gets the newest first"],
+        4: ["BehindError: partner 2 holds the trunk of round 0: it gets the newest first"],
     }
     assert [number for number, phase in phases(run) if phase == Step.HANDOVER] == [4]
     carried = [message for message in grid.sent if records.HANDOVER in message.content]

@@ -9,8 +9,8 @@ from fedapp.files import read_json
 from fedapp.membership import POLICY
 from fedapp.run_folder import RunFolder
 from strategies.exchange import RoundFailedError
-from strategies.secagg import participant
 from strategies.secagg.phases import Phase, Step
+from strategies.secagg.state import State, load
 from tests.federation import alike, all_held, federate, grid_for, held, step, transcripts
 from tests.small_run import small_run
 
@@ -46,8 +46,8 @@ def test_a_proposal_outside_everybodys_policy_ends_the_run(tmp_path: Path, key: 
     assert all(message.has_error() and not message.has_content() for message in grid.received)
     for index, name in enumerate(run.partners(), 1):
         assert read_json(run.partner(name) / "error.json")["error"].startswith(f"PolicyError: {words}")
-        state = participant.load((run.partner(name) / "protocol.state").read_bytes())
-        assert state == participant.State(phase=Phase.FAILED.value)
+        state = load((run.partner(name) / "protocol.state").read_bytes())
+        assert state == State(phase=Phase.FAILED.value)
         assert [entry.refused for entry in transcripts(run)[index]] == ["PolicyError"] * 2
 
 

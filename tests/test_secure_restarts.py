@@ -131,5 +131,21 @@ def test_a_partner_killed_before_any_of_its_writes_never_answers_in_two_ways(
     assert compare(transcripts(run)) is None
 
 
+def test_a_damaged_trunk_is_named_at_home_and_replaced_by_another_partners(tmp_path: Path) -> None:
+    run = small_run(tmp_path / "run", "data.partners=4", "federation.min_partners=3", "federation.rounds=1")
+    federate(run)
+    folder = run.partner("partner-2")
+    path = folder / "shared.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    federate(run)
+    told = read_json(folder / "error.json")
+    assert told["error"].startswith(f"TrunkFileError: {path} is damaged: ")
+    assert "\n" not in told["error"]
+    assert told["hint"] == "restore it from a backup, or remove it: another partner then hands its trunk over"
+    path.unlink()
+    federate(run)
+    assert alike(all_held(run), version=1)
+
+
 def words(message: Message) -> list[bytes]:
     return [vector.tobytes() for vector in records.vectors(message.content, records.WORDS)]

@@ -3,15 +3,20 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fedapp.cli.arguments import Json
 
+if TYPE_CHECKING:
+    from strategies.secagg.roster import Member
+
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The roster that all partners agree on.")
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="consortium file, such as consortium.yaml")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="the partner's name")]
+Public = Annotated[Path, typer.Argument(metavar="PUBFILE", help="its identity.pub")]
 
 
 @app.command("new")
@@ -31,17 +36,36 @@ def new(
 
 
 @app.command("add")
-def add(
-    file: File,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="the partner's name")],
-    public: Annotated[Path, typer.Argument(metavar="PUBFILE", help="its identity.pub")],
-) -> None:
+def add(file: File, name: Name, public: Public) -> None:
     """Add a partner; partners are numbered in the order in which they are added."""
-    from fedapp.consortium import add_partner, load_public  # imports cryptography, which --help need not wait for
+    from fedapp.consortium import add_partner  # imports cryptography, which --help need not wait for
+    from fedapp.public_file import load_public
 
-    member = add_partner(file, name, load_public(public))
+    tell(add_partner(file, name, load_public(public)))
+
+
+@app.command("replace")
+def replace(file: File, name: Name, public: Public) -> None:
+    """Give a partner new keys; its name and number stay."""
+    from fedapp.consortium import replace_partner  # imports cryptography, which --help need not wait for
+    from fedapp.public_file import load_public
+
+    tell(replace_partner(file, name, load_public(public)))
+
+
+@app.command("remove")
+def remove(file: File, name: Name) -> None:
+    """Take out a partner that has left; those behind it move up by one."""
+    from fedapp.consortium import remove_partner  # imports cryptography, which --help need not wait for
+
+    member = remove_partner(file, name)
+    print(f"removed  {member.name}  {member.identity.fingerprint()}")
+
+
+def tell(member: "Member") -> None:
+    """Print whose key is in the file now, for people to compare."""
     print(f"partner {member.index}  {member.name}  {member.identity.fingerprint()}")
-    print(f"let {name} read out the fingerprint over the telephone: it must be this one", file=sys.stderr)
+    print(f"let {member.name} read out the fingerprint over the telephone: it must be this one", file=sys.stderr)
 
 
 @app.command("show")
@@ -51,7 +75,10 @@ def show(file: File, as_json: Json = False) -> None:
     from fedapp.consortium import load_draft
 
     draft = load_draft(file)
-    partners = [{"index": each.index, "name": each.name, "fingerprint": each.identity.fingerprint()} for each in draft.members]
+    partners = [
+        {"index": each.index, "name": each.name, "fingerprint": each.identity.fingerprint(), "node_key": each.name in draft.nodes}
+        for each in draft.members
+    ]
     told = {"consortium": draft.consortium, "threshold": draft.threshold, "minimum": draft.minimum, "digest": None}
     try:
         roster = draft.roster()
@@ -64,7 +91,8 @@ def show(file: File, as_json: Json = False) -> None:
     for key, value in told.items():
         print(f"{key:<10}  {'-' if value is None else value}")
     for partner in partners:
-        print(f"{partner['index']:<3} {partner['name']:<24} {partner['fingerprint']}")
+        node = "node key" if partner["node_key"] else "no node key"
+        print(f"{partner['index']:<3} {partner['name']:<24} {partner['fingerprint']}  {node}")
 
 
 @app.command("check")

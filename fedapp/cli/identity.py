@@ -1,18 +1,39 @@
 """`polyphony identity`: a partner's own keys."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from strategies.secagg.identity import PublicIdentity
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="A partner's own keys.")
 
 
-@app.command("new")
-def new(directory: Annotated[Path, typer.Argument(metavar="DIR", help="folder for identity.key (secret) and identity.pub")]) -> None:
-    """Generate an identity: Ed25519 and ML-DSA-65 keys that never leave this machine, and the public file to hand out."""
-    from fedapp.consortium import PUBLIC_FILE, new_identity  # imports cryptography, which --help need not wait for
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="folder for identity.key and node.key (secret), and identity.pub")]
 
-    identity = new_identity(directory)
+
+@app.command("new")
+def new(directory: Folder) -> None:
+    """Generate an identity: Ed25519 and ML-DSA-65 keys that never leave this machine, a node key that connects it to the coordinator,
+    and the public file to hand out."""
+    from fedapp.consortium import new_identity  # imports cryptography, which --help need not wait for
+
+    tell(directory, new_identity(directory).public)
+
+
+@app.command("node")
+def node(directory: Folder) -> None:
+    """Generate another node key; the identity stays, and the public file is to be handed out anew."""
+    from fedapp.consortium import renew_node_key  # imports cryptography, which --help need not wait for
+
+    tell(directory, renew_node_key(directory))
+
+
+def tell(directory: Path, identity: "PublicIdentity") -> None:
+    """Print what to hand out, and what to read out."""
+    from fedapp.public_file import PUBLIC_FILE
+
     print(f"public       {directory / PUBLIC_FILE}")
-    print(f"fingerprint  {identity.public.fingerprint()}")
+    print(f"fingerprint  {identity.fingerprint()}")

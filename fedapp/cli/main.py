@@ -10,7 +10,23 @@ from types import FrameType
 
 import typer
 
-from fedapp.cli import benchmark, compare, consortium, identity, predict, prepare, report, simulate, transcript
+from fedapp.cli import (
+    accept,
+    benchmark,
+    certificates,
+    compare,
+    consortium,
+    doctor,
+    identity,
+    kit,
+    predict,
+    prepare,
+    report,
+    serve,
+    simulate,
+    status,
+    transcript,
+)
 from fedapp.errors import PolyphonyError
 from strategies.secagg.errors import SecAggError
 
@@ -29,8 +45,15 @@ app.command("compare")(compare.compare)
 app.command("prepare")(prepare.prepare)
 app.command("report")(report.report)
 app.command("predict")(predict.predict)
+app.command("accept")(accept.accept)
+app.command("doctor")(doctor.doctor)
+app.command("serve")(serve.serve)
+app.command("federate")(serve.federate)
+app.command("status")(status.status)
 app.add_typer(identity.app, name="identity")
 app.add_typer(consortium.app, name="consortium")
+app.add_typer(certificates.app, name="certificates")
+app.add_typer(kit.app, name="kit")
 app.add_typer(transcript.app, name="transcript")
 app.add_typer(benchmark.app, name="benchmark")
 

@@ -3,6 +3,14 @@
 from dataclasses import replace
 
 from strategies.secagg import keys, shamir, shares
+from strategies.secagg.agreement_messages import (
+    ConsistencyRequest,
+    SealedShares,
+    SurvivorsSignature,
+    UnmaskReply,
+    UnmaskRequest,
+    survivors_digest,
+)
 from strategies.secagg.errors import (
     AliveAndDroppedError,
     CohortError,
@@ -11,6 +19,8 @@ from strategies.secagg.errors import (
     KeyConfirmationError,
     OwnMessageAlteredError,
     RepeatedPartnerError,
+    SecondSurvivorListError,
+    SecondUnmaskingError,
     SelfDroppedError,
     SurvivorsDisagreeError,
     TooFewPartnersError,
@@ -19,15 +29,7 @@ from strategies.secagg.errors import (
     UnknownPartnerError,
 )
 from strategies.secagg.identity import Identity
-from strategies.secagg.messages import (
-    ConsistencyRequest,
-    SealedShares,
-    SurvivorsSignature,
-    UnmaskReply,
-    UnmaskRequest,
-    cohort_digest,
-    survivors_digest,
-)
+from strategies.secagg.messages import cohort_digest
 from strategies.secagg.phases import Step
 from strategies.secagg.roster import Roster
 from strategies.secagg.round import Round, verify_header
@@ -153,6 +155,26 @@ def held_shares(threshold: int, session: Session, state: Round, dealer: int, sea
     key = keys.share_key(session.pair(dealer), state.number, dealer, own, cohort)
     opened = shares.open_sealed(sealed.ciphertext, key, session.id, len(names), dealer)
     return dict(zip(names, opened, strict=True))
+
+
+def check_list_again(state: Round, request: ConsistencyRequest) -> None:
+    """What comes after our signature is the list that we signed: late, or delivered twice.
+
+    Raises:
+        SecondSurvivorListError: It is another one.
+    """
+    if survivors_digest(request) != state.signed:
+        raise SecondSurvivorListError("a second list of survivors, after this partner signed the round's first")
+
+
+def check_unmasking_again(state: Round, request: UnmaskRequest) -> None:
+    """What comes after our shares is about the list that we signed: late, or delivered twice.
+
+    Raises:
+        SecondUnmaskingError: It is about another one.
+    """
+    if any(each.survivors != state.signed for each in request.signatures):
+        raise SecondUnmaskingError("a second request to unmask, on another list than the one whose shares this partner revealed")
 
 
 def verify_survivors(roster: Roster, session: bytes, number: int, signed: SurvivorsSignature) -> None:

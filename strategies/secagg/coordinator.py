@@ -1,40 +1,28 @@
-"""The coordinator in the protocol: it carries messages, adds masked words, and takes off the masks that survivors reveal.
+"""The coordinator in the protocol: it sets up a session and carries messages; what it does in a round is in `collection.py`.
 
-It holds no key, no model and no plain number. What remains after a round is a sum under group masks that it cannot take off.
-Replies that do not hold are left out with their reason, as if their senders had dropped out.
+It holds no key, no model and no plain number. Replies that do not hold are left out with their reason, as if their senders had dropped
+out.
 """
 
 import hashlib
-from dataclasses import dataclass
 
-import numpy as np
-
-from strategies.secagg import agreement, keys, round, shamir, shares, wire
-from strategies.secagg.errors import AlteredReplyError, MalformedMessageError, RepeatedPartnerError, RoundAbandonedError
+from strategies.secagg import wire
+from strategies.secagg.errors import AlteredReplyError, RepeatedPartnerError, RoundAbandonedError
 from strategies.secagg.messages import (
     NO_TRUNK,
     CollectRequest,
-    ConsistencyRequest,
     DeliveredContribution,
     FinishRequest,
     Handover,
     HandoverRequest,
     LastRound,
-    MaskedInput,
-    SealedShares,
     SessionParameters,
     ShareKeysReply,
     ShareKeysRequest,
     SignedAdvertisement,
-    SurvivorsSignature,
-    UnmaskReply,
-    UnmaskRequest,
-    cohort_digest,
-    survivors_digest,
 )
 from strategies.secagg.roster import Roster
 from strategies.secagg.session import agreed_trunk, session_id, verify_advertisement, verify_contributions
-from strategies.secagg.streams import DTYPES, add_streams
 
 
 class Coordinator:
@@ -128,10 +116,6 @@ class Coordinator:
         """For one holder of the trunk."""
         return wire.encode(HandoverRequest(self.session, self._delivered(index)))
 
-    def open_round(self, number: int, cohort: tuple[int, ...]) -> "Collection":
-        """Collects the replies of a round."""
-        return Collection(self, number, cohort)
-
     def _delivered(self, recipient: int) -> tuple[DeliveredContribution, ...]:
         delivered: list[DeliveredContribution] = []
         for sender in () if recipient in self.joined else self.members():
@@ -149,178 +133,3 @@ class Coordinator:
         """
         if count < self.roster.least():
             raise RoundAbandonedError(f"{count} partners {what}, and {self.roster.least()} are needed")
-
-
-@dataclass(frozen=True)
-class Form:
-    """What masked inputs have in common whose masks cancel: the trunk's digest, and the numbers of words."""
-
-    trunk: bytes
-    words: int
-    public: int
-
-
-@dataclass
-class Sum:
-    """The masked inputs of one form, added up as they arrive, so that memory stays at two vectors however many partners there are."""
-
-    partners: list[int]
-    words: np.ndarray
-    public: np.ndarray
-
-    def add(self, partner: int, words: np.ndarray, public: np.ndarray) -> None:
-        """One more."""
-        self.partners.append(partner)
-        self.words += words
-        self.public += public
-
-
-class Collection:
-    """One round at the coordinator.
-
-    Args:
-        coordinator: Its session.
-        number: Of the round.
-        cohort: Everybody who was asked.
-    """
-
-    def __init__(self, coordinator: Coordinator, number: int, cohort: tuple[int, ...]) -> None:
-        self.coordinator, self.number, self.cohort = coordinator, number, cohort
-        self.inputs: dict[int, MaskedInput] = {}
-        self.sums: dict[Form, Sum] = {}
-        self.signatures: dict[int, SurvivorsSignature] = {}
-        self.answers: dict[int, UnmaskReply] = {}
-        self.dtype = DTYPES[coordinator.parameters.word_bits]
-        self.consistency: ConsistencyRequest | None = None
-
-    def add_input(self, index: int, reply: bytes, words: np.ndarray) -> None:
-        """Take one partner's masked input, and add it to those of the same form: from the same trunk, with as many words.
-
-        Raises:
-            SecAggError: It is not what the partner signed, or not for this round.
-        """
-        held = wire.decode(MaskedInput, reply)
-        body, roster = held.header.body, self.coordinator.roster
-        if index not in self.cohort:
-            raise AlteredReplyError(f"partner {index} was not asked")
-        if index in self.inputs:
-            raise AlteredReplyError(f"a second masked input of partner {index}")
-        receivers = shares.sent_to(index, self.cohort, roster.threshold)
-        round.verify_header(roster, self.coordinator.session, self.number, held.header)
-        if body.index != index or body.cohort != cohort_digest(self.cohort) or len(held.bundle) != len(receivers):
-            raise AlteredReplyError(f"partner {index} answered for somebody else, or for another cohort")
-        if words.dtype != self.dtype or words.ndim != 1 or body.words != len(words):
-            raise AlteredReplyError(f"partner {index} sent another vector than it signed")
-        if body.bundle != round.bundle_digest(held.bundle) or body.input != round.input_digest(words, held.public):
-            raise AlteredReplyError(f"the vector or the shares of partner {index} were altered on their way")
-        if len(held.public) % self.dtype.itemsize:
-            raise AlteredReplyError(f"the public words of partner {index} are not whole words")
-        self.inputs[index] = held
-        self.coordinator.joined.add(index)
-        public = np.frombuffer(held.public, dtype=self.dtype)
-        form = Form(body.trunk, len(words), len(public))
-        if form not in self.sums:
-            self.sums[form] = Sum([], np.zeros(len(words), dtype=self.dtype), np.zeros(len(public), dtype=self.dtype))
-        self.sums[form].add(index, words, public)
-
-    def consistency_request(self) -> bytes:
-        """Fix the survivors, and add their words; for every survivor.
-
-        Those who masked from another trunk than most, or words of another number, count as dropped: their masks would not cancel.
-
-        Raises:
-            RoundAbandonedError: Too few are left.
-        """
-        largest = max(self.sums.values(), key=lambda held: len(held.partners), default=None)
-        survivors = tuple(sorted(largest.partners)) if largest else ()
-        self.coordinator.enough(len(survivors), f"sent a masked input for round {self.number}")
-        self.sums = {form: held for form, held in self.sums.items() if held is largest}
-        headers = tuple(self.inputs[index].header for index in survivors)
-        dropped = tuple(sorted(set(self.cohort) - set(survivors)))
-        self.consistency = ConsistencyRequest(self.coordinator.session, self.number, survivors, dropped, headers)
-        return wire.encode(self.consistency)
-
-    @property
-    def survivors(self) -> tuple[int, ...]:
-        """Whose words are in the sum."""
-        return self._agreed().survivors
-
-    def add_signature(self, index: int, reply: bytes) -> None:
-        """Take one survivor's signature on the survivors.
-
-        Raises:
-            SecAggError: It is none, or on other survivors.
-        """
-        held, agreed = wire.decode(SurvivorsSignature, reply), self._agreed()
-        agreement.verify_survivors(self.coordinator.roster, self.coordinator.session, self.number, held)
-        if held.index != index or index not in agreed.survivors or held.survivors != survivors_digest(agreed):
-            raise AlteredReplyError(f"partner {index} signed other survivors than it was shown")
-        self.signatures[index] = held
-
-    def unmask_request(self, index: int) -> bytes:
-        """For one survivor.
-
-        Raises:
-            RoundAbandonedError: Fewer than `threshold` signed.
-        """
-        self._threshold(len(self.signatures), "signed the survivors")
-        signatures = tuple(self.signatures[signer] for signer in sorted(self.signatures))
-        return wire.encode(UnmaskRequest(self.coordinator.session, self.number, signatures, self._sealed_for(index)))
-
-    def add_answer(self, index: int, reply: bytes) -> None:
-        """Take one survivor's shares.
-
-        Raises:
-            SecAggError: They are none, or of another number.
-        """
-        held, agreed = wire.decode(UnmaskReply, reply), self._agreed()
-        expected = len(agreed.survivors) * (1 + len(agreed.dropped)) * shamir.SHARE_BYTES
-        if held.index != index or index not in agreed.survivors or len(held.shares) != expected:
-            raise MalformedMessageError(f"partner {index} revealed {len(held.shares)} bytes of shares, not {expected}")
-        self.answers[index] = held
-
-    def unmask(self) -> tuple[np.ndarray, np.ndarray]:
-        """Take off the survivors' self masks, and their pairwise masks with those who dropped out.
-
-        Returns:
-            The sum, still under group masks; and the sum of the public words, in the clear.
-        Raises:
-            RoundAbandonedError: Fewer than `threshold` answered; nothing was revealed.
-        """
-        self._threshold(len(self.answers), "answered the unmasking")
-        plus, minus = self._masks()
-        (total,) = self.sums.values()
-        add_streams(total.words, minus, plus, self.coordinator.threads)
-        add_streams(total.public, list(map(keys.public_seed, minus)), list(map(keys.public_seed, plus)))
-        self.answers.clear()
-        return total.words, total.public
-
-    def _agreed(self) -> ConsistencyRequest:
-        assert self.consistency is not None
-        return self.consistency
-
-    def _threshold(self, count: int, what: str) -> None:
-        if count < self.coordinator.roster.threshold:
-            raise RoundAbandonedError(f"round {self.number}: {count} partners {what}, and {self.coordinator.roster.threshold} are needed")
-
-    def _sealed_for(self, holder: int) -> tuple[SealedShares, ...]:
-        sealed = []
-        for dealer in self.survivors:
-            receivers = shares.sent_to(dealer, self.cohort, self.coordinator.roster.threshold)
-            if holder in receivers:
-                sealed.append(SealedShares(dealer, self.inputs[dealer].bundle[receivers.index(holder)]))
-        return tuple(sealed)
-
-    def _masks(self) -> tuple[list[bytes], list[bytes]]:
-        """Seeds of the masks that were added, and of those that were subtracted, in the sum of the survivors."""
-        agreed = self._agreed()
-        plus: list[bytes] = []
-        minus: list[bytes] = []
-        names = [(dealer, about) for dealer in agreed.survivors for about in (dealer, *agreed.dropped)]
-        for place, (dealer, about) in enumerate(names):
-            start = place * shamir.SHARE_BYTES
-            held = {index: answer.shares[start : start + shamir.SHARE_BYTES] for index, answer in self.answers.items()}
-            points = {index: int.from_bytes(share, "big") for index, share in held.items()}
-            seed = shamir.to_bytes(shamir.reconstruct(points, self.coordinator.roster.threshold))
-            (plus if dealer <= about else minus).append(seed)
-        return plus, minus

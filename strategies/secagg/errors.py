@@ -73,7 +73,7 @@ class SelfDroppedError(CoordinatorError):
 
 
 class SecondSurvivorListError(CoordinatorError):
-    """A second list of survivors for a round whose first we signed."""
+    """Another list of survivors for a round whose first we signed."""
 
 
 class SurvivorsDisagreeError(CoordinatorError):
@@ -85,7 +85,7 @@ class TooFewSignaturesError(CoordinatorError):
 
 
 class SecondUnmaskingError(CoordinatorError):
-    """A second, different request to reveal shares of one round."""
+    """A second request to reveal shares of one round, on another list of survivors."""
 
 
 class AlteredSumError(CoordinatorError):
@@ -142,6 +142,10 @@ class HandoverError(PeerError):
 
 class SumOutOfRangeError(SecAggError):
     """The sum is genuine, but no sum of allowed words: a survivor left the agreed range."""
+
+
+class BehindError(SecAggError):
+    """A partner lacks the trunk that a round goes on from: nobody's fault, and it gets the trunk with the next request."""
 
 
 class RoundAbandonedError(SecAggError):

@@ -1,4 +1,4 @@
-"""A partner in the protocol: state, the table of phases, and what is written down before a reply leaves.
+"""A partner in the protocol: it moves from state to state as the table of phases says.
 
 Nothing here waits, sends, reads a clock or a file. The caller keeps `state` in a private file, written and synced before a reply
 leaves, and gives it back in the next process: a partner answers a request once, and the same request again with the same bytes.
@@ -7,17 +7,17 @@ leaves, and gives it back in the next process: a partner answers a request once,
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 
 from strategies.secagg import agreement, handover, keys, round, session, wire
-from strategies.secagg.errors import MalformedMessageError, OldRoundError, OldSessionError, PolicyError, SecAggError, SurvivorsDisagreeError
+from strategies.secagg.agreement_messages import ConsistencyRequest, UnmaskRequest, survivors_digest
+from strategies.secagg.errors import OldRoundError, OldSessionError, PolicyError, SecAggError, SurvivorsDisagreeError
 from strategies.secagg.identity import Identity
 from strategies.secagg.messages import (
     CollectRequest,
-    ConsistencyRequest,
     DeliveredContribution,
     FinishRequest,
     Handover,
@@ -25,40 +25,17 @@ from strategies.secagg.messages import (
     LastRound,
     SessionParameters,
     ShareKeysRequest,
-    UnmaskRequest,
     cohort_digest,
 )
 from strategies.secagg.phases import HARMLESS, Phase, Step, after
 from strategies.secagg.policy import Policy
 from strategies.secagg.roster import Roster
 from strategies.secagg.round import Round
-from strategies.secagg.session import Advertised, Entropy, Session, Shared
+from strategies.secagg.session import Entropy, Session
+from strategies.secagg.state import State
 from strategies.secagg.transcript import Fact
 
 T = TypeVar("T")
-NO_SESSION = bytes(32)
-
-
-@dataclass(frozen=True)
-class State:
-    """All that a partner remembers; secret.
-
-    Attributes:
-        phase: Of `phases.Phase`.
-        advertised, shared, session: The set-up as far as it got; keys of earlier sessions are gone.
-        round: The last round masked for.
-        next_number: Least round number that may be masked for.
-        request, reply: SHA-256 of the last request answered, and the answer.
-    """
-
-    phase: str = Phase.IDLE.value
-    advertised: Advertised | None = None
-    shared: Shared | None = None
-    session: Session | None = None
-    round: Round | None = None
-    next_number: int = 0
-    request: bytes = b""
-    reply: bytes = b""
 
 
 class Participant:
@@ -99,10 +76,6 @@ class Participant:
         if self.state.session is None:
             raise OldSessionError("this partner has no session with keys")
         return self.state.session
-
-    def repeated(self, request: bytes) -> bytes | None:
-        """The answer, if `request` is the last one that was answered."""
-        return self.state.reply if self.state.request == hashlib.sha256(request).digest() else None
 
     def advertise(self, request: bytes, version: int, trunk: bytes) -> bytes:
         """Answer AdvertiseKeys: a new session begins, and every key of the last one is forgotten.
@@ -161,28 +134,27 @@ class Participant:
         """
         with self._step(Step.COLLECT, request, CollectRequest) as (parsed, reply):
             self._check_unused(parsed.number)
+            number, cohort = parsed.number, parsed.cohort
             masked, answer = round.mask(
-                self.identity,
-                self.roster,
-                self.session,
-                parsed.number,
-                parsed.cohort,
-                trunk,
-                words,
-                public,
-                self.entropy,
-                threads,
+                self.identity, self.roster, self.session, number, cohort, trunk, words, public, self.entropy, threads
             )
             self.facts += (Fact(f"header {self.index}", hashlib.sha256(wire.encode(answer.header.body)).digest()), Fact("trunk", trunk))
-            reply(wire.encode(answer), replace(self.state, round=masked, next_number=parsed.number + 1))
+            reply(wire.encode(answer), replace(self.state, round=masked, next_number=number + 1))
         return self.state.reply
 
     def confirm(self, request: bytes) -> bytes:
         """Answer ConsistencyCheck: sign the survivors of the round in progress.
 
         Raises:
+            SecondSurvivorListError: Another list than the one that was signed.
             SecAggError: As `agreement.confirm`.
         """
+        if self.phase in (Phase.SIGNED, Phase.REVEALED):
+            with self._refusing():
+                again = wire.decode(ConsistencyRequest, request)
+                current = self._current(again.session, again.number)
+                self.facts = (Fact("survivors", survivors_digest(again)),)
+                agreement.check_list_again(current, again)
         with self._step(Step.CONSISTENCY, request, ConsistencyRequest) as (parsed, reply):
             current = self._current(parsed.session, parsed.number)
             named = {f"header {h.body.index}": hashlib.sha256(wire.encode(h.body)).digest() for h in parsed.headers}
@@ -196,8 +168,13 @@ class Participant:
         """Answer Unmasking: reveal the shares that the signed survivors call for, once.
 
         Raises:
+            SecondUnmaskingError: After the shares were revealed, and on another list.
             SecAggError: As `agreement.reveal`.
         """
+        if self.phase is Phase.REVEALED:
+            with self._refusing():
+                again = wire.decode(UnmaskRequest, request)
+                agreement.check_unmasking_again(self._current(again.session, again.number), again)
         with self._step(Step.UNMASK, request, UnmaskRequest) as (parsed, reply):
             current = self._current(parsed.session, parsed.number)
             self.facts = (Fact("survivors", current.signed),)
@@ -263,35 +240,6 @@ class Participant:
         """End the session over something that only the caller could find; the error, to be raised."""
         self.state = State(phase=Phase.FAILED.value)
         return error
-
-    def place(self, step: Step, request: bytes) -> tuple[bytes, int]:
-        """Session and round of a request, for the transcript; zeros where it names none.
-
-        In set-up the nonce stands for the session, which partners that were shown different messages would name differently.
-        """
-        try:
-            match step:
-                case Step.ADVERTISE_KEYS:
-                    return wire.decode(SessionParameters, request).nonce, 0
-                case Step.SHARE_KEYS:
-                    held = self.state.shared or self.state.advertised
-                    return (held.parameters.nonce if held else NO_SESSION), 0
-                case Step.COLLECT:
-                    parsed = wire.decode(CollectRequest, request)
-                    return known(parsed.session), parsed.number
-                case Step.CONSISTENCY:
-                    shown = wire.decode(ConsistencyRequest, request)
-                    return known(shown.session), shown.number
-                case Step.UNMASK:
-                    asked = wire.decode(UnmaskRequest, request)
-                    return known(asked.session), asked.number
-                case Step.HANDOVER:
-                    return known(wire.decode(HandoverRequest, request).session), 0
-                case Step.FINISH:
-                    last = wire.decode(FinishRequest, request)
-                    return known(last.session), last.last.number if last.last else 0
-        except MalformedMessageError:
-            return NO_SESSION, 0
 
     def initial_seed(self) -> bytes:
         """Key of the stream that a first trunk is drawn from: every member's, and nobody else's."""
@@ -360,20 +308,3 @@ class Participant:
         with self._refusing():
             yield wire.decode(kind, request), reply
         self.state = left[0]
-
-
-def known(session: bytes) -> bytes:
-    """A session id as it was sent, or zeros for what cannot be one."""
-    return session if len(session) == len(NO_SESSION) else NO_SESSION
-
-
-def load(data: bytes) -> State:
-    """The state of `wire.encode`.
-
-    Raises:
-        MalformedMessageError: Damaged.
-    """
-    state = wire.decode(State, data)
-    if state.phase not in {phase.value for phase in Phase}:
-        raise MalformedMessageError(f"no phase {state.phase!r}")
-    return state

@@ -2,18 +2,12 @@
 
 A message that the phase does not expect is refused and changes nothing. So are messages that prove nothing: bytes that cannot be read,
 an old session, an old round. Any other refusal ends the session for this partner: FAILED has no exit but a new session, with new keys.
+Networks deliver late and twice: what was answered before is out of order, unless it contradicts what this partner signed.
 """
 
 from enum import StrEnum
 
-from strategies.secagg.errors import (
-    MalformedMessageError,
-    OldRoundError,
-    OldSessionError,
-    OutOfOrderError,
-    SecondSurvivorListError,
-    SecondUnmaskingError,
-)
+from strategies.secagg.errors import MalformedMessageError, OldRoundError, OldSessionError, OutOfOrderError
 
 
 class Phase(StrEnum):
@@ -59,14 +53,9 @@ def after(phase: Phase, step: Step) -> Phase:
     """The phase that a step leads to.
 
     Raises:
-        SecondSurvivorListError, SecondUnmaskingError: The round's list was signed, or its shares were revealed, already.
         OutOfOrderError: `phase` does not expect it.
     """
     expected = TRANSITIONS[phase]
-    if step is Step.CONSISTENCY and phase in (Phase.SIGNED, Phase.REVEALED):
-        raise SecondSurvivorListError("a second list of survivors, after this partner signed the round's first")
-    if step is Step.UNMASK and phase is Phase.REVEALED:
-        raise SecondUnmaskingError("a second request to unmask, after this partner revealed its shares of the round")
     if step not in expected:
         raise OutOfOrderError(f"{step} is not expected in phase {phase}, which expects {', '.join(expected)}")
     return expected[step]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fedapp.cli.main import app
-from fedapp.consortium import load_identity, load_roster
+from fedapp.consortium import load_draft, load_identity, load_roster
 from strategies.secagg.transcript import Entry, Fact, append
 from tests.cli.test_cli import polyphony
 
@@ -105,12 +105,45 @@ def test_show_lists_every_partner_with_its_fingerprint(
     assert polyphony(monkeypatch, "consortium", "show", str(consortium)) == 0
     lines = capsys.readouterr().out.splitlines()
     for index, name in enumerate(NAMES, start=1):
-        assert lines[3 + index].split(maxsplit=2) == [str(index), name, load_identity(Path(name)).public.fingerprint()]
+        assert lines[3 + index].split(maxsplit=2) == [str(index), name, f"{load_identity(Path(name)).public.fingerprint()}  node key"]
     assert polyphony(monkeypatch, "consortium", "show", str(consortium), "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert told["digest"].replace(" ", "") == load_roster(consortium).digest().hex()
-    assert [partner["name"] for partner in told["partners"]] == list(NAMES)
+    assert [(partner["name"], partner["node_key"]) for partner in told["partners"]] == [(name, True) for name in NAMES]
     assert (told["threshold"], told["minimum"]) == (4, 4)
+
+
+def test_a_public_file_without_a_node_key_is_taken_and_shown_as_such(
+    consortium: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    polyphony(monkeypatch, "identity", "new", "zeta")
+    public = Path("zeta/identity.pub")
+    public.write_text("".join(public.read_text().splitlines(keepends=True)[:2]))
+    assert polyphony(monkeypatch, "consortium", "add", str(consortium), "zeta", str(public)) == 0
+    capsys.readouterr()
+    polyphony(monkeypatch, "consortium", "show", str(consortium))
+    assert capsys.readouterr().out.splitlines()[-1].endswith("  no node key")
+
+
+def test_a_new_node_key_goes_into_the_consortium_file_and_leaves_the_digest(
+    consortium: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digest, node = load_roster(consortium).digest(), load_draft(consortium).nodes["beta"]
+    assert polyphony(monkeypatch, "identity", "node", "beta") == 0
+    assert polyphony(monkeypatch, "consortium", "replace", str(consortium), "beta", "beta/identity.pub") == 0
+    assert load_identity(Path("beta")).public.fingerprint() in capsys.readouterr().out
+    assert load_roster(consortium).digest() == digest
+    assert load_draft(consortium).nodes["beta"] != node
+
+
+def test_a_partner_that_leaves_is_told_with_its_fingerprint(
+    consortium: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert polyphony(monkeypatch, "consortium", "remove", str(consortium), "beta") == 0
+    assert capsys.readouterr().out == f"removed  beta  {load_identity(Path('beta')).public.fingerprint()}\n"
+    assert [member.name for member in load_roster(consortium).members] == ["alpha", "gamma", "delta", "epsilon"]
+    assert polyphony(monkeypatch, "consortium", "remove", str(consortium), "beta") == 1
+    assert "there is no partner 'beta'" in capsys.readouterr().err
 
 
 def test_check_tells_who_we_are_what_is_tolerated_and_the_digest(

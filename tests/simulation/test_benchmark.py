@@ -15,6 +15,7 @@ from simulation import benchmark
 from simulation.benchmark import Bench, Setting, bare_masks, measure
 from simulation.stock_secagg import stock_round
 from simulation.tally import Tally
+from strategies.secagg.collection import Collection
 from strategies.secagg.messages import LastRound
 from strategies.secagg.roster import default_threshold
 from strategies.secagg.streams import BLOCK_BYTES, DTYPES, add_streams
@@ -92,7 +93,7 @@ def test_a_partner_holds_at_most_three_vectors() -> None:
     setting = Setting(4, words, 0.0)
     bench = Bench(setting, Tally())
     plain = np.zeros(words, dtype=np.int32)
-    collection = bench.coordinator.open_round(0, (1, 2, 3, 4))
+    collection = Collection(bench.coordinator, 0, (1, 2, 3, 4))
     peaks = []
     for index in (1, 2, 3, 4):
         request = bench.coordinator.collect_request(index, 0, (1, 2, 3, 4), False, 0, None, None)

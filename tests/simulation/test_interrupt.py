@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fedapp.files import read_json
-from simulation.launch import script
+from fedapp.flower import script
 from strategies.journal import read_journal
 from tests.simulation.test_launch import flower_processes, wait_for
 

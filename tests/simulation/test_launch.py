@@ -15,14 +15,14 @@ from fedapp.consortium import load_roster
 from fedapp.errors import RunError
 from fedapp.files import read_json
 from fedapp.membership import POLICY, ROSTER, default_policy, write_policy
+from fedapp.processes import child
 from fedapp.run_folder import RunFolder
 from simulation import launch
 from simulation.follow import Follower
 from simulation.launch import run_flower
-from simulation.processes import child
-from strategies.secagg import participant
 from strategies.secagg.comparison import compare
 from strategies.secagg.phases import Step
+from strategies.secagg.state import load
 from tests.capture_app import FOLDER
 from tests.conftest import ROOT
 from tests.federation import alike, all_held, held, phases, transcripts
@@ -95,7 +95,7 @@ def secrets_of(run: RunFolder) -> Needles:
     for name in run.partners():
         folder = run.partner(name)
         private.add("trunk", b"".join(array.tobytes() for array in held(run, name).arrays))
-        session = participant.load((folder / "protocol.state").read_bytes()).session
+        session = load((folder / "protocol.state").read_bytes()).session
         assert session is not None
         for key in (session.group, *session.pairs):
             private.add("key", key)

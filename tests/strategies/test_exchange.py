@@ -1,5 +1,6 @@
 """One exchange with several partners: who is asked, whose reply is taken, and what the journal says of it."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -150,6 +151,36 @@ def test_enough_nodes_will_do_when_the_time_is_up(way: Way) -> None:
         way.exchanges.connected()
 
 
+def test_nodes_that_did_not_come_are_not_waited_for_again(tmp_path: Path) -> None:
+    """Those that came and went are, once; whoever comes later is a newcomer."""
+    way = Way(tmp_path, partners=4)
+    way.exchanges.connect_timeout = 0.3
+    way.grid.disconnect(3)
+    waited = []
+    for lost in (None, None, 2, None):
+        if lost is not None:
+            way.grid.disconnect(lost)
+        started = time.monotonic()
+        way.exchanges.connected()
+        waited.append(time.monotonic() - started >= 0.3)
+    assert waited == [True, False, True, False]
+    way.grid.connect(3)
+    assert way.exchanges.newcomers() == {104}
+    assert way.exchanges.connected() == [101, 102, 104]
+
+
+def test_as_many_as_a_round_needs_are_waited_for_every_time(tmp_path: Path) -> None:
+    way = Way(tmp_path, partners=3)
+    way.exchanges.connect_timeout = 0.3
+    for partition in (1, 2):
+        way.grid.disconnect(partition)
+    for _ in range(2):
+        started = time.monotonic()
+        with pytest.raises(RoundFailedError):
+            way.exchanges.connected()
+        assert time.monotonic() - started >= 0.3
+
+
 def test_a_node_is_a_newcomer_until_it_was_connected(way: Way) -> None:
     way.grid.disconnect(2)
     assert way.exchanges.newcomers() == {101, 102}
@@ -160,4 +191,4 @@ def test_a_node_is_a_newcomer_until_it_was_connected(way: Way) -> None:
     way.grid.disconnect(0)
     way.exchanges.connected()
     way.grid.connect(0)
-    assert way.exchanges.newcomers() == set(), "it was known, and comes back by itself"
+    assert way.exchanges.newcomers() == {101}, "it was not there when the session began"

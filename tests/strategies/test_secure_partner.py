@@ -1,6 +1,5 @@
 """A partner between two messages: what it answers, what it refuses, and what it writes down first."""
 
-from collections import Counter
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -11,41 +10,19 @@ from flwr.app import Message
 
 from strategies import records
 from strategies.exchange import RoundFailedError
-from strategies.house import House
-from strategies.secagg import participant, wire
-from strategies.secagg.errors import MalformedMessageError, OldRoundError, OutOfOrderError, SecAggError
-from strategies.secagg.messages import CollectRequest, FinishRequest, Handover, Holding
+from strategies.secagg import wire
+from strategies.secagg.errors import HandoverError, MalformedMessageError, OldRoundError, OutOfOrderError
+from strategies.secagg.messages import CollectRequest, FinishRequest, Handover, HandoverRequest, Holding
 from strategies.secagg.phases import Phase, Step
-from strategies.secagg.roster import Roster
 from strategies.secure_partner import Arrived, SecurePartner
-from strategies.shared_trunk import TrunkFileError
 from tests.federation import alike, body, equal, step
 from tests.local_grid import LocalGrid
-from tests.strategies.toy import ROWS, Toy, expected
-
-NOTHING = Arrived([], [])
+from tests.strategies.toy import ROWS, Toy, ask, expected, last_request, no_evaluation, no_training, state_of, stopped_before
 
 
 @pytest.fixture
 def toy(tmp_path: Path) -> Toy:
     return Toy(tmp_path)
-
-
-def no_training(*args: object) -> tuple[list[np.ndarray], dict[str, float]]:
-    raise AssertionError("nothing is trained here")
-
-
-def no_evaluation(*args: object) -> dict[str, float]:
-    raise AssertionError("nothing is evaluated here")
-
-
-def ask(house: House, step: Step, request: bytes) -> tuple[bytes, list[np.ndarray]]:
-    """The answer of a partner's fresh process to a request that trains nothing."""
-    return SecurePartner(house).answer(step, request, NOTHING, no_training, no_evaluation)
-
-
-def state_of(toy: Toy, partner: int) -> participant.State:
-    return participant.load((toy.home(partner) / "protocol.state").read_bytes())
 
 
 @pytest.mark.parametrize("guard", [0, 10])
@@ -73,13 +50,6 @@ def test_a_partner_trains_only_listed_rows_that_it_supports_itself(tmp_path: Pat
     assert np.load(toy.home(3) / "rows.npy").tolist() == [True, False, False, True]
 
 
-def test_what_the_partners_found_in_a_sum_is_kept_for_the_report(toy: Toy) -> None:
-    toy.federate()
-    lines = [(toy.home(partner) / "sums.jsonl").read_text() for partner in (1, 2, 3, 4)]
-    assert len(set(lines)) == 1
-    assert [line.count('"partners": 4') for line in lines[0].splitlines()] == [1, 1]
-
-
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_a_partner_whose_training_fails_takes_part_again(tmp_path: Path, number: int) -> None:
     """It has not the sum of the round that it missed, and gets the trunk from somebody else."""
@@ -90,7 +60,48 @@ def test_a_partner_whose_training_fails_takes_part_again(tmp_path: Path, number:
     assert {entry.refused for entry in toy.entries(2)} == {""}
 
 
+@pytest.mark.parametrize("way", ["down", "up"])
+def test_only_those_whose_signature_arrived_are_asked_to_unmask(toy: Toy, way: str) -> None:
+    """Whoever missed the list has nothing to answer, and is spared an error for it."""
+
+    def lose(partition: int, message: Message) -> Message | None:
+        return None if (partition, step(message), message.metadata.group_id) == (1, Step.CONSISTENCY, "1") else message
+
+    setattr(toy.grid, way, lose)
+    toy.federate()
+    assert alike(toy.all_held(), version=2)
+    asked = [m.metadata.dst_node_id for m in toy.grid.sent if (step(m), m.metadata.group_id) == (Step.UNMASK, "1")]
+    assert asked == [LocalGrid.node(partition) for partition in (0, 2, 3)]
+    assert {entry.refused for entry in toy.entries(2)} == {""}
+    assert [e.left_out for e in toy.journal() if (e.round, e.phase) == (1, Step.CONSISTENCY)] == [["no reply"]]
+    assert [e.left_out for e in toy.journal() if (e.round, e.phase) == (1, Step.UNMASK)] == [[]]
+
+
+def test_a_partner_that_is_behind_is_named_so_in_the_journal(toy: Toy) -> None:
+    toy.rounds, away = 4, {("2", 1)}
+    toy.grid.down = lambda partition, m: None if step(m) == Step.COLLECT and (m.metadata.group_id, partition) in away else m
+    toy.federate()
+    reasons = [reason for exchange in toy.journal() for reason in exchange.left_out]
+    assert reasons == ["no reply", "BehindError: partner 2 holds the trunk of round 0: it gets the newest first"]
+
+
 # Handed-over trunks
+
+
+@pytest.mark.parametrize(("plain", "words"), [(b"junk", "a handed-over trunk is damaged"), (None, "it handed over the trunk of round 9")])
+def test_a_handed_over_trunk_that_is_none_or_too_new_is_its_holders_fault(toy: Toy, plain: bytes | None, words: str) -> None:
+    """Signed and encrypted as it should be: the session ends, and the transcript names the error."""
+    request = stopped_before(toy, Step.COLLECT, partner=2)
+    holder = SecurePartner(toy.house(1))
+    content = plain or replace(holder.shared, version=9).to_bytes()
+    asked = wire.decode(CollectRequest, request)
+    offered, ciphertext = holder.protocol.hand_over(wire.encode(HandoverRequest(asked.session, ())), b"x" * 32, content)
+    asked = replace(asked, handover=wire.decode(Handover, offered))
+    arrived = Arrived([], [np.frombuffer(ciphertext, dtype=np.uint8)])
+    with pytest.raises(HandoverError, match=f"partner 1: {words}"):
+        SecurePartner(toy.house(2)).answer(Step.COLLECT, wire.encode(asked), arrived, no_training, no_evaluation)
+    assert toy.entries(2)[-1].refused == "HandoverError"
+    assert state_of(toy, 2).phase == Phase.FAILED
 
 
 def test_an_older_trunk_than_its_own_is_no_help_and_no_lie(tmp_path: Path) -> None:
@@ -138,52 +149,7 @@ def test_a_coordinator_cannot_take_a_partner_back_to_an_earlier_trunk(tmp_path: 
     assert [toy.held(partner).version for partner in (1, 2, 3, 4)] == [5, 4, 5, 5]
 
 
-# Before a reply leaves
-
-
-def test_state_and_transcript_hold_a_reply_before_it_leaves(toy: Toy) -> None:
-    seen: Counter[str] = Counter()
-
-    def up(partition: int, message: Message) -> Message:
-        state, written = state_of(toy, partition + 1), toy.entries(partition + 1)[-1]
-        assert written.phase == step(message)
-        assert written.sent == sha256(body(message)).digest()
-        if step(message) != Step.HANDOVER:
-            assert state.reply == body(message)
-        seen[step(message)] += 1
-        return message
-
-    toy.grid.up = up
-    toy.federate()
-    assert set(seen) == set(Step) - {Step.HANDOVER}
-
-
-def test_no_key_and_no_trunk_is_readable_for_others(toy: Toy) -> None:
-    toy.federate()
-    for path in toy.home(2).iterdir():
-        assert path.stat().st_mode & 0o077 == 0, path.name
-
-
 # Repeated and foreign requests
-
-
-def last_request(toy: Toy, asked: Step, partner: int) -> bytes:
-    node = LocalGrid.node(partner - 1)
-    return next(body(m) for m in reversed(toy.grid.sent) if (step(m), m.metadata.dst_node_id) == (asked, node))
-
-
-def stopped_before(toy: Toy, asked: Step, partner: int, number: str = "1") -> bytes:
-    """Run until that partner would get such a request; the request."""
-
-    def kill(partition: int, message: Message) -> Message:
-        if (partition + 1, step(message), message.metadata.group_id) == (partner, asked, number):
-            raise KeyboardInterrupt
-        return message
-
-    toy.grid.down = kill
-    with pytest.raises(KeyboardInterrupt):
-        toy.federate()
-    return body(toy.grid.sent[-1])
 
 
 @pytest.mark.parametrize("asked", [Step.CONSISTENCY, Step.UNMASK])
@@ -243,33 +209,3 @@ def test_a_sum_that_no_allowed_words_have_is_refused_by_everybody(tmp_path: Path
         assert toy.held(partner).version == 0
         assert toy.entries(partner)[-1].refused == "SumOutOfRangeError"
         assert state_of(toy, partner).phase == Phase.FAILED
-
-
-# Damage at home
-
-
-def test_a_damaged_state_is_named_and_never_answered_from(toy: Toy) -> None:
-    request = stopped_before(toy, Step.CONSISTENCY, partner=2)
-    path = toy.home(2) / "protocol.state"
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(SecAggError):
-        ask(toy.house(2), Step.CONSISTENCY, request)
-
-
-def test_a_damaged_trunk_is_named(toy: Toy) -> None:
-    request = stopped_before(toy, Step.CONSISTENCY, partner=2)
-    (toy.home(2) / "shared.safetensors").write_bytes(b"damaged")
-    with pytest.raises(TrunkFileError, match=r"partner-2/shared\.safetensors is damaged"):
-        ask(toy.house(2), Step.CONSISTENCY, request)
-
-
-def test_another_roster_has_another_transcript(toy: Toy) -> None:
-    toy.federate()
-    member = toy.house(2).membership
-    assert member is not None
-    other = Roster("another", member.roster.threshold, member.roster.minimum, member.roster.members)
-    house = replace(toy.house(2), membership=replace(member, roster=other, policy=replace(member.policy, roster=other.digest())))
-    with pytest.raises(SecAggError):
-        ask(house, Step.UNMASK, b"")
-    assert len(list(toy.home(2).glob("transcript-*.jsonl"))) == 2
-    assert toy.entries(1)

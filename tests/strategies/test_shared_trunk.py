@@ -204,6 +204,24 @@ def test_a_byte_changed_in_the_header_is_an_error_or_another_trunk_but_no_crash(
         SharedTrunk.from_bytes(bytes(whole))
 
 
+@pytest.mark.parametrize(("before", "after"), [(b'\\"found\\": {}', b'\\"found\\": 99'), (b'\\"version\\": 0', b'\\"version\\": []')])
+def test_a_header_with_something_else_in_it_is_named(before: bytes, after: bytes) -> None:
+    whole = trunk_of([1]).to_bytes()
+    assert whole.count(before) == 1
+    changed = whole.replace(before, after)
+    size = int.from_bytes(changed[:8], "little") + len(after) - len(before)
+    with pytest.raises(TrunkFileError, match="handed-over trunk is damaged"):
+        SharedTrunk.from_bytes(size.to_bytes(8, "little") + changed[8:])
+
+
+def test_a_trunk_of_an_earlier_version_that_says_nothing_of_its_last_sum_is_read() -> None:
+    whole = trunk_of([1]).to_bytes()
+    head = b'\\"found\\": {}, '
+    changed = whole.replace(head, b"")
+    size = int.from_bytes(changed[:8], "little") - len(head)
+    assert SharedTrunk.from_bytes(size.to_bytes(8, "little") + changed[8:]).found == {}
+
+
 def test_a_file_of_something_else_is_named(tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 

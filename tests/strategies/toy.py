@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from flwr.app import ArrayRecord, Context
+import pytest
+from flwr.app import ArrayRecord, Context, Message
 from flwr.client import Client, NumPyClient
 from flwr.clientapp import ClientApp
 
@@ -16,13 +17,18 @@ from fedapp.assurance import load_transcript
 from strategies.exchange import Exchanges
 from strategies.house import House, Membership
 from strategies.journal import Exchange, Journal, read_journal
+from strategies.secagg.phases import Step
+from strategies.secagg.state import State, load
 from strategies.secagg.transcript import Entry
+from strategies.secure_partner import Arrived, SecurePartner
 from strategies.secure_trunk import SecureTrunk
 from strategies.secure_trunk_mod import secure_trunk_mod
 from strategies.shared_trunk import SharedTrunk
+from tests.federation import body, step
 from tests.local_grid import LocalGrid
 from tests.strategies.secagg.parties import identities, parameters_for, policy_for, roster_of
 
+NOTHING = Arrived([], [])
 SHAPES = ((4, 2), (2,))
 LAYOUT = "4x2,2"
 FIRST = [np.ones(shape, dtype=np.float32) for shape in SHAPES]
@@ -148,3 +154,39 @@ class Toy:
     def transcripts(self) -> dict[int, tuple[Entry, ...]]:
         """Everybody's."""
         return {partner: self.entries(partner) for partner in range(1, self.partners + 1)}
+
+
+def no_training(*args: object) -> tuple[list[np.ndarray], dict[str, float]]:
+    raise AssertionError("nothing is trained here")
+
+
+def no_evaluation(*args: object) -> dict[str, float]:
+    raise AssertionError("nothing is evaluated here")
+
+
+def ask(house: House, step: Step, request: bytes) -> tuple[bytes, list[np.ndarray]]:
+    """The answer of a partner's fresh process to a request that trains nothing."""
+    return SecurePartner(house).answer(step, request, NOTHING, no_training, no_evaluation)
+
+
+def state_of(toy: Toy, partner: int) -> State:
+    return load((toy.home(partner) / "protocol.state").read_bytes())
+
+
+def last_request(toy: Toy, asked: Step, partner: int) -> bytes:
+    node = LocalGrid.node(partner - 1)
+    return next(body(m) for m in reversed(toy.grid.sent) if (step(m), m.metadata.dst_node_id) == (asked, node))
+
+
+def stopped_before(toy: Toy, asked: Step, partner: int, number: str = "1") -> bytes:
+    """Run until that partner would get such a request; the request."""
+
+    def kill(partition: int, message: Message) -> Message:
+        if (partition + 1, step(message), message.metadata.group_id) == (partner, asked, number):
+            raise KeyboardInterrupt
+        return message
+
+    toy.grid.down = kill
+    with pytest.raises(KeyboardInterrupt):
+        toy.federate()
+    return body(toy.grid.sent[-1])

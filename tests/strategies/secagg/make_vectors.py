@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from strategies.secagg import check, keys, limbs, messages, shamir, shares, wire
+from strategies.secagg import agreement_messages, check, keys, limbs, messages, shamir, shares, wire
 from strategies.secagg.identity import KEY_BYTES, PublicIdentity
-from strategies.secagg.participant import State
 from strategies.secagg.roster import Member, Roster
 from strategies.secagg.session import session_id
+from strategies.secagg.state import State
 from strategies.secagg.streams import DTYPES, add_streams, keystream
 
 FOLDER = Path(__file__).parent / "vectors"
@@ -111,7 +111,7 @@ def examples() -> list[Any]:
     delivered = messages.DeliveredContribution(listed, b"ciphertext")
     last, handed = messages.LastRound(6, (1, 2, 3), False), messages.Handover(2, TRUNK, SECRET, b"signature")
     header = messages.SignedHeader(messages.Header(2, COHORT, TRUNK, SECRET, 7, SESSION, ROSTER), b"signature")
-    signature = messages.SurvivorsSignature(2, SECRET, b"signature")
+    signature = agreement_messages.SurvivorsSignature(2, SECRET, b"signature")
     return [
         parameters,
         advertisement,
@@ -121,10 +121,10 @@ def examples() -> list[Any]:
         messages.CollectRequest(SESSION, 7, (1, 2, 3), False, 4, (), None, handed),
         messages.MaskedInput(header, (b"one", b"two"), b"public"),
         messages.Holding(2, 4),
-        messages.ConsistencyRequest(SESSION, 7, (1, 2), (3,), (header,)),
+        agreement_messages.ConsistencyRequest(SESSION, 7, (1, 2), (3,), (header,)),
         signature,
-        messages.UnmaskRequest(SESSION, 7, (signature,), (messages.SealedShares(1, b"ciphertext"),)),
-        messages.UnmaskReply(2, SECRET + TRUNK),
+        agreement_messages.UnmaskRequest(SESSION, 7, (signature,), (agreement_messages.SealedShares(1, b"ciphertext"),)),
+        agreement_messages.UnmaskReply(2, SECRET + TRUNK),
         messages.FinishRequest(SESSION, 4, (), last, handed),
         messages.HandoverRequest(SESSION, (delivered,)),
         handed,
@@ -157,12 +157,12 @@ def digest_cases() -> Iterator[Case]:
     members = tuple(Member(index, f"partner-{index}", PublicIdentity(pattern(KEY_BYTES, index))) for index in (1, 2, 3))
     roster = Roster("consortium", 3, 3, members)
     other = messages.SignedAdvertisement(messages.Advertisement(1, pattern(1216, 9), TRUNK, 3, TRUNK), b"another signature")
-    request = next(example for example in examples() if isinstance(example, messages.ConsistencyRequest))
+    request = next(example for example in examples() if isinstance(example, agreement_messages.ConsistencyRequest))
     yield plain({"function": "Roster.digest", "arguments": [roster], "result": roster.digest()})
     yield plain({"function": "SessionParameters.digest", "arguments": [parameters], "result": parameters.digest()})
     yield case(session_id, parameters, (advertisement, other))
     yield case(messages.cohort_digest, (1, 2, 3))
-    yield case(messages.survivors_digest, request)
+    yield case(agreement_messages.survivors_digest, request)
 
 
 def vectors() -> dict[str, list[Case]]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from strategies.secagg import agreement, check, coordinator, handover, participant, phases, policy, round, session, shares
+from strategies.secagg import agreement, check, collection, coordinator, handover, participant, phases, policy, round, session, shares
 from tests.strategies.secagg import (
     test_abandoned,
     test_coordinator,
@@ -33,7 +33,7 @@ from tests.strategies.secagg import (
     test_phases,
 )
 
-CHECKED = (agreement, check, coordinator, handover, participant, phases, policy, round, session, shares)
+CHECKED = (agreement, check, collection, coordinator, handover, participant, phases, policy, round, session, shares)
 ATTACKS = (
     test_abandoned,
     test_coordinator,

@@ -9,14 +9,16 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ed25519, mldsa
 
 from strategies.secagg import round, wire
-from strategies.secagg.coordinator import Collection, Coordinator
+from strategies.secagg.collection import Collection
+from strategies.secagg.coordinator import Coordinator
 from strategies.secagg.errors import OutOfOrderError
 from strategies.secagg.identity import Identity
 from strategies.secagg.messages import NO_TRUNK, CollectRequest, FinishRequest, Holding, LastRound, SessionParameters
-from strategies.secagg.participant import Participant, load
+from strategies.secagg.participant import Participant
 from strategies.secagg.phases import Step
 from strategies.secagg.policy import Policy
 from strategies.secagg.roster import Member, Roster, default_threshold
+from strategies.secagg.state import load
 from strategies.secagg.streams import DTYPES
 
 IDENTITIES: list[Identity] = []
@@ -91,7 +93,7 @@ class Site:
 
     def answer(self, step: Step, request: bytes, beside: np.ndarray | bytes | None = None) -> bytes:
         """The reply to a request, and to the vector or ciphertext beside it."""
-        repeated = self.participant.repeated(request)
+        repeated = self.participant.state.repeated(request)
         if repeated is not None:
             return repeated
         if step is Step.ADVERTISE_KEYS:
@@ -228,7 +230,7 @@ class Parties:
     def collect(self, number: int, inputs: Mapping[int, np.ndarray], shown: Mapping[int, np.ndarray] | None = None) -> Collection:
         """MaskedInputCollection; everybody in `inputs` is the cohort."""
         cohort = tuple(sorted(inputs))
-        collection = self.coordinator.open_round(number, cohort)
+        collection = Collection(self.coordinator, number, cohort)
         for index in cohort:
             site = self.sites[index]
             site.values, site.shown = inputs[index], (shown or {}).get(index, np.zeros(1, dtype=np.int64))
@@ -248,7 +250,7 @@ class Parties:
 
     def reveal(self, collection: Collection) -> tuple[np.ndarray, np.ndarray]:
         """Unmasking; the blinded sum and the public one."""
-        for index in collection.survivors:
+        for index in collection.signers():
             reply = self.exchange(Step.UNMASK, index, collection.unmask_request(index))
             if reply is not None:
                 collection.add_answer(index, reply)

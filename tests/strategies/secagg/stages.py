@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from strategies.secagg import wire
-from strategies.secagg.coordinator import Collection
-from strategies.secagg.errors import SecAggError, SecondSurvivorListError, SecondUnmaskingError
+from strategies.secagg.agreement_messages import ConsistencyRequest, SurvivorsSignature, UnmaskReply, UnmaskRequest
+from strategies.secagg.collection import Collection
+from strategies.secagg.errors import SecAggError
 from strategies.secagg.messages import (
     CollectRequest,
-    ConsistencyRequest,
     FinishRequest,
     HandoverRequest,
     LastRound,
@@ -26,12 +26,10 @@ from strategies.secagg.messages import (
     ShareKeysReply,
     ShareKeysRequest,
     SignedAdvertisement,
-    SurvivorsSignature,
-    UnmaskReply,
-    UnmaskRequest,
 )
-from strategies.secagg.participant import Participant, State
+from strategies.secagg.participant import Participant
 from strategies.secagg.phases import HARMLESS, Phase, Step
+from strategies.secagg.state import State
 from strategies.secagg.transcript import FIRST, Entry
 from tests.strategies.secagg.parties import Parties, copied_round, roster_of
 
@@ -56,7 +54,6 @@ PARTNERS = (1, 2, 3, 4)
 VALUES = {index: np.array([1000 * index, -index, 2**29 - index, -(2**29) + index]) for index in PARTNERS}
 SHOWN = {index: np.array([index]) for index in PARTNERS}
 VERSION, TRUNK = 3, b"t" * 32
-UNCHANGED = (*HARMLESS, SecondSurvivorListError, SecondUnmaskingError)
 
 
 @dataclass
@@ -130,7 +127,7 @@ class Stage:
             request = self.collection.consistency_request()
             return Stage(following, self.parties, dict.fromkeys(self.collection.survivors, request), self.collection)
         if following is Step.UNMASK:
-            requests = {index: self.collection.unmask_request(index) for index in self.collection.survivors}
+            requests = {index: self.collection.unmask_request(index) for index in self.collection.signers()}
             return Stage(following, self.parties, requests, self.collection)
         blinded, public = self.collection.unmask()
         last = LastRound(self.collection.number, self.collection.survivors, False)
@@ -153,7 +150,7 @@ def collecting(parties: Parties, number: int, last: LastRound | None = None, bli
     coordinator = parties.coordinator
     members, version = coordinator.members(), VERSION if last is None else VERSION + 1
     requests = {index: coordinator.collect_request(index, number, members, False, version, last, None) for index in members}
-    stage = Stage(Step.COLLECT, parties, requests, coordinator.open_round(number, members))
+    stage = Stage(Step.COLLECT, parties, requests, Collection(coordinator, number, members))
     return stage if blinded is None else replace(stage, beside=blinded)
 
 
@@ -187,7 +184,7 @@ def refused(error: type[SecAggError], by: Participant) -> Iterator[pytest.Except
         yield caught
     assert caught.type is error, f"{caught.type.__name__}: {caught.value}"
     Entry(1, FIRST, FIRST, 0, Step.COLLECT, by.facts, FIRST, b"", error.__name__)  # what was seen can be written down
-    assert by.state == (state if issubclass(error, UNCHANGED) else State(phase=Phase.FAILED))
+    assert by.state == (state if issubclass(error, HARMLESS) else State(phase=Phase.FAILED))
 
 
 def flipped(content: bytes, place: int = 0, bit: int = 0) -> bytes:

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from strategies.secagg import keys, round, wire
+from strategies.secagg.agreement_messages import SurvivorsSignature, UnmaskReply
+from strategies.secagg.collection import Collection
 from strategies.secagg.errors import (
     AlteredReplyError,
     MalformedMessageError,
@@ -14,16 +16,7 @@ from strategies.secagg.errors import (
     SignatureError,
     UnknownPartnerError,
 )
-from strategies.secagg.messages import (
-    Header,
-    MaskedInput,
-    ShareKeysReply,
-    SignedAdvertisement,
-    SignedHeader,
-    SurvivorsSignature,
-    UnmaskReply,
-    cohort_digest,
-)
+from strategies.secagg.messages import Header, MaskedInput, ShareKeysReply, SignedAdvertisement, SignedHeader, cohort_digest
 from strategies.secagg.phases import Step
 from tests.strategies.secagg.stages import PARTNERS, REPLIES, TRUNK, Stage, before, ends_well
 
@@ -112,7 +105,7 @@ def test_an_input_for_another_cohort() -> None:
     at = before(Step.COLLECT)
     reply = at.send(1, cohort=(1, 2, 4))
     for cohort in (PARTNERS, (1, 2, 3)):
-        at.collection = at.parties.coordinator.open_round(0, cohort)
+        at.collection = Collection(at.parties.coordinator, 0, cohort)
         with pytest.raises(AlteredReplyError):
             at.taken(1, reply)
 
@@ -163,7 +156,7 @@ def made_up(at: Stage, index: int, cohort: tuple[int, ...], words: int, bundle: 
 
 def test_an_input_of_a_partner_that_was_not_asked() -> None:
     at = before(Step.COLLECT)
-    at.collection = at.parties.coordinator.open_round(0, (1, 2, 3))
+    at.collection = Collection(at.parties.coordinator, 0, (1, 2, 3))
     with pytest.raises(AlteredReplyError):
         at.taken(4, made_up(at, 4, (1, 2, 3), 7, ()))
 

@@ -14,7 +14,7 @@ import pytest
 from scipy import stats
 
 from strategies.secagg import keys
-from strategies.secagg.coordinator import Collection
+from strategies.secagg.collection import Collection
 from strategies.secagg.phases import Step
 from strategies.secagg.round import signed_view
 from strategies.secagg.streams import add_streams

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from strategies.secagg import session, wire
+from strategies.secagg.agreement_messages import ConsistencyRequest
 from strategies.secagg.errors import (
     CohortError,
     ContributionError,
@@ -20,13 +21,7 @@ from strategies.secagg.errors import (
     TrunkMismatchError,
     UnknownPartnerError,
 )
-from strategies.secagg.messages import (
-    NO_TRUNK,
-    ConsistencyRequest,
-    DeliveredContribution,
-    KeyContributions,
-    MaskedInput,
-)
+from strategies.secagg.messages import NO_TRUNK, DeliveredContribution, KeyContributions, MaskedInput
 from strategies.secagg.phases import Step
 from strategies.secagg.session import session_id
 from tests.strategies.secagg.stages import Stage, before, flipped, refused

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from strategies.secagg import keys, wire
+from strategies.secagg.agreement_messages import ConsistencyRequest, survivors_digest
 from strategies.secagg.errors import (
     AliveAndDroppedError,
     CohortError,
@@ -13,6 +14,7 @@ from strategies.secagg.errors import (
     FormMismatchError,
     OldRoundError,
     OldSessionError,
+    OutOfOrderError,
     OwnMessageAlteredError,
     RepeatedPartnerError,
     SecAggError,
@@ -23,10 +25,11 @@ from strategies.secagg.errors import (
     TrunkMismatchError,
     UnknownPartnerError,
 )
-from strategies.secagg.messages import ConsistencyRequest, MaskedInput, SignedHeader
+from strategies.secagg.messages import MaskedInput, SignedHeader
 from strategies.secagg.phases import Step
 from strategies.secagg.round import signed_view
 from strategies.secagg.streams import add_streams
+from strategies.secagg.transcript import Fact
 from tests.strategies.secagg.parties import identities
 from tests.strategies.secagg.stages import Stage, before, refused
 
@@ -73,6 +76,30 @@ def test_a_second_list_of_survivors_after_the_shares_were_revealed() -> None:
     request = replace(honest, survivors=(1, 2, 3), dropped=(4,), headers=honest.headers[:3])
     with refused(SecondSurvivorListError, by=at.partner(1)):
         at.partner(1).confirm(wire.encode(request))
+
+
+@pytest.mark.parametrize("phase", [Step.UNMASK, Step.FINISH])
+def test_the_same_list_of_survivors_late_changes_nothing(phase: Step) -> None:
+    """A network delivers late and twice; whoever can do that may not end a session with it."""
+    at, list_again = before(phase), before(Step.CONSISTENCY).requests[1]
+    with refused(OutOfOrderError, by=at.partner(1)):
+        at.partner(1).confirm(list_again)
+
+
+@pytest.mark.parametrize("change", [{"number": 7}, {"session": b"x" * 32}])
+def test_another_list_of_another_round_or_session_changes_nothing(change: dict[str, object]) -> None:
+    at, honest = before(Step.UNMASK), before(Step.CONSISTENCY).request()
+    request = replace(honest, survivors=(1, 2, 3), dropped=(4,), headers=honest.headers[:3], **change)
+    with refused(OldRoundError if "number" in change else OldSessionError, by=at.partner(1)):
+        at.partner(1).confirm(wire.encode(request))
+
+
+def test_both_lists_are_in_the_transcript_of_a_partner_that_was_shown_two() -> None:
+    at, honest = before(Step.UNMASK), before(Step.CONSISTENCY).request()
+    request = replace(honest, survivors=(1, 2, 3), dropped=(4,), headers=honest.headers[:3])
+    with refused(SecondSurvivorListError, by=at.partner(1)):
+        at.partner(1).confirm(wire.encode(request))
+    assert at.partner(1).facts == (Fact("survivors", survivors_digest(request)),)
 
 
 @pytest.mark.parametrize("step", [Step.CONSISTENCY, Step.UNMASK])

@@ -5,8 +5,12 @@ from dataclasses import replace
 import pytest
 
 from strategies.secagg import wire
+from strategies.secagg.agreement_messages import SealedShares, SurvivorsSignature
 from strategies.secagg.errors import (
     ContributionError,
+    OldRoundError,
+    OldSessionError,
+    OutOfOrderError,
     RepeatedPartnerError,
     SecondUnmaskingError,
     SignatureError,
@@ -15,7 +19,6 @@ from strategies.secagg.errors import (
     TooFewSignaturesError,
     UnknownPartnerError,
 )
-from strategies.secagg.messages import SealedShares, SurvivorsSignature
 from strategies.secagg.phases import Step
 from tests.strategies.secagg.stages import Stage, before, refused
 
@@ -94,8 +97,26 @@ def test_a_signature_on_the_survivors_of_an_earlier_round() -> None:
 def test_a_second_request_to_unmask() -> None:
     at = before(Step.UNMASK)
     at.send(1)
+    first, *others = at.request().signatures
     with refused(SecondUnmaskingError, by=at.partner(1)):
+        at.send(1, signatures=(replace(first, survivors=b"x" * 32), *others))
+
+
+def test_a_second_request_to_unmask_on_the_same_list_changes_nothing() -> None:
+    """Its answer would be the same; the network may have brought it late."""
+    at = before(Step.UNMASK)
+    at.send(1)
+    with refused(OutOfOrderError, by=at.partner(1)):
         at.send(1, signatures=at.request().signatures[:3])
+
+
+@pytest.mark.parametrize("change", [{"number": 7}, {"session": b"x" * 32}])
+def test_a_second_request_to_unmask_of_another_round_or_session_changes_nothing(change: dict[str, object]) -> None:
+    at = before(Step.UNMASK)
+    at.send(1)
+    other = tuple(replace(each, survivors=b"x" * 32) for each in at.request().signatures)
+    with refused(OldRoundError if "number" in change else OldSessionError, by=at.partner(1)):
+        at.send(1, signatures=other, **change)
 
 
 def test_the_same_request_to_unmask_gets_the_same_bytes() -> None:

@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from strategies.secagg import wire
-from strategies.secagg.coordinator import Collection, Coordinator
+from strategies.secagg.agreement_messages import UnmaskReply
+from strategies.secagg.collection import Collection
+from strategies.secagg.coordinator import Coordinator
 from strategies.secagg.errors import MalformedMessageError, RoundAbandonedError, SecAggError
-from strategies.secagg.messages import CollectRequest, FinishRequest, Handover, LastRound, MaskedInput, UnmaskReply
-from strategies.secagg.participant import State
+from strategies.secagg.messages import CollectRequest, FinishRequest, Handover, LastRound, MaskedInput
 from strategies.secagg.phases import Phase, Step
+from strategies.secagg.state import State
 from tests.strategies.secagg.parties import Parties, parameters_for, roster_of
 
 PARTNERS = (1, 2, 3, 4, 5)
@@ -181,7 +183,7 @@ class Rounds(RuleBasedStateMachine):
         if len(cohort) < 3:
             return
         coordinator = self.parties.coordinator
-        self.collection, self.consistent = coordinator.open_round(self.number, cohort), False
+        self.collection, self.consistent = Collection(coordinator, self.number, cohort), False
         offered, beside = self.offered if self.offered and self.last is None else (None, self.blinded)
         for index in cohort:
             request = coordinator.collect_request(index, self.number, cohort, False, self.version, self.last, offered)

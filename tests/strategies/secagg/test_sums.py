@@ -119,9 +119,8 @@ def test_the_sum_is_exact_or_the_round_is_abandoned(case: tuple[Consortium, dict
     inputs = inputs_for(sorted(fates), held.word_bits, seed)
     shown = {index: np.array([index, -(2**12)]) for index in fates}
     survivors = [index for index in fates if index not in lost(fates, Step.COLLECT)]
-    signers = [index for index in survivors if index not in lost(fates, Step.CONSISTENCY)]
-    revealing = [index for index in survivors if fates[index] is None or fates[index] == (Step.CONSISTENCY, "up")]
-    enough = len(survivors) >= max(held.threshold, held.minimum) and min(len(signers), len(revealing)) >= held.threshold
+    revealing = [index for index in survivors if index not in lost(fates, Step.CONSISTENCY, Step.UNMASK)]
+    enough = len(survivors) >= max(held.threshold, held.minimum) and len(revealing) >= held.threshold
     try:
         collection = parties.collect(next(NUMBERS), inputs, shown)
         parties.agree(collection)

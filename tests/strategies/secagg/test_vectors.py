@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from strategies.secagg import messages, wire
+from strategies.secagg import agreement_messages, messages, wire
 from strategies.secagg.errors import MalformedMessageError
-from strategies.secagg.participant import State
 from strategies.secagg.session import session_id
+from strategies.secagg.state import State
 from tests.strategies.secagg.make_vectors import FOLDER, examples, text, vectors
 
 
@@ -32,7 +32,12 @@ def test_a_written_message_is_read_as_it_was(place: int) -> None:
 
 
 def test_every_message_has_a_vector() -> None:
-    travelling = {name for name, kind in vars(messages).items() if isinstance(kind, type) and kind.__module__ == messages.__name__}
+    travelling = {
+        name
+        for module in (messages, agreement_messages)
+        for name, kind in vars(module).items()
+        if isinstance(kind, type) and kind.__module__ == module.__name__
+    }
     inner = {"Advertisement", "KeyContributions", "DeliveredContribution", "LastRound", "Header", "SignedHeader", "SealedShares"}
     assert {type(example).__name__ for example in examples()} == travelling - inner | {State.__name__}
 

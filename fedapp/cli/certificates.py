@@ -1,0 +1,43 @@
+"""`polyphony certificates`: TLS certificates from the consortium's own authority."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="TLS certificates from the consortium's own authority.")
+
+
+@app.command("new")
+def new(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="folder for ca.* and server.*; with a ca.key: the server's are renewed")],
+    hosts: Annotated[list[str] | None, typer.Option("--host", metavar="NAME", help="where partners reach the coordinator")] = None,
+    days: Annotated[int, typer.Option("--days", metavar="N", min=1, max=3650, help="validity of the coordinator's certificate")] = 365,
+) -> None:
+    """Make an authority and a certificate for the coordinator; called again, only a new certificate, for the same hosts unless told."""
+    from fedapp.site.certificates import certificate_files, new_certificates  # imports cryptography, which --help need not wait for
+
+    new_certificates(directory, hosts or (), days)
+    for path in certificate_files(directory):
+        describe(path)
+
+
+@app.command("check")
+def check(path: Annotated[Path, typer.Argument(metavar="DIR|FILE", help="a folder of `certificates new`, or a certificate")]) -> None:
+    """Tell until when certificates are valid, and for which hosts; fails if one is not valid now."""
+    from fedapp.site.certificates import certificate_files  # imports cryptography, which --help need not wait for
+
+    invalid = [each for each in certificate_files(path) if not describe(each)]
+    if invalid:
+        raise typer.Exit(1)
+
+
+def describe(path: Path) -> bool:
+    """Print one line; whether the certificate is valid now."""
+    from fedapp.site.certificates import certificate_facts
+
+    facts = certificate_facts(path)
+    what = "authority" if facts.authority else ", ".join(facts.hosts) or "no host"
+    left = "not valid yet" if facts.early() else "expired" if facts.days_left() < 0 else f"{facts.days_left()} days left"
+    print(f"{path}  until {facts.ends:%Y-%m-%d %H:%M} UTC, {left}  {what}")
+    return not facts.early() and facts.days_left() >= 0

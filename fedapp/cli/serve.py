@@ -1,0 +1,46 @@
+"""`polyphony serve` and `polyphony federate`: one party's processes, and the rounds that the coordinator starts."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fedapp.cli.arguments import Json
+
+if TYPE_CHECKING:
+    from strategies.journal import Exchange
+
+SiteFolder = Annotated[Path, typer.Argument(metavar="SITE", help="a party's folder, as `polyphony kit install` made it")]
+
+
+def serve(site: SiteFolder) -> None:
+    """Run one party in the foreground until it is ended: a partner's SuperNode, or the coordinator's SuperLink."""
+    from fedapp.site.folder import Site
+    from fedapp.site.serve import serve as serve_site
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    serve_site(Site.open(site))
+
+
+def federate(site: SiteFolder, as_json: Json = False) -> None:
+    """Run the rounds, from where partners stand; at the coordinator, while `polyphony serve` runs there."""
+    from fedapp.site.federate import federate as run_rounds
+    from fedapp.site.folder import Site
+
+    result = run_rounds(Site.open(site), tell)
+    if as_json:
+        print(json.dumps(result))
+    else:
+        print(f"finished   {result['rounds']} rounds, {result['seconds_per_round']:.1f} s each (median)")
+
+
+def tell(exchange: "Exchange") -> None:
+    """One line an exchange."""
+    who = f"round {exchange.round}  {exchange.phase}  {exchange.replied}/{exchange.asked}"
+    size = f"{exchange.bytes_down / 1e6:.1f} MB down, {exchange.bytes_up / 1e6:.1f} MB up"
+    print(f"{who}  {size}  {exchange.seconds:.1f} s", file=sys.stderr)
+    for reason in exchange.left_out:
+        print(f"    left out: {reason}", file=sys.stderr)

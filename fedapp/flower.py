@@ -1,0 +1,76 @@
+"""How Polyphony starts Flower's own commands: quietly, from the environment that runs us, with a state folder of their own."""
+
+import os
+import shutil
+import ssl
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from fedapp.errors import RunError
+from fedapp.files import write_text
+
+START_TIMEOUT = 90.0  # seconds for a SuperLink to listen
+POLL = 0.3
+CONNECTION = "own"  # the SuperLink's name in Flower's configuration
+# Flower calls home and reinstalls dependencies unless told not to.
+QUIET = {
+    "FLWR_TELEMETRY_ENABLED": "0",
+    "FLWR_DISABLE_UPDATE_CHECK": "1",
+    "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+def flower_environment(home: Path, port: int, authority: Path | None = None) -> dict[str, str]:
+    """What makes the `flwr` command talk to the SuperLink at a loopback port: variables, and a `config.toml` in `home`.
+
+    Args:
+        authority: Certificate by which the SuperLink is recognised; None = no TLS.
+    """
+    home.mkdir(exist_ok=True)
+    security = "insecure = true" if authority is None else f'root-certificates = "{authority}"'
+    write_text(
+        home / "config.toml",
+        f'[superlink]\ndefault = "{CONNECTION}"\n\n[superlink.{CONNECTION}]\naddress = "127.0.0.1:{port}"\n{security}\n',
+    )
+    beside = str(Path(sys.executable).parent)  # Flower starts its own commands by name
+    return {**QUIET, "FLWR_HOME": str(home), "PATH": os.pathsep.join([beside, os.environ.get("PATH", os.defpath)])}
+
+
+def wait_until_listening(
+    port: int, authority: Path | None = None, alive: Callable[[], bool] = lambda: True, patience: float = START_TIMEOUT
+) -> bool:
+    """Return whether a SuperLink answers on this loopback port, after `patience` seconds at most.
+
+    Args:
+        authority: Certificate by which it is recognised; None = no TLS.
+        alive: Whether there is any use in waiting.
+    """
+    import httpx  # Flower's own client, for Flower's own health check
+
+    trust = True if authority is None else ssl.create_default_context(cafile=str(authority))
+    url = f"{'http' if authority is None else 'https'}://127.0.0.1:{port}/health"
+    deadline = time.monotonic() + patience
+    while alive() and time.monotonic() < deadline:
+        try:
+            if httpx.get(url, timeout=1, verify=trust).is_success:
+                return True
+        except httpx.HTTPError:
+            time.sleep(POLL)
+    return False
+
+
+def script(name: str) -> str:
+    """A command of the environment that runs us, also when that is not on PATH.
+
+    Raises:
+        RunError: Flower is not installed beside us.
+    """
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.is_file() else shutil.which(name)
+    if found is None:
+        raise RunError(f"the command {name} is missing", "install Flower: pip install 'flwr[simulation]'")
+    return found

@@ -1,0 +1,49 @@
+"""One part of a site as a process of its own; `polyphony serve` starts them."""
+
+import logging
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from fedapp.errors import PolyphonyError
+from fedapp.site.folder import Site
+
+
+def main(name: str, path: str) -> None:
+    """Run the part `name` of the site at `path`."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for every look
+    site = Site.open(Path(path))
+    match name:
+        case "supernode":
+            from fedapp.site.supernode import run_supernode
+
+            run_supernode(site)
+        case "superlink":
+            from fedapp.site.serve import run_superlink
+
+            run_superlink(site)
+        case "gate":
+            from fedapp.site.gate import serve_gate
+
+            serve_gate(site)
+        case "page":
+            from fedapp.site.page import serve_page
+
+            serve_page(site)
+
+
+def interrupt(_signal: int, _frame: FrameType | None) -> None:
+    """End on SIGTERM as on Ctrl-C: in order."""
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        main(*sys.argv[1:])
+    except PolyphonyError as error:
+        sys.exit(f"error: {error}\nhint: {error.hint}")
+    except KeyboardInterrupt:
+        sys.exit(130)

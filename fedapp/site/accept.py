@@ -1,0 +1,126 @@
+"""A partner puts a dataset in play, and a site refuses to run with another's data or state.
+
+The dataset is copied into the site, so that what rounds use lies in one place and changes only by being accepted again.
+"""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fedapp.config import Chemistry, Config
+from fedapp.consortium import load_identity
+from fedapp.data.dataset import HEADER, Dataset, build_dataset
+from fedapp.errors import ConfigError, DataError
+from fedapp.files import atomic_directory, read_json, write_json
+from fedapp.membership import read_policy_file, write_policy_file
+from fedapp.site.folder import Site
+
+DATASET, OWNER = "dataset", "owner.json"
+PREPARE = "`polyphony prepare TABLES --out DIR SITE/config.yaml` makes one that fits"
+
+
+def accept(site: Site, source: Path) -> Dataset:
+    """Put a dataset in play: copy it to SITE/dataset, name it in site.yaml, and allow it in policy.yaml.
+
+    Args:
+        site: A partner's.
+        source: A folder of `polyphony prepare`, of which the dataset is built with the site's tasks, or a finished dataset.
+    Raises:
+        ConfigError: The coordinator's site, or an unusable file in it.
+        DataError: Neither of the two, made with other settings than the site's, or without a task.
+    """
+    from fedapp.data.prepare import SUMMARY  # imports RDKit, for which a starting site does not wait
+
+    if not site.partner:
+        raise ConfigError(f"{site.path} is the coordinator's, which has no data", "data is accepted at partners")
+    config, own = site.config(), site.path / DATASET
+    policy = read_policy_file(site.policy)
+    for folder in (source, source.parent):  # `prepare` puts a dataset beside its summary
+        if (folder / SUMMARY).is_file():
+            _check_chemistry(folder / SUMMARY, config.chemistry)
+    if (source / SUMMARY).is_file():
+        dataset = build_dataset(source, own, site.settings.name, config.tasks)
+    else:
+        dataset = Dataset.open(source)
+        _check_header(source, dataset.header, config)
+        dataset = _copy(source, own, site.settings.name)
+    site.changed(dataset=DATASET)
+    write_policy_file(site.policy, replace(policy, data=dataset.digest))
+    return dataset
+
+
+def check_data(site: Site) -> None:
+    """Refuse to run with data that was not accepted at this site, or that a new kit made unusable.
+
+    Raises:
+        ConfigError: None was accepted, or an unusable file.
+        DataError: The dataset is missing, is another than the policy allows, or was made with other settings than the site's.
+    """
+    directory, allowed = site.dataset, read_policy_file(site.policy).data
+    if not (directory / HEADER).is_file():
+        raise DataError(f"{directory} is no dataset", f"bring it back, or accept it anew: polyphony accept {site.path} DATASET")
+    header = read_json(directory / HEADER)
+    if header["digest"] != allowed:
+        raise DataError(
+            f"{directory} is not the dataset that {site.policy} accepts: its digest is {header['digest'][:16]}, not {allowed[:16]}",
+            f"bring the accepted one back, or accept this one: polyphony accept {site.path} DATASET",
+        )
+    _check_header(directory, header, site.config())
+
+
+def check_state(site: Site) -> None:
+    """Refuse to run on the state of another partner or identity; a state that has no owner yet becomes this site's.
+
+    Raises:
+        ConfigError: It is another's, or the site has no usable identity.
+    """
+    fingerprint = load_identity(site.keys).public.fingerprint()
+    path = site.state / OWNER
+    if not path.is_file():
+        own_state(site)
+        return
+    owner = read_json(path)
+    if owner != _owner(site.settings.name, fingerprint):
+        raise ConfigError(
+            f"{site.state} belongs to {owner['name']} with the key {owner['fingerprint'][:17]}…, not to {site.settings.name} with the "
+            f"key {fingerprint[:17]}…",
+            "put this site's own state and keys in place; after a change of keys, `polyphony kit install` takes the state over",
+        )
+
+
+def own_state(site: Site) -> None:
+    """Write down that the state is this site's, under its present identity."""
+    write_json(site.state / OWNER, _owner(site.settings.name, load_identity(site.keys).public.fingerprint()))
+
+
+def _owner(name: str, fingerprint: str) -> dict[str, str]:
+    return {"name": name, "fingerprint": fingerprint}
+
+
+def _check_chemistry(summary: Path, chemistry: Chemistry) -> None:
+    """Refuse structures that were prepared otherwise: equal bits and folds would mean different things."""
+    held: dict[str, Any] = read_json(summary)["chemistry"]
+    asked = vars(chemistry) | {"fold_key": "public" if chemistry.fold_key_file is None else "consortium"}
+    for key, value in held.items():
+        if asked.get(key) != value:
+            raise DataError(f"{summary}: prepared with {key} {value}, and the site's is {asked.get(key)}", PREPARE)
+
+
+def _check_header(directory: Path, header: Mapping[str, Any], config: Config) -> None:
+    """Refuse a dataset of other settings than the site's, as far as it records them."""
+    for key, value in (("bits", config.chemistry.bits), ("folds", config.chemistry.folds)):
+        if header[key] != value:
+            raise DataError(f"{directory}: made with {key} {header[key]}, and the site's is {value}", PREPARE)
+    if not header["tasks"]:
+        raise DataError(f"{directory} has no task", "tasks.min_per_class says how many labels of each class a task needs")
+
+
+def _copy(source: Path, own: Path, name: str) -> Dataset:
+    """Copy a dataset under the partner's name, of which its seeds are made."""
+    with atomic_directory(own) as folder:
+        shutil.copytree(source, folder, dirs_exist_ok=True)
+        folder.chmod(0o700)
+        write_json(folder / HEADER, read_json(folder / HEADER) | {"name": name})
+    return Dataset.open(own)

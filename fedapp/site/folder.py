@@ -1,0 +1,163 @@
+"""One party's installation: `site.yaml` and what lies beside it, at a partner and at the coordinator.
+
+At a partner                                at the coordinator
+  site.yaml        role, name, addresses      site.yaml
+  config.yaml      the experiment             config.yaml     the same, without the seed
+  consortium.yaml  the roster                 consortium.yaml
+  policy.yaml      the least it accepts       session.yaml    what is proposed to partners
+  ca.crt           whom it takes for the      ca.crt
+                   coordinator                tls/            server.crt, server.key
+  keys/            identity.*, node.*
+  state/           trunk, heads, protocol     coordinator/    the journal
+  log/             what its processes say     log/
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from fedapp.config import Config, load_config
+from fedapp.errors import ConfigError
+from fedapp.files import PRIVATE_DIRECTORY, write_text
+
+SITE_FILE = "site.yaml"
+SITE_VARIABLE = "POLYPHONY_SITE"  # tells the server app where its site is
+PARTNER, COORDINATOR = "partner", "coordinator"
+HEADER = "# This installation's own settings; `polyphony doctor` checks them.\n"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`site.yaml`.
+
+    Attributes:
+        role: `partner` or `coordinator`.
+        name: The partner's, as in the roster.
+        superlink: `host:port` at which partners reach the coordinator.
+        page: Loopback port of the local page; 0 = none.
+        dataset: A partner's dataset, relative to the site; None until `polyphony accept` was called.
+        listen: Address that the coordinator listens on, with the port of `superlink`.
+    """
+
+    role: str
+    name: str
+    superlink: str
+    page: int = 0
+    dataset: str | None = None
+    listen: str = "0.0.0.0"  # noqa: S104  partners come from outside
+
+
+@dataclass(frozen=True)
+class Site:
+    """A site's folder; `Site.open` checks that there is one."""
+
+    path: Path
+    settings: Settings
+
+    @classmethod
+    def open(cls, path: Path) -> "Site":
+        """Read a site.
+
+        Raises:
+            ConfigError: No site, or an unusable `site.yaml`.
+        """
+        file = path / SITE_FILE
+        if not file.is_file():
+            raise ConfigError(f"{path} is no site: it has no {SITE_FILE}", "`polyphony kit` makes the folder that a party unpacks")
+        try:
+            settings = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Settings), OmegaConf.load(file)))
+        except (OmegaConfBaseException, YAMLError, ValueError) as error:
+            raise ConfigError(f"{file}: {str(error).strip().splitlines()[0]}", "compare it with the one in the kit") from error
+        assert isinstance(settings, Settings)
+        if settings.role not in (PARTNER, COORDINATOR):
+            raise ConfigError(f"{file}: role is {settings.role!r}", f"it is {PARTNER} or {COORDINATOR}")
+        host, _, port = settings.superlink.rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+            raise ConfigError(f"{file}: superlink is {settings.superlink!r}, not host:port")
+        return cls(path.resolve(), settings)
+
+    @classmethod
+    def create(cls, path: Path, settings: Settings) -> "Site":
+        """Make a site's folder, readable by its owner alone, with its `site.yaml`."""
+        path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+        site = cls(path.resolve(), settings)
+        site.write_settings()
+        return site
+
+    def changed(self, **fields: object) -> "Site":
+        """The same site with other settings, written."""
+        site = Site(self.path, replace(self.settings, **fields))  # type: ignore[arg-type]
+        site.write_settings()
+        return site
+
+    def write_settings(self) -> None:
+        """Write `site.yaml`."""
+        write_text(self.path / SITE_FILE, HEADER + OmegaConf.to_yaml(OmegaConf.structured(self.settings)))
+
+    @property
+    def partner(self) -> bool:
+        return self.settings.role == PARTNER
+
+    @property
+    def keys(self) -> Path:
+        return self.path / "keys"
+
+    @property
+    def roster(self) -> Path:
+        return self.path / "consortium.yaml"
+
+    @property
+    def policy(self) -> Path:
+        return self.path / "policy.yaml"
+
+    @property
+    def proposal(self) -> Path:
+        """What the coordinator proposes, in the form of a policy."""
+        return self.path / "session.yaml"
+
+    @property
+    def authority(self) -> Path:
+        """Certificate of the authority that signed the coordinator's."""
+        return self.path / "ca.crt"
+
+    @property
+    def tls(self) -> Path:
+        return self.path / "tls"
+
+    @property
+    def state(self) -> Path:
+        """What a partner's rounds leave; private."""
+        return self._own("state")
+
+    @property
+    def coordinator(self) -> Path:
+        """What the coordinator's rounds leave: its journal."""
+        return self._own("coordinator")
+
+    @property
+    def log(self) -> Path:
+        return self._own("log")
+
+    @property
+    def dataset(self) -> Path:
+        """The partner's dataset.
+
+        Raises:
+            ConfigError: None was accepted yet.
+        """
+        if self.settings.dataset is None:
+            raise ConfigError(f"{self.path} has no dataset yet", f"`polyphony accept {self.path} DATASET` puts one in play")
+        return (self.path / self.settings.dataset).resolve()
+
+    def config(self) -> Config:
+        """The experiment."""
+        return load_config(self.path / "config.yaml")
+
+    def _own(self, name: str) -> Path:
+        folder = self.path / name
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(PRIVATE_DIRECTORY)
+        return folder

@@ -1,0 +1,86 @@
+"""What a partner remembers between two messages, and where a message belongs."""
+
+import hashlib
+from dataclasses import dataclass
+
+from strategies.secagg import wire
+from strategies.secagg.agreement_messages import ConsistencyRequest, UnmaskRequest
+from strategies.secagg.errors import MalformedMessageError
+from strategies.secagg.messages import CollectRequest, FinishRequest, HandoverRequest, SessionParameters
+from strategies.secagg.phases import Phase, Step
+from strategies.secagg.round import Round
+from strategies.secagg.session import Advertised, Session, Shared
+
+NO_SESSION = bytes(32)
+
+
+@dataclass(frozen=True)
+class State:
+    """All that a partner remembers; secret.
+
+    Attributes:
+        phase: Of `phases.Phase`.
+        advertised, shared, session: The set-up as far as it got; keys of earlier sessions are gone.
+        round: The last round masked for.
+        next_number: Least round number that may be masked for.
+        request, reply: SHA-256 of the last request answered, and the answer.
+    """
+
+    phase: str = Phase.IDLE.value
+    advertised: Advertised | None = None
+    shared: Shared | None = None
+    session: Session | None = None
+    round: Round | None = None
+    next_number: int = 0
+    request: bytes = b""
+    reply: bytes = b""
+
+    def repeated(self, request: bytes) -> bytes | None:
+        """The answer, if `request` is the last one that was answered."""
+        return self.reply if self.request == hashlib.sha256(request).digest() else None
+
+    def place(self, step: Step, request: bytes) -> tuple[bytes, int]:
+        """Session and round of a request, for the transcript; zeros where it names none.
+
+        In set-up the nonce stands for the session, which partners that were shown different messages would name differently.
+        """
+        try:
+            match step:
+                case Step.ADVERTISE_KEYS:
+                    return wire.decode(SessionParameters, request).nonce, 0
+                case Step.SHARE_KEYS:
+                    held = self.shared or self.advertised
+                    return (held.parameters.nonce if held else NO_SESSION), 0
+                case Step.COLLECT:
+                    parsed = wire.decode(CollectRequest, request)
+                    return known(parsed.session), parsed.number
+                case Step.CONSISTENCY:
+                    shown = wire.decode(ConsistencyRequest, request)
+                    return known(shown.session), shown.number
+                case Step.UNMASK:
+                    asked = wire.decode(UnmaskRequest, request)
+                    return known(asked.session), asked.number
+                case Step.HANDOVER:
+                    return known(wire.decode(HandoverRequest, request).session), 0
+                case Step.FINISH:
+                    last = wire.decode(FinishRequest, request)
+                    return known(last.session), last.last.number if last.last else 0
+        except MalformedMessageError:
+            return NO_SESSION, 0
+
+
+def load(data: bytes) -> State:
+    """The state of `wire.encode`.
+
+    Raises:
+        MalformedMessageError: Damaged.
+    """
+    state = wire.decode(State, data)
+    if state.phase not in {phase.value for phase in Phase}:
+        raise MalformedMessageError(f"no phase {state.phase!r}")
+    return state
+
+
+def known(session: bytes) -> bytes:
+    """A session id as it was sent, or zeros for what cannot be one."""
+    return session if len(session) == len(NO_SESSION) else NO_SESSION

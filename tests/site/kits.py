@@ -1,0 +1,74 @@
+"""A consortium up to its kits: real keys at home, a roster, certificates, and what is made of them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedapp.config import load_config
+from fedapp.consortium import Draft, add_partner, new_consortium, new_identity
+from fedapp.public_file import load_public
+from fedapp.site.certificates import new_certificates
+from fedapp.site.folder import Site
+from fedapp.site.install import install
+from fedapp.site.kit import Plan, assignments, make_kits
+
+NAMES = ("alpha", "R&D north", "gamma", "delta")
+SUPERLINK = "polyphony.example.org:9092"
+SMALL = ("chemistry.bits=256", "model.hidden=[8]")
+
+
+@dataclass(frozen=True)
+class Founded:
+    """Where everything lies before there are kits."""
+
+    path: Path
+
+    @property
+    def roster(self) -> Path:
+        return self.path / "consortium.yaml"
+
+    @property
+    def certificates(self) -> Path:
+        return self.path / "certificates"
+
+    def keys(self, name: str) -> Path:
+        return self.path / "homes" / name / "keys"
+
+    def join(self, name: str) -> None:
+        """One more partner makes its keys and is added."""
+        new_identity(self.keys(name))
+        add_partner(self.roster, name, load_public(self.keys(name) / "identity.pub"))
+
+    def plan(self, *overrides: str, superlink: str = SUPERLINK, seed: int | None = None, certificates: bool = True) -> Plan:
+        config = load_config(None, (*SMALL, *overrides, *assignments(self.roster)))
+        return Plan(self.roster, config, superlink, self.certificates if certificates else None, seed)
+
+    def kits(self, out: str, *overrides: str, superlink: str = SUPERLINK, seed: int | None = None) -> Path:
+        make_kits(self.plan(*overrides, superlink=superlink, seed=seed), self.path / out)
+        return self.path / out
+
+    def site(self, kits: Path, name: str) -> Site:
+        """Install a kit, and put the partner's keys in place."""
+        path = self.path / "sites" / name
+        install(kits / name, path)
+        if name in NAMES:
+            put_keys(self.keys(name), path)
+        return Site.open(path)
+
+
+def found(path: Path) -> Founded:
+    """Four partners and a coordinator with a certificate."""
+    founded = Founded(path)
+    new_consortium(founded.roster, Draft("four voices"))
+    for name in NAMES:
+        founded.join(name)
+    new_certificates(founded.certificates, ["polyphony.example.org"])
+    return founded
+
+
+def put_keys(keys: Path, site: Path) -> None:
+    """What the kit's README says: copy them, for their owner alone."""
+    (site / "keys").mkdir(mode=0o700, exist_ok=True)
+    for key in keys.iterdir():
+        copied = site / "keys" / key.name
+        copied.write_bytes(key.read_bytes())
+        copied.chmod(0o600)

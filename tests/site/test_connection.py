@@ -1,0 +1,200 @@
+"""A partner's connection: what it waits for, what it takes for an answer, and what ends it with a word of what to do."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+import uvicorn
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.x509.oid import NameOID
+from flwr.proto.fleet_pb2 import ActivateNodeResponse, DeactivateNodeResponse, PullMessagesResponse
+from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatResponse
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from fedapp.errors import RunError
+from fedapp.processes import free_port
+from fedapp.site.certificates import new_certificates
+from fedapp.site.connection import connect
+
+NODE = 12345
+
+
+class FakeSuperLink:
+    """Answers the Fleet API as told, and remembers what it was asked.
+
+    Attributes:
+        status: HTTP status by verb; 200 if it is not in it.
+        known: Whether a heartbeat of an earlier node is welcome.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.status: dict[str, int] = {}
+        self.known = False
+
+    async def answer(self, request: Request) -> Response:
+        verb = request.path_params["verb"]
+        self.asked.append(verb)
+        status = self.status.get(verb, 200)
+        replies = {
+            "activate-node": ActivateNodeResponse(node_id=NODE),
+            "deactivate-node": DeactivateNodeResponse(),
+            "send-node-heartbeat": SendNodeHeartbeatResponse(success=self.known),
+            "pull-messages": PullMessagesResponse(),
+        }
+        return Response(replies[verb].SerializeToString(), status, media_type="application/x-protobuf")
+
+
+@contextmanager
+def listening(superlink: FakeSuperLink, certificates: Path) -> Iterator[str]:
+    """Serve it over TLS on loopback; its address."""
+    port = free_port()
+    app = Starlette(routes=[Route("/v1/fleet/{verb}", superlink.answer, methods=["POST"])])
+    files = {"ssl_certfile": str(certificates / "server.crt"), "ssl_keyfile": str(certificates / "server.key")}
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", **files))  # type: ignore[arg-type]
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("authority") / "certificates"
+    new_certificates(folder, ["127.0.0.1"])
+    return folder
+
+
+@pytest.fixture
+def key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP384R1())
+
+
+def ignore(reason: str) -> None:
+    """Listens to no trouble."""
+
+
+def test_a_node_comes_online_and_leaves_when_it_ends_in_order(certificates: Path, key: ec.EllipticCurvePrivateKey) -> None:
+    superlink = FakeSuperLink()
+    with listening(superlink, certificates) as address:
+        with connect(address, (certificates / "ca.crt").read_bytes(), key, None, ignore) as connection:
+            assert connection.node_id == NODE
+            assert connection.receive() is None
+        assert superlink.asked == ["activate-node", "pull-messages", "deactivate-node"]
+
+
+def test_a_process_that_comes_back_goes_on_as_the_node_it_was(certificates: Path, key: ec.EllipticCurvePrivateKey) -> None:
+    superlink = FakeSuperLink()
+    superlink.known = True
+    with listening(superlink, certificates) as address:
+        with connect(address, (certificates / "ca.crt").read_bytes(), key, 777, ignore) as connection:
+            assert connection.node_id == 777
+        assert "activate-node" not in superlink.asked
+
+
+@pytest.mark.parametrize("status", [200, 401, 412])
+def test_a_node_that_the_superlink_forgot_comes_online_anew(certificates: Path, key: ec.EllipticCurvePrivateKey, status: int) -> None:
+    superlink = FakeSuperLink()
+    superlink.status["send-node-heartbeat"] = status
+    with (
+        listening(superlink, certificates) as address,
+        connect(address, (certificates / "ca.crt").read_bytes(), key, 777, ignore) as connection,
+    ):
+        assert connection.node_id == NODE
+
+
+def test_a_coordinator_that_is_away_is_waited_for_and_the_trouble_is_told(certificates: Path, key: ec.EllipticCurvePrivateKey) -> None:
+    superlink, told = FakeSuperLink(), []
+    superlink.status["activate-node"] = 503
+
+    def listen(reason: str) -> None:
+        told.append(reason)
+        if len(told) == 2:
+            superlink.status.clear()
+
+    with listening(superlink, certificates) as address, connect(address, (certificates / "ca.crt").read_bytes(), key, None, listen):
+        assert superlink.asked.count("activate-node") == 3
+    assert all("cannot be reached" in reason for reason in told[:2])
+    assert told[2] == "", "and that it is over"
+
+
+@pytest.mark.parametrize(
+    ("status", "what"), [(412, "does not take our node"), (401, "does not know our node, or our clock is wrong"), (404, "answered 404")]
+)
+def test_a_refusal_ends_with_its_reason(certificates: Path, key: ec.EllipticCurvePrivateKey, status: int, what: str) -> None:
+    superlink = FakeSuperLink()
+    superlink.status["activate-node"] = status
+    with (
+        listening(superlink, certificates) as address,
+        pytest.raises(RunError, match=what),
+        connect(address, (certificates / "ca.crt").read_bytes(), key, None, ignore),
+    ):
+        raise AssertionError("connected")
+
+
+def test_a_node_that_is_forgotten_while_it_is_connected_ends_so_that_it_can_come_back(
+    certificates: Path, key: ec.EllipticCurvePrivateKey
+) -> None:
+    superlink = FakeSuperLink()
+    with (
+        listening(superlink, certificates) as address,
+        pytest.raises(RunError, match="does not know our node"),
+        connect(address, (certificates / "ca.crt").read_bytes(), key, None, ignore) as connection,
+    ):
+        superlink.status["pull-messages"] = 401
+        connection.receive()
+
+
+def expired(folder: Path) -> None:
+    """A server certificate of the same authority whose time is over."""
+    authority_key = load_pem_private_key((folder / "ca.key").read_bytes(), None)
+    authority = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
+    key = ec.generate_private_key(ec.SECP256R1())
+    begin = datetime.now(UTC) - timedelta(days=30)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "late")])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(authority.subject).public_key(key.public_key())
+    builder = builder.serial_number(x509.random_serial_number()).not_valid_before(begin).not_valid_after(begin + timedelta(days=29))
+    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key())  # type: ignore[arg-type]
+    builder = builder.add_extension(names, critical=False).add_extension(issuer, critical=False)
+    assert isinstance(authority_key, ec.EllipticCurvePrivateKey)
+    certificate = builder.sign(authority_key, hashes.SHA384())
+    (folder / "server.crt").write_bytes(certificate.public_bytes(Encoding.PEM))
+    (folder / "server.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+
+def another_authority(folder: Path) -> None:
+    (folder / "ca.key").unlink()
+    (folder / "ca.crt").unlink()
+    new_certificates(folder, ["127.0.0.1"])
+
+
+@pytest.mark.parametrize(("damage", "what"), [(expired, "expired"), (another_authority, "certificate verify failed")])
+def test_a_certificate_that_does_not_vouch_for_the_coordinator_is_no_reason_to_go_on_trying(
+    tmp_path: Path, key: ec.EllipticCurvePrivateKey, damage: Callable[[Path], None], what: str
+) -> None:
+    new_certificates(tmp_path / "c", ["127.0.0.1"])
+    trusted = (tmp_path / "c" / "ca.crt").read_bytes()
+    damage(tmp_path / "c")
+    with (
+        listening(FakeSuperLink(), tmp_path / "c") as address,
+        pytest.raises(RunError, match=what) as refused,
+        connect(address, trusted, key, None, ignore),
+    ):
+        raise AssertionError("connected")
+    assert "doctor" in refused.value.hint

@@ -1,0 +1,166 @@
+"""Whole consortia of sites over the in-memory network: the real apps in the sites that kits make."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from flwr.app import Context, Message, RecordDict
+
+from fedapp import client_app, server_app
+from fedapp.consortium import remove_partner
+from fedapp.files import read_json
+from fedapp.request_log import read_requests
+from fedapp.site.accept import accept
+from fedapp.site.folder import SITE_VARIABLE, Site
+from strategies.journal import Exchange, read_journal
+from strategies.shared_trunk import SharedTrunk
+from tests.federation import step
+from tests.local_grid import RUN_ID, Hook, LocalGrid, unchanged
+from tests.site.kits import NAMES, Founded, found
+from tests.small_run import write_dataset
+
+ROUNDS = 4
+QUICK = (f"federation.rounds={ROUNDS}", "federation.connect_timeout=1", "privacy.row_guard=3", "evaluation.min_per_class=3")
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return found(tmp_path_factory.mktemp("sites") / "founded").path
+
+
+@pytest.fixture
+def founded(template: Path, tmp_path: Path) -> Founded:
+    shutil.copytree(template, tmp_path / "founded")
+    return Founded(tmp_path / "founded")
+
+
+def set_up(founded: Founded, names: tuple[str, ...], kits: str) -> dict[str, Site]:
+    """The sites of the coordinator and these partners, from new kits; data is accepted where there is none yet."""
+    made = founded.kits(kits, *QUICK)
+    sites = {name: founded.site(made, name) for name in ("coordinator", *names)}
+    for number, name in enumerate(names):
+        if sites[name].settings.dataset is None:
+            write_dataset(founded.path / "data" / name, name, compounds=200 - 20 * number)
+            accept(sites[name], founded.path / "data" / name)
+    return {name: Site.open(site.path) for name, site in sites.items()}
+
+
+class Sites(LocalGrid):
+    """The network of some sites; partner i of `names` has node 101 + i."""
+
+    def __init__(self, sites: dict[str, Site], names: tuple[str, ...], down: Hook = unchanged) -> None:
+        self.sites, self.names = sites, names
+        super().__init__(client_app.app, len(names), {}, down)
+
+    def connect(self, partition: int) -> None:
+        node, path = self.node(partition), str(self.sites[self.names[partition]].path)
+        self.contexts[node] = Context(RUN_ID, node, {"site": path}, RecordDict(), {})
+
+
+def federate(monkeypatch: pytest.MonkeyPatch, sites: dict[str, Site], grid: Sites) -> list[Exchange]:
+    """Run the rounds as the server app of the coordinator's site does; its journal."""
+    monkeypatch.setenv(SITE_VARIABLE, str(sites["coordinator"].path))
+    server_app.run(grid, Context(RUN_ID, 0, {}, RecordDict(), {}))
+    return journal(sites)
+
+
+def journal(sites: dict[str, Site]) -> list[Exchange]:
+    return read_journal(sites["coordinator"].coordinator / "journal.jsonl")
+
+
+def trunk(site: Site) -> SharedTrunk:
+    return SharedTrunk.read(site.state / "shared.safetensors")
+
+
+def killed_in_round(number: int) -> Hook:
+    """Ends the coordinator's process when it begins this round."""
+
+    def hook(partition: int, message: Message) -> Message:
+        if (message.metadata.group_id, step(message)) == (str(number), "ConsistencyCheck"):
+            raise KeyboardInterrupt
+        return message
+
+    return hook
+
+
+def test_sites_of_kits_run_to_the_end_and_agree_although_the_coordinator_lacks_the_seed(
+    founded: Founded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sites = set_up(founded, NAMES, "kits")
+    federate(monkeypatch, sites, Sites(sites, NAMES))
+    assert sites["coordinator"].config().seed == 0
+    trunks = [trunk(sites[name]) for name in NAMES]
+    assert {held.version for held in trunks} == {ROUNDS}
+    assert len({held.digest for held in trunks}) == 1
+    assert read_json(sites["coordinator"].coordinator / "outcome.json")["state"] == "finished"
+
+
+def test_every_request_is_in_the_partners_log_with_the_size_of_its_answer(founded: Founded, monkeypatch: pytest.MonkeyPatch) -> None:
+    sites = set_up(founded, NAMES, "kits")
+    exchanges = federate(monkeypatch, sites, Sites(sites, NAMES))
+    noted = {name: read_requests(sites[name].state) for name in NAMES}
+    assert [(each.step, each.round) for each in noted["alpha"]] == [(each.phase, str(each.round)) for each in exchanges]
+    for position, exchange in enumerate(exchanges):
+        assert sum(noted[name][position].bytes_out for name in NAMES) == exchange.bytes_up
+        assert sum(noted[name][position].bytes_in for name in NAMES) == exchange.bytes_down
+    assert not any(each.refused for name in NAMES for each in noted[name])
+
+
+def test_one_partner_leaves_for_good_another_joins_and_the_trunk_goes_on(founded: Founded, monkeypatch: pytest.MonkeyPatch) -> None:
+    sites = set_up(founded, NAMES, "kits")
+    with pytest.raises(KeyboardInterrupt):
+        federate(monkeypatch, sites, Sites(sites, NAMES, down=killed_in_round(3)))
+    before = trunk(sites["alpha"])
+    assert before.version == 2
+    remove_partner(founded.roster, "gamma")
+    founded.join("epsilon")
+    names = ("alpha", "R&D north", "delta", "epsilon")
+    monkeypatch.setattr("tests.site.kits.NAMES", (*NAMES, "epsilon"))
+    sites = set_up(founded, names, "new kits")
+    done = len(journal(sites))
+    exchanges = federate(monkeypatch, sites, Sites(sites, names))[done:]
+    assert "Handover" in {each.phase for each in exchanges}, "the newcomer got the trunk from another partner"
+    assert {each.round for each in exchanges if each.phase == "Unmasking"} == {0, 3, 4}
+    assert {trunk(sites[name]).version for name in names} == {ROUNDS}
+    assert len({trunk(sites[name]).digest for name in names}) == 1
+
+
+def test_a_partner_with_another_partners_data_refuses_every_request_and_the_rest_go_on(
+    founded: Founded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sites = set_up(founded, NAMES, "kits")
+    shutil.rmtree(sites["gamma"].dataset)
+    shutil.copytree(sites["alpha"].dataset, sites["gamma"].dataset)
+    exchanges = federate(monkeypatch, sites, Sites(sites, NAMES))
+    assert {each.replied for each in exchanges} == {3}
+    refused = read_requests(sites["gamma"].state)
+    assert refused
+    assert all("is not the dataset that" in each.refused for each in refused)
+    assert not any(reason for each in exchanges for reason in each.left_out if "dataset" in reason), "the coordinator is not told why"
+    assert not (sites["gamma"].state / "shared.safetensors").exists()
+
+
+def test_a_partner_with_another_partners_state_refuses_every_request(founded: Founded, monkeypatch: pytest.MonkeyPatch) -> None:
+    sites = set_up(founded, NAMES, "kits")
+    with pytest.raises(KeyboardInterrupt):
+        federate(monkeypatch, sites, Sites(sites, NAMES, down=killed_in_round(2)))
+    state = sites["gamma"].state
+    shutil.rmtree(state)
+    shutil.copytree(sites["alpha"].state, state)
+    done = len(journal(sites))
+    exchanges = federate(monkeypatch, sites, Sites(sites, NAMES))[done:]
+    assert {each.replied for each in exchanges} == {3}
+    assert "belongs to alpha" in read_requests(state)[-1].refused
+
+
+def test_what_the_coordinator_puts_into_the_run_configuration_moves_no_partner(
+    founded: Founded, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sites = set_up(founded, NAMES, "kits")
+    elsewhere = tmp_path / "elsewhere"
+    grid = Sites(sites, NAMES)
+    for context in grid.contexts.values():
+        context.run_config = {"run-dir": str(elsewhere), "site": str(elsewhere), "conf": "tox21"}
+    federate(monkeypatch, sites, grid)
+    assert {trunk(sites[name]).version for name in NAMES} == {ROUNDS}
+    assert not elsewhere.exists()

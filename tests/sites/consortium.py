@@ -1,0 +1,151 @@
+"""A consortium of real processes on this machine, set up by the commands that its people would type."""
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+
+from fedapp.files import read_json
+from fedapp.flower import script
+from fedapp.processes import free_port
+from strategies.journal import Exchange, read_journal
+
+PATIENCE = 240.0  # seconds after which something that should have happened has not
+POLL = 0.05
+
+
+def polyphony(*words: object) -> str:
+    """A command's stdout.
+
+    Raises:
+        AssertionError: It failed; what it said is the message.
+    """
+    done = subprocess.run([script("polyphony"), *map(str, words)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{words}: {done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def wait_for(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
+    """Return when `condition` holds."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"after {patience:.0f} s: not yet {what}")
+        time.sleep(POLL)
+
+
+@dataclass
+class Consortium:
+    """Sites beside each other, each with processes of its own.
+
+    Attributes:
+        path: Everything lies below.
+        names: The partners.
+        host, port: The gate's.
+        spaces: Party to network namespace, of those who have one.
+    """
+
+    path: Path
+    names: list[str]
+    host: str = "127.0.0.1"
+    port: int = field(default_factory=free_port)
+    spaces: dict[str, str] = field(default_factory=dict)
+    serving: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def set_up(self, datasets: dict[str, Path], conf: Path, *settings: str, seed: int | None = None) -> "Consortium":
+        """Keys, roster, certificates, kits, sites and data, as the README tells."""
+        work = self.path
+        work.mkdir(parents=True, exist_ok=True)
+        roster, certificates, kits = work / "consortium.yaml", work / "authority", work / "kits"
+        polyphony("consortium", "new", roster, "--name", "three chemists and one more")
+        for name in self.names:
+            polyphony("identity", "new", work / "keys" / name)
+            polyphony("consortium", "add", roster, name, work / "keys" / name / "identity.pub")
+        polyphony("certificates", "new", certificates, "--host", self.host)
+        seeded = [] if seed is None else ["--seed", seed]
+        address = f"{self.host}:{self.port}"
+        polyphony("kit", "new", roster, conf, "--superlink", address, "--certificates", certificates, "--out", kits, *seeded, *settings)
+        polyphony("kit", "install", kits / "coordinator", self.site("coordinator"))
+        for name in self.names:
+            polyphony("kit", "install", kits / name, self.site(name))
+            shutil.copytree(work / "keys" / name, self.site(name) / "keys")
+            polyphony("accept", self.site(name), datasets[name])
+        return self
+
+    def site(self, name: str) -> Path:
+        return self.path / "sites" / name
+
+    def command(self, name: str, verb: str) -> list[str]:
+        """A verb on a party's site, in its network namespace."""
+        inside = ["ip", "netns", "exec", self.spaces[name]] if name in self.spaces else []
+        return [*inside, script("polyphony"), verb, str(self.site(name))]
+
+    def start(self, *names: str) -> None:
+        """Serve these parties."""
+        for name in names:
+            with (self.path / f"{name}.serve").open("ab") as log:
+                self.serving[name] = subprocess.Popen(self.command(name, "serve"), stdout=log, stderr=log)
+
+    def start_all(self) -> None:
+        self.start("coordinator", *self.names)
+
+    def kill(self, name: str) -> None:
+        """End a party as a power cut does: all its processes at once."""
+        kill_family(self.serving.pop(name))
+
+    def stop_all(self) -> None:
+        for name in list(self.serving):
+            self.kill(name)
+
+    @contextmanager
+    def federate(self) -> Iterator[subprocess.Popen[str]]:
+        """The rounds while inside."""
+        with (self.path / "federate.err").open("a") as log:
+            running = subprocess.Popen([*self.command("coordinator", "federate"), "--json"], stdout=subprocess.PIPE, stderr=log, text=True)
+        try:
+            yield running
+        finally:
+            kill_family(running)
+
+    def journal(self) -> list[Exchange]:
+        return read_journal(self.site("coordinator") / "coordinator" / "journal.jsonl")
+
+    def finished(self, phase: str, number: int) -> bool:
+        """Whether this exchange of this round is in the journal."""
+        return any(each.phase == phase and each.round == number for each in self.journal())
+
+    def supernode(self, name: str) -> dict[str, object]:
+        """What a partner's SuperNode says of itself."""
+        path = self.site(name) / "log" / "supernode.json"
+        return dict(read_json(path)) if path.is_file() else {}
+
+    def trunk(self, name: str) -> bytes:
+        """The shared trunk that a partner holds."""
+        return (self.site(name) / "state" / "shared.safetensors").read_bytes()
+
+
+def kill_family(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
+    """SIGKILL for a process and everything that it started."""
+    with suppress(psutil.NoSuchProcess):
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGKILL)
+        for member in family:
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
+        psutil.wait_procs(family, timeout=20)
+    process.wait()
+
+
+def result(running: subprocess.Popen[str], patience: float = PATIENCE) -> dict[str, object]:
+    """What `polyphony federate --json` printed at its end."""
+    out, _ = running.communicate(timeout=patience)
+    assert running.returncode == 0, f"federate ended with {running.returncode}: {out}"
+    return dict(json.loads(out))

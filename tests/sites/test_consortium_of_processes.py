@@ -1,0 +1,78 @@
+"""A consortium across sites: SuperLink, gate and SuperNodes as real processes over TLS with authentication."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flwr.app import Message
+
+from fedapp.config import CONF, load_config
+from fedapp.run_folder import RunFolder
+from simulation.preparation import prepare_partners
+from strategies.shared_trunk import SharedTrunk
+from tests.federation import federate, grid_for, step
+from tests.sites.consortium import Consortium, result, wait_for
+
+pytestmark = pytest.mark.sites
+
+NAMES = ["partner-1", "partner-2", "partner-3", "partner-4"]
+ROUNDS = 4
+SMALL = ("chemistry.bits=2048", "model.hidden=[32]", f"federation.rounds={ROUNDS}", "federation.round_timeout=120")
+SEED = 5
+
+
+def quiet(*_: object) -> None:
+    """Shows nothing."""
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """The same experiment in memory, its coordinator killed in the third round, when all updates have left."""
+    config = load_config(CONF / "demo.yaml", (*SMALL, f"seed={SEED}", "federation.initial_trunk=seed"))
+    run = RunFolder.create(tmp_path_factory.mktemp("simulated") / "run", config, "simulate")
+    prepare_partners(run, quiet, quiet)
+
+    def killed(partition: int, message: Message) -> Message:
+        if (message.metadata.group_id, step(message)) == ("3", "ConsistencyCheck"):
+            raise KeyboardInterrupt
+        return message
+
+    with pytest.raises(KeyboardInterrupt):
+        federate(run, grid_for(run, down=killed))
+    federate(run)
+    return run
+
+
+@pytest.fixture
+def consortium(tmp_path: Path, simulated: RunFolder) -> Iterator[Consortium]:
+    made = Consortium(tmp_path / "consortium", NAMES)
+    datasets = {name: simulated.partner(name) / "dataset" for name in NAMES}
+    made.set_up(datasets, CONF / "demo.yaml", *SMALL, "federation.initial_trunk=seed", seed=SEED)
+    try:
+        yield made
+    finally:
+        made.stop_all()
+
+
+def test_partner_and_coordinator_are_killed_and_the_trunk_is_that_of_a_simulation_bit_for_bit(
+    consortium: Consortium, simulated: RunFolder
+) -> None:
+    consortium.start_all()
+    with consortium.federate():
+        wait_for(lambda: consortium.finished("MaskedInputCollection", 2), "the second round's masked inputs")
+        consortium.kill("partner-2")
+        consortium.start("partner-2")
+        wait_for(lambda: consortium.finished("Unmasking", 2), "the second round's end")
+        inputs = [each.replied for each in consortium.journal() if each.phase == "MaskedInputCollection"]
+        assert inputs == [4, 4, 4], "the partner that was killed after its upload is a survivor"
+        wait_for(lambda: consortium.finished("MaskedInputCollection", 3), "the third round's masked inputs")
+        consortium.kill("coordinator")
+    consortium.start("coordinator")
+    with consortium.federate() as running:
+        assert result(running)["rounds"] == ROUNDS
+    expected = SharedTrunk.read(simulated.partner(NAMES[0]) / "shared.safetensors")
+    assert expected.version == ROUNDS
+    for name in NAMES:
+        trunk = SharedTrunk.from_bytes(consortium.trunk(name))
+        assert trunk.version == ROUNDS
+        assert [held.tobytes() for held in trunk.arrays] == [wanted.tobytes() for wanted in expected.arrays]
