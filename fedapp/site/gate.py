@@ -1,4 +1,4 @@
-"""The coordinator's public door: TLS, and nothing behind it but Flower's Fleet API, which authenticates SuperNodes.
+"""The coordinator's public door: TLS, and nothing behind it but those verbs of Flower's Fleet API that our SuperNode speaks.
 
 A SuperLink has one port for everything. Whoever reaches it can start runs, read logs and register nodes, so it listens on loopback, and
 this is what partners reach.
@@ -18,7 +18,13 @@ from fedapp.site.folder import Site
 from fedapp.site.serve import superlink_connection
 
 FLEET = "/v1/fleet/{verb:str}"
-LARGEST = 64 << 20  # bytes of one request; Flower's chunks have 5 MiB
+VERBS = frozenset(
+    {
+        *("activate-node", "deactivate-node", "send-node-heartbeat"),
+        *("get-run", "pull-messages", "pull-object", "confirm-message-received", "push-messages", "push-object"),
+    }
+)
+LARGEST = 16 << 20  # bytes of one request; Flower's chunks have 5 MiB
 TIMEOUT = httpx.Timeout(60.0)
 NOT_PASSED_ON = {"host", "connection", "keep-alive", "transfer-encoding", "content-length", "te", "trailer", "upgrade", "accept-encoding"}
 
@@ -31,6 +37,8 @@ def gate(superlink: httpx.AsyncClient) -> Starlette:
     """
 
     async def fleet(request: Request) -> Response:
+        if request.path_params["verb"] not in VERBS:
+            return PlainTextResponse("not found", 404)
         if int(request.headers.get("content-length", LARGEST + 1)) > LARGEST:
             return PlainTextResponse("too large", 413)
         body = await request.body()

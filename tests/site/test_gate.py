@@ -16,7 +16,7 @@ from fedapp.site.gate import LARGEST, gate
 async def echo(request: Request) -> Response:
     """A SuperLink that answers everything: what it was sent, and by which way."""
     headers = {"x-path": request.url.path, "x-signature": request.headers.get("flwr-signature", "")}
-    return Response(await request.body(), 202 if request.url.path.endswith("slow") else 200, headers)
+    return Response(await request.body(), 202 if request.url.path.endswith("get-run") else 200, headers)
 
 
 def door(transport: httpx.AsyncBaseTransport) -> TestClient:
@@ -34,13 +34,16 @@ def test_a_supernodes_request_passes_whole_with_its_signature_and_so_does_the_an
     answer = reached.post("/v1/fleet/pull-messages", content=body, headers={"flwr-signature": "signed"})
     assert answer.content == body
     assert (answer.headers["x-path"], answer.headers["x-signature"]) == ("/v1/fleet/pull-messages", "signed")
-    assert reached.post("/v1/fleet/slow").status_code == 202
+    assert reached.post("/v1/fleet/get-run").status_code == 202
 
 
 @pytest.mark.parametrize(
     "path",
     [
         "/v1/control/start-run",
+        "/v1/fleet/register-node",
+        "/v1/fleet/unregister-node",
+        "/v1/fleet/get-fab",
         "/v1/control/register-node",
         "/v1/control/stream-logs",
         "/v1/runtime/acquire-task",

@@ -1,6 +1,8 @@
 """Whole consortia of sites over the in-memory network: the real apps in the sites that kits make."""
 
 import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -164,3 +166,35 @@ def test_what_the_coordinator_puts_into_the_run_configuration_moves_no_partner(
     federate(monkeypatch, sites, grid)
     assert {trunk(sites[name]).version for name in NAMES} == {ROUNDS}
     assert not elsewhere.exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[Path, str], None]]:
+    """Puts a disk of a given size under a folder, or gives it another size."""
+    mounted: list[Path] = []
+
+    def mount(folder: Path, size: str) -> None:
+        option = "remount," if folder in mounted else ""
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"{option}size={size},mode=700", "tmpfs", str(folder)], check=False)
+        if done.returncode:
+            pytest.skip("this machine lets us mount no disk")
+        mounted.append(folder)
+
+    yield mount
+    for folder in set(mounted):
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_partner_whose_disk_is_full_is_left_out_and_comes_back_when_there_is_room(
+    founded: Founded, monkeypatch: pytest.MonkeyPatch, small_disk: Callable[[Path, str], None]
+) -> None:
+    sites = set_up(founded, NAMES, "kits")
+    small_disk(sites["gamma"].state, "32k")
+    with pytest.raises(KeyboardInterrupt):
+        federate(monkeypatch, sites, Sites(sites, NAMES, down=killed_in_round(3)))
+    assert trunk(sites["alpha"]).version == 2
+    assert not (sites["gamma"].state / "model.safetensors").exists()
+    small_disk(sites["gamma"].state, "8m")
+    federate(monkeypatch, sites, Sites(sites, NAMES))
+    assert {trunk(sites[name]).version for name in NAMES} == {ROUNDS}
+    assert len({trunk(sites[name]).digest for name in NAMES}) == 1

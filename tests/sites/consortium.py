@@ -1,4 +1,4 @@
-"""A consortium of real processes on this machine, set up by the commands that its people would type."""
+"""A consortium of real processes on this machine."""
 
 import json
 import shutil
@@ -13,24 +13,21 @@ from pathlib import Path
 import psutil
 import pytest
 
+from fedapp.config import load_config
+from fedapp.consortium import Draft, add_partner, new_consortium, new_identity
 from fedapp.files import read_json
 from fedapp.flower import script
 from fedapp.processes import free_port
+from fedapp.public_file import PUBLIC_FILE, load_public
+from fedapp.site.accept import accept
+from fedapp.site.certificates import new_certificates
+from fedapp.site.folder import COORDINATOR, Site
+from fedapp.site.install import install
+from fedapp.site.kit import Plan, assignments, make_kits
 from strategies.journal import Exchange, read_journal
 
 PATIENCE = 240.0  # seconds after which something that should have happened has not
 POLL = 0.05
-
-
-def polyphony(*words: object) -> str:
-    """A command's stdout.
-
-    Raises:
-        AssertionError: It failed; what it said is the message.
-    """
-    done = subprocess.run([script("polyphony"), *map(str, words)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{words}: {done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 def wait_for(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
@@ -61,23 +58,22 @@ class Consortium:
     serving: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def set_up(self, datasets: dict[str, Path], conf: Path, *settings: str, seed: int | None = None) -> "Consortium":
-        """Keys, roster, certificates, kits, sites and data, as the README tells."""
+        """Keys, roster, certificates, kits, sites and data, as the README tells (`test_guide` types it), without pages."""
         work = self.path
         work.mkdir(parents=True, exist_ok=True)
-        roster, certificates, kits = work / "consortium.yaml", work / "authority", work / "kits"
-        polyphony("consortium", "new", roster, "--name", "three chemists and one more")
+        roster = work / "consortium.yaml"
+        new_consortium(roster, Draft("four voices"))
         for name in self.names:
-            polyphony("identity", "new", work / "keys" / name)
-            polyphony("consortium", "add", roster, name, work / "keys" / name / "identity.pub")
-        polyphony("certificates", "new", certificates, "--host", self.host)
-        seeded = [] if seed is None else ["--seed", seed]
-        address = f"{self.host}:{self.port}"
-        polyphony("kit", "new", roster, conf, "--superlink", address, "--certificates", certificates, "--out", kits, *seeded, *settings)
-        polyphony("kit", "install", kits / "coordinator", self.site("coordinator"))
+            new_identity(work / "keys" / name)
+            add_partner(roster, name, load_public(work / "keys" / name / PUBLIC_FILE))
+        new_certificates(work / "authority", [self.host])
+        config = load_config(conf, (*settings, *assignments(roster)))
+        make_kits(Plan(roster, config, f"{self.host}:{self.port}", work / "authority", seed, page=0), work / "kits")
+        install(work / "kits" / COORDINATOR, self.site(COORDINATOR))
         for name in self.names:
-            polyphony("kit", "install", kits / name, self.site(name))
+            install(work / "kits" / name, self.site(name))
             shutil.copytree(work / "keys" / name, self.site(name) / "keys")
-            polyphony("accept", self.site(name), datasets[name])
+            accept(Site.open(self.site(name)), datasets[name])
         return self
 
     def site(self, name: str) -> Path:
