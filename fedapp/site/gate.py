@@ -71,6 +71,7 @@ def serve_gate(site: Site) -> None:
         ssl_keyfile=str(site.tls / "server.key"),
         access_log=False,
         server_header=False,
+        ws="none",
         timeout_keep_alive=75,
     )
     uvicorn.Server(config).run()
