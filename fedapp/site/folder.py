@@ -66,7 +66,7 @@ class Site:
         """
         file = path / SITE_FILE
         if not file.is_file():
-            raise ConfigError(f"{path} is no site: it has no {SITE_FILE}", "`polyphony kit` makes the folder that a party unpacks")
+            raise ConfigError(f"{path} is no site: it has no {SITE_FILE}", "`polyphony kit install KIT SITE` makes one of a kit")
         try:
             settings = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Settings), OmegaConf.load(file)))
         except (OmegaConfBaseException, YAMLError, ValueError) as error:
