@@ -86,7 +86,7 @@ def test_the_newest_fifty_requests_are_told_newest_first(site: Site) -> None:
 
 @pytest.mark.parametrize(
     ("state", "age", "up", "mood"),
-    [("waiting", 5, True, "good"), ("answering", 59, True, "busy"), ("waiting", 62, False, "bad"), ("stopped", 5, False, "bad")],
+    [("waiting", 5, True, "good"), ("answering", 45, True, "busy"), ("waiting", 62, False, "bad"), ("stopped", 5, False, "bad")],
 )
 def test_a_supernode_is_up_while_it_gave_a_sign_of_life_within_a_minute(site: Site, state: str, age: float, up: bool, mood: str) -> None:
     saved_site.beat(site, state, age)
