@@ -20,7 +20,7 @@ from tests.federation import alike
 from tests.soak import Measured, Soak, memory_counted
 from tests.sudden_death import watch_writes
 
-ROUNDS = int(os.environ.get("POLYPHONY_SOAK_ROUNDS", "20"))
+ROUNDS = int(os.environ.get("POLYPHONY_SOAK_ROUNDS", "12"))
 SEED = int(os.environ.get("POLYPHONY_SOAK_SEED", "1"))
 PARTNERS = 6
 LONGEST_LINE = 8_000  # bytes, of a transcript
