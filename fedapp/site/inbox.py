@@ -1,5 +1,6 @@
 """The request that a partner is answering, on disk: a process that is killed meanwhile answers it when it is back."""
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_conte
 from fedapp.files import atomic_directory
 
 RUN, TREE, OBJECTS = "run", "tree", "objects"
+NAME = re.compile(r"[0-9a-f]{64}")  # of an object; it becomes a file's name, and comes from outside
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,15 @@ class Letter:
         return message
 
     def object_ids(self) -> list[str]:
-        """Ids of all its objects."""
-        return [each.object_id for each in iterate_object_tree(ObjectTree.FromString(self.tree))]
+        """Ids of all its objects.
+
+        Raises:
+            ValueError: One of them is none.
+        """
+        ids = [str(each.object_id) for each in iterate_object_tree(ObjectTree.FromString(self.tree))]
+        if not all(NAME.fullmatch(each) for each in ids):
+            raise ValueError("a request with an object whose id is no SHA-256")
+        return ids
 
 
 class Inbox:

@@ -18,11 +18,11 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Protocol
 
+import httpx
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.common.constant import ErrorCode
-from flwr.supercore.inflatable.inflatable_utils import ObjectPullError
 from flwr.supercore.run import RunNotRunningException
 from flwr.supercore.task_identity import TaskIdentity
 
@@ -120,9 +120,7 @@ class SuperNode:
     def run(self) -> None:
         """Answer requests until the connection fails."""
         self.pulse.change("waiting", node=self.link.node_id, step="", error="")
-        letter = self.inbox.unanswered()
-        if letter is not None:
-            LOG.info("answering the request that an earlier process left")
+        letter = self._left()
         while True:
             letter = self._fetched(letter or self._announced())
             if letter is None:
@@ -131,6 +129,23 @@ class SuperNode:
                 self._attend(letter)
                 letter = None
 
+    def _left(self) -> Letter | None:
+        """The request that an earlier process left; one that a power cut damaged is gone."""
+        try:
+            letter = self.inbox.unanswered()
+            if letter is not None:
+                letter.object_ids()
+                LOG.info("answering the request that an earlier process left")
+            return letter
+        except Exception as error:
+            self._dropped(error)
+            return None
+
+    def _dropped(self, error: Exception) -> None:
+        """Forget a request that cannot be answered: kept, it would end every process after this one too."""
+        LOG.error("a request is dropped: %s: %s", type(error).__name__, error)
+        self.inbox.clear()
+
     def _announced(self) -> Letter | None:
         """The next request, if there is one, written down as soon as we know of it: it is announced only once."""
         with suppress(RunNotRunningException):
@@ -138,7 +153,7 @@ class SuperNode:
             if letter is not None:
                 self.inbox.keep(letter)
             return letter
-        return None
+        return None  # its run is over
 
     def _fetched(self, letter: Letter | None) -> Letter | None:
         """The whole request, and on disk before the SuperLink hears that we have it."""
@@ -149,20 +164,26 @@ class SuperNode:
             self.inbox.keep(letter)
             self.link.confirm(letter.message())
             return letter
-        except (RunNotRunningException, ObjectPullError) as error:
-            LOG.info("a request that is there no more: %s", error)
-            self.inbox.clear()
+        except httpx.HTTPError:
+            raise  # the connection failed, and the request may still be there for the next process
+        except Exception as error:
+            self._dropped(error)
             return None
 
     def _attend(self, letter: Letter) -> None:
         """Answer a request, and send the answer."""
-        request = letter.message()
         started = time.monotonic()
-        self.pulse.change("answering", step=records.step(request.content), round=request.metadata.group_id)
         try:
+            request = letter.message()
+            self.pulse.change("answering", step=records.step(request.content), round=request.metadata.group_id)
             self.link.send(self._answered(request), time.monotonic() - started)
         except RunNotRunningException:
             LOG.info("the run ended before the answer was ready")
+        except httpx.HTTPError:
+            self.inbox.clear()  # refused for good: what passes is tried again below
+            raise
+        except Exception as error:
+            self._dropped(error)
         self.inbox.clear()
         self._awake_until = time.monotonic() + AWAKE
         self.pulse.change("waiting")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from flwr.app import Context, Message
 from flwr.common.constant import ErrorCode
+from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
 from flwr.supercore.inflatable.inflatable_utils import ObjectPullError
 from flwr.supercore.run import RunNotRunningException
@@ -68,6 +69,7 @@ class SuperLink:
     def fetch(self, letter: Letter) -> Letter:
         if self.dies_after == "receive":
             raise KilledError
+        letter.object_ids()  # as the real one asks for them
         if self.objects is None:
             raise ObjectPullError("id", "gone")
         return replace(letter, objects=self.objects)
@@ -199,6 +201,40 @@ def test_a_request_that_the_superlink_has_no_more_is_forgotten_and_the_next_one_
     with pytest.raises(KilledError):
         SuperNode(site, superlink, echo, Pulse(site.log / "supernode.json")).run()
     superlink.dies_after, superlink.objects = "", None
+    asked = superlink.ask("Again")
+    serve(site, superlink)
+    assert [reply.metadata.reply_to_message_id for reply in superlink.replies] == [asked]
+
+
+@pytest.mark.parametrize("name", ["../../../keys/identity.key", "/etc/passwd", "AB" * 32, "ab" * 31, ""])
+def test_an_object_whose_name_is_no_digest_becomes_no_file_and_the_next_request_is_answered(site: Site, name: str) -> None:
+    superlink = SuperLink(OURS)
+    superlink.waiting.append(Letter(RUN, ObjectTree(object_id=name).SerializeToString(), {name: b"planted"}))
+    asked = superlink.ask("Hello")
+    serve(site, superlink)
+    assert [reply.metadata.reply_to_message_id for reply in superlink.replies] == [asked]
+    assert not [path for path in site.path.rglob("*") if path.is_file() and b"planted" in path.read_bytes()]
+
+
+def test_a_request_that_is_no_message_ends_nothing(site: Site) -> None:
+    superlink = SuperLink(OURS)
+    superlink.waiting.append(Letter(RUN, ObjectTree(object_id="ab" * 32).SerializeToString(), {"ab" * 32: b"nonsense"}))
+    asked = superlink.ask("Hello")
+    serve(site, superlink)
+    assert [reply.metadata.reply_to_message_id for reply in superlink.replies] == [asked]
+
+
+@pytest.mark.parametrize("file", ["run", "tree", "objects"])
+def test_a_request_that_a_power_cut_damaged_is_dropped_and_not_met_again_at_every_start(site: Site, file: str) -> None:
+    superlink = SuperLink(OURS)
+    superlink.ask("Hello")
+    superlink.dies_after = "fetch"
+    with pytest.raises(KilledError):
+        SuperNode(site, superlink, echo, Pulse(site.log / "supernode.json")).run()
+    path = site.state / "inbox" / file
+    for damaged in path.iterdir() if path.is_dir() else [path]:
+        damaged.write_bytes(b"")
+    superlink.dies_after = ""
     asked = superlink.ask("Again")
     serve(site, superlink)
     assert [reply.metadata.reply_to_message_id for reply in superlink.replies] == [asked]
