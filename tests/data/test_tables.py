@@ -122,7 +122,9 @@ def test_an_empty_file_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["compounds.csv.gz", "compounds.parquet"])
-@pytest.mark.parametrize("content", [b"not what the name says", gzip.compress(b"compound_id,smiles\n" + b"1,CC\n" * 999)[:-20]])
+@pytest.mark.parametrize(
+    "content", [b"not what the name says", gzip.compress(b"compound_id,smiles\n" + b"1,CC\n" * 999)[:-20]], ids=["no archive", "cut short"]
+)
 def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=f"cannot read .*{name}"):
