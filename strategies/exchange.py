@@ -38,13 +38,20 @@ class Asked:
 
 
 class Replies:
-    """The replies of an exchange; a failed or missing one is left out with its reason."""
+    """The replies of an exchange; a failed or missing one is left out with its reason.
+
+    Attributes:
+        left_out: Node to reason.
+        away: Nodes that went away before they replied, as Flower says in their place without naming them; none if the time ran out.
+    """
 
     def __init__(self, asked: Asked, messages: Iterable[Message]) -> None:
         self.asked = asked
-        arrived = {message.metadata.src_node_id: message for message in messages}
+        held = list(messages)
+        arrived = {message.metadata.src_node_id: message for message in held}
         self.messages = {node: arrived[node] for node in asked.nodes if node in arrived}  # Flower's own word for a node is no reply
         self.left_out: dict[int, str] = {node: "no reply" for node in asked.nodes if node not in self.messages}
+        self.away = set(self.left_out) if len(held) >= len(asked.nodes) else set()
         self.left_out |= {node: "it could not answer" for node, message in self.messages.items() if message.has_error()}
         self.bytes_up = sum(records.payload_bytes(m.content) for m in self.messages.values() if not m.has_error())
 
@@ -106,6 +113,10 @@ class Exchanges:
         self.known = set(nodes)
         self._expected = len(nodes)
         return nodes
+
+    def forget_away(self, replies: Replies) -> None:
+        """Nodes that went away when they were asked will be newcomers when they are back."""
+        self.known -= replies.away
 
     def newcomers(self) -> set[int]:
         """Nodes that have connected since `connected` was last called."""

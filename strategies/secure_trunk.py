@@ -125,6 +125,7 @@ class SecureTrunk(Strategy):
         for node, body, _ in arrived:
             with arrived.accepting(node):
                 self._nodes[coordinator.add_advertisement(body)] = node
+        self.exchanges.forget_away(arrived)
         self.exchanges.note(arrived)
         request = coordinator.share_keys_request()
         arrived = self.exchanges.ask(Step.SHARE_KEYS, 0, {node: (request, {}) for node in self._nodes.values()})
@@ -132,6 +133,7 @@ class SecureTrunk(Strategy):
         for node, body, _ in arrived:
             with arrived.accepting(node):
                 coordinator.add_contributions(indices[node], body)
+        self.exchanges.forget_away(arrived)
         self.exchanges.note(arrived)
         self._nodes = {index: self._nodes[index] for index in coordinator.members()}
         self._coordinator = coordinator

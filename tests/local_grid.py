@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
+from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
 from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
@@ -82,12 +83,21 @@ class LocalGrid(Grid):
     def answer(self, request: Message) -> Message:
         """What the client app replies to a request; a failure ends where Flower's own simulation engine ends it."""
         node = request.metadata.dst_node_id
+        if node not in self.contexts:
+            return self.unavailable(request)
         asked = copy.deepcopy(request)  # the client app changes the message in place
         try:
             reply = self.client_app(asked, self.contexts[node])
         except (Exception, PartnerKilledError) as error:
             reply = Message(Error(code=2, reason=f"{type(error)}:<'{error}'>"), reply_to=request)
         reply.metadata.__dict__["_src_node_id"] = node
+        return reply
+
+    @staticmethod
+    def unavailable(request: Message) -> Message:
+        """What Flower itself says in the place of a node that is gone."""
+        reply = Message(Error(ErrorCode.NODE_UNAVAILABLE, "gone"), reply_to=request)
+        reply.metadata.__dict__["_src_node_id"] = SUPERLINK_NODE_ID
         return reply
 
     @property

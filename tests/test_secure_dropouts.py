@@ -132,6 +132,33 @@ def test_a_partner_that_connects_in_the_second_round_joins_a_new_session(tmp_pat
     assert (run.partner("partner-4") / "loss" / "round-0003.json").is_file()
 
 
+@pytest.mark.parametrize("lost", [Step.ADVERTISE_KEYS, Step.SHARE_KEYS])
+def test_a_partner_that_goes_away_while_a_session_begins_joins_a_new_one_when_it_is_back(tmp_path: Path, lost: Step) -> None:
+    run = small_run(tmp_path / "run", *FOUR, "federation.rounds=3")
+
+    def trained() -> bool:
+        return any(not reply.has_error() and step(reply) == Step.UNMASK for reply in grid.received)
+
+    def down(partition: int, message: Message) -> Message:
+        if (step(message), partition) == (lost, 3) and not trained():
+            grid.disconnect(3)
+        if (step(message), message.metadata.group_id) == (Step.UNMASK, "2") and grid.node(3) not in grid.contexts:
+            grid.connect(3)
+        return message
+
+    grid = grid_for(run, down)
+    federate(run, grid)
+    assert [exchange.replied for exchange in exchanges(run) if exchange.phase == Step.SHARE_KEYS] == [3, 4]
+    assert alike(all_held(run), version=3)
+
+
+def test_a_partner_that_is_there_and_does_not_answer_brings_no_new_session_every_round(tmp_path: Path) -> None:
+    run = small_run(tmp_path / "run", *FOUR, "federation.rounds=3")
+    grid = grid_for(run, lambda partition, message: None if partition == 3 else message)
+    federate(run, grid)
+    assert [exchange.replied for exchange in exchanges(run) if exchange.phase == Step.ADVERTISE_KEYS] == [3]
+
+
 def test_a_partner_that_connects_right_after_a_restart_stops_nobody(tmp_path: Path) -> None:
     """The others have trained a round that was never added up, and are asked for it once more."""
     run = small_run(tmp_path / "run", *FOUR, "federation.rounds=3")

@@ -42,6 +42,7 @@ HEARTBEAT = 15.0  # seconds; the SuperLink takes a node for gone after two witho
 BEAT = 5.0
 LONGEST_PAUSE = 10  # seconds between attempts to reach the SuperLink
 PASSING = (408, 429, 502, 503, 504)  # answers that may be another one soon
+UNKNOWN_NODE = (httpx.codes.UNAUTHORIZED, httpx.codes.PRECONDITION_FAILED)
 
 
 class Connection:
@@ -196,6 +197,11 @@ def patient(trouble: Callable[[str], None]) -> RetryInvoker:
 
     pauses = partial(exponential, max_delay=LONGEST_PAUSE)
     return RetryInvoker(pauses, httpx.HTTPError, None, None, on_backoff=waiting, on_success=reached, should_giveup=in_vain)
+
+
+def lost(error: httpx.HTTPError) -> bool:
+    """Whether the connection has ended, and not just one request with it: a SuperLink that was restarted fails on those of earlier runs."""
+    return not isinstance(error, httpx.HTTPStatusError) or error.response.status_code in UNKNOWN_NODE
 
 
 def refusal(superlink: str, error: httpx.HTTPError) -> RunError:

@@ -31,7 +31,7 @@ from fedapp.files import read_json, write_json
 from fedapp.membership import read_policy_file
 from fedapp.request_log import Request, note_request
 from fedapp.run_folder import now
-from fedapp.site.connection import connect
+from fedapp.site.connection import connect, lost
 from fedapp.site.folder import Site
 from fedapp.site.inbox import Inbox, Letter
 from strategies import records
@@ -164,9 +164,9 @@ class SuperNode:
             self.inbox.keep(letter)
             self.link.confirm(letter.message())
             return letter
-        except httpx.HTTPError:
-            raise  # the connection failed, and the request may still be there for the next process
         except Exception as error:
+            if isinstance(error, httpx.HTTPError) and lost(error):
+                raise  # the request may still be there for the next process
             self._dropped(error)
             return None
 
@@ -179,11 +179,10 @@ class SuperNode:
             self.link.send(self._answered(request), time.monotonic() - started)
         except RunNotRunningException:
             LOG.info("the run ended before the answer was ready")
-        except httpx.HTTPError:
-            self.inbox.clear()  # refused for good: what passes is tried again below
-            raise
         except Exception as error:
             self._dropped(error)
+            if isinstance(error, httpx.HTTPError) and lost(error):
+                raise
         self.inbox.clear()
         self._awake_until = time.monotonic() + AWAKE
         self.pulse.change("waiting")

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from flwr.app import Context, Message
 from flwr.common.constant import ErrorCode
@@ -47,6 +48,7 @@ class SuperLink:
         self.digest = digest
         self.waiting: list[Letter] = []
         self.dies_after = ""
+        self.status = 0
         self.confirmed: list[str] = []
         self.replies: list[Message] = []
         self.over = False
@@ -70,9 +72,17 @@ class SuperLink:
         if self.dies_after == "receive":
             raise KilledError
         letter.object_ids()  # as the real one asks for them
+        self.refuse()
         if self.objects is None:
             raise ObjectPullError("id", "gone")
         return replace(letter, objects=self.objects)
+
+    def refuse(self) -> None:
+        """Answer with a status for once, as a SuperLink does that knows nothing of a run or of us."""
+        status, self.status = self.status, 0
+        if status:
+            request = httpx.Request("POST", "https://superlink")
+            raise httpx.HTTPStatusError(f"{status}", request=request, response=httpx.Response(status, request=request))
 
     def confirm(self, request: Message) -> None:
         if self.dies_after == "fetch":
@@ -83,6 +93,7 @@ class SuperLink:
         return self.digest
 
     def send(self, reply: Message, seconds: float) -> None:
+        self.refuse()
         if self.over:
             raise RunNotRunningException
         self.replies.append(reply)
@@ -202,6 +213,32 @@ def test_a_request_that_the_superlink_has_no_more_is_forgotten_and_the_next_one_
         SuperNode(site, superlink, echo, Pulse(site.log / "supernode.json")).run()
     superlink.dies_after, superlink.objects = "", None
     asked = superlink.ask("Again")
+    serve(site, superlink)
+    assert [reply.metadata.reply_to_message_id for reply in superlink.replies] == [asked]
+
+
+@pytest.mark.parametrize("moment", ["receive", "fetch"])
+def test_a_request_of_a_run_that_a_restarted_superlink_knows_nothing_of_is_forgotten_and_the_next_one_answered(
+    site: Site, moment: str
+) -> None:
+    superlink = SuperLink(OURS)
+    superlink.ask("Hello")
+    superlink.dies_after = moment
+    with pytest.raises(KilledError):
+        SuperNode(site, superlink, echo, Pulse(site.log / "supernode.json")).run()
+    superlink.dies_after, superlink.status = "", 500
+    asked = superlink.ask("Again")
+    serve(site, superlink)
+    assert [reply.metadata.reply_to_message_id for reply in superlink.replies] == [asked]
+
+
+@pytest.mark.parametrize("status", [401, 412])
+def test_a_request_is_kept_for_the_next_process_when_the_superlink_does_not_take_this_one(site: Site, status: int) -> None:
+    superlink = SuperLink(OURS)
+    asked = superlink.ask("Hello")
+    superlink.status = status
+    with pytest.raises(httpx.HTTPStatusError):
+        SuperNode(site, superlink, echo, Pulse(site.log / "supernode.json")).run()
     serve(site, superlink)
     assert [reply.metadata.reply_to_message_id for reply in superlink.replies] == [asked]
 

@@ -70,6 +70,7 @@ def test_partner_and_coordinator_are_killed_and_the_trunk_is_that_of_a_simulatio
     consortium.start("coordinator")
     with consortium.federate() as running:
         assert result(running)["rounds"] == ROUNDS
+    assert [each for each in consortium.journal() if each.left_out] == [], "nobody was missing"
     expected = SharedTrunk.read(simulated.partner(NAMES[0]) / "shared.safetensors")
     assert expected.version == ROUNDS
     for name in NAMES:
