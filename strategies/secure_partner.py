@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,6 @@ class SecurePartner:
     Args:
         house: The partner's own side.
     Raises:
-        TrunkFileError: The trunk is damaged.
         SecAggError: Keys, roster and policy do not belong together, or the state is damaged.
     """
 
@@ -59,12 +59,21 @@ class SecurePartner:
         assert house.membership is not None
         self.house, self.member = house, house.membership
         self.protocol = open_participant(house.directory, self.member)
-        path = house.directory / "shared.safetensors"
+
+    @cached_property
+    def shared(self) -> SharedTrunk:
+        """The trunk that this partner holds; read when a request needs it.
+
+        Raises:
+            TrunkFileError: It is damaged.
+        """
+        path = self.house.directory / "shared.safetensors"
         try:
-            self.shared = SharedTrunk.read(path) if path.is_file() else no_trunk(house.value_range, NO_TRUNK)
+            held = SharedTrunk.read(path) if path.is_file() else no_trunk(self.house.value_range, NO_TRUNK)
         except TrunkFileError as error:
             raise TrunkFileError(str(error), HINT) from error
-        self._note_found()
+        self._note_found(held)
+        return held
 
     def answer(self, step: Step, request: bytes, arrived: Arrived, fit: Trainer, evaluate: Evaluator) -> tuple[bytes, list[np.ndarray]]:
         """Answer one request.
@@ -204,12 +213,12 @@ class SecurePartner:
     def _keep(self, shared: SharedTrunk) -> None:
         self.shared = shared
         shared.write(self.house.directory / "shared.safetensors")
-        self._note_found()
+        self._note_found(shared)
 
-    def _note_found(self) -> None:
+    def _note_found(self, shared: SharedTrunk) -> None:
         """The line of the last sum, unless it is there: whoever was killed between trunk and line writes it when it is back."""
-        path, line = self.house.directory / "sums.jsonl", json.dumps(self.shared.found, sort_keys=True)
-        if self.shared.found and last_line(path) != line:
+        path, line = self.house.directory / "sums.jsonl", json.dumps(shared.found, sort_keys=True)
+        if shared.found and last_line(path) != line:
             append_line(path, line)
 
     def _attempts(self) -> int:

@@ -16,7 +16,7 @@ from strategies.secagg import limbs
 from strategies.secagg.errors import SecAggError
 
 WEIGHT_BITS, CLIPPED_BITS = 32, 40
-ROWS = "rows"
+ROWS, USED = "rows", "used"
 
 
 class TrunkFileError(SecAggError):
@@ -181,9 +181,9 @@ class SharedTrunk:
         return save(self._tensors(), metadata=self._metadata())
 
     def write(self, path: Path) -> None:
-        """Everything, as a safetensors file; whole or not at all, mode 0600."""
+        """Everything, as a safetensors file of half the size; whole or not at all, mode 0600."""
         with atomic_path(path) as temporary:
-            save_file(self._tensors(), temporary, metadata=self._metadata())
+            save_file(self._compact(), temporary, metadata=self._metadata())
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "SharedTrunk":
@@ -195,7 +195,7 @@ class SharedTrunk:
         try:
             size = int.from_bytes(data[:8], "little")
             return cls._from(load(data), json.loads(data[8 : 8 + size])["__metadata__"])
-        except (SafetensorError, KeyError, ValueError, TypeError, ArithmeticError) as error:
+        except (SafetensorError, LookupError, ValueError, TypeError, ArithmeticError) as error:
             raise TrunkFileError(f"a handed-over trunk is damaged: {error}") from error
 
     @classmethod
@@ -207,12 +207,22 @@ class SharedTrunk:
         """
         try:
             with safe_open(path, framework="np") as opened:
-                return cls._from({name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata())  # noqa: SIM118
-        except (SafetensorError, KeyError, ValueError, TypeError, ArithmeticError) as error:
+                tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+                return cls._from(_whole(tensors), opened.metadata())
+        except (SafetensorError, LookupError, ValueError, TypeError, ArithmeticError) as error:
             raise TrunkFileError(f"{path} is damaged: {error}") from error
 
     def _tensors(self) -> dict[str, np.ndarray]:
         return {str(number): array for number, array in enumerate(self.arrays)} | {ROWS: self.rows}
+
+    def _compact(self) -> dict[str, np.ndarray]:
+        """The same, without rows of the first array that are zero: about half of them."""
+        held = self._tensors()
+        if self.arrays:
+            bits = self.arrays[0].reshape(len(self.arrays[0]), -1).view(np.uint32)  # minus zero is not zero
+            held[USED] = np.asarray(bits.any(axis=1))
+            held["0"] = self.arrays[0][held[USED]]
+        return held
 
     def _metadata(self) -> dict[str, str]:
         held = {"version": self.version, "digest": self.digest.hex(), "range": self.value_range, "session": self.session.hex()}
@@ -235,6 +245,16 @@ def no_trunk(value_range: float, digest: bytes) -> SharedTrunk:
         digest: Stands for none.
     """
     return SharedTrunk([], 0, digest, value_range, np.empty(0, dtype=np.bool_), b"")
+
+
+def _whole(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What `_compact` made compact. Only for our own files: a few bytes can ask for much memory."""
+    used = tensors.pop(USED, None)
+    if used is not None:
+        rows = tensors["0"]
+        tensors["0"] = np.zeros((len(used), *rows.shape[1:]), dtype=rows.dtype)
+        tensors["0"][used] = rows
+    return tensors
 
 
 def _part(array: np.ndarray, part: np.ndarray | slice) -> np.ndarray:

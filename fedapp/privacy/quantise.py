@@ -11,7 +11,7 @@ from math import frexp, inf
 
 import numpy as np
 
-PIECE = 1 << 16  # values worked on at once: they and their scratch stay in the processor's cache
+PIECE = 1 << 15  # values worked on at once: they and their scratch stay in the processor's cache
 FEWEST_BITS, MOST_BITS = 4, 24  # float32 holds 24 significant bits
 NARROWEST, WIDEST = 2.0**-16, 2.0**4  # bounds of a range that follows the updates
 CLIPPED_SHARE = 10_000  # one coordinate in so many may be clipped before the range widens
@@ -94,7 +94,7 @@ class Quantiser:
         Exactly 0 becomes 0; otherwise word · step / weight is less than a step from the clipped value.
 
         Args:
-            blocks: The vector in pieces, float32 1-D; left as they are. Pieces of up to 65,536 are the fastest.
+            blocks: The vector in pieces, float32 1-D; left as they are. Pieces of up to `PIECE` are the fastest.
             out: Where the words go, uint32 or uint16 [length of all pieces together].
             seed: Of the rounding.
         Returns:
@@ -168,8 +168,8 @@ class Quantiser:
 class Dither:
     """Values uniform on the odd multiples of 2^-23 within ±0.5, one for each coordinate of a vector.
 
-    Drawing every one of them anew would lengthen the encoding by a third. So 65,536 are drawn, as the significands of floats in [1, 2),
-    and for each 65,536 coordinates their random bits are flipped by one more random pattern. Each value is uniform and any two are
+    Drawing every one of them anew would lengthen the encoding by a third. So 32,768 are drawn, as the significands of floats in [1, 2),
+    and for each 32,768 coordinates their random bits are flipped by one more random pattern. Each value is uniform and any two are
     independent, so that a sum of rounding errors varies as if all were.
 
     Args:

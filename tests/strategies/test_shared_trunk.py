@@ -1,6 +1,8 @@
 """What partners hold alike: an update becomes words and back, and the trunk survives files and journeys."""
 
+import json
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -183,6 +185,25 @@ def test_it_reads_back_as_it_was_written(tmp_path: Path, trunk: SharedTrunk) -> 
 
 def test_what_was_read_can_be_trained_on() -> None:
     copied(trunk_of([1])).arrays[0][0, 0] = 1.0
+
+
+def test_zero_rows_take_no_room_on_disk_and_come_back_bit_for_bit(tmp_path: Path) -> None:
+    first = np.zeros((1000, 100), dtype=np.float32)
+    first[7], first[500, 3], first[999] = 0.5, np.float32("-0.0"), np.finfo(np.float32).smallest_subnormal
+    trunk = replace(trunk_of([1]), arrays=[first, np.ones(100, dtype=np.float32)], rows=np.ones(1000, dtype=np.bool_))
+    trunk.write(tmp_path / "shared.safetensors")
+    assert (tmp_path / "shared.safetensors").stat().st_size < 5000
+    assert same(SharedTrunk.read(tmp_path / "shared.safetensors"), trunk)
+
+
+def test_what_is_handed_over_asks_for_no_more_memory_than_it_has_bytes() -> None:
+    from safetensors.numpy import load, save
+
+    whole = trunk_of([1]).to_bytes()
+    size = int.from_bytes(whole[:8], "little")
+    tensors = load(whole) | {"used": np.ones(1 << 20, dtype=np.bool_), "0": np.zeros((0, 1 << 40), dtype=np.float32)}
+    with pytest.raises(TrunkFileError, match="handed-over trunk is damaged"):
+        SharedTrunk.from_bytes(save(tensors, metadata=json.loads(whole[8 : 8 + size])["__metadata__"]))
 
 
 def test_a_file_cut_short_anywhere_is_named(tmp_path: Path) -> None:
