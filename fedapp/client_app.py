@@ -15,7 +15,7 @@ from flwr.client import Client
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 
-from fedapp.config import Config, load_config
+from fedapp.config import RECORD_DP, Config, load_config
 from fedapp.data.dataset import Dataset
 from fedapp.errors import ConfigError, PolyphonyError
 from fedapp.files import write_json
@@ -23,6 +23,7 @@ from fedapp.first_trunk import first_trunk
 from fedapp.membership import IDENTITY, POLICY, ROSTER, changed, open_membership, trunk_shapes
 from fedapp.privacy.row_guard import support
 from fedapp.privacy.weight import weight_of
+from fedapp.record_privacy import private_support
 from fedapp.request_log import Request, note_request
 from fedapp.run_folder import RunFolder, bare_config, bare_run_path, now
 from fedapp.seeds import derived_seed
@@ -169,11 +170,11 @@ def open_partner(context: Context) -> Client:
     from fedapp.partner import Partner
 
     own = place(context)
-    folder, config, dataset = own.folder, own.config, open_dataset(own)
+    folder, config, dataset, trained = own.folder, own.config, open_dataset(own), None
     if (folder / ROW_LIST).is_file():
         trained = np.load(folder / ROW_LIST)
         dataset = dataset.guarded(dataset.rows_in(config.training_folds()), trained, np.ones_like(trained))
-    partner = Partner(folder, dataset, config, choose_device())
+    partner = Partner(folder, dataset, config, choose_device(), trained)
     (folder / "error.json").unlink(missing_ok=True)
     return partner.to_client()
 
@@ -204,19 +205,27 @@ def open_house(context: Context) -> House:
 
     def supported() -> np.ndarray:
         dataset = open_dataset(own)
+        if config.privacy.profile == RECORD_DP:
+            return private_support(folder, dataset, config)
         rows = dataset.rows_in(config.training_folds())
         return support(dataset.x_indptr, dataset.x_indices, rows, config.chemistry.bits, config.privacy.row_guard)
+
+    def compounds() -> tuple[np.ndarray, np.ndarray]:
+        dataset = open_dataset(own)
+        return dataset.fingerprints(dataset.rows_in(config.training_folds()))
 
     return House(
         directory=folder,
         membership=own.membership() if config.aggregation == "secure" else None,
         support=supported,
+        compounds=compounds,
         first_trunk=lambda key: first_trunk(config, key),
         shapes=trunk_shapes(config),
         partners=own.partners,
         word_bits=config.privacy.word_bits,
         value_range=config.privacy.range,
         server_learning_rate=config.federation.server_learning_rate,
+        row_guard=0 if config.privacy.profile == RECORD_DP else config.privacy.row_guard,
         weight=lambda: weight_of(len(open_dataset(own).y_labels), config.federation.largest_weight),
         largest_weight=config.federation.largest_weight,
         seed=lambda number, attempt: derived_seed(config.seed, "rounding", own.name, number, attempt),

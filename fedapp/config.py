@@ -69,6 +69,11 @@ class Privacy:
     row_guard: int
     word_bits: int
     range: float
+    profile: str
+    clipping_norm: float
+    noise_multiplier: float
+    epsilon: float
+    delta: float
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,13 @@ class Evaluation:
     test_fold: int
     validation_fold: int
     min_per_class: int
+
+
+@dataclass(frozen=True)
+class Audit:
+    compounds: int
+    trials: int
+    undefended_trials: int
 
 
 @dataclass(frozen=True)
@@ -94,6 +106,7 @@ class Config:
     federation: Federation
     privacy: Privacy
     evaluation: Evaluation
+    audit: Audit
 
     def training_folds(self) -> list[int]:
         """All folds but the two that choose and judge."""
@@ -123,10 +136,19 @@ RANGES: dict[str, tuple[float, float]] = {
     "federation.largest_weight": (1, 256),
     "privacy.row_guard": (0, 1 << 31),
     "privacy.range": (2**-16, 16),
+    "privacy.clipping_norm": (1e-6, 1e6),
+    "privacy.noise_multiplier": (1e-4, 1e4),
+    "privacy.epsilon": (1e-3, 1e6),
+    "privacy.delta": (1e-30, 1e-2),
     "evaluation.min_per_class": (1, 1e9),
+    "audit.compounds": (4, 1e9),
+    "audit.trials": (4, 10_000),
+    "audit.undefended_trials": (4, 10_000),
 }
 METRICS = ("loss", "auc_pr")
 AGGREGATIONS = ("secure", "plain")
+NO_NOISE, RECORD_DP, RECONSTRUCTION_NOISE = PROFILES = ("none", "record_dp", "reconstruction_noise")
+LEAST_NOISE = 0.3  # below it record_dp has no epsilon worth the name: above 100 after a few passes
 INITIAL_TRUNKS = ("seed", "group_key")
 WORD_BITS = (16, 32)
 LEAST_SECURE = 3
@@ -197,6 +219,7 @@ def check(config: Config, path: Path) -> None:
         "aggregation": AGGREGATIONS,
         "federation.initial_trunk": INITIAL_TRUNKS,
         "privacy.word_bits": WORD_BITS,
+        "privacy.profile": PROFILES,
     }
     for key, known in choices.items():
         if values[key] not in known:
@@ -211,6 +234,27 @@ def check(config: Config, path: Path) -> None:
         )
     if config.aggregation == "plain" and config.federation.initial_trunk == "group_key":
         raise ConfigError(f"{path}: federation.initial_trunk is group_key, and plain aggregation has no group key", "use seed")
+    if config.privacy.profile == RECORD_DP:
+        check_record_dp(config, path)
+
+
+def check_record_dp(config: Config, path: Path) -> None:
+    """Refuse what would leave a partner beside the guarantee of `privacy.profile=record_dp`.
+
+    Raises:
+        ConfigError: Naming the key.
+    """
+    if config.federation.metrics_shown:
+        raise ConfigError(f"{path}: federation.metrics_shown is {config.federation.metrics_shown}, and metrics get no noise", "show none")
+    if config.federation.largest_weight != 1:
+        raise ConfigError(
+            f"{path}: federation.largest_weight is {config.federation.largest_weight}, and weights tell the number of labels", "use 1"
+        )
+    if config.privacy.noise_multiplier < LEAST_NOISE:
+        raise ConfigError(
+            f"{path}: privacy.noise_multiplier is {config.privacy.noise_multiplier}, too little for privacy.profile=record_dp",
+            f"use {LEAST_NOISE} or more, or privacy.profile=reconstruction_noise, which guarantees nothing",
+        )
 
 
 def to_yaml(config: Config) -> str:

@@ -15,7 +15,7 @@ UNFINISHED = ".part"
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is synced and takes the name `path`, on error it is removed.
+    """Yield a temporary path beside `path`; on success it is synced and takes the name `path`, for good; on error it is removed.
 
     The file is created by the caller; its mode becomes 0600.
     """
@@ -29,8 +29,18 @@ def atomic_path(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.chmod(0o600)
         temporary.replace(path)
+        sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Let the names in a folder outlast a power cut: a file that took its place is in it only when the folder is on disk too."""
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(held)
+    finally:
+        os.close(held)
 
 
 @contextmanager
@@ -42,6 +52,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         yield temporary
         shutil.rmtree(path, ignore_errors=True)
         temporary.replace(path)
+        sync_folder(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -18,12 +18,12 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from fedapp.config import Config, flatten
+from fedapp.config import RECORD_DP, Config, flatten
 from fedapp.consortium import load_identity, load_roster, new_identity, write_roster
 from fedapp.errors import ConfigError
 from fedapp.files import write_text
 from fedapp.run_folder import RunFolder
-from strategies.house import Membership
+from strategies.house import Limits, Membership
 from strategies.secagg.messages import SessionParameters
 from strategies.secagg.policy import Policy
 from strategies.secagg.roster import LEAST_PARTNERS, Member, Roster, default_threshold
@@ -36,6 +36,7 @@ COMMON = (
 )
 POLICY_HEADER = "# The least that this partner accepts, whatever the coordinator asks.\n"
 OWN = ("chemistry.fold_key_file",)
+STRICT = Limits()
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class PolicyFile:
     """A policy as people write it; digests are hexadecimal.
 
     Attributes:
+        most_identified, least_compounds: As in `strategies.house.Limits`; the partner's business alone, which no session names.
         applications: Digests of the app bundles that may send requests; empty in a simulation, where any may.
         data: Digest of the dataset that may be used; empty in a simulation, where any may, and at a site that accepted none yet.
     """
@@ -55,6 +57,8 @@ class PolicyFile:
     rounds: int
     metrics_shown: list[str]
     least_survivors: int
+    most_identified: float = Limits.most_identified
+    least_compounds: int = Limits.least_compounds
     applications: list[str] = field(default_factory=list)
     data: str = ""
 
@@ -70,7 +74,7 @@ def found(run: RunFolder, config: Config) -> None:
     least = len(names) if config.federation.min_partners is None else config.federation.min_partners
     roster = Roster(run.name, default_threshold(len(names)), max(least, LEAST_PARTNERS), members)
     for name in names:
-        write_policy(run.partner(name) / POLICY, default_policy(config, roster))
+        write_policy(run.partner(name) / POLICY, default_policy(config, roster), limits=default_limits(config))
     write_roster(run.path / ROSTER, roster)
 
 
@@ -80,7 +84,7 @@ def open_membership(identity: Path, roster: Path, policy: Path) -> Membership:
     Raises:
         ConfigError: A file is missing or unusable; it is named.
     """
-    return Membership(load_identity(identity), _roster(roster, changed(roster)), _policy(policy, changed(policy)))
+    return Membership(load_identity(identity), _roster(roster, changed(roster)), *_rules(policy, changed(policy)))
 
 
 def changed(path: Path) -> int:
@@ -94,8 +98,8 @@ def _roster(path: Path, _changed: int) -> Roster:
 
 
 @lru_cache(maxsize=64)
-def _policy(path: Path, _changed: int) -> Policy:
-    return read_policy(path)
+def _rules(path: Path, _changed: int) -> tuple[Policy, Limits]:
+    return read_policy(path), read_limits(path)
 
 
 def propose(config: Config, roster: Roster) -> SessionParameters:
@@ -131,12 +135,31 @@ def default_policy(config: Config, roster: Roster) -> Policy:
     )
 
 
-def write_policy(path: Path, policy: Policy, applications: Sequence[str] = (), data: str = "", header: str = POLICY_HEADER) -> None:
+def default_limits(config: Config) -> Limits:
+    """The limits of a partner that wants this experiment's protection.
+
+    With no more compounds than the first layer has units, what each compound adds to the rows is linearly independent, and whole
+    fingerprints can be solved for. Whoever turned the row guard off is told by the self-audit what that means, and refuses nothing;
+    nor does anybody under record-level privacy, where a refusal that depends on compounds would itself be unpaid for.
+    """
+    judged = config.privacy.row_guard > 1 and config.privacy.profile != RECORD_DP
+    return Limits(least_compounds=config.model.hidden[0]) if judged else Limits(most_identified=1.0)
+
+
+def write_policy(
+    path: Path,
+    policy: Policy,
+    applications: Sequence[str] = (),
+    data: str = "",
+    header: str = POLICY_HEADER,
+    limits: Limits = STRICT,
+) -> None:
     """Write a policy for people to read and change.
 
     Args:
         applications, data: As in `PolicyFile`.
         header: What the file's first line says.
+        limits: Of the partner's own updates.
     """
     held = PolicyFile(
         roster=policy.roster.hex(),
@@ -147,6 +170,8 @@ def write_policy(path: Path, policy: Policy, applications: Sequence[str] = (), d
         rounds=policy.rounds,
         metrics_shown=list(policy.metrics),
         least_survivors=policy.least_survivors,
+        most_identified=limits.most_identified,
+        least_compounds=limits.least_compounds,
         applications=list(applications),
         data=data,
     )
@@ -177,6 +202,19 @@ def read_policy(path: Path) -> Policy:
     )
 
 
+def read_limits(path: Path) -> Limits:
+    """The limits of the partner's own updates in a policy file.
+
+    Raises:
+        ConfigError: Missing or unusable.
+    """
+    return _limits(read_policy_file(path))
+
+
+def _limits(held: PolicyFile) -> Limits:
+    return Limits(held.most_identified, held.least_compounds)
+
+
 def read_policy_file(path: Path) -> PolicyFile:
     """All that a policy file says.
 
@@ -190,6 +228,7 @@ def read_policy_file(path: Path) -> PolicyFile:
         assert isinstance(held, PolicyFile)
         for digest in (held.roster, held.configuration, held.data, *held.applications):
             bytes.fromhex(digest)
+        _limits(held)
     except (OmegaConfBaseException, YAMLError, ValueError, AssertionError) as error:
         raise ConfigError(f"{path}: {str(error).strip().splitlines()[0]}", "compare it with another partner's policy file") from error
     return held

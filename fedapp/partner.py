@@ -5,10 +5,12 @@
       metrics/round-0007.parquet    the averaged trunk of round 7 with the heads fitted to it
       loss/round-0007.json          the training of round 7
       model.safetensors, .json      trunk and heads of the best round so far on the validation fold
+      privacy-budget.json           what record-level privacy was spent; see `fedapp.record_privacy`
 
 Every message may meet a fresh process, so nothing lives in memory from one round to the next. A request that is repeated, because
 the reply was lost or the process was killed, starts from the state before that round and gives the same bytes. A round that was
-abandoned is asked for again with a higher `attempt`: it starts from that same state, and draws other batches.
+abandoned is asked for again with a higher `attempt`: it starts from that same state, and draws other batches. Only a training with noise
+never repeats: each time it draws anew, and under record-level privacy it is paid for anew.
 """
 
 from pathlib import Path
@@ -19,15 +21,19 @@ import polars as pl
 import torch
 from flwr.client import NumPyClient
 
-from fedapp.config import Config
+from fedapp.config import NO_NOISE, RECORD_DP, Config
 from fedapp.data.dataset import Dataset
 from fedapp.errors import RunError
 from fedapp.files import PRIVATE_DIRECTORY, atomic_path, write_json
 from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.evaluation import evaluate
 from fedapp.model.network import Heads, Trunk, set_trunk_arrays, trunk_arrays
+from fedapp.model.noisy_training import fitted_heads, plan, train_noisily
 from fedapp.model.state import private_state, restore
-from fedapp.model.training import choose_device, learning_rate, optimiser, train
+from fedapp.model.training import Outcome, choose_device, learning_rate, optimiser, train
+from fedapp.privacy.accounting import Event
+from fedapp.privacy.noise import Noise
+from fedapp.record_privacy import pay_for_training
 from fedapp.seeds import derived_seed
 from fedapp.selection import best_round, read_metrics, validation_curve
 
@@ -40,11 +46,21 @@ class Partner(NumPyClient):
         dataset: The partner's own compounds and tasks.
         config: The experiment.
         device: Where to compute; None chooses.
+        trained: With noise, the rows of the trunk's first array that are trained, bool [bits]; None means all. They leave, so they must
+            not depend on the compounds unless privately.
     """
 
-    def __init__(self, directory: Path, dataset: Dataset, config: Config, device: torch.device | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        dataset: Dataset,
+        config: Config,
+        device: torch.device | None = None,
+        trained: np.ndarray | None = None,
+    ) -> None:
         self.directory, self.dataset, self.config = directory, dataset, config
         self.device = choose_device() if device is None else device
+        self.trained = np.ones(dataset.bits, dtype=np.bool_) if trained is None else trained
         for folder in (directory, directory / "state", directory / "metrics", directory / "loss"):
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(PRIVATE_DIRECTORY)
@@ -59,10 +75,12 @@ class Partner(NumPyClient):
                 the compounds and the dropout.
         Returns:
             The trained trunk, the constant 1, and those metrics that `federation.metrics_shown` names. First-layer rows of bits that
-            no training compound holds come back bit for bit as they came in: weight decay alone is no reason to send one.
+            no training compound holds, or with noise those that are not trained, come back bit for bit as they came in: weight decay
+            alone is no reason to send one.
         Raises:
             RunError: An earlier round than the last or one beyond the end of the run, a trunk of another form, or training that
                 diverges.
+            BudgetError: Record-level privacy is spent.
         """
         number = self._checked_round(config, "train")
         trunk, heads = self._network(parameters)
@@ -72,12 +90,15 @@ class Partner(NumPyClient):
             group["lr"] = learning_rate(self.config.training, number, self.config.federation.rounds)
         shown = {"auc_pr": self._assess(trunk, heads, number - 1)} if base else {}
         rows, seed = self.training_rows(), self._training_seed(number, int(config.get("attempt", 0)))
-        outcome = train(trunk, heads, adam, self.dataset, rows, self.config.training, self.config.model.dropout, seed)
+        if self.noisy:
+            outcome = self._train_noisily(trunk, heads, adam, rows, number)
+        else:
+            outcome = train(trunk, heads, adam, self.dataset, rows, self.config.training, self.config.model.dropout, seed)
         save_tensors(self._state_path(number), private_state(trunk, heads, adam), {"round": number})
         write_json(self.directory / "loss" / f"round-{number:04d}.json", {"round": number, **vars(outcome)})
         self._forget(keep={base, number})
         trained = trunk_arrays(trunk)
-        untouched = self._bits_without(rows)
+        untouched = ~self.trained if self.noisy else self._bits_without(rows)
         trained[0][untouched] = parameters[0][untouched]
         return trained, 1, self._shown({"loss": outcome.loss, **shown})
 
@@ -104,6 +125,23 @@ class Partner(NumPyClient):
     def training_rows(self) -> np.ndarray:
         """Compounds to learn from, int64: those outside the validation and the test fold."""
         return self.dataset.rows_in(self.config.training_folds())
+
+    @property
+    def noisy(self) -> bool:
+        """Whether a profile asks for noise in training."""
+        return self.config.privacy.profile != NO_NOISE
+
+    def _train_noisily(self, trunk: Trunk, heads: Heads, adam: torch.optim.Adam, rows: np.ndarray, number: int) -> Outcome:
+        """Train with noise; under record-level privacy, pay first."""
+        privacy, settings = self.config.privacy, self.config.training
+        if privacy.profile == RECORD_DP and len(rows):
+            steps = plan(len(rows), settings)
+            event = Event(privacy.noise_multiplier, steps.sample_rate, steps.count)
+            pay_for_training(self.directory, self.config, len(rows), number, self.last_round(), event)
+        return train_noisily(
+            *(trunk, heads, adam, self.dataset, rows, np.flatnonzero(self.trained), settings, self.config.model.dropout),
+            *(privacy.clipping_norm, privacy.noise_multiplier, Noise.fresh()),
+        )
 
     def _checked_round(self, config: dict[str, Any], verb: str) -> int:
         """The round that a request names, neither before the last one trained here nor beyond the end of the run."""
@@ -136,6 +174,9 @@ class Partner(NumPyClient):
 
     def _assess(self, trunk: Trunk, heads: Heads, number: int) -> float:
         """Write the metrics of round `number`, keep the model if it is the best so far; mean validation AUC-PR."""
+        if self.noisy:
+            rows, seed = self.training_rows(), derived_seed(self.config.seed, "heads", self.dataset.name, number)
+            heads = fitted_heads(trunk, heads, self.dataset, rows, self.config.training, self.config.model.dropout, seed)
         settings = self.config.evaluation
         folds = {"validation": settings.validation_fold, "test": settings.test_fold}
         metrics = evaluate(trunk, heads, self.dataset, folds, number)

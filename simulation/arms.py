@@ -26,16 +26,13 @@ from fedapp.data.dataset import Dataset
 from fedapp.data.merge import merge_datasets
 from fedapp.errors import RunError
 from fedapp.files import atomic_path, write_json
-from fedapp.first_trunk import first_trunk
-from fedapp.membership import trunk_shapes
 from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.network import Trunk, trunk_arrays
 from fedapp.partner import Partner
-from fedapp.privacy.weight import weight_of
-from fedapp.seeds import derived_seed
 from fedapp.selection import TEST, best_round, read_metrics
 from simulation.follow import Event, saved_event
-from strategies.shared_trunk import Form, SharedTrunk, no_trunk
+from simulation.in_process import first_shared, form_of, take_in, words_of
+from strategies.shared_trunk import SharedTrunk
 
 UNGUARDED = "unguarded"
 ARMS = ("local", "federated", UNGUARDED, "pooled")
@@ -94,38 +91,19 @@ def unguarded_arm(run: Path, datasets: Mapping[str, Dataset], config: Config, de
 def federate_unguarded(partners: Mapping[str, Partner], path: Path, config: Config) -> Iterator[Event]:
     """Add up what partners send of every row, round after round; `path` keeps the trunk, from which a killed run goes on."""
     federation, minimum = config.federation, config.evaluation.min_per_class
-    shared = SharedTrunk.read(path) if path.is_file() else unguarded_start(config)
-    form = Form(trunk_shapes(config), shared.listed(), config.privacy.word_bits, config.data.partners, federation.largest_weight)
+    shared = SharedTrunk.read(path) if path.is_file() else first_shared(config, np.ones(config.chemistry.bits, dtype=np.bool_))
+    form = form_of(shared, config)
     for number in range(shared.version + 1, federation.rounds + 1):
         sums = np.zeros(form.words, dtype=form.quantiser(shared.value_range).word_type)
         for name, partner in partners.items():
-            sums += unguarded_words(partner, shared, form, config)
+            sums += words_of(partner, shared, form, config)
             if number > 1:
                 yield saved_event(UNGUARDED, name, partner.directory, number - 1, minimum)
-        signed = sums.view(form.quantiser(shared.value_range).sum_type)
-        shared = shared.decode(form, signed, len(partners), federation.server_learning_rate, digest=b"").trunk
+        shared = take_in(shared, form, sums, len(partners), config)
         shared.write(path)
     for name, partner in partners.items():
         partner.evaluate(shared.arrays, {"round": federation.rounds})
         yield saved_event(UNGUARDED, name, partner.directory, federation.rounds, minimum)
-
-
-def unguarded_start(config: Config) -> SharedTrunk:
-    """The first trunk, every row listed."""
-    arrays = first_trunk(config, derived_seed(config.seed, "first trunk").to_bytes(32, "little"))
-    rows = np.ones(len(arrays[0]), dtype=np.bool_)
-    return no_trunk(config.privacy.range, b"").with_rows(rows, b"").starting_with(arrays, b"")
-
-
-def unguarded_words(partner: Partner, shared: SharedTrunk, form: Form, config: Config) -> np.ndarray:
-    """One partner's update of the next round as words: [form.words]."""
-    number, attempt = shared.version + 1, 0
-    trained, _, _ = partner.fit(shared.arrays, {"round": number, "attempt": attempt})
-    words = np.zeros(form.words, dtype=form.quantiser(shared.value_range).word_type)
-    seed = derived_seed(config.seed, "rounding", partner.directory.name, number, attempt)
-    weight = weight_of(len(partner.dataset.y_labels), config.federation.largest_weight)
-    shared.encode(form, trained, words, seed, weight)
-    return words
 
 
 def save_trunk(path: Path, arrays: list[np.ndarray], number: int) -> None:

@@ -15,12 +15,34 @@ ROW_LIST = "rows.npy"
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What a partner's own update may tell of its training compounds before it refuses to send; see `strategies.self_audit`.
+
+    Attributes:
+        most_identified: Share of them that the attacks may name, 0 to 1; 1 refuses nothing.
+        least_compounds: Fewest of them with which an update leaves at all; 0 refuses nothing.
+    Raises:
+        ValueError: Outside these bounds.
+    """
+
+    most_identified: float = 0.001
+    least_compounds: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.most_identified <= 1:
+            raise ValueError(f"most_identified is {self.most_identified}, not a share from 0 to 1")
+        if self.least_compounds < 0:
+            raise ValueError(f"least_compounds is {self.least_compounds}, not 0 or more")
+
+
+@dataclass(frozen=True)
 class Membership:
-    """Who a partner is in the consortium."""
+    """Who a partner is in the consortium, and what it accepts: from others, and of itself."""
 
     identity: Identity
     roster: Roster
     policy: Policy
+    limits: Limits = Limits()
 
 
 @dataclass(frozen=True)
@@ -31,6 +53,7 @@ class House:
         directory: Its private folder.
         membership: Its keys, roster and policy; None under plain aggregation.
         support: Computes which rows of the trunk's first array it may train and send, bool.
+        compounds: Its training compounds: CSR (indptr, indices) of their whole fingerprints, int64 and int32, bits ascending.
         first_trunk: Draws a first trunk, given 32 secret bytes that all partners have in common; whether it uses them, or a seed
             that partners agreed on, is theirs to say.
         shapes: Of the trunk's arrays.
@@ -38,6 +61,7 @@ class House:
         word_bits: 32 or 16.
         value_range: Of the first update's quantiser.
         server_learning_rate: Step from the old trunk towards the mean of the partners' trunks.
+        row_guard: Training compounds that each row of an update must have, checked before it leaves; 0 where noise decides on rows.
         weight: Computes this partner's weight in the mean, 1 to `largest_weight`.
         largest_weight: Of any partner.
         seed: Of the rounding in a round and attempt.
@@ -48,12 +72,14 @@ class House:
     directory: Path
     membership: Membership | None
     support: Callable[[], np.ndarray]
+    compounds: Callable[[], tuple[np.ndarray, np.ndarray]]
     first_trunk: Callable[[bytes], list[np.ndarray]]
     shapes: tuple[tuple[int, ...], ...]
     partners: int
     word_bits: int
     value_range: float
     server_learning_rate: float
+    row_guard: int
     weight: Callable[[], int]
     largest_weight: int
     seed: Callable[[int, int], int]

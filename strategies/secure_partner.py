@@ -3,6 +3,7 @@
 protocol.state         the protocol's state, secret
 shared.safetensors     the trunk that all partners hold alike
 sums.jsonl             what was found in each sum, a line a round, for the report
+self_audit.jsonl       what attacks found in each update before it left, and in each sum
 rows.npy               rows that may be trained: this partner's own support within the agreed list
 attempts.json          trainings that left masked, so that none is ever masked twice
 transcript.jsonl       what was seen and sent, chained and signed
@@ -12,9 +13,10 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +33,7 @@ from strategies.secagg.phases import Step
 from strategies.secagg.round import tag_words
 from strategies.secagg.state import load
 from strategies.secagg.streams import DTYPES
+from strategies.self_audit import AUDITS, OWN, SUM, audit, check
 from strategies.shared_trunk import SharedTrunk, TrunkFileError, no_trunk
 
 Trainer = Callable[[list[np.ndarray], dict[str, int]], tuple[list[np.ndarray], dict[str, float]]]
@@ -138,7 +141,11 @@ class SecurePartner:
         return self.protocol.mask(request, trunk, words, public, self.house.threads), [words]
 
     def _train(self, fit: Trainer, tail: int) -> tuple[np.ndarray, dict[str, float]]:
-        """Train on from the shared trunk; the update as words, with `tail` more behind."""
+        """Train on from the shared trunk; the update as words, with `tail` more behind.
+
+        Raises:
+            LeakError: The update tells too much of our own compounds.
+        """
         if not self.shared.arrays:
             arrays = self.house.first_trunk(self.protocol.initial_seed())
             content = hashlib.sha256(b"".join(hashlib.sha256(array.tobytes()).digest() for array in arrays)).digest()
@@ -150,6 +157,9 @@ class SecurePartner:
         form = self.house.form(self.shared.listed())
         words = np.zeros(form.words + tail, dtype=DTYPES[self.house.word_bits])
         self.shared.encode(form, trained, words[: form.words], self.house.seed(number, attempt), self.house.weight())
+        audited = audit(OWN, number, attempt, form, words, self.shared.arrays[0], self.house.compounds())
+        self._note(AUDITS, asdict(audited))
+        check(audited, self.member.limits, self.house.row_guard)
         write_json(self.house.directory / "attempts.json", {"round": number, "attempts": attempt + 1})
         return words, metrics
 
@@ -200,12 +210,14 @@ class SecurePartner:
             SumOutOfRangeError: It is genuine, and no sum of allowed words.
         """
         form = self.house.form(self.shared.listed())
+        if len(sums) != form.words:
+            raise self.protocol.refuse(SumOutOfRangeError(f"round {last.number}: {len(sums)} words, not {form.words}"))
+        audited = audit(SUM, self.shared.version + 1, 0, form, sums, self.shared.arrays[0], self.house.compounds())
         try:
-            if len(sums) != form.words:
-                raise ValueError(f"{len(sums)} words, not {form.words}")
             decoded = self.shared.decode(form, sums, len(last.survivors), self.house.server_learning_rate, digest)
         except ValueError as error:
             raise self.protocol.refuse(SumOutOfRangeError(f"round {last.number}: {error}")) from error
+        self._note(AUDITS, asdict(audited))  # before the trunk: later there is nothing left to attack
         found = {"round": decoded.trunk.version, "partners": len(last.survivors), "clipped": decoded.clipped, "largest": decoded.largest}
         found |= {"coordinates": form.coordinates, "range": decoded.trunk.value_range}
         self._keep(replace(decoded.trunk, found=found))
@@ -216,9 +228,14 @@ class SecurePartner:
         self._note_found(shared)
 
     def _note_found(self, shared: SharedTrunk) -> None:
-        """The line of the last sum, unless it is there: whoever was killed between trunk and line writes it when it is back."""
-        path, line = self.house.directory / "sums.jsonl", json.dumps(shared.found, sort_keys=True)
-        if shared.found and last_line(path) != line:
+        """The line of the last sum: whoever was killed between trunk and line writes it when it is back."""
+        if shared.found:
+            self._note("sums.jsonl", shared.found)
+
+    def _note(self, name: str, held: dict[str, Any]) -> None:
+        """One more line, unless it is the last one already."""
+        path, line = self.house.directory / name, json.dumps(held, sort_keys=True)
+        if last_line(path) != line:
             append_line(path, line)
 
     def _attempts(self) -> int:
@@ -234,10 +251,23 @@ class SecurePartner:
         append_to_transcript(transcript_path(self.house.directory, self.member), self.member, self.protocol, step, request, reply, refused)
 
 
+class StateFileError(SecAggError):
+    """`protocol.state` is damaged: nothing is answered from it, since it says what was masked already."""
+
+    hint = "remove it: this partner takes part again from the next session on; an older copy of it could let an update be masked twice"
+
+
 def open_participant(directory: Path, member: Membership) -> Participant:
-    """The protocol where an earlier process left it."""
+    """The protocol where an earlier process left it.
+
+    Raises:
+        StateFileError: What it left is damaged.
+    """
     path = directory / "protocol.state"
-    state = load(path.read_bytes()) if path.is_file() else None
+    try:
+        state = load(path.read_bytes()) if path.is_file() else None
+    except SecAggError as error:
+        raise StateFileError(f"{path} is damaged: {error}") from error
     return Participant(member.identity, member.roster, member.policy, os.urandom, state)
 
 

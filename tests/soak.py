@@ -25,7 +25,7 @@ from tests.sudden_death import Death
 from tests.weather import Weather
 
 LIFE = 4  # rounds, after which the coordinator's run ends and the next one begins
-LOGS = ("transcript-", "sums.jsonl")  # a line a message, and a line a round
+LOGS = ("transcript-", "sums.jsonl", "self_audit.jsonl")  # lines of a message or a round
 
 
 class Learner(NumPyClient):

@@ -39,10 +39,15 @@ ALLOWED = {
     "fedapp/model": {
         *{"torch", "numpy", "scipy", "polars", "safetensors"},
         *{"fedapp.model", "fedapp.data", "fedapp.config", "fedapp.errors", "fedapp.files", "fedapp.seeds", "fedapp.selection"},
+        "fedapp.privacy.noise",
     },
     "fedapp/privacy": {"numpy", "fedapp.privacy"},
+    "fedapp/privacy/noise.py": {"numpy", "cryptography"},
+    "fedapp/privacy/accounting.py": {"dp_accounting"},
+    "fedapp/privacy/budget.py": {"fedapp.privacy.accounting", "fedapp.errors", "fedapp.files"},
+    "fedapp/record_privacy.py": {"numpy", "fedapp.privacy", "fedapp.data", "fedapp.config", "fedapp.files"},
     "fedapp/partner.py": {
-        *{"flwr", "numpy", "polars", "torch"},
+        *{"flwr", "numpy", "polars", "torch", "fedapp.privacy", "fedapp.record_privacy"},
         *{"fedapp.model", "fedapp.data", "fedapp.config", "fedapp.errors", "fedapp.files", "fedapp.seeds", "fedapp.selection"},
     },
     "fedapp/prediction.py": {"numpy", "polars", "fedapp"},
@@ -50,13 +55,14 @@ ALLOWED = {
     "fedapp/server_app.py": {"flwr", "fedapp", "strategies"},
     "fedapp/client_app.py": {"flwr", "numpy", "fedapp", "strategies"},
     "fedapp/report": {
-        *{"numpy", "polars", "scipy", "matplotlib", "jinja2", "markupsafe", "omegaconf", "yaml"},
+        *{"numpy", "polars", "scipy", "rdkit", "matplotlib", "jinja2", "markupsafe", "omegaconf", "yaml"},
         *{"fedapp.report", "fedapp.errors", "fedapp.files", "fedapp.selection"},
     },
     "fedapp/cli": {"typer", "rich", "polars", "numpy", "fedapp", "simulation", "strategies.journal", "strategies.secagg"},
     "strategies": {"flwr", "numpy", "safetensors", "fedapp.files", "fedapp.privacy", "strategies"},
     "strategies/secagg": {"numpy", "cryptography", "strategies.secagg"},
     "simulation": {"numpy", "polars", "torch", "fedapp", "strategies", "simulation"},
+    "simulation/audit": {"numpy", "polars", "torch", "scipy", "rdkit", "safetensors", "fedapp", "strategies", "simulation"},
     "simulation/benchmark.py": {"numpy", "cryptography", "fedapp", "strategies", "simulation"},
     "simulation/stock_secagg.py": {"flwr", "numpy", "simulation"},
 }

@@ -64,6 +64,12 @@ def test_default_yaml_gives_every_key_and_no_other() -> None:
         ("privacy.range=0.3", "privacy.range is 0.3, not a power of two"),
         ("privacy.range=32", "privacy.range is 32.0, not within"),
         ("privacy.row_guard=-1", "privacy.row_guard is -1"),
+        ("privacy.profile=private", "privacy.profile is 'private'"),
+        ("privacy.clipping_norm=0", "privacy.clipping_norm is 0"),
+        ("privacy.noise_multiplier=0", "privacy.noise_multiplier is 0"),
+        ("privacy.epsilon=0", "privacy.epsilon is 0"),
+        ("privacy.delta=0", "privacy.delta is 0"),
+        ("privacy.delta=0.1", "privacy.delta is 0.1"),
     ],
 )
 def test_a_wrong_override_is_an_error_that_names_it(override: str, words: str) -> None:
@@ -76,6 +82,26 @@ def test_aggregation_is_secure_and_guards_rows_unless_told_otherwise() -> None:
     assert config.aggregation == "secure"
     assert config.privacy.row_guard > 1
     assert config.federation.metrics_shown == []
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("federation.metrics_shown=[loss]", "federation.metrics_shown is .*metrics get no noise"),
+        ("federation.largest_weight=4", "federation.largest_weight is 4, and weights tell"),
+        ("privacy.noise_multiplier=0.1", "privacy.noise_multiplier is 0.1, too little"),
+    ],
+)
+def test_record_level_privacy_refuses_what_would_leave_beside_it(override: str, words: str) -> None:
+    load_config(None, ("privacy.profile=reconstruction_noise", override))
+    assert load_config(None, ("privacy.profile=record_dp",)).privacy.profile == "record_dp"
+    with pytest.raises(ConfigError, match=words) as error:
+        load_config(None, ("privacy.profile=record_dp", override))
+    assert error.value.hint
+
+
+def test_there_is_no_noise_unless_asked_for() -> None:
+    assert load_config(CONF / "default.yaml").privacy.profile == "none"
 
 
 def test_plain_aggregation_makes_do_with_two_partners_and_has_no_group_key() -> None:

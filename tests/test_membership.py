@@ -12,17 +12,19 @@ from fedapp.membership import (
     POLICY,
     ROSTER,
     configuration_digest,
+    default_limits,
     default_policy,
     found,
     layout,
     open_membership,
     propose,
+    read_limits,
     read_policy,
     trunk_shapes,
     write_policy,
 )
 from fedapp.run_folder import RunFolder
-from strategies.house import Membership
+from strategies.house import Limits, Membership
 from strategies.secagg.errors import PolicyError
 from strategies.secagg.policy import Policy
 
@@ -112,9 +114,49 @@ def test_a_policy_reads_back_as_it_was_written(tmp_path: Path) -> None:
     assert (tmp_path / POLICY).stat().st_mode & 0o777 == 0o600
 
 
+def test_limits_of_a_partners_own_updates_read_back_as_they_were_written(tmp_path: Path) -> None:
+    policy = Policy(b"r" * 32, b"c" * 32, "4x2,2", (32,), 10, 20, (), 4)
+    write_policy(tmp_path / POLICY, policy, limits=Limits(0.25, 77))
+    assert read_limits(tmp_path / POLICY) == Limits(0.25, 77)
+    assert read_policy(tmp_path / POLICY) == policy
+
+
+def test_a_policy_from_before_there_were_limits_allows_a_thousandth_of_any_number_of_compounds(run: RunFolder) -> None:
+    path = run.partner("partner-1") / POLICY
+    kept = [line for line in path.read_text().splitlines() if not line.startswith(("most_identified", "least_compounds"))]
+    assert len(kept) == len(path.read_text().splitlines()) - 2
+    path.write_text("\n".join(kept))
+    assert membership_of(run, "partner-1").limits == Limits(most_identified=0.001, least_compounds=0)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "limits"),
+    [
+        ((), Limits(most_identified=0.001, least_compounds=128)),
+        (("model.hidden=[64,32]", "privacy.row_guard=2"), Limits(most_identified=0.001, least_compounds=64)),
+        (("privacy.row_guard=1",), Limits(most_identified=1.0, least_compounds=0)),
+        (("federation.metrics_shown=[]", "privacy.profile=record_dp"), Limits(most_identified=1.0, least_compounds=0)),
+        (("privacy.row_guard=0",), Limits(most_identified=1.0, least_compounds=0)),
+    ],
+)
+def test_with_the_row_guard_off_or_under_record_level_privacy_a_partner_is_told_and_refuses_nothing(
+    tmp_path: Path, overrides: tuple[str, ...], limits: Limits
+) -> None:
+    config = load_config(None, (*FIVE, *overrides))
+    run = RunFolder.create(tmp_path / "run", config, "simulate")
+    found(run, config)
+    assert membership_of(run, "partner-2").limits == default_limits(config) == limits
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
+        ("most_identified: 0.001", "most_identified: 1.5"),
+        ("most_identified: 0.001", "most_identified: -0.1"),
+        ("most_identified: 0.001", "most_identified: .nan"),
+        ("most_identified: 0.001", "most_identified: few"),
+        ("least_compounds: 128", "least_compounds: -1"),
+        ("least_compounds: 128", "least_compounds: 0.5"),
         ("rounds: 12", "rounds: many"),
         ("rounds: 12", "round: 12"),
         ("row_guard: 3", "row_guard:\n- 3"),

@@ -1,16 +1,21 @@
 """A partner's own policy stands above whatever the coordinator asks."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
+from fedapp.data.dataset import Dataset
 from fedapp.files import read_json
 from fedapp.membership import POLICY
+from fedapp.request_log import read_requests
 from fedapp.run_folder import RunFolder
 from strategies.exchange import RoundFailedError
 from strategies.secagg.phases import Phase, Step
 from strategies.secagg.state import State, load
+from strategies.self_audit import AUDITS, OWN
 from tests.federation import alike, all_held, federate, grid_for, held, step, transcripts
 from tests.small_run import small_run
 
@@ -111,3 +116,49 @@ def test_a_looser_policy_accepts_what_is_stricter(tmp_path: Path) -> None:
         write_policy(run, "partner-2", key, value)
     federate(run)
     assert alike(all_held(run), version=1)
+
+
+# What a partner allows its own update to tell
+
+EXCLUSIVE = 176  # bits from here on are two compounds' own, in pairs
+
+
+def give_compounds_bits_of_their_own(run: RunFolder, name: str) -> int:
+    """Two for each of forty compounds, which no other has; how many of these are trained on."""
+    held = Dataset.open(run.partner(name) / "dataset")
+    prints = [held.x_indices[held.x_indptr[row] : held.x_indptr[row + 1]] for row in range(len(held.folds))]
+    own = [[EXCLUSIVE + 2 * row, EXCLUSIVE + 2 * row + 1] if row < 40 else [] for row in range(len(prints))]
+    changed = [np.array([*bits[bits < EXCLUSIVE], *extra], dtype=np.int32) for bits, extra in zip(prints, own, strict=True)]
+    np.save(held.directory / "x_indptr.npy", np.cumsum([0, *map(len, changed)]))
+    np.save(held.directory / "x_indices.npy", np.concatenate(changed))
+    return int(np.sum(held.rows_in(run.config().training_folds()) < 40))
+
+
+def own_audits(run: RunFolder, name: str) -> list[dict[str, int]]:
+    lines = (run.partner(name) / AUDITS).read_text().splitlines()
+    return [held for held in map(json.loads, lines) if held["vector"] == OWN]
+
+
+def test_a_partner_without_a_row_guard_refuses_to_name_its_compounds_and_the_others_finish(tmp_path: Path) -> None:
+    """The coordinator's configuration asks for no guard; this partner's policy says what its update may tell all the same."""
+    run = small_run(tmp_path / "run", *("data.partners=4", "federation.min_partners=3", "federation.rounds=2", "privacy.row_guard=0"))
+    named, folder = give_compounds_bits_of_their_own(run, "partner-2"), run.partner("partner-2")
+    write_policy(run, "partner-2", "most_identified", 0.001)
+    federate(run)
+    assert alike([held(run, name) for name in run.partners() if name != "partner-2"], version=2)
+    refused = [each for each in read_requests(folder) if each.refused]
+    assert {(each.step, each.bytes_out) for each in refused} == {(Step.COLLECT, 0)}
+    for each, number in zip(refused, "12", strict=True):
+        assert f"LeakError: the update of round {number} names " in each.refused
+    for told in own_audits(run, "partner-2"):
+        assert 0.9 * named <= told["identified"] <= told["compounds"]
+
+
+def test_the_row_guard_leaves_an_update_that_names_none_of_them(tmp_path: Path) -> None:
+    run = small_run(tmp_path / "run", "federation.rounds=2", "privacy.row_guard=3")
+    give_compounds_bits_of_their_own(run, "partner-2")
+    federate(run)
+    assert alike(all_held(run), version=2)
+    told = own_audits(run, "partner-2")
+    assert [(each["round"], each["identified"]) for each in told] == [(1, 0), (2, 0)]
+    assert min(each["fewest"] for each in told) >= 3

@@ -85,8 +85,8 @@ def test_no_file_grows_but_the_logs_and_these_by_a_line_a_message(soak: Soak) ->
     assert max(each.files for each in late) <= 1.25 * max(each.files for each in early)
     assert late[-1].logs <= LONGEST_LINE * soak.weather.delivered.total()
     for partner in range(1, PARTNERS + 1):
-        known = re.compile(r"protocol\.state|shared\.safetensors|rows\.npy|attempts\.json|sums\.jsonl|transcript-[0-9a-f]{8}\.jsonl")
-        assert all(known.fullmatch(path.name) for path in soak.home(partner).iterdir())
+        known = r"protocol\.state|shared\.safetensors|rows\.npy|attempts\.json|sums\.jsonl|self_audit\.jsonl|transcript-[0-9a-f]{8}\.jsonl"
+        assert all(re.fullmatch(known, path.name) for path in soak.home(partner).iterdir())
         assert soak.rounds_of(partner) == sorted(set(soak.rounds_of(partner)))
         assert soak.rounds_of(partner)[-1] == ROUNDS
 

@@ -12,6 +12,7 @@ import typer
 
 from fedapp.cli import (
     accept,
+    audit,
     benchmark,
     certificates,
     compare,
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 app.command("simulate")(simulate.simulate)
 app.command("compare")(compare.compare)
+app.command("audit")(audit.audit)
 app.command("prepare")(prepare.prepare)
 app.command("report")(report.report)
 app.command("predict")(predict.predict)

@@ -216,7 +216,7 @@ def private_paths(site: Site) -> Iterator[Path]:
 
 
 def dataset(site: Site) -> Finding:
-    """The dataset is the accepted one, its contents too."""
+    """The dataset is the accepted one, its contents too, and large enough for our policy."""
     from fedapp.site.accept import check_data
 
     check_data(site)
@@ -224,6 +224,12 @@ def dataset(site: Site) -> Finding:
     if content_digest(held) != held.digest:
         return fail(
             f"{site.dataset}: its contents were altered since it was made", "bring it back from a backup, or prepare and accept it anew"
+        )
+    training, least = len(held.rows_in(site.config().training_folds())), read_policy_file(site.policy).least_compounds
+    if training < least:
+        return fail(
+            f"{training:,} training compounds, and {site.policy} sends no update of fewer than {least:,}",
+            "accept a larger dataset, or lower `least_compounds` there if an update may be solved for its compounds",
         )
     return ok(f"{len(held.folds):,} compounds, {len(held.tasks):,} tasks, {held.digest[:16]}…")
 

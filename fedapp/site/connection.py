@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -36,13 +37,54 @@ from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from fedapp.errors import RunError
-from fedapp.site.inbox import Letter
+from fedapp.site.inbox import Letter, TooLargeError, unfolded
 
 HEARTBEAT = 15.0  # seconds; the SuperLink takes a node for gone after two without a word
 BEAT = 5.0
 LONGEST_PAUSE = 10  # seconds between attempts to reach the SuperLink
 PASSING = (408, 429, 502, 503, 504)  # answers that may be another one soon
 UNKNOWN_NODE = (httpx.codes.UNAUTHORIZED, httpx.codes.PRECONDITION_FAILED)
+LARGEST_ANSWER = 16 << 20  # bytes of one answer of the SuperLink; Flower's chunks have 5 MiB
+OBJECT = 1 << 10  # bytes that an object counts beside its content
+
+
+class Client(FleetHttpClient):
+    """Speaks the Fleet API, and takes no answer in that is longer than `LARGEST_ANSWER`, whatever its headers say."""
+
+    def __init__(self, base_url: str, **options: Any) -> None:
+        super().__init__(base_url, **options)
+        self._client.headers["accept-encoding"] = "identity"
+        self._client.event_hooks = {"response": [limit]}  # is called before the answer is read
+
+
+def limit(response: httpx.Response) -> None:
+    """Let an answer be read as far as `LARGEST_ANSWER`.
+
+    Raises:
+        TooLargeError: It is compressed, and could become anything.
+    """
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise TooLargeError("a compressed answer of the SuperLink, perhaps", LARGEST_ANSWER)
+    assert isinstance(response.stream, httpx.SyncByteStream)
+    response.stream = Limited(response.stream)
+
+
+class Limited(httpx.SyncByteStream):
+    """A stream that ends in an error where it becomes too long."""
+
+    def __init__(self, stream: httpx.SyncByteStream) -> None:
+        self.stream = stream
+
+    def __iter__(self) -> Iterator[bytes]:
+        taken = 0
+        for piece in self.stream:
+            taken += len(piece)
+            if taken > LARGEST_ANSWER:
+                raise TooLargeError("an answer of the SuperLink", LARGEST_ANSWER)
+            yield piece
+
+    def close(self) -> None:
+        self.stream.close()
 
 
 class Connection:
@@ -67,15 +109,32 @@ class Connection:
             return None
         return Letter(message_from_proto(response.messages_list[0]).metadata.run_id, response.message_object_trees[0].SerializeToString())
 
-    def fetch(self, letter: Letter) -> Letter:
+    def fetch(self, letter: Letter, largest: int) -> Letter:
         """The same request with its objects.
 
+        Args:
+            largest: Bytes that it may have.
         Raises:
+            TooLargeError: It has more, or would when its arrays are put together; what was fetched of it is forgotten.
             ObjectPullError: The SuperLink has them no more.
             RunNotRunningException: Its run is over.
         """
         pull = make_pull_object_fn_protobuf(self.client.PullObject, self.node, letter.run_id)
-        return replace(letter, objects=pull_objects(letter.object_ids(), pull))
+        left, counting = largest, threading.Lock()
+
+        def within(name: str) -> bytes:
+            nonlocal left
+            content = pull(name)
+            with counting:
+                left -= len(content) + OBJECT
+            if left < 0:
+                raise TooLargeError("a request", largest)
+            return content
+
+        objects = pull_objects(letter.object_ids(), within)
+        if unfolded(objects) > largest:
+            raise TooLargeError("arrays that name the same bytes again and again, altogether", largest)
+        return replace(letter, objects=objects)
 
     def confirm(self, request: Message) -> None:
         """Say that a request need not be kept for us."""
@@ -121,7 +180,7 @@ def connect(
     """
     signed = (RuntimeVersionHttpInterceptor(component_name="SuperNode"), NodeAuthHttpInterceptor(private, private.public_key()))
     patience = patient(trouble)
-    with FleetHttpClient.from_server_address(superlink, False, authority, signed, retry_invoker=patience) as client:
+    with Client.from_server_address(superlink, False, authority, signed, retry_invoker=patience) as client:
         try:
             node_id = go_on(client, before) or activate(client, private)
         except httpx.HTTPError as error:
@@ -146,7 +205,7 @@ def go_on(client: FleetHttpClient, before: int | None) -> int | None:
 
 def leave(client: FleetHttpClient, node_id: int) -> None:
     """Say that a node is gone, if it can be said."""
-    with suppress(httpx.HTTPError, RunNotRunningException):
+    with suppress(httpx.HTTPError, RunNotRunningException, TooLargeError):
         client.DeactivateNode(DeactivateNodeRequest(node_id=node_id))
 
 
@@ -168,7 +227,7 @@ def beating(client: FleetHttpClient, node_id: int) -> Iterator[None]:
 
     def beat() -> None:
         while not stop.wait(BEAT * random.uniform(0.8, 1.2)):  # noqa: S311  not a secret
-            with suppress(httpx.HTTPError, RunNotRunningException):
+            with suppress(httpx.HTTPError, RunNotRunningException, TooLargeError):
                 heartbeat(client, node_id)
 
     threading.Thread(target=beat, daemon=True).start()

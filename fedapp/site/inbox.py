@@ -1,19 +1,49 @@
 """The request that a partner is answering, on disk: a process that is killed meanwhile answers it when it is back."""
 
+import json
+import os
 import re
 import shutil
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
-from flwr.app import Message
+from flwr.app import Array, ArrayRecord, Message
 from flwr.proto.message_pb2 import ObjectTree
-from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
+from flwr.supercore.inflatable.inflatable_object import get_object_body, get_object_head_values_from_object_content, iterate_object_tree
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 
-from fedapp.files import atomic_directory
+from fedapp.errors import RunError
+from fedapp.files import atomic_directory, sync_folder
+from strategies.secagg.policy import Policy
 
 RUN, TREE, OBJECTS = "run", "tree", "objects"
+FLOAT32 = 4
+ROOM = 32 << 20  # bytes of a request beside its vectors: signed messages of hundreds of partners, row lists, Flower's envelopes
 NAME = re.compile(r"[0-9a-f]{64}")  # of an object; it becomes a file's name, and comes from outside
+
+
+class TooLargeError(RunError):
+    """More than any request of the experiment needs.
+
+    Args:
+        what: That is too large.
+        limit: Bytes that are taken in.
+    """
+
+    def __init__(self, what: str, limit: int) -> None:
+        super().__init__(
+            f"{what} of more than {limit} bytes: no request of this experiment needs as many", "ask the coordinator what it sent"
+        )
+        self.limit = limit
+
+
+def largest_request(policy: Policy) -> int:
+    """Bytes that a request may need: a masked sum, beside it a trunk that is handed over, and some room."""
+    coordinates = sum(prod(map(int, shape.split("x"))) for shape in policy.layout.split(","))
+    return coordinates * (max(policy.word_bits) // 8 + FLOAT32) + ROOM
 
 
 @dataclass(frozen=True)
@@ -51,6 +81,24 @@ class Letter:
         return ids
 
 
+def unfolded(objects: Mapping[str, bytes]) -> int:
+    """Bytes of all arrays that a request's objects make: a chunk may be named many times, and an array too.
+
+    Raises:
+        ValueError, LookupError, TypeError: They are no objects of a request.
+    """
+    sizes: dict[str, int] = {}
+    uses: Counter[str] = Counter()
+    for name, content in objects.items():
+        kind, children, _ = get_object_head_values_from_object_content(content)
+        if kind == Array.__qualname__:
+            pieces = json.loads(get_object_body(content, Array))["arraychunk_ids"]
+            sizes[name] = sum(count * len(objects[children[place]]) for place, count in Counter(pieces).items())
+        elif kind == ArrayRecord.__qualname__:
+            uses.update(json.loads(get_object_body(content, ArrayRecord)).values())
+    return sum(size * max(1, uses[name]) for name, size in sizes.items())
+
+
 class Inbox:
     """At most one letter, kept from its announcement until its answer has left.
 
@@ -62,14 +110,11 @@ class Inbox:
         self.folder = folder
 
     def keep(self, letter: Letter) -> None:
-        """Store a letter, or what there is of it, as a whole."""
-        with atomic_directory(self.folder) as folder:
-            (folder / RUN).write_text(str(letter.run_id))
-            (folder / TREE).write_bytes(letter.tree)
-            if letter.objects is not None:
-                (folder / OBJECTS).mkdir()
-                for name, content in letter.objects.items():
-                    (folder / OBJECTS / name).write_bytes(content)
+        """Store a letter's announcement, or the objects of one that was announced; whole, and to stay when the power fails."""
+        if letter.objects is None:
+            _write(self.folder, {RUN: str(letter.run_id).encode(), TREE: letter.tree})
+        else:
+            _write(self.folder / OBJECTS, letter.objects)
 
     def unanswered(self) -> Letter | None:
         """The letter that an earlier process left."""
@@ -82,3 +127,14 @@ class Inbox:
     def clear(self) -> None:
         """The answer has left."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _write(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """A folder with these files: on disk before it has its name, and its name as well before this returns."""
+    with atomic_directory(folder) as unfinished:
+        for name, content in contents.items():
+            with (unfinished / name).open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        sync_folder(unfinished)

@@ -19,7 +19,7 @@ from fedapp.config import CONF, Config, to_yaml
 from fedapp.consortium import Draft, load_draft, load_roster
 from fedapp.errors import ConfigError
 from fedapp.files import atomic_directory, write_text
-from fedapp.membership import default_policy, write_policy
+from fedapp.membership import default_limits, default_policy, write_policy
 from fedapp.site.certificates import AUTHORITY, SERVER, SERVER_KEY, certificate_facts
 from fedapp.site.folder import COORDINATOR, PARTNER, Settings, Site
 from strategies.secagg.roster import Roster
@@ -125,7 +125,7 @@ def _write(plan: Plan, roster: Roster, application: str, site: Site) -> None:
     config = _config(plan, roster)
     policy = default_policy(config, roster)
     if site.partner:
-        write_policy(site.policy, policy, [application])
+        write_policy(site.policy, policy, [application], limits=default_limits(config))
     else:
         config = replace(config, seed=0, chemistry=replace(config.chemistry, fold_key_file=None))
         write_policy(site.proposal, policy, [application], header=PROPOSAL_HEADER)

@@ -16,6 +16,7 @@ from fedapp.membership import trunk_shapes
 from fedapp.request_log import Request
 from strategies.house import ROW_LIST
 from strategies.secagg.phases import Step
+from strategies.self_audit import OWN, SUM, Audited
 
 SUMS, SHARED = "sums.jsonl", "shared.safetensors"
 SET_UP = 0
@@ -53,6 +54,7 @@ class Sent:
         refused: Requests that were refused.
         rows: Of the trunk's first layer in the sum; this and what follows is None before there is a sum.
         coordinates, partners, clipped: As in `Sum`.
+        named, named_by_sum: Own training compounds that the attacks named from our update, in its worst attempt, and from the sum.
     """
 
     round: int
@@ -64,6 +66,8 @@ class Sent:
     coordinates: int | None
     partners: int | None
     clipped: int | None
+    named: int | None
+    named_by_sum: int | None
 
 
 @dataclass(frozen=True)
@@ -96,13 +100,16 @@ def held_trunk(folder: Path) -> Held:
         return Held()
 
 
-def sent_by_round(asked: list[Request], sums: list[Sum], config: Config | None) -> list[Sent]:
+def sent_by_round(asked: list[Request], sums: list[Sum], audits: list[Audited], config: Config | None) -> list[Sent]:
     """Every round that left a trace, ascending; requests whose label is no round count as set-up."""
     taken = {held.round: held for held in sums}
     by_round: dict[int, list[Request]] = {number: [] for number in taken}
     for each in asked:
         by_round.setdefault(labelled(each), []).append(each)
-    return [_one_round(number, by_round[number], taken.get(number), config) for number in sorted(by_round)]
+    audited: dict[int, list[Audited]] = {}
+    for found in audits:
+        audited.setdefault(found.round, []).append(found)
+    return [_one_round(number, by_round[number], taken.get(number), audited.get(number, []), config) for number in sorted(by_round)]
 
 
 def labelled(request: Request) -> int:
@@ -124,7 +131,14 @@ def answers_given(asked: list[Request]) -> list[Answers]:
     return [Answers(step, len(held), median(held), sum(held)) for step, held in taken.items()]
 
 
-def ledger(folder: Path, config: Config | None, asked: list[Request], sums: list[Sum], trunk: Held) -> dict[str, Any]:
+def most_named(audits: list[Audited], vector: str) -> int | None:
+    """Own compounds named from any one vector of this kind, at most; None without one."""
+    return max((held.identified for held in audits if held.vector == vector), default=None)
+
+
+def ledger(
+    folder: Path, config: Config | None, asked: list[Request], sums: list[Sum], audits: list[Audited], trunk: Held
+) -> dict[str, Any]:
     """All that left this house so far, and what limited it, as one JSON object."""
     return {
         "row_guard": config.privacy.row_guard if config else None,
@@ -140,10 +154,13 @@ def ledger(folder: Path, config: Config | None, asked: list[Request], sums: list
         "bytes_in": sum(held.bytes_in for held in asked),
         "requests": len(asked),
         "refused": sum(bool(held.refused) for held in asked),
+        "named": most_named(audits, OWN),
+        "named_by_sum": most_named(audits, SUM),
+        "compounds": audits[-1].compounds if audits else None,
     }
 
 
-def _one_round(number: int, asked: list[Request], taken: Sum | None, config: Config | None) -> Sent:
+def _one_round(number: int, asked: list[Request], taken: Sum | None, audits: list[Audited], config: Config | None) -> Sent:
     return Sent(
         round=number,
         bytes_out=sum(held.bytes_out for held in asked),
@@ -154,6 +171,8 @@ def _one_round(number: int, asked: list[Request], taken: Sum | None, config: Con
         coordinates=taken.coordinates if taken else None,
         partners=taken.partners if taken else None,
         clipped=taken.clipped if taken else None,
+        named=most_named(audits, OWN),
+        named_by_sum=most_named(audits, SUM),
     )
 
 

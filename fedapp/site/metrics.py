@@ -92,6 +92,13 @@ def partner_metrics(status: Mapping[str, Any]) -> list[Metric]:
         one("clipped_coordinates", GAUGE, "Values that all partners together clipped, newest sum.", clipped[-1] if clipped else None),
         one("rows_listed", GAUGE, "Rows of the first layer that are trained and sent.", ledger["rows_listed"]),
         one("row_guard", GAUGE, "Training compounds that a row needs.", ledger["row_guard"]),
+        one("training_compounds", GAUGE, "Own training compounds, as the self-audit counts them.", ledger["compounds"]),
+        Metric(
+            "polyphony_self_audit_named",
+            GAUGE,
+            "Own training compounds that attacks named from one of our updates or from a sum, at most.",
+            [("", {"vector": "own"}, ledger["named"]), ("", {"vector": "sum"}, ledger["named_by_sum"])],
+        ),
         one("validation_auc_pr", GAUGE, "Mean over own tasks, newest evaluated round.", scored[-1]["validation"] if scored else None),
         one("training_loss", GAUGE, "Mean over own pairs, newest trained round.", last.get("loss")),
         timed("answer_seconds", "Seconds that our answers took.", status["phases"], by=("phase",)),

@@ -18,6 +18,7 @@ from fedapp.site.ledger import SUMS, Sum, answers_given, held_trunk, ledger, sen
 from fedapp.site.progress import OUTCOME, progress
 from fedapp.site.saved import json_object, record, records, written
 from strategies.journal import Exchange
+from strategies.self_audit import AUDITS, Audited
 
 RECENT = 50
 STALE = 60.0  # seconds without a sign of life
@@ -53,6 +54,7 @@ def partner_status(site: Site) -> dict[str, Any]:
     config = _told(site.config, problems)
     policy = _told(lambda: read_policy_file(site.policy), problems)
     asked, sums = records(site.state / REQUESTS, Request), records(site.state / SUMS, Sum)
+    audits = records(site.state / AUDITS, Audited)
     trunk, health = held_trunk(site.state), _health(site)
     return {
         "role": site.settings.role,
@@ -66,8 +68,8 @@ def partner_status(site: Site) -> dict[str, Any]:
         "health": health,
         "selected": json_object(site.state / "model.json").get("round"),
         "learning": [asdict(held) for held in learning(site.state, config.evaluation.min_per_class if config else 1)],
-        "sent": [asdict(held) for held in sent_by_round(asked, sums, config)],
-        "ledger": ledger(site.state, config, asked, sums, trunk),
+        "sent": [asdict(held) for held in sent_by_round(asked, sums, audits, config)],
+        "ledger": ledger(site.state, config, asked, sums, audits, trunk),
         "phases": [asdict(held) for held in answers_given(asked)],
         "requests": [asdict(held) for held in reversed(asked[-RECENT:])],
         "policy": policy and asdict(policy),

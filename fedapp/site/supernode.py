@@ -28,12 +28,12 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from fedapp.errors import ConfigError, RunError
 from fedapp.files import read_json, write_json
-from fedapp.membership import read_policy_file
+from fedapp.membership import read_policy, read_policy_file
 from fedapp.request_log import Request, note_request
 from fedapp.run_folder import now
 from fedapp.site.connection import connect, lost
 from fedapp.site.folder import Site
-from fedapp.site.inbox import Inbox, Letter
+from fedapp.site.inbox import Inbox, Letter, TooLargeError, largest_request
 from strategies import records
 
 PROMPT, IDLE = 0.2, 2.0  # seconds between looks for a request: while a run goes on, and otherwise
@@ -80,7 +80,8 @@ class Pulse:
         def beat_for_ever() -> None:
             while True:
                 time.sleep(ALIVE)
-                self.beat()
+                with suppress(OSError):  # a full disk may have room again, and who lives must say so then
+                    self.beat()
 
         threading.Thread(target=beat_for_ever, daemon=True).start()
 
@@ -92,7 +93,7 @@ class Link(Protocol):
 
     def receive(self) -> Letter | None: ...
 
-    def fetch(self, letter: Letter) -> Letter: ...
+    def fetch(self, letter: Letter, largest: int) -> Letter: ...
 
     def confirm(self, request: Message) -> None: ...
 
@@ -141,33 +142,39 @@ class SuperNode:
             self._dropped(error)
             return None
 
-    def _dropped(self, error: Exception) -> None:
+    def _dropped(self, error: Exception, run_id: int = 0) -> None:
         """Forget a request that cannot be answered: kept, it would end every process after this one too."""
         LOG.error("a request is dropped: %s: %s", type(error).__name__, error)
         self.inbox.clear()
+        if isinstance(error, TooLargeError):
+            note_request(self.site.state, Request(now(), run_id, "", "", error.limit, 0, 0.0, f"TooLargeError: {error}"))
 
     def _announced(self) -> Letter | None:
         """The next request, if there is one, written down as soon as we know of it: it is announced only once."""
-        with suppress(RunNotRunningException):
+        try:
             letter = self.link.receive()
-            if letter is not None:
-                self.inbox.keep(letter)
-            return letter
-        return None  # its run is over
+        except RunNotRunningException:
+            return None  # its run is over
+        except TooLargeError as error:
+            self._dropped(error)
+            return None
+        if letter is not None:
+            self.inbox.keep(letter)
+        return letter
 
     def _fetched(self, letter: Letter | None) -> Letter | None:
         """The whole request, and on disk before the SuperLink hears that we have it."""
         if letter is None or letter.objects is not None:
             return letter
         try:
-            letter = self.link.fetch(letter)
+            letter = self.link.fetch(letter, largest_request(read_policy(self.site.policy)))
             self.inbox.keep(letter)
             self.link.confirm(letter.message())
             return letter
         except Exception as error:
             if isinstance(error, httpx.HTTPError) and lost(error):
                 raise  # the request may still be there for the next process
-            self._dropped(error)
+            self._dropped(error, letter.run_id)
             return None
 
     def _attend(self, letter: Letter) -> None:
@@ -180,7 +187,7 @@ class SuperNode:
         except RunNotRunningException:
             LOG.info("the run ended before the answer was ready")
         except Exception as error:
-            self._dropped(error)
+            self._dropped(error, letter.run_id)
             if isinstance(error, httpx.HTTPError) and lost(error):
                 raise
         self.inbox.clear()

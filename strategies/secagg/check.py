@@ -52,7 +52,10 @@ def verify(values: np.ndarray, key: bytes, claimed: int) -> None:
         AlteredSumError: They do not belong together.
     """
     if tag(values, key) != claimed % PRIME:
-        raise AlteredSumError("the masked sum was altered, replayed or mixed up on its way: it is not the sum of what the survivors sent")
+        raise AlteredSumError(
+            "the masked sum was altered, replayed or mixed up on its way, or a partner revealed wrong shares: it is not the sum of what "
+            "the survivors sent"
+        )
 
 
 def _limbs(values: np.ndarray) -> np.ndarray:

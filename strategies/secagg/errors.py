@@ -91,6 +91,11 @@ class SecondUnmaskingError(CoordinatorError):
 class AlteredSumError(CoordinatorError):
     """The masked sum is not the sum of what the survivors sent."""
 
+    hint = (
+        "compare transcripts (polyphony transcript compare): if all were given the same sum, the coordinator or a partner that revealed "
+        "shares spoiled it; the next session goes on from the trunk before"
+    )
+
 
 class AlteredReplyError(SecAggError):
     """What reached the coordinator is not what the partner signed; the reply is left out."""

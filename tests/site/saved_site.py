@@ -18,6 +18,7 @@ from strategies.house import ROW_LIST
 from strategies.journal import Exchange, Journal
 from strategies.secagg.phases import Step
 from strategies.secagg.roster import Member, Roster, default_threshold
+from strategies.self_audit import AUDITS, OWN, SUM, Audited
 from strategies.shared_trunk import SharedTrunk
 from tests.strategies.secagg.parties import identities
 
@@ -80,9 +81,11 @@ def rounds_at(site: Site, made: Made) -> None:
         sizes = {Step.COLLECT: made.upload, Step.CONSISTENCY: 3491, Step.UNMASK: 2210}
         times = {Step.COLLECT: 61 + 6 * generator.random(), Step.CONSISTENCY: 0.7, Step.UNMASK: 0.5}
         requests += [answered(step, str(number), sizes[step], times[step], before - 4 * place) for place, step in enumerate(ROUND)]
+        audit_of(site, number, OWN)
         write_loss(site, number, 0.69 - 0.25 * (1 - 0.8**number), times[Step.COLLECT] - 5)
         if number < made.rounds:  # the newest round's trunk is evaluated when the next one begins
             sum_of(site, number)
+            audit_of(site, number, SUM)
             write_scores(site, number, 0.38 + 0.24 * (1 - 0.82**number) + 0.006 * generator.standard_normal())
     for each in requests:
         note_request(site.state, each)
@@ -95,6 +98,13 @@ def sum_of(site: Site, number: int, partners: int = 4, clipped: int = 3) -> None
     held = {"round": number, "partners": partners, "clipped": clipped, "largest": 0.04, "coordinates": COORDINATES, "range": 0.25}
     with (site.state / "sums.jsonl").open("a") as file:
         file.write(json.dumps(held) + "\n")
+
+
+def audit_of(site: Site, number: int, vector: str, attempt: int = 0, named: int = 0) -> None:
+    """One more line of the self-audit."""
+    held = Audited(number, vector, attempt, rows=140, fewest=10, twin_groups=3, identified=named, compounds=16_212)
+    with (site.state / AUDITS).open("a") as file:
+        file.write(json.dumps(asdict(held)) + "\n")
 
 
 def hold_trunk(site: Site, version: int) -> None:

@@ -1,12 +1,17 @@
 """A partner's connection: what it waits for, what it takes for an answer, and what ends it with a word of what to do."""
 
+import asyncio
+import gzip
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import uvicorn
 from cryptography import x509
@@ -14,17 +19,23 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import NameOID
+from flwr.app import Array, ArrayRecord, Message
 from flwr.proto.fleet_pb2 import ActivateNodeResponse, DeactivateNodeResponse, PullMessagesResponse
 from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatResponse
+from flwr.proto.message_pb2 import ObjectTree, PullObjectRequest, PullObjectResponse
+from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
+from flwr.supercore.task_identity import TaskIdentity
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from fedapp.errors import RunError
 from fedapp.processes import free_port
 from fedapp.site.certificates import new_certificates
-from fedapp.site.connection import connect
+from fedapp.site.connection import LARGEST_ANSWER, OBJECT, connect
+from fedapp.site.inbox import Letter, TooLargeError
+from strategies import records
 
 NODE = 12345
 
@@ -41,18 +52,41 @@ class FakeSuperLink:
         self.asked: list[str] = []
         self.status: dict[str, int] = {}
         self.known = False
+        self.objects: dict[str, bytes | int] = {}
+        self.compressed = False
+        self.pulled: list[str] = []
+        self.streamed = 0
 
     async def answer(self, request: Request) -> Response:
         verb = request.path_params["verb"]
         self.asked.append(verb)
         status = self.status.get(verb, 200)
-        replies = {
+        if verb == "pull-object":
+            return self.handed(PullObjectRequest.FromString(await request.body()).object_id)
+        replies: dict[str, Any] = {
             "activate-node": ActivateNodeResponse(node_id=NODE),
             "deactivate-node": DeactivateNodeResponse(),
             "send-node-heartbeat": SendNodeHeartbeatResponse(success=self.known),
             "pull-messages": PullMessagesResponse(),
         }
         return Response(replies[verb].SerializeToString(), status, media_type="application/x-protobuf")
+
+    def handed(self, name: str) -> Response:
+        """An object; where there is a number instead, an answer of so many megabytes that says nothing of its length."""
+        self.pulled.append(name)
+        content = self.objects[name]
+        if isinstance(content, bytes):
+            whole = PullObjectResponse(object_found=True, object_available=True, object_content=content).SerializeToString()
+            headers = {"content-encoding": "gzip"} if self.compressed else {}
+            return Response(gzip.compress(whole) if self.compressed else whole, 200, headers, media_type="application/x-protobuf")
+
+        async def stream() -> AsyncIterator[bytes]:
+            for _ in range(int(content)):
+                self.streamed += 1
+                yield bytes(1 << 20)
+                await asyncio.sleep(0.001)  # a moment to notice that nobody listens any more
+
+        return StreamingResponse(stream(), media_type="application/x-protobuf")
 
 
 @contextmanager
@@ -158,6 +192,89 @@ def test_a_node_that_is_forgotten_while_it_is_connected_ends_so_that_it_can_come
     ):
         superlink.status["pull-messages"] = 401
         connection.receive()
+
+
+# What is too large
+
+
+def fetched(superlink: FakeSuperLink, certificates: Path, key: ec.EllipticCurvePrivateKey, letter: Letter, largest: int) -> Letter:
+    """A letter whose objects this SuperLink hands out."""
+    with (
+        listening(superlink, certificates) as address,
+        connect(address, (certificates / "ca.crt").read_bytes(), key, None, ignore) as connection,
+    ):
+        return connection.fetch(replace(letter, objects=None), largest)
+
+
+def letter_with(words: np.ndarray, names: int = 1) -> Letter:
+    """A request with a vector, under so many names."""
+    TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1
+    content = records.content("Hello", {records.BODY: b""}, {})
+    array = Array(words)
+    content[records.WORDS] = ArrayRecord({str(number): array for number in range(names)})
+    message = Message(content, dst_node_id=NODE, message_type="query")
+    objects = {name: each.deflate() for name, each in get_all_nested_objects(message).items()}
+    return Letter(1, get_object_tree(message).SerializeToString(), objects)
+
+
+@pytest.fixture
+def letter() -> Letter:
+    """8 MB in two chunks, and their envelope."""
+    return letter_with(np.arange(2_000_000, dtype=np.uint32))
+
+
+def size(letter: Letter) -> int:
+    assert letter.objects is not None
+    return sum(len(content) + OBJECT for content in letter.objects.values())
+
+
+def test_a_request_is_fetched_as_long_as_it_is_no_larger_than_it_may_be(
+    certificates: Path, key: ec.EllipticCurvePrivateKey, letter: Letter
+) -> None:
+    superlink = FakeSuperLink()
+    superlink.objects = dict(letter.objects or {})
+    assert fetched(superlink, certificates, key, letter, size(letter)) == letter
+    with pytest.raises(TooLargeError, match=f"a request of more than {size(letter) - 1} bytes"):
+        fetched(superlink, certificates, key, letter, size(letter) - 1)
+
+
+def test_many_small_objects_are_not_fetched_without_end(certificates: Path, key: ec.EllipticCurvePrivateKey) -> None:
+    names = [f"{number:064x}" for number in range(1000)]
+    tree = ObjectTree(object_id=names[0], children=[ObjectTree(object_id=name) for name in names[1:]])
+    superlink = FakeSuperLink()
+    superlink.objects = dict.fromkeys(names, b"")
+    with pytest.raises(TooLargeError):
+        fetched(superlink, certificates, key, Letter(1, tree.SerializeToString()), 20 * OBJECT)
+    assert len(superlink.pulled) < 100
+
+
+def test_an_answer_that_does_not_end_is_not_read_to_its_end(certificates: Path, key: ec.EllipticCurvePrivateKey, letter: Letter) -> None:
+    superlink = FakeSuperLink()
+    superlink.objects = dict.fromkeys(letter.objects or {}, 1000)
+    with pytest.raises(TooLargeError, match=f"an answer of the SuperLink of more than {LARGEST_ANSWER} bytes"):
+        fetched(superlink, certificates, key, letter, 1 << 40)
+    assert superlink.streamed < 500
+
+
+def test_a_compressed_answer_is_not_unpacked(certificates: Path, key: ec.EllipticCurvePrivateKey, letter: Letter) -> None:
+    superlink = FakeSuperLink()
+    superlink.objects, superlink.compressed = dict.fromkeys(letter.objects or {}, bytes(1 << 20)), True
+    with pytest.raises(TooLargeError, match="compressed"):
+        fetched(superlink, certificates, key, letter, 1 << 40)
+
+
+@pytest.mark.parametrize(("megabytes", "names"), [(60, 1), (5, 12)], ids=["a chunk", "an array"])
+def test_what_is_named_again_and_again_is_not_put_together(
+    certificates: Path, key: ec.EllipticCurvePrivateKey, megabytes: int, names: int
+) -> None:
+    """Zeros, whose chunks are all the same one: 60 MB from at most 15."""
+    letter = letter_with(np.zeros(megabytes << 20, dtype=np.uint8), names)
+    assert size(letter) < 16 << 20
+    superlink = FakeSuperLink()
+    superlink.objects = dict(letter.objects or {})
+    assert fetched(superlink, certificates, key, letter, 61 << 20) == letter
+    with pytest.raises(TooLargeError, match="again and again"):
+        fetched(superlink, certificates, key, letter, 59 << 20)
 
 
 def expired(folder: Path) -> None:

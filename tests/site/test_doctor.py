@@ -93,6 +93,7 @@ BROKEN_AT_A_PARTNER: list[tuple[str, Break, str]] = [
     ("dataset", lambda site: site.changed(dataset=None), "polyphony accept"),
     ("dataset", change_policy(data="ab" * 32), "polyphony accept"),
     ("dataset", flip_a_label, "backup"),
+    ("dataset", change_policy(least_compounds=10_000), "a larger dataset"),
 ]
 
 

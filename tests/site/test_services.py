@@ -246,6 +246,14 @@ def test_the_coordinator_is_reached_at_one_port_and_reaches_nobody(kits: Path) -
 # What containers run, run here
 
 
+@pytest.mark.parametrize("party", PARTIES)
+def test_no_probe_ends_a_party_because_it_needs_attention(party: str, kits: Path) -> None:
+    """As `/health` of its page would, whose answer is meant for people: a partner that waits for the coordinator is well."""
+    for name in ("compose.yaml", "kubernetes.yaml"):
+        assert "/health" not in read(kits, party, name)
+        assert "httpGet" not in read(kits, party, name)
+
+
 @pytest.mark.parametrize("source", ["compose", "kubernetes"])
 def test_a_supernode_that_stopped_giving_signs_of_life_is_not_healthy(source: str, kits: Path, tmp_path: Path) -> None:
     if source == "compose":

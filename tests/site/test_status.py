@@ -18,6 +18,7 @@ from fedapp.site.status import coordinator_status, partner_status
 from fedapp.site.wording import headline
 from strategies.journal import Exchange
 from strategies.secagg.phases import Step
+from strategies.self_audit import OWN, SUM
 from tests.site import exposition, saved_site
 from tests.site.saved_site import Made
 
@@ -69,6 +70,16 @@ def test_what_left_the_house_is_added_up_by_round_with_attempts_rows_and_clipped
     ledger = told["ledger"]
     assert (ledger["rounds_sent"], ledger["bytes_out"], ledger["row_guard"]) == (2, 2550, 10)
     assert (ledger["rows_listed"], ledger["rows"], ledger["rows_own"], ledger["fewest_partners"]) == (saved_site.LISTED, 256, 140, 3)
+
+
+def test_what_the_self_audit_found_is_told_by_round_at_its_worst(site: Site) -> None:
+    for number, vector, attempt, named in ((1, OWN, 0, 4), (1, OWN, 1, 2), (1, SUM, 0, 1), (2, OWN, 0, 0)):
+        saved_site.audit_of(site, number, vector, attempt, named)
+    for number in (1, 2, 3):
+        note_request(site.state, saved_site.answered(Step.COLLECT, str(number), 900, 5.0, 60))
+    told = partner_status(site)
+    assert [(each["named"], each["named_by_sum"]) for each in told["sent"]] == [(4, 1), (0, None), (None, None)]
+    assert (told["ledger"]["named"], told["ledger"]["named_by_sum"], told["ledger"]["compounds"]) == (4, 1, 16_212)
 
 
 def test_a_refused_request_is_told_with_its_reason_and_counts_as_nothing_sent(site: Site) -> None:
@@ -218,9 +229,11 @@ def test_a_partners_metrics_are_its_statuss_numbers_in_prometheus_own_format(sit
         "polyphony_supernode_up": 1,
         "polyphony_refused_requests_total": 0,
         "polyphony_clipped_coordinates": 3,
+        "polyphony_training_compounds": 16_212,
         "polyphony_upload_bytes_total": told["ledger"]["bytes_out"],
     }
     assert {name: families[name].samples["", ()] for name in expected} == expected
+    assert families["polyphony_self_audit_named"].samples == {("", (("vector", held),)): 0 for held in (OWN, SUM)}
     answers = families["polyphony_answer_seconds"].samples
     assert answers["_count", (("phase", "Unmasking"),)] == 5
 

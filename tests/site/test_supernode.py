@@ -1,5 +1,6 @@
 """A partner's SuperNode: it runs only what is installed, answers once, and answers again what a kill cut off."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,9 @@ from flwr.supercore.task_identity import TaskIdentity
 from fedapp.errors import ConfigError
 from fedapp.files import read_json
 from fedapp.request_log import read_requests
+from fedapp.site import supernode
 from fedapp.site.folder import PARTNER, Settings, Site
-from fedapp.site.inbox import Inbox, Letter
+from fedapp.site.inbox import ROOM, Inbox, Letter, TooLargeError
 from fedapp.site.supernode import Pulse, SuperNode, node_key, only_one
 from strategies import records
 
@@ -68,13 +70,16 @@ class SuperLink:
         self.objects = letter.objects
         return replace(letter, objects=None)
 
-    def fetch(self, letter: Letter) -> Letter:
+    def fetch(self, letter: Letter, largest: int) -> Letter:
+        self.largest = largest
         if self.dies_after == "receive":
             raise KilledError
         letter.object_ids()  # as the real one asks for them
         self.refuse()
         if self.objects is None:
             raise ObjectPullError("id", "gone")
+        if sum(map(len, self.objects.values())) > largest:
+            raise TooLargeError("a request", largest)
         return replace(letter, objects=self.objects)
 
     def refuse(self) -> None:
@@ -261,6 +266,38 @@ def test_a_request_that_is_no_message_ends_nothing(site: Site) -> None:
     assert [reply.metadata.reply_to_message_id for reply in superlink.replies] == [asked]
 
 
+def test_a_request_larger_than_the_experiment_can_need_is_refused_with_a_line_and_the_next_one_answered(site: Site) -> None:
+    superlink = SuperLink(OURS)
+    superlink.ask("Hello")
+    (letter,) = superlink.waiting
+    assert letter.objects is not None
+    superlink.waiting = [replace(letter, objects=letter.objects | {"ab" * 32: bytes(ROOM + 18 * 8)})]
+    asked = superlink.ask("Again")
+    serve(site, superlink)
+    assert superlink.largest == ROOM + 18 * 8, "a sum of 8 x 2 + 2 words, and the trunk in float32"
+    assert superlink.confirmed == [reply.metadata.reply_to_message_id for reply in superlink.replies] == [asked]
+    (noted,) = read_requests(site.state)
+    assert (noted.run, noted.step, noted.round, noted.bytes_out) == (RUN, "", "", 0)
+    assert noted.refused.startswith(f"TooLargeError: a request of more than {ROOM + 18 * 8} bytes")
+    assert Inbox(site.state / "inbox").unanswered() is None
+
+
+def test_an_announcement_without_end_is_refused_with_a_line_and_the_next_request_answered(site: Site) -> None:
+    superlink = SuperLink(OURS)
+    asked = superlink.ask("Hello")
+    receive, answers = superlink.receive, iter([True])
+
+    def too_large_at_first() -> Letter | None:
+        if next(answers, False):
+            raise TooLargeError("an answer", 7)
+        return receive()
+
+    superlink.receive = too_large_at_first  # type: ignore[method-assign]
+    serve(site, superlink)
+    assert superlink.confirmed == [asked]
+    assert [each.refused.partition(":")[0] for each in read_requests(site.state)] == ["TooLargeError"]
+
+
 @pytest.mark.parametrize("file", ["run", "tree", "objects"])
 def test_a_request_that_a_power_cut_damaged_is_dropped_and_not_met_again_at_every_start(site: Site, file: str) -> None:
     superlink = SuperLink(OURS)
@@ -301,6 +338,23 @@ def test_the_pulse_says_what_is_going_on(site: Site) -> None:
     serve(site, superlink, looks)
     assert (seen[0]["state"], seen[0]["step"], seen[0]["round"], seen[0]["node"]) == ("answering", "Hello", "3", NODE)
     assert read_json(site.log / "supernode.json")["state"] == "waiting"
+
+
+def test_the_pulse_goes_on_after_the_disk_was_full(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A partner whose pulse stopped for good would be ended as dead, however well it is."""
+    written, again, failures = supernode.write_json, threading.Event(), iter([True, True])
+
+    def write(path: Path, held: Any) -> None:
+        if next(failures, False):
+            raise OSError("no space left on device")
+        written(path, held)
+        again.set()
+
+    monkeypatch.setattr(supernode, "write_json", write)
+    monkeypatch.setattr(supernode, "ALIVE", 0.01)
+    Pulse(site.log / "supernode.json", {"state": "waiting"}).go_on()
+    assert again.wait(10)
+    assert "alive" in read_json(site.log / "supernode.json")
 
 
 def test_a_second_supernode_on_the_same_site_ends_with_a_clear_error(site: Site) -> None:

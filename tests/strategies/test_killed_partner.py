@@ -1,5 +1,6 @@
 """A partner killed at any of its writes, and back for the next message."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -9,16 +10,17 @@ from flwr.app import Message
 from fedapp.files import read_json
 from strategies.secagg.comparison import compare
 from strategies.secagg.phases import Step
+from strategies.self_audit import AUDITS, OWN
 from tests.federation import alike, step
 from tests.local_grid import LocalGrid
 from tests.strategies.toy import Toy
 from tests.sudden_death import watch_writes
 
 SET_UP = 2 * 2 + 2 + 2 * 2  # advertise and share keys; mask rows, sign and reveal: each time state and transcript
-ROUND = 6 + 2 * 2  # rows and first trunk, or trunk and line of the last sum; rows to train, attempts; as above
-WRITES = SET_UP + ROUND + 4  # of a partner in a run of one round; at the end the last sum, with its line
+ROUND = 7 + 2 * 2  # rows and first trunk; rows to train, self-audit, attempts; as above
+WRITES = SET_UP + ROUND + 5  # of a partner in a run of one round; at the end the last sum, with its audit and its line
 IN_ONE_ROUND = [(at, 1) for at in range(WRITES + 1)]
-IN_THE_SECOND = [(at, 2) for at in range(SET_UP + ROUND, SET_UP + ROUND + 6)]
+IN_THE_SECOND = [(at, 2) for at in range(SET_UP + ROUND, SET_UP + ROUND + 8)]  # the last sum, with its audit and its line; as in the first
 
 
 @pytest.mark.parametrize(("at", "rounds"), IN_ONE_ROUND + IN_THE_SECOND)
@@ -49,3 +51,6 @@ def test_a_partner_killed_at_any_of_its_writes_is_back_for_the_next_message(
     masked = [(entry.session, entry.round) for entry in toy.entries(2) if entry.phase == Step.COLLECT and entry.sent]
     assert len(masked) == len(set(masked))
     assert read_json(toy.home(1) / "attempts.json") == {"round": rounds, "attempts": 1}
+    audited = [(each["round"], each["vector"], each["attempt"]) for each in map(json.loads, (toy.home(1) / AUDITS).open())]
+    assert len(audited) == len(set(audited)), "a line is written once"
+    assert {(number, OWN) for number in range(1, rounds + 1)} <= {(number, vector) for number, vector, _ in audited}

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from flwr.app import Message
 
-from strategies.secagg.errors import SecAggError
+from strategies.secagg.errors import OutOfOrderError, SecAggError
 from strategies.secagg.phases import Step
 from strategies.secagg.roster import Roster
-from strategies.secure_partner import SecurePartner
+from strategies.secure_partner import SecurePartner, StateFileError
 from strategies.shared_trunk import TrunkFileError
 from tests.federation import alike, body, step
 from tests.local_grid import unchanged
@@ -116,12 +116,26 @@ def test_a_transcript_is_read_from_its_end_only(toy: Toy) -> None:
 # Damage at home
 
 
-def test_a_damaged_state_is_named_and_never_answered_from(toy: Toy) -> None:
+@pytest.mark.parametrize("length", [0, 3, -1])
+def test_a_damaged_state_is_named_and_never_answered_from(toy: Toy, length: int) -> None:
     request = stopped_before(toy, Step.CONSISTENCY, partner=2)
     path = toy.home(2) / "protocol.state"
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(SecAggError):
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(StateFileError, match=r"partner-2/protocol\.state is damaged: truncated") as caught:
         ask(toy.house(2), Step.CONSISTENCY, request)
+    assert isinstance(caught.value, SecAggError)
+    assert "remove it" in caught.value.hint
+
+
+def test_a_partner_that_removed_its_damaged_state_takes_part_again_from_the_next_session_on(toy: Toy) -> None:
+    request = stopped_before(toy, Step.CONSISTENCY, partner=2)
+    (toy.home(2) / "protocol.state").unlink()
+    with pytest.raises(OutOfOrderError):
+        ask(toy.house(2), Step.CONSISTENCY, request)
+    toy.grid.down = unchanged
+    toy.federate()
+    assert alike(toy.all_held(), version=2)
+    assert toy.held(2).found["partners"] == 4
 
 
 def test_a_damaged_trunk_is_named(toy: Toy) -> None:

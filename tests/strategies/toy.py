@@ -33,6 +33,7 @@ SHAPES = ((4, 2), (2,))
 LAYOUT = "4x2,2"
 FIRST = [np.ones(shape, dtype=np.float32) for shape in SHAPES]
 ROWS = np.array([True, True, False, True])
+COMPOUNDS = [(0, 1, 3)] * 10 + [(0, 1, 2, 3)] * 5  # every update's rows are twins, and name neither of these two fingerprints
 
 
 def update(partner: int, number: int, attempt: int) -> list[np.ndarray]:
@@ -48,6 +49,11 @@ def expected(partners: list[int], rounds: int) -> list[np.ndarray]:
         for place, array in enumerate(arrays):
             array += np.mean([update(each, number, 0)[place] for each in partners], axis=0, dtype=np.float64)
     return [array.astype(np.float32) for array in arrays]
+
+
+def csr(compounds: list[tuple[int, ...]]) -> tuple[np.ndarray, np.ndarray]:
+    """Fingerprints given by their bits, as a house gives them."""
+    return np.cumsum([0, *map(len, compounds)]), np.array([bit for held in compounds for bit in held], dtype=np.int32)
 
 
 def index_of(context: Context) -> int:
@@ -113,12 +119,14 @@ class Toy:
             directory=self.home(partner),
             membership=Membership(identities(self.partners)[partner - 1], self.roster, policy),
             support=lambda: ROWS.copy() if self.guard > 1 else np.ones(4, dtype=np.bool_),
+            compounds=lambda: csr(COMPOUNDS),
             first_trunk=lambda key: [array * (ROWS[:, None] if array.ndim == 2 else 1) for array in FIRST],
             shapes=SHAPES,
             partners=self.partners,
             word_bits=32,
             value_range=0.25,
             server_learning_rate=1.0,
+            row_guard=self.guard,
             weight=lambda: 1,
             largest_weight=1,
             seed=lambda number, attempt: partner + 1000 * number + attempt,

@@ -1,0 +1,74 @@
+"""A partner's privacy budget: what was spent, in a file of its own, written before anything that it pays for exists.
+
+A process that is killed between the two has paid for nothing: the account may be too high and never too low. A training that is asked
+for again is another draw of the noise, and paid for again.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fedapp.errors import RunError
+from fedapp.files import read_json, write_json
+from fedapp.privacy.accounting import Event, epsilon, repeats
+
+
+class BudgetError(RunError):
+    """A partner's privacy budget is spent, or what was spent is not known."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The account of one partner, over everything that left it under record-level privacy.
+
+    It speaks of one compound with all its labels at this partner, added or removed. For a compound that several partners hold,
+    their epsilons add up, and so do their deltas.
+
+    Attributes:
+        path: The file: [{"what": "round 7", "noise_multiplier": 1.0, "sample_rate": 0.02, "steps": 50}, ..], mode 0600.
+        epsilon: What may be spent.
+        delta: At which it counts.
+    """
+
+    path: Path
+    epsilon: float
+    delta: float
+
+    def events(self) -> list[tuple[str, Event]]:
+        """What was paid for, in order, and its cost.
+
+        Raises:
+            BudgetError: The file is damaged.
+        """
+        try:
+            held = read_json(self.path) if self.path.is_file() else []
+            return [(str(entry.pop("what")), Event(**entry)) for entry in held]
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise BudgetError(f"{self.path} is damaged: {error}", "restore it from a backup: what was spent must be known") from error
+
+    def spent(self) -> float:
+        """Epsilon so far."""
+        return epsilon((event for _, event in self.events()), self.delta)
+
+    def left(self, event: Event) -> int:
+        """How many more times this can be paid."""
+        return repeats((paid for _, paid in self.events()), event, self.epsilon, self.delta)
+
+    def spend(self, what: str, event: Event) -> float:
+        """Pay for an event, on disk when this returns; the caller must not begin it before.
+
+        Args:
+            what: Such as "round 7".
+        Returns:
+            Epsilon so far, this event included.
+        Raises:
+            BudgetError: It does not fit, and nothing was paid; or the file is damaged.
+        """
+        before = self.events()
+        total = epsilon([*(paid for _, paid in before), event], self.delta)
+        if total > self.epsilon:
+            raise BudgetError(
+                f"{what} would bring this partner's epsilon to {total:.3g}, beyond privacy.epsilon of {self.epsilon:g}",
+                "the run ends here for this partner: plan fewer rounds, or more noise, with a budget that all partners agree on",
+            )
+        write_json(self.path, [{"what": name, **asdict(paid)} for name, paid in (*before, (what, event))])
+        return total

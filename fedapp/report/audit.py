@@ -1,0 +1,252 @@
+"""The page of a leakage audit: what was attacked, what was found, and whether every gate holds, for readers who train no models."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound
+
+from fedapp.errors import RunError
+from fedapp.files import read_json, write_text
+from fedapp.report import wording
+from fedapp.report.audit_charts import CONTROL, JUDGED, OFF, ON, WORDS, Figure, interval_picture, read_curve, read_figure, roc_pictures
+from fedapp.report.page import settings
+from fedapp.report.pictures import Picture
+from fedapp.report.structures import galleries
+
+TEMPLATES = Path(__file__).parent
+TEMPLATE = "audit.html.j2"
+AGAIN = "start the audit again"
+SCALE = ("partners", "pool", "members", "rounds", "row_guard", "trials.on", "trials.off", "listed_rows.on", "listed_rows.off")
+UNGATED_DRAWN = 2
+
+
+@dataclass(frozen=True)
+class Gate:
+    """All figures under one limit, by name, and a figure of the same name where the defences cannot stop the attack.
+
+    Attributes:
+        figure: The worst of those under the limit.
+        holds: Whether the limit holds for each of them.
+        probe: One that finds a leak with the defences off or in a control, if any does; None if that was not tried.
+    """
+
+    figure: Figure
+    holds: bool
+    probe: Figure | None
+
+    @property
+    def title(self) -> str:
+        return self.figure.title
+
+    @property
+    def limit(self) -> str:
+        return f"{JUDGED[self.figure.judged]} at most {self.figure.limit}"
+
+    @property
+    def evidence(self) -> str:
+        """Whether the attack finds a leak where there is one."""
+        if self.probe is None:
+            return "not tried"
+        return f"{'yes' if self.probe.leaks else 'no'}: {self.probe.shown} with {WORDS[self.probe.defences]}"
+
+    @property
+    def doubt(self) -> str:
+        """Why a gate that holds proves nothing; empty if it does prove something."""
+        return doubt(self.figure, self.probe) if self.holds else ""
+
+
+@dataclass(frozen=True)
+class Attack:
+    """All about one attack: who carries it out, its figures, the charts of the most telling of them, doubts, and limits."""
+
+    title: str
+    adversaries: tuple[str, ...]
+    figures: tuple[Figure, ...]
+    pictures: tuple[Picture, ...]
+    doubts: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def write_audit_report(run_dir: Path) -> Path:
+    """Write `run_dir`/audit.html, one self-contained page, from audit.json alone; the same file gives the same page.
+
+    Returns:
+        The page's path.
+    Raises:
+        RunError: audit.json is missing or damaged, or the installation lacks the page's template.
+    """
+    source, path = Path(run_dir) / "audit.json", Path(run_dir) / "audit.html"
+    facts = read_audit(source)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update({name: getattr(wording, name) for name in ("count", "percent", "plural")})
+    try:
+        held = contents(facts, Path(run_dir).resolve().name)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{source} is damaged ({type(error).__name__}: {error})", AGAIN) from error
+    try:
+        write_text(path, environment.get_template(TEMPLATE).render(held))
+    except TemplateNotFound as error:
+        raise RunError(f"the report's template {error.name} is not installed", "install polyphony from its wheel or a clone") from error
+    return path
+
+
+def read_audit(path: Path) -> Mapping[str, Any]:
+    """audit.json as saved.
+
+    Raises:
+        RunError: It is not there, cannot be read, or tells of no audit.
+    """
+    if not path.is_file():
+        raise RunError(f"no audit in {path.parent}: it has no {path.name}", "give the folder that audit printed, such as runs/NAME")
+    try:
+        facts = read_json(path)
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {error}", AGAIN) from error
+    if not isinstance(facts, dict) or not isinstance(facts.get("findings"), list) or not isinstance(facts.get("gates"), dict):
+        raise RunError(f"{path} does not describe an audit: it needs findings and gates", AGAIN)
+    return facts
+
+
+def contents(facts: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    """Every name that the template uses.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: A part of the file is missing or of the wrong kind.
+    """
+    figures = [read_figure(row) for row in facts["findings"]]
+    gates = gates_of(figures)
+    doubted = contradictions(gates, figures, facts["gates"])
+    drawn = galleries(facts.get("recovered") or [])
+    attacks = dict.fromkeys(each.attack for each in figures)
+    return {
+        "name": str(facts.get("name") or facts.get("run") or folder),
+        "note": str(facts.get("note") or ""),
+        "verdict": verdict(gates, doubted),
+        "started": wording.moment(facts.get("started")),
+        "took": wording.duration(None if facts.get("seconds") is None else float(facts["seconds"])),
+        "numbers": {key: whole(facts, *key.split(".")) for key in SCALE},
+        "gates": gates,
+        "contradictions": doubted,
+        "doubts": [gate.doubt for gate in gates if gate.doubt],
+        "attacks": [attack_of(place, title, figures) for place, title in enumerate(attacks)],
+        "curves": roc_pictures([read_curve(row) for row in facts.get("curves") or []]),
+        "galleries": drawn,
+        "withheld": [title for title in dict.fromkeys(held.attack for held in drawn) if (title, ON) not in {held.key for held in drawn}],
+        "advice": [str(text) for text in facts.get("advice") or []],
+        "settings": settings(facts.get("configuration") or {}),
+        "facts": [(key, str(facts[key])) for key in ("run", "seed") if key in facts],
+        "versions": {str(key): str(value) for key, value in (facts.get("versions") or {}).items()},
+        "defences": WORDS,
+    }
+
+
+def whole(facts: Mapping[str, Any], *keys: str) -> int | None:
+    """A whole number of the file by its keys; None if it is not told."""
+    held: Any = facts
+    for key in keys:
+        held = held.get(key) if held is not None else None
+    return None if held is None else int(held)
+
+
+def gates_of(figures: Sequence[Figure]) -> list[Gate]:
+    """Gates by name, in the order of the file."""
+    gates = []
+    for name in dict.fromkeys(each.name for each in figures if each.gated):
+        own = [each for each in figures if each.gated and each.name == name]
+        worst = max(own, key=lambda each: (not each.holds, each.limited))
+        gates.append(Gate(worst, all(each.holds for each in own), best([each for each in figures if each.name == name])))
+    return gates
+
+
+def best(figures: Sequence[Figure]) -> Figure | None:
+    """What shows that an attack can find a leak: a figure without defences or of a control that does, if there is one."""
+    free = [each for each in figures if each.defences != ON]
+    return max(free, key=lambda each: (each.leaks, each.defences == OFF), default=None)
+
+
+def doubt(figure: Figure, probe: Figure | None) -> str:
+    """Why a figure proves nothing; empty if it does prove something."""
+    if probe is None:
+        return f"“{figure.title}” was tried with the defences on only. Whether this attack can find a leak at all is not shown."
+    if probe.leaks:
+        return ""
+    found = f"{probe.shown}, 95{wording.NBSP}% interval {probe.interval}, guessing {probe.guessing}"
+    return f"“{figure.title}” shows no leak with {WORDS[probe.defences]} either ({found})."
+
+
+def contradictions(gates: Sequence[Gate], figures: Sequence[Figure], saved: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Gates of which the file's summary and its findings tell different things, or its findings and their own figures."""
+    found = {gate.figure.name: gate for gate in gates}
+    held = {name for name in {*found, *saved} if name not in found or name not in saved}
+    for name in found.keys() & saved.keys():
+        told_values = {each.value for each in figures if each.gated and each.name == name}
+        one, other = found[name], saved[name]
+        same = one.holds == (other["pass"] is True) and one.figure.gate == other["gate"]
+        if not same or (math.isfinite(one.figure.value) and other["value"] not in told_values):
+            held.add(name)
+    held |= {each.name for each in figures if each.gated and each.told_pass != each.holds}
+    return sorted(name.replace("_", " ") for name in held)
+
+
+def verdict(gates: Sequence[Gate], doubted: Sequence[str]) -> str:
+    """The page in one sentence."""
+    failing = [f"“{gate.title}”" for gate in gates if not gate.holds]
+    unproven = sum(bool(gate.doubt) for gate in gates)
+    number = wording.plural(len(gates), "gate")
+    if doubted:
+        return "No verdict: the audit's file contradicts itself."
+    if not gates:
+        return "No verdict: this audit held nothing against a limit."
+    if failing:
+        listed = failing[0] if len(failing) == 1 else f"{', '.join(failing[:-1])} and {failing[-1]}"
+        if len(gates) == 1:
+            return f"The only gate fails: {listed}."
+        return f"{len(failing)} of {number} {'fails' if len(failing) == 1 else 'fail'}: {listed}."
+    whole = "The only gate holds" if len(gates) == 1 else f"All {number} hold"
+    if unproven:
+        many = "it proves nothing" if len(gates) == 1 else f"{unproven} of them prove{'s' if unproven == 1 else ''} nothing"
+        return f"{whole}, but {many}: no leak was shown there without the defences either."
+    return f"{whole}: with the defences on, no attack learned more than its limit allows."
+
+
+def attack_of(place: int, title: str, figures: Sequence[Figure]) -> Attack:
+    """One attack's section. Where none of its figures has a limit, the first two that differ in kind are drawn."""
+    own = sorted((each for each in figures if each.attack == title), key=lambda each: [*WORDS].index(each.defences))
+    groups = grouped(own)
+    drawn = [group for group in groups if any(each.gated for each in group)] or groups[:UNGATED_DRAWN]
+    gated = {each.name: each for each in own if each.gated and each.holds}
+    probes = {
+        name: best([each for each in own if each.name == name]) or best([each for each in figures if each.name == name]) for name in gated
+    }
+    return Attack(
+        title=title[:1].upper() + title[1:],
+        adversaries=tuple(dict.fromkeys(each.adversary for each in own)),
+        figures=tuple(each for group in groups for each in group),
+        pictures=tuple(interval_picture(f"attack-{place}-{index}", group) for index, group in enumerate(drawn)),
+        doubts=tuple(filter(None, (doubt(each, probes[name]) for name, each in gated.items()))),
+        notes=notes(own),
+    )
+
+
+def grouped(figures: Sequence[Figure]) -> list[list[Figure]]:
+    """Figures that measure the same; a control, which says in its own words what it measures, goes with its namesake."""
+    groups: dict[tuple[str, str, str], list[Figure]] = {}
+    for each in figures:
+        key = (each.name, each.adversary, each.what)
+        namesake = next((held for held in groups if held[:2] == key[:2]), key)
+        groups.setdefault(namesake if each.defences == CONTROL else key, []).append(each)
+    return list(groups.values())
+
+
+def notes(figures: Sequence[Figure]) -> tuple[str, ...]:
+    """Each note once, with the figures that it is about unless it is about all of them."""
+    about: dict[str, list[str]] = {}
+    for each in figures:
+        if each.note:
+            about.setdefault(each.note, []).append(f"{each.title} with {WORDS[each.defences]}")
+    return tuple(note if len(names) == len(figures) else f"{', '.join(dict.fromkeys(names))}: {note}" for note, names in about.items())

@@ -1,0 +1,105 @@
+"""All attacks on the trials of an audit, in the order in which the report tells of them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+
+from fedapp.config import Config
+from fedapp.privacy.leakage import twin_groups
+from simulation.audit import attribution, coordinator, decoding, inference, inversion, membership, rows
+from simulation.audit.findings import OFF, ON, Curve, Finding, Recovered
+from simulation.audit.pool import Pool
+from simulation.audit.trial import Trial
+
+ATTACKER = 0  # number of the partner that attacks where one has to be chosen: the first, which has most assays
+GATED = 3  # figures of attribution that are judged, for the confidence of each
+COORDINATOR_ROWS = 256  # of the first layer, that the coordinator's view is judged on
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the audit has: the pool, the configuration, and the trials by kind, of each kind the target first."""
+
+    pool: Pool
+    config: Config
+    trials: Mapping[str, Sequence[Trial]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out."""
+
+    findings: list[Finding] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
+    recovered: list[Recovered] = field(default_factory=list)
+
+
+def attack(evidence: Evidence, generator: np.random.Generator, stage: Callable[[str], None]) -> Outcome:
+    """Every attack, with defences on and off.
+
+    Args:
+        stage: Told which attack goes on.
+    """
+    outcome, pool = Outcome(), evidence.pool
+    for kind, trials in evidence.trials.items():
+        target, guard = trials[0], evidence.config.privacy.row_guard if kind == ON else 0
+        stage(f"attacking, defences {kind}: rows")
+        found, recovered = rows.findings(pool, target, kind, guard, generator)
+        outcome.findings.extend(found)
+        outcome.recovered.extend(recovered)
+        stage(f"attacking, defences {kind}: decoding and inversion")
+        outcome.findings.extend(decoding.findings(pool, target, kind))
+        outcome.findings.extend(inversion.findings(pool, target, kind, generator))
+        stage(f"attacking, defences {kind}: membership")
+        found, curves = membership.findings(trials, pool, kind, generator)
+        outcome.findings.extend(found)
+        outcome.curves.extend(curves)
+        stage(f"attacking, defences {kind}: attribution and properties")
+        outcome.findings.extend(attributed(pool, target, kind, evidence.config, generator))
+        outcome.findings.extend(inferred(pool, target, kind, generator))
+    stage("attacking: controls and the coordinator's view")
+    largest = max(pool.datasets.values(), key=lambda dataset: len(dataset.folds))
+    outcome.findings.extend(decoding.control_findings(largest, generator))
+    outcome.findings.extend(inversion.control_findings(largest, generator))
+    outcome.findings.extend(coordinators(evidence.trials[ON][0], evidence.config))
+    return outcome
+
+
+def attributed(pool: Pool, target: Trial, kind: str, config: Config, generator: np.random.Generator) -> list[Finding]:
+    """Whose compound it is: from the sums, from what is left of the last one without the attacker's own, and, as a control, in the
+    clear."""
+    assert target.updates is not None
+    case = attribution.Case.of(pool, target.members, (ATTACKER,), kind)
+    share = config.federation.server_learning_rate / len(target.updates)
+    sums, last = list(attribution.steps(target.trunks)), target.updates[[ATTACKER]]
+    groups = [twin_groups(after[0] - before[0], before[0]) for before, after in pairwise(target.trunks)]
+    found = [
+        attribution.from_sums(case, sums, generator, looks=GATED),
+        attribution.from_sums(
+            case, attribution.steps(target.trunks[-2:], [last], share), generator, "source inference without one's own", looks=GATED
+        ),
+        attribution.from_groups(case, sums, groups, generator, looks=GATED),
+    ]
+    if kind == OFF:
+        clear = attribution.Case.of(pool, target.members, (), kind)
+        found.append(attribution.from_updates(clear, target.updates, generator))
+    return found
+
+
+def inferred(pool: Pool, target: Trial, kind: str, generator: np.random.Generator) -> list[Finding]:
+    """What the row list and the sums tell of the other partners as a whole."""
+    partners = len(pool.datasets)
+    sizes = np.array([inside.sum() for inside in pool.split(target.members)], dtype=np.float64)
+    cohorts = [list(range(partners))] * (len(target.trunks) - 1)
+    found = inference.quality_findings(inference.signals(target.trunks), cohorts, sizes, ATTACKER, kind, generator)
+    return found + (inference.from_row_list(target.listed, target.supports, ATTACKER, kind) if kind == ON else [])
+
+
+def coordinators(target: Trial, config: Config) -> list[Finding]:
+    """The coordinator's view of the last round's words, under secure aggregation and in the clear."""
+    assert target.words is not None
+    width = config.model.hidden[0]
+    words = np.ascontiguousarray(target.words[:, : COORDINATOR_ROWS * width])
+    return coordinator.coordinator_findings(words, np.zeros_like(words), width)

@@ -1,0 +1,189 @@
+"""How much one training run gives away at least, as an epsilon: made-up compounds, some trained on, and a guess at which.
+
+A stated epsilon is an upper bound, from a proof. Canaries give a lower one, from an experiment: if it is the larger, then the proof or
+the program is wrong. If it is small that proves little, since a better attack may exist.
+
+Source: T. Steinke, M. Nasr, M. Jagielski, "Privacy auditing with one (1) training run", NeurIPS 2023, arXiv 2305.08846.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betainc, expit, logit
+from scipy.stats import binom
+
+from fedapp.data.dataset import Dataset, csr_positions
+from fedapp.errors import DataError
+from simulation.audit.findings import Finding
+from simulation.audit.signals import standardised, trunk_signals
+from simulation.audit.statistics import CONFIDENCE, rate
+
+GUESSED = (1 / 8, 1 / 4, 1 / 2, 1.0)  # shares of the canaries that are guessed at, chosen before any score is seen
+LARGEST = 50.0  # epsilon beyond which nothing is told apart
+
+
+@dataclass(frozen=True)
+class Canaries:
+    """Made-up compounds with made-up labels, m in all, drawn before anybody tosses which of them are trained on.
+
+    Attributes:
+        x_indptr, x_indices: Fingerprints, CSR, int64 [m + 1] and int32, ascending bits.
+        y_tasks, y_labels: int32 and u8 [m, labels], ascending tasks.
+    """
+
+    x_indptr: NDArray[np.int64]
+    x_indices: NDArray[np.int32]
+    y_tasks: NDArray[np.int32]
+    y_labels: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What the guesses show.
+
+    Attributes:
+        epsilon: Lower bound, at 95 % confidence.
+        correct, guesses, canaries: Right guesses, all of them, and canaries.
+    """
+
+    epsilon: float
+    correct: int
+    guesses: int
+    canaries: int
+
+
+def canaries(bits: NDArray[np.bool_], tasks: int, count: int, size: int, labels: int, generator: np.random.Generator) -> Canaries:
+    """Random combinations of bits, such as no molecule has, with coin-tossed labels in random tasks.
+
+    Args:
+        bits: bool [bits], those to draw from: with a row guard the listed ones that the partner supports without any canary, since a
+            canary of others would say nothing.
+        tasks: The partner's.
+        count: Canaries.
+        size: Bits of each, as many as a compound usually has; all there are if there are fewer.
+        labels: Labels of each; at most `tasks` are given.
+    Raises:
+        DataError: No bit to draw from.
+    """
+    choice = np.flatnonzero(bits)
+    if not len(choice):
+        raise DataError("no fingerprint bit is listed, so no canary can be made", "lower privacy.row_guard or use more data")
+    size, labels = min(size, len(choice)), min(labels, tasks)
+    drawn = [np.sort(generator.choice(choice, size, replace=False)) for _ in range(count)]
+    measured = [np.sort(generator.choice(tasks, labels, replace=False)) for _ in range(count)]
+    return Canaries(
+        x_indptr=np.arange(count + 1, dtype=np.int64) * size,
+        x_indices=np.concatenate(drawn).astype(np.int32),
+        y_tasks=np.stack(measured).astype(np.int32),
+        y_labels=generator.integers(0, 2, (count, labels), dtype=np.uint8),
+    )
+
+
+def with_canaries(dataset: Dataset, made: Canaries, included: NDArray[np.bool_], fold: int) -> Dataset:
+    """The dataset with the canaries of `included`, bool [m], behind its compounds, in this fold; in memory, all else shared.
+
+    `smiles`, the header and the counts of the task table do not know them.
+    """
+    chosen = np.flatnonzero(included)
+    x_indptr, positions = csr_positions(made.x_indptr, chosen)
+    labels = made.y_tasks.shape[1]
+    y_indptr = np.arange(len(chosen) + 1, dtype=np.int64) * labels
+    return replace(
+        dataset,
+        folds=np.concatenate([dataset.folds, np.full(len(chosen), fold, dtype=np.uint8)]),
+        x_indptr=np.concatenate([dataset.x_indptr, dataset.x_indptr[-1] + x_indptr[1:]]),
+        x_indices=np.concatenate([dataset.x_indices, made.x_indices[positions]]),
+        y_indptr=np.concatenate([dataset.y_indptr, dataset.y_indptr[-1] + y_indptr[1:]]),
+        y_tasks=np.concatenate([dataset.y_tasks, made.y_tasks[chosen].ravel()]),
+        y_labels=np.concatenate([dataset.y_labels, made.y_labels[chosen].ravel()]),
+    )
+
+
+def canary_scores(made: Canaries, trunks: list[list[np.ndarray]]) -> NDArray[np.float64]:
+    """How much each canary looks trained on, from the trunks alone: movement and coherence over all rounds; float64 [m].
+
+    Args:
+        trunks: As in `signals.trunk_signals`, with all rows.
+    """
+    found = trunk_signals(made.x_indptr, made.x_indices, trunks)
+    return np.asarray(standardised(found["movement_rounds"]) + standardised(found["coherence_rounds"]), dtype=np.float64)
+
+
+def audit(scores: NDArray[np.floating], included: NDArray[np.bool_], delta: float, shares: Sequence[float] = GUESSED) -> Bound:
+    """The best lower bound over several numbers of guesses, each at a confidence raised so that all hold together (Bonferroni).
+
+    Args:
+        scores: Higher for canaries that look trained on, [m]; equal ones are taken in order, which says nothing of `included`.
+        included: bool [m], by a fair coin each, independently.
+        delta: Of the guarantee.
+        shares: Of the canaries to guess at, half of them the highest as trained on, half the lowest as not; the others are passed over.
+    """
+    order, count = np.argsort(-scores, kind="stable"), len(scores)
+    confidence = 1 - (1 - CONFIDENCE) / len(shares)
+    bounds = []
+    for share in shares:
+        half = int(count * share) // 2
+        correct = int(included[order[:half]].sum() + (~included[order[count - half :]]).sum())
+        bounds.append(Bound(epsilon_lower_bound(correct, 2 * half, count, delta, confidence), correct, 2 * half, count))
+    return max(bounds, key=lambda bound: bound.epsilon)
+
+
+def epsilon_lower_bound(correct: int, guesses: int, canaries: int, delta: float = 0.0, confidence: float = CONFIDENCE) -> float:
+    """The largest epsilon so that no (epsilon, delta)-private training gives that many right guesses with 1 - `confidence` or more.
+
+    0 where the guesses show nothing; at most 50. The number of guesses must not depend on which are right.
+    """
+    low, high = 0.0, LARGEST
+    if p_value(correct, guesses, canaries, low, delta) > 1 - confidence:
+        return low
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if p_value(correct, guesses, canaries, middle, delta) <= 1 - confidence else (low, middle)
+    return low
+
+
+def p_value(correct: int, guesses: int, canaries: int, epsilon: float, delta: float) -> float:
+    """The most likely that (epsilon, delta)-private training makes that many right guesses, or more.
+
+    With W binomial of `guesses` trials with chance e^epsilon / (1 + e^epsilon) each, and v right guesses:
+    P[W >= v] + delta * canaries * max over i of (2 / i) P[v > W >= v - i].
+
+    Args:
+        correct, guesses, canaries: 0 <= correct <= guesses <= canaries.
+        epsilon, delta: 0 or more.
+    Source: Theorem 5.2.
+    """
+    if not 0 <= correct <= guesses <= canaries:
+        raise ValueError(f"{correct} right of {guesses} guesses at {canaries} canaries")
+    chance = float(expit(epsilon))
+    value = float(betainc(correct, guesses - correct + 1, chance)) if correct > 0 else 1.0  # P[W >= v], faster than binom.sf
+    if delta > 0 and correct > 0:
+        below = np.cumsum(binom.pmf(np.arange(correct - 1, -1, -1), guesses, chance))
+        value += delta * canaries * float((2 * below / np.arange(1, correct + 1)).max())
+    return min(value, 1.0)
+
+
+def finding(bound: Bound, defences: str, stated: float | None) -> Finding:
+    """The bound, which must not exceed the stated epsilon; only told where none is stated.
+
+    `upper` is what the same guesses would show at best, were no confidence asked for in that direction: logit of the upper limit of
+    their accuracy.
+    """
+    accuracy = rate(bound.correct, bound.guesses)
+    return Finding(
+        name="canary_epsilon",
+        attack="canaries",
+        adversary="partner",
+        defences=defences,
+        what="Epsilon that the training has at least, as far as made-up compounds show, at 95 % confidence.",
+        value=bound.epsilon,
+        lower=bound.epsilon,
+        upper=max(bound.epsilon, min(float(logit(accuracy.upper)), LARGEST)),
+        chance=0.0,
+        gate=stated,
+        judged="value",
+        trials=bound.canaries,
+        note=f"{bound.correct:,} of {bound.guesses:,} guesses at {bound.canaries:,} canaries are right; a better attack may show more",
+    )

@@ -1,0 +1,83 @@
+"""What an attack found, how sure that is, and whether it passes."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+ON, OFF, CONTROL = "on", "off", "control"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One figure of one attack.
+
+    Attributes:
+        name: Key in `gates`, such as "identified_by_rows".
+        attack: What it is called in the report, such as "twin rows".
+        adversary: "coordinator", "partner", "coordinator with partners" or "outsider".
+        defences: ON: as configured; OFF: the same without them; CONTROL: a setting in which the attack is known to work.
+        what: One sentence for a security officer: what the value is a share or a measure of.
+        value: The figure, with a 95 % interval from `lower` to `upper`.
+        chance: What guessing gives.
+        gate: The most that `limited` may be; None if the figure is only told.
+        judged: Which of value, lower and upper the gate limits.
+        trials: Compounds, guesses or models behind the figure.
+        note: A limit of the figure that its reader must know; may be empty.
+    """
+
+    name: str
+    attack: str
+    adversary: str
+    defences: str
+    what: str
+    value: float
+    lower: float
+    upper: float
+    chance: float
+    gate: float | None
+    judged: str
+    trials: int
+    note: str = ""
+
+    @property
+    def passes(self) -> bool | None:
+        """Whether the gate holds; None without a gate. A figure that is not a number does not pass."""
+        return None if self.gate is None else bool(getattr(self, self.judged) <= self.gate)
+
+    def told(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self) | {"pass": self.passes}
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """One structure that an attack recovered, for the report's pictures.
+
+    Attributes:
+        attack, defences: As in `Finding`.
+        true_smiles: Of the compound that was trained on.
+        found_smiles: Of the candidate that the attack named; empty if it named none.
+        similarity: Tanimoto, of what the attack recovered and the true fingerprint, 0 to 1.
+        partner: Whose compound it was.
+    """
+
+    attack: str
+    defences: str
+    true_smiles: str
+    found_smiles: str
+    similarity: float
+    partner: str
+
+
+@dataclass(frozen=True)
+class Curve:
+    """True against false positives of a membership attack, both ascending from 0 to 1.
+
+    Attributes:
+        attack, adversary, defences: As in `Finding`.
+    """
+
+    attack: str
+    adversary: str
+    defences: str
+    false_positives: list[float] = field(default_factory=list)
+    true_positives: list[float] = field(default_factory=list)

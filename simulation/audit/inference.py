@@ -1,0 +1,187 @@
+"""What partners learn about the others as a whole: which chemistry they work on, and how much or how good data each of them has.
+
+Neither is gated. The first is told by design: the row list says which bits two partners or more support. The second needs cohorts that
+change from round to round, as they do when partners drop out and rounds go on without them.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from scipy.sparse import csr_array
+
+from simulation.audit.findings import Finding
+from simulation.audit.statistics import Rate, rate
+
+PERMUTATIONS = 2000
+INTERVAL = (0.025, 0.975)
+FIXED = "The cohort never changed, so the sums say nothing of single partners."
+CHANGED = "The cohort changed. federation.min_partners: null keeps it fixed: a round waits for every partner or does not count."
+BY_DESIGN = "Told by design: partners must know which rows to send."
+
+
+# Which chemistry the others work on
+
+
+def from_row_list(listed: NDArray[np.bool_], supports: NDArray[np.bool_], attacker: int, defences: str) -> list[Finding]:
+    """Bits that somebody else supports, guessed from the row list: precision, then recall.
+
+    Args:
+        listed: bool [bits], rows in the sum.
+        supports: bool [partners, bits]; the attacker's own row is what it knows itself.
+    """
+    truth = np.asarray(np.delete(supports, attacker, axis=0).any(axis=0))
+    return told_apart("row list", "fingerprint bits", listed, truth, defences)
+
+
+def families_of(fingerprints: csr_array, families: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The bits that all compounds of each family hold, such as those of one scaffold.
+
+    Args:
+        fingerprints: CSR of 0 and 1, [N, bits].
+        families: int64 [N], number of each compound's family, from 0; -1 for none.
+    """
+    members = [np.flatnonzero(families == family) for family in range(int(families.max()) + 1)]
+    return [np.flatnonzero(fingerprints[rows].sum(axis=0) == len(rows)) for rows in members]
+
+
+def from_families(
+    bits: Sequence[NDArray[np.int64]], listed: NDArray[np.bool_], present: NDArray[np.bool_], attacker: int, defences: str
+) -> list[Finding]:
+    """Families that somebody else trains on: guessed where all of a family's bits are listed. Precision, then recall.
+
+    Args:
+        bits: Of each family, as `families_of` finds them.
+        present: bool [partners, families], whether a partner trained on a compound of it.
+    """
+    guessed = np.array([bool(len(own)) and bool(listed[own].all()) for own in bits], dtype=np.bool_)
+    truth = np.asarray(np.delete(present, attacker, axis=0).any(axis=0))
+    return told_apart("scaffold families", "scaffold families", guessed, truth, defences)
+
+
+def told_apart(attack: str, things: str, guessed: NDArray[np.bool_], truth: NDArray[np.bool_], defences: str) -> list[Finding]:
+    """Precision and recall of a guess; chance is what as many guesses at random have."""
+    right = int((guessed & truth).sum())
+    precision, recall = rate(right, int(guessed.sum())), rate(right, int(truth.sum()))
+    return [
+        property_finding(attack, f"Share of the {things} named that somebody else really trains on.", precision, truth.mean(), defences),
+        property_finding(attack, f"Share of the {things} that somebody else trains on that are named.", recall, guessed.mean(), defences),
+    ]
+
+
+def property_finding(attack: str, what: str, found: Rate, chance: float, defences: str) -> Finding:
+    """Told, without a gate; 0 where nothing was guessed."""
+    value = 0.0 if np.isnan(found.value) else found.value
+    return Finding(
+        name="property",
+        attack=attack,
+        adversary="partner",
+        defences=defences,
+        what=what,
+        value=value,
+        lower=found.lower,
+        upper=found.upper,
+        chance=float(chance),
+        gate=None,
+        judged="lower",
+        trials=found.trials,
+        note=BY_DESIGN,
+    )
+
+
+# How much, or how good, data each of them has
+
+
+def signals(trunks: Sequence[Sequence[np.ndarray]], metrics: Sequence[float] | None = None) -> dict[str, NDArray[np.float64]]:
+    """What a partner watches, a value a round: [rounds].
+
+    Args:
+        trunks: Before the first round and after each.
+        metrics: A partner's own validation metric of each of these trunks, higher is better.
+    Returns:
+        "size of the sums": log norm of the mean update; "direction of the sums": cosine with the change over all rounds; with metrics
+        "own validation metric": its improvement.
+    """
+    way = [last - first for first, last in zip(trunks[0], trunks[-1], strict=True)]
+    squares, products = np.zeros(len(trunks) - 1), np.zeros(len(trunks) - 1)
+    for number, (before, after) in enumerate(pairwise(trunks)):
+        steps = [new - old for old, new in zip(before, after, strict=True)]
+        squares[number] = sum(float(np.vdot(step, step)) for step in steps)
+        products[number] = sum(float(np.vdot(step, whole)) for step, whole in zip(steps, way, strict=True))
+    norms = np.sqrt(np.maximum(squares, 1e-30))
+    cosines = products / (norms * np.sqrt(max(sum(float(np.vdot(whole, whole)) for whole in way), 1e-30)))
+    found = {"size of the sums": np.log(norms), "direction of the sums": cosines}
+    return found if metrics is None else found | {"own validation metric": np.diff(np.asarray(metrics, dtype=np.float64))}
+
+
+def contributions(signal: NDArray[np.float64], cohorts: Sequence[Sequence[int]], partners: int) -> NDArray[np.float64]:
+    """What each partner's presence adds to a signal, by least squares on the changes from each round to the next: [partners].
+
+    Counting such changes is how "The Good" and "The Bad" of B. Pejó and G. Biczók, "Quality inference in federated learning with
+    secure aggregation" (arXiv 2007.06236), rank partners; least squares uses their sizes too. A partner that was always there, or
+    never, gets 0.
+
+    Args:
+        signal: [rounds].
+        cohorts: Numbers of the partners in each sum.
+    """
+    present = np.zeros((len(cohorts), partners))
+    for number, cohort in enumerate(cohorts):
+        present[number, list(cohort)] = 1.0
+    changes = np.diff(present, axis=0)
+    trend = np.ones((len(changes), 1))
+    solution, *_ = np.linalg.lstsq(np.hstack([changes, trend]), np.diff(signal), rcond=None)
+    return np.where(changes.any(axis=0), solution[:partners], 0.0)
+
+
+def quality_findings(
+    watched: Mapping[str, NDArray[np.float64]],
+    cohorts: Sequence[Sequence[int]],
+    truth: NDArray[np.floating],
+    attacker: int,
+    defences: str,
+    generator: np.random.Generator,
+) -> list[Finding]:
+    """Spearman correlation of the others' guessed ranks with the true ones, one figure a signal.
+
+    Args:
+        watched: As `signals` gives them.
+        cohorts: Numbers of the partners in each sum.
+        truth: [partners], such as each one's training compounds.
+        generator: Permutes the truth, for the interval.
+    """
+    others = np.delete(np.arange(len(truth)), attacker)
+    note = FIXED if len({tuple(sorted(cohort)) for cohort in cohorts}) == 1 else CHANGED
+    found = []
+    for name, signal in watched.items():
+        guessed = contributions(signal, cohorts, len(truth))[others]
+        value = float(spearman(guessed, truth[others]))
+        null = spearman(guessed, generator.permuted(np.tile(truth[others], (PERMUTATIONS, 1)), axis=1))
+        low, high = np.quantile(null, INTERVAL)
+        found.append(
+            Finding(
+                name="data_quality",
+                attack=name,
+                adversary="partner",
+                defences=defences,
+                what="Rank correlation of the others' amount or quality of data, as guessed from this, with the truth.",
+                value=value,
+                lower=max(value - float(high), -1.0),
+                upper=min(value - float(low), 1.0),
+                chance=0.0,
+                gate=None,
+                judged="lower",
+                trials=len(others),
+                note=note,
+            )
+        )
+    return found
+
+
+def spearman(one: NDArray[np.floating], other: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Rank correlation with each row of `other`, [..., n]; 0 where one of the two is the same for everybody, since that ranks nobody."""
+    ranks, others = (stats.rankdata(each, axis=-1) - (len(one) + 1) / 2 for each in (one, other))
+    scale = np.sqrt((ranks @ ranks) * (others**2).sum(axis=-1))
+    return np.asarray((others @ ranks) / np.where(scale > 0, scale, 1.0))

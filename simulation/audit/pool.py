@@ -1,0 +1,155 @@
+"""The compounds that an audit trains on, or leaves out: a small partner's share of each real one.
+
+Small partners leak most, so a pool of some hundred compounds a partner is the harder case, and the quick one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from rdkit import Chem
+
+from fedapp.chemistry.fold import scaffold
+from fedapp.config import Config
+from fedapp.data.dataset import Dataset, csr_positions
+from fedapp.errors import DataError
+from fedapp.seeds import derived_seed
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Compounds of all partners, one partner after another; N in all.
+
+    Attributes:
+        datasets: Partner's name to its pool, every compound in a training fold.
+        owners: int32 [N], number of the partner.
+        indptr, indices: int64 [N + 1] and int32: full fingerprints, CSR.
+        structures: int64 [N], equal for compounds with equal fingerprints, of whichever partner.
+        active: bool [N], whether a compound has an active label.
+        rare: bool [N], whether no other structure of the pool has its scaffold.
+        smiles: N standardised structures.
+    """
+
+    datasets: dict[str, Dataset]
+    owners: NDArray[np.int32]
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    structures: NDArray[np.int64]
+    active: NDArray[np.bool_]
+    rare: NDArray[np.bool_]
+    smiles: list[str]
+
+    @property
+    def bits(self) -> int:
+        """Fingerprint length."""
+        return next(iter(self.datasets.values())).bits
+
+    def split(self, values: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
+        """Values [N] cut into one array a partner."""
+        return np.split(values, np.flatnonzero(np.diff(self.owners)) + 1)
+
+    def draw_members(self, generator: np.random.Generator) -> NDArray[np.bool_]:
+        """A random half, by structure, so that one that two partners hold is trained on by both or by neither: bool [N]."""
+        count = int(self.structures.max()) + 1
+        inside = np.zeros(count, dtype=np.bool_)
+        inside[generator.permutation(count)[: count // 2]] = True
+        return inside[self.structures]
+
+
+def draw_pool(datasets: Mapping[str, Dataset], config: Config) -> Pool:
+    """Up to `audit.compounds` training compounds of each partner, from randomly chosen groups of its tasks, group after group.
+
+    Raises:
+        DataError: A partner has fewer than two training compounds.
+    """
+    pools, smiles = {}, []
+    for name, dataset in datasets.items():
+        rows, tasks = choose(dataset, config, np.random.default_rng(derived_seed(config.seed, "audit pool", name)))
+        if len(rows) < 2:
+            raise DataError(f"{name} has {len(rows)} training compounds, too few to audit", "give each partner more data")
+        pools[name] = subset(dataset, rows, tasks)
+        smiles += dataset.smiles()[rows].to_list()
+    owners = np.repeat(np.arange(len(pools), dtype=np.int32), [len(pool.folds) for pool in pools.values()])
+    lengths = np.concatenate([np.diff(pool.x_indptr) for pool in pools.values()])
+    indices = np.concatenate([pool.x_indices for pool in pools.values()])
+    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    active = np.concatenate([actives(pool) for pool in pools.values()])
+    structures = numbered([indices[first:last].tobytes() for first, last in zip(indptr[:-1], indptr[1:], strict=True)])
+    return Pool(pools, owners, indptr, indices, structures, active, rare_scaffolds(smiles, structures), smiles)
+
+
+def choose(dataset: Dataset, config: Config, generator: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Compounds, ascending int64, and the tasks of the groups that they were chosen for, ascending int32."""
+    training = np.isin(dataset.folds, config.training_folds())
+    owner = np.repeat(np.arange(len(dataset.folds)), np.diff(dataset.y_indptr))
+    group_of_task = numbered(dataset.tasks["group"].to_list())
+    group_of_label = group_of_task[dataset.y_tasks]
+    chosen = np.zeros(len(training), dtype=np.bool_)
+    groups: list[int] = []
+    for group in generator.permutation(int(group_of_task.max()) + 1):
+        mine = np.zeros(len(training), dtype=np.bool_)
+        mine[owner[group_of_label == group]] = True
+        new = np.flatnonzero(mine & training & ~chosen)
+        left = config.audit.compounds - int(chosen.sum())
+        chosen[generator.permutation(new)[:left]] = True
+        groups.append(int(group))
+        if left <= len(new):
+            break
+    return np.flatnonzero(chosen), np.flatnonzero(np.isin(group_of_task, groups)).astype(np.int32)
+
+
+def subset(dataset: Dataset, rows: NDArray[np.int64], tasks: NDArray[np.int32]) -> Dataset:
+    """These compounds with the labels of these tasks, both numbered anew; in memory."""
+    x_indptr, x_indices = dataset.fingerprints(rows)
+    y_indptr, y_tasks, y_labels = dataset.labels(rows)
+    kept = np.isin(y_tasks, tasks)
+    counts = np.concatenate([[0], np.cumsum(kept)])
+    table = dataset.tasks[tasks].with_columns(pl.int_range(pl.len(), dtype=pl.Int32).alias("task"))
+    return replace(
+        dataset,
+        folds=np.array(dataset.folds[rows]),
+        x_indptr=x_indptr,
+        x_indices=np.array(x_indices),
+        y_indptr=counts[y_indptr],
+        y_tasks=np.searchsorted(tasks, y_tasks[kept]).astype(np.int32),
+        y_labels=np.array(y_labels[kept]),
+        tasks=table,
+    )
+
+
+def with_columns(dataset: Dataset, columns: NDArray[np.int64]) -> Dataset:
+    """The same compounds with these bits alone, numbered anew; `columns` ascend."""
+    place = np.full(dataset.bits, -1, dtype=np.int32)
+    place[columns] = np.arange(len(columns), dtype=np.int32)
+    moved = place[dataset.x_indices]
+    counts = np.concatenate([[0], np.cumsum(moved >= 0)])
+    return replace(dataset, bits=len(columns), x_indptr=counts[dataset.x_indptr], x_indices=moved[moved >= 0])
+
+
+def selected(dataset: Dataset, kept: NDArray[np.bool_]) -> Dataset:
+    """The compounds of `kept`, bool [compounds], with all tasks."""
+    return subset(dataset, np.flatnonzero(kept), np.arange(len(dataset.tasks), dtype=np.int32))
+
+
+def actives(dataset: Dataset) -> NDArray[np.bool_]:
+    """Compounds with an active label: bool [compounds]."""
+    _, positions = csr_positions(dataset.y_indptr, np.arange(len(dataset.folds)))
+    owner = np.repeat(np.arange(len(dataset.folds)), np.diff(dataset.y_indptr))
+    found = np.zeros(len(dataset.folds), dtype=np.bool_)
+    found[owner[dataset.y_labels[positions] == 1]] = True
+    return found
+
+
+def rare_scaffolds(smiles: list[str], structures: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Compounds whose Murcko scaffold no other structure has: bool [N]. An acyclic compound is its own scaffold."""
+    scaffolds = numbered([scaffold(Chem.MolFromSmiles(each)) or each for each in smiles])
+    pairs = np.unique(np.stack([scaffolds, structures]), axis=1)
+    return np.asarray(np.bincount(pairs[0])[scaffolds] == 1)
+
+
+def numbered(values: list[str] | list[bytes]) -> NDArray[np.int64]:
+    """Equal values to equal numbers from 0, in the order in which they first occur."""
+    numbers: dict[str | bytes, int] = {}
+    return np.array([numbers.setdefault(value, len(numbers)) for value in values], dtype=np.int64)

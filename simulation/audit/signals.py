@@ -1,0 +1,115 @@
+"""What an adversary computes of each compound that it suspects to be in the training data.
+
+Somebody with a partner's model looks at how sure the model is of the compound's labels. A partner has the trunks of all rounds, and
+neither heads nor labels of the others; it looks at how the trunk changed in the rows of the compound's bits. A compound that was
+trained on moves all of them its own way, so that their changes point alike; and a bit whose row did not move is in no compound that
+was trained on. Of some twenty such statistics these three say most, without the row guard and with it. The least one says all
+without the guard and nothing with it: only listed rows are in the trunk, and those all move.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+from fedapp.data.dataset import Dataset
+from fedapp.model.evaluation import CHUNK, score
+from fedapp.model.network import Heads, Trunk, set_trunk_arrays
+
+Named = dict[str, NDArray[np.float32]]
+
+OUTSIDER = ("confidence", "loss")
+TRUNK = ("movement", "coherence", "quietest")
+ROUNDS = tuple(f"{name}_rounds" for name in TRUNK)
+
+
+def signals(dataset: Dataset, heads: Heads, trunks: list[list[np.ndarray]]) -> Named:
+    """All statistics of all compounds of one partner: `OUTSIDER`, `TRUNK` and `ROUNDS`, float32 [compounds] each.
+
+    Args:
+        dataset: The partner's pool, with those bits whose rows are in the trunk: rows that are in no sum say nothing.
+        heads: The partner's, after the last round.
+        trunks: Arrays of the trunk before the first round and after each: R + 1.
+    """
+    return model_signals(dataset, heads, trunks[-1]) | trunk_signals(dataset.x_indptr, dataset.x_indices, trunks)
+
+
+def model_signals(dataset: Dataset, heads: Heads, arrays: list[np.ndarray]) -> Named:
+    """`OUTSIDER`: mean over a compound's labels y of (2y - 1) * logit, and mean loss; 0 and log 2 for one without labels.
+
+    Source of the first: Carlini et al., S&P 2022, arXiv 2112.03570, section V, of a binary classifier.
+    """
+    trunk = Trunk(dataset.bits, [array.shape[0] for array in arrays[1::2]])
+    set_trunk_arrays(trunk, arrays)
+    scores = score(trunk, heads, dataset, np.arange(len(dataset.folds)))
+    counts = np.diff(dataset.y_indptr)
+    owner, sure = np.repeat(np.arange(len(counts)), counts), (2 * scores.labels - 1) * scores.logits
+
+    def mean(values: NDArray[np.floating], otherwise: float) -> NDArray[np.float32]:
+        sums = np.bincount(owner, values, minlength=len(counts))
+        return np.where(counts > 0, sums / np.maximum(counts, 1), otherwise).astype(np.float32)
+
+    return {"confidence": mean(sure, 0.0), "loss": mean(np.logaddexp(0.0, -sure), float(np.log(2.0)))}
+
+
+def trunk_signals(indptr: NDArray[np.int64], indices: NDArray[np.int32], trunks: list[list[np.ndarray]]) -> Named:
+    """`TRUNK`, of the change from the first trunk to the last, and `ROUNDS`: the same of each round's change, standardised and added up.
+
+    Args:
+        indptr, indices: Fingerprints, CSR, int64 [compounds + 1] and int32; a bit is a row of the trunk's first array.
+        trunks: As in `signals`.
+    """
+    layers = [arrays[0] for arrays in trunks]
+    whole = change_signals(indptr, indices, layers[-1] - layers[0])
+    rounds = {name: np.zeros(len(indptr) - 1, dtype=np.float32) for name in ROUNDS}
+    for before, after in zip(layers[:-1], layers[1:], strict=True):
+        for name, values in change_signals(indptr, indices, after - before).items():
+            rounds[f"{name}_rounds"] += standardised(values)
+    return whole | rounds
+
+
+def change_signals(indptr: NDArray[np.int64], indices: NDArray[np.int32], change: NDArray[np.float32]) -> Named:
+    """`TRUNK`, for a change of the first layer, float32 [bits, hidden[0]]; 0 for a compound without bits.
+
+    movement: Norm of the sum of the rows of a compound's bits: how far its hidden layer moved.
+    coherence: The same of the rows' directions, so that rows that move little count as much.
+    quietest: Least norm of a row.
+    """
+    rows = torch.from_numpy(np.ascontiguousarray(change))
+    norms = rows.norm(dim=1, keepdim=True)
+    directions = rows / norms.clamp_min(torch.finfo(torch.float32).tiny)
+    parts: dict[str, list[Tensor]] = {name: [torch.empty(0)] for name in TRUNK}
+    for bits, offsets in bags(indptr, indices):
+        parts["movement"].append(embedding_bag(bits, rows, offsets, mode="sum").norm(dim=1))
+        parts["coherence"].append(embedding_bag(bits, directions, offsets, mode="sum").norm(dim=1))
+        parts["quietest"].append(-embedding_bag(bits, -norms, offsets, mode="max").squeeze(1))
+    return {name: torch.cat(values).numpy() for name, values in parts.items()}
+
+
+def support_signal(indptr: NDArray[np.int64], indices: NDArray[np.int32], supports: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Partners that support each bit of a compound, summed over its bits: float32 [compounds]. All partners know these counts.
+
+    Args:
+        indptr, indices: Full fingerprints, CSR.
+        supports: bool [partners, bits].
+    """
+    counts = supports.sum(axis=0)
+    owner = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    return np.bincount(owner, counts[indices], minlength=len(indptr) - 1).astype(np.float32)
+
+
+def standardised(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Minus the mean, by the standard deviation, both over the last axis; 0 where all are equal."""
+    centred = values - values.mean(axis=-1, keepdims=True)
+    spread = values.std(axis=-1, keepdims=True)
+    return np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 0)
+
+
+def bags(indptr: NDArray[np.int64], indices: NDArray[np.int32]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Bits and offsets of a few thousand compounds at a time, for `embedding_bag`."""
+    for start in range(0, len(indptr) - 1, CHUNK):
+        offsets = np.array(indptr[start : start + CHUNK + 1])
+        yield torch.from_numpy(np.array(indices[offsets[0] : offsets[-1]])).long(), torch.from_numpy(offsets[:-1] - offsets[0])

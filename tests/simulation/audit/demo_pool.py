@@ -1,0 +1,32 @@
+"""Real structures for tests of the audit: the demo's partners, and a pool of few compounds."""
+
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+from fedapp.config import Config, load_config
+from fedapp.data.dataset import Dataset
+from fedapp.data.demo import demo_dataset
+from simulation.audit.pool import Pool, draw_pool
+
+FEW = ("data.partners=3", "federation.rounds=3", "model.hidden=[16]", "audit.compounds=120", "training.batch_size=16")
+
+
+def demo_config(*overrides: str) -> Config:
+    return load_config(None, (*FEW, *overrides))
+
+
+@cache
+def demo_datasets() -> dict[str, Dataset]:
+    """Three partners of the demo, made once."""
+    config, folder = demo_config(), Path(mkdtemp(prefix="polyphony-demo-"))
+    return {
+        f"partner-{number}": demo_dataset(folder / f"{number}", number, config.data.partners, config.chemistry, config.tasks)
+        for number in (1, 2, 3)
+    }
+
+
+@cache
+def demo_pool() -> Pool:
+    """120 compounds of each."""
+    return draw_pool(demo_datasets(), demo_config())

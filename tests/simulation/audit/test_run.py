@@ -1,0 +1,105 @@
+"""`polyphony audit`, whole, on a few compounds of the demo."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file
+
+from fedapp.cli.main import main
+from fedapp.files import read_json
+from fedapp.run_folder import RunFolder
+from simulation.audit import run as audit_run
+from simulation.audit.findings import CONTROL, OFF, ON, Finding
+from simulation.audit.run import gates
+from tests.simulation.audit.demo_pool import demo_config, demo_datasets
+
+SMALL = ("federation.rounds=2", "audit.trials=4", "audit.undefended_trials=4", "audit.compounds=70", "privacy.row_guard=3")
+
+
+def new_run(path: Path) -> RunFolder:
+    """A run folder with the demo's datasets in place."""
+    run = RunFolder.create(path, demo_config(*SMALL), "audit")
+    for name, dataset in demo_datasets().items():
+        shutil.copytree(dataset.directory, run.partner(name) / "dataset")
+    return run
+
+
+def audited(path: Path, *words: str) -> int:
+    """The command line's exit status."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(audit_run, "SCRATCH", path.parent)
+        patch.setattr(sys, "argv", ["polyphony", "audit", "--resume", str(path), *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    run = new_run(tmp_path_factory.mktemp("audit") / "run")
+    return run.path, audited(run.path)
+
+
+def found(path: Path, name: str, defences: str) -> list[dict[str, float]]:
+    return [each for each in read_json(path / "audit.json")["findings"] if each["name"] == name and each["defences"] == defences]
+
+
+def test_so_few_compounds_cannot_show_that_no_more_than_one_in_a_thousand_is_named_and_the_audit_fails(done: tuple[Path, int]) -> None:
+    path, status = done
+    gate = read_json(path / "audit.json")["gates"]["identified_by_rows"]
+    assert gate["value"] < 0.15, "rows of 16 columns look alike by chance now and then"
+    assert gate["upper"] > gate["gate"]
+    assert (gate["pass"], status) == (False, 1)
+
+
+def test_without_the_row_guard_the_same_attack_names_most_compounds(done: tuple[Path, int]) -> None:
+    assert max(each["value"] for each in found(done[0], "identified_by_rows", OFF)) > 0.5
+
+
+def test_an_attack_that_cannot_work_at_this_size_is_shown_where_it_does(done: tuple[Path, int]) -> None:
+    (control,) = found(done[0], "decoded_fingerprints", CONTROL)
+    assert control["value"] > 0.9
+
+
+def test_the_coordinators_view_passes_under_secure_aggregation_and_not_in_the_clear(done: tuple[Path, int]) -> None:
+    assert all(each["pass"] for each in found(done[0], "coordinator_view", ON))
+    assert not all(each["pass"] is not False for each in found(done[0], "coordinator_view", OFF))
+
+
+def test_a_gate_says_who_attacks_how_far_and_what_chance_gives(done: tuple[Path, int]) -> None:
+    held = read_json(done[0] / "audit.json")["gates"]
+    assert {"identified_by_rows", "decoded_fingerprints", "membership_trunk", "attribution", "coordinator_view"} <= set(held)
+    assert all(set(gate) == {"adversary", "value", "upper", "gate", "chance", "pass"} for gate in held.values())
+
+
+def test_the_page_is_written_and_the_scratch_removed(done: tuple[Path, int]) -> None:
+    path, _ = done
+    assert "identified" in (path / "audit.html").read_text()
+    assert RunFolder.open(path).status()["state"] == "finished"
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_a_killed_audit_goes_on_with_the_federations_that_were_finished(done: tuple[Path, int], tmp_path: Path) -> None:
+    path = tmp_path / "killed"
+    shutil.copytree(done[0], path)
+    (path / "audit.json").unlink()
+    (path / "audit" / "on-003.safetensors").unlink()
+    kept = {each.name: each.stat().st_mtime_ns for each in (path / "audit").glob("*-00[12].safetensors")}
+    assert audited(path, "--json") == 1
+    assert {each.name: each.stat().st_mtime_ns for each in (path / "audit").glob("*-00[12].safetensors")} == kept
+    one, other = (load_file(folder / "audit" / "on-003.safetensors") for folder in (path, done[0]))
+    assert {name: held.tobytes() for name, held in one.items()} == {name: held.tobytes() for name, held in other.items()}
+    first, again = (read_json(folder / "audit.json")["gates"] for folder in (done[0], path))
+    judged_alike = {name: gate for name, gate in first.items() if name != "coordinator_view"}  # its masks are never the same twice
+    assert json.dumps(judged_alike) == json.dumps({name: again[name] for name in judged_alike})
+
+
+def test_of_several_figures_with_one_name_the_worst_is_judged() -> None:
+    def figure(upper: float, defences: str) -> Finding:
+        return Finding("named", "a", "partner", defences, "w", 0.0, 0.0, upper, 0.0, 0.1, "upper", 10)
+
+    held = gates([figure(0.05, ON), figure(0.2, ON), figure(0.9, OFF)])
+    assert held["named"] == {"adversary": "partner", "value": 0.0, "upper": 0.2, "gate": 0.1, "chance": 0.0, "pass": False}

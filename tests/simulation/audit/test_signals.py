@@ -1,0 +1,134 @@
+"""Statistics of compounds, against dense numpy and scikit-learn, and on a trunk that learned some compounds and not others."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import log_loss, roc_auc_score
+
+from fedapp.config import Training
+from fedapp.data.dataset import Dataset
+from fedapp.model.network import Heads, Trunk, trunk_arrays
+from fedapp.model.training import optimiser, train
+from simulation.audit import signals as module
+from simulation.audit.signals import OUTSIDER, ROUNDS, TRUNK, change_signals, signals, standardised, support_signal, trunk_signals
+from tests.model.synthetic import dataset, from_dense
+
+SETTINGS = Training(batch_size=32, local_epochs=3, learning_rate=0.004, last_learning_rate=0.004, weight_decay=2e-5)
+
+
+def dense_bits(made: Dataset) -> np.ndarray:
+    dense = np.zeros((len(made.folds), made.bits), dtype=np.float64)
+    dense[np.repeat(np.arange(len(made.folds)), np.diff(made.x_indptr)), made.x_indices] = 1
+    return dense
+
+
+def some_trunks(bits: int, hidden: list[int], rounds: int, seed: int = 0) -> list[list[np.ndarray]]:
+    generator = np.random.default_rng(seed)
+    trunks = [trunk_arrays(Trunk(bits, hidden, seed))]
+    for _ in range(rounds):
+        trunks.append([array + generator.normal(0, 0.05, array.shape).astype(np.float32) for array in trunks[-1]])
+    return trunks
+
+
+@pytest.fixture(scope="module")
+def made() -> Dataset:
+    """60 compounds, of which the last has neither bits nor labels."""
+    generator = np.random.default_rng(3)
+    dense, observed = generator.random((60, 128)) < 0.1, generator.random((60, 5)) < 0.5
+    dense[-1], observed[-1] = False, False
+    return from_dense("alpha", dense, generator.random((60, 5)) < 0.5, observed, np.zeros(60))
+
+
+@pytest.mark.parametrize("hidden", [[16], [16, 8]])
+def test_an_outsider_sees_mean_loss_and_mean_confidence_in_the_right_answer(made, hidden):
+    trunks, heads = some_trunks(made.bits, hidden, 1), Heads(hidden[-1], 5, 1)
+    found = signals(made, heads, trunks)
+    layer, *others = trunks[-1][:1], *zip(trunks[-1][2::2], trunks[-1][3::2], strict=True)
+    features = np.maximum(dense_bits(made) @ layer[0] + trunks[-1][1], 0)
+    for weight, bias in others:
+        features = np.maximum(features @ weight.T + bias, 0)
+    logits = features @ heads.weight.detach().numpy().T + heads.bias.detach().numpy()
+    for row in range(59):
+        mine = slice(made.y_indptr[row], made.y_indptr[row + 1])
+        tasks, labels = made.y_tasks[mine], made.y_labels[mine]
+        if len(tasks):
+            chance = 1 / (1 + np.exp(-logits[row, tasks]))
+            assert found["loss"][row] == pytest.approx(log_loss(labels, chance, labels=[0, 1]), abs=1e-5)
+            assert found["confidence"][row] == pytest.approx(np.where(labels == 1, 1, -1) @ logits[row, tasks] / len(tasks), abs=1e-5)
+    assert found["loss"][59] == pytest.approx(np.log(2)) and found["confidence"][59] == 0.0
+
+
+def test_all_statistics_are_there_one_of_each_compound(made):
+    found = signals(made, Heads(16, 5, 1), some_trunks(made.bits, [16], 2))
+    assert set(found) == {*OUTSIDER, *TRUNK, *ROUNDS}
+    assert all(values.shape == (60,) and values.dtype == np.float32 and np.isfinite(values).all() for values in found.values())
+
+
+def test_a_partner_sees_how_the_rows_of_a_compound_moved(made):
+    change, dense = np.random.default_rng(0).normal(size=(made.bits, 16)).astype(np.float32), dense_bits(made)
+    change[5] = 0.0
+    found = change_signals(made.x_indptr, made.x_indices, change)
+    norms = np.linalg.norm(change, axis=1)
+    directions = np.divide(change, norms[:, None], out=np.zeros_like(change), where=norms[:, None] > 0)
+    np.testing.assert_allclose(found["movement"], np.linalg.norm(dense @ change, axis=1), rtol=1e-4)
+    np.testing.assert_allclose(found["coherence"], np.linalg.norm(dense @ directions, axis=1), rtol=1e-4)
+    np.testing.assert_allclose(found["quietest"], [norms[row == 1].min(initial=np.inf) if row.any() else 0 for row in dense], rtol=1e-4)
+
+
+def test_pieces_of_compounds_give_what_all_at_once_give(made, monkeypatch):
+    trunks = some_trunks(made.bits, [16], 3)
+    whole = trunk_signals(made.x_indptr, made.x_indices, trunks)
+    monkeypatch.setattr(module, "CHUNK", 7)
+    parts = trunk_signals(made.x_indptr, made.x_indices, trunks)
+    for name, values in whole.items():
+        np.testing.assert_allclose(parts[name], values, rtol=1e-5, atol=1e-5)
+
+
+def test_rounds_add_up_what_each_of_them_says(made):
+    trunks = some_trunks(made.bits, [16], 3)
+    found = trunk_signals(made.x_indptr, made.x_indices, trunks)
+    single = [trunk_signals(made.x_indptr, made.x_indices, trunks[number : number + 2]) for number in range(3)]
+    for name in TRUNK:
+        np.testing.assert_allclose(found[f"{name}_rounds"], sum(standardised(each[name]) for each in single), rtol=1e-4, atol=1e-4)
+
+
+def test_the_row_list_says_how_many_partners_support_a_compounds_bits(made):
+    supports = np.random.default_rng(0).random((4, made.bits)) < 0.4
+    expected = dense_bits(made) @ supports.sum(axis=0)
+    np.testing.assert_array_equal(support_signal(made.x_indptr, made.x_indices, supports), expected)
+
+
+def test_what_is_equal_everywhere_is_standardised_to_nothing():
+    np.testing.assert_array_equal(standardised(np.full((2, 5), 3.0)), np.zeros((2, 5)))
+    assert standardised(np.arange(10.0)).std() == pytest.approx(1.0)
+
+
+def trained(made: Dataset, members: np.ndarray, rounds: int) -> tuple[Heads, list[list[np.ndarray]]]:
+    """A trunk trained on some compounds alone; rows of bits that none of them holds do not move, as with a `Partner`."""
+    trunk, heads = Trunk(made.bits, [32], 0), Heads(32, len(made.tasks), 0, made.name)
+    adam, trunks = optimiser(trunk, heads, SETTINGS), [trunk_arrays(trunk)]
+    unheld = dense_bits(made)[members].sum(axis=0) == 0
+    for number in range(rounds):
+        train(trunk, heads, adam, made, np.flatnonzero(members), SETTINGS, 0.4, number)
+        trunks.append(trunk_arrays(trunk))
+        trunks[-1][0][unheld] = trunks[0][0][unheld]
+    return heads.requires_grad_(False), trunks
+
+
+def test_compounds_with_bits_of_their_own_are_recognised_in_a_trunk_that_learned_them():
+    made = dataset(compounds=240, bits=2048, tasks=6)
+    members = np.random.default_rng(0).random(240) < 0.5
+    heads, trunks = trained(made, members, rounds=3)
+    found = signals(made, heads, trunks)
+    assert roc_auc_score(members, found["quietest"]) > 0.95
+    for name in ("coherence", "coherence_rounds", "movement", "confidence"):
+        assert roc_auc_score(members, found[name]) > 0.75, name
+
+
+def test_compounds_that_a_trunk_never_saw_are_not_recognised_in_it():
+    made = dataset(compounds=1200, bits=256, tasks=6)
+    members = np.random.default_rng(0).random(1200) < 0.5
+    heads, trunks = trained(made, np.arange(1200) < 1, rounds=1)
+    noise = some_trunks(made.bits, [32], 3, seed=1)
+    for found in (signals(made, heads, trunks), signals(made, heads, noise)):
+        for name, values in found.items():
+            assert abs(roc_auc_score(members, values) - 0.5) < 0.05, name
