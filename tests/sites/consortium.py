@@ -25,6 +25,7 @@ from fedapp.site.folder import COORDINATOR, Site
 from fedapp.site.install import install
 from fedapp.site.kit import Plan, assignments, make_kits
 from strategies.journal import Exchange, read_journal
+from strategies.shared_trunk import SharedTrunk
 
 PATIENCE = 240.0  # seconds after which something that should have happened has not
 POLL = 0.05
@@ -123,9 +124,9 @@ class Consortium:
         path = self.site(name) / "log" / "supernode.json"
         return dict(read_json(path)) if path.is_file() else {}
 
-    def trunk(self, name: str) -> bytes:
+    def trunk(self, name: str) -> SharedTrunk:
         """The shared trunk that a partner holds."""
-        return (self.site(name) / "state" / "shared.safetensors").read_bytes()
+        return SharedTrunk.read(self.site(name) / "state" / "shared.safetensors")
 
 
 def kill_family(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:

@@ -23,7 +23,6 @@ from fedapp.config import CONF, load_config
 from fedapp.data.demo import demo_dataset
 from fedapp.files import read_json
 from fedapp.request_log import read_requests
-from strategies.shared_trunk import SharedTrunk
 from tests.sites.consortium import Consortium, kill_family
 
 SMALL = (
@@ -104,7 +103,7 @@ class Soak:
 
     def told(self) -> dict[str, object]:
         """The figures, after the promises were checked."""
-        trunks = {name: SharedTrunk.from_bytes(self.consortium.trunk(name)) for name in NAMES}
+        trunks = {name: self.consortium.trunk(name) for name in NAMES}
         journal = self.consortium.journal()
         finished = max(trunk.version for trunk in trunks.values())
         for trunk in trunks.values():

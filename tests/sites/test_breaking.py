@@ -11,7 +11,6 @@ from flwr.proto.message_pb2 import ObjectTree
 from fedapp.config import CONF, load_config
 from fedapp.data.demo import demo_dataset
 from fedapp.site.inbox import Inbox, Letter
-from strategies.shared_trunk import SharedTrunk
 from tests.sites.consortium import Consortium, result, wait_for
 from tests.sites.slow_network import Link, namespaces, possible
 
@@ -41,7 +40,7 @@ def consortium(tmp_path: Path) -> Iterator[Consortium]:
 
 def agree(consortium: Consortium, rounds: int) -> bool:
     """Whether all partners hold the same trunk, with so many rounds behind it."""
-    trunks = [SharedTrunk.from_bytes(consortium.trunk(name)) for name in NAMES]
+    trunks = [consortium.trunk(name) for name in NAMES]
     return {trunk.version for trunk in trunks} == {rounds} and len({trunk.digest for trunk in trunks}) == 1
 
 
