@@ -63,6 +63,7 @@ def namespaces(names: list[str], link: Link, seed: int = 1) -> Iterator[tuple[di
     devices: dict[str, int] = {}
     try:
         for name, address in addresses.items():
+            run("ip", "netns", "delete", name, check=False)  # of a process that was killed
             run("ip", "netns", "add", name)
             devices[name] = tun(name)
             run("ip", "link", "set", name, "netns", name)
