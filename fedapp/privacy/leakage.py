@@ -67,42 +67,6 @@ class Library:
         return left
 
 
-@dataclass(frozen=True)
-class Exposure:
-    """What an update gives away of some compounds.
-
-    Attributes:
-        rows: Rows that differ from zero.
-        twin_groups: Groups of twin rows among the compounds' bits.
-        identified: Compounds that such a group names.
-        compounds: How many were looked for.
-        share: identified / compounds; 0 without compounds.
-    """
-
-    rows: int
-    twin_groups: int
-    identified: int
-    compounds: int
-    share: float
-
-
-def exposed(
-    update: NDArray[np.float32], indptr: NDArray[np.int64], indices: NDArray[np.int32], before: NDArray[np.float32] | None = None
-) -> Exposure:
-    """What an update, a partner's own or a sum, gives away of compounds to somebody who has them in a list.
-
-    Args:
-        update: Change of the first layer, [bits, width].
-        indptr, indices: The compounds' full fingerprints, CSR as in `Library`.
-        before: The first layer before the update, [bits, width]; without it only updates without weight decay are judged right.
-    """
-    library = Library(indptr, indices, len(update))
-    present = present_rows(update)
-    groups = twins_within(update, library, present, before)
-    identified, compounds = len(identify(groups, library, present)), len(indptr) - 1
-    return Exposure(int(present.sum()), len(groups), identified, compounds, identified / max(compounds, 1))
-
-
 def present_rows(update: NDArray[np.floating], zero: float = 0.0) -> NDArray[np.bool_]:
     """Rows with a value beyond ±zero: bool [bits]."""
     return np.asarray((np.maximum(update.max(axis=1), -update.min(axis=1))) > zero)
@@ -140,7 +104,8 @@ def twins_within(
     makes rows of other compounds alike, and names wrong ones.
 
     Args:
-        update, before: As for `exposed`.
+        update: Change of the first layer, [bits, width].
+        before: That layer before it, of the same shape; without it only updates without weight decay are judged right.
         visible: Rows that are compared, if present: bool [bits].
         alike: Least cosine of twins.
     """
@@ -217,7 +182,7 @@ def twin_groups(update: NDArray[np.float32], before: NDArray[np.float32] | None 
     all, of those with one below 0.9 few. Zero rows belong to no group.
 
     Args:
-        update, before: As for `exposed`.
+        update, before: As for `twins_within`.
         alike: Least cosine of twins.
     Source: M. Charikar, STOC 2002, section 3.
     """
