@@ -1,7 +1,7 @@
 """From float32 to integers whose sum is exact, so that masks can be added and taken away modulo a power of two.
 
 Stochastic rounding: a value between two integers becomes the upper one with a probability equal to its distance from the lower one.
-Its mean is then the value itself, and the error of a mean over partners falls with their number; rounding to nearest would lose every
+Its mean is then the value itself (within half a unit of float32's last place, what the value itself may be wrong by), and the error of a mean over partners falls with their number; rounding to nearest would lose every
 change below half a step, round after round. The dice are no secret (the masks hide the words), so a fast generator will do.
 """
 
@@ -91,29 +91,29 @@ class Quantiser:
     def quantise(self, blocks: Iterable[np.ndarray], out: np.ndarray, seed: int) -> int:
         """Encode pieces of a vector, one after another; equal values and seed give equal words, however the vector is cut.
 
-        Exactly 0 becomes 0; otherwise word · step / weight is less than a step from the clipped value.
+        Exactly 0 becomes 0; otherwise word · step / weight is less than a step from the clipped value, give or take float32's last place.
 
         Args:
             blocks: The vector in pieces, float32 1-D; left as they are. Pieces of up to `PIECE` are the fastest.
             out: Where the words go, uint32 or uint16 [length of all pieces together].
             seed: Of the rounding.
         Returns:
-            How many coordinates were clipped: those beyond ±(range - step), the outermost values that the words can hold.
+            How many coordinates were clipped: those that reach ±(range - step), the outermost values that the words can hold.
         Raises:
             ValueError: A value that is not finite, naming its coordinate; pieces or words of another type or length. What `out`
                 then holds is worth nothing.
         """
         if out.dtype != self.word_type or out.ndim != 1:
             raise ValueError(f"words are {out.dtype} {out.shape}, not a vector of {self.word_type}")
-        dither, scratch = Dither(seed), np.empty((2, PIECE), dtype=np.float32)
+        dither, scratch = Dither(seed), np.empty(PIECE, dtype=np.float32)
         clipped = done = 0
         for block in blocks:
             if block.dtype != np.float32 or block.ndim != 1 or done + len(block) > len(out):
                 raise ValueError(f"piece of {block.dtype} {block.shape} at coordinate {done} of {len(out)}: not a float32 vector that fits")
             for values, noise in dither.beside(block):
-                scaled, rounded = scratch[:, : len(values)]
+                scaled = scratch[: len(values)]
                 clipped += self._scale(values, scaled, done)
-                self._round(scaled, noise, rounded, out[done : done + len(values)])
+                self._round(scaled, noise, out[done : done + len(values)])
                 done += len(values)
         if done != len(out):
             raise ValueError(f"{done} values for {len(out)} words")
@@ -139,10 +139,11 @@ class Quantiser:
         return result
 
     def _scale(self, values: np.ndarray, scaled: np.ndarray, first: int) -> int:
-        """Values in units of a word, clipped to what it can hold, into `scaled`; how many were clipped. `first` numbers them."""
-        bound = np.float32(self.largest)
-        if int(bound) > self.largest:
-            bound = np.nextafter(bound, np.float32(0))
+        """Values in units of a word, clipped to what it can hold, into `scaled`; how many were clipped. `first` numbers them.
+
+        The bound is the float32 just inside the largest integer: dither on it is rounded by less than a half and leads nowhere beyond.
+        """
+        bound = np.nextafter(np.float32(self.largest), np.float32(0))
         with np.errstate(over="ignore"):  # what overflows here is clipped below
             np.multiply(values, np.float32(self.weight / self.step), out=scaled)
         if scaled.max() <= bound and scaled.min() >= -bound:  # false for NaN too
@@ -153,16 +154,14 @@ class Quantiser:
         np.clip(scaled, -bound, bound, out=scaled)
         return clipped
 
-    def _round(self, scaled: np.ndarray, noise: np.ndarray, rounded: np.ndarray, words: np.ndarray) -> None:
-        """Stochastically rounded `scaled` into `words`; `scaled` and `rounded` are scratch.
+    def _round(self, scaled: np.ndarray, noise: np.ndarray, words: np.ndarray) -> None:
+        """Stochastically rounded `scaled`, which is changed, into `words`.
 
-        The nearest integer first, the noise on what is left: added to the whole value, it would lose its own low bits.
+        Where a value is so large that the noise loses low bits in their sum, it loses no more than float32 has lost of the value.
         """
-        np.rint(scaled, out=rounded)
-        scaled -= rounded
         scaled += noise
-        rounded += np.rint(scaled, out=scaled)
-        np.copyto(words.view(self.sum_type), rounded, casting="unsafe")
+        np.rint(scaled, out=scaled)
+        np.copyto(words.view(self.sum_type), scaled, casting="unsafe")
 
 
 class Dither:
