@@ -21,6 +21,7 @@ from fedapp.errors import ConfigError, PolyphonyError
 from fedapp.files import write_json
 from fedapp.first_trunk import first_trunk
 from fedapp.membership import IDENTITY, POLICY, ROSTER, changed, open_membership, trunk_shapes
+from fedapp.privacy.holders import Holders
 from fedapp.privacy.row_guard import support
 from fedapp.privacy.weight import weight_of
 from fedapp.record_privacy import private_support
@@ -160,6 +161,13 @@ def read_config(path: Path, _changed: int) -> Config:
     return load_config(path)
 
 
+@lru_cache(maxsize=16)
+def read_holders(directory: Path, _digest: str, folds: tuple[int, ...]) -> Holders:
+    """What the self-audit asks of a dataset, counted once per process and version of it."""
+    dataset = Dataset.open(directory)
+    return Holders.of(*dataset.fingerprints(dataset.rows_in(folds)), dataset.bits)
+
+
 def open_partner(context: Context) -> Client:
     """The `NumPyClient` over this partner's folder, its dataset without the bits that may not be trained.
 
@@ -210,15 +218,15 @@ def open_house(context: Context) -> House:
         rows = dataset.rows_in(config.training_folds())
         return support(dataset.x_indptr, dataset.x_indices, rows, config.chemistry.bits, config.privacy.row_guard)
 
-    def compounds() -> tuple[np.ndarray, np.ndarray]:
+    def holders() -> Holders:
         dataset = open_dataset(own)
-        return dataset.fingerprints(dataset.rows_in(config.training_folds()))
+        return read_holders(dataset.directory, dataset.digest, tuple(config.training_folds()))
 
     return House(
         directory=folder,
         membership=own.membership() if config.aggregation == "secure" else None,
         support=supported,
-        compounds=compounds,
+        holders=holders,
         first_trunk=lambda key: first_trunk(config, key),
         shapes=trunk_shapes(config),
         partners=own.partners,

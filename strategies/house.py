@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 
+from fedapp.files import atomic_path
+from fedapp.privacy.holders import Holders
 from strategies.secagg.identity import Identity
 from strategies.secagg.policy import Policy
 from strategies.secagg.roster import Roster
@@ -53,7 +56,7 @@ class House:
         directory: Its private folder.
         membership: Its keys, roster and policy; None under plain aggregation.
         support: Computes which rows of the trunk's first array it may train and send, bool.
-        compounds: Its training compounds: CSR (indptr, indices) of their whole fingerprints, int64 and int32, bits ascending.
+        holders: Its training compounds behind each bit of their whole fingerprints.
         first_trunk: Draws a first trunk, given 32 secret bytes that all partners have in common; whether it uses them, or a seed
             that partners agreed on, is theirs to say.
         shapes: Of the trunk's arrays.
@@ -72,7 +75,7 @@ class House:
     directory: Path
     membership: Membership | None
     support: Callable[[], np.ndarray]
-    compounds: Callable[[], tuple[np.ndarray, np.ndarray]]
+    holders: Callable[[], Holders]
     first_trunk: Callable[[bytes], list[np.ndarray]]
     shapes: tuple[tuple[int, ...], ...]
     partners: int
@@ -89,3 +92,12 @@ class House:
     def form(self, rows: np.ndarray) -> Form:
         """How an update over these rows becomes words."""
         return Form(self.shapes, rows, self.word_bits, self.partners, self.largest_weight)
+
+    def keep_rows(self, listed: np.ndarray) -> None:
+        """Write down which rows the next training may change: our own support within the agreed list, bool."""
+        held, path = BytesIO(), self.directory / ROW_LIST
+        np.save(held, listed & self.support())
+        if path.is_file() and path.read_bytes() == held.getvalue():
+            return
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(held.getvalue())

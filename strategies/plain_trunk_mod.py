@@ -7,9 +7,8 @@ import numpy as np
 from flwr.app import Context, Message
 from flwr.clientapp.typing import ClientAppCallable, Mod
 
-from fedapp.files import atomic_path
 from strategies import plain_trunk, records
-from strategies.house import ROW_LIST, House
+from strategies.house import House
 from strategies.inner_client import InnerClient
 from strategies.plain_trunk import Metric, PlainReply, PlainRequest
 from strategies.secagg import wire
@@ -42,8 +41,7 @@ def answer(
         return [house.support().astype(form.quantiser(house.value_range).word_type)], {}
     if step == plain_trunk.FINAL:
         return [], inner.evaluate(trunk, {"round": request.number})
-    with atomic_path(house.directory / ROW_LIST) as path, path.open("wb") as file:
-        np.save(file, rows[0] & house.support())
+    house.keep_rows(rows[0])
     shared = SharedTrunk(trunk, request.number - 1, b"", request.value_range, rows[0], b"")
     form = house.form(shared.listed())
     trained, metrics = inner.fit(trunk, {"round": request.number, "attempt": 0})

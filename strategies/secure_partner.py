@@ -23,7 +23,7 @@ import numpy as np
 from fedapp.files import atomic_path, read_json, write_json
 from fedapp.privacy.row_guard import listed_rows
 from strategies import public_metrics
-from strategies.house import ROW_LIST, House, Membership
+from strategies.house import House, Membership
 from strategies.lines import append_line, last_line
 from strategies.secagg import transcript, wire
 from strategies.secagg.errors import HandoverError, OldRoundError, SecAggError, SumOutOfRangeError
@@ -151,13 +151,12 @@ class SecurePartner:
             content = hashlib.sha256(b"".join(hashlib.sha256(array.tobytes()).digest() for array in arrays)).digest()
             self._keep(self.shared.starting_with(arrays, self.protocol.trunk_name(content)))
         number, attempt = self.shared.version + 1, self._attempts()
-        with atomic_path(self.house.directory / ROW_LIST) as path, path.open("wb") as file:
-            np.save(file, self.shared.rows & self.house.support())
+        self.house.keep_rows(self.shared.rows)
         trained, metrics = fit(self.shared.arrays, {"round": number, "attempt": attempt})
         form = self.house.form(self.shared.listed())
         words = np.zeros(form.words + tail, dtype=DTYPES[self.house.word_bits])
         self.shared.encode(form, trained, words[: form.words], self.house.seed(number, attempt), self.house.weight())
-        audited = audit(OWN, number, attempt, form, words, self.shared.arrays[0], self.house.compounds())
+        audited = audit(OWN, number, attempt, form, words, self.shared.arrays[0], self.house.holders())
         self._note(AUDITS, asdict(audited))
         check(audited, self.member.limits, self.house.row_guard)
         write_json(self.house.directory / "attempts.json", {"round": number, "attempts": attempt + 1})
@@ -212,7 +211,7 @@ class SecurePartner:
         form = self.house.form(self.shared.listed())
         if len(sums) != form.words:
             raise self.protocol.refuse(SumOutOfRangeError(f"round {last.number}: {len(sums)} words, not {form.words}"))
-        audited = audit(SUM, self.shared.version + 1, 0, form, sums, self.shared.arrays[0], self.house.compounds())
+        audited = audit(SUM, self.shared.version + 1, 0, form, sums, self.shared.arrays[0], self.house.holders())
         try:
             decoded = self.shared.decode(form, sums, len(last.survivors), self.house.server_learning_rate, digest)
         except ValueError as error:

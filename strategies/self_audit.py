@@ -12,13 +12,13 @@ Nothing here leaves the house.
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedapp.privacy.leakage import ALIKE, Library, components, cosines, identify, present_rows
+from fedapp.privacy.holders import Holders
+from fedapp.privacy.leakage import ALIKE, components, cosines
 from strategies.house import Limits
 from strategies.secagg.errors import SecAggError
 from strategies.shared_trunk import Form
@@ -26,7 +26,6 @@ from strategies.shared_trunk import Form
 AUDITS = "self_audit.jsonl"
 OWN, SUM = "own", "sum"
 PIECE = 1024  # pairs of rows that are compared at a time
-Compounds = tuple[NDArray[np.int64], NDArray[np.int32]]
 
 
 class LeakError(SecAggError):
@@ -67,58 +66,52 @@ class Audited:
     compounds: int
 
 
-def audit(
-    vector: str, number: int, attempt: int, form: Form, words: np.ndarray, before: NDArray[np.float32], compounds: Compounds
-) -> Audited:
+def audit(vector: str, number: int, attempt: int, form: Form, words: np.ndarray, before: NDArray[np.float32], own: Holders) -> Audited:
     """Attack the first layer of a vector as somebody who knows the trunk that it changes.
 
     Args:
         vector, number, attempt: As in `Audited`.
         words: An update or a sum of them, uint or int; what follows the first layer does not count.
         before: The first layer that it changes, [bits, width].
-        compounds: Our training compounds, as `House.compounds` gives them.
+        own: Our training compounds.
     """
     rows, width = len(form.rows), prod(form.shapes[0][1:])
-    update = np.zeros((form.shapes[0][0], width), dtype=np.float32)  # in units of the rounding: attacks know no scale
-    update[form.rows] = words[: rows * width].view(f"i{words.itemsize}").reshape(rows, width)
-    present, library = present_rows(update), Library(*distinct(compounds), len(update))
-    groups = twins(update, before, library, present)
-    held = np.bincount(compounds[1], minlength=len(update))[present]
+    change = words[: rows * width].view(f"i{words.itemsize}").reshape(rows, width)  # in units of the rounding: attacks know no scale
+    seen = form.rows[change.any(axis=1)]
+    groups = twins(change, form.rows, before, own, seen)
+    named = {int(own.alone[group[0]]) for group in groups} - {-1}
     return Audited(
         round=number,
         vector=vector,
         attempt=attempt,
-        rows=len(held),
-        fewest=int(held.min()) if len(held) else 0,
+        rows=len(seen),
+        fewest=int(own.counts[seen].min()) if len(seen) else 0,
         twin_groups=len(groups),
-        identified=len(identify(groups, library, present)),
-        compounds=len(library.indptr) - 1,
+        identified=len(named),
+        compounds=own.fingerprints,
     )
 
 
 def twins(
-    update: NDArray[np.float32], before: NDArray[np.float32], library: Library, present: NDArray[np.bool_]
+    change: NDArray[np.signedinteger], rows: NDArray[np.int64], before: NDArray[np.float32], own: Holders, seen: NDArray[np.int64]
 ) -> list[NDArray[np.int64]]:
-    """Groups of two or more present rows that look alike, of bits that the very same compounds hold: bits, ascending.
+    """Groups of two or more rows that look alike, of bits that the very same compounds hold: bits, ascending.
 
     Args:
-        update, before: A change of the first layer, and what it changes; float32 [bits, width].
+        change: Of the first layer's listed rows, [rows, width].
+        rows: Bits that these stand for, ascending.
+        before: The first layer that was changed, float32 [bits, width].
+        seen: Bits whose rows changed, ascending.
     """
-    weights = np.random.default_rng(0).random(len(library.indptr) - 1)  # their sum marks a set of compounds, added in one order
-    marks = np.bincount(library.indices, weights=weights[library.owner], minlength=library.bits)
-    bits = np.flatnonzero(present & (library.counts > 0))
-    bits = bits[np.argsort(marks[bits], kind="stable")]
-    pairs = np.stack([bits[:-1], bits[1:]], axis=1)[np.diff(marks[bits]) == 0]
-    pieces = (pairs[first : first + PIECE] for first in range(0, len(pairs), PIECE))
-    alike = [piece[cosines(update[piece], before[piece])[:, 0, 1] >= ALIKE] for piece in pieces]
-    return list(components(np.concatenate([pairs[:0], *alike]), library.bits))
-
-
-def distinct(compounds: Compounds) -> Compounds:
-    """One of each: equal fingerprints look like one compound, which rows may well name."""
-    indptr, indices = compounds
-    held = {indices[start:end].tobytes(): end - start for start, end in pairwise(indptr.tolist())}
-    return np.cumsum([0, *held.values()]), np.frombuffer(b"".join(held), dtype=indices.dtype)
+    bits = seen[own.counts[seen] > 0]
+    bits = bits[np.argsort(own.marks[bits], kind="stable")]
+    pairs = np.stack([bits[:-1], bits[1:]], axis=1)[np.diff(own.marks[bits]) == 0]
+    alike = [pairs[:0]]
+    for first in range(0, len(pairs), PIECE):
+        piece = pairs[first : first + PIECE]
+        changes = change[np.searchsorted(rows, piece)].astype(np.float32)
+        alike.append(piece[cosines(changes, before[piece])[:, 0, 1] >= ALIKE])
+    return list(components(np.concatenate(alike), len(before)))
 
 
 def check(found: Audited, limits: Limits, row_guard: int) -> None:

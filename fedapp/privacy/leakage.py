@@ -38,7 +38,7 @@ class Library:
     indices: NDArray[np.int32]
     bits: int
 
-    @property
+    @cached_property
     def owner(self) -> NDArray[np.int64]:
         """Candidate of each entry of `indices`."""
         return np.repeat(np.arange(len(self.indptr) - 1), np.diff(self.indptr))

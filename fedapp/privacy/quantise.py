@@ -1,8 +1,9 @@
 """From float32 to integers whose sum is exact, so that masks can be added and taken away modulo a power of two.
 
 Stochastic rounding: a value between two integers becomes the upper one with a probability equal to its distance from the lower one.
-Its mean is then the value itself (within half a unit of float32's last place, what the value itself may be wrong by), and the error of a mean over partners falls with their number; rounding to nearest would lose every
-change below half a step, round after round. The dice are no secret (the masks hide the words), so a fast generator will do.
+Its mean is then the value itself (within half a unit of float32's last place, what the value itself may be wrong by), and the error of
+a mean over partners falls with their number; rounding to nearest would lose every change below half a step, round after round. The dice
+are no secret (the masks hide the words), so a fast generator will do.
 """
 
 from collections.abc import Iterable, Iterator

@@ -12,6 +12,7 @@ from flwr.app import Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedapp.privacy.holders import Holders
 from strategies.house import House, Limits
 from strategies.secagg.phases import Phase, Step
 from strategies.secure_partner import Arrived, SecurePartner
@@ -19,7 +20,7 @@ from strategies.self_audit import AUDITS, OWN, SUM, Audited, LeakError, audit, c
 from strategies.shared_trunk import Form
 from tests.federation import alike, body, equal, step
 from tests.local_grid import LocalGrid, unchanged
-from tests.strategies.toy import ROWS, Toy, csr, expected, no_evaluation, state_of, stopped_before, update
+from tests.strategies.toy import ROWS, Toy, expected, holders_of, no_evaluation, state_of, stopped_before, update
 
 BITS, MOST = 12, 7
 WIDTH = MOST  # a direction for each compound
@@ -34,7 +35,7 @@ def attacked(holders: list[frozenset[int]], listed: list[bool], word_bits: int =
     form = Form(((BITS, WIDTH), (WIDTH,)), rows, word_bits, partners=4)
     change = np.array([[100 * (each in holders[bit]) for each in range(MOST)] for bit in rows], dtype=np.int64)
     words = np.concatenate([change.reshape(-1), np.full(form.words - rows.size * WIDTH, 77)]).astype(f"u{word_bits // 8}")
-    return audit(OWN, 3, 1, form, words, np.zeros((BITS, WIDTH), np.float32), csr(compounds))
+    return audit(OWN, 3, 1, form, words, np.zeros((BITS, WIDTH), np.float32), holders_of(compounds, BITS))
 
 
 # What is found
@@ -71,7 +72,7 @@ def test_rows_that_look_alike_by_chance_name_nobody() -> None:
     form = Form(((3, 2), (2,)), np.arange(3), 32, partners=4)
     words = np.array([[9, 9], [9, 9], [9, 9], [0, 0]]).astype(np.uint32).reshape(-1)
     words = np.append(words, np.zeros(form.words - len(words), np.uint32))
-    fingerprints = csr([(0, 1, 2), (0,), (1,), (2,)])
+    fingerprints = holders_of([(0, 1, 2), (0,), (1,), (2,)], 3)
     found = audit(OWN, 1, 0, form, words, np.zeros((3, 2), np.float32), fingerprints)
     assert (found.rows, found.twin_groups, found.identified) == (3, 0, 0)
 
@@ -81,7 +82,9 @@ def test_twins_that_noise_has_told_apart_name_nobody() -> None:
     for size, identified in ((0, 1), (20, 1), (1000, 0)):
         words = np.zeros(form.words, np.int32)
         words[:128] = (100 + size * noise).reshape(-1)
-        assert audit(OWN, 1, 0, form, words.view(np.uint32), np.zeros((2, 64), np.float32), csr([(0, 1)])).identified == identified
+        assert (
+            audit(OWN, 1, 0, form, words.view(np.uint32), np.zeros((2, 64), np.float32), holders_of([(0, 1)], 2)).identified == identified
+        )
 
 
 def test_weight_decay_hides_no_twins() -> None:
@@ -90,9 +93,9 @@ def test_weight_decay_hides_no_twins() -> None:
     before = generator.standard_normal((2, 64)).astype(np.float32)
     words = np.zeros(form.words, np.int32)
     words[:128] = (40 * generator.standard_normal(64) - 100 * np.sign(before)).reshape(-1)
-    compounds = csr([(0, 1)])
-    assert audit(OWN, 1, 0, form, words.view(np.uint32), before, compounds).identified == 1
-    assert audit(OWN, 1, 0, form, words.view(np.uint32), np.zeros_like(before), compounds).identified == 0
+    own = holders_of([(0, 1)], 2)
+    assert audit(OWN, 1, 0, form, words.view(np.uint32), before, own).identified == 1
+    assert audit(OWN, 1, 0, form, words.view(np.uint32), np.zeros_like(before), own).identified == 0
 
 
 # When it refuses
@@ -131,7 +134,7 @@ def strict(toy: Toy, partner: int, limits: Limits, compounds: list[tuple[int, ..
     """Give one partner limits and compounds of its own."""
     member = toy.house(partner).membership
     assert member is not None
-    toy.changed[partner] = {"membership": replace(member, limits=limits), "compounds": lambda: csr(compounds)}
+    toy.changed[partner] = {"membership": replace(member, limits=limits), "holders": lambda: holders_of(compounds)}
 
 
 def lines(toy: Toy, partner: int) -> list[Audited]:
@@ -285,11 +288,11 @@ def test_short_phases_never_ask_for_compounds(tmp_path: Path) -> None:
     toy, asked = Toy(tmp_path), Counter[str]()
 
     def watched(house: House, where: list[str]) -> House:
-        def compounds() -> tuple[np.ndarray, np.ndarray]:
+        def holders() -> Holders:
             asked[where[0]] += 1
-            return csr([(0, 1, 3)] * 10 + [(0, 1, 2, 3)] * 5)
+            return holders_of([(0, 1, 3)] * 10 + [(0, 1, 2, 3)] * 5)
 
-        return replace(house, compounds=compounds)
+        return replace(house, holders=holders)
 
     answer, where, house = toy.grid.answer, [""], toy.house
 

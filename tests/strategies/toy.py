@@ -14,6 +14,7 @@ from flwr.client import Client, NumPyClient
 from flwr.clientapp import ClientApp
 
 from fedapp.assurance import load_transcript
+from fedapp.privacy.holders import Holders
 from strategies.exchange import Exchanges
 from strategies.house import House, Membership
 from strategies.journal import Exchange, Journal, read_journal
@@ -51,9 +52,10 @@ def expected(partners: list[int], rounds: int) -> list[np.ndarray]:
     return [array.astype(np.float32) for array in arrays]
 
 
-def csr(compounds: list[tuple[int, ...]]) -> tuple[np.ndarray, np.ndarray]:
-    """Fingerprints given by their bits, as a house gives them."""
-    return np.cumsum([0, *map(len, compounds)]), np.array([bit for held in compounds for bit in held], dtype=np.int32)
+def holders_of(compounds: list[tuple[int, ...]], bits: int = 4) -> Holders:
+    """Of fingerprints given by their bits."""
+    indices = np.array([bit for held in compounds for bit in held], dtype=np.int32)
+    return Holders.of(np.cumsum([0, *map(len, compounds)]), indices, bits)
 
 
 def index_of(context: Context) -> int:
@@ -119,7 +121,7 @@ class Toy:
             directory=self.home(partner),
             membership=Membership(identities(self.partners)[partner - 1], self.roster, policy),
             support=lambda: ROWS.copy() if self.guard > 1 else np.ones(4, dtype=np.bool_),
-            compounds=lambda: csr(COMPOUNDS),
+            holders=lambda: holders_of(COMPOUNDS),
             first_trunk=lambda key: [array * (ROWS[:, None] if array.ndim == 2 else 1) for array in FIRST],
             shapes=SHAPES,
             partners=self.partners,
