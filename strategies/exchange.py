@@ -15,6 +15,7 @@ from strategies.journal import Exchange, Journal
 from strategies.secagg.errors import SecAggError
 
 POLL = 0.2  # seconds
+SILENT = "no reply"
 Vectors = Mapping[str, list[np.ndarray]]
 
 
@@ -38,38 +39,46 @@ class Asked:
 
 
 class Replies:
-    """The replies of an exchange; a failed or missing one is left out with its reason.
+    """The replies of an exchange, taken one by one as they arrive; a failed or missing one is left out with its reason.
 
     Attributes:
-        left_out: Node to reason.
+        left_out: Node to reason; true when all were taken, as is what follows.
         away: Nodes that went away before they replied, as Flower says in their place without naming them; none if the time ran out.
+        bytes_up: Of all replies together.
     """
 
     def __init__(self, asked: Asked, messages: Iterable[Message]) -> None:
-        self.asked = asked
-        held = list(messages)
-        arrived = {message.metadata.src_node_id: message for message in held}
-        self.messages = {node: arrived[node] for node in asked.nodes if node in arrived}  # Flower's own word for a node is no reply
-        self.left_out: dict[int, str] = {node: "no reply" for node in asked.nodes if node not in self.messages}
-        self.away = set(self.left_out) if len(held) >= len(asked.nodes) else set()
-        self.left_out |= {node: "it could not answer" for node, message in self.messages.items() if message.has_error()}
-        self.bytes_up = sum(records.payload_bytes(m.content) for m in self.messages.values() if not m.has_error())
+        self.asked, self._messages = asked, messages
+        self.left_out: dict[int, str] = dict.fromkeys(asked.nodes, SILENT)
+        self.away: set[int] = set()
+        self.bytes_up = 0
 
     def __iter__(self) -> Iterator[tuple[int, bytes, list[np.ndarray]]]:
-        """Node, body and vectors of each reply, in the order of the nodes; a message is let go of when it was visited."""
-        for node in sorted(self.messages):
-            message = self.messages.pop(node)
-            if node in self.left_out:
+        """Node, body and vectors of each reply, in the order in which they come; each is let go of before the next is taken."""
+        heard = 0
+        for message in self._messages:
+            heard += 1
+            node, held = message.metadata.src_node_id, message.content if message.has_content() else None
+            del message
+            if self.left_out.get(node) != SILENT:  # Flower's own word for a node is no reply
                 continue
-            held = message.content
+            del self.left_out[node]
+            if held is None:
+                self.left_out[node] = "it could not answer"
+                continue
+            self.bytes_up += records.payload_bytes(held)
             with self.accepting(node):
                 body = records.value(held, records.BODY)
                 name = records.HANDOVER if records.HANDOVER in held.array_records else records.WORDS
                 vectors = records.vectors(held, name)
                 if not isinstance(body, bytes):
                     raise ValueError("a reply without a body")
+            del held
             if node not in self.left_out:
                 yield node, body, vectors
+                del vectors
+        silent = {node for node, reason in self.left_out.items() if reason == SILENT}
+        self.away = silent if heard >= len(self.asked.nodes) else set()
 
     @contextmanager
     def accepting(self, node: int) -> Iterator[None]:

@@ -6,6 +6,7 @@ It differs in nothing else: the same row guard, the same words, the same sum, so
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from logging import WARNING
+from math import fsum
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord
@@ -166,4 +167,4 @@ class PlainTrunk(Strategy):
             raise RoundFailedError(
                 f"round {asked.round}: {partners} of {len(asked.nodes)} partners replied, and a round needs {self.exchanges.least}"
             )
-        return total, partners, {name: float(np.mean(values)) for name, values in metrics.items()}
+        return total, partners, {name: fsum(values) / len(values) for name, values in metrics.items()}

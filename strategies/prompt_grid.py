@@ -1,14 +1,15 @@
 """Flower's grid, asked more often: the stock one looks for replies every 3 s, longer than a short phase takes."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from math import inf
 
 from flwr.app import Message, RecordDict
 from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5  # seconds
+FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5  # seconds
 GROWTH = 1.3
 
 
@@ -22,20 +23,21 @@ class PromptGrid(Grid):
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
 
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
-        """Send messages; the replies that arrive within `timeout` seconds, without limit if it is None."""
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterator[Message]:
+        """Send messages now; the replies, each as it arrives, until `timeout` seconds have passed, without limit if it is None."""
         waiting = set(self.grid.push_messages(list(messages)))
-        deadline = None if timeout is None else time.monotonic() + timeout
-        replies: list[Message] = []
+        return self._replies(waiting, inf if timeout is None else time.monotonic() + timeout)
+
+    def _replies(self, waiting: set[str], deadline: float) -> Iterator[Message]:
         pause = FIRST_PAUSE
-        while waiting and (deadline is None or time.monotonic() < deadline):
+        while waiting and time.monotonic() < deadline:
             arrived = list(self.grid.pull_messages(waiting))
-            replies += arrived
             waiting -= {message.metadata.reply_to_message_id for message in arrived}
+            while arrived:
+                yield arrived.pop()
             if waiting:
                 time.sleep(pause)
                 pause = min(pause * GROWTH, LONGEST_PAUSE)
-        return replies
 
     @property
     def run(self) -> Run:

@@ -43,7 +43,7 @@ HINT = "restore it from a backup, or remove it: another partner then hands its t
 
 @dataclass(frozen=True)
 class Arrived:
-    """The vectors beside a request, each empty if it was not sent."""
+    """The vectors beside a request, each empty if it was not sent; a masked sum is unmasked in place."""
 
     words: list[np.ndarray]
     handover: list[np.ndarray]
@@ -180,12 +180,12 @@ class SecurePartner:
             return
         session = self.protocol.session.id
         if last.rows and self.shared.session != session:
-            sums, _ = self.protocol.finish(last, arrived.words[0].copy(), self.shared.digest, self.house.threads)
+            sums, _ = self.protocol.finish(last, arrived.words[0], self.shared.digest, self.house.threads)
             rows = np.zeros(len(sums), dtype=np.bool_)
             rows[listed_rows(sums)] = True
             self._keep(self.shared.with_rows(rows, session))
         elif not last.rows and self.shared.arrays and self.shared.version + 1 == version and self.shared.session == session:
-            sums, digest = self.protocol.finish(last, arrived.words[0].copy(), self.shared.digest, self.house.threads)
+            sums, digest = self.protocol.finish(last, arrived.words[0], self.shared.digest, self.house.threads)
             self._apply(sums, last, digest)
 
     def _take_over(self, offered: Handover, ciphertext: bytes, version: int) -> SharedTrunk:

@@ -69,9 +69,9 @@ def confirmation(group: bytes, session: bytes, number: int, partner: int) -> byt
     return _hmac(group, "key confirmation", session, number.to_bytes(4, "big"), partner.to_bytes(4, "big"))
 
 
-def next_trunk(group: bytes, before: bytes, number: int, words: bytes) -> bytes:
-    """The digest of the trunk after a round, from the digest before it and SHA-256 of the decoded words."""
-    return _hmac(group, "trunk", before, number.to_bytes(4, "big"), words)
+def next_trunk(group: bytes, before: bytes, number: int, masked: bytes) -> bytes:
+    """The digest of the trunk after a round, from the digest before it and SHA-256 of the masked sum, which decodes in one way only."""
+    return _hmac(group, "trunk", before, number.to_bytes(4, "big"), masked)
 
 
 def trunk_name(group: bytes, content: bytes) -> bytes:

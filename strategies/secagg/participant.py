@@ -193,8 +193,9 @@ class Participant:
             mine = self.state.round
             if mine is not None and mine.number == last.number and mine.signed and mine.survivors != last.survivors:
                 raise SurvivorsDisagreeError(f"a sum over {last.survivors}, and we signed {mine.survivors}")
-            self.facts += (Fact("sum", hashlib.sha256(np.ascontiguousarray(words).data.cast("B")).digest()),)
-            return round.finish(self.session, last, words, trunk, threads)
+            digest = hashlib.sha256(np.ascontiguousarray(words).data.cast("B")).digest()
+            self.facts += (Fact("sum", digest),)
+            return round.finish(self.session, last, words, digest, trunk, threads)
 
     def close(self, request: bytes) -> FinishRequest:
         """Check the last request of a run; `closed` answers it.

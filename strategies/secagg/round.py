@@ -145,11 +145,12 @@ def verify_header(roster: Roster, session: bytes, number: int, header: SignedHea
     member.identity.verify(header.signature, _headed(roster, session, number) + wire.encode(header.body), member.index)
 
 
-def finish(session: Session, last: LastRound, words: np.ndarray, trunk: bytes, threads: int = 1) -> tuple[np.ndarray, bytes]:
+def finish(session: Session, last: LastRound, words: np.ndarray, digest: bytes, trunk: bytes, threads: int = 1) -> tuple[np.ndarray, bytes]:
     """Take the group masks off a masked sum, in place, and check it.
 
     Args:
         words: The masked sum; overwritten.
+        digest: SHA-256 of the masked sum.
         trunk: Digest of the trunk before this round, that the survivors trained from; those of a row list name the session's.
     Returns:
         The sum of the private words, signed, a view of `words`; and the digest of the trunk after this round.
@@ -170,8 +171,7 @@ def finish(session: Session, last: LastRound, words: np.ndarray, trunk: bytes, t
     claimed = limbs.join(words[-tail:].tolist(), session.parameters.word_bits, len(session.members))
     start = session.trunk if last.rows else trunk
     check.verify(private, keys.check_key(session.group, last.number, start), claimed)
-    content = hashlib.sha256(np.ascontiguousarray(private).data.cast("B")).digest()
-    return private, keys.next_trunk(session.group, trunk, last.number, content)
+    return private, keys.next_trunk(session.group, trunk, last.number, digest)
 
 
 def _write_tag(session: Session, number: int, trunk: bytes, words: np.ndarray) -> None:

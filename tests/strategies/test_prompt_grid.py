@@ -61,10 +61,17 @@ def test_when_the_time_is_up_what_has_come_is_what_there_is(timeout: float) -> N
 
 
 def test_without_a_limit_it_waits_until_all_have_come() -> None:
-    assert len(PromptGrid(LateGrid([0.4, 0.2])).send_and_receive(requests(2))) == 2
+    assert len(list(PromptGrid(LateGrid([0.4, 0.2])).send_and_receive(requests(2)))) == 2
 
 
 def test_nobody_asked_is_nothing_to_wait_for() -> None:
     late = LateGrid([])
-    assert PromptGrid(late).send_and_receive([]) == []
+    assert list(PromptGrid(late).send_and_receive([])) == []
     assert late.pulls == []
+
+
+def test_messages_leave_before_anybody_asks_for_replies_and_each_reply_is_there_while_others_are_on_their_way() -> None:
+    late = LateGrid([None, 0.0])
+    replies = PromptGrid(late).send_and_receive(requests(2), timeout=60)
+    assert set(late.due) == {"message-1"}
+    assert next(iter(replies)).metadata.reply_to_message_id == "message-1"
