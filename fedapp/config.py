@@ -88,6 +88,7 @@ class Audit:
     compounds: int
     trials: int
     undefended_trials: int
+    epsilons: list[float]
 
 
 @dataclass(frozen=True)
@@ -215,6 +216,8 @@ def check(config: Config, path: Path) -> None:
         )
     if unknown := set(config.federation.metrics_shown) - set(METRICS):
         raise ConfigError(f"{path}: federation.metrics_shown has {sorted(unknown)}", f"known are {list(METRICS)}")
+    if not config.audit.epsilons or min(config.audit.epsilons) <= 0:
+        raise ConfigError(f"{path}: audit.epsilons is {config.audit.epsilons}", "give at least one, all above 0, such as [1, 8]")
     choices: dict[str, tuple[Any, ...]] = {
         "aggregation": AGGREGATIONS,
         "federation.initial_trunk": INITIAL_TRUNKS,

@@ -48,6 +48,7 @@ class Partner(NumPyClient):
         device: Where to compute; None chooses.
         trained: With noise, the rows of the trunk's first array that are trained, bool [bits]; None means all. They leave, so they must
             not depend on the compounds unless privately.
+        judged: Whether metrics and the best model are written; an audit, which has no compounds left to judge on, needs neither.
     """
 
     def __init__(
@@ -57,8 +58,9 @@ class Partner(NumPyClient):
         config: Config,
         device: torch.device | None = None,
         trained: np.ndarray | None = None,
+        judged: bool = True,
     ) -> None:
-        self.directory, self.dataset, self.config = directory, dataset, config
+        self.directory, self.dataset, self.config, self.judged = directory, dataset, config, judged
         self.device = choose_device() if device is None else device
         self.trained = np.ones(dataset.bits, dtype=np.bool_) if trained is None else trained
         for folder in (directory, directory / "state", directory / "metrics", directory / "loss"):
@@ -88,7 +90,7 @@ class Partner(NumPyClient):
         base = self._resume(trunk, heads, adam, before=number)
         for group in adam.param_groups:
             group["lr"] = learning_rate(self.config.training, number, self.config.federation.rounds)
-        shown = {"auc_pr": self._assess(trunk, heads, number - 1)} if base else {}
+        shown = {"auc_pr": self._assess(trunk, heads, number - 1)} if base and self.judged else {}
         rows, seed = self.training_rows(), self._training_seed(number, int(config.get("attempt", 0)))
         if self.noisy:
             outcome = self._train_noisily(trunk, heads, adam, rows, number)

@@ -44,6 +44,7 @@ ALLOWED = {
     "fedapp/privacy": {"numpy", "fedapp.privacy"},
     "fedapp/privacy/noise.py": {"numpy", "cryptography"},
     "fedapp/privacy/accounting.py": {"dp_accounting"},
+    "fedapp/privacy/calibration.py": {"scipy", "fedapp.privacy"},
     "fedapp/privacy/budget.py": {"fedapp.privacy.accounting", "fedapp.errors", "fedapp.files"},
     "fedapp/record_privacy.py": {"numpy", "fedapp.privacy", "fedapp.data", "fedapp.config", "fedapp.files"},
     "fedapp/partner.py": {
@@ -63,6 +64,7 @@ ALLOWED = {
     "strategies/secagg": {"numpy", "cryptography", "strategies.secagg"},
     "simulation": {"numpy", "polars", "torch", "fedapp", "strategies", "simulation"},
     "simulation/audit": {"numpy", "polars", "torch", "scipy", "rdkit", "safetensors", "fedapp", "strategies", "simulation"},
+    "simulation/processes.py": {"torch", "threadpoolctl"},
     "simulation/benchmark.py": {"numpy", "cryptography", "fedapp", "strategies", "simulation"},
     "simulation/stock_secagg.py": {"flwr", "numpy", "simulation"},
 }

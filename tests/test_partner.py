@@ -132,6 +132,19 @@ def test_rows_of_bits_that_no_training_compound_holds_come_back_as_they_came(tmp
         arrays = [array + np.float32(0.01) for array in trained]  # other partners move the rows that this one may not
 
 
+def test_a_partner_that_is_not_judged_trains_alike_and_writes_neither_metrics_nor_a_model(
+    tmp_path: Path, config: Config, initial: Arrays
+) -> None:
+    arrays = initial
+    for number in (1, 2):
+        judged = partner(tmp_path / "judged", config).fit(arrays, {"round": number})
+        other = Partner(tmp_path / "other", dataset(), config, judged=False).fit(arrays, {"round": number})
+        assert equal(judged[0], other[0])
+        arrays = judged[0]
+    assert (tmp_path / "judged" / "model.safetensors").is_file()
+    assert {path.parent.name for path in (tmp_path / "other").rglob("*.*")} == {"state", "loss"}
+
+
 def test_only_compounds_outside_the_validation_and_test_fold_are_trained_on(tmp_path: Path, config: Config) -> None:
     rows = partner(tmp_path, config).training_rows()
     held_out = {config.evaluation.validation_fold, config.evaluation.test_fold}

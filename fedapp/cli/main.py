@@ -22,6 +22,7 @@ from fedapp.cli import (
     kit,
     predict,
     prepare,
+    privacy,
     report,
     serve,
     simulate,
@@ -44,6 +45,7 @@ app = typer.Typer(
 app.command("simulate")(simulate.simulate)
 app.command("compare")(compare.compare)
 app.command("audit")(audit.audit)
+app.command("privacy")(privacy.privacy)
 app.command("prepare")(prepare.prepare)
 app.command("report")(report.report)
 app.command("predict")(predict.predict)

@@ -1,6 +1,6 @@
 """All attacks on the trials of an audit, in the order in which the report tells of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from fedapp.config import Config
 from fedapp.privacy.leakage import twin_groups
+from fedapp.seeds import derived_seed
 from simulation.audit import attribution, coordinator, decoding, inference, inversion, membership, rows
 from simulation.audit.findings import OFF, ON, Curve, Finding, Recovered
 from simulation.audit.pool import Pool
@@ -19,52 +20,46 @@ COORDINATOR_ROWS = 256  # of the first layer, that the coordinator's view is jud
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What the audit has: the pool, the configuration, and the trials by kind, of each kind the target first."""
-
-    pool: Pool
-    config: Config
-    trials: Mapping[str, Sequence[Trial]]
-
-
-@dataclass(frozen=True)
 class Outcome:
-    """What came out."""
+    """What came out of the attacks on the trials of one kind."""
 
     findings: list[Finding] = field(default_factory=list)
     curves: list[Curve] = field(default_factory=list)
     recovered: list[Recovered] = field(default_factory=list)
 
 
-def attack(evidence: Evidence, generator: np.random.Generator, stage: Callable[[str], None]) -> Outcome:
-    """Every attack, with defences on and off.
+def attack(pool: Pool, config: Config, kind: str, trials: Sequence[Trial], stage: Callable[[str], None]) -> Outcome:
+    """Every attack on the trials of one kind, the target first.
 
     Args:
+        kind: ON or OFF.
         stage: Told which attack goes on.
     """
-    outcome, pool = Outcome(), evidence.pool
-    for kind, trials in evidence.trials.items():
-        target, guard = trials[0], evidence.config.privacy.row_guard if kind == ON else 0
-        stage(f"attacking, defences {kind}: rows")
-        found, recovered = rows.findings(pool, target, kind, guard, generator)
-        outcome.findings.extend(found)
-        outcome.recovered.extend(recovered)
-        stage(f"attacking, defences {kind}: decoding and inversion")
-        outcome.findings.extend(decoding.findings(pool, target, kind))
-        outcome.findings.extend(inversion.findings(pool, target, kind, generator))
-        stage(f"attacking, defences {kind}: membership")
-        found, curves = membership.findings(trials, pool, kind, generator)
-        outcome.findings.extend(found)
-        outcome.curves.extend(curves)
-        stage(f"attacking, defences {kind}: attribution and properties")
-        outcome.findings.extend(attributed(pool, target, kind, evidence.config, generator))
-        outcome.findings.extend(inferred(pool, target, kind, generator))
-    stage("attacking: controls and the coordinator's view")
-    largest = max(pool.datasets.values(), key=lambda dataset: len(dataset.folds))
-    outcome.findings.extend(decoding.control_findings(largest, generator))
-    outcome.findings.extend(inversion.control_findings(largest, generator))
-    outcome.findings.extend(coordinators(evidence.trials[ON][0], evidence.config))
+    outcome, generator = Outcome(), np.random.default_rng(derived_seed(config.seed, "audit attacks", kind))
+    target, guard = trials[0], config.privacy.row_guard if kind == ON else 0
+    stage(f"attacking, defences {kind}: rows")
+    found, recovered = rows.findings(pool, target, kind, guard, generator)
+    outcome.findings.extend(found)
+    outcome.recovered.extend(recovered)
+    stage(f"attacking, defences {kind}: decoding and inversion")
+    outcome.findings.extend(decoding.findings(pool, target, kind))
+    outcome.findings.extend(inversion.findings(pool, target, kind, generator))
+    stage(f"attacking, defences {kind}: membership")
+    found, curves = membership.findings(trials, pool, kind, generator)
+    outcome.findings.extend(found)
+    outcome.curves.extend(curves)
+    stage(f"attacking, defences {kind}: attribution and properties")
+    outcome.findings.extend(attributed(pool, target, kind, config, generator))
+    outcome.findings.extend(inferred(pool, target, kind, generator))
     return outcome
+
+
+def controls(pool: Pool, config: Config, target: Trial) -> list[Finding]:
+    """Attacks that cannot work at this size, where they are known to; and the coordinator's view."""
+    generator = np.random.default_rng(derived_seed(config.seed, "audit controls"))
+    largest = max(pool.datasets.values(), key=lambda dataset: len(dataset.folds))
+    found = decoding.control_findings(largest, generator) + inversion.control_findings(largest, generator)
+    return found + coordinators(target, config)
 
 
 def attributed(pool: Pool, target: Trial, kind: str, config: Config, generator: np.random.Generator) -> list[Finding]:

@@ -8,16 +8,14 @@ run/audit.html                          the report
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, as_completed
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
-from multiprocessing import get_context
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
@@ -25,9 +23,8 @@ from fedapp.config import Config, flatten
 from fedapp.files import atomic_path, write_json
 from fedapp.report.audit import write_audit_report
 from fedapp.run_folder import RunFolder
-from fedapp.seeds import derived_seed
 from simulation.audit.advice import advice
-from simulation.audit.attacks import Evidence, Outcome, attack
+from simulation.audit.attacks import Outcome, attack, controls
 from simulation.audit.canary_run import canary_epsilon
 from simulation.audit.findings import OFF, ON, Finding
 from simulation.audit.pool import Pool, draw_pool
@@ -35,9 +32,11 @@ from simulation.audit.signals import signals
 from simulation.audit.trial import Trial, run_trial
 from simulation.experiment import Display, recorded
 from simulation.preparation import prepare_partners
+from simulation.processes import processes
 
 MEMBERS = "members"
 SCRATCH = Path("/dev/shm")  # noqa: S108 (a folder of our own is made in it)
+SCRATCH_NAME = "polyphony-audit-"
 
 
 def audit(run: RunFolder, display: Display) -> dict[str, Any]:
@@ -48,17 +47,19 @@ def audit(run: RunFolder, display: Display) -> dict[str, Any]:
     Raises:
         PolyphonyError: Whatever the user can put right; the run folder then says `failed` and can be resumed.
     """
-    with recorded(run):
+    sweep_scratch()
+    with recorded(run), processes() as workers:
         config, datasets = run.config(), prepare_partners(run, display.stage, display.advance_preparation)
         display.stage("choosing compounds")
         pool = draw_pool(datasets, config)
         kinds = {ON: (config, config.audit.trials), OFF: (undefended(config), config.audit.undefended_trials)}
-        trials = {kind: trials_of(run, pool, own, kind, count, display) for kind, (own, count) in kinds.items()}
-        display.stage("attacking")
-        outcome = attack(Evidence(pool, config, trials), np.random.default_rng(derived_seed(config.seed, "audit attacks")), display.stage)
-        display.stage("attacking: canaries")
-        with scratch() as folder:
-            outcome.findings.append(canary_epsilon(pool, config, ON, folder))
+        trials = run_trials(run, pool, kinds, workers, display.stage)
+        canary = workers.submit(canaries_found, pool, config)
+        without = workers.submit(attack, pool, config, OFF, trials[OFF], silent)
+        outcomes = [attack(pool, config, ON, trials[ON], display.stage)]
+        display.stage("attacking, defences off, and canaries")
+        outcomes.append(without.result())
+        outcome = joined(outcomes, controls(pool, config, trials[ON][0]) + [canary.result()])
     write_json(run.path / "audit.json", told(run, config, pool, trials, outcome))
     report = write_audit_report(run.path)
     return {"gates": gates(outcome.findings), "run": str(run.path), "seconds": run.status()["seconds"], "report": str(report)}
@@ -69,25 +70,31 @@ def undefended(config: Config) -> Config:
     return replace(config, privacy=replace(config.privacy, row_guard=0, profile="none"))
 
 
-def trials_of(run: RunFolder, pool: Pool, config: Config, kind: str, count: int, display: Display) -> list[Trial]:
-    """The target and its shadows; shadows that an earlier process finished are read, and the target, whose trunks are too large to
-    keep, is trained anew."""
-    paths = [run.path / "audit" / f"{kind}-{number:03d}.safetensors" for number in range(count)]
-    display.stage(f"defences {kind}: federation 1 of {count}")
-    with scratch() as folder:
-        target = run_trial(pool, config, 0, folder, signals, keep=True)
-    write_trial(paths[0], target)
-    missing = [number for number in range(1, count) if not paths[number].is_file()]
-    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)) as workers:
-        try:
-            working = [workers.submit(shadow, pool, config, number, paths[number]) for number in missing]
-            for left, each in zip(range(len(missing), 0, -1), as_completed(working), strict=True):
-                display.stage(f"defences {kind}: federation {count - left + 1} of {count}")
-                each.result()
-        except BaseException:
-            workers.shutdown(cancel_futures=True)
-            raise
-    return [target, *map(read_trial, paths[1:])]
+def run_trials(
+    run: RunFolder, pool: Pool, kinds: Mapping[str, tuple[Config, int]], workers: Executor, stage: Callable[[str], None]
+) -> dict[str, list[Trial]]:
+    """The target and its shadows of each kind; shadows that an earlier process finished are read, and the targets, whose trunks are too
+    large to keep, are trained anew.
+
+    Args:
+        kinds: Kind to its configuration and how many trials it has.
+        workers: Where shadows are trained, while the targets are here.
+    """
+    paths = {
+        kind: [run.path / "audit" / f"{kind}-{number:03d}.safetensors" for number in range(count)] for kind, (_, count) in kinds.items()
+    }
+    missing = [(kind, number) for kind, held in reversed(paths.items()) for number in range(1, len(held)) if not held[number].is_file()]
+    working = [workers.submit(shadow, pool, kinds[kind][0], number, paths[kind][number]) for kind, number in missing]
+    targets = {}
+    for kind, (config, _) in kinds.items():
+        stage(f"training {len(missing) + len(kinds)} federations")
+        with scratch() as states:
+            targets[kind] = run_trial(pool, config, 0, states, signals, keep=True)
+        write_trial(paths[kind][0], targets[kind])
+    for done, each in enumerate(as_completed(working), len(kinds) + 1):
+        each.result()
+        stage(f"training {len(missing) + len(kinds)} federations: {done} done")
+    return {kind: [targets[kind], *map(read_trial, held[1:])] for kind, held in paths.items()}
 
 
 def shadow(pool: Pool, config: Config, number: int, path: Path) -> None:
@@ -96,14 +103,48 @@ def shadow(pool: Pool, config: Config, number: int, path: Path) -> None:
         write_trial(path, run_trial(pool, config, number, folder, signals))
 
 
+def canaries_found(pool: Pool, config: Config) -> Finding:
+    """What canaries say of epsilon."""
+    with scratch() as folder:
+        return canary_epsilon(pool, config, ON, folder)
+
+
+def silent(_: str) -> None:
+    """Who attacks in another process tells nobody how far it is."""
+
+
+def joined(outcomes: list[Outcome], found: list[Finding]) -> Outcome:
+    """All outcomes as one, and further findings."""
+    return Outcome(
+        [each for outcome in outcomes for each in outcome.findings] + found,
+        [each for outcome in outcomes for each in outcome.curves],
+        [each for outcome in outcomes for each in outcome.recovered],
+    )
+
+
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder for partners' states, in memory where there is such a place: they are written hundreds of times."""
-    folder = Path(tempfile.mkdtemp(prefix="polyphony-audit-", dir=SCRATCH if os.access(SCRATCH, os.W_OK) else None))
+    """A locked folder for partners' states, in memory where there is such a place: they are written hundreds of times."""
+    folder = Path(tempfile.mkdtemp(prefix=SCRATCH_NAME, dir=SCRATCH if os.access(SCRATCH, os.W_OK) else None))
+    held = os.open(folder, os.O_RDONLY)
     try:
+        flock(held, LOCK_EX)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
+
+
+def sweep_scratch() -> None:
+    """Remove what killed audits left: their locks went with them."""
+    for folder in SCRATCH.glob(f"{SCRATCH_NAME}*"):
+        with suppress(OSError):
+            held = os.open(folder, os.O_RDONLY)
+            try:
+                flock(held, LOCK_EX | LOCK_NB)
+                shutil.rmtree(folder)
+            finally:
+                os.close(held)
 
 
 def write_trial(path: Path, trial: Trial) -> None:

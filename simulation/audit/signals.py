@@ -26,15 +26,19 @@ TRUNK = ("movement", "coherence", "quietest")
 ROUNDS = tuple(f"{name}_rounds" for name in TRUNK)
 
 
-def signals(dataset: Dataset, heads: Heads, trunks: list[list[np.ndarray]]) -> Named:
-    """All statistics of all compounds of one partner: `OUTSIDER`, `TRUNK` and `ROUNDS`, float32 [compounds] each.
+def signals(datasets: list[Dataset], heads: list[Heads], trunks: list[list[np.ndarray]]) -> Named:
+    """All statistics of all compounds of all partners, one after another: `OUTSIDER`, `TRUNK` and `ROUNDS`, float32 [compounds] each.
 
     Args:
-        dataset: The partner's pool, with those bits whose rows are in the trunk: rows that are in no sum say nothing.
-        heads: The partner's, after the last round.
+        datasets: The partners' pools, with those bits whose rows are in the trunk: rows that are in no sum say nothing.
+        heads: The partners', after the last round.
         trunks: Arrays of the trunk before the first round and after each: R + 1.
     """
-    return model_signals(dataset, heads, trunks[-1]) | trunk_signals(dataset.x_indptr, dataset.x_indices, trunks)
+    models = [model_signals(dataset, own, trunks[-1]) for dataset, own in zip(datasets, heads, strict=True)]
+    lengths = np.concatenate([[0], *(np.diff(dataset.x_indptr) for dataset in datasets)])
+    indices = np.concatenate([dataset.x_indices for dataset in datasets])
+    outside = {name: np.concatenate([model[name] for model in models]) for name in OUTSIDER}
+    return outside | trunk_signals(np.cumsum(lengths), indices, trunks)
 
 
 def model_signals(dataset: Dataset, heads: Heads, arrays: list[np.ndarray]) -> Named:

@@ -8,22 +8,23 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedapp.config import Config
+from fedapp.config import NO_NOISE, Config
 from fedapp.data.dataset import Dataset
 from fedapp.errors import DataError
 from fedapp.model.checkpoint import load_tensors
-from fedapp.model.network import Heads, Trunk
+from fedapp.model.network import Heads
 from fedapp.partner import Partner
 from fedapp.seeds import derived_seed
 from simulation.audit.pool import Pool, selected, with_columns
 from simulation.in_process import Guarded, first_shared, form_of, guard, take_in, words_of
 from strategies.shared_trunk import SharedTrunk, no_trunk
 
-Signals = Callable[[Dataset, Heads, list[list[np.ndarray]]], dict[str, NDArray[np.float32]]]
+Signals = Callable[[list[Dataset], list[Heads], list[list[np.ndarray]]], dict[str, NDArray[np.float32]]]
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def run_trial(pool: Pool, config: Config, number: int, folder: Path, signals: Si
         config: With or without defences.
         number: Which half is trained on derives from it; 0 is the target.
         folder: Scratch; removed afterwards.
-        signals: Computes per-compound figures of one partner's pool from its heads and the trunks of all rounds.
+        signals: Computes per-compound figures of all partners' pools from their heads and the trunks of all rounds.
         keep: Whether trunks and updates are kept.
     Raises:
         DataError: The row guard leaves no row.
@@ -70,10 +71,8 @@ def run_trial(pool: Pool, config: Config, number: int, folder: Path, signals: Si
     setting = set_up(inside, config, folder, held_bits(pool))
     shared, trunks, words = federate(setting)
     columns, guarded = setting.columns, setting.guarded
-    found = [
-        signals(with_columns(dataset, columns), last_heads(setting.partners[name], setting.config), trunks)
-        for name, dataset in pool.datasets.items()
-    ]
+    seen = [with_columns(dataset, columns) for dataset in pool.datasets.values()]
+    found = signals(seen, [last_heads(partner, setting.config) for partner in setting.partners.values()], trunks)
     shutil.rmtree(folder, ignore_errors=True)
     return Trial(
         members=members,
@@ -82,15 +81,29 @@ def run_trial(pool: Pool, config: Config, number: int, folder: Path, signals: Si
         trunks=[whole(arrays, columns, pool.bits) for arrays in trunks] if keep else [],
         updates=first_layers(words, shared, setting.config, columns, pool.bits) if keep else None,
         words=words if keep else None,
-        signals={name: np.concatenate([each[name] for each in found]) for name in found[0]},
+        signals=found,
     )
 
 
-class Unjudged(Partner):
-    """A partner whose compounds all are in training folds: there is nothing to judge it on, and trying takes half of its time."""
+class OwnRows(Partner):
+    """A partner that sees no rows but those it trains: all others come back as they came in, and there is nothing to judge it on.
 
-    def _assess(self, trunk: Trunk, heads: Heads, number: int) -> float:
-        return float("nan")
+    Args:
+        rows: Its own among those of the trunk that it is given, ascending, int64; its dataset has these bits and no others.
+    """
+
+    def __init__(self, directory: Path, dataset: Dataset, config: Config, rows: NDArray[np.int64]) -> None:
+        cut = replace(config, chemistry=replace(config.chemistry, bits=len(rows)))
+        super().__init__(directory, with_columns(dataset, rows), cut, judged=False)
+        self.rows = rows
+
+    def fit(self, parameters: list[np.ndarray], config: dict[str, Any]) -> tuple[list[np.ndarray], int, dict[str, Any]]:
+        """As `Partner.fit`, of the whole trunk."""
+        first, *others = parameters
+        (own, *trained), count, metrics = super().fit([first[self.rows], *others], config)
+        whole = first.copy()
+        whole[self.rows] = own
+        return [whole, *trained], count, metrics
 
 
 @dataclass(frozen=True)
@@ -130,10 +143,20 @@ def set_up(datasets: dict[str, Dataset], config: Config, folder: Path, wanted: N
         )
     cut = replace(config, chemistry=replace(config.chemistry, bits=len(columns)))
     partners = {
-        name: Unjudged(folder / name, with_columns(dataset, columns), cut, trained=own[columns])
-        for (name, dataset), own in zip(guarded.datasets.items(), guarded.supports, strict=True)
+        name: OwnRows(folder / name, with_columns(dataset, columns), cut, np.flatnonzero(own[columns]))
+        for (name, dataset), own in zip(guarded.datasets.items(), trained(guarded, config), strict=True)
     }
     return Setting(guarded, columns, cut, partners, first_of(config, columns))
+
+
+def trained(guarded: Guarded, config: Config) -> NDArray[np.bool_]:
+    """Bits whose rows each partner trains: bool [partners, bits]. With noise those that it supports, held or not."""
+    if config.privacy.profile != NO_NOISE:
+        return guarded.supports
+    held = np.zeros_like(guarded.supports)
+    for own, dataset in zip(held, guarded.datasets.values(), strict=True):
+        own[dataset.x_indices] = True
+    return held & guarded.supports
 
 
 def first_of(config: Config, columns: np.ndarray) -> SharedTrunk:

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from tests.report.audit_facts import save, undrawn
 from tests.report.synthetic import Synthetic
+
+__all__ = ["save", "undrawn"]
 
 
 @pytest.fixture

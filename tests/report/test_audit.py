@@ -1,3 +1,5 @@
+"""The audit's page: its verdict, its figures, and what of it holds for every page."""
+
 import json
 import math
 import re
@@ -6,130 +8,26 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from rdkit import Chem
 
 from fedapp.errors import RunError
-from fedapp.report import audit, charts, structures
+from fedapp.report import audit
 from fedapp.report.audit import attack_of, grouped, notes, write_audit_report
-from fedapp.report.audit_charts import DRAWN_POINTS, interval_picture, percentage, printed, read_figure, roc_pictures, span, thinned, told
-from simulation.audit.findings import Curve, Finding, Recovered
-from tests.report.html_page import Page
-
-Save = Callable[..., Page]
-HOSTILE = "<script>alert(1)<script>\" onload=\"x' onerror='y"
-ASPIRIN, PARACETAMOL, CAFFEINE = "CC(=O)Oc1ccccc1C(=O)O", "CC(=O)Nc1ccc(O)cc1", "CN1C=NC2=C1C(=O)N(C(=O)N2C)C"
-
-
-def finding(
-    name: str, attack: str, adversary: str, defences: str, value: float, lower: float, upper: float, chance: float, **other: Any
-) -> dict[str, Any]:
-    """As simulation.audit saves it."""
-    held: dict[str, Any] = {"what": f"Share of {name.replace('_', ' ')}.", "gate": None, "judged": "upper", "trials": 4800} | other
-    return Finding(name, attack, adversary, defences, value=value, lower=lower, upper=upper, chance=chance, **held).told()
-
-
-def rows(on: float = 0.0, upper: float = 0.00077) -> list[dict[str, Any]]:
-    """The attack by twin rows, with a gate at 0.1 %."""
-    what = "Share of compounds that were trained on and whose structure the attack named rightly."
-    held = ("identified_by_rows", "twin rows", "partner")
-    return [
-        finding(*held, "on", on, 0.0, upper, 0.0, what=what, gate=0.001),
-        finding(*held, "off", 0.8313, 0.8204, 0.8418, 0.0, what=what, note="Of compounds that hold a bit of their own."),
-    ]
-
-
-def membership(on: float = 0.0016, off: float = 0.094) -> list[dict[str, Any]]:
-    """The attack on membership from the trunk alone, with a gate at 0.3 %, and from the heads, without one."""
-    what = "Share of members recognised while only 0.1 % of the others are mistaken for members."
-    held = ("membership_of_trunk", "membership", "partner")
-    return [
-        finding(*held, "on", on, 0.0012, 0.0022, 0.001, what=what, gate=0.003, judged="value", trials=76800),
-        finding(*held, "off", off, 0.9 * off, 1.1 * off, 0.001, what=what, trials=38400),
-        finding("membership_of_heads", "membership", "outsider", "on", 0.021, 0.018, 0.024, 0.001, what=what),
-        finding("membership_of_heads", "membership", "outsider", "off", 0.061, 0.055, 0.066, 0.001, what=what),
-    ]
-
-
-def decoding() -> list[dict[str, Any]]:
-    """An attack that works in its control only."""
-    held = ("identified_by_decoding", "decoding", "partner")
-    return [
-        finding(*held, "on", 0.0, 0.0, 0.00077, 0.0, gate=0.001),
-        finding(*held, "off", 0.0, 0.0, 0.00077, 0.0),
-        finding(*held, "control", 0.97, 0.89, 0.996, 0.0, trials=64),
-    ]
-
-
-def curve(defences: str, power: float, points: int = 200) -> dict[str, Any]:
-    """Recognised members grow as a power of the others mistaken: 1 is guessing."""
-    false = np.concatenate([[0.0], np.geomspace(1e-4, 1, points)])
-    return vars(Curve("membership", "partner", defences, false.tolist(), (false**power).tolist()))
-
-
-def recovered(defences: str, true: str = ASPIRIN, found: str = ASPIRIN, similarity: float = 1.0) -> dict[str, Any]:
-    return vars(Recovered("twin rows", defences, true, found, similarity, "Birch"))
-
-
-def facts(findings: list[dict[str, Any]], **other: Any) -> dict[str, Any]:
-    """audit.json of these findings."""
-    gated = [held for held in findings if held["gate"] is not None and held["defences"] == "on"]
-    worst = {held["name"]: held for held in sorted(gated, key=lambda held: float(held[held["judged"]]))}
-    gates = {name: {key: held[key] for key in ("adversary", "value", "upper", "gate", "chance", "pass")} for name, held in worst.items()}
-    return {
-        "run": "audit-2026-11-24",
-        "name": "fsmol",
-        "seed": 1,
-        "started": "2026-11-24T09:14:03+00:00",
-        "seconds": 1284.6,
-        "note": "",
-        "partners": 8,
-        "pool": 9600,
-        "members": 4800,
-        "rounds": 10,
-        "trials": {"on": 16, "off": 8},
-        "row_guard": 10,
-        "listed_rows": {"on": 2448, "off": 32768},
-        "configuration": {"privacy.row_guard": 10, "model.hidden": [400], "training.learning_rate": 0.002},
-        "versions": {"polyphony": "0.1.0", "torch": "2.13.0+cpu"},
-        "gates": gates,
-        "findings": findings,
-        "curves": [],
-        "recovered": [],
-        "advice": [],
-    } | other
-
-
-@pytest.fixture
-def save(tmp_path: Path) -> Save:
-    """Write audit.json of these facts, make its page and read that."""
-
-    def make(held: dict[str, Any]) -> Page:
-        (tmp_path / "audit.json").write_text(json.dumps(held), encoding="utf-8")
-        return Page(write_audit_report(tmp_path))
-
-    return make
-
-
-@pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests that read words only: drawing takes most of a page's time."""
-    monkeypatch.setattr(charts, "drawn", lambda name, alt, draw, height=0: "<svg></svg>")
-
-
-def full() -> dict[str, Any]:
-    """An audit with everything in it."""
-    return facts(
-        rows() + membership() + decoding(),
-        curves=[curve("on", 0.95), curve("off", 0.4)],
-        recovered=[recovered("off"), recovered("off", PARACETAMOL, CAFFEINE, 0.21)],
-        advice=["Keep the row guard at 10."],
-        note="Labels are computed.",
-    )
-
+from fedapp.report.audit_charts import read_figure
+from simulation.audit.findings import Recovered
+from tests.report.audit_facts import (
+    HOSTILE,
+    Save,
+    curve,
+    decoding,
+    document,
+    facts,
+    finding,
+    full,
+    membership,
+    recovered,
+    rows,
+)
 
 # The verdict
 
@@ -296,155 +194,6 @@ def test_scale_settings_versions_and_the_caveat_on_the_data_are_told(save: Save)
     assert "Mind the data. Labels are computed." in text
     assert "Keep the row guard at 10." in text
     assert "The audit advises no change." in save(facts(rows())).text
-
-
-def test_charts_describe_the_figures_of_the_file_in_words(save: Save) -> None:
-    described = [held["aria-label"].replace("\u00a0", " ") for tag, held in save(full()).elements if tag == "svg" and "role" in held]
-    assert any("defences on 0 %, interval 0 to 0.077 %; defences off 83 %, interval 82 to 84 %" in alt for alt in described)
-    assert any("others are mistaken: defences on 0.14 %; defences off 6.2 %. Guessing: 0.1 %." in alt for alt in described)
-
-
-@given(st.floats(0, 1), st.floats(0, 1))
-def test_a_printed_figure_lies_on_the_same_side_of_its_limit_as_the_true_one(value: float, limit: float) -> None:
-    limit = float(f"{limit:.3g}") if limit > 1e-6 else 1e-3  # limits are round numbers
-    if abs(value - limit) > 1e-9:
-        assert (printed(told(value, limit)) <= float(f"{limit * 100:.6g}")) == (value <= limit)
-
-
-@given(st.floats(1e-9, 1))
-def test_a_printed_figure_is_within_a_twentieth_of_the_true_one(share: float) -> None:
-    assert printed(percentage(share)) / 100 == pytest.approx(share, rel=0.051)
-
-
-def test_figures_read_as_in_print() -> None:
-    shown = [told(value).replace("\u00a0", " ") for value in (0.0, 0.00077, 0.003, 0.4213, 0.9996, 1.0, 1.75, -0.2, math.nan)]
-    assert shown == ["0 %", "0.077 %", "0.3 %", "42 %", "99.96 %", "100 %", "1.75", "\u221220 %", "–"]
-    assert [told(value, plain=True) for value in (0.0, 0.314, 8.0, 123.4, -0.5)] == ["0", "0.314", "8", "123", "\u22120.5"]
-    assert told(8.0004, 8.0, plain=True) == "8.0004"
-    assert told(0.0010004).replace("\u00a0", " ") == "0.1 %"
-    assert told(0.0010004, 0.001).replace("\u00a0", " ") == "0.10004 %"
-    assert span(0.0, 0.0008).replace("\u00a0", " ") == "0 to 0.08 %"
-
-
-@given(st.floats(0, 1), st.floats(0, 1))
-def test_ends_of_an_interval_that_differ_do_not_look_alike(one: float, other: float) -> None:
-    if abs(one - other) > 1e-8:
-        low, high = span(min(one, other), max(one, other)).removesuffix("\u00a0%").split(" to ")
-        assert float(low) < float(high)
-
-
-# Charts
-
-
-def test_an_interval_chart_shows_each_setting_and_takes_its_colours_from_the_page() -> None:
-    drawn = interval_picture("rows", [read_figure(row) for row in decoding()]).svg
-    assert "on: 0" in drawn
-    assert "control: 97" in drawn
-    assert all(f"var({colour})" in drawn for colour in ("--federated", "--local", "--ink", "--muted"))
-    assert not any(colour in drawn for colour in charts.VARIABLES)
-
-
-@pytest.mark.parametrize("value", [0.0, 1.0, 1e-9, 4.2, -0.3, math.nan, math.inf])
-def test_any_number_can_be_drawn(value: float) -> None:
-    held = read_figure(finding("any", "any", "partner", "on", value, value, value, value, gate=value))
-    ElementTree.fromstring(document(interval_picture("any", [held]).svg))
-
-
-def document(svg: str) -> str:
-    """An element of the page as a document of its own."""
-    return svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" ', 1)
-
-
-def test_curves_of_an_attack_share_a_chart_and_those_of_an_adversary_have_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(charts, "drawn", lambda name, alt, draw, height=0: "<svg></svg>")
-    held = [curve("on", 1.0), curve("off", 0.5), curve("off", 0.5) | {"adversary": "outsider"}]
-    found = roc_pictures([audit.read_curve(row) for row in held])
-    assert [picture.title for picture in found] == ["Membership, partner", "Membership, outsider"]
-    assert [mark.label for mark in found[0].legend][:2] == ["defences on", "defences off"]
-
-
-def test_a_curve_tells_what_is_recognised_at_one_mistake_in_a_thousand() -> None:
-    assert audit.read_curve(curve("on", 1.0, points=4001)).at_low_rate == pytest.approx(0.001, rel=0.01)
-    assert audit.read_curve(curve("on", 0.5, points=4001)).at_low_rate == pytest.approx(0.001**0.5, rel=0.01)
-
-
-def test_a_long_curve_is_thinned_without_leaving_its_path_or_its_ends() -> None:
-    x = np.maximum(np.linspace(0, 1, 200_001), 1e-5)
-    kept, y = thinned(x, np.sqrt(x))
-    assert 100 < len(kept) <= DRAWN_POINTS + 2
-    assert (kept[0], kept[-1]) == (x[0], x[-1])
-    assert np.array_equal(y, np.sqrt(kept))
-    assert np.max(np.diff(np.log(kept))) < 1
-
-
-# Structures
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_what_was_recovered_without_defences_is_shown_and_that_nothing_was_with_them(save: Save) -> None:
-    found = save(full())
-    assert "With the defences on, twin rows recovered no structure. Below is what the same attack recovers without them." in found.text
-    assert "Similarity 1.00 , the same structure · Birch" in found.text
-    assert "Similarity 0.21 · Birch" in found.text
-    drawn = [held["aria-label"] for tag, held in found.elements if tag == "svg" and held.get("role")]
-    assert drawn == [
-        f"Structure that was trained on: {ASPIRIN}",
-        f"Structure that the attack named: {ASPIRIN}",
-        f"Structure that was trained on: {PARACETAMOL}",
-        f"Structure that the attack named: {CAFFEINE}",
-    ]
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_what_was_recovered_with_defences_is_shown_first_and_not_denied(save: Save) -> None:
-    text = save(facts(rows(), recovered=[recovered("off"), recovered("on", similarity=0.4)])).text
-    assert "recovered no structure" not in text
-    assert text.index("Twin rows, defences on: 1 structure") < text.index("Twin rows, defences off: 1 structure")
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_an_audit_that_recovered_nothing_says_so(save: Save) -> None:
-    assert "No attack recovered a structure, neither with the defences nor without them." in save(facts(rows())).text
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_only_the_structures_most_like_the_truth_are_shown_and_how_many_there_were(save: Save) -> None:
-    found = save(facts(rows(), recovered=[recovered("off", similarity=share / 10) for share in range(9)]))
-    assert "the 4 most similar of 9" in found.text
-    assert re.findall(r"Similarity (\d\.\d\d)", found.text) == ["0.80", "0.70", "0.60", "0.50"]
-
-
-@pytest.mark.usefixtures("undrawn")
-@pytest.mark.parametrize("smiles", ["C1CC", HOSTILE, "C<b>bold</b>", "x" * 5000, "C" * 5000, f"CC |${HOSTILE}$|", "C C"])
-def test_a_smiles_that_cannot_be_drawn_is_shown_as_text(save: Save, smiles: str) -> None:
-    found = save(facts(rows(), recovered=[recovered("off", ASPIRIN, smiles, 0.1)]))
-    assert " ".join(smiles[:150].split()) in found.text
-    assert len([tag for tag, held in found.elements if tag == "svg" and held.get("role")]) == 1
-    assert "<script" not in found.source
-    assert "<b>" not in found.source
-
-
-@pytest.mark.usefixtures("undrawn")
-def test_an_attack_that_named_no_structure_has_none_beside_the_true_one(save: Save) -> None:
-    assert "Named by the attack no structure named" in save(facts(rows(), recovered=[recovered("off", ASPIRIN, "", 0.1)])).text
-
-
-@pytest.mark.parametrize("smiles", [ASPIRIN, CAFFEINE, "[Na+].[Cl-]", "C[C@H](N)C(=O)O", "[*:1]CC#N", "FC(Cl)(Br)I", "C"])
-def test_a_structure_is_a_valid_drawing_in_the_colours_of_the_page(smiles: str) -> None:
-    mol = structures.read(smiles)
-    assert mol is not None
-    drawn = structures.draw(mol, 'a" onload="b')
-    shapes = list(ElementTree.fromstring(document(drawn)))
-    assert shapes
-    assert len({each.tag.split("}")[1] for each in shapes} - {"path", "ellipse"}) == 0
-    assert 'aria-label="a&quot; onload=&quot;b"' in drawn
-    assert not re.search(r"#[0-9A-Fa-f]{6}|\bid=|class=", drawn)
-
-
-def test_structures_are_the_same_whatever_way_their_smiles_are_written() -> None:
-    other = Chem.MolToSmiles(Chem.MolFromSmiles(ASPIRIN), doRandom=True)
-    assert structures.pair(recovered("off", ASPIRIN, other)).exact
-    assert not structures.pair(recovered("off", ASPIRIN, PARACETAMOL)).exact
 
 
 # The page

@@ -207,7 +207,7 @@ def real_trial(pool: Pool, folder: Path, guard: int) -> Trial:
     settings = {"data.partners": 4, "federation.rounds": 6, "model.hidden": [32], "training.batch_size": 64}
     settings |= {"chemistry.bits": pool.bits, "privacy.row_guard": guard}
     config = load_config(None, tuple(f"{key}={value}" for key, value in settings.items()))
-    return run_trial(pool, config, 0, folder, lambda dataset, heads, trunks: {}, keep=True)
+    return run_trial(pool, config, 0, folder, lambda datasets, heads, trunks: {}, keep=True)
 
 
 def test_without_a_row_guard_the_sums_of_a_real_federation_give_compounds_away(tmp_path: Path) -> None:

@@ -18,10 +18,11 @@ from simulation.in_process import first_shared, form_of, guard, take_in, words_o
 from tests.simulation.audit.demo_pool import demo_config, demo_pool
 
 
-def signals(dataset: Dataset, heads: Heads, trunks: list[list[np.ndarray]]) -> dict[str, np.ndarray]:
+def signals(datasets: list[Dataset], heads: list[Heads], trunks: list[list[np.ndarray]]) -> dict[str, np.ndarray]:
     """How many bits a compound has, of those that are left."""
-    assert trunks[0][0].shape[0] == dataset.bits and len(heads.bias) == len(dataset.tasks)
-    return {"bits": np.diff(dataset.x_indptr).astype(np.float32)}
+    for dataset, own in zip(datasets, heads, strict=True):
+        assert trunks[0][0].shape[0] == dataset.bits and len(own.bias) == len(dataset.tasks)
+    return {"bits": np.concatenate([np.diff(dataset.x_indptr) for dataset in datasets]).astype(np.float32)}
 
 
 @pytest.fixture(scope="module", params=["privacy.row_guard=3", "privacy.row_guard=0"])

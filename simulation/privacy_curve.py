@@ -1,0 +1,137 @@
+"""Utility against epsilon: one federation at several budgets of record-level privacy, without noise, and each partner alone.
+
+run/privacy/<point>/      the partners' metrics of one point; removed once it is done
+run/privacy/<point>.json  its result, from which a killed run goes on
+run/privacy.json, .svg    all of them
+"""
+
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import as_completed
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from fedapp.config import LEAST_NOISE, NO_NOISE, RECORD_DP, Config, check
+from fedapp.data.dataset import Dataset
+from fedapp.errors import ConfigError, RunError
+from fedapp.files import read_json, write_json
+from fedapp.model.noisy_training import plan
+from fedapp.partner import Partner
+from fedapp.privacy.calibration import noise_multiplier
+from fedapp.privacy.noisy_support import support_event
+from fedapp.report.privacy_curve import draw
+from fedapp.run_folder import RunFolder
+from fedapp.selection import judged_metrics, read_metrics, selected_rounds
+from simulation.arms import train_alone
+from simulation.experiment import Display, recorded
+from simulation.in_process import first_shared, form_of, guard, take_in, words_of
+from simulation.preparation import prepare_partners
+from simulation.processes import processes
+
+LOCAL, NO_BUDGET = "local", "none"
+
+
+def privacy_curve(run: RunFolder, display: Display) -> dict[str, Any]:
+    """Run or resume all points of a run folder, a process on each processor, and draw them.
+
+    Returns:
+        points: {epsilon (None without noise), noise_multiplier, auc_pr}; local, the partners' own mean AUC-PR; delta, tasks, run, plot.
+    Raises:
+        PolyphonyError: Whatever the user can put right.
+    """
+    with recorded(run), processes() as workers:
+        config, datasets = run.config(), prepare_partners(run, display.stage, display.advance_preparation)
+        names = {LOCAL: None, NO_BUDGET: None} | {f"{epsilon:g}": epsilon for epsilon in config.audit.epsilons}
+        folder, where = run.path / "privacy", {name: dataset.directory for name, dataset in datasets.items()}
+        missing = [name for name in names if not (folder / f"{name}.json").is_file()]
+        jobs = [workers.submit(point, name, config_of(name, names[name], config, datasets), where, folder / name) for name in missing]
+        display.stage(f"training {len(jobs)} federations")
+        for done, each in enumerate(as_completed(jobs), 1):
+            each.result()
+            display.stage(f"training {len(jobs)} federations: {done} done")
+    held = {name: read_json(folder / f"{name}.json") for name in names}
+    points = [{"epsilon": names[name]} | held[name] for name in names if name != LOCAL]
+    told = {"name": config.name, "points": points, "local": held[LOCAL]["auc_pr"], "delta": config.privacy.delta}
+    write_json(run.path / "privacy.json", told)
+    draw(told, run.path / "privacy.svg")
+    return told | {"run": str(run.path), "seconds": run.status()["seconds"], "plot": str(run.path / "privacy.svg")}
+
+
+def config_of(name: str, epsilon: float | None, config: Config, datasets: Mapping[str, Dataset]) -> Config:
+    """The experiment at this budget, with the least noise with which every partner can pay for all rounds; without noise for None.
+
+    Raises:
+        ConfigError: The budget is too small for these partners, or so large that the noise it takes protects nobody.
+    """
+    if epsilon is None:
+        return replace(config, privacy=replace(config.privacy, profile=NO_NOISE))
+    rows = support_event(epsilon, config.privacy.delta) if config.privacy.row_guard > 1 else None
+    noise = 0.0
+    for partner, dataset in datasets.items():
+        steps = plan(len(dataset.rows_in(config.training_folds())), config.training)
+        count = config.federation.rounds * steps.count
+        try:
+            needed = noise_multiplier(epsilon, config.privacy.delta, steps.sample_rate, count, [] if rows is None else [rows])
+        except ValueError as error:
+            raise ConfigError(f"{partner}: {error}", "leave this epsilon out of audit.epsilons") from error
+        noise = max(noise, needed)
+    noise = max(noise, LEAST_NOISE)
+    private = replace(config, privacy=replace(config.privacy, profile=RECORD_DP, epsilon=epsilon, noise_multiplier=noise))
+    check(private, Path(config.name))
+    return private
+
+
+def point(name: str, config: Config, where: Mapping[str, Path], folder: Path) -> None:
+    """Train one federation, or each partner alone, and keep its mean AUC-PR beside `folder`; in a process of its own."""
+    shutil.rmtree(folder, ignore_errors=True)
+    datasets = {partner: Dataset.open(path) for partner, path in where.items()}
+    if name == LOCAL:
+        for partner, dataset in datasets.items():
+            for _ in train_alone(LOCAL, folder / partner, dataset, config):
+                pass
+    else:
+        federate(datasets, config, folder)
+    noise = None if config.privacy.profile == NO_NOISE else config.privacy.noise_multiplier
+    write_json(folder.with_suffix(".json"), {"noise_multiplier": noise, **judged(list(datasets), config, folder)})
+    shutil.rmtree(folder)
+
+
+def federate(datasets: Mapping[str, Dataset], config: Config, folder: Path) -> None:
+    """All rounds, each judged, in `folder/<partner>`."""
+    guarded = guard(datasets, config, folder)
+    partners = {
+        partner: Partner(folder / partner, dataset, config, trained=guarded.listed & own)
+        for (partner, dataset), own in zip(guarded.datasets.items(), guarded.supports, strict=True)
+    }
+    shared = first_shared(config, guarded.listed)
+    form = form_of(shared, config)
+    for _ in range(config.federation.rounds):
+        sums = np.zeros(form.words, dtype=form.quantiser(shared.value_range).word_type)
+        for partner in partners.values():
+            sums += words_of(partner, shared, form, config)
+        shared = take_in(shared, form, sums, len(partners), config)
+    for partner in partners.values():
+        partner.evaluate(shared.arrays, {"round": config.federation.rounds})
+
+
+def judged(partners: list[str], config: Config, folder: Path) -> dict[str, Any]:
+    """Mean test AUC-PR over the tasks that count, each partner at its selected round: auc_pr, tasks.
+
+    Raises:
+        RunError: No task counts.
+    """
+    least = config.evaluation.min_per_class
+    held = {partner: read_metrics(folder / partner / "metrics").with_columns(pl.lit(partner).alias("partner")) for partner in partners}
+    metrics = pl.concat(held.values())
+    counted = judged_metrics(metrics, selected_rounds(metrics, least)).filter(
+        pl.col("positives") >= least, pl.col("negatives") >= least, pl.col("auc_pr").is_not_null()
+    )
+    if counted.is_empty():
+        raise RunError(
+            f"no task has {least} actives and as many inactives in the test fold", "lower evaluation.min_per_class or use more data"
+        )
+    return {"auc_pr": float(counted["auc_pr"].to_numpy().mean()), "tasks": len(counted)}

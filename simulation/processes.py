@@ -1,0 +1,31 @@
+"""Work that is spread over all processors, a process on each."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+
+import torch
+from threadpoolctl import threadpool_limits
+
+
+@contextmanager
+def processes() -> Iterator[ProcessPoolExecutor]:
+    """A process on each processor; all of them, and this one, compute with a single thread: several that wait for each other are slower."""
+    threads = torch.get_num_threads()
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), initializer=single_threaded) as workers, threadpool_limits(1):
+        try:
+            torch.set_num_threads(1)
+            yield workers
+        except BaseException:
+            workers.shutdown(cancel_futures=True)
+            raise
+        finally:
+            torch.set_num_threads(threads)
+
+
+def single_threaded() -> None:
+    """For the rest of a process."""
+    torch.set_num_threads(1)
+    threadpool_limits(1)
