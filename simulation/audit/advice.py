@@ -3,7 +3,7 @@
 from fedapp.config import Config
 from simulation.audit.findings import ON, Finding
 
-ADVISED_GUARD, SMALL_GUARD, SMALL = 10, 3, 5000
+ADVISED_GUARD, SMALL_GUARD, SMALL = 5, 3, 5000
 FEWEST_PARTNERS = 5
 
 
