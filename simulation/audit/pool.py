@@ -1,7 +1,7 @@
 """The compounds that an audit trains on, or leaves out: a small partner's share of each real one.
 
-A pool of some hundred compounds a partner is quick to train on. The fewer there are, the more rows name them; more are trained on in more steps,
-and are recognised more often as trained on: neither size is the harder case in everything.
+A pool of some hundred compounds a partner is quick to train on. The fewer there are, the more of them rows name; more are trained on in
+more steps, and are recognised more often as trained on: neither size is the harder case in everything.
 """
 
 from collections.abc import Mapping
