@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -18,8 +18,10 @@ def processes() -> Iterator[ProcessPoolExecutor]:
         try:
             torch.set_num_threads(1)
             yield workers
-        except BaseException:
-            workers.shutdown(cancel_futures=True)
+        except BaseException:  # whoever is interrupted does not wait for minutes of work that nobody will look at
+            workers.shutdown(wait=False, cancel_futures=True)
+            for child in active_children():
+                child.terminate()
             raise
         finally:
             torch.set_num_threads(threads)
