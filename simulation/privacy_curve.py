@@ -96,7 +96,7 @@ def point(name: str, config: Config, where: Mapping[str, Path], folder: Path) ->
     else:
         federate(datasets, config, folder)
     noise = None if config.privacy.profile == NO_NOISE else config.privacy.noise_multiplier
-    write_json(folder.with_suffix(".json"), {"noise_multiplier": noise, **judged(list(datasets), config, folder)})
+    write_json(folder.with_name(f"{folder.name}.json"), {"noise_multiplier": noise, **judged(list(datasets), config, folder)})
     shutil.rmtree(folder)
 
 

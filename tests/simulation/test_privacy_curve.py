@@ -19,7 +19,7 @@ from fedapp.run_folder import RunFolder
 from simulation.privacy_curve import config_of
 from tests.simulation.audit.demo_pool import demo_config, demo_datasets
 
-SMALL = ("federation.rounds=2", "privacy.row_guard=3", "privacy.delta=0.00001", "evaluation.min_per_class=2", "audit.epsilons=[4,400]")
+SMALL = ("federation.rounds=2", "privacy.row_guard=3", "privacy.delta=0.00001", "evaluation.min_per_class=2", "audit.epsilons=[4.5,400]")
 
 
 def new_run(path: Path) -> RunFolder:
@@ -49,7 +49,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_budget_has_its_quality_and_so_have_the_federation_without_noise_and_partners_alone(done: Path) -> None:
     told = read_json(done / "privacy.json")
-    assert [each["epsilon"] for each in told["points"]] == [None, 4.0, 400.0]
+    assert [each["epsilon"] for each in told["points"]] == [None, 4.5, 400.0]
     assert all(0 < each["auc_pr"] < 1 and each["tasks"] > 0 for each in told["points"])
     assert 0 < told["local"] < 1
     none, tight, loose = (each["noise_multiplier"] for each in told["points"])
@@ -63,7 +63,7 @@ def test_the_plot_is_a_picture_that_names_its_curves(done: Path) -> None:
 
 
 def test_nothing_but_figures_is_left_of_the_federations(done: Path) -> None:
-    assert sorted(path.name for path in (done / "privacy").iterdir()) == ["4.json", "400.json", "local.json", "none.json"]
+    assert sorted(path.name for path in (done / "privacy").iterdir()) == ["4.5.json", "400.json", "local.json", "none.json"]
     assert RunFolder.open(done).status()["state"] == "finished"
 
 
