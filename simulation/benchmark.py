@@ -184,7 +184,7 @@ class Bench:
         tally, setting, partner, update = self.tally, self.setting, self.partners[index], self.setting.update(index)
         words = np.empty(setting.words + secagg_round.tag_words(partner.session), dtype=DTYPES[setting.word_bits])
         words.fill(0)
-        keys = [os.urandom(32) for _ in range(setting.partners + 1)]  # a pairwise mask with each other one, a self mask, a group mask
+        keys = [os.urandom(32) for _ in range(setting.partners + (1 if index == 1 else 2))]  # pairwise, self, and one or two for the group
         with tally.time("mask_floor", index):
             bare_masks(words, keys, setting.threads)
         private = words[: setting.words]

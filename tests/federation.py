@@ -12,7 +12,7 @@ from strategies import records
 from strategies.journal import Exchange, read_journal
 from strategies.secagg import keys, transcript
 from strategies.secagg.messages import cohort_digest
-from strategies.secagg.round import tag_words
+from strategies.secagg.round import group_masks, tag_words
 from strategies.secagg.state import load
 from strategies.secagg.streams import add_streams
 from strategies.shared_trunk import SharedTrunk
@@ -92,10 +92,10 @@ def unmasked(run: RunFolder, name: str, words: np.ndarray) -> np.ndarray:
         for other in last.cohort
         if other != session.index
     }
-    added = [last.self_seed, keys.group_seed(session.group, last.number, session.index)]
-    added += [seed for other, seed in seeds.items() if other > session.index]
+    hidden, cancelled = group_masks(session, last.number, (session.index,))
+    added = [last.self_seed, *hidden, *(seed for other, seed in seeds.items() if other > session.index)]
     plain = words.copy()
-    add_streams(plain, [seed for other, seed in seeds.items() if other < session.index], added)
+    add_streams(plain, [*cancelled, *(seed for other, seed in seeds.items() if other < session.index)], added)
     return plain[: -tag_words(session)]
 
 

@@ -47,7 +47,7 @@ def pairwise_seed(pair: bytes, number: int, cohort: bytes, trunk: bytes) -> byte
 
 
 def group_seed(group: bytes, number: int, partner: int) -> bytes:
-    """h_i of a round: one mask for each partner, since the multiple of a common one would show the low bits of the sum."""
+    """h_i of a round: the streams that group masks are made of; see `round.group_masks`."""
     return derive(group, b"", "group mask", number, partner)
 
 

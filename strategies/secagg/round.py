@@ -103,7 +103,8 @@ def mask(
     _write_tag(session, number, trunk, words)
     plus = [seeds[j] for j in cohort if j >= session.index]
     minus = [seeds[j] for j in cohort if j < session.index]
-    add_streams(words, [*plus, keys.group_seed(session.group, number, session.index)], minus, threads)
+    hidden, cancelled = group_masks(session, number, (session.index,))
+    add_streams(words, plus + hidden, minus + cancelled, threads)
     shown = public.astype(DTYPES[session.parameters.word_bits])
     add_streams(shown, list(map(keys.public_seed, plus)), list(map(keys.public_seed, minus)))
     own_secret = entropy(keys.KEY_BYTES)
@@ -120,6 +121,18 @@ def mask(
     signed = SignedHeader(header, identity.sign(_headed(roster, session.id, number) + wire.encode(header)))
     state = Round(number, cohort, trunk, seeds[session.index], own_secret, signed, (), (), b"")
     return state, MaskedInput(signed, bundle, shown.tobytes())
+
+
+def group_masks(session: Session, number: int, partners: tuple[int, ...]) -> tuple[list[bytes], list[bytes]]:
+    """The sum of these partners' group masks: keys of the streams to add, and of those to subtract.
+
+    A member's mask is its own stream minus that of the member before it. So each is as random as if all were drawn apart (any choice
+    of masks comes from one choice of streams), and in a sum all streams cancel but one, and up to two for each gap in `partners`.
+    """
+    following = (*session.members[1:], 0)
+    count = {own: (own in partners) - (after in partners) for own, after in zip(session.members, following, strict=True)}
+    seeds = {own: keys.group_seed(session.group, number, own) for own, times in count.items() if times}
+    return [seeds[own] for own in seeds if count[own] > 0], [seeds[own] for own in seeds if count[own] < 0]
 
 
 def input_digest(words: np.ndarray, public: bytes) -> bytes:
@@ -166,7 +179,8 @@ def finish(session: Session, last: LastRound, words: np.ndarray, digest: bytes, 
     tail = tag_words(session)
     if len(words) <= tail:
         raise MalformedMessageError(f"a masked sum of {len(words)} words")
-    add_streams(words, [], [keys.group_seed(session.group, last.number, index) for index in last.survivors], threads)
+    hidden, cancelled = group_masks(session, last.number, last.survivors)
+    add_streams(words, cancelled, hidden, threads)
     private = signed_view(words[:-tail])
     claimed = limbs.join(words[-tail:].tolist(), session.parameters.word_bits, len(session.members))
     start = session.trunk if last.rows else trunk

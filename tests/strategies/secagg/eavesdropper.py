@@ -223,7 +223,10 @@ class Eavesdropper:
     def _strip_group(self, words: np.ndarray, number: int, partners: Iterable[int]) -> list[str]:
         if not self.group:
             return ["group"]
-        add_streams(words, [], [keys.group_seed(self.group, number, index) for index in partners])
+        members = sorted(self.seen.contributions)
+        for index in partners:
+            before = members[: members.index(index)][-1:]
+            add_streams(words, [keys.group_seed(self.group, number, each) for each in before], [keys.group_seed(self.group, number, index)])
         return []
 
 

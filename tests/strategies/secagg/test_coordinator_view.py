@@ -16,7 +16,7 @@ from scipy import stats
 from strategies.secagg import keys
 from strategies.secagg.collection import Collection
 from strategies.secagg.phases import Step
-from strategies.secagg.round import signed_view
+from strategies.secagg.round import group_masks, signed_view
 from strategies.secagg.streams import add_streams
 from tests.strategies.secagg.parties import Parties, roster_of
 
@@ -187,8 +187,8 @@ def test_the_seeds_are_the_survivors_self_masks_and_their_masks_with_the_dropped
 def test_only_the_group_masks_hide_the_sum() -> None:
     held = view("large", 1)
     words = held.blinded.copy()
-    group = held.parties.partner(1).session.group
-    add_streams(words, [], [keys.group_seed(group, 0, index) for index in SURVIVORS])
+    hidden, cancelled = group_masks(held.parties.partner(1).session, 0, SURVIVORS)
+    add_streams(words, cancelled, hidden)
     assert np.all(signed_view(words)[:LENGTH] == len(SURVIVORS) * LARGEST)
 
 

@@ -27,7 +27,7 @@ from strategies.secagg.errors import (
 )
 from strategies.secagg.messages import MaskedInput, SignedHeader
 from strategies.secagg.phases import Step
-from strategies.secagg.round import signed_view
+from strategies.secagg.round import group_masks, signed_view
 from strategies.secagg.streams import add_streams
 from strategies.secagg.transcript import Fact
 from tests.strategies.secagg.parties import identities
@@ -208,8 +208,8 @@ def test_another_trunk_to_another_partner_leaves_masks_that_do_not_cancel(told: 
         held[index] = wire.decode(MaskedInput, at.send(index, cohort=(1, 2, 3))).header
         partner = at.partner(index)
         total += at.parties.sites[index].words
-        own = [partner.state.round.self_seed, keys.group_seed(partner.session.group, 0, index)]
-        add_streams(total, [], own)
+        hidden, cancelled = group_masks(partner.session, 0, (index,))
+        add_streams(total, cancelled, [partner.state.round.self_seed, *hidden])
     cancelled = np.array_equal(signed_view(total[:4]), sum(at.parties.sites[index].values for index in (1, 2, 3)))
     assert cancelled == (told == b"t" * 32)
     if not cancelled:

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from strategies.secagg import keys
 from strategies.secagg.errors import (
     AlteredSumError,
     MalformedMessageError,
@@ -19,6 +18,7 @@ from strategies.secagg.errors import (
 )
 from strategies.secagg.messages import LastRound
 from strategies.secagg.phases import Step
+from strategies.secagg.round import group_masks
 from strategies.secagg.state import State
 from strategies.secagg.streams import add_streams
 from tests.strategies.secagg.parties import Site
@@ -129,7 +129,7 @@ def test_one_partners_masked_vector_added_twice() -> None:
     """Even if the coordinator knew all masks but the group's."""
     at = before(Step.FINISH)
     again = np.append(VALUES[1], [0, 0, 0]).astype("<u4")
-    add_streams(again, [keys.group_seed(at.partner(2).session.group, 0, 1)])
+    add_streams(again, *group_masks(at.partner(2).session, 0, (1,)))
     refuses(at.parties.sites[2], at.request().last, at.beside + again)
 
 
