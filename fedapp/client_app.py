@@ -169,7 +169,7 @@ def read_holders(directory: Path, _digest: str, folds: tuple[int, ...]) -> Holde
 
 
 def open_partner(context: Context) -> Client:
-    """The `NumPyClient` over this partner's folder, its dataset without the bits that may not be trained.
+    """The `NumPyClient` over this partner's folder.
 
     Raises:
         ConfigError: No dataset.
@@ -178,11 +178,9 @@ def open_partner(context: Context) -> Client:
     from fedapp.partner import Partner
 
     own = place(context)
-    folder, config, dataset, trained = own.folder, own.config, open_dataset(own), None
-    if (folder / ROW_LIST).is_file():
-        trained = np.load(folder / ROW_LIST)
-        dataset = dataset.guarded(dataset.rows_in(config.training_folds()), trained, np.ones_like(trained))
-    partner = Partner(folder, dataset, config, choose_device(), trained)
+    folder = own.folder
+    sent = np.load(folder / ROW_LIST) if (folder / ROW_LIST).is_file() else None
+    partner = Partner(folder, open_dataset(own), own.config, choose_device(), sent)
     (folder / "error.json").unlink(missing_ok=True)
     return partner.to_client()
 

@@ -1,8 +1,8 @@
 """A partner: the trunk comes in and goes out, everything else stays in the partner's own directory.
 
     directory/                      mode 0700, files 0600, each written whole or not at all
-      state/round-0007.safetensors  heads and optimiser after the training of round 7; the last two rounds are kept
-      metrics/round-0007.parquet    the averaged trunk of round 7 with the heads fitted to it
+      state/round-0007.safetensors  heads, private rows and optimiser after the training of round 7; the last two rounds are kept
+      metrics/round-0007.parquet    the averaged trunk of round 7 with the heads and private rows fitted to it
       loss/round-0007.json          the training of round 7
       model.safetensors, .json      trunk and heads of the best round so far on the validation fold
       privacy-budget.json           what record-level privacy was spent; see `fedapp.record_privacy`
@@ -29,6 +29,7 @@ from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.evaluation import evaluate
 from fedapp.model.network import Heads, Trunk, set_trunk_arrays, trunk_arrays
 from fedapp.model.noisy_training import fitted_heads, plan, train_noisily
+from fedapp.model.private_rows import PrivateRows, private_bits
 from fedapp.model.state import private_state, restore
 from fedapp.model.training import Outcome, choose_device, learning_rate, optimiser, train
 from fedapp.privacy.accounting import Event
@@ -46,8 +47,10 @@ class Partner(NumPyClient):
         dataset: The partner's own compounds and tasks.
         config: The experiment.
         device: Where to compute; None chooses.
-        trained: With noise, the rows of the trunk's first array that are trained, bool [bits]; None means all. They leave, so they must
-            not depend on the compounds unless privately.
+        sent: Rows of the trunk's first array that may leave, bool [bits]; None means all. Without noise, rows of other bits are this
+            partner's own (`fedapp.model.private_rows`), and of bits that have neither its training compounds do without. With noise
+            there are no rows of its own, and all that leave are trained: which they are must not depend on the compounds unless
+            privately.
         judged: Whether metrics and the best model are written; an audit, which has no compounds left to judge on, needs neither.
     """
 
@@ -57,12 +60,17 @@ class Partner(NumPyClient):
         dataset: Dataset,
         config: Config,
         device: torch.device | None = None,
-        trained: np.ndarray | None = None,
+        sent: np.ndarray | None = None,
         judged: bool = True,
     ) -> None:
-        self.directory, self.dataset, self.config, self.judged = directory, dataset, config, judged
+        self.directory, self.config, self.judged = directory, config, judged
         self.device = choose_device() if device is None else device
-        self.trained = np.ones(dataset.bits, dtype=np.bool_) if trained is None else trained
+        self.sent = np.ones(dataset.bits, dtype=np.bool_) if sent is None else sent
+        rows = dataset.rows_in(config.training_folds())
+        counts = np.bincount(dataset.fingerprints(rows)[1], minlength=dataset.bits)
+        self.private = np.zeros_like(self.sent) if self.noisy else private_bits(counts, self.sent)
+        self.changed = self.sent if self.noisy else self.sent & (counts > 0)
+        self.dataset = dataset if self.sent.all() else dataset.guarded(rows, self.sent | self.private, np.ones_like(self.sent))
         for folder in (directory, directory / "state", directory / "metrics", directory / "loss"):
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(PRIVATE_DIRECTORY)
@@ -76,9 +84,9 @@ class Partner(NumPyClient):
                 missed some and goes on with the heads it has), or the last one again. The attempt, 0 if absent, enters the order of
                 the compounds and the dropout.
         Returns:
-            The trained trunk, the constant 1, and those metrics that `federation.metrics_shown` names. First-layer rows of bits that
-            no training compound holds, or with noise those that are not trained, come back bit for bit as they came in: weight decay
-            alone is no reason to send one.
+            The trained trunk, the constant 1, and those metrics that `federation.metrics_shown` names. First-layer rows that may not
+            leave, and without noise those of bits that no training compound holds, come back bit for bit as they came in: weight
+            decay alone is no reason to send one.
         Raises:
             RunError: An earlier round than the last or one beyond the end of the run, a trunk of another form, or training that
                 diverges.
@@ -87,7 +95,8 @@ class Partner(NumPyClient):
         number = self._checked_round(config, "train")
         trunk, heads = self._network(parameters)
         adam = optimiser(trunk, heads, self.config.training)
-        base = self._resume(trunk, heads, adam, before=number)
+        base, own = self._resume(trunk, heads, adam, before=number)
+        before = own.add_to(trunk)
         for group in adam.param_groups:
             group["lr"] = learning_rate(self.config.training, number, self.config.federation.rounds)
         shown = {"auc_pr": self._assess(trunk, heads, number - 1)} if base and self.judged else {}
@@ -96,12 +105,12 @@ class Partner(NumPyClient):
             outcome = self._train_noisily(trunk, heads, adam, rows, number)
         else:
             outcome = train(trunk, heads, adam, self.dataset, rows, self.config.training, self.config.model.dropout, seed)
-        save_tensors(self._state_path(number), private_state(trunk, heads, adam), {"round": number})
+        own = own.trained(before, trunk)
+        save_tensors(self._state_path(number), private_state(trunk, heads, adam) | own.tensors(), {"round": number})
         write_json(self.directory / "loss" / f"round-{number:04d}.json", {"round": number, **vars(outcome)})
         self._forget(keep={base, number})
         trained = trunk_arrays(trunk)
-        untouched = ~self.trained if self.noisy else self._bits_without(rows)
-        trained[0][untouched] = parameters[0][untouched]
+        trained[0][~self.changed] = parameters[0][~self.changed]
         return trained, 1, self._shown({"loss": outcome.loss, **shown})
 
     def evaluate(self, parameters: list[np.ndarray], config: dict[str, Any]) -> tuple[float, int, dict[str, Any]]:
@@ -117,7 +126,8 @@ class Partner(NumPyClient):
         """
         number = self._checked_round(config, "evaluate")
         trunk, heads = self._network(parameters)
-        self._resume(trunk, heads, optimiser(trunk, heads, self.config.training), before=number + 1)
+        _, own = self._resume(trunk, heads, optimiser(trunk, heads, self.config.training), before=number + 1)
+        own.add_to(trunk)
         return 0.0, 1, self._shown({"auc_pr": self._assess(trunk, heads, number)})
 
     def last_round(self) -> int:
@@ -141,7 +151,7 @@ class Partner(NumPyClient):
             event = Event(privacy.noise_multiplier, steps.sample_rate, steps.count)
             pay_for_training(self.directory, self.config, len(rows), number, self.last_round(), event)
         return train_noisily(
-            *(trunk, heads, adam, self.dataset, rows, np.flatnonzero(self.trained), settings, self.config.model.dropout),
+            *(trunk, heads, adam, self.dataset, rows, np.flatnonzero(self.sent), settings, self.config.model.dropout),
             *(privacy.clipping_norm, privacy.noise_multiplier, Noise.fresh()),
         )
 
@@ -162,17 +172,18 @@ class Partner(NumPyClient):
 
     def _network(self, parameters: list[np.ndarray]) -> tuple[Trunk, Heads]:
         model, seed = self.config.model, self.config.seed
-        trunk = Trunk(self.dataset.bits, model.hidden)
+        trunk = Trunk(self.dataset.bits, model.hidden, seed=None)
         set_trunk_arrays(trunk, parameters)
         heads = Heads(model.hidden[-1], len(self.dataset.tasks), seed, self.dataset.name)
         return trunk.to(self.device), heads.to(self.device)
 
-    def _resume(self, trunk: Trunk, heads: Heads, adam: torch.optim.Adam, before: int) -> int:
-        """Load the newest state older than round `before`; its round, 0 if there is none."""
+    def _resume(self, trunk: Trunk, heads: Heads, adam: torch.optim.Adam, before: int) -> tuple[int, PrivateRows]:
+        """Load the newest state older than round `before`; its round, 0 if there is none, and the private rows."""
         base = max((number for number in self._states() if number < before), default=0)
+        state = load_tensors(self._state_path(base))[0] if base else {}
         if base:
-            restore(trunk, heads, adam, load_tensors(self._state_path(base))[0])
-        return base
+            restore(trunk, heads, adam, state)
+        return base, PrivateRows.resumed(torch.from_numpy(np.flatnonzero(self.private)).to(self.device), trunk, state)
 
     def _assess(self, trunk: Trunk, heads: Heads, number: int) -> float:
         """Write the metrics of round `number`, keep the model if it is the best so far; mean validation AUC-PR."""
@@ -202,12 +213,6 @@ class Partner(NumPyClient):
             save_tensors(self.directory / "model.safetensors", tensors, header)
             write_json(self.directory / "model.json", header)
         return value
-
-    def _bits_without(self, rows: np.ndarray) -> np.ndarray:
-        """Fingerprint bits that none of these compounds holds: bool [bits]."""
-        without = np.ones(self.dataset.bits, dtype=np.bool_)
-        without[self.dataset.fingerprints(rows)[1]] = False
-        return without
 
     def _training_seed(self, number: int, attempt: int) -> int:
         """Attempt 0 has the seed of a run without attempts."""

@@ -23,36 +23,30 @@ from strategies.shared_trunk import Form, SharedTrunk, no_trunk
 
 @dataclass(frozen=True)
 class Guarded:
-    """Partners' datasets behind the row guard.
+    """What the row guard lets pass.
 
     Attributes:
-        datasets: Partner's name to its dataset, training compounds without the bits that they may not train.
         supports: bool [partners, bits], the bits that enough of a partner's training compounds hold.
         listed: bool [bits], the rows in the sum.
     """
 
-    datasets: dict[str, Dataset]
     supports: np.ndarray
     listed: np.ndarray
 
 
 def guard(datasets: Mapping[str, Dataset], config: Config, folder: Path) -> Guarded:
-    """What the row guard leaves of each dataset; with a guard of 1 or less, everything.
+    """What the row guard lets pass of these datasets; with a guard of 1 or less, everything.
 
     Args:
         folder: Below it lie the partners' own folders: under record-level privacy, rows are chosen with noise and paid for there.
     """
-    folds, least = config.training_folds(), config.privacy.row_guard
+    least = config.privacy.row_guard
     supports = np.stack([supported(dataset, config, folder / name) for name, dataset in datasets.items()])
     listed = np.ones(supports.shape[1], dtype=np.bool_)
     if least > 1:
         listed[:] = False
         listed[listed_rows(supports.sum(axis=0))] = True
-    kept = {
-        name: dataset.guarded(dataset.rows_in(folds), listed & own, listed)
-        for (name, dataset), own in zip(datasets.items(), supports, strict=True)
-    }
-    return Guarded(kept, supports, listed)
+    return Guarded(supports, listed)
 
 
 def supported(dataset: Dataset, config: Config, directory: Path) -> np.ndarray:

@@ -104,8 +104,8 @@ def federate(datasets: Mapping[str, Dataset], config: Config, folder: Path) -> N
     """All rounds, each judged, in `folder/<partner>`."""
     guarded = guard(datasets, config, folder)
     partners = {
-        partner: Partner(folder / partner, dataset, config, trained=guarded.listed & own)
-        for (partner, dataset), own in zip(guarded.datasets.items(), guarded.supports, strict=True)
+        partner: Partner(folder / partner, dataset, config, sent=guarded.listed & own)
+        for (partner, dataset), own in zip(datasets.items(), guarded.supports, strict=True)
     }
     shared = first_shared(config, guarded.listed)
     form = form_of(shared, config)

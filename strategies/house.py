@@ -94,7 +94,7 @@ class House:
         return Form(self.shapes, rows, self.word_bits, self.partners, self.largest_weight)
 
     def keep_rows(self, listed: np.ndarray) -> None:
-        """Write down which rows the next training may change: our own support within the agreed list, bool."""
+        """Write down which rows of the next training may leave: our own support within the agreed list, bool."""
         held, path = BytesIO(), self.directory / ROW_LIST
         np.save(held, listed & self.support())
         if path.is_file() and path.read_bytes() == held.getvalue():

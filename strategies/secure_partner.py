@@ -4,7 +4,7 @@ protocol.state         the protocol's state, secret
 shared.safetensors     the trunk that all partners hold alike
 sums.jsonl             what was found in each sum, a line a round, for the report
 self_audit.jsonl       what attacks found in each update before it left, and in each sum
-rows.npy               rows that may be trained: this partner's own support within the agreed list
+rows.npy               rows that may leave: this partner's own support within the agreed list
 attempts.json          trainings that left masked, so that none is ever masked twice
 transcript.jsonl       what was seen and sent, chained and signed
 """

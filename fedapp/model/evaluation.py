@@ -75,7 +75,7 @@ def predict(model: Path, indptr: np.ndarray, indices: np.ndarray) -> np.ndarray:
         RunError: There is no model there, or it cannot be read.
     """
     tensors, header = load_tensors(model / "model.safetensors")
-    trunk = Trunk(header["bits"], header["hidden"])
+    trunk = Trunk(header["bits"], header["hidden"], seed=None)
     heads = Heads(header["hidden"][-1], header["tasks"])
     trunk.load_state_dict({name.removeprefix("trunk."): held for name, held in tensors.items() if name.startswith("trunk.")})
     heads.load_state_dict({name.removeprefix("heads."): held for name, held in tensors.items() if name.startswith("heads.")})

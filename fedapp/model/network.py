@@ -17,12 +17,12 @@ class Trunk(nn.Module):
     Args:
         bits: Fingerprint length.
         hidden: Width of each layer, at least one.
-        seed: Initial weights derive from it.
+        seed: Initial weights derive from it; None leaves them unset, where arrays are to follow.
     """
 
-    def __init__(self, bits: int, hidden: list[int], seed: int = 0) -> None:
+    def __init__(self, bits: int, hidden: list[int], seed: int | None = 0) -> None:
         super().__init__()
-        generator = torch.Generator().manual_seed(derived_seed(seed, "trunk"))
+        generator = None if seed is None else torch.Generator().manual_seed(derived_seed(seed, "trunk"))
         self.weight = nn.Parameter(uniform((bits, hidden[0]), bits, generator))
         self.bias = nn.Parameter(uniform((hidden[0],), bits, generator))
         self.layers = nn.ModuleList()
@@ -64,10 +64,10 @@ class Heads(nn.Module):
         return pair_logits(features, self.weight, self.bias, pairs)
 
 
-def uniform(shape: tuple[int, ...], inputs: int, generator: torch.Generator) -> Tensor:
-    """Uniform within ±1/sqrt(inputs), as torch's own linear layer."""
-    bound = inputs**-0.5
-    return torch.empty(shape).uniform_(-bound, bound, generator=generator)
+def uniform(shape: tuple[int, ...], inputs: int, generator: torch.Generator | None) -> Tensor:
+    """Uniform within ±1/sqrt(inputs), as torch's own linear layer; unset without a generator."""
+    values, bound = torch.empty(shape), inputs**-0.5
+    return values if generator is None else values.uniform_(-bound, bound, generator=generator)
 
 
 def trunk_arrays(trunk: Trunk) -> list[np.ndarray]:

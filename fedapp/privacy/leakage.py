@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 ALIKE = 0.85  # cosine of twins within a candidate's bits; in demo federations their median is 0.94 to 1, others reach 0.82
 EQUAL = 0.99  # the same where every row is compared with every other
 RAREST = 12  # bits of a candidate that are compared: those that the fewest candidates hold
+FEW = 2048  # rows of which all pairs are compared at once
 COMMON, CROWD = 3, 32  # directions that are taken off all rows, one for each so many candidates at most
 GLANCE, MARGIN = 96, 0.25  # columns that decide which candidates are worth a closer look, and how far the cosine over them may fall short
 TABLES = 12  # hash tables of `twin_groups`, of 16 bits each
@@ -113,17 +114,28 @@ def twins_within(
     chosen = rarest_bits(library, seen)
     chosen = chosen[chosen[:, 1] >= 0]
     rows = without_common(update, seen, min(COMMON, (len(library.indptr) - 1) // CROWD))
+    few, place = seen.sum() <= FEW, np.cumsum(seen) - 1
+    table = all_cosines(rows, before, seen) if few else np.empty((0, 0), dtype=np.float32)
     groups: dict[bytes, NDArray[np.int64]] = {}
     for start in range(0, len(chosen), CHUNK):
         bits = chosen[start : start + CHUNK]
-        glance = close_pairs(rows[:, :GLANCE], before if before is None else before[:, :GLANCE], bits, alike - MARGIN)
-        bits = bits[glance.any(axis=(1, 2))]
-        close = close_pairs(rows, before, bits, alike)
-        for candidate in np.flatnonzero(close.any(axis=(1, 2))):
-            for places in components(np.argwhere(close[candidate]), RAREST):
-                group = np.sort(bits[candidate][places])
-                groups.setdefault(group.tobytes(), group)
+        if few:
+            close = close_among(table[place[bits][:, :, None], place[bits][:, None, :]], bits, alike)
+        else:
+            glance = close_pairs(rows[:, :GLANCE], before if before is None else before[:, :GLANCE], bits, alike - MARGIN)
+            bits = bits[glance.any(axis=(1, 2))]
+            close = close_pairs(rows, before, bits, alike)
+        candidate, one, other = np.nonzero(close)
+        for nodes in components(np.stack([one, other], axis=1) + (candidate * RAREST)[:, None], bits.size):
+            group = np.sort(bits.reshape(-1)[nodes])
+            groups.setdefault(group.tobytes(), group)
     return list(groups.values())
+
+
+def all_cosines(rows: NDArray[np.float32], before: NDArray[np.float32] | None, seen: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Cosine of any two of the rows `seen`, [rows, rows]: where these are few, it takes less than a candidate at a time."""
+    (table,) = cosines(rows[seen][None], None if before is None else before[seen][None])
+    return np.asarray(table)
 
 
 def without_common(update: NDArray[np.float32], seen: NDArray[np.bool_], count: int) -> NDArray[np.float32]:
@@ -140,7 +152,12 @@ def without_common(update: NDArray[np.float32], seen: NDArray[np.bool_], count: 
 
 def close_pairs(rows: NDArray[np.float32], before: NDArray[np.float32] | None, bits: NDArray[np.int64], alike: float) -> NDArray[np.bool_]:
     """Which two of a candidate's rows have at least that cosine: [candidates, RAREST, RAREST]; none with itself, none where bits are -1."""
-    close = cosines(rows[bits], None if before is None else before[bits]) >= alike
+    return close_among(cosines(rows[bits], None if before is None else before[bits]), bits, alike)
+
+
+def close_among(table: NDArray[np.float32], bits: NDArray[np.int64], alike: float) -> NDArray[np.bool_]:
+    """As `close_pairs`, of cosines [candidates, RAREST, RAREST]."""
+    close = table >= alike
     close &= (bits >= 0)[:, :, None] & (bits >= 0)[:, None, :] & ~np.eye(RAREST, dtype=np.bool_)
     return close
 

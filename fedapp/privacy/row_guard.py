@@ -5,7 +5,8 @@ network. So all bits that one compound alone holds have one and the same row, in
 survive averaging, rounding and the sum of ten partners, and as a group they spell out the compound, for anyone with a list of
 candidates (SRATTA, Marchand et al., ICML 2023, arXiv 2306.07644). Masks do not help against the receiver of the sum. Two rules do:
 
-- a partner leaves out the bits that fewer than `least` of its training compounds hold, in training and in what it sends (`support`);
+- a partner keeps the rows of bits that fewer than `least` of its training compounds hold at home (`support`), where it trains them for
+  itself (`fedapp.model.private_rows`);
 - only rows that several partners support are sent at all (`listed_rows`), so that none is known to be one partner's own.
 
 This takes single compounds out of sight. It is no differential privacy: what many compounds have in common stays visible.

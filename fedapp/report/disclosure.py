@@ -58,11 +58,11 @@ def partners_saw(counted: bool) -> Statement:
 def guarded(guard: int) -> Statement:
     return Statement(
         "The row guard limits what the sum says about single compounds.",
-        f"Each partner trained only those rows of the first layer whose fingerprint bit {guard:,} or more of its training compounds hold, "
+        f"Each partner sent only those rows of the first layer whose fingerprint bit {guard:,} or more of its training compounds hold, "
         "and only rows that at least two partners support were in the sum; so no row belongs to a single compound, or to a single "
-        f"partner. That is all it limits: what {guard:,} or more compounds have in common stays visible, whoever holds the trunk can "
-        "still test whether a substructure or a known compound is likely to be among the training data, and there is no differential "
-        "privacy.",
+        f"partner. Other rows stayed at home, with the heads. That is all it limits: what {guard:,} or more compounds have in common "
+        "stays visible, whoever holds the trunk can still test whether a substructure or a known compound is likely to be among the "
+        "training data, and there is no differential privacy.",
     )
 
 

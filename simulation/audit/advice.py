@@ -3,7 +3,7 @@
 from fedapp.config import Config
 from simulation.audit.findings import ON, Finding
 
-ADVISED_GUARD, SMALL_GUARD, SMALL = 5, 3, 5000
+ADVISED_GUARD = 20
 FEWEST_PARTNERS = 5
 
 
@@ -13,9 +13,7 @@ def advice(findings: list[Finding], config: Config) -> list[str]:
     guard = config.privacy.row_guard
     said = []
     if guard <= 1:
-        said.append(
-            f"Turn the row guard on: privacy.row_guard={ADVISED_GUARD}, or {SMALL_GUARD} for partners of fewer than {SMALL:,} compounds."
-        )
+        said.append(f"Turn the row guard on: privacy.row_guard={ADVISED_GUARD}.")
     elif failed & {"identified_by_rows", "identified_by_elimination", "decoded_fingerprints"}:
         said.append(f"Raise privacy.row_guard beyond {guard}: the rows that it lets pass still name compounds.")
     if any(name.startswith("membership") for name in failed):

@@ -22,7 +22,7 @@ from fedapp.privacy.leakage import Library, present_rows, twin_groups
 from simulation.audit.findings import CONTROL, Finding
 from simulation.audit.pool import Pool
 from simulation.audit.rows import Target, figure, views
-from simulation.audit.statistics import rate
+from simulation.audit.statistics import at_most, rate
 from simulation.audit.trial import Trial
 
 ATTACK, GATE = "decoding of whole fingerprints", 0.001
@@ -137,10 +137,10 @@ def findings(pool: Pool, trial: Trial, defences: str) -> list[Finding]:
         trial: With trunks.
         defences: ON or OFF.
     """
-    target, sums = Target.of(pool, trial, 0), list(views(trial))
+    target, sums = Target.of(pool, trial, 0), list(views(trial, defences))
     best = max((int(exact(decode(view.update), target.library)[target.members].sum()) for view in sums), default=0)
     share, what = (
-        rate(best, int(target.members.sum())),
+        at_most(rate(best, int(target.members.sum())), best),
         "Share of compounds trained on whose whole fingerprint the sum gives away without any list.",
     )
     return [figure("decoded_fingerprints", ATTACK, share, defences, what, 0.0, GATE, "upper", f"Worst of {len(sums)} updates.")]

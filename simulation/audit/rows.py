@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from fedapp.data.dataset import csr_positions
 from fedapp.privacy.leakage import Library, identify, present_rows, twins_within
-from simulation.audit.findings import Finding, Recovered
+from simulation.audit.findings import ON, Finding, Recovered
 from simulation.audit.pool import Pool
-from simulation.audit.statistics import Rate, Scores, measured, rate
+from simulation.audit.statistics import Rate, Scores, at_most, measured, rate
 from simulation.audit.trial import Trial
 
 IDENTIFIED_GATE, MEMBERSHIP_GATE, JUDGED_AT = 0.001, 0.003, 0.001
@@ -86,7 +86,7 @@ def findings(
         generator: Resamples compounds, for intervals.
     """
     target = Target.of(pool, trial, row_guard)
-    sums = list(views(trial))
+    sums = list(views(trial, defences))
     named = {view.title: named_by_twins(view, target.library, trial.listed) for view in sums}
     worst = max(named, key=lambda title: int(target.members[named[title]].sum()))
     present = present_rows(sums[0].update) & trial.listed
@@ -117,10 +117,11 @@ def without_own(pool: Pool, trial: Trial, defences: str, row_guard: int) -> list
     return [max(found, key=lambda each: each.value) for found in (twins, left)]
 
 
-def views(trial: Trial) -> Iterator[View]:
-    """The update of each round, last first, and the change over all rounds."""
+def views(trial: Trial, defences: str) -> Iterator[View]:
+    """The update of each round, last first, and the change over all rounds; with the defences off the last round and all of them are
+    enough to show that an attack works."""
     first = [arrays[0] for arrays in trial.trunks]
-    for number in range(len(first) - 1, 0, -1):
+    for number in range(len(first) - 1, 0 if defences == ON else len(first) - 2, -1):
         yield View(f"round {number}", first[number] - first[number - 1], first[number - 1])
     if len(first) > 2:
         yield View("all rounds", first[-1] - first[0], first[0])
@@ -154,16 +155,25 @@ def regressed(updates: Sequence[NDArray[np.float32]], library: Library, listed: 
     """How much of each update each candidate explains: length of its vector in a ridge regression of rows on candidates, float64 [n].
 
     The sum of plain gradients is linear in the fingerprints: rows X^T A, where compounds that were not trained on have zero vectors in A.
-    With more rows than candidates A is determined; Adam and the row guard blur it. The normal equations take 4 n² bytes.
+    With more rows than candidates A is determined; Adam and the row guard blur it. The equations take 4 bytes for each pair of candidates,
+    or of rows if these are fewer: (X X^T + ridge)^-1 X = X (X^T X + ridge)^-1.
     """
     count, ones = len(library.indptr) - 1, np.ones(len(library.indices), dtype=np.float32)
     holds = scipy.sparse.csr_array((ones, library.indices, library.indptr), shape=(count, library.bits))[:, listed]
-    gram = np.empty((count, count), dtype=np.float32)
-    for start in range(0, count, BATCH):
-        gram[start : start + BATCH] = (holds[start : start + BATCH] @ holds.T).toarray()
-    gram[np.diag_indices(count)] += np.float32(RIDGE)
+    few_rows = holds.shape[1] < count
+    left = holds.T.tocsr() if few_rows else holds
+    gram = np.empty((left.shape[0], left.shape[0]), dtype=np.float32)
+    for start in range(0, len(gram), BATCH):
+        gram[start : start + BATCH] = (left[start : start + BATCH] @ left.T).toarray()
+    gram[np.diag_indices(len(gram))] += np.float32(RIDGE)
     factor = scipy.linalg.cho_factor(gram, lower=True, overwrite_a=True)
-    return [np.linalg.norm(scipy.linalg.cho_solve(factor, holds @ each[listed]).astype(np.float64), axis=1) for each in updates]
+
+    def solved(update: NDArray[np.float32]) -> NDArray[np.float32]:
+        if few_rows:
+            return np.asarray(holds @ scipy.linalg.cho_solve(factor, update))
+        return np.asarray(scipy.linalg.cho_solve(factor, holds @ update))
+
+    return [np.linalg.norm(solved(each[listed]).astype(np.float64), axis=1) for each in updates]
 
 
 def bits_finding(present: NDArray[np.bool_], target: Target, defences: str) -> Finding:
@@ -197,7 +207,8 @@ def identified(name: str, attack: str, named: list[int], target: Target, defence
     wrong, others = int((chosen & ~target.members).sum()), int((target.judged & ~target.members).sum())
     told = f"{note} {wrong} of {others} compounds that were not trained on were named too.".strip()
     what = "Share of compounds trained on that a list of candidates and the rows of the sum name one by one."
-    return figure(name, attack, rate(right, members), defences, what, wrong / max(others, 1), IDENTIFIED_GATE, "upper", told)
+    share, false = at_most(rate(right, members), right), wrong / max(others, 1)
+    return figure(name, attack, share, defences, what, false, IDENTIFIED_GATE, "upper", told)
 
 
 def regression_finding(

@@ -53,11 +53,11 @@ def audit(run: RunFolder, display: Display) -> dict[str, Any]:
         display.stage("choosing compounds")
         pool = draw_pool(datasets, config)
         kinds = {ON: (config, config.audit.trials), OFF: (undefended(config), config.audit.undefended_trials)}
-        trials = run_trials(run, pool, kinds, workers, display.stage)
         canary = workers.submit(canaries_found, pool, config)
+        trials = run_trials(run, pool, kinds, workers, display.stage)
         without = workers.submit(attack, pool, config, OFF, trials[OFF], silent)
         outcomes = [attack(pool, config, ON, trials[ON], display.stage)]
-        display.stage("attacking, defences off, and canaries")
+        display.stage("attacking, defences off")
         outcomes.append(without.result())
         outcome = joined(outcomes, controls(pool, config, trials[ON][0]) + [canary.result()])
     write_json(run.path / "audit.json", told(run, config, pool, trials, outcome))

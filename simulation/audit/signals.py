@@ -8,6 +8,7 @@ without the guard and nothing with it: only listed rows are in the trunk, and th
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,34 +22,50 @@ from fedapp.model.network import Heads, Trunk, set_trunk_arrays
 
 Named = dict[str, NDArray[np.float32]]
 
+
+@dataclass(frozen=True)
+class Model:
+    """What a partner predicts with.
+
+    Attributes:
+        dataset: Its compounds, with those bits that the trunk has rows for.
+        arrays: The trunk, its private rows included.
+        heads: Its own.
+    """
+
+    dataset: Dataset
+    arrays: list[np.ndarray]
+    heads: Heads
+
+
 OUTSIDER = ("confidence", "loss")
 TRUNK = ("movement", "coherence", "quietest")
 ROUNDS = tuple(f"{name}_rounds" for name in TRUNK)
 
 
-def signals(datasets: list[Dataset], heads: list[Heads], trunks: list[list[np.ndarray]]) -> Named:
+def signals(datasets: list[Dataset], models: list[Model], trunks: list[list[np.ndarray]]) -> Named:
     """All statistics of all compounds of all partners, one after another: `OUTSIDER`, `TRUNK` and `ROUNDS`, float32 [compounds] each.
 
     Args:
         datasets: The partners' pools, with those bits whose rows are in the trunk: rows that are in no sum say nothing.
-        heads: The partners', after the last round.
+        models: The partners', after the last round.
         trunks: Arrays of the trunk before the first round and after each: R + 1.
     """
-    models = [model_signals(dataset, own, trunks[-1]) for dataset, own in zip(datasets, heads, strict=True)]
+    judged = [model_signals(model) for model in models]
     lengths = np.concatenate([[0], *(np.diff(dataset.x_indptr) for dataset in datasets)])
     indices = np.concatenate([dataset.x_indices for dataset in datasets])
-    outside = {name: np.concatenate([model[name] for model in models]) for name in OUTSIDER}
+    outside = {name: np.concatenate([each[name] for each in judged]) for name in OUTSIDER}
     return outside | trunk_signals(np.cumsum(lengths), indices, trunks)
 
 
-def model_signals(dataset: Dataset, heads: Heads, arrays: list[np.ndarray]) -> Named:
+def model_signals(model: Model) -> Named:
     """`OUTSIDER`: mean over a compound's labels y of (2y - 1) * logit, and mean loss; 0 and log 2 for one without labels.
 
     Source of the first: Carlini et al., S&P 2022, arXiv 2112.03570, section V, of a binary classifier.
     """
-    trunk = Trunk(dataset.bits, [array.shape[0] for array in arrays[1::2]])
-    set_trunk_arrays(trunk, arrays)
-    scores = score(trunk, heads, dataset, np.arange(len(dataset.folds)))
+    dataset, trunk = model.dataset, Trunk(model.dataset.bits, [array.shape[0] for array in model.arrays[1::2]], seed=None)
+    set_trunk_arrays(trunk, model.arrays)
+    scores = score(trunk, model.heads, dataset, np.arange(len(dataset.folds)))
     counts = np.diff(dataset.y_indptr)
     owner, sure = np.repeat(np.arange(len(counts)), counts), (2 * scores.labels - 1) * scores.logits
 

@@ -6,7 +6,7 @@ tell how sure the threshold is.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +68,12 @@ def rate(successes: float, trials: float) -> Rate:
     lower = float(beta.ppf(tail, successes, failures + 1)) if successes > 0 else 0.0
     upper = float(beta.ppf(1 - tail, successes + 1, failures)) if failures > 0 else 1.0
     return Rate(float(successes / trials), lower, upper, int(trials))
+
+
+def at_most(share: Rate, successes: float) -> Rate:
+    """The same share with an upper limit that holds with 95 % confidence by itself, beside no lower one: what a gate on a few is about."""
+    failures = share.trials - successes
+    return replace(share, upper=float(beta.ppf(CONFIDENCE, successes + 1, failures)) if failures > 0 else 1.0)
 
 
 def allowed(outside: float, false_positive_rate: float) -> int:

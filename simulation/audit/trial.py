@@ -18,13 +18,15 @@ from fedapp.data.dataset import Dataset
 from fedapp.errors import DataError
 from fedapp.model.checkpoint import load_tensors
 from fedapp.model.network import Heads
+from fedapp.model.private_rows import DIFFERENCE, ROWS, private_bits
 from fedapp.partner import Partner
 from fedapp.seeds import derived_seed
 from simulation.audit.pool import Pool, selected, with_columns
+from simulation.audit.signals import Model
 from simulation.in_process import Guarded, first_shared, form_of, guard, take_in, words_of
 from strategies.shared_trunk import SharedTrunk, no_trunk
 
-Signals = Callable[[list[Dataset], list[Heads], list[list[np.ndarray]]], dict[str, NDArray[np.float32]]]
+Signals = Callable[[list[Dataset], list[Model], list[list[np.ndarray]]], dict[str, NDArray[np.float32]]]
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def run_trial(pool: Pool, config: Config, number: int, folder: Path, signals: Si
         config: With or without defences.
         number: Which half is trained on derives from it; 0 is the target.
         folder: Scratch; removed afterwards.
-        signals: Computes per-compound figures of all partners' pools from their heads and the trunks of all rounds.
+        signals: Computes per-compound figures of all partners' pools from their models and the trunks of all rounds.
         keep: Whether trunks and updates are kept.
     Raises:
         DataError: The row guard leaves no row.
@@ -72,7 +74,8 @@ def run_trial(pool: Pool, config: Config, number: int, folder: Path, signals: Si
     shared, trunks, words = federate(setting)
     columns, guarded = setting.columns, setting.guarded
     seen = [with_columns(dataset, columns) for dataset in pool.datasets.values()]
-    found = signals(seen, [last_heads(partner, setting.config) for partner in setting.partners.values()], trunks)
+    models = [partner.model(trunks[-1], pool.datasets[name]) for name, partner in setting.partners.items()]
+    found = signals(seen, models, trunks)
     shutil.rmtree(folder, ignore_errors=True)
     return Trial(
         members=members,
@@ -86,24 +89,52 @@ def run_trial(pool: Pool, config: Config, number: int, folder: Path, signals: Si
 
 
 class OwnRows(Partner):
-    """A partner that sees no rows but those it trains: all others come back as they came in, and there is nothing to judge it on.
+    """A partner whose trunk has no rows but those that it trains: sent or private.
 
     Args:
-        rows: Its own among those of the trunk that it is given, ascending, int64; its dataset has these bits and no others.
+        columns: Bits that the rows of the shared trunk stand for, ascending, int64.
+        sent: bool [bits], rows of which bits it sends; all among `columns`.
     """
 
-    def __init__(self, directory: Path, dataset: Dataset, config: Config, rows: NDArray[np.int64]) -> None:
-        cut = replace(config, chemistry=replace(config.chemistry, bits=len(rows)))
-        super().__init__(directory, with_columns(dataset, rows), cut, judged=False)
-        self.rows = rows
+    def __init__(self, directory: Path, dataset: Dataset, config: Config, columns: NDArray[np.int64], sent: NDArray[np.bool_]) -> None:
+        counts = np.bincount(dataset.x_indices, minlength=dataset.bits)
+        noisy = config.privacy.profile != NO_NOISE
+        self.own = np.flatnonzero(sent if noisy else (sent & (counts > 0)) | private_bits(counts, sent))
+        self.columns = columns
+        cut = replace(config, chemistry=replace(config.chemistry, bits=len(self.own)))
+        super().__init__(directory, with_columns(dataset, self.own), cut, sent=sent[self.own], judged=False)
 
     def fit(self, parameters: list[np.ndarray], config: dict[str, Any]) -> tuple[list[np.ndarray], int, dict[str, Any]]:
-        """As `Partner.fit`, of the whole trunk."""
+        """As `Partner.fit`, of the shared trunk; rows that are not its own come back as they came in."""
         first, *others = parameters
-        (own, *trained), count, metrics = super().fit([first[self.rows], *others], config)
+        (own, *trained), count, metrics = super().fit([rows_of(first, self.columns, self.own), *others], config)
         whole = first.copy()
-        whole[self.rows] = own
+        both = np.isin(self.own, self.columns)
+        whole[np.searchsorted(self.columns, self.own[both])] = own[both]
         return [whole, *trained], count, metrics
+
+    def model(self, arrays: list[np.ndarray], pool: Dataset) -> Model:
+        """What this partner keeps after the last round, beside its pool with those bits that the model knows.
+
+        Args:
+            arrays: The shared trunk.
+            pool: All its compounds, with all their bits.
+        """
+        tensors, _ = load_tensors(self._state_path(self.last_round()))
+        bits = np.union1d(self.columns, self.own)
+        first = rows_of(arrays[0], self.columns, bits)
+        first[np.searchsorted(bits, self.own[tensors[ROWS].numpy()])] += tensors[DIFFERENCE].numpy()
+        heads = Heads(self.config.model.hidden[-1], len(self.dataset.tasks))
+        heads.load_state_dict({name: tensors[f"heads.{name}"] for name, _ in heads.named_parameters()})
+        return Model(with_columns(pool, bits), [first, *arrays[1:]], heads.requires_grad_(False))
+
+
+def rows_of(first: NDArray[np.float32], columns: NDArray[np.int64], bits: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Rows of `bits`, of a first layer with those of `columns`; 0 for others. Both ascend."""
+    rows = np.zeros((len(bits), first.shape[1]), dtype=first.dtype)
+    both = np.isin(bits, columns)
+    rows[both] = first[np.searchsorted(columns, bits[both])]
+    return rows
 
 
 @dataclass(frozen=True)
@@ -121,7 +152,7 @@ class Setting:
     guarded: Guarded
     columns: NDArray[np.int64]
     config: Config
-    partners: Mapping[str, Partner]
+    partners: Mapping[str, OwnRows]
     first: SharedTrunk
 
 
@@ -135,7 +166,8 @@ def set_up(datasets: dict[str, Dataset], config: Config, folder: Path, wanted: N
         DataError: The row guard leaves no row.
     """
     guarded = guard(datasets, config, folder)
-    columns = np.flatnonzero(guarded.listed & wanted)
+    sendable = guarded.listed & wanted
+    columns = np.flatnonzero(sendable)
     if not len(columns):
         raise DataError(
             f"privacy.row_guard of {config.privacy.row_guard} leaves no row of so few compounds",
@@ -143,20 +175,10 @@ def set_up(datasets: dict[str, Dataset], config: Config, folder: Path, wanted: N
         )
     cut = replace(config, chemistry=replace(config.chemistry, bits=len(columns)))
     partners = {
-        name: OwnRows(folder / name, with_columns(dataset, columns), cut, np.flatnonzero(own[columns]))
-        for (name, dataset), own in zip(guarded.datasets.items(), trained(guarded, config), strict=True)
+        name: OwnRows(folder / name, dataset, config, columns, own & sendable)
+        for (name, dataset), own in zip(datasets.items(), guarded.supports, strict=True)
     }
     return Setting(guarded, columns, cut, partners, first_of(config, columns))
-
-
-def trained(guarded: Guarded, config: Config) -> NDArray[np.bool_]:
-    """Bits whose rows each partner trains: bool [partners, bits]. With noise those that it supports, held or not."""
-    if config.privacy.profile != NO_NOISE:
-        return guarded.supports
-    held = np.zeros_like(guarded.supports)
-    for own, dataset in zip(held, guarded.datasets.values(), strict=True):
-        own[dataset.x_indices] = True
-    return held & guarded.supports
 
 
 def first_of(config: Config, columns: np.ndarray) -> SharedTrunk:
@@ -185,14 +207,6 @@ def federate(setting: Setting) -> tuple[SharedTrunk, list[list[np.ndarray]], np.
         shared = take_in(shared, form, words.sum(axis=0, dtype=words.dtype), len(partners), config)
         trunks.append([array.copy() for array in shared.arrays])
     return before, trunks, words
-
-
-def last_heads(partner: Partner, config: Config) -> Heads:
-    """A partner's heads after its last training."""
-    tensors, _ = load_tensors(partner.directory / "state" / f"round-{config.federation.rounds:04d}.safetensors")
-    heads = Heads(config.model.hidden[-1], len(partner.dataset.tasks), config.seed, partner.dataset.name)
-    heads.load_state_dict({name.removeprefix("heads."): held for name, held in tensors.items() if name.startswith("heads.")})
-    return heads.requires_grad_(False)
 
 
 def first_layers(words: np.ndarray, shared: SharedTrunk, config: Config, columns: np.ndarray, bits: int) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from fedapp.config import Training
 from fedapp.model.network import Heads, Trunk, trunk_arrays
 from fedapp.model.training import optimiser, train
+from fedapp.privacy import leakage
 from fedapp.privacy.leakage import Library, components, identify, present_rows, twin_groups, twins_within
 from fedapp.privacy.row_guard import support
 from tests.model.synthetic import from_dense
@@ -156,6 +157,19 @@ def test_after_adam_with_decay_twins_name_those_trained_on_and_no_others(adam: t
 def test_whoever_knows_the_trunk_before_sees_through_decay(adam: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     dense, before, change = adam
     assert named(change, dense[:120], before) > named(change, dense[:120])
+
+
+def test_few_rows_all_compared_at_once_give_the_groups_that_many_do(
+    adam: tuple[np.ndarray, np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dense, before, update = adam
+    library, present = Library(*csr(dense), len(update)), present_rows(update)
+    assert len(update) <= leakage.FEW
+    at_once = twins_within(update, library, present, before)
+    monkeypatch.setattr(leakage, "FEW", 0)
+    each = twins_within(update, library, present, before)
+    assert len(at_once) > 50
+    assert {group.tobytes() for group in at_once} == {group.tobytes() for group in each}
 
 
 def test_decay_by_the_sign_of_the_weight_alone_does_not_hide_twins() -> None:

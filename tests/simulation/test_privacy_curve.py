@@ -2,14 +2,12 @@
 
 import json
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from fedapp.cli.main import main
 from fedapp.errors import ConfigError
 from fedapp.files import read_json
 from fedapp.model.noisy_training import plan
@@ -18,26 +16,17 @@ from fedapp.privacy.noisy_support import support_event
 from fedapp.run_folder import RunFolder
 from simulation.privacy_curve import config_of
 from tests.simulation.audit.demo_pool import demo_config, demo_datasets
+from tests.simulation.demo_run import demo_run, exit_status
 
 SMALL = ("federation.rounds=2", "privacy.row_guard=3", "privacy.delta=0.00001", "evaluation.min_per_class=2", "audit.epsilons=[4.5,400]")
 
 
 def new_run(path: Path) -> RunFolder:
-    """A run folder with the demo's datasets in place."""
-    run = RunFolder.create(path, demo_config(*SMALL), "privacy")
-    for name, dataset in demo_datasets().items():
-        shutil.copytree(dataset.directory, run.partner(name) / "dataset")
-    return run
+    return demo_run(path, "privacy", *SMALL)
 
 
 def traced(path: Path, *words: str) -> int:
-    """The command line's exit status."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["polyphony", "privacy", "--resume", str(path), *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-            raise SystemExit(0)
-    return int(ended.value.code or 0)
+    return exit_status("privacy", "--resume", str(path), *words)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fedapp.privacy.leakage import Library, present_rows
 from simulation.audit.findings import OFF, ON, Finding
-from simulation.audit.rows import Target, findings, last_left, regressed, views, without_absent
+from simulation.audit.rows import RIDGE, Target, findings, last_left, regressed, views, without_absent
 from simulation.audit.trial import Trial, run_trial
 from tests.simulation.audit.demo_pool import demo_config, demo_pool
 
@@ -103,7 +103,7 @@ def test_elimination_is_never_wrong(off: Trial, on: Trial) -> None:
     pool = demo_pool()
     for trial, row_guard in ((off, 0), (on, GUARD)):
         assert trial.updates is not None
-        update = next(views(trial)).update
+        update = next(views(trial, ON)).update
         target = Target.of(pool, trial, row_guard)
         assert target.members[last_left(present_rows(update), trial.listed, target)].all()
         for adversary, own in enumerate(trial.updates):
@@ -112,8 +112,9 @@ def test_elimination_is_never_wrong(off: Trial, on: Trial) -> None:
             assert target.members[last_left(present, trial.listed, target)].all()
 
 
-def test_views_are_each_round_and_all_of_them(off: Trial) -> None:
-    seen = list(views(off))
+def test_views_are_each_round_and_all_of_them_and_without_defences_the_last_and_all(off: Trial) -> None:
+    seen = list(views(off, ON))
+    assert [view.title for view in views(off, OFF)] == ["round 3", "all rounds"]
     assert [view.title for view in seen] == ["round 3", "round 2", "round 1", "all rounds"]
     np.testing.assert_array_equal(seen[-1].update, off.trunks[-1][0] - off.trunks[0][0])
     np.testing.assert_array_equal(seen[1].before, off.trunks[1][0])
@@ -138,3 +139,15 @@ def test_a_regression_finds_whose_vectors_are_in_a_plain_sum() -> None:
     library = Library(indptr, np.nonzero(dense)[1].astype(np.int32), 2000)
     (scores,) = regressed([(dense.T @ vectors).astype(np.float32)], library, np.ones(2000, dtype=bool))
     assert scores[:30].min() > 3 * scores[30:].max()
+
+
+@pytest.mark.parametrize("bits", [40, 300])
+def test_a_regression_is_that_of_the_normal_equations_with_more_rows_than_candidates_or_fewer(bits: int) -> None:
+    random = np.random.default_rng(0)
+    dense, update = random.random((60, bits)) < 0.2, random.normal(size=(bits, 8)).astype(np.float32)
+    library = Library(np.concatenate([[0], np.cumsum(dense.sum(axis=1))]), np.nonzero(dense)[1].astype(np.int32), bits)
+    listed = random.random(bits) < 0.9
+    held = dense[:, listed].astype(np.float64)
+    expected = np.linalg.solve(held @ held.T + RIDGE * np.eye(60), held @ update[listed])
+    (lengths,) = regressed([update], library, listed)
+    np.testing.assert_allclose(lengths, np.linalg.norm(expected, axis=1), rtol=1e-3)

@@ -2,39 +2,29 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file
 
-from fedapp.cli.main import main
 from fedapp.files import read_json
 from fedapp.run_folder import RunFolder
 from simulation.audit import run as audit_run
 from simulation.audit.findings import CONTROL, OFF, ON, Finding
 from simulation.audit.run import gates
-from tests.simulation.audit.demo_pool import demo_config, demo_datasets
+from tests.simulation.demo_run import demo_run, exit_status
 
 SMALL = ("federation.rounds=2", "audit.trials=4", "audit.undefended_trials=4", "audit.compounds=70", "privacy.row_guard=3")
 
 
 def new_run(path: Path) -> RunFolder:
-    """A run folder with the demo's datasets in place."""
-    run = RunFolder.create(path, demo_config(*SMALL), "audit")
-    for name, dataset in demo_datasets().items():
-        shutil.copytree(dataset.directory, run.partner(name) / "dataset")
-    return run
+    return demo_run(path, "audit", *SMALL)
 
 
 def audited(path: Path, *words: str) -> int:
-    """The command line's exit status."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(audit_run, "SCRATCH", path.parent)
-        patch.setattr(sys, "argv", ["polyphony", "audit", "--resume", str(path), *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-    return int(ended.value.code or 0)
+        return exit_status("audit", "--resume", str(path), *words)
 
 
 @pytest.fixture(scope="module")

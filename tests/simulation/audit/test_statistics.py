@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom, binomtest, norm
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from simulation.audit.statistics import Ordered, Scores, above, area, curve, measured, rate, true_positives
+from simulation.audit.statistics import Ordered, Scores, above, area, at_most, curve, measured, rate, true_positives
 
 some_scores = st.lists(st.integers(0, 12), min_size=1, max_size=40)
 
@@ -33,6 +33,14 @@ def test_the_interval_of_a_rate_holds_the_truth_in_95_of_100_cases(truth):
     cases = [rate(successes, 120) for successes in range(121)]
     holds = [each.lower <= truth <= each.upper for each in cases]
     assert binom.pmf(np.arange(121), 120, truth)[holds].sum() >= 0.95
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 2995), (3, 500), (10, 10)])
+def test_an_upper_limit_by_itself_is_missed_by_one_truth_in_twenty(successes, trials):
+    share = at_most(rate(successes, trials), successes)
+    assert (share.value, share.lower) == (rate(successes, trials).value, rate(successes, trials).lower)
+    assert share.upper == pytest.approx(binomtest(successes, trials, alternative="less").proportion_ci(0.95, "exact").high)
+    assert share.upper <= rate(successes, trials).upper
 
 
 def test_a_rate_of_no_trials_says_nothing_and_one_above_1_is_refused():

@@ -9,19 +9,23 @@ import pytest
 from fedapp.config import Config
 from fedapp.data.dataset import Dataset
 from fedapp.errors import DataError
+from fedapp.model.checkpoint import load_tensors
 from fedapp.model.network import Heads
+from fedapp.model.private_rows import DIFFERENCE, ROWS
 from fedapp.partner import Partner
 from fedapp.seeds import derived_seed
 from simulation.audit.pool import selected
+from simulation.audit.signals import Model, model_signals
 from simulation.audit.trial import Trial, run_trial
 from simulation.in_process import first_shared, form_of, guard, take_in, words_of
 from tests.simulation.audit.demo_pool import demo_config, demo_pool
 
 
-def signals(datasets: list[Dataset], heads: list[Heads], trunks: list[list[np.ndarray]]) -> dict[str, np.ndarray]:
+def signals(datasets: list[Dataset], models: list[Model], trunks: list[list[np.ndarray]]) -> dict[str, np.ndarray]:
     """How many bits a compound has, of those that are left."""
-    for dataset, own in zip(datasets, heads, strict=True):
-        assert trunks[0][0].shape[0] == dataset.bits and len(own.bias) == len(dataset.tasks)
+    for dataset, model in zip(datasets, models, strict=True):
+        assert trunks[0][0].shape[0] == dataset.bits and len(model.heads.bias) == len(dataset.tasks)
+        assert model.arrays[0].shape[0] == model.dataset.bits and len(model.dataset.folds) == len(dataset.folds)
     return {"bits": np.concatenate([np.diff(dataset.x_indptr) for dataset in datasets]).astype(np.float32)}
 
 
@@ -35,27 +39,58 @@ def trial(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Trial:
     return run_trial(demo_pool(), config, 0, tmp_path_factory.mktemp("trial"), signals, keep=True)
 
 
-def test_cutting_fingerprints_to_the_listed_bits_changes_no_bit_of_the_trunk(config: Config, trial: Trial, tmp_path: Path) -> None:
-    """The same federation with all rows, step by step."""
+def with_all_rows(members: np.ndarray, config: Config, folder: Path) -> tuple[list[Partner], list[np.ndarray]]:
+    """The partners of a trial and its last trunk, trained on whole fingerprints, step by step."""
     pool = demo_pool()
-    halves = zip(pool.datasets.items(), pool.split(trial.members), strict=True)
-    guarded = guard({name: selected(dataset, inside) for (name, dataset), inside in halves}, config, tmp_path)
+    halves = zip(pool.datasets.items(), pool.split(members), strict=True)
+    datasets = {name: selected(dataset, inside) for (name, dataset), inside in halves}
+    guarded = guard(datasets, config, folder)
     config = replace(config, seed=derived_seed(config.seed, "audit trial", 0))
-    partners = {name: Partner(tmp_path / name, dataset, config) for name, dataset in guarded.datasets.items()}
+    partners = [
+        Partner(folder / name, dataset, config, sent=guarded.listed & own)
+        for (name, dataset), own in zip(datasets.items(), guarded.supports, strict=True)
+    ]
     shared = first_shared(config, guarded.listed)
     form = form_of(shared, config)
     for _ in range(config.federation.rounds):
         sums = np.zeros(form.words, dtype=np.uint32)
-        for partner in partners.values():
+        for partner in partners:
             sums += words_of(partner, shared, form, config)
         shared = take_in(shared, form, sums, len(partners), config)
+    return partners, shared.arrays
+
+
+def test_cutting_fingerprints_to_the_listed_bits_changes_no_bit_of_the_trunk(config: Config, trial: Trial, tmp_path: Path) -> None:
+    pool = demo_pool()
+    _, arrays = with_all_rows(trial.members, config, tmp_path)
     seen = np.zeros(pool.bits, dtype=np.bool_)
     seen[pool.indices] = True
     if config.privacy.row_guard:
-        assert np.array_equal(trial.trunks[-1][0], shared.arrays[0])
+        assert np.array_equal(trial.trunks[-1][0], arrays[0])
     else:
         # Rounding noise is drawn coordinate after coordinate: rows of bits that nobody holds take none in the trial.
-        assert np.allclose(trial.trunks[-1][0][seen], shared.arrays[0][seen], atol=2e-4)
+        assert np.allclose(trial.trunks[-1][0][seen], arrays[0][seen], atol=2e-4)
+
+
+def test_what_a_partner_predicts_with_is_that_of_the_federation_with_all_rows(tmp_path: Path) -> None:
+    pool, config, found = demo_pool(), demo_config("privacy.row_guard=3"), []
+
+    def kept(datasets: list[Dataset], models: list[Model], trunks: list[list[np.ndarray]]) -> dict[str, np.ndarray]:
+        found.extend(models)
+        return {}
+
+    members = run_trial(pool, config, 0, tmp_path / "trial", kept).members
+    partners, arrays = with_all_rows(members, config, tmp_path)
+    for partner, model in zip(partners, found, strict=True):
+        state, _ = load_tensors(tmp_path / partner.dataset.name / "state" / f"round-{config.federation.rounds:04d}.safetensors")
+        assert len(state[ROWS]) > 50
+        first = arrays[0].copy()
+        first[state[ROWS].numpy()] += state[DIFFERENCE].numpy()
+        heads = Heads(first.shape[1], len(partner.dataset.tasks))
+        heads.load_state_dict({name: state[f"heads.{name}"] for name in ("weight", "bias")})
+        expected = model_signals(Model(pool.datasets[partner.dataset.name], [first, *arrays[1:]], heads.requires_grad_(False)))
+        for name, values in model_signals(model).items():
+            np.testing.assert_allclose(values, expected[name], atol=1e-5)
 
 
 def test_the_trunks_of_all_rounds_are_kept_with_the_first_one_in_front(config: Config, trial: Trial) -> None:
