@@ -68,7 +68,7 @@ def test_what_left_the_house_is_added_up_by_round_with_attempts_rows_and_clipped
     assert (first["rows"], first["coordinates"]) == (saved_site.LISTED, saved_site.COORDINATES)
     assert (second["round"], second["partners"], second["rows"]) == (2, None, None)
     ledger = told["ledger"]
-    assert (ledger["rounds_sent"], ledger["bytes_out"], ledger["row_guard"]) == (2, 2550, 5)
+    assert (ledger["rounds_sent"], ledger["bytes_out"], ledger["row_guard"]) == (2, 2550, 20)
     assert (ledger["rows_listed"], ledger["rows"], ledger["rows_own"], ledger["fewest_partners"]) == (saved_site.LISTED, 256, 140, 3)
 
 
@@ -274,7 +274,7 @@ def test_the_command_prints_one_json_object_or_metrics_or_text(site: Site, capsy
     command.status(site.path)
     out = capsys.readouterr().out
     assert "holds the trunk of round 2 of 20" in out
-    assert "180 of 256 rows, row guard 5" in out
+    assert "180 of 256 rows, row guard 20" in out
 
 
 def test_the_commands_text_at_the_coordinator_names_drop_outs(coordinator: Site, capsys: pytest.CaptureFixture[str]) -> None:
