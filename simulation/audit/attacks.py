@@ -15,6 +15,7 @@ from simulation.audit.pool import Pool
 from simulation.audit.trial import Trial
 
 ATTACKER = 0  # number of the partner that attacks where one has to be chosen: the first, which has most assays
+LAST_ROUNDS = 5  # that are attacked with the defences off
 GATED = 3  # figures of attribution that are judged, for the confidence of each
 COORDINATOR_ROWS = 256  # of the first layer, that the coordinator's view is judged on
 
@@ -64,12 +65,13 @@ def controls(pool: Pool, config: Config, target: Trial) -> list[Finding]:
 
 def attributed(pool: Pool, target: Trial, kind: str, config: Config, generator: np.random.Generator) -> list[Finding]:
     """Whose compound it is: from the sums, from what is left of the last one without the attacker's own, and, as a control, in the
-    clear."""
+    clear. With the defences off the last rounds are enough to show that it works."""
     assert target.updates is not None
     case = attribution.Case.of(pool, target.members, (ATTACKER,), kind)
     share = config.federation.server_learning_rate / len(target.updates)
-    sums, last = list(attribution.steps(target.trunks)), target.updates[[ATTACKER]]
-    groups = [twin_groups(after[0] - before[0], before[0]) for before, after in pairwise(target.trunks)]
+    trunks = target.trunks if kind == ON else target.trunks[-LAST_ROUNDS - 1 :]
+    sums, last = list(attribution.steps(trunks)), target.updates[[ATTACKER]]
+    groups = [twin_groups(after[0] - before[0], before[0]) for before, after in pairwise(trunks)]
     found = [
         attribution.from_sums(case, sums, generator, looks=GATED),
         attribution.from_sums(
