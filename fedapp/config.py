@@ -144,7 +144,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "evaluation.min_per_class": (1, 1e9),
     "audit.compounds": (4, 1e9),
     "audit.trials": (4, 10_000),
-    "audit.undefended_trials": (4, 10_000),
+    "audit.undefended_trials": (3, 10_000),
 }
 METRICS = ("loss", "auc_pr")
 AGGREGATIONS = ("secure", "plain")

@@ -14,7 +14,7 @@ from simulation.audit.findings import CONTROL, OFF, ON, Finding
 from simulation.audit.run import gates
 from tests.simulation.demo_run import demo_run, exit_status
 
-SMALL = ("federation.rounds=2", "audit.trials=4", "audit.undefended_trials=4", "audit.compounds=70", "privacy.row_guard=3")
+SMALL = ("federation.rounds=2", "audit.trials=4", "audit.undefended_trials=3", "audit.compounds=70", "privacy.row_guard=3")
 
 
 def new_run(path: Path) -> RunFolder:
