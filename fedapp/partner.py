@@ -4,7 +4,7 @@
       state/round-0007.safetensors  heads, private rows and optimiser after the training of round 7; the last two rounds are kept
       metrics/round-0007.parquet    the averaged trunk of round 7 with the heads and private rows fitted to it
       loss/round-0007.json          the training of round 7
-      model.safetensors, .json      trunk and heads of the best round so far on the validation fold
+      model.safetensors, .json      trunk, private rows in it, and heads of the best round so far on the validation fold
       privacy-budget.json           what record-level privacy was spent; see `fedapp.record_privacy`
 
 Every message may meet a fresh process, so nothing lives in memory from one round to the next. A request that is repeated, because

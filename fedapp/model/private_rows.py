@@ -73,6 +73,6 @@ class PrivateRows:
         return own
 
     def trained(self, before: Tensor, trunk: Trunk) -> "PrivateRows":
-        """After a training that began from the rows `before`."""
+        """After a training that began from the rows `before`, float32 [P, width]."""
         change = trunk.weight.detach()[self.rows].sub_(before)
         return replace(self, difference=change.mul_(SHARE).add_(self.difference))

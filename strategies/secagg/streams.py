@@ -1,6 +1,6 @@
 """Masks: AES-256-CTR keystreams, read as little-endian words and added to a vector in place, modulo the word size.
 
-A keystream is used once, under a key of its own, so the counter starts at 0. Blocks stay in the processor's cache while all streams
+A keystream has a key of its own, so the counter starts at 0; it is in one vector, or in those of two partners with opposite signs. Blocks stay in the processor's cache while all streams
 pass over them; the cipher releases Python's lock, so that threads scale.
 """
 
@@ -23,7 +23,7 @@ def add_streams(words: np.ndarray, plus: Sequence[bytes], minus: Sequence[bytes]
 
     Args:
         words: uint32 or uint16, one-dimensional and contiguous.
-        plus, minus: Keys of 32 bytes, each used for one vector only.
+        plus, minus: Keys of 32 bytes, each for this round alone.
         threads: How many ranges of the vector to work on at once.
     """
     signed = [(key, np.add) for key in plus] + [(key, np.subtract) for key in minus]
