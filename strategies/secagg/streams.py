@@ -1,7 +1,7 @@
 """Masks: AES-256-CTR keystreams, read as little-endian words and added to a vector in place, modulo the word size.
 
-A keystream has a key of its own, so the counter starts at 0; it is in one vector, or in those of two partners with opposite signs. Blocks stay in the processor's cache while all streams
-pass over them; the cipher releases Python's lock, so that threads scale.
+A keystream has a key of its own, so the counter starts at 0; it is in one vector, or in those of two partners with opposite signs.
+Blocks stay in the processor's cache while all streams pass over them; the cipher releases Python's lock, so that threads scale.
 """
 
 from collections.abc import Sequence
