@@ -1,4 +1,8 @@
-"""What secure aggregation costs in a whole federated round: the same experiment twice under each aggregation, in turns."""
+"""What secure aggregation costs in a whole federated round: the same experiment several times under each aggregation, in turns.
+
+A round takes seconds, and a machine that is not ours alone may slow down by a third for minutes. So each secure run is compared with the
+plain one beside it, and the median of these ratios is told.
+"""
 
 import shutil
 from dataclasses import replace
@@ -14,35 +18,49 @@ from simulation.launch import run_flower
 from simulation.preparation import prepare_partners
 from strategies.journal import read_journal, round_seconds
 
-ORDER = ("plain", "secure", "secure", "plain")  # a machine that slows down or speeds up hits both alike
+ORDER = ("plain", "secure", "secure", "plain") * 2  # pairs of neighbours; either comes first as often
 WARM_UP = 1  # rounds in which processes still import and allocate
 
 
 def measure_round(config: Config, rounds: int, display: Display) -> dict[str, Any]:
-    """Median seconds of a round under each aggregation; the runs are removed again.
+    """Seconds of a round under each aggregation; the runs are removed again.
 
     Args:
         config: The experiment; its number of rounds is replaced.
         rounds: Of each run, 2 or more; the first is not counted.
     Returns:
-        plain_s, secure_s, ratio, rounds (counted under each aggregation), partners.
+        As `compared`, and partners.
     Raises:
         RunError: Fewer than 2 rounds, or a run failed.
     """
     if rounds <= WARM_UP:
         raise RunError(f"{rounds} rounds leave nothing to measure", "the first round is not counted: give 2 or more")
-    seconds: dict[str, list[float]] = {"plain": [], "secure": []}
+    runs = []
     for turn, aggregation in enumerate(ORDER, 1):
         display.stage(f"run {turn} of {len(ORDER)}: {aggregation}")
         chosen = replace(config, aggregation=aggregation, federation=replace(config.federation, rounds=rounds))
-        seconds[aggregation] += timed_rounds(chosen, turn, display)[WARM_UP:]
-    plain, secure = median(seconds["plain"]), median(seconds["secure"])
+        runs.append((aggregation, timed_rounds(chosen, turn, display)[WARM_UP:]))
+    return compared(runs) | {"partners": config.data.partners}
+
+
+def compared(runs: list[tuple[str, list[float]]]) -> dict[str, Any]:
+    """What runs in turns say about each other.
+
+    Args:
+        runs: Aggregation and seconds of each counted round, in order; the first two are a pair of neighbours, and so on.
+    Returns:
+        plain_s and secure_s, medians over all rounds; ratios, secure by plain for each pair, ascending; ratio, their median; rounds,
+        counted under each aggregation.
+    """
+    everything = {name: [second for held, seconds in runs if held == name for second in seconds] for name in ("plain", "secure")}
+    pairs = [dict(pair) for pair in zip(runs[::2], runs[1::2], strict=True)]
+    ratios = sorted(median(pair["secure"]) / median(pair["plain"]) for pair in pairs)
     return {
-        "plain_s": round(plain, 3),
-        "secure_s": round(secure, 3),
-        "ratio": round(secure / plain, 3),
-        "rounds": len(seconds["secure"]),
-        "partners": config.data.partners,
+        "plain_s": round(median(everything["plain"]), 3),
+        "secure_s": round(median(everything["secure"]), 3),
+        "ratio": round(median(ratios), 3),
+        "ratios": [round(ratio, 3) for ratio in ratios],
+        "rounds": len(everything["secure"]),
     }
 
 
