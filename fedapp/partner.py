@@ -70,7 +70,7 @@ class Partner(NumPyClient):
         counts = np.bincount(dataset.fingerprints(rows)[1], minlength=dataset.bits)
         self.private = np.zeros_like(self.sent) if self.noisy else private_bits(counts, self.sent)
         self.changed = self.sent if self.noisy else self.sent & (counts > 0)
-        self.dataset = dataset if self.sent.all() else dataset.guarded(rows, self.sent | self.private, np.ones_like(self.sent))
+        self.dataset = dataset if self.sent.all() else dataset.guarded(rows, self.sent | self.private)
         for folder in (directory, directory / "state", directory / "metrics", directory / "loss"):
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(PRIVATE_DIRECTORY)

@@ -1,16 +1,18 @@
 """Child processes that never outlive us: ended with all their descendants on success, on error, on Ctrl-C and on SIGKILL.
 
-Between us and each child stands a supervisor: this file, run as a script. Descendants that detach themselves (Flower's and Ray's do)
+Between us and each command stands a supervisor: this file, run as a script. Descendants that detach themselves (Flower's and Ray's do)
 are re-parented to it instead of to init, and it is told by the kernel when we die. Both are Linux's (prctl(2)); elsewhere a SIGKILL of
-this process leaves its children running.
+this process leaves its children running. Workers of a pool watch their parent themselves.
 """
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -85,6 +87,19 @@ def living() -> list[psutil.Process]:
         except (psutil.NoSuchProcess, psutil.TimeoutExpired):
             continue  # it ended meanwhile, or its own parent has yet to reap it
     return family
+
+
+def follow_parent() -> None:
+    """Tie a pool worker's life to its parent: Ctrl-C is the parent's to handle, and if the parent is killed the worker ends too."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def leave() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=leave, daemon=True).start()
 
 
 def family_memory() -> int:

@@ -9,12 +9,14 @@ from multiprocessing import active_children, get_context
 import torch
 from threadpoolctl import threadpool_limits
 
+from fedapp.processes import follow_parent
+
 
 @contextmanager
 def processes() -> Iterator[ProcessPoolExecutor]:
     """A process on each processor; all of them, and this one, compute with a single thread: several that wait for each other are slower."""
     threads = torch.get_num_threads()
-    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), initializer=single_threaded) as workers, threadpool_limits(1):
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), initializer=begin) as workers, threadpool_limits(1):
         try:
             torch.set_num_threads(1)
             yield workers
@@ -27,7 +29,8 @@ def processes() -> Iterator[ProcessPoolExecutor]:
             torch.set_num_threads(threads)
 
 
-def single_threaded() -> None:
-    """For the rest of a process."""
+def begin() -> None:
+    """A worker's first act."""
+    follow_parent()
     torch.set_num_threads(1)
     threadpool_limits(1)

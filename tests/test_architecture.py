@@ -34,7 +34,7 @@ ALLOWED = {
         *{"strategies.house", "strategies.secagg"},
     },
     "fedapp/first_trunk.py": {"numpy", "fedapp.config", "fedapp.membership", "fedapp.model.network", "strategies.secagg.streams"},
-    "fedapp/chemistry": {"rdkit", "numpy", "fedapp.chemistry", "fedapp.config", "fedapp.errors"},
+    "fedapp/chemistry": {"rdkit", "numpy", "fedapp.chemistry", "fedapp.config", "fedapp.errors", "fedapp.processes"},
     "fedapp/data": {"rdkit", "numpy", "polars", "fedapp.data", "fedapp.chemistry", "fedapp.config", "fedapp.errors", "fedapp.files"},
     "fedapp/model": {
         *{"torch", "numpy", "scipy", "polars", "safetensors"},
@@ -64,7 +64,7 @@ ALLOWED = {
     "strategies/secagg": {"numpy", "cryptography", "strategies.secagg"},
     "simulation": {"numpy", "polars", "torch", "fedapp", "strategies", "simulation"},
     "simulation/audit": {"numpy", "polars", "torch", "scipy", "rdkit", "safetensors", "fedapp", "strategies", "simulation"},
-    "simulation/processes.py": {"torch", "threadpoolctl"},
+    "simulation/processes.py": {"torch", "threadpoolctl", "fedapp.processes"},
     "simulation/benchmark.py": {"numpy", "cryptography", "fedapp", "strategies", "simulation"},
     "simulation/stock_secagg.py": {"flwr", "numpy", "simulation"},
 }

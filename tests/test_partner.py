@@ -123,7 +123,7 @@ def test_rows_of_bits_that_no_training_compound_holds_come_back_as_they_came(tmp
     whole = dataset()
     rows = Partner(tmp_path / "whole", whole, config).training_rows()
     kept = np.arange(256) % 3 > 0
-    guarded = Partner(tmp_path / "guarded", whole.guarded(rows, kept, np.ones(256, dtype=bool)), config)
+    guarded = Partner(tmp_path / "guarded", whole.guarded(rows, kept), config)
     arrays = initial
     for number in (1, 2):
         trained, _, _ = guarded.fit(arrays, {"round": number})

@@ -136,7 +136,7 @@ def test_rows_outside_the_list_come_back_as_they_came_and_all_others_with_noise(
     trained = np.arange(256) % 3 > 0
     whole = dataset("alpha")
     without = np.arange(256) % 2 > 0  # bits that its compounds do not hold are trained all the same
-    data = whole.guarded(np.arange(len(whole.folds)), without, without)
+    data = whole.guarded(np.arange(len(whole.folds)), without)
     home = partner_module.Partner(tmp_path, data, config, None, trained)
     arrays, _, _ = home.fit(initial, {"round": 1})
     assert arrays[0][~trained].tobytes() == initial[0][~trained].tobytes()

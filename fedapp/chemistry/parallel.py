@@ -2,8 +2,6 @@
 
 import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -12,6 +10,7 @@ from functools import partial
 from fedapp.chemistry.structure import Structure, describe_all
 from fedapp.config import Chemistry
 from fedapp.errors import DataError
+from fedapp.processes import follow_parent
 
 CHUNK = 250  # about a quarter of a second of work: progress is smooth and an interrupt is answered soon
 SERIAL = 8 * CHUNK  # below this, starting processes costs more than it saves
@@ -69,16 +68,3 @@ def in_processes(work: Callable[[Sequence[str]], Described], chunks: list[Sequen
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def follow_parent() -> None:
-    """Tie a worker's life to its parent: Ctrl-C is the parent's to handle, and if the parent is killed the worker ends too."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def leave() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=leave, daemon=True).start()

@@ -102,17 +102,16 @@ class Dataset:
         indptr, positions = csr_positions(self.y_indptr, rows)
         return indptr, self.y_tasks[positions], self.y_labels[positions]
 
-    def guarded(self, train_rows: NDArray[np.int64], train_bits: NDArray[np.bool_], bits: NDArray[np.bool_]) -> "Dataset":
-        """The same compounds without some of their fingerprint bits; new fingerprints in memory, all else shared.
+    def guarded(self, rows: NDArray[np.int64], bits: NDArray[np.bool_]) -> "Dataset":
+        """The same compounds, some with only some of their fingerprint bits; new fingerprints in memory, all else shared.
 
         Args:
-            train_rows: Compounds that keep only the bits of `train_bits`, int64; all others keep those of `bits`.
-            train_bits, bits: bool [bits], True for a bit that stays.
+            rows: Compounds that keep these bits alone, int64; all others keep all of theirs.
+            bits: bool [bits], True for a bit that stays.
         """
-        training = np.zeros(len(self.folds), dtype=np.bool_)
-        training[train_rows] = True
-        of_training = np.repeat(training, np.diff(self.x_indptr))
-        kept = np.where(of_training, train_bits[self.x_indices], bits[self.x_indices])
+        curbed = np.zeros(len(self.folds), dtype=np.bool_)
+        curbed[rows] = True
+        kept = bits[self.x_indices] | ~np.repeat(curbed, np.diff(self.x_indptr))
         counts = np.zeros(len(kept) + 1, dtype=np.int64)
         np.cumsum(kept, out=counts[1:])
         return replace(self, x_indptr=counts[self.x_indptr], x_indices=self.x_indices[kept])

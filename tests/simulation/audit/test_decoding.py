@@ -54,9 +54,7 @@ def test_one_plain_step_on_64_real_compounds_gives_nine_in_ten_away() -> None:
 def test_real_compounds_under_the_row_guard_or_too_many_of_them_are_not_decoded() -> None:
     dataset = demo_datasets()["partner-1"]
     few, many = np.arange(64), np.arange(400)
-    guarded = dataset.guarded(
-        few, np.bincount(dataset.fingerprints(few)[1], minlength=dataset.bits) >= 3, np.ones(dataset.bits, dtype=bool)
-    )
+    guarded = dataset.guarded(few, np.bincount(dataset.fingerprints(few)[1], minlength=dataset.bits) >= 3)
     library = Library(*dataset.fingerprints(many), dataset.bits)
     assert exact(decode(control_update(guarded, few)), library).sum() == 0
     assert exact(decode(control_update(dataset, many)), library).sum() == 0
