@@ -16,7 +16,7 @@ from fedapp.files import read_json
 from fedapp.model import checkpoint
 from fedapp.model.evaluation import predict
 from fedapp.model.network import Heads, Trunk, set_trunk_arrays, trunk_arrays
-from fedapp.model.training import optimiser, train
+from fedapp.model.training import choose_device, optimiser, train
 from fedapp.partner import Partner
 from fedapp.seeds import derived_seed
 from fedapp.selection import best_round, read_metrics
@@ -110,7 +110,8 @@ def test_another_attempt_at_a_round_draws_other_batches_from_the_state_before_th
 
 def test_the_first_attempt_is_that_of_a_run_without_attempts(tmp_path: Path, config: Config, initial: Arrays) -> None:
     config = replace(config, training=replace(config.training, weight_decay=0.0))
-    data, trunk, heads = dataset(), Trunk(256, [16]), Heads(16, 6, config.seed, "alpha")
+    device = choose_device()
+    data, trunk, heads = dataset(), Trunk(256, [16]).to(device), Heads(16, 6, config.seed, "alpha").to(device)
     set_trunk_arrays(trunk, initial)
     adam, rows = optimiser(trunk, heads, config.training), partner(tmp_path, config).training_rows()
     train(trunk, heads, adam, data, rows, config.training, config.model.dropout, derived_seed(config.seed, "training", "alpha", 1))

@@ -1,7 +1,8 @@
 """Record-level privacy at a partner: nothing is trained or told before it is paid for."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -155,14 +156,19 @@ def test_the_heads_that_predict_never_come_back_into_training(
 
     arrays, state, model = two_rounds(tmp_path / "a")
 
-    def others(_trunk: object, heads: object, *_: object) -> object:
-        return type(heads)(16, 6, 99)
+    def others(_trunk: Trunk, heads: Heads, *_: object) -> Heads:
+        return type(heads)(16, 6, 99).to(heads.weight.device)
 
     monkeypatch.setattr(partner_module, "fitted_heads", others)
     other_arrays, other_state, other_model = two_rounds(tmp_path / "b")
     assert equal(arrays, other_arrays)
     assert state == other_state
     assert model != other_model
+
+
+def with_equal_heads(network: Callable[[Arrays], tuple[Trunk, Heads]], arrays: Arrays) -> tuple[Trunk, Heads]:
+    trunk, _ = network(arrays)
+    return trunk, Heads(16, 6, 5).to(trunk.weight.device)
 
 
 @pytest.mark.usefixtures("same_noise")
@@ -173,8 +179,8 @@ def test_the_seed_that_all_partners_know_has_no_part_in_what_leaves(
     found = []
     for folder, each in (("a", config), ("b", other)):
         home = partner(tmp_path / folder, each)
-        network = home._network  # the first heads do derive from the seed: they are no secret, and made equal here
-        monkeypatch.setattr(home, "_network", lambda arrays, network=network: (network(arrays)[0], Heads(16, 6, 5)))
+        # the first heads do derive from the seed: they are no secret, and made equal here
+        monkeypatch.setattr(home, "_network", partial(with_equal_heads, home._network))
         found.append(home.fit(initial, {"round": 1})[0])
     assert equal(*found)
 
