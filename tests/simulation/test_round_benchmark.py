@@ -12,7 +12,7 @@ from fedapp.cli.progress import RunProgress
 from fedapp.config import CONF, load_config
 from fedapp.errors import RunError
 from simulation import round_benchmark
-from simulation.round_benchmark import ORDER, compared, measure_round
+from simulation.round_benchmark import ORDER, compared, measure_round, timed_rounds
 from tests.simulation.demo_run import exit_status
 
 SECONDS = st.lists(st.floats(0.1, 100), min_size=3, max_size=5)
@@ -53,15 +53,23 @@ def test_runs_without_a_round_to_count_are_refused_before_anything_starts(rounds
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.flower
-def test_the_command_times_both_aggregations_and_removes_its_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(round_benchmark, "ORDER", ("secure", "plain"))
-    assert exit_status("benchmark", "round", str(CONF / "demo.yaml"), "--rounds", "2", "--json", "data.partners=3", f"runs={tmp_path}") == 0
+def test_the_command_tells_what_it_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    seconds = {"plain": 2.0, "secure": 2.2}
+    monkeypatch.setattr(
+        round_benchmark, "timed_rounds", lambda config, *_: [9.0] + [seconds[config.aggregation]] * config.federation.rounds
+    )
+    words = ("benchmark", "round", str(CONF / "demo.yaml"), "--rounds", "2", f"runs={tmp_path}")
+    assert exit_status(*words, "--json") == 0
     told = json.loads(capsys.readouterr().out)
-    assert set(told) == {"plain_s", "secure_s", "ratio", "ratios", "rounds", "partners"}
-    assert told["plain_s"] > 0
-    assert told["secure_s"] > 0
-    assert told["rounds"] == 1
+    assert told == {"plain_s": 2.0, "secure_s": 2.2, "ratio": 1.1, "ratios": [1.1] * 4, "rounds": 8, "partners": 4}
+    assert exit_status(*words) == 0
+    assert "2.200 s a round   1.100 x plain (1.100 to 1.100 in 4 pairs of runs)" in capsys.readouterr().out
+
+
+@pytest.mark.flower
+def test_a_run_that_was_timed_is_removed_again(tmp_path: Path) -> None:
+    config = load_config(CONF / "demo.yaml", (f"runs={tmp_path}", "data.partners=3", "federation.rounds=2"))
+    seconds = timed_rounds(config, 1, RunProgress(0, [], json=True))
+    assert len(seconds) == 2
+    assert min(seconds) > 0
     assert not list(tmp_path.glob("demo-*"))
