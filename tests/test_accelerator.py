@@ -46,7 +46,7 @@ def test_a_repeated_request_gives_the_same_bits(tmp_path: Path, config: Config, 
 
 
 def test_it_learns_what_the_processor_learns(tmp_path: Path, config: Config) -> None:
-    """One epoch, without dropout, whose random numbers differ: Adam's first steps go by the sign of a gradient, hence a few rows more."""
+    """Without dropout, whose random numbers differ. Adam's first steps go by a gradient's sign: single weights may part, not the median."""
     first = trunk_arrays(Trunk(512, [32, 16], 1))
     trained = [partner(tmp_path / device.type, config, device).fit(first, {"round": 1})[0] for device in (CPU, GPU)]
     for on_cpu, on_gpu, before in zip(*trained, first, strict=True):
