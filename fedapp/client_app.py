@@ -15,7 +15,8 @@ from flwr.client import Client
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 
-from fedapp.config import RECORD_DP, Config, load_config
+from fedapp.config import Config, load_config
+from fedapp.config_check import RECORD_DP
 from fedapp.data.dataset import Dataset
 from fedapp.errors import ConfigError, PolyphonyError
 from fedapp.files import write_json

@@ -1,14 +1,17 @@
 """The configuration of an experiment: types here, values and their meaning in `conf/default.yaml`."""
 
-from dataclasses import dataclass
-from math import frexp
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
-from omegaconf import OmegaConf
+import yaml
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from fedapp.config_check import Origin, check
 from fedapp.errors import ConfigError
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -16,7 +19,7 @@ CONF = Path(__file__).resolve().parents[1] / "conf"
 
 @dataclass(frozen=True)
 class Data:
-    tables: str
+    tables: Any  # one folder as text, or a list of folders, one a partner
     partners: int
 
 
@@ -115,149 +118,132 @@ class Config:
         return [fold for fold in range(self.chemistry.folds) if fold not in held_out]
 
 
-RANGES: dict[str, tuple[float, float]] = {
-    "data.partners": (2, 1000),
-    "chemistry.radius": (0, 10),
-    "chemistry.bits": (64, 1 << 22),
-    "chemistry.max_heavy_atoms": (1, 1000),
-    "chemistry.folds": (3, 100),
-    "tasks.min_per_class": (1, 1e9),
-    "model.dropout": (0, 0.99),
-    "training.batch_size": (1, 1 << 20),
-    "training.local_epochs": (1, 1000),
-    "training.learning_rate": (1e-9, 10),
-    "training.last_learning_rate": (0, 10),
-    "training.weight_decay": (0, 10),
-    "federation.rounds": (1, 100_000),
-    "federation.server_learning_rate": (1e-6, 10),
-    "federation.min_partners": (2, 1000),
-    "federation.connect_timeout": (1, 1 << 31),
-    "federation.round_timeout": (1, 1 << 31),
-    "federation.session_rounds": (1, 1 << 31),
-    "federation.largest_weight": (1, 256),
-    "privacy.row_guard": (0, 1 << 31),
-    "privacy.range": (2**-16, 16),
-    "privacy.clipping_norm": (1e-6, 1e6),
-    "privacy.noise_multiplier": (1e-4, 1e4),
-    "privacy.epsilon": (1e-3, 1e6),
-    "privacy.delta": (1e-30, 1e-2),
-    "evaluation.min_per_class": (1, 1e9),
-    "audit.compounds": (4, 1e9),
-    "audit.trials": (4, 10_000),
-    "audit.undefended_trials": (3, 10_000),
-}
-METRICS = ("loss", "auc_pr")
-AGGREGATIONS = ("secure", "plain")
-NO_NOISE, RECORD_DP, RECONSTRUCTION_NOISE = PROFILES = ("none", "record_dp", "reconstruction_noise")
-LEAST_NOISE = 0.3  # below it record_dp has no epsilon worth the name: above 100 after a few passes
-INITIAL_TRUNKS = ("seed", "group_key")
-WORD_BITS = (16, 32)
-LEAST_SECURE = 3
+def text_keys(section: Any, prefix: str = "") -> set[str]:
+    """Dotted keys of a section, a dataclass, whose values are text or lists of it."""
+    hints, found = get_type_hints(section), set[str]()
+    for each in fields(section):
+        kind, key = hints[each.name], f"{prefix}{each.name}"
+        if is_dataclass(kind):
+            found |= text_keys(kind, f"{key}.")
+        elif kind is str or str in get_args(kind):
+            found.add(key)
+    return found
+
+
+TEXT_KEYS = text_keys(Config) | {"data.tables"}
 
 
 def load_config(path: Path | None = None, overrides: tuple[str, ...] = ()) -> Config:
     """Read one experiment: `conf/default.yaml`, then the file at `path`, then `key=value` overrides.
 
+    A value of a key that holds text is taken as it stands: `data.tables=007` names the folder 007.
+
     Args:
-        path: A YAML file; None means `conf/demo.yaml`.
+        path: A YAML file; None means `conf/demo.yaml`. `conf/NAME.yaml` that is not there is the one that ships.
         overrides: Such as `federation.rounds=5`.
     Raises:
-        ConfigError: Unreadable file, unknown key, wrong type or value out of range; the message names the key.
+        ConfigError: Unreadable file, unknown key, wrong type or value out of range; the message names the key, and the file or
+            the words of the command line that set it.
     """
-    path = CONF / "demo.yaml" if path is None else path
-    if not path.is_file():
-        raise ConfigError(f"no configuration file {path}", f"the ones that ship are {', '.join(shipped())}")
-    try:
-        merged = OmegaConf.merge(
-            OmegaConf.structured(Config),
-            OmegaConf.load(CONF / "default.yaml"),
-            OmegaConf.load(path),
-            OmegaConf.from_dotlist(list(overrides)),
-        )
+    path = find_experiment(CONF / "demo.yaml" if path is None else path)
+    merged = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(CONF / "default.yaml"))
+    with named_errors(str(path)):
+        merged = OmegaConf.merge(merged, read_layer(path))
+    for words in overrides:
+        with named_errors(f"command line, {words}"):
+            merged = OmegaConf.merge(merged, override_layer(words))
+    with named_errors(str(path)):  # what is resolved only now, such as ${oc.env:NAME}
         config = OmegaConf.to_object(merged)
+    assert isinstance(config, Config)
+    check(config, Origin(path, {words.partition("=")[0].strip(): words for words in overrides}))
+    return config
+
+
+def find_experiment(path: Path) -> Path:
+    """The experiment's file: the one at `path`, else the one of that name that ships.
+
+    Raises:
+        ConfigError: There is neither.
+    """
+    if path.is_file():
+        return path
+    if path.parent == Path(CONF.name) and (CONF / path.name).is_file():
+        return CONF / path.name
+    raise ConfigError(f"no configuration file {path}", f"the ones that ship are {', '.join(shipped())}")
+
+
+@contextmanager
+def named_errors(where: str) -> Iterator[None]:
+    """Turn what a YAML reader or OmegaConf says into an error that names the place and the key.
+
+    Raises:
+        ConfigError: For whatever makes the values inside unusable.
+    """
+    try:
+        yield
     except (OmegaConfBaseException, YAMLError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         hint = "conf/default.yaml lists every key with its meaning"
         if "Environment variable" in reason:
-            reason, hint = (
-                reason[reason.index("Environment variable") :].rstrip('"'),
-                "export it, or give the key's value on the command line",
-            )
-        raise ConfigError(f"{path}: {reason}", hint) from error
-    assert isinstance(config, Config)
-    check(config, path)
-    return config
+            reason = reason[reason.index("Environment variable") :].rstrip('"')
+            hint = "export it, or give the key's value on the command line"
+        key = getattr(error, "full_key", None)
+        raise ConfigError(f"{where}: {f'{key}: ' if key and key not in reason else ''}{reason}", hint) from error
 
 
-def check(config: Config, path: Path) -> None:
-    """Refuse values outside their range.
+def read_layer(path: Path) -> DictConfig:
+    """What an experiment's file sets; a list of tables says how many partners there are.
 
     Raises:
-        ConfigError: Naming the key and the range.
+        ValueError: It sets nothing, or text is written as YAML writes numbers, dates or truth values.
     """
-    values = flatten(config)
-    for key, (low, high) in RANGES.items():
-        if values[key] is not None and not low <= values[key] <= high:
-            raise ConfigError(f"{path}: {key} is {values[key]}, not within {low:g} to {high:g}")
-    folds = config.evaluation
-    for key, fold in (("test_fold", folds.test_fold), ("validation_fold", folds.validation_fold)):
-        if not 0 <= fold < config.chemistry.folds:
-            raise ConfigError(f"{path}: evaluation.{key} is {fold}, but folds are 0 to {config.chemistry.folds - 1}")
-    if folds.test_fold == folds.validation_fold:
-        raise ConfigError(
-            f"{path}: evaluation.test_fold and validation_fold are both {folds.test_fold}",
-            "models are selected on the one and judged on the other: choose two folds",
-        )
-    if not config.model.hidden or min(config.model.hidden) < 1:
-        raise ConfigError(f"{path}: model.hidden is {config.model.hidden}", "give at least one layer width, such as [400]")
-    if (config.federation.min_partners or 0) > config.data.partners:
-        raise ConfigError(
-            f"{path}: federation.min_partners is {config.federation.min_partners}, more than the {config.data.partners} of data.partners"
-        )
-    if unknown := set(config.federation.metrics_shown) - set(METRICS):
-        raise ConfigError(f"{path}: federation.metrics_shown has {sorted(unknown)}", f"known are {list(METRICS)}")
-    if not config.audit.epsilons or min(config.audit.epsilons) <= 0:
-        raise ConfigError(f"{path}: audit.epsilons is {config.audit.epsilons}", "give at least one, all above 0, such as [1, 8]")
-    choices: dict[str, tuple[Any, ...]] = {
-        "aggregation": AGGREGATIONS,
-        "federation.initial_trunk": INITIAL_TRUNKS,
-        "privacy.word_bits": WORD_BITS,
-        "privacy.profile": PROFILES,
-    }
-    for key, known in choices.items():
-        if values[key] not in known:
-            raise ConfigError(f"{path}: {key} is {values[key]!r}", f"known are {list(known)}")
-    for key in ("federation.largest_weight", "privacy.range"):
-        if frexp(values[key])[0] != 0.5:
-            raise ConfigError(f"{path}: {key} is {values[key]}, not a power of two")
-    if config.aggregation == "secure" and config.data.partners < LEAST_SECURE:
-        raise ConfigError(
-            f"{path}: data.partners is {config.data.partners}, and secure aggregation needs {LEAST_SECURE}",
-            "with two, each knows the other's update from the sum",
-        )
-    if config.aggregation == "plain" and config.federation.initial_trunk == "group_key":
-        raise ConfigError(f"{path}: federation.initial_trunk is group_key, and plain aggregation has no group key", "use seed")
-    if config.privacy.profile == RECORD_DP:
-        check_record_dp(config, path)
+    layer = OmegaConf.load(path)
+    if not isinstance(layer, DictConfig) or not layer:
+        raise ValueError("the file sets no key")
+    for key in TEXT_KEYS:
+        section, _, name = key.rpartition(".")
+        values = OmegaConf.to_container(layer, resolve=False)
+        values = values.get(section) if section and isinstance(values, dict) else values
+        value = values.get(name) if isinstance(values, dict) else None
+        if any(not isinstance(each, str | None) for each in (value if isinstance(value, list) else [value])):
+            raise ValueError(f"{key} is {value!r}, which YAML does not read as text; put it in quotes")
+    return count_partners(layer)
 
 
-def check_record_dp(config: Config, path: Path) -> None:
-    """Refuse what would leave a partner beside the guarantee of `privacy.profile=record_dp`.
+def override_layer(words: str) -> DictConfig:
+    """What one `key=value` sets.
 
     Raises:
-        ConfigError: Naming the key.
+        ValueError: No such form, or no value where there must be text.
     """
-    if config.federation.metrics_shown:
-        raise ConfigError(f"{path}: federation.metrics_shown is {config.federation.metrics_shown}, and metrics get no noise", "show none")
-    if config.federation.largest_weight != 1:
-        raise ConfigError(
-            f"{path}: federation.largest_weight is {config.federation.largest_weight}, and weights tell the number of labels", "use 1"
-        )
-    if config.privacy.noise_multiplier < LEAST_NOISE:
-        raise ConfigError(
-            f"{path}: privacy.noise_multiplier is {config.privacy.noise_multiplier}, too little for privacy.profile=record_dp",
-            f"use {LEAST_NOISE} or more, or privacy.profile=reconstruction_noise, which guarantees nothing",
-        )
+    key, _, text = words.partition("=")
+    key = key.strip()
+    if key not in TEXT_KEYS:
+        return OmegaConf.from_dotlist([words])
+    if not text:
+        raise ValueError(f"{key} is empty")
+    value = None if text == "null" else list_of_text(text) if text.startswith("[") else text
+    layer = OmegaConf.create()
+    OmegaConf.update(layer, key, value)
+    return count_partners(layer)
+
+
+def list_of_text(text: str) -> list[str]:
+    """`[a, 007]` as text, none of it read as a number.
+
+    Raises:
+        YAMLError: It is not a list.
+    """
+    read = yaml.load(text, yaml.BaseLoader)  # noqa: S506  it makes nothing but text, lists and mappings
+    return [str(each) for each in read]
+
+
+def count_partners(layer: DictConfig) -> DictConfig:
+    """A list of tables has a partner for each, unless the same place says how many there are."""
+    if isinstance(tables := OmegaConf.select(layer, "data.tables", throw_on_resolution_failure=False), ListConfig):
+        counted = OmegaConf.create({"data": {"partners": len(tables)}})
+        return DictConfig(OmegaConf.merge(counted, layer))
+    return layer
 
 
 def to_yaml(config: Config) -> str:
@@ -268,14 +254,3 @@ def to_yaml(config: Config) -> str:
 def shipped() -> list[str]:
     """The experiments that ship."""
     return sorted(f"conf/{path.name}" for path in CONF.glob("*.yaml") if path.name != "default.yaml")
-
-
-def flatten(config: Config) -> dict[str, Any]:
-    """Dotted key to value."""
-    flat: dict[str, Any] = {}
-    for key, value in vars(config).items():
-        if hasattr(value, "__dataclass_fields__"):
-            flat |= {f"{key}.{inner}": held for inner, held in vars(value).items()}
-        else:
-            flat[key] = value
-    return flat

@@ -18,7 +18,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from fedapp.config import RECORD_DP, Config, flatten
+from fedapp.config import Config
+from fedapp.config_check import RECORD_DP, flatten
 from fedapp.consortium import load_identity, load_roster, new_identity, write_roster
 from fedapp.errors import ConfigError
 from fedapp.files import write_text

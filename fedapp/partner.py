@@ -21,7 +21,8 @@ import polars as pl
 import torch
 from flwr.client import NumPyClient
 
-from fedapp.config import NO_NOISE, RECORD_DP, Config
+from fedapp.config import Config
+from fedapp.config_check import NO_NOISE, RECORD_DP
 from fedapp.data.dataset import Dataset
 from fedapp.errors import RunError
 from fedapp.files import PRIVATE_DIRECTORY, atomic_path, write_json

@@ -12,7 +12,8 @@ from flwr.app import ArrayRecord, Context
 from flwr.common import log
 from flwr.serverapp import Grid, ServerApp
 
-from fedapp.config import LEAST_SECURE, Config
+from fedapp.config import Config
+from fedapp.config_check import LEAST_SECURE
 from fedapp.consortium import load_roster
 from fedapp.errors import PolyphonyError, RunError
 from fedapp.files import write_json

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fedapp.config import RECORD_DP, Config
+from fedapp.config import Config
+from fedapp.config_check import RECORD_DP
 from fedapp.data.dataset import Dataset
 from fedapp.first_trunk import first_trunk
 from fedapp.membership import trunk_shapes

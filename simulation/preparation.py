@@ -28,28 +28,38 @@ def prepare_partners(run: RunFolder, stage: Callable[[str], None], progress: Pro
     """
     config = run.config()
     found(run, config)
-    if config.data.tables == "demo":
+    missing = [name for name in run.partners() if not (run.partner(name) / "dataset").is_dir()]
+    if missing and config.data.tables == "demo":
         stage("making the demo's datasets")
-        for index, name in enumerate(run.partners(), start=1):
-            if not (run.partner(name) / "dataset").is_dir():
-                demo_dataset(run.partner(name) / "dataset", index, config.data.partners, config.chemistry, config.tasks)
-    else:
-        split_tables(run, config, stage, progress)
+        for name in missing:
+            index = run.partners().index(name) + 1
+            demo_dataset(run.partner(name) / "dataset", index, config.data.partners, config.chemistry, config.tasks)
+    elif missing and isinstance(config.data.tables, str):
+        split_tables(run, config, missing, stage, progress)
+    elif missing:
+        take_tables(run, config, missing, stage, progress)
     datasets = {name: Dataset.open(run.partner(name) / "dataset") for name in run.partners()}
-    run.update(note=next(iter(datasets.values())).note, data_digest={name: dataset.digest for name, dataset in datasets.items()})
+    notes = dict.fromkeys(dataset.note for dataset in datasets.values() if dataset.note)
+    run.update(note="\n".join(notes), data_digest={name: dataset.digest for name, dataset in datasets.items()})
     return datasets
 
 
-def split_tables(run: RunFolder, config: Config, stage: Callable[[str], None], progress: Progress) -> None:
-    """Build each partner's dataset from its share of the tables' assays."""
-    missing = [name for name in run.partners() if not (run.partner(name) / "dataset").is_dir()]
-    if not missing:
-        return
+def split_tables(run: RunFolder, config: Config, missing: list[str], stage: Callable[[str], None], progress: Progress) -> None:
+    """Build each partner's dataset from its share of the assays of one folder of tables."""
     prepared = prepared_tables(Path(config.data.tables), config, stage, progress)
     stage("building the partners' datasets")
     shares = partition_assays(prepared, config.data.partners, config.seed)
     for name in missing:
         build_dataset(prepared, run.partner(name) / "dataset", name, config.tasks, shares[name])
+
+
+def take_tables(run: RunFolder, config: Config, missing: list[str], stage: Callable[[str], None], progress: Progress) -> None:
+    """Build each partner's dataset from the folder of tables that is its own, the first partner's from the first."""
+    for name, tables in zip(run.partners(), map(Path, config.data.tables), strict=True):
+        if name in missing:
+            prepared = prepared_tables(tables, config, stage, progress)
+            stage(f"building the dataset of {name} from {tables}")
+            build_dataset(prepared, run.partner(name) / "dataset", name, config.tasks)
 
 
 def prepared_tables(tables: Path, config: Config, stage: Callable[[str], None], progress: Progress) -> Path:

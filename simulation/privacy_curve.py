@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from fedapp.config import LEAST_NOISE, NO_NOISE, RECORD_DP, Config, check
+from fedapp.config import Config
+from fedapp.config_check import LEAST_NOISE, NO_NOISE, RECORD_DP, Origin, check
 from fedapp.data.dataset import Dataset
 from fedapp.errors import ConfigError, RunError
 from fedapp.files import read_json, write_json
@@ -81,7 +82,7 @@ def config_of(name: str, epsilon: float | None, config: Config, datasets: Mappin
         noise = max(noise, needed)
     noise = max(noise, LEAST_NOISE)
     private = replace(config, privacy=replace(config.privacy, profile=RECORD_DP, epsilon=epsilon, noise_multiplier=noise))
-    check(private, Path(config.name))
+    check(private, Origin(Path(config.name), {}))
     return private
 
 

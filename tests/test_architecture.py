@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parents[1]
 ALLOWED = {
     "fedapp/errors.py": set(),
     "fedapp/files.py": set(),
-    "fedapp/config.py": {"omegaconf", "yaml", "fedapp.errors"},
+    "fedapp/config.py": {"omegaconf", "yaml", "fedapp.config_check", "fedapp.errors"},
+    "fedapp/config_check.py": {"fedapp.config", "fedapp.errors"},
     "fedapp/selection.py": {"polars"},
     "fedapp/seeds.py": set(),
     "fedapp/consortium.py": {
@@ -30,8 +31,8 @@ ALLOWED = {
     },
     "fedapp/assurance.py": {"fedapp.errors", "strategies.secagg"},
     "fedapp/membership.py": {
-        *{"omegaconf", "yaml", "fedapp.config", "fedapp.consortium", "fedapp.errors", "fedapp.files", "fedapp.run_folder"},
-        *{"strategies.house", "strategies.secagg"},
+        *{"omegaconf", "yaml", "fedapp.config", "fedapp.config_check", "fedapp.consortium", "fedapp.errors", "fedapp.files"},
+        *{"fedapp.run_folder", "strategies.house", "strategies.secagg"},
     },
     "fedapp/first_trunk.py": {"numpy", "fedapp.config", "fedapp.membership", "fedapp.model.network", "strategies.secagg.streams"},
     "fedapp/chemistry": {"rdkit", "numpy", "fedapp.chemistry", "fedapp.config", "fedapp.errors", "fedapp.processes"},
@@ -50,6 +51,7 @@ ALLOWED = {
     "fedapp/partner.py": {
         *{"flwr", "numpy", "polars", "torch", "fedapp.privacy", "fedapp.record_privacy"},
         *{"fedapp.model", "fedapp.data", "fedapp.config", "fedapp.errors", "fedapp.files", "fedapp.seeds", "fedapp.selection"},
+        "fedapp.config_check",
     },
     "fedapp/prediction.py": {"numpy", "polars", "fedapp"},
     "fedapp/run_folder.py": {"fedapp.config", "fedapp.errors", "fedapp.files"},

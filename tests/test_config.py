@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from fedapp.config import CONF, Config, flatten, load_config, shipped, to_yaml
+from fedapp.config import CONF, TEXT_KEYS, Config, load_config, shipped, to_yaml
+from fedapp.config_check import RANGES, flatten
 from fedapp.errors import ConfigError
 
 
@@ -133,3 +134,101 @@ def test_an_unset_environment_variable_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv("POLYPHONY_DATA", raising=False)
     with pytest.raises(ConfigError, match="POLYPHONY_DATA"):
         load_config(CONF / "fsmol.yaml")
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("federation.rounds=5.5", "command line, federation.rounds=5.5: federation.rounds"),
+        ("federation.rounds=0", "command line, federation.rounds=0: federation.rounds is 0"),
+        ("federation={rounds: 0}", "command line, federation={rounds: 0}: federation.rounds is 0"),
+        ("federation.speed=9", "command line, federation.speed=9: federation.speed"),
+        ("evaluation.test_fold=1", "command line, evaluation.test_fold=1: "),
+        ("tasks.thresholds=[6,x]", "command line, tasks.thresholds=[6,x]: tasks.thresholds[1]"),
+        ("=3", "command line, =3: "),
+        ("tasks.thresholds=[6", "command line, tasks.thresholds=[6: "),
+    ],
+)
+def test_an_error_in_an_override_says_that_it_came_from_the_command_line(override: str, words: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_config(None, (override,))
+    assert str(error.value).startswith(words)
+
+
+def test_an_error_in_a_file_is_not_blamed_on_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("federation: {rounds: 0}\n")
+    with pytest.raises(ConfigError, match=r"^.*mine\.yaml: federation\.rounds is 0"):
+        load_config(tmp_path / "mine.yaml", ("seed=2",))
+
+
+@pytest.mark.parametrize("text", ["007", "1e3", "no", "2026-01-01", "a: b", "#1", "~", "my data"])
+def test_text_on_the_command_line_is_taken_as_it_stands(text: str) -> None:
+    assert load_config(None, (f"data.tables={text}",)).data.tables == text
+    assert load_config(None, (f"tasks.group_by={text}",)).tasks.group_by == text
+
+
+@pytest.mark.parametrize("text", ["007", "1e3", "no"])
+@pytest.mark.parametrize("line", ["data: {{tables: {}}}", "data: {{tables: [a, b, {}]}}", "tasks: {{group_by: {}}}", "name: {}"])
+def test_text_that_yaml_reads_as_something_else_must_be_in_quotes(text: str, line: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(line.format(text))
+    with pytest.raises(ConfigError, match="put it in quotes"):
+        load_config(tmp_path / "mine.yaml")
+    (tmp_path / "mine.yaml").write_text(line.format(f'"{text}"'))
+    assert text in str(load_config(tmp_path / "mine.yaml"))
+
+
+@pytest.mark.parametrize("content", ["", "# nothing\n", "- a\n", "text\n", "a: 1\na: 2\n"])
+def test_a_file_that_sets_nothing_never_becomes_the_defaults(content: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(content)
+    with pytest.raises(ConfigError, match=r"mine\.yaml"):
+        load_config(tmp_path / "mine.yaml")
+
+
+def test_every_number_has_a_range_and_no_range_takes_nan() -> None:
+    texts_and_choices = {*TEXT_KEYS, "privacy.word_bits", "evaluation.test_fold", "evaluation.validation_fold"}
+    assert set(flatten(load_config())) == texts_and_choices | set(RANGES)
+    for key in set(RANGES) - {"tasks.thresholds", "audit.epsilons", "model.hidden"}:
+        with pytest.raises(ConfigError, match=key.replace(".", r"\.")):
+            load_config(None, (f"{key}=nan",))
+
+
+@pytest.mark.parametrize(
+    "override", ["tasks.thresholds=[5,nan]", "tasks.thresholds=[5000]", "tasks.thresholds=[-inf]", "audit.epsilons=[nan]"]
+)
+def test_each_number_of_a_list_is_within_its_range(override: str) -> None:
+    with pytest.raises(ConfigError, match="not within"):
+        load_config(None, (override,))
+
+
+@pytest.mark.parametrize("override", ["seed=-1", "seed=9223372036854775808", "name=a/b", "name=..", "name=", "data.tables=", "runs="])
+def test_what_would_fail_later_is_refused_at_once(override: str) -> None:
+    with pytest.raises(ConfigError, match=override.partition("=")[0].replace(".", r"\.")):
+        load_config(None, (override,))
+
+
+def test_an_experiment_that_ships_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_config(Path("conf/demo.yaml")).federation.rounds == load_config().federation.rounds
+    Path("conf").mkdir()
+    Path("conf/demo.yaml").write_text("federation: {rounds: 3}\n")
+    assert load_config(Path("conf/demo.yaml")).federation.rounds == 3, "one's own comes first"
+
+
+def test_a_list_of_tables_has_a_partner_for_each() -> None:
+    config = load_config(None, ("data.tables=[alpha, 007, gamma]",))
+    assert (config.data.tables, config.data.partners) == (["alpha", "007", "gamma"], 3)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (("data.tables=[a,b,c]", "data.partners=4"), "names 3 folders, and data.partners is 4"),
+        (("data.tables=[a,b,./a]",), "names one folder twice"),
+        (("data.tables=[a,b]",), "secure aggregation needs 3"),
+        (("data.tables=[]",), "data.partners is 0"),
+        (("data.tables=null",), "data.tables is None"),
+    ],
+)
+def test_a_list_of_tables_that_cannot_be_is_refused(overrides: tuple[str, ...], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        load_config(None, overrides)

@@ -10,7 +10,7 @@ from fedapp.cli.progress import RunProgress
 
 INEXACT = 1
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="What the parts cost on this machine.")
+app = typer.Typer(no_args_is_help=True, help="What the parts cost on this machine.")
 
 
 @app.callback()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="TLS certificates from the consortium's own authority.")
+app = typer.Typer(no_args_is_help=True, help="TLS certificates from the consortium's own authority.")
 
 
 @app.command("new")

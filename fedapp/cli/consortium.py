@@ -12,7 +12,7 @@ from fedapp.cli.arguments import Json
 if TYPE_CHECKING:
     from strategies.secagg.roster import Member
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The roster that all partners agree on.")
+app = typer.Typer(no_args_is_help=True, help="The roster that all partners agree on.")
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="consortium file, such as consortium.yaml")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="the partner's name")]

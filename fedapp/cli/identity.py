@@ -8,7 +8,7 @@ import typer
 if TYPE_CHECKING:
     from strategies.secagg.identity import PublicIdentity
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="A partner's own keys.")
+app = typer.Typer(no_args_is_help=True, help="A partner's own keys.")
 
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="folder for identity.key and node.key (secret), and identity.pub")]

@@ -8,7 +8,7 @@ import typer
 
 from fedapp.cli.arguments import read_experiment
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="What each party gets to set up its site.")
+app = typer.Typer(no_args_is_help=True, help="What each party gets to set up its site.")
 
 
 @app.command("new")

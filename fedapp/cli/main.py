@@ -4,9 +4,11 @@ Results go to stdout, everything else to stderr; an error is one line `error: â€
 """
 
 import errno
+import os
 import signal
 import sys
 from types import FrameType
+from typing import Annotated
 
 import typer
 
@@ -30,18 +32,32 @@ from fedapp.cli import (
     transcript,
 )
 from fedapp.errors import PolyphonyError
+from fedapp.run_folder import versions
 from strategies.secagg.errors import SecAggError
 
 FAILED = 1
 INTERRUPTED = 130
+READER_LEFT = 141  # as the shell says of a program that wrote to `head` after it had seen enough
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="Federated multi-task bioactivity.",
-)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+def tell_version(wanted: bool) -> None:
+    """Print the version of Polyphony and of what its results depend on, and end."""
+    if wanted:
+        print("\n".join(f"{package} {number}" for package, number in sorted(versions().items(), key=lambda each: each[0] != "polyphony")))
+        raise typer.Exit
+
+
+@app.callback()
+def polyphony(
+    version: Annotated[
+        bool, typer.Option("--version", help="print the versions of Polyphony and what it runs on", callback=tell_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Federated multi-task bioactivity: one trunk learned together; data and heads never leave a partner."""
+
+
 app.command("simulate")(simulate.simulate)
 app.command("compare")(compare.compare)
 app.command("audit")(audit.audit)
@@ -63,14 +79,20 @@ app.add_typer(benchmark.app, name="benchmark")
 
 
 def main() -> None:
-    """Run one verb; exits with 0, 1 (an error was named), 2 (wrong usage) or 130 (interrupted)."""
+    """Run one verb; exits with 0, 1 (an error was named), 2 (wrong usage), 130 (interrupted) or 141 (nobody reads what it prints)."""
     signal.signal(signal.SIGTERM, interrupt)
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # a reader that left, such as `head`, is noticed here and not while Python ends
     except PolyphonyError as error:
         fail(str(error), error.hint, error.exit_status)
     except SecAggError as error:
         fail(str(error), "")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to print goes nowhere
+        sys.exit(READER_LEFT)
     except OSError as error:
         fail(describe(error), "free some space and start again; nothing half-written was left" if error.errno == errno.ENOSPC else "")
     except KeyboardInterrupt:

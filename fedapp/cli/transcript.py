@@ -10,7 +10,7 @@ from fedapp.cli.arguments import Json
 
 DIFFERENT = 1
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="What partners saw, held side by side.")
+app = typer.Typer(no_args_is_help=True, help="What partners saw, held side by side.")
 
 
 @app.callback()

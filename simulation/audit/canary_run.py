@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fedapp.config import RECORD_DP, Config
+from fedapp.config import Config
+from fedapp.config_check import RECORD_DP
 from fedapp.seeds import derived_seed
 from simulation.audit.canaries import audit, canaries, canary_scores, finding, with_canaries
 from simulation.audit.findings import Finding

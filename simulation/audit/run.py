@@ -19,7 +19,8 @@ from typing import Any
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from fedapp.config import Config, flatten
+from fedapp.config import Config
+from fedapp.config_check import flatten
 from fedapp.files import atomic_path, write_json
 from fedapp.report.audit import write_audit_report
 from fedapp.run_folder import RunFolder
