@@ -99,7 +99,7 @@ def test_assays_of_one_target_make_one_task_and_one_without_target_stands_alone(
     rows = ["x,A,9,=,p", "y,B,3,=,p", "z,A,9,=,p", "z,B,3,=,p"]
     prepare(write_tables(tmp_path / "tables", ["A,CC", "B,CO"], rows, ["x,007", "y,007", "z,"]), tmp_path / "prepared", CHEMISTRY)
     tasks = replace(TASKS, group_by="target_id", thresholds=[6.0])
-    assert build_dataset(tmp_path / "prepared", tmp_path / "dataset", "p", tasks).tasks["group"].to_list() == ["007", "z"]
+    assert build_dataset(tmp_path / "prepared", tmp_path / "dataset", "p", tasks).tasks["group"].to_list() == ["007", "assay z"]
 
 
 def test_an_unknown_grouping_column_is_an_error_that_lists_the_columns(prepared: Path, tmp_path: Path) -> None:

@@ -40,8 +40,8 @@ def test_numbers_in_parquet_become_text_that_reads_back_the_same(tmp_path: Path)
 
 
 def test_lines_are_those_of_the_file_after_blank_lines_and_cells_with_newlines(tmp_path: Path) -> None:
-    (tmp_path / "compounds.csv").write_text('compound_id,smiles\n1,CC\n\n"2\n3",CO\n4,CN\n')
-    assert lines(tmp_path) == [2, 4, 6]
+    (tmp_path / "compounds.csv").write_text('compound_id,smiles,molblock\n1,CC,\n\n2,CO,"\n  RDKit\n\nM  END\n"\n4,CN,\n')
+    assert lines(tmp_path) == [2, 4, 9]
 
 
 def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path: Path) -> None:
@@ -55,17 +55,11 @@ def test_rows_that_cannot_be_taken_apart_are_kept_with_their_line_and_the_rest_g
     table = read_table(tmp_path, "compounds", ["compound_id", "smiles"])
     assert table.rows["compound_id"].to_list() == ["1", "6"]
     assert table.unreadable == [
-        (3, "row has more or fewer cells than the header"),
-        (4, "row has more or fewer cells than the header"),
-        (5, "row has misplaced quotes"),
-        (6, "row is not UTF-8 text"),
+        (3, "row has more or fewer cells than the header", "2"),
+        (4, "row has more or fewer cells than the header", "3,CC,x"),
+        (5, "row has misplaced quotes", '4,"C"C'),
+        (6, "row is not UTF-8 text", r"5,\xb5"),
     ]
-
-
-def test_a_quote_that_is_never_closed_is_an_error_that_names_its_line(tmp_path: Path) -> None:
-    (tmp_path / "compounds.csv").write_text('compound_id,smiles\n1,CC\n2,"CO\n3,CN\n')
-    with pytest.raises(DataError, match="opens a quote in line 3"):
-        lines(tmp_path)
 
 
 def test_more_rows_than_one_block_keep_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,11 +82,11 @@ def test_a_missing_table_is_an_error_that_says_what_to_put_there(tmp_path: Path)
 
 
 def test_a_missing_column_is_an_error_that_names_file_and_column_and_what_is_there(tmp_path: Path) -> None:
-    (tmp_path / "compounds.csv").write_text("compound_id;smiles\n1;CC\n")
+    (tmp_path / "compounds.csv").write_text("number|structure\n1|CC\n")
     with pytest.raises(DataError, match=r"compounds\.csv has no column compound_id, smiles") as error:
         lines(tmp_path)
-    assert "compound_id;smiles" in error.value.hint
-    assert "commas" in error.value.hint
+    assert "number|structure" in error.value.hint
+    assert "smiles may be called smiles, canonical_smiles" in error.value.hint
 
 
 def test_a_column_that_is_there_twice_is_an_error(tmp_path: Path) -> None:
@@ -108,8 +102,8 @@ def test_a_table_in_two_formats_is_an_error(tmp_path: Path) -> None:
         lines(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["compound_id,smiles\n", "compound_id,smiles\n\n\n", "compound_id,smiles\n1\n"])
-def test_a_table_without_a_usable_row_is_an_error(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("text", ["compound_id,smiles\n", "compound_id,smiles\n\n\n"])
+def test_a_table_without_a_row_is_an_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "compounds.csv").write_text(text)
     with pytest.raises(DataError, match="no usable rows"):
         lines(tmp_path)
