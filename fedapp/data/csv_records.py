@@ -76,7 +76,7 @@ def read_records(lines: Lines, names: Sequence[str], used: Sequence[int], separa
 
     def stray(cells: list[str] | None, reason: str | None) -> bool:
         """Whether the quote that makes a record of several lines is a stray one."""
-        if cells is None or reason == RAGGED or any("\n" in cells[index] or "\r" in cells[index] for index in used):
+        if cells is None or reason in (RAGGED, MALFORMED) or any("\n" in cells[index] or "\r" in cells[index] for index in used):
             return True
         return any(len(_cells(line, separator)) == width > 1 for line in lines.span[1:])
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +184,7 @@ def input_digest(tables: Path, chemistry: Chemistry) -> str:
 def _nothing_usable(inputs: Inputs, rejects: curate.Rejects, out: Path) -> DataError:
     """The error, after every rejected row was written to where it says."""
     if (out / SUMMARY).is_file():  # an earlier result, which may be in use
-        listing = out.with_name(f"{out.name}-{REJECTED}")
+        listing = _free(out.with_name(f"{out.name}-{REJECTED}"))
         write_text(listing, rejects.table().write_csv())
     else:
         listing = out / REJECTED
@@ -199,3 +199,9 @@ def _nothing_usable(inputs: Inputs, rejects: curate.Rejects, out: Path) -> DataE
     taken = ", ".join(f"{name} as {role}" for role, name in inputs.activities.chosen.taken.items())
     message = f"{activities}: none of {rejects.read[activities.name]} rows is usable"
     return DataError(message, "; ".join([f"columns read: {taken}", *reasons, f"all of them are in {listing}"]))
+
+
+def _free(path: Path) -> Path:
+    """This path, or with a number where a file of that name lies already."""
+    numbered = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
+    return next(each for each in chain([path], numbered) if not each.exists())

@@ -90,7 +90,8 @@ def read_table(tables: Path, name: str, required: Sequence[str], optional: Seque
     path = find_table(tables, name)
     if path is None:
         names = ", ".join(f"{name}{suffix}" for suffix in SUFFIXES)
-        raise DataError(f"{tables} has no {name} table", f"put one of {names} there, with columns {', '.join(required)}")
+        hint = f"put one of {names} there, with columns {', '.join(required)}; or give one file with structures and values"
+        raise DataError(f"{tables} has no {name} table", hint)
     table = _read_file(path, required, optional)
     if not table.read():
         raise DataError(f"{path} has no usable rows", "it holds a header only")

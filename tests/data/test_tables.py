@@ -131,6 +131,38 @@ def test_a_note_beside_the_tables_is_read(tmp_path: Path) -> None:
     assert read_note(tmp_path) == "computed labels"
 
 
+def test_a_note_that_is_not_utf8_is_an_error_that_names_its_line(tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_bytes("measured at\n25 \u00b0C\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"note\.txt is not UTF-8 text: line 2 has the byte 0xb0") as error:
+        read_note(tmp_path)
+    assert error.value.hint == "save it as UTF-8"
+
+
+def test_a_header_that_is_not_utf8_hides_no_column_that_is_read(tmp_path: Path) -> None:
+    (tmp_path / "compounds.csv").write_bytes("compound_id,smiles,Ki (\u00b5M)\nA,CC,1\n".encode("latin-1"))
+    table = read_table(tmp_path, "compounds", ["compound_id", "smiles"])
+    assert table.rows.rows() == [(2, "A", "CC")]
+    assert table.unread() == [r"Ki (\xb5M)"]
+
+
+def test_columns_without_a_name_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / "assays.csv").write_text("assay_id,target_id,,\nx,T1,,\ny,T2,,\n")
+    assert read_table(tmp_path, "assays", ["assay_id"], None).rows.rows() == [(2, "x", "T1"), (3, "y", "T2")]
+
+
+def test_what_an_assays_table_calls_its_target_is_read_as_the_target(tmp_path: Path) -> None:
+    (tmp_path / "assays.csv").write_text("Assay ChEMBL ID;Target ChEMBL ID;organism\nx;T1;NA\n")
+    table = read_table(tmp_path, "assays", ["assay_id"], None)
+    assert table.rows.rows(named=True) == [{LINE: 2, "assay_id": "x", "target_id": "T1", "organism": ""}]
+    assert table.separator == ";"
+
+
+def test_a_parquet_column_of_relations_under_another_name_is_an_error(tmp_path: Path) -> None:
+    pl.DataFrame({"smiles": ["CC"], "value": ["1"], "mod": ["<"]}).write_parquet(tmp_path / "activities.parquet")
+    with pytest.raises(DataError, match="no column relation, but mod holds such"):
+        read_table(tmp_path, "activities", ["smiles", "value"], ["relation"])
+
+
 def test_structures_to_predict_come_from_smi_csv_and_parquet(tmp_path: Path) -> None:
     (tmp_path / "a.smi").write_text("CC first one\n\nCO\n")
     (tmp_path / "a.csv").write_text("smiles,compound_id\nCC,007\n")
