@@ -1,6 +1,7 @@
 """`polyphony prepare`: a partner's own tables to its dataset."""
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -12,29 +13,39 @@ from fedapp.cli.progress import RunProgress
 
 
 def prepare(
-    tables: Annotated[Path, typer.Argument(help="folder with compounds.* and activities.* (CSV, CSV.gz or Parquet)")],
+    tables: Annotated[Path, typer.Argument(help="folder with compounds.* and activities.* (CSV, CSV.gz or Parquet), or one such file")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="folder to write")],
     words: Annotated[list[str] | None, typer.Argument(metavar="[CONF] [KEY=VALUE]...", help="chemistry and tasks to use")] = None,
     as_json: Json = False,
 ) -> None:
     """Check, standardise and fingerprint tables, and build the tasks; rejected.csv names every row left out and why."""
-    from fedapp.data.dataset import build_dataset  # imports polars and RDKit: seconds that --help need not wait
+    from fedapp.data.dataset import LOSSES, build_dataset  # imports polars and RDKit: seconds that --help need not wait
+    from fedapp.data.losses import label_lines, label_warnings, table_lines, table_warnings
+    from fedapp.data.prepare import REJECTED
     from fedapp.data.prepare import prepare as prepare_tables
 
     config, started = read_experiment(words), time.monotonic()
     with RunProgress(total_rounds=0, partners=[], json=as_json) as progress:
         progress.stage(f"preparing {tables}")
         summary = prepare_tables(tables, out, config.chemistry, progress.advance_preparation)
-        progress.stage("building tasks")
-        dataset = build_dataset(out, out / "dataset", out.name, config.tasks)
-    seconds = round(time.monotonic() - started, 1)
+    told = table_warnings(summary)
+    if not as_json:  # before the tasks, so that a table of which nothing is left for them is explained
+        print("\n".join(line for table in summary["tables"].values() for line in table_lines(table)))
+        print(f"rows left out: {out / REJECTED}")
+    warn(told)
+    dataset = build_dataset(out, out / "dataset", out.name, config.tasks)
+    header, seconds = dataset.header, round(time.monotonic() - started, 1)
+    warn(label_warnings(header))
+    told += label_warnings(header)
     if as_json:
-        print(json.dumps(summary | dataset.header | {"seconds": seconds}))
+        inputs = {"input_digest": summary["digest"]}  # `digest` is the dataset's, as its other figures are
+        print(json.dumps(summary | inputs | header | {"warnings": told, "seconds": seconds}))
         return
-    for name in ("compounds", "activities", "assays"):
-        if name in summary:
-            print(f"{summary[name]['file']}: {summary[name]['accepted']:,} of {summary[name]['read']:,} rows accepted")
-            for reason, count in summary[name]["rejected"].items():
-                print(f"  {count:>9,}  {reason}")
-    print(f"{len(dataset.folds):,} compounds, {len(dataset.tasks):,} tasks, {len(dataset.y_labels):,} labels in {out / 'dataset'}")
-    print(f"{seconds:.0f} s; rows left out: {out / 'rejected.csv'}")
+    print(f"{header['compounds']:,} compounds, {header['tasks']:,} tasks, {header['labels']:,} labels in {dataset.directory}")
+    print("\n".join([*label_lines(header), f"{seconds:.0f} s; labels left out, by task: {dataset.directory / LOSSES}"]))
+
+
+def warn(losses: list[str]) -> None:
+    """Tell large losses on stderr."""
+    for loss in losses:
+        print(f"warning: {loss}", file=sys.stderr)

@@ -1,9 +1,11 @@
-"""Sorting rows into usable and rejected; every rejected row has one reason."""
+"""Sorting rows into usable and rejected; every rejected row has one reason, and shows what it is about."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
 
+from fedapp.data.notation import FLIPPED, HIGHEST_P, LABEL_UNIT, LOWEST_P, MOLAR, P_UNIT, RELATIONS, UNITS
 from fedapp.data.tables import LINE, Table
 
 EMPTY = "empty {}"
@@ -16,21 +18,31 @@ REJECTED_COMPOUND = "compound was rejected"
 UNKNOWN_ASSAY = "assay_id is not in the assays table"
 REJECTED_ASSAY = "assay was rejected"
 UNKNOWN_UNIT = "unknown unit"
+NO_UNIT = "no unit, where other rows have one"
 UNKNOWN_RELATION = "unknown relation"
 NOT_A_NUMBER = "value is not a number"
+COMMA = "value has a comma"
+RELATION_IN_VALUE = "value begins with a relation"
 INFINITE = "value is infinite"
 NOT_POSITIVE = "molar value is not positive"
+IMPLAUSIBLE = f"p-value outside {LOWEST_P:g} to {HIGHEST_P:g}"
 NOT_A_LABEL = "value without unit is not 0 or 1"
 CENSORED_LABEL = "a 0/1 label has no relation but ="
+REMEDIES = {
+    NO_UNIT: f"the unit of a 0/1 label is {LABEL_UNIT}",
+    UNKNOWN_UNIT: f"known are {', '.join(UNITS)}",
+    UNKNOWN_RELATION: f"known are {', '.join(RELATIONS)}",
+    COMMA: "write 1.5, and 1500 for thousands",
+    RELATION_IN_VALUE: "it has a column of its own",
+    NOT_A_LABEL: f"for others a column unit says {', '.join(UNITS[:-1])}",
+}
 
-P_UNIT = "p"
-# unit -> p-value of 1 in that unit; both the micro sign and the Greek letter are in use
-MOLAR = {"pM": 12.0, "nM": 9.0, "uM": 6.0, "\u00b5M": 6.0, "\u03bcM": 6.0, "mM": 3.0, "M": 0.0}
-RELATIONS = {"=": "=", "~": "=", "<": "<", "<=": "<", "<<": "<", ">": ">", ">=": ">", ">>": ">"}
-FLIPPED = {"=": "=", "<": ">", ">": "<"}  # a concentration below x is a p-value above p(x)
+REASON, TEXT = "reason for rejection", "text that it is about"
+SHOWN = 80  # characters of an offending cell
+REJECTED_SCHEMA = {"file": pl.String, "line": pl.Int64, "id": pl.String, "reason": pl.String, "text": pl.String}
+EXTRAS = ("smiles", "target_id", "type")  # of an activity, where its table has them
 
-REASON = "reason for rejection"
-REJECTED_SCHEMA = {"file": pl.String, "line": pl.Int64, "id": pl.String, "reason": pl.String}
+Check = tuple[pl.Expr, str | pl.Expr, str | pl.Expr]  # what is wrong, the reason or its column, and the column that shows it
 
 
 @dataclass
@@ -42,16 +54,18 @@ class Rejects:
 
     def open(self, table: Table) -> None:
         """Count a table's rows and take over those that could not be read."""
-        self.read[table.path.name] = len(table.rows) + len(table.unreadable)
-        rows = [(table.path.name, line, "", reason) for line, reason in table.unreadable]
+        self.read[table.path.name] = table.read()
+        rows = [(table.path.name, line, "", reason, text) for line, reason, text in table.unreadable]
         self.frames.append(pl.DataFrame(rows, schema=REJECTED_SCHEMA, orient="row"))
 
-    def split(self, table: Table, rows: pl.DataFrame, reason: pl.Expr, id_column: pl.Expr) -> pl.DataFrame:
-        """Reject the rows whose `reason` is not null; return the others."""
+    def split(self, table: Table, rows: pl.DataFrame, checks: Sequence[Check], id_column: pl.Expr) -> pl.DataFrame:
+        """Reject the rows for which a check holds, by the first that does; return the others."""
+        reason = pl.coalesce(*[pl.when(wrong).then(_text(why)) for wrong, why, _ in checks], pl.lit(None, dtype=pl.String))
+        text = pl.coalesce(*[pl.when(pl.col(REASON) == _text(why)).then(_cell(about)) for _, why, about in checks], pl.lit(""))
         rows = rows.with_columns(reason.alias(REASON))
-        bad = rows.filter(pl.col(REASON).is_not_null())
+        bad = rows.filter(pl.col(REASON).is_not_null()).with_columns(text.str.slice(0, SHOWN).alias(TEXT))
         file, line = pl.lit(table.path.name).alias("file"), pl.col(LINE).alias("line")
-        self.frames.append(bad.select(file, line, id_column.alias("id"), pl.col(REASON).alias("reason")))
+        self.frames.append(bad.select(file, line, id_column.alias("id"), pl.col(REASON).alias("reason"), pl.col(TEXT).alias("text")))
         return rows.filter(pl.col(REASON).is_null()).drop(REASON)
 
     def table(self) -> pl.DataFrame:
@@ -63,14 +77,28 @@ class Rejects:
         counted = self.table().filter(pl.col("file") == file)["reason"].value_counts(sort=True)
         return dict(counted.iter_rows())
 
+    def examples(self, file: str) -> dict[str, str]:
+        """Reason -> the first row of one file that was rejected for it, in words, and where there is one a remedy."""
+        first = self.table().filter(pl.col("file") == file).unique("reason", keep="first", maintain_order=True)
+        return {
+            reason: f"line {line}" + (f": {text}" if text else "") + (f"; {REMEDIES[reason]}" if reason in REMEDIES else "")
+            for _, line, _, reason, text in first.iter_rows()
+        }
 
-def first_reason(*checks: tuple[pl.Expr, str]) -> pl.Expr:
-    """Text of the first check that holds, else null."""
-    return pl.coalesce(*[pl.when(check).then(pl.lit(reason)) for check, reason in checks], pl.lit(None, dtype=pl.String))
+
+def _text(why: str | pl.Expr) -> pl.Expr:
+    return pl.lit(why) if isinstance(why, str) else why
+
+
+def _cell(about: str | pl.Expr) -> pl.Expr:
+    return pl.col(about) if isinstance(about, str) else about
 
 
 def check_entities(table: Table, key: str, measured: pl.Series, unmeasured: str, rejects: Rejects) -> pl.DataFrame:
     """Check a table whose rows each describe one compound or one assay.
+
+    One assay with different cells is a contradiction. One compound with different SMILES need not be: that is for
+    `check_structures` to say, once they are standardised.
 
     Args:
         table: The table; all its columns count when rows are compared.
@@ -79,19 +107,32 @@ def check_entities(table: Table, key: str, measured: pl.Series, unmeasured: str,
         unmeasured: Reason for ids that they do not.
         rejects: Receives the rejected rows.
     Returns:
-        Rows with unique ids.
+        Rows of which no two are equal.
     """
     cells = [column for column in table.rows.columns if column != LINE]
-    others = [column for column in cells if column != key]
-    needed = [key, *[column for column in others if column == "smiles"]]
-    empty = first_reason(*[(pl.col(column) == "", EMPTY.format(column)) for column in needed])
+    compounds = "smiles" in cells
+    empty = [(pl.col(column) == "", EMPTY.format(column), pl.lit("")) for column in ([key, "smiles"] if compounds else [key])]
     rows = rejects.split(table, table.rows, empty, pl.col(key))
-    reason = first_reason(
-        (~pl.struct(cells).is_first_distinct(), REPEATED),
-        (pl.struct(cells).n_unique().over(key) > 1, CONTRADICTORY.format(key, "smiles" if others == ["smiles"] else "the other columns")),
-        (~pl.col(key).is_in(measured.implode()), unmeasured),
+    contradictory = (pl.struct(cells).n_unique().over(key) > 1) & (not compounds)
+    checks: list[Check] = [
+        (~pl.struct(cells).is_first_distinct(), REPEATED, key),
+        (contradictory, CONTRADICTORY.format(key, "the other columns"), key),
+        (~pl.col(key).is_in(measured.implode()), unmeasured, key),
+    ]
+    return rejects.split(table, rows, checks, pl.col(key))
+
+
+def contradictions(described: pl.DataFrame) -> pl.DataFrame:
+    """Refuse compounds whose SMILES are of different structures; different spellings of one structure are one compound.
+
+    Args:
+        described: compound_id, row (i32, null where the structure was refused) and why (null where it was not).
+    """
+    wrong = pl.col("why").is_null() & (pl.col("row").drop_nulls().n_unique().over("compound_id") > 1)
+    return described.with_columns(
+        pl.when(wrong).then(pl.lit(CONTRADICTORY.format("compound_id", "smiles"))).otherwise("why").alias("why"),
+        pl.when(~wrong).then("row").alias("row"),
     )
-    return rejects.split(table, rows, reason, pl.col(key))
 
 
 def check_activities(table: Table, rejects: Rejects) -> pl.DataFrame:
@@ -99,41 +140,60 @@ def check_activities(table: Table, rejects: Rejects) -> pl.DataFrame:
 
     Returns:
         Columns LINE, assay_id, compound_id, relation ("=", "<", ">" on the p scale), value (f32, p-value or 0/1), kind
-        ("p" or "label").
+        ("p" or "label"), and those of EXTRAS that the table has.
     """
     rows = table.rows
-    cells = [column for column in rows.columns if column != LINE]
-    defaults = {"relation": "=", "unit": ""}
-    rows = rows.with_columns([pl.lit(text).alias(column) for column, text in defaults.items() if column not in cells])
-    unit, relation = pl.col("unit"), pl.col("sign")
-    molar, label = unit.is_in(list(MOLAR)), unit == ""
+    defaults = {"relation": "=", "unit": table.chosen.unit}
+    rows = rows.with_columns([pl.lit(text).alias(column) for column, text in defaults.items() if column not in rows.columns])
+    # ChEMBL's download quotes relations: '='
+    written = pl.col("relation").str.replace(r"""^(?:'(.*)'|"(.*)")$""", "$1$2").str.strip_chars()
+    unit, relation, value = pl.col("unit"), pl.col("sign"), pl.col("value")
+    molar, label = unit.is_in(list(MOLAR)), (unit == "") | (unit == LABEL_UNIT)
+    has_units = bool((rows["unit"] != "").any())
     rows = rows.with_columns(
-        pl.col("value").cast(pl.Float64, strict=False).alias("number"),
-        pl.col("relation").replace_strict(RELATIONS, default=None, return_dtype=pl.String).alias("sign"),
+        value.cast(pl.Float64, strict=False).alias("number"),
+        written.replace_strict(RELATIONS, default=None, return_dtype=pl.String).alias("sign"),
     )
-    number = pl.col("number")
-    reason = first_reason(
-        (pl.col("assay_id") == "", EMPTY.format("assay_id")),
-        (pl.col("compound_id") == "", EMPTY.format("compound_id")),
-        (~pl.struct(cells).is_first_distinct(), REPEATED),
-        (~(molar | label | (unit == P_UNIT)), UNKNOWN_UNIT),
-        (relation.is_null(), UNKNOWN_RELATION),
-        (number.is_null() | number.is_nan(), NOT_A_NUMBER),
-        (number.is_infinite(), INFINITE),
-        (molar & (number <= 0), NOT_POSITIVE),
-        (label & ~number.is_in([0.0, 1.0]), NOT_A_LABEL),
-        (label & (relation != "="), CENSORED_LABEL),
-    )
-    rows = rejects.split(table, rows, reason, activity_id())
-    zero = unit.replace_strict(MOLAR, default=None, return_dtype=pl.Float64)
+    zero, number = unit.replace_strict(MOLAR, default=None, return_dtype=pl.Float64), pl.col("number")
+    p_value = pl.when(molar).then(zero - number.log10()).otherwise(number)
+    needed = [column for column in ("assay_id", "compound_id", "smiles") if column in rows.columns]
+    checks: list[Check] = [
+        *[(pl.col(column) == "", EMPTY.format(column), pl.lit("")) for column in needed],
+        ((unit == "") & has_units, NO_UNIT, "value"),
+        (~(molar | label | (unit == P_UNIT)), UNKNOWN_UNIT, "unit"),
+        (relation.is_null(), UNKNOWN_RELATION, "relation"),
+        (number.is_null() & value.str.contains(r"^[+-]?[0-9.,]*,[0-9.,]*(?:[eE][+-]?\d+)?$"), COMMA, "value"),
+        (number.is_null() & value.str.contains("^[<>=~\u2248\u2264\u2265]"), RELATION_IN_VALUE, "value"),
+        (number.is_null() | number.is_nan(), NOT_A_NUMBER, "value"),
+        (number.is_infinite(), INFINITE, "value"),
+        (molar & (number <= 0), NOT_POSITIVE, "value"),
+        (label & ~number.is_in([0.0, 1.0]), NOT_A_LABEL, "value"),
+        (label & (relation != "="), CENSORED_LABEL, "relation"),
+        (~label & ~p_value.is_between(LOWEST_P, HIGHEST_P), IMPLAUSIBLE, pl.concat_str("value", "unit", separator=" ")),
+    ]
+    rows = rejects.split(table, rows, checks, activity_id())
     return rows.select(
         LINE,
         "assay_id",
         "compound_id",
         pl.when(molar).then(relation.replace_strict(FLIPPED)).otherwise(relation).alias("relation"),
-        pl.when(molar).then(zero - number.log10()).otherwise(number).cast(pl.Float32).alias("value"),
+        p_value.cast(pl.Float32).alias("value"),
         pl.when(label).then(pl.lit("label")).otherwise(pl.lit("p")).alias("kind"),
+        *[column for column in EXTRAS if column in rows.columns],
     )
+
+
+def check_repeats(table: Table, rows: pl.DataFrame, compound: str, rejects: Rejects) -> pl.DataFrame:
+    """Reject a row that says the same as an earlier one: assay, compound, relation and value, however written and in whatever unit.
+
+    Any other value of a compound in an assay is a replicate, and stays.
+
+    Args:
+        compound: The column by which compounds are the same: compound_id, or the structure where the table has no ids.
+    """
+    said = ["assay_id", compound, "relation", "value", "kind", *[column for column in ("type",) if column in rows.columns]]
+    checks: list[Check] = [(~pl.struct(said).is_first_distinct(), REPEATED, pl.col("value").cast(pl.String))]
+    return rejects.split(table, rows, checks, activity_id())
 
 
 def check_references(
@@ -145,8 +205,8 @@ def check_references(
         known: All ids in that table, and those that passed.
         reasons: For ids that are not in the table, and for those that did not pass.
     """
-    reason = first_reason(*[(~pl.col(key).is_in(ids.implode()), why) for ids, why in zip(known, reasons, strict=True)])
-    return rejects.split(table, rows, reason, activity_id())
+    checks: list[Check] = [(~pl.col(key).is_in(ids.implode()), why, key) for ids, why in zip(known, reasons, strict=True)]
+    return rejects.split(table, rows, checks, activity_id())
 
 
 def activity_id() -> pl.Expr:

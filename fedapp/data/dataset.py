@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from fedapp.config import Tasks
+from fedapp.data.columns import role_of
 from fedapp.data.tasks import build_tasks
 from fedapp.errors import DataError
 from fedapp.files import atomic_directory, read_json, write_json
@@ -27,6 +28,8 @@ ARRAYS = {
     "y_labels": np.uint8,
 }
 HEADER = "dataset.json"
+LOSSES = "dropped.csv"
+PREPARED_FORMAT = 2  # raised when a prepared folder's contents change meaning
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Dataset:
 
     @property
     def header(self) -> dict[str, Any]:
-        """dataset.json: name, bits, folds, compounds, tasks, labels, digest, note, dropped."""
+        """dataset.json: name, bits, folds, compounds, tasks, labels, digest, note; what was dropped, by reason, and of how many."""
         header: dict[str, Any] = read_json(self.directory / HEADER)
         return header
 
@@ -146,23 +149,29 @@ def build_dataset(prepared: Path, out: Path, name: str, tasks: Tasks, assays: Co
     indices = np.load(prepared / "x_indices.npy", mmap_mode="r")[positions]
     labels = table.labels.with_columns(pl.Series("row", np.searchsorted(rows, table.labels["row"].to_numpy())))
     header = {"name": name, "bits": summary["chemistry"]["bits"], "folds": summary["chemistry"]["folds"]}
-    header |= {"note": summary["note"], "dropped": table.dropped}
-    return save(out, header, structures, indptr, indices, labels, table.tasks)
+    header |= {"note": summary["note"], "dropped": table.dropped, "offered": table.offered}
+    return save(out, header, structures, indptr, indices, labels, table.tasks, table.losses)
 
 
 def read_activities(prepared: Path, name: str, group_by: str, assays: Collection[str] | None) -> tuple[dict[str, Any], pl.DataFrame]:
     """Summary of a prepared folder, and a partner's activities with their task group.
 
-    An assay whose `group_by` cell is empty is its own group: nothing says that it belongs with others.
+    An assay whose `group_by` cell is empty is its own group, "assay ID": nothing says that it belongs with others, and an assay's
+    number is not a target's.
 
     Raises:
-        DataError: No prepared folder, no such column, or none of the assays is there.
+        DataError: No prepared folder or one of another version, no such column, none of the assays is there, or an assay's own group
+            would bear the name of another.
     """
     if not (prepared / "summary.json").is_file():
         raise DataError(f"{prepared} is not a prepared folder", "polyphony prepare TABLES --out DIR writes one")
+    summary = read_json(prepared / "summary.json")
+    if summary.get("format") != PREPARED_FORMAT:
+        raise DataError(f"{prepared} was prepared by another version", "prepare the tables again: polyphony prepare TABLES --out DIR")
     activities = pl.read_parquet(prepared / "activities.parquet")
     known = pl.read_parquet(prepared / "assays.parquet")
-    if group_by not in known.columns:
+    column = group_by if group_by in known.columns else role_of(group_by)
+    if column not in known.columns:
         raise DataError(
             f"tasks.group_by is {group_by}, but the assays table has no such column", f"its columns are {', '.join(known.columns)}"
         )
@@ -171,8 +180,11 @@ def read_activities(prepared: Path, name: str, group_by: str, assays: Collection
         activities = activities.join(mine, on="assay_id", how="semi", maintain_order="left")
     if activities.is_empty():
         raise DataError(f"{name}: no activities in {prepared}", "none of the partner's assays is in the activities table")
-    groups = known.select("assay_id", pl.when(pl.col(group_by) == "").then("assay_id").otherwise(group_by).alias("group"))
-    return read_json(prepared / "summary.json"), activities.join(groups, on="assay_id", maintain_order="left")
+    own = pl.format("assay {}", "assay_id")
+    if clash := known.filter(own.is_in(known[column].implode()) & (pl.col(column) == ""))["assay_id"].to_list():
+        raise DataError(f"an assay without {column} is its own group, but assay {clash[0]} is the name of a {column} too", "rename it")
+    groups = known.select("assay_id", pl.when(pl.col(column) == "").then(own).otherwise(column).alias("group"))
+    return summary, activities.join(groups, on="assay_id", maintain_order="left")
 
 
 def save(
@@ -183,6 +195,7 @@ def save(
     x_indices: NDArray[np.int32],
     labels: pl.DataFrame,
     tasks: pl.DataFrame,
+    losses: pl.DataFrame | None = None,
 ) -> Dataset:
     """Write a dataset folder and open it.
 
@@ -190,6 +203,7 @@ def save(
         header: name, bits, folds and note; the counts and the digest are added.
         structures: smiles and fold of each compound, in the order of the fingerprints.
         labels: row (of `structures`), task, label; sorted by row and task.
+        losses: What gave no label, for a person to read in dropped.csv; no part of the digest.
     """
     counts = np.bincount(labels["row"].to_numpy(), minlength=len(structures))
     arrays: dict[str, NDArray[Any]] = {
@@ -208,6 +222,8 @@ def save(
             np.save(folder / f"{name}.npy", array)
         structures.select("smiles").write_parquet(folder / "structures.parquet")
         tasks.write_parquet(folder / "tasks.parquet")
+        if losses is not None:
+            losses.write_csv(folder / LOSSES)
         digest.update("\n".join([*structures["smiles"], tasks.write_csv()]).encode())
         sizes = {"compounds": len(structures), "tasks": len(tasks), "labels": len(labels)}
         write_json(folder / HEADER, header | sizes | {"digest": digest.hexdigest()})

@@ -14,6 +14,7 @@ from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 from fedapp.chemistry.standardise import RejectedError, standardise
 from fedapp.config import Chemistry, Tasks
 from fedapp.data.dataset import Dataset, build_dataset
+from fedapp.data.notation import LABEL_UNIT, P_UNIT
 from fedapp.data.prepare import prepare
 from fedapp.data.tables import NOTE_FILE
 from fedapp.errors import DataError
@@ -111,11 +112,11 @@ def _measure(compounds: list[tuple[str, str]], partner: int, partners: int) -> l
         for name in _held(tuple(DESCRIPTORS), DESCRIPTORS_HELD, DESCRIPTORS_STEP, partner):
             for compound, mol in _some(molecules, generator):
                 if (measured := _p_value(name, mol)) is not None:
-                    rows.append((name, compound, *measured, "p"))
+                    rows.append((name, compound, *measured, P_UNIT))
         for name in _held(ALERTS, ALERTS_HELD, ALERTS_STEP, partner):
             catalogue = _catalogue(name)
             hits = [(compound, int(catalogue.HasMatch(mol))) for compound, mol in _some(molecules, generator)]
-            rows += [(f"alert-{name.lower()}", compound, "=", str(hit), "") for compound, hit in hits]
+            rows += [(f"alert-{name.lower()}", compound, "=", str(hit), LABEL_UNIT) for compound, hit in hits]
     return rows
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,14 @@ from fedapp.chemistry.parallel import describe_many
 from fedapp.chemistry.structure import Structure
 from fedapp.config import Chemistry
 from fedapp.data import curate
-from fedapp.data.tables import LINE, NOTE_FILE, Table, find_table, read_note, read_table
+from fedapp.data.dataset import PREPARED_FORMAT
+from fedapp.data.inputs import TABLES, Inputs, read_inputs
+from fedapp.data.matching import check_assays, list_compounds, match_compounds, split_types
+from fedapp.data.tables import NOTE_FILE, find_table, read_note
 from fedapp.errors import DataError
-from fedapp.files import atomic_directory, write_json
+from fedapp.files import atomic_directory, write_json, write_text
 
-FORMAT = 1  # raised when the prepared folder's contents change meaning
-TABLES = ("compounds", "activities", "assays")
-SUMMARY = "summary.json"
+SUMMARY, REJECTED = "summary.json", "rejected.csv"
 
 
 @dataclass
@@ -56,75 +57,57 @@ def prepare(
     """Check tables, compute structures, and write the folder `out`, as a whole or not at all.
 
     Args:
-        tables: Folder with compounds.*, activities.* and perhaps assays.* (CSV, CSV.gz or Parquet).
-        out: Folder to write; one that is there is replaced.
+        tables: Folder with compounds.*, activities.* and perhaps assays.* (CSV, CSV.gz or Parquet), or one file with everything.
+        out: Folder to write; one that is there is replaced. Where nothing is usable it gets rejected.csv alone, and where there is an
+            earlier one, that stays and the file is written beside it.
         chemistry: Standardisation, fingerprint and folds.
         progress: Called with (structures done, all structures).
         workers: Processes; None means one per core.
     Returns:
-        The summary that is also written as summary.json: per table the rows read, accepted and rejected by reason; structures;
-        chemistry; versions; digest of inputs and settings; note.
+        The summary that is also written as summary.json: per table the columns taken, the rows read, accepted and rejected by reason;
+        structures; chemistry; versions; digest of inputs and settings; note.
     Raises:
         DataError: Tables that cannot be read, nothing usable in them, an unusable fold key, or a worker that died.
     """
     key = read_key(chemistry.fold_key_file)
-    compounds = read_table(tables, "compounds", ["compound_id", "smiles"])
-    activities = read_table(tables, "activities", ["assay_id", "compound_id", "value"], ["relation", "unit"])
-    assays = read_table(tables, "assays", ["assay_id"], None) if find_table(tables, "assays") else None
+    inputs, note = read_inputs(tables), read_note(tables)
     rejects = curate.Rejects()
-    for table in (compounds, activities, assays):
-        if table is not None:
-            rejects.open(table)
-    measured = curate.check_activities(activities, rejects)
-    measured, assay_rows = _check_assays(assays, activities, measured, rejects)
-    named = activities.rows["compound_id"].unique()
-    listed = curate.check_entities(compounds, "compound_id", named, curate.UNMEASURED_COMPOUND, rejects)
+    for table in inputs.tables().values():
+        rejects.open(table)
+    measured = curate.check_activities(inputs.activities, rejects)
+    measured, assays = check_assays(inputs, measured, rejects)
+    listed = list_compounds(inputs, measured, rejects)
     structures = Structures()
-    accepted = _compute(compounds, listed, chemistry, key, structures, rejects, progress, workers)
-    known = compounds.rows["compound_id"].unique(), accepted["compound_id"]
-    reasons = curate.UNKNOWN_COMPOUND, curate.REJECTED_COMPOUND
-    measured = curate.check_references(activities, measured, "compound_id", known, reasons, rejects)
+    described = curate.contradictions(_compute(listed, chemistry, key, structures, progress, workers))
+    accepted, measured = match_compounds(inputs, measured, described, rejects)
+    measured = curate.check_repeats(inputs.activities, measured, inputs.compound, rejects)
     if measured.is_empty():
-        raise DataError(f"{activities.path}: none of {rejects.read[activities.path.name]} rows is usable", _commonest(activities, rejects))
-
-    summary = _summarise([compounds, activities, assays], rejects, structures, tables, chemistry)
+        raise _nothing_usable(inputs, rejects, out)
+    measured, assays = split_types(measured, assays)
+    summary = _summarise(inputs, rejects, accepted["row"].n_unique(), chemistry)
+    summary |= {"digest": input_digest(tables, chemistry), "note": note}
     with atomic_directory(out) as folder:
-        _write(folder, accepted, structures, measured, assay_rows, rejects)
+        _write(folder, accepted, structures, measured, assays, rejects)
         write_json(folder / SUMMARY, summary)
     return summary
 
 
-def _check_assays(
-    assays: Table | None, activities: Table, measured: pl.DataFrame, rejects: curate.Rejects
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Activities of known assays, and the assays' own rows; without an assays table, just their ids."""
-    if assays is None:
-        return measured, measured.select(pl.col("assay_id").unique().sort())
-    listed = curate.check_entities(assays, "assay_id", activities.rows["assay_id"].unique(), curate.UNMEASURED_ASSAY, rejects)
-    known = assays.rows["assay_id"].unique(), listed["assay_id"]
-    reasons = curate.UNKNOWN_ASSAY, curate.REJECTED_ASSAY
-    return curate.check_references(activities, measured, "assay_id", known, reasons, rejects), listed.drop(LINE)
-
-
 def _compute(
-    table: Table,
     listed: pl.DataFrame,
     chemistry: Chemistry,
     key: bytes,
     structures: Structures,
-    rejects: curate.Rejects,
     progress: Callable[[int, int], None] | None,
     workers: int | None,
 ) -> pl.DataFrame:
-    """Describe every listed compound; returns compound_id and row (i32) of the good ones."""
+    """Describe the column smiles; adds row (i32) of the structure, or why (str) there is none."""
     rows: list[int | None] = []
     reasons: list[str | None] = []
     with closing(describe_many(listed["smiles"].to_list(), chemistry, key, workers, progress)) as chunks:
         for each in chain.from_iterable(chunks):
             rows.append(structures.add(each) if isinstance(each, Structure) else None)
             reasons.append(each if isinstance(each, str) else None)
-    listed = listed.with_columns(pl.Series("row", rows, dtype=pl.Int32), pl.Series("why", reasons, dtype=pl.String))
-    return rejects.split(table, listed, pl.col("why"), pl.col("compound_id")).select("compound_id", "row")
+    return listed.with_columns(pl.Series("row", rows, dtype=pl.Int32), pl.Series("why", reasons, dtype=pl.String))
 
 
 def _write(
@@ -140,28 +123,34 @@ def _write(
     np.cumsum([len(bits) for bits in structures.bits], out=indptr[1:])
     np.save(folder / "x_indptr.npy", indptr)
     np.save(folder / "x_indices.npy", np.concatenate([np.empty(0, np.int32), *structures.bits]))
-    joined = measured.join(accepted, on="compound_id", maintain_order="left")
-    joined.select("assay_id", "row", "relation", "value", "kind").write_parquet(folder / "activities.parquet")
+    measured.select("assay_id", "row", "relation", "value", "kind").write_parquet(folder / "activities.parquet")
     assays.write_parquet(folder / "assays.parquet")
-    rejects.table().write_csv(folder / "rejected.csv")
+    rejects.table().write_csv(folder / REJECTED)
 
 
-def _summarise(
-    read: list[Table | None], rejects: curate.Rejects, structures: Structures, tables: Path, chemistry: Chemistry
-) -> dict[str, Any]:
-    counts: dict[str, Any] = {}
-    for name, table in zip(TABLES, read, strict=True):
-        if table is not None:
-            file = table.path.name
-            rejected = rejects.counts(file)
-            total = rejects.read[file]
-            counts[name] = {"file": file, "read": total, "accepted": total - sum(rejected.values()), "rejected": rejected}
-    return counts | {
-        "structures": len(structures.folds),
+def _summarise(inputs: Inputs, rejects: curate.Rejects, structures: int, chemistry: Chemistry) -> dict[str, Any]:
+    tables = {}
+    for name, table in inputs.tables().items():
+        file = table.path.name
+        rejected, total = rejects.counts(file), rejects.read[file]
+        tables[name] = {
+            "file": file,
+            "read": total,
+            "accepted": total - sum(rejected.values()),
+            "rejected": rejected,
+            "examples": rejects.examples(file),
+            "columns": table.chosen.taken,
+            "unit": table.chosen.unit,
+            "separator": table.separator,
+            "not_read": table.unread(),
+            "assumed": inputs.assumed() if name == "activities" else [],
+        }
+    return {
+        "format": PREPARED_FORMAT,
+        "tables": tables,
+        "structures": structures,
         "chemistry": _settings(chemistry),
         "versions": {"rdkit": rdkit.__version__, "polars": pl.__version__, "numpy": np.__version__},
-        "digest": input_digest(tables, chemistry),
-        "note": read_note(tables),
     }
 
 
@@ -182,7 +171,7 @@ def input_digest(tables: Path, chemistry: Chemistry) -> str:
     """
     digest = hashlib.sha256()
     key = hmac.digest(read_key(chemistry.fold_key_file), b"polyphony/digest", hashlib.sha256).hex()
-    settings = [FORMAT, rdkit.__version__, key, _settings(chemistry)]
+    settings = [PREPARED_FORMAT, rdkit.__version__, key, _settings(chemistry)]
     digest.update(json.dumps(settings, sort_keys=True).encode())
     paths = [find_table(tables, name) for name in TABLES]
     for path in [*paths, tables / NOTE_FILE]:
@@ -192,6 +181,27 @@ def input_digest(tables: Path, chemistry: Chemistry) -> str:
     return digest.hexdigest()
 
 
-def _commonest(table: Table, rejects: curate.Rejects) -> str:
-    counts = rejects.counts(table.path.name)
-    return "; ".join(f"{count} rows: {reason}" for reason, count in list(counts.items())[:3])
+def _nothing_usable(inputs: Inputs, rejects: curate.Rejects, out: Path) -> DataError:
+    """The error, after every rejected row was written to where it says."""
+    if (out / SUMMARY).is_file():  # an earlier result, which may be in use
+        listing = _free(out.with_name(f"{out.name}-{REJECTED}"))
+        write_text(listing, rejects.table().write_csv())
+    else:
+        listing = out / REJECTED
+        with atomic_directory(out) as folder:
+            rejects.table().write_csv(folder / REJECTED)
+    activities = inputs.activities.path
+    reasons = [
+        f"{file}: {count:,} rows: {reason} ({rejects.examples(file)[reason]})"
+        for file in rejects.read
+        for reason, count in list(rejects.counts(file).items())[:3]
+    ]
+    taken = ", ".join(f"{name} as {role}" for role, name in inputs.activities.chosen.taken.items())
+    message = f"{activities}: none of {rejects.read[activities.name]} rows is usable"
+    return DataError(message, "; ".join([f"columns read: {taken}", *reasons, f"all of them are in {listing}"]))
+
+
+def _free(path: Path) -> Path:
+    """This path, or with a number where a file of that name lies already."""
+    numbered = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
+    return next(each for each in chain([path], numbered) if not each.exists())

@@ -1,25 +1,28 @@
 """Reading a partner's tables as text, so that ids such as "007" survive and every row keeps its line."""
 
-import csv
 import gzip
 import io
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import IO, cast
 
 import polars as pl
 
+from fedapp.data.columns import Chosen, choose, refuse_contents
+from fedapp.data.csv_records import Lines, Unreadable, read_header, read_records
+from fedapp.data.notation import ABSENT
 from fedapp.errors import DataError
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
+FILE_SUFFIXES = (*SUFFIXES, ".tsv", ".tsv.gz")  # of a single table, whose name is its owner's
 NOTE_FILE = "note.txt"
 LINE = "line of file"  # not a name that a table would use itself
 _BLOCK = 100_000  # rows turned into columns at a time, which bounds the memory taken by Python strings
-
-UNDECODABLE = "row is not UTF-8 text"
-MALFORMED = "row has misplaced quotes"
-RAGGED = "row has more or fewer cells than the header"
+_SAMPLE = 1000  # rows that are looked at in columns that are not read
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True)
@@ -29,47 +32,83 @@ class Table:
     Attributes:
         path: The file it came from.
         rows: Column LINE (int64; of a Parquet file, which has no lines, the row counted from 1), then str columns, stripped,
-            with "" for an absent value.
-        unreadable: (line, reason) of rows that could not be taken apart into cells.
+            with "" for an absent value; named as in `fedapp.data.columns.NAMES`, whatever the file calls them.
+        unreadable: Rows that could not be taken apart into cells.
         columns: All columns of the file.
+        chosen: Which column was taken for what.
+        separator: Between the cells; "" in a Parquet file.
     """
 
     path: Path
     rows: pl.DataFrame
-    unreadable: list[tuple[int, str]]
+    unreadable: list[Unreadable]
     columns: list[str]
+    chosen: Chosen = field(default_factory=lambda: Chosen({}))
+    separator: str = ","
+
+    def read(self) -> int:
+        """How many rows the file has."""
+        return len(self.rows) + len(self.unreadable)
+
+    def unread(self) -> list[str]:
+        """Columns of the file that nothing is read from."""
+        return [name for name in self.columns if name and name not in self.chosen.taken.values()]
 
 
-def find_table(folder: Path, name: str) -> Path | None:
-    """The file of table `name`, or None.
+def find_table(tables: Path, name: str) -> Path | None:
+    """The file of table `name` in a folder, or None; where `tables` is itself a file, that is the one of activities.
 
     Raises:
-        DataError: The folder is missing, or the table is there in more than one format.
+        DataError: Nothing there, a file of another kind, or the table in more than one format.
     """
-    if not folder.is_dir():
-        raise DataError(f"no folder {folder}", "give the folder that holds compounds.csv and activities.csv (or .csv.gz, .parquet)")
-    found = [folder / f"{name}{suffix}" for suffix in SUFFIXES if (folder / f"{name}{suffix}").is_file()]
+    if tables.is_file():
+        if not tables.name.endswith(FILE_SUFFIXES):
+            raise DataError(f"{tables} is not a table that can be read", f"save it as one of {', '.join(FILE_SUFFIXES)}")
+        return tables if name == "activities" else None
+    if not tables.is_dir():
+        raise DataError(
+            f"no folder {tables}", "give the folder that holds compounds.csv and activities.csv (or .csv.gz, .parquet), or one table"
+        )
+    found = [tables / f"{name}{suffix}" for suffix in SUFFIXES if (tables / f"{name}{suffix}").is_file()]
     if len(found) > 1:
-        raise DataError(f"{folder} has both {found[0].name} and {found[1].name}", "keep the one that is meant")
+        raise DataError(f"{tables} has both {found[0].name} and {found[1].name}", "keep the one that is meant")
     return found[0] if found else None
 
 
-def read_table(folder: Path, name: str, required: Sequence[str], optional: Sequence[str] | None = ()) -> Table:
+def read_table(tables: Path, name: str, required: Sequence[str], optional: Sequence[str] | None = ()) -> Table:
     """Read one table.
 
     Args:
-        folder: Folder of tables.
-        name: "compounds", "activities" or "assays"; the file is name.csv, name.csv.gz or name.parquet.
-        required: Columns that must be there.
-        optional: Columns to take when they are there; None takes all. Further columns are ignored.
+        tables: Folder of tables, or the file of activities.
+        name: "compounds", "activities" or "assays"; the file in a folder is name.csv, name.csv.gz or name.parquet.
+        required: What must be there, as in `fedapp.data.columns.NAMES`.
+        optional: What to take when it is there; None takes all columns that have a name. Further columns are ignored.
     Raises:
-        DataError: Missing file or column, no rows, or a file that cannot be read; it names the file and the column.
+        DataError: Missing file or column, a column that may be meant but is not known, no rows, or a file that cannot be read; it
+            names the file and the column.
     """
-    path = find_table(folder, name)
+    path = find_table(tables, name)
     if path is None:
         names = ", ".join(f"{name}{suffix}" for suffix in SUFFIXES)
-        raise DataError(f"{folder} has no {name} table", f"put one of {names} there, with columns {', '.join(required)}")
-    return _not_empty(_read_file(path, required, optional))
+        hint = f"put one of {names} there, with columns {', '.join(required)}; or give one file with structures and values"
+        raise DataError(f"{tables} has no {name} table", hint)
+    table = _read_file(path, required, optional)
+    if not table.read():
+        raise DataError(f"{path} has no usable rows", "it holds a header only")
+    return table
+
+
+def column_names(path: Path) -> list[str]:
+    """The columns of a table.
+
+    Raises:
+        DataError: A file that cannot be read.
+    """
+    with _named_errors(path):
+        if path.suffix == ".parquet":
+            return list(pl.read_parquet_schema(path))
+        with _open(path) as raw:
+            return read_header(Lines(_decode(raw)))[0]
 
 
 def read_smiles(path: Path) -> pl.DataFrame:
@@ -90,11 +129,43 @@ def read_smiles(path: Path) -> pl.DataFrame:
         if rows.is_empty():
             raise DataError(f"{path} has no rows")
         return rows
-    table = _not_empty(_read_file(path, ["smiles"], ["compound_id"]))
+    table = _read_file(path, ["smiles"], ["compound_id"])
     if table.unreadable:
-        raise DataError(f"{path} cannot be read in full", f"{_first(table.unreadable)}; correct it or leave the row out")
+        line, reason, _ = table.unreadable[0]
+        raise DataError(f"{path} cannot be read in full", f"line {line}: {reason}; correct it or leave the row out")
+    if table.rows.is_empty():
+        raise DataError(f"{path} has no rows", "it holds a header only")
     identifier = pl.col("compound_id") if "compound_id" in table.rows.columns else pl.lit("").alias("compound_id")
     return table.rows.select(identifier, "smiles")
+
+
+def read_note(folder: Path) -> str:
+    """What `note.txt` in a folder of tables says about them, such as that labels are computed; it travels with all results.
+
+    Raises:
+        DataError: It is not UTF-8 text.
+    """
+    path = folder / NOTE_FILE
+    try:
+        return path.read_text(encoding="utf-8-sig").strip() if path.is_file() else ""
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise DataError(
+            f"{path} is not UTF-8 text: line {line} has the byte {error.object[error.start]:#04x}", "save it as UTF-8"
+        ) from error
+
+
+@contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
+    """Name the file in what reading raises.
+
+    Raises:
+        DataError: In place of the system's and the libraries' errors.
+    """
+    try:
+        yield
+    except (OSError, EOFError, zlib.error, pl.exceptions.PolarsError) as error:
+        raise DataError(f"cannot read {path}: {error}", "the file may be damaged or not what its name says") from error
 
 
 def _read_file(path: Path, required: Sequence[str], optional: Sequence[str] | None) -> Table:
@@ -103,104 +174,98 @@ def _read_file(path: Path, required: Sequence[str], optional: Sequence[str] | No
     Raises:
         DataError: Missing column, or a damaged file.
     """
-    try:
-        return _read_parquet(path, required, optional) if path.suffix == ".parquet" else _read_csv(path, required, optional)
-    except (OSError, EOFError, zlib.error, pl.exceptions.PolarsError) as error:
-        raise DataError(f"cannot read {path}: {error}", "the file may be damaged or not what its name says") from error
+    with _named_errors(path):
+        table = _read_parquet(path, required, optional) if path.suffix == ".parquet" else _read_csv(path, required, optional)
+    names = [name for name in table.rows.columns if name not in (LINE, "value", "smiles")]
+    absent = [pl.when(pl.col(name).is_in(ABSENT)).then(pl.lit("")).otherwise(name).alias(name) for name in names]
+    return replace(table, rows=table.rows.with_columns(pl.exclude(LINE).str.strip_chars()).with_columns(absent))
 
 
-def _not_empty(table: Table) -> Table:
-    if table.rows.is_empty():
-        raise DataError(f"{table.path} has no usable rows", _first(table.unreadable) or "it holds a header only")
-    return table
-
-
-def _first(unreadable: list[tuple[int, str]]) -> str:
-    return f"line {unreadable[0][0]}: {unreadable[0][1]}" if unreadable else ""
-
-
-def _choose(path: Path, columns: list[str], required: Sequence[str], optional: Sequence[str] | None) -> list[str]:
+def _choose(path: Path, columns: list[str], required: Sequence[str], optional: Sequence[str] | None) -> Chosen:
     """Columns to read, in the order required, optional.
 
     Raises:
-        DataError: One is missing, or there twice.
+        DataError: One is missing, or there twice, or may be another.
     """
-    if missing := [column for column in required if column not in columns]:
-        raise DataError(
-            f"{path} has no column {', '.join(missing)}",
-            f"its first line reads {', '.join(columns)[:200] or '(nothing)'}; columns are separated by commas and named exactly so",
-        )
-    others = columns if optional is None else [column for column in optional if column in columns]
-    wanted = list(dict.fromkeys([*required, *others]))
-    if twice := [column for column in wanted if columns.count(column) > 1]:
-        raise DataError(f"{path} has the column {', '.join(twice)} more than once", "keep the one that is meant")
-    return wanted
+    if optional is not None:
+        return choose(path, columns, required, optional)
+    chosen = choose(path, columns, required, [name for name in ("target_id",) if name not in required])
+    rest = [name for name in columns if name and name not in chosen.taken.values() and name not in chosen.taken]
+    if twice := [name for name in rest if columns.count(name) > 1]:
+        raise DataError(f"{path} has the column {twice[0]} more than once", "keep the one that is meant")
+    taken = chosen.taken | {name: name for name in rest}
+    return Chosen(dict(sorted(taken.items(), key=lambda pair: columns.index(pair[1]))))
 
 
 def _read_parquet(path: Path, required: Sequence[str], optional: Sequence[str] | None) -> Table:
-    columns = list(pl.read_parquet_schema(path))
-    wanted = _choose(path, columns, required, optional)
-    text = [pl.col(column).cast(pl.String).fill_null("").str.strip_chars() for column in wanted]
-    rows = pl.read_parquet(path, columns=wanted).select(text).with_row_index(LINE, offset=1)
-    return Table(path, rows.with_columns(pl.col(LINE).cast(pl.Int64)), [], columns)
+    schema = pl.read_parquet_schema(path)
+    chosen = _choose(path, list(schema), required, optional)
+    unread = [name for name, dtype in schema.items() if dtype == pl.String and name not in chosen.taken.values()]
+    samples = pl.read_parquet(path, columns=unread, n_rows=_SAMPLE).fill_null("").to_dict(as_series=False)
+    refuse_contents(path, samples, _absent(chosen, optional))
+    frame = pl.read_parquet(path, columns=list(chosen.taken.values()))
+    text = [_text(frame[name], role).alias(role) for role, name in chosen.taken.items()]
+    rows = pl.DataFrame(text).with_row_index(LINE, offset=1)
+    return Table(path, rows.with_columns(pl.col(LINE).cast(pl.Int64)), [], list(schema), chosen, "")
+
+
+def _text(cells: pl.Series, role: str) -> pl.Series:
+    """A column as text. Whole numbers with gaps, which pandas keeps as floats, become whole numbers again: 7, not 7.0."""
+    if cells.dtype.is_float() and role not in ("value", "smiles"):
+        cells = cells.fill_nan(None)
+        if (cells.drop_nulls() % 1 == 0).all():
+            cells = cells.cast(pl.Int64)
+    return cells.cast(pl.String).fill_null("")
 
 
 def _read_csv(path: Path, required: Sequence[str], optional: Sequence[str] | None) -> Table:
     """Read with the standard library's csv module: unlike table libraries it knows the line of every row, and a short row or an
     undecodable one costs that row alone."""
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as raw:
-        text = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")
-        reader = csv.reader(text, strict=True)
-        unreadable: list[tuple[int, str]] = []
-        records = _records(path, reader, unreadable)
-        columns = [name.strip() for name in next(records, (0, []))[1]]
-        wanted = _choose(path, columns, required, optional)
-        positions = [columns.index(column) for column in wanted]
-        schema = {LINE: pl.Int64} | dict.fromkeys(wanted, pl.String)
+    with _open(path) as raw:
+        lines = Lines(_decode(raw))
+        columns, separator = read_header(lines)
+        chosen = _choose(path, columns, required, optional)
+        positions = [columns.index(name) for name in chosen.taken.values()]
+        others = [index for index, name in enumerate(columns) if name and index not in positions]
+        samples: dict[str, list[str]] = {columns[index]: [] for index in others}
+        schema = {LINE: pl.Int64} | dict.fromkeys(chosen.taken, pl.String)
         frames = [pl.DataFrame(schema=schema)]
+        unreadable: list[Unreadable] = []
         block: list[tuple[int | str, ...]] = []
-        for line, cells in records:
-            if len(cells) != len(columns):
-                unreadable.append((line, RAGGED))
-                continue
+        for line, cells in read_records(lines, columns, positions, separator, unreadable):
+            if len(frames) == 1 and len(block) < _SAMPLE:
+                for index in others:
+                    samples[columns[index]].append(cells[index] if index < len(cells) else "")
             block.append((line, *[cells[position] for position in positions]))
             if len(block) == _BLOCK:
                 frames.append(pl.DataFrame(block, schema=schema, orient="row"))
                 block = []
         frames.append(pl.DataFrame(block, schema=schema, orient="row"))
-    rows = pl.concat(frames).with_columns(pl.col(wanted).str.strip_chars())
-    return Table(path, rows, sorted(unreadable), columns)
+    refuse_contents(path, samples, _absent(chosen, optional))
+    return Table(path, pl.concat(frames), sorted(unreadable), columns, chosen, separator)
 
 
-def _records(path: Path, reader: "csv._reader", unreadable: list[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:  # type: ignore[name-defined]
-    """Yield (first line, cells) of each record that can be read; blank lines are skipped, the others go to `unreadable`.
+def _absent(chosen: Chosen, optional: Sequence[str] | None) -> list[str]:
+    """What is read where it is there, and is not there."""
+    told = ("unit",) if chosen.unit else ()
+    return [role for role in optional or () if role not in chosen.taken and role not in told]
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[IO[bytes]]:
+    """Open a CSV file, packed or not.
 
     Raises:
-        DataError: A quote is opened and never closed: where the next row begins can then not be known.
+        DataError: It is UTF-16, as Excel's "Unicode text" is.
     """
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            if "unexpected end" in str(error) or "field limit" in str(error):
-                raise DataError(f"{path} opens a quote in line {line} that is not closed", "double the quote inside a cell") from error
-            unreadable.append((line, MALFORMED))
-            continue
-        if any(not cell.isascii() and _has_surrogate(cell) for cell in cells):
-            unreadable.append((line, UNDECODABLE))
-        elif cells:
-            yield line, cells
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as raw:
+        start = raw.read(4)
+        if start.startswith(UTF_16) or b"\0" in start:
+            raise DataError(f"{path} is not UTF-8 text: it begins with {start!r}", "save it as CSV UTF-8; Excel offers that")
+        raw.seek(0)
+        yield cast(IO[bytes], raw)
 
 
-def _has_surrogate(cell: str) -> bool:
-    """Whether a byte was kept by `surrogateescape` because it is not UTF-8."""
-    return any("\udc80" <= character <= "\udcff" for character in cell)
-
-
-def read_note(folder: Path) -> str:
-    """What `note.txt` in a folder of tables says about them, such as that labels are computed; it travels with all results."""
-    path = folder / NOTE_FILE
-    return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+def _decode(raw: IO[bytes]) -> io.TextIOWrapper:
+    """Text of which no byte is lost: one that is not UTF-8 costs its row alone."""
+    return io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")

@@ -8,6 +8,9 @@ import polars as pl
 from fedapp.config import Tasks
 from fedapp.errors import DataError
 
+KEY = ["group", "threshold"]
+REASONS = UNDECIDED, TIED, BELOW_QUORUM = "undecided", "tied", "below quorum"
+
 
 @dataclass(frozen=True)
 class TaskTable:
@@ -19,11 +22,16 @@ class TaskTable:
         labels: row i32 (of the prepared folder), task i32, label u8; sorted by row and task; one per row and task.
         dropped: What gave no label, by reason: "undecided" counts values times thresholds, "tied" compounds times tasks,
             "below quorum" labels.
+        offered: Of how many each.
+        losses: The same for every group and threshold that lost some: group str, threshold f32, reason str, lost, positives,
+            negatives i32; sorted by group, threshold and reason.
     """
 
     tasks: pl.DataFrame
     labels: pl.DataFrame
     dropped: dict[str, int]
+    offered: dict[str, int]
+    losses: pl.DataFrame
 
 
 def build_tasks(activities: pl.DataFrame, tasks: Tasks, owner: str) -> TaskTable:
@@ -36,19 +44,37 @@ def build_tasks(activities: pl.DataFrame, tasks: Tasks, owner: str) -> TaskTable
     Raises:
         DataError: No task has `min_per_class` of each class; it names the largest.
     """
-    voted = vote(activities, tasks.thresholds)
-    undecided = voted.filter(pl.col("label").is_null()).height
-    voted = voted.drop_nulls("label")
-    labels = majority(voted)
-    tied = voted.select("group", "threshold", "row").n_unique() - len(labels)
+    votes = vote(activities, tasks.thresholds)
+    decided = votes.drop_nulls("label")
+    labels = majority(decided)
     every = count(labels)
     kept = every.filter((pl.col("positives") >= tasks.min_per_class) & (pl.col("negatives") >= tasks.min_per_class))
     if kept.is_empty():
         raise DataError(*explain_no_task(every, tasks, owner))
+    losses = lose(votes, labels, every, kept)
     kept = number(kept)
-    joined = labels.join(kept.select("task", "group", "threshold"), on=["group", "threshold"], nulls_equal=True)
+    joined = labels.join(kept.select("task", "group", "threshold"), on=KEY, nulls_equal=True)
     chosen = joined.select("row", "task", "label").sort("row", "task")
-    return TaskTable(kept, chosen, {"undecided": undecided, "tied": tied, "below quorum": len(labels) - len(chosen)})
+    dropped = {reason: int(losses.filter(pl.col("reason") == reason)["lost"].sum()) for reason in REASONS}
+    offered = {UNDECIDED: len(votes), TIED: len(labels) + dropped[TIED], BELOW_QUORUM: len(labels)}
+    return TaskTable(kept, chosen, dropped, offered, losses)
+
+
+def lose(votes: pl.DataFrame, labels: pl.DataFrame, every: pl.DataFrame, kept: pl.DataFrame) -> pl.DataFrame:
+    """What gave no label: one row per group, threshold and reason, as `TaskTable.losses`."""
+    compounds = votes.drop_nulls("label").group_by(KEY).agg(pl.col("row").n_unique().alias("voted"))
+    labelled = labels.group_by(KEY).agg(pl.len().alias("labelled"))
+    tied = compounds.join(labelled, on=KEY, how="left", nulls_equal=True)
+    parts = {
+        UNDECIDED: votes.filter(pl.col("label").is_null()).group_by(KEY).agg(pl.len().alias("lost")),
+        TIED: tied.select(*KEY, (pl.col("voted") - pl.col("labelled").fill_null(0)).alias("lost")).filter(pl.col("lost") > 0),
+        BELOW_QUORUM: every.join(kept, on=KEY, how="anti", nulls_equal=True).select(
+            *KEY, (pl.col("positives") + pl.col("negatives")).alias("lost")
+        ),
+    }
+    told = pl.concat(part.select(*KEY, pl.lit(reason).alias("reason"), pl.col("lost").cast(pl.Int32)) for reason, part in parts.items())
+    counts = [pl.col(name).fill_null(0) for name in ("positives", "negatives")]
+    return told.join(every, on=KEY, how="left", nulls_equal=True).with_columns(counts).sort(*KEY, "reason")
 
 
 def vote(activities: pl.DataFrame, thresholds: list[float]) -> pl.DataFrame:

@@ -91,7 +91,50 @@ def test_prepare_counts_what_it_leaves_out(tmp_path: Path, monkeypatch: pytest.M
 def test_prepare_prints_one_json_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     tables = write_tables(tmp_path / "tables")
     assert polyphony(monkeypatch, "prepare", str(tables), "--out", "prepared", "--json", "tasks.min_per_class=5") == 0
-    assert json.loads(capsys.readouterr().out)["tasks"] == 4
+    result = json.loads(capsys.readouterr().out)
+    assert (result["tasks"], result["compounds"]) == (4, 240)
+    assert {name: table["accepted"] for name, table in result["tables"].items()} == {"compounds": 240, "activities": 960}
+    assert result["tables"]["activities"]["columns"] == {name: name for name in ("assay_id", "compound_id", "value")}
+    assert result["digest"] == read_json(Path("prepared/dataset/dataset.json"))["digest"]
+    assert result["input_digest"] == read_json(Path("prepared/summary.json"))["digest"]
+    assert result["warnings"] == []
+
+
+def test_prepare_says_which_column_it_took_for_what_and_what_holds_where_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "Smiles;Standard Relation;IC50 (nM);remark\n" + "".join(f"{each};=;{10 ** (n % 6)};\n" for n, each in enumerate(RDKIT_FRIENDLY))
+    (tmp_path / "mine.csv").write_text(text)
+    assert polyphony(monkeypatch, "prepare", "mine.csv", "--out", "prepared", "tasks.min_per_class=5") == 0
+    out = capsys.readouterr().out
+    assert "mine.csv: read Smiles as smiles, IC50 (nM) as value, Standard Relation as relation; " in out
+    assert "all values are nM, as IC50 (nM) says; cells are separated by semicolons; no compound_id: a compound is its SMILES; " in out
+    assert "no assay_id: every row belongs to one assay, named after the file; not read: remark\n" in out
+
+
+def test_prepare_warns_of_every_large_loss_and_says_where_the_labels_left_out_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables = write_tables(tmp_path / "tables")
+    with (tables / "activities.csv").open("a") as file:
+        file.write("".join(f"a,{number:03d},7\n" for number in range(150)))
+        file.write("".join(f"rare,{number:03d},1\n" for number in range(200)))
+    assert polyphony(monkeypatch, "prepare", str(tables), "--out", "prepared", "tasks.min_per_class=5") == 0
+    out, err = capsys.readouterr()
+    assert "150  value without unit is not 0 or 1 (line 962: 7; for others a column unit says pM, " in out
+    assert "warning: activities.csv: 150 of 1,310 rows (11%) are left out: 150 value without unit is not 0 or 1" in err
+    assert "warning: 200 of 1,160 labels (17%) are of tasks with fewer actives or inactives than tasks.min_per_class" in err
+    assert "200  labels are of tasks with fewer" in out
+    assert "rare,,below quorum,200,200,0" in Path("prepared/dataset/dropped.csv").read_text()
+
+
+def test_prepare_explains_the_tables_before_it_finds_that_no_task_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert polyphony(monkeypatch, "prepare", str(write_tables(tmp_path / "tables")), "--out", "prepared", "tasks.min_per_class=999") == 1
+    out, err = capsys.readouterr()
+    assert "activities.csv: 960 of 960 rows accepted" in out
+    assert "none of 4 tasks has 999 actives" in err
 
 
 @pytest.mark.parametrize("words", [("report", "nowhere"), ("simulate", "--resume", "nowhere")])

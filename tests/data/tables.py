@@ -35,7 +35,12 @@ def write_tables(
 
 
 def rejected(prepared: Path) -> list[tuple[str, int, str, str]]:
-    """Rows of rejected.csv."""
+    """File, line, id and reason of all rows of rejected.csv."""
+    return [row[:4] for row in shown_rejects(prepared)]  # type: ignore[misc]
+
+
+def shown_rejects(prepared: Path) -> list[tuple[str, int, str, str, str]]:
+    """Rows of rejected.csv, with the text that each is about."""
     table = pl.read_csv(prepared / "rejected.csv", schema_overrides={"line": pl.Int64}, infer_schema=False)
     return table.fill_null("").rows()
 
@@ -45,5 +50,5 @@ def good_tables(folder: Path, compounds: int = 12) -> Path:
     names = [f"{number:03d}" for number in range(compounds)]
     structures = [f"{name},{'C' * (1 + number)}{'ON'[number % 2]}" for number, name in enumerate(names)]
     molar = [f"potency,{name},{10 ** (number % 6)},=,nM" for number, name in enumerate(names)]
-    labels = [f"toxic,{name},{number % 2},=," for number, name in enumerate(names)]
+    labels = [f"toxic,{name},{number % 2},=,label" for number, name in enumerate(names)]
     return write_tables(folder, structures, [*molar, *labels])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fedapp.data.dataset import Dataset, build_dataset, csr_positions
 from fedapp.data.prepare import prepare
 from fedapp.errors import DataError
+from fedapp.files import read_json, write_json
 from tests.data.tables import CHEMISTRY, TASKS, good_tables, write_tables
 from tests.model import synthetic
 
@@ -99,7 +100,25 @@ def test_assays_of_one_target_make_one_task_and_one_without_target_stands_alone(
     rows = ["x,A,9,=,p", "y,B,3,=,p", "z,A,9,=,p", "z,B,3,=,p"]
     prepare(write_tables(tmp_path / "tables", ["A,CC", "B,CO"], rows, ["x,007", "y,007", "z,"]), tmp_path / "prepared", CHEMISTRY)
     tasks = replace(TASKS, group_by="target_id", thresholds=[6.0])
-    assert build_dataset(tmp_path / "prepared", tmp_path / "dataset", "p", tasks).tasks["group"].to_list() == ["007", "z"]
+    assert build_dataset(tmp_path / "prepared", tmp_path / "dataset", "p", tasks).tasks["group"].to_list() == ["007", "assay z"]
+
+
+def test_labels_left_out_lie_beside_the_dataset_for_a_person_to_read(tmp_path: Path) -> None:
+    rows = ["x,A,9,=,p", "x,B,3,=,p", "y,C,9,=,p"]
+    prepare(write_tables(tmp_path / "tables", ["C,CO", "A,CC", "B,CF"], rows), tmp_path / "prepared", CHEMISTRY)
+    built = build_dataset(tmp_path / "prepared", tmp_path / "dataset", "p", replace(TASKS, thresholds=[6.0]))
+    listed = (tmp_path / "dataset" / "dropped.csv").read_text()
+    assert listed == "group,threshold,reason,lost,positives,negatives\ny,6.0,below quorum,1,1,0\n"
+    assert built.header["dropped"] == {"undecided": 0, "tied": 0, "below quorum": 1}
+
+
+def test_a_folder_that_another_version_prepared_is_an_error_that_says_so(tmp_path: Path) -> None:
+    prepare(good_tables(tmp_path / "tables"), tmp_path / "prepared", CHEMISTRY)
+    summary = read_json(tmp_path / "prepared" / "summary.json")
+    write_json(tmp_path / "prepared" / "summary.json", summary | {"format": 1})
+    with pytest.raises(DataError, match="prepared by another version") as error:
+        build_dataset(tmp_path / "prepared", tmp_path / "d", "p", TASKS)
+    assert "polyphony prepare" in error.value.hint
 
 
 def test_an_unknown_grouping_column_is_an_error_that_lists_the_columns(prepared: Path, tmp_path: Path) -> None:

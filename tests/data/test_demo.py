@@ -63,7 +63,7 @@ def test_the_same_arguments_give_the_same_tables(demo: list[Path], tmp_path: Pat
 def test_values_look_like_an_assays(demo: list[Path]) -> None:
     table = pl.concat([pl.read_csv(tables / "activities.csv", infer_schema=False) for tables in demo]).fill_null("")
     table = table.with_columns(pl.col("value").cast(pl.Float64))
-    p_values, classes = table.filter(pl.col("unit") == "p"), table.filter(pl.col("unit") == "")
+    p_values, classes = table.filter(pl.col("unit") == "p"), table.filter(pl.col("unit") == "label")
     assert p_values["value"].is_between(4.5, 8.5).all()
     assert set(p_values["relation"]) == {"=", "<", ">"}
     assert set(classes["value"]) == {0.0, 1.0}

@@ -59,7 +59,7 @@ def test_gz_and_parquet_give_the_same_as_csv(tmp_path: Path) -> None:
     plain = write_tables(
         tmp_path / "csv",
         ["007,CC", "8,C1CC", "9,CO", "10,CN"],
-        ["x,007,6.25,=,p", "x,8,100,<,nM", "x,9,NaN,=,p", "x,10,1,=,", "x,007,6.25,=,p"],
+        ["x,007,6.25,=,p", "x,8,100,<,nM", "x,9,NaN,=,p", "x,10,1,=,label", "x,007,6.25,=,p"],
         ["x,T1"],
     )
     zipped, columnar = tmp_path / "gz", tmp_path / "parquet"
@@ -84,15 +84,18 @@ def test_gz_and_parquet_give_the_same_as_csv(tmp_path: Path) -> None:
 def test_the_summary_counts_rows_read_accepted_and_rejected_by_reason(tmp_path: Path) -> None:
     tables = write_tables(tmp_path / "tables", ["A,CC", "A,CC", "B,CO"], ["x,A,6,=,p", "x,A,6,?,p", "x,A,5,?,p", "x,B,NaN,=,p", "x"])
     summary = prepare(tables, tmp_path / "out", CHEMISTRY)
-    assert summary["compounds"] == {"file": "compounds.csv", "read": 3, "accepted": 2, "rejected": {"repeats an earlier row": 1}}
-    assert summary["activities"]["read"] == 5
-    assert summary["activities"]["accepted"] == 1
-    assert summary["activities"]["rejected"] == {
+    compounds, activities = summary["tables"]["compounds"], summary["tables"]["activities"]
+    counted = {"file": "compounds.csv", "read": 3, "accepted": 2, "rejected": {"repeats an earlier row": 1}}
+    assert {key: compounds[key] for key in counted} == counted
+    assert activities["read"] == 5
+    assert activities["accepted"] == 1
+    assert activities["rejected"] == {
         "unknown relation": 2,
         "value is not a number": 1,
         "row has more or fewer cells than the header": 1,
     }
-    assert "assays" not in summary
+    assert activities["examples"]["unknown relation"].startswith("line 3: ?; known are =, ")
+    assert "assays" not in summary["tables"]
     assert json.loads((tmp_path / "out" / "summary.json").read_text()) == summary
     assert summary["chemistry"] == {"radius": 3, "bits": 2048, "max_heavy_atoms": 100, "folds": 5, "fold_key": "public"}
 
@@ -104,8 +107,8 @@ def test_every_row_read_is_accepted_or_in_rejected_csv(tmp_path: Path) -> None:
     summary = prepare(tables, tmp_path / "out", CHEMISTRY)
     with (tmp_path / "out" / "rejected.csv").open() as lines:
         counted = [row["file"] for row in csv.DictReader(lines)]
-    for name in ("compounds", "activities", "assays"):
-        assert summary[name]["read"] == summary[name]["accepted"] + counted.count(f"{name}.csv")
+    for name, table in summary["tables"].items():
+        assert table["read"] == table["accepted"] + counted.count(f"{name}.csv")
 
 
 def test_columns_of_the_assays_table_are_kept_as_text_whatever_their_names(tmp_path: Path) -> None:
@@ -121,8 +124,20 @@ def test_tables_without_a_usable_activity_are_an_error_that_gives_the_reasons(tm
     tables = write_tables(tmp_path / "tables", ["A,CC"], ["x,A,5,=,%", "x,A,6,=,%"])
     with pytest.raises(DataError, match=r"activities\.csv: none of 2 rows is usable") as error:
         prepare(tables, tmp_path / "out", CHEMISTRY)
-    assert error.value.hint == "2 rows: unknown unit"
-    assert not (tmp_path / "out").exists()
+    assert "activities.csv: 2 rows: unknown unit (line 2: %; known are pM, nM, " in error.value.hint
+    assert str(tmp_path / "out" / "rejected.csv") in error.value.hint
+    assert rejected(tmp_path / "out") == [("activities.csv", line, "x/A", "unknown unit") for line in (2, 3)]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["rejected.csv"]
+
+
+def test_rejected_rows_lie_beside_an_earlier_result_that_stays(tmp_path: Path) -> None:
+    prepare(good_tables(tmp_path / "good"), tmp_path / "out", CHEMISTRY)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    with pytest.raises(DataError, match="none of 1 rows is usable") as error:
+        prepare(write_tables(tmp_path / "bad", ["A,CC"], ["x,A,5,=,%"]), tmp_path / "out", CHEMISTRY)
+    assert str(tmp_path / "out-rejected.csv") in error.value.hint
+    assert "unknown unit" in (tmp_path / "out-rejected.csv").read_text()
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
 
 def test_the_note_of_the_tables_travels_with_them(tmp_path: Path) -> None:

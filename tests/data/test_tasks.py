@@ -77,6 +77,28 @@ def test_undecided_values_and_labels_below_the_quorum_are_counted() -> None:
     assert build_tasks(frame(rows), settings([6.0]), "partner-1").dropped == {"undecided": 1, "tied": 0, "below quorum": 2}
 
 
+def test_every_group_and_threshold_that_lost_labels_is_listed_with_the_reason_and_its_counts() -> None:
+    rows: list[Row] = [("x", 0, "<", 9.0, "p"), ("x", 1, "=", 5.0, "p"), ("x", 1, "=", 7.0, "p"), ("y", 0, "=", 7.0, "p"), *ANCHORS]
+    rows += [("z", 0, "=", 1.0, "label"), ("z", 1, "=", 1.0, "label")]
+    table = build_tasks(frame(rows), settings([6.0]), "partner-1")
+    assert table.losses.rows() == [
+        ("x", 6.0, "tied", 1, 1, 1),
+        ("x", 6.0, "undecided", 1, 1, 1),
+        ("y", 6.0, "below quorum", 1, 1, 0),
+        ("z", None, "below quorum", 2, 2, 0),
+    ]
+    assert table.offered == {"undecided": 8, "tied": 6, "below quorum": 5}
+
+
+@given(rows=st.deferred(lambda: ROWS), quorum=st.integers(1, 2))
+def test_labels_offered_are_those_kept_and_those_listed_as_lost(rows: list[Row], quorum: int) -> None:
+    table = build_tasks(frame([*rows, *[("w", n, "=", 4.0 + 4 * (n % 2), "p") for n in range(4)]]), settings([5.0, 6.5], quorum), "p")
+    lost = {reason: int(part["lost"].sum()) for (reason,), part in table.losses.group_by("reason")}
+    assert lost == {reason: count for reason, count in table.dropped.items() if count}
+    assert len(table.labels) + table.dropped["below quorum"] == table.offered["below quorum"]
+    assert table.offered["tied"] == table.offered["below quorum"] + table.dropped["tied"]
+
+
 def test_each_class_needs_the_quorum() -> None:
     rows: list[Row] = [("x", n, "=", 7.0 if n < 3 else 5.0, "p") for n in range(5)]
     assert len(labels(rows, [6.0], quorum=2)) == 5
@@ -140,9 +162,10 @@ def test_values_that_decide_nothing_are_an_error_that_says_so() -> None:
 
 P_ROWS = st.tuples(st.sampled_from("xy"), st.integers(0, 6), st.sampled_from("=<>"), st.integers(8, 16).map(lambda v: v / 2), st.just("p"))
 CLASS_ROWS = st.tuples(st.sampled_from("xz"), st.integers(0, 6), st.just("="), st.sampled_from([0.0, 1.0]), st.just("label"))
+ROWS = st.lists(P_ROWS | CLASS_ROWS, min_size=1, max_size=60)
 
 
-@given(rows=st.lists(P_ROWS | CLASS_ROWS, min_size=1, max_size=60), thresholds=st.sets(st.sampled_from([5.0, 6.0, 6.5, 7.0]), min_size=1))
+@given(rows=ROWS, thresholds=st.sets(st.sampled_from([5.0, 6.0, 6.5, 7.0]), min_size=1))
 def test_labels_are_those_of_a_plain_loop_over_all_values(rows: list[Row], thresholds: set[float]) -> None:
     votes: dict[tuple[str, float | None, int], list[int]] = defaultdict(list)
     for group, row, relation, value, kind in rows:

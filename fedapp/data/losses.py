@@ -1,0 +1,57 @@
+"""What of a partner's tables did not become labels, in words; a loss that is large is a warning."""
+
+from typing import Any
+
+LARGE = 0.1  # share of a table, or of its labels, from which a loss is a warning
+NAMED = 3  # reasons named in a warning
+DROPPED = {
+    "undecided": ("values", "are censored and decide no label at a threshold"),
+    "tied": ("compounds", "have as many active as inactive values in a task"),
+    "below quorum": ("labels", "are of tasks with fewer actives or inactives than tasks.min_per_class"),
+}
+
+
+def taken_columns(table: dict[str, Any]) -> str:
+    """Which columns of one table were taken for what, and which were not read; `table` is one of a summary's."""
+    pairs = [role if role == name else f"{name} as {role}" for role, name in table["columns"].items()]
+    lines = [f"read {', '.join(pairs)}"]
+    if table["unit"]:
+        lines.append(f"all values are {table['unit']}, as {table['columns']['value']} says")
+    if table["separator"] not in ("", ","):
+        lines.append("cells are separated by " + {";": "semicolons", "\t": "tabs"}[table["separator"]])
+    lines += table["assumed"]
+    if table["not_read"]:
+        lines.append(f"not read: {', '.join(table['not_read'])}")
+    return "; ".join(lines)
+
+
+def table_lines(table: dict[str, Any]) -> list[str]:
+    """One table's columns and counts, and an example for each reason why rows are left out."""
+    lines = [f"{table['file']}: {taken_columns(table)}", f"{table['file']}: {table['accepted']:,} of {table['read']:,} rows accepted"]
+    return lines + [f"  {count:>9,}  {reason} ({table['examples'][reason]})" for reason, count in table["rejected"].items()]
+
+
+def label_lines(header: dict[str, Any]) -> list[str]:
+    """What of a dataset's values gave no label, by reason; `header` is a dataset's."""
+    return [f"  {count:>9,}  {DROPPED[reason][0]} {DROPPED[reason][1]}" for reason, count in header["dropped"].items() if count]
+
+
+def table_warnings(summary: dict[str, Any]) -> list[str]:
+    """Every table that lost more than a tenth of its rows."""
+    found = []
+    for table in summary["tables"].values():
+        lost = table["read"] - table["accepted"]
+        if lost > LARGE * table["read"]:
+            reasons = "; ".join(f"{count:,} {reason}" for reason, count in list(table["rejected"].items())[:NAMED])
+            found.append(f"{table['file']}: {lost:,} of {table['read']:,} rows ({lost / table['read']:.0%}) are left out: {reasons}")
+    return found
+
+
+def label_warnings(header: dict[str, Any]) -> list[str]:
+    """Every reason for which more than a tenth of a dataset's values, compounds or labels gave no label."""
+    found = []
+    for reason, lost in header["dropped"].items():
+        offered, (what, why) = header["offered"][reason], DROPPED[reason]
+        if lost > LARGE * offered:
+            found.append(f"{lost:,} of {offered:,} {what} ({lost / offered:.0%}) {why}")
+    return found
