@@ -13,6 +13,9 @@ from fedapp.data.tables import read_smiles
 from fedapp.errors import DataError, RunError
 from fedapp.files import atomic_path, read_json
 from fedapp.model.evaluation import predict
+from fedapp.output import check_file
+
+FIRST = ("compound_id", "smiles", "reason")  # columns of every table of predictions
 
 
 def predict_file(model: Path, smiles: Path, out: Path) -> tuple[int, int]:
@@ -27,12 +30,14 @@ def predict_file(model: Path, smiles: Path, out: Path) -> tuple[int, int]:
     Raises:
         RunError: No model there.
         DataError: Unreadable input, no usable structure in it, or an unknown kind of output.
+        OutputError: `out` is the input, or a file that holds no predictions.
     """
     if out.suffix not in (".csv", ".parquet"):
         raise DataError(f"{out}: predictions are written as .csv or .parquet", "give --out a name that ends in one of them")
     if not (model / "model.json").is_file():
         raise RunError(f"no model in {model}", "give the folder of a partner in a finished run, such as runs/RUN/partners/partner-1")
     header = read_json(model / "model.json")
+    check_file(out, [smiles], holds_predictions)
     rows = read_smiles(smiles)
     chemistry = Chemistry(**header["chemistry"])
     described = [each for chunk in describe_many(rows["smiles"].to_list(), chemistry, b"") for each in chunk]
@@ -50,6 +55,15 @@ def predict_file(model: Path, smiles: Path, out: Path) -> tuple[int, int]:
     with atomic_path(out) as path:
         table.write_csv(path) if out.suffix == ".csv" else table.write_parquet(path)
     return len(good), len(rows) - len(good)
+
+
+def holds_predictions(path: Path) -> bool:
+    """Whether a file begins as `predict_file` begins its own."""
+    try:
+        scanned = pl.scan_parquet(path) if path.suffix == ".parquet" else pl.scan_csv(path, infer_schema=False)
+        return scanned.collect_schema().names()[: len(FIRST)] == list(FIRST)
+    except (OSError, UnicodeError, pl.exceptions.PolarsError):
+        return False
 
 
 def task_names(tasks: Path) -> list[str]:

@@ -3,7 +3,6 @@
 Results go to stdout, everything else to stderr; an error is one line `error: …` and, where there is something to do, one `hint: …`.
 """
 
-import errno
 import os
 import signal
 import sys
@@ -31,7 +30,7 @@ from fedapp.cli import (
     status,
     transcript,
 )
-from fedapp.errors import PolyphonyError
+from fedapp.errors import PolyphonyError, explained
 from fedapp.run_folder import versions
 from strategies.secagg.errors import SecAggError
 
@@ -93,21 +92,19 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to print goes nowhere
         sys.exit(READER_LEFT)
-    except OSError as error:
-        fail(describe(error), "free some space and start again; nothing half-written was left" if error.errno == errno.ENOSPC else "")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    except Exception as error:
+        known = explained(error)
+        if known is None:
+            raise
+        fail(str(known), known.hint, known.exit_status)
 
 
 def interrupt(_signal: int, _frame: FrameType | None) -> None:
     """End on SIGTERM as on Ctrl-C, so that children are ended too."""
     raise KeyboardInterrupt
-
-
-def describe(error: OSError) -> str:
-    """The system's words with the file they are about."""
-    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
 
 
 def fail(message: str, hint: str, status: int = FAILED) -> None:

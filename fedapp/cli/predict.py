@@ -1,6 +1,7 @@
 """`polyphony predict`: a partner's model on new compounds."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +19,10 @@ def predict(
     """Predict the probability of activity in each of a partner's tasks, for every compound of a file."""
     from fedapp.prediction import predict_file  # imports torch: seconds that --help need not wait
 
+    replaces = out.is_file()
     predicted, left_out = predict_file(model, smiles, out)
+    if replaces:
+        print(f"the earlier predictions in {out} were replaced", file=sys.stderr)
     if as_json:
         print(json.dumps({"out": str(out), "predicted": predicted, "without_prediction": left_out, "note": note(model)}))
         return

@@ -17,7 +17,8 @@ from fedapp.config import Tasks
 from fedapp.data.columns import role_of
 from fedapp.data.tasks import build_tasks
 from fedapp.errors import DataError
-from fedapp.files import atomic_directory, read_json, write_json
+from fedapp.files import read_json, write_json
+from fedapp.output import output_folder
 
 ARRAYS = {
     "folds": np.uint8,
@@ -30,6 +31,7 @@ ARRAYS = {
 HEADER = "dataset.json"
 LOSSES = "dropped.csv"
 PREPARED_FORMAT = 2  # raised when a prepared folder's contents change meaning
+FILES = (HEADER, *(f"{name}.npy" for name in ARRAYS), "structures.parquet", "tasks.parquet")
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def build_dataset(prepared: Path, out: Path, name: str, tasks: Tasks, assays: Co
 
     Args:
         prepared: Folder written by `fedapp.data.prepare.prepare`.
-        out: Folder to write, as a whole or not at all; one that is there is replaced.
+        out: Folder to write, as a whole or not at all; our own earlier output is replaced.
         name: Partner's name.
         tasks: Grouping, thresholds, quorum.
         assays: The partner's assays; None means all.
@@ -215,7 +217,7 @@ def save(
         "y_labels": labels["label"].to_numpy(),
     }
     digest = hashlib.sha256()
-    with atomic_directory(out) as folder:
+    with output_folder(out, earlier=FILES) as folder:
         for name, dtype in ARRAYS.items():
             array = np.ascontiguousarray(arrays[name], dtype=dtype)
             digest.update(f"{name} {array.size} ".encode() + array.tobytes())

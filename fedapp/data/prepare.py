@@ -20,14 +20,19 @@ from fedapp.chemistry.parallel import describe_many
 from fedapp.chemistry.structure import Structure
 from fedapp.config import Chemistry
 from fedapp.data import curate
-from fedapp.data.dataset import PREPARED_FORMAT
+from fedapp.data.dataset import FILES, PREPARED_FORMAT
 from fedapp.data.inputs import TABLES, Inputs, read_inputs
 from fedapp.data.matching import check_assays, list_compounds, match_compounds, split_types
 from fedapp.data.tables import NOTE_FILE, find_table, read_note
 from fedapp.errors import DataError
-from fedapp.files import atomic_directory, write_json, write_text
+from fedapp.files import write_json, write_text
+from fedapp.output import output_folder
 
 SUMMARY, REJECTED = "summary.json", "rejected.csv"
+EARLIER = (  # files of a prepared folder from before outputs had a list of their own
+    *(SUMMARY, "compounds.parquet", "structures.parquet", "activities.parquet", "assays.parquet", REJECTED),
+    *("x_indptr.npy", "x_indices.npy", *(f"dataset/{name}" for name in FILES)),
+)
 
 
 @dataclass
@@ -47,6 +52,18 @@ class Structures:
         return row
 
 
+class NothingUsableError(DataError):
+    """No row of the tables is usable.
+
+    Attributes:
+        rejected: All rows, each with its reason.
+    """
+
+    def __init__(self, message: str, hint: str, rejected: pl.DataFrame) -> None:
+        super().__init__(message, hint)
+        self.rejected = rejected
+
+
 def prepare(
     tables: Path,
     out: Path,
@@ -58,8 +75,8 @@ def prepare(
 
     Args:
         tables: Folder with compounds.*, activities.* and perhaps assays.* (CSV, CSV.gz or Parquet), or one file with everything.
-        out: Folder to write; one that is there is replaced. Where nothing is usable it gets rejected.csv alone, and where there is an
-            earlier one, that stays and the file is written beside it.
+        out: Folder to write; our own earlier output is replaced, anything else refused before anything is computed. Where nothing is
+            usable it gets rejected.csv alone, and where there is an earlier one, that stays and the file is written beside it.
         chemistry: Standardisation, fingerprint and folds.
         progress: Called with (structures done, all structures).
         workers: Processes; None means one per core.
@@ -68,7 +85,20 @@ def prepare(
         structures; chemistry; versions; digest of inputs and settings; note.
     Raises:
         DataError: Tables that cannot be read, nothing usable in them, an unusable fold key, or a worker that died.
+        OutputError: `out` is not ours to replace.
     """
+    sources = [tables, *([] if chemistry.fold_key_file is None else [Path(chemistry.fold_key_file)])]
+    try:
+        with output_folder(out, sources, EARLIER) as folder:
+            return _prepare(tables, folder, chemistry, progress, workers)
+    except NothingUsableError as error:
+        raise DataError(str(error), f"{error.hint}; all of them are in {_list_rejected(error.rejected, out)}") from None
+
+
+def _prepare(
+    tables: Path, folder: Path, chemistry: Chemistry, progress: Callable[[int, int], None] | None, workers: int | None
+) -> dict[str, Any]:
+    """Check tables, compute structures, and fill a folder."""
     key = read_key(chemistry.fold_key_file)
     inputs, note = read_inputs(tables), read_note(tables)
     rejects = curate.Rejects()
@@ -82,13 +112,12 @@ def prepare(
     accepted, measured = match_compounds(inputs, measured, described, rejects)
     measured = curate.check_repeats(inputs.activities, measured, inputs.compound, rejects)
     if measured.is_empty():
-        raise _nothing_usable(inputs, rejects, out)
+        raise _nothing_usable(inputs, rejects)
     measured, assays = split_types(measured, assays)
     summary = _summarise(inputs, rejects, accepted["row"].n_unique(), chemistry)
     summary |= {"digest": input_digest(tables, chemistry), "note": note}
-    with atomic_directory(out) as folder:
-        _write(folder, accepted, structures, measured, assays, rejects)
-        write_json(folder / SUMMARY, summary)
+    _write(folder, accepted, structures, measured, assays, rejects)
+    write_json(folder / SUMMARY, summary)
     return summary
 
 
@@ -181,15 +210,8 @@ def input_digest(tables: Path, chemistry: Chemistry) -> str:
     return digest.hexdigest()
 
 
-def _nothing_usable(inputs: Inputs, rejects: curate.Rejects, out: Path) -> DataError:
-    """The error, after every rejected row was written to where it says."""
-    if (out / SUMMARY).is_file():  # an earlier result, which may be in use
-        listing = _free(out.with_name(f"{out.name}-{REJECTED}"))
-        write_text(listing, rejects.table().write_csv())
-    else:
-        listing = out / REJECTED
-        with atomic_directory(out) as folder:
-            rejects.table().write_csv(folder / REJECTED)
+def _nothing_usable(inputs: Inputs, rejects: curate.Rejects) -> NothingUsableError:
+    """The error that tells what was read, and the commonest reasons."""
     activities = inputs.activities.path
     reasons = [
         f"{file}: {count:,} rows: {reason} ({rejects.examples(file)[reason]})"
@@ -198,7 +220,18 @@ def _nothing_usable(inputs: Inputs, rejects: curate.Rejects, out: Path) -> DataE
     ]
     taken = ", ".join(f"{name} as {role}" for role, name in inputs.activities.chosen.taken.items())
     message = f"{activities}: none of {rejects.read[activities.name]} rows is usable"
-    return DataError(message, "; ".join([f"columns read: {taken}", *reasons, f"all of them are in {listing}"]))
+    return NothingUsableError(message, "; ".join([f"columns read: {taken}", *reasons]), rejects.table())
+
+
+def _list_rejected(rejected: pl.DataFrame, out: Path) -> Path:
+    """Write the rejected rows where a person looks for them; the path."""
+    if (out / SUMMARY).is_file():  # an earlier result, which may be in use
+        listing = _free(out.with_name(f"{out.name}-{REJECTED}"))
+        write_text(listing, rejected.write_csv())
+        return listing
+    with output_folder(out) as folder:
+        rejected.write_csv(folder / REJECTED)
+    return out / REJECTED
 
 
 def _free(path: Path) -> Path:
