@@ -8,16 +8,25 @@ from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 from cryptography.hazmat.primitives.asymmetric import ec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from fedapp.files import write_json
+from fedapp.flower import PROXIES
+from fedapp.processes import child, free_port
+from fedapp.site import reach
 from fedapp.site.certificates import new_certificates
+from fedapp.site.checks import State
 from fedapp.site.door import Limits
+from fedapp.site.folder import Site
 from fedapp.site.gate import VERBS
-from tests.site.serving import open_gate, signature
+from fedapp.site.serve import SUPERLINK_FILE, part
+from fedapp.site.supernode import node_key
+from tests.site.serving import open_gate, running, signature, wait_for
 
 KEYS = {name: ec.generate_private_key(ec.SECP384R1()) for name in ("alpha", "beta")}
 PULL = "/v1/fleet/pull-messages"
@@ -35,8 +44,12 @@ class Echo:
         headers = {"x-path": request.url.path, "x-signature": request.headers.get("flwr-signature", "")}
         return Response(await request.body(), 202 if request.url.path.endswith("get-run") else 200, headers)
 
+    @property
+    def app(self) -> Starlette:
+        return Starlette(routes=[Route("/{anything:path}", self.answer, methods=["GET", "POST"])])
+
     def transport(self) -> httpx.AsyncBaseTransport:
-        app = httpx.ASGITransport(Starlette(routes=[Route("/{anything:path}", self.answer, methods=["GET", "POST"])]))
+        app = httpx.ASGITransport(self.app)
 
         async def reached(request: httpx.Request) -> httpx.Response:
             if self.away:
@@ -186,3 +199,25 @@ def test_health_says_whether_partners_get_through_to_the_superlink_and_nothing_e
             answers = [caller.get("/health") for _ in range(20)]
         assert {(answer.status_code, answer.text) for answer in answers} == {told}
         assert len(superlink.asked) <= 2, "whoever asks often does not keep it busy"
+
+
+def test_the_gate_as_it_is_served_reaches_the_superlink_whatever_proxy_the_environment_names(
+    partner: Site, coordinator: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in PROXIES:
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+        monkeypatch.setenv(name.lower(), "http://127.0.0.1:9")
+    superlink, port = Echo(), free_port()
+    files = {"ssl_certfile": str(coordinator.tls / "server.crt"), "ssl_keyfile": str(coordinator.tls / "server.key")}
+    write_json(coordinator.log / SUPERLINK_FILE, {"port": port})
+    key = node_key(partner.keys / "node.key")
+    with (
+        running(uvicorn.Server(uvicorn.Config(superlink.app, host="127.0.0.1", port=port, log_level="error", **files))),  # type: ignore[arg-type]
+        child(part(coordinator, "gate"), coordinator.log / "gate.out", {}),
+    ):
+        wait_for(lambda: reach.port(coordinator).told.startswith("our own gate listens"), "the gate listens")
+        assert reach.port(coordinator).state is State.OK
+        assert reach.connection(partner).state is State.OK
+        with httpx.Client(verify=ssl.create_default_context(cafile=str(partner.authority)), trust_env=False) as caller:
+            answer = caller.post(f"https://{partner.settings.superlink}{PULL}", headers=signature(key))
+    assert answer.headers["x-path"] == PULL
