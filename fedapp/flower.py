@@ -24,6 +24,9 @@ QUIET = {
     "RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE": "1",  # a container's /dev/shm is small: then messages pass through the temporary folder
     "PYTHONUNBUFFERED": "1",
 }
+# What only talks to this machine is not to ask a proxy for it, whatever the environment, or the system's settings, say of one.
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "GRPC_PROXY", "SOCKS_PROXY")
+DIRECT = {form: "" for name in PROXIES for form in (name, name.lower())} | {"NO_PROXY": "*", "no_proxy": "*"}
 
 
 def flower_environment(home: Path, port: int, authority: Path | None = None) -> dict[str, str]:
@@ -39,7 +42,7 @@ def flower_environment(home: Path, port: int, authority: Path | None = None) -> 
         f'[superlink]\ndefault = "{CONNECTION}"\n\n[superlink.{CONNECTION}]\naddress = "127.0.0.1:{port}"\n{security}\n',
     )
     beside = str(Path(sys.executable).parent)  # Flower starts its own commands by name
-    return {**QUIET, "FLWR_HOME": str(home), "PATH": os.pathsep.join([beside, os.environ.get("PATH", os.defpath)])}
+    return {**QUIET, **DIRECT, "FLWR_HOME": str(home), "PATH": os.pathsep.join([beside, os.environ.get("PATH", os.defpath)])}
 
 
 def toml_text(value: object) -> str:
@@ -72,7 +75,7 @@ def wait_until_listening(
     deadline = time.monotonic() + patience
     while alive() and time.monotonic() < deadline:
         try:
-            if httpx.get(url, timeout=1, verify=trust).is_success:
+            if httpx.get(url, timeout=1, verify=trust, trust_env=False).is_success:
                 return True
         except httpx.HTTPError:
             time.sleep(POLL)

@@ -267,10 +267,20 @@ def disk(site: Site) -> Finding:
 
 
 def memory(site: Site) -> Finding:
-    """Memory for a round: at the coordinator every partner's words may be there at once, at Flower and at the app that adds them."""
+    """Memory for a round."""
     config = site.config()
-    copies = MEMORY_COPIES if site.partner else 2 * len(load_roster(site.roster).members) + 4
-    return _enough("memory", psutil.virtual_memory().available, MEMORY_BASE + copies * WEIGHT * weights(config))
+    needed = partner_memory(config) if site.partner else coordinator_memory(config, len(load_roster(site.roster).members))
+    return _enough("memory", psutil.virtual_memory().available, needed)
+
+
+def partner_memory(config: Config) -> int:
+    """Bytes that a partner's round needs."""
+    return MEMORY_BASE + MEMORY_COPIES * WEIGHT * weights(config)
+
+
+def coordinator_memory(config: Config, partners: int) -> int:
+    """Bytes that a round needs at the coordinator: every partner's words may be there at once, at Flower and at the app that adds them."""
+    return MEMORY_BASE + (2 * partners + 4) * WEIGHT * weights(config)
 
 
 def _enough(what: str, free: int, needed: int) -> Finding:

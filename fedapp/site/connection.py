@@ -6,6 +6,7 @@ still waiting for its answer.
 """
 
 import random
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -38,10 +39,12 @@ from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from fedapp.errors import RunError
 from fedapp.site.inbox import Letter, TooLargeError, unfolded
+from fedapp.site.proxy import Proxy, http_client
 
 HEARTBEAT = 15.0  # seconds; the SuperLink takes a node for gone after two without a word
 BEAT = 5.0
 LONGEST_PAUSE = 10  # seconds between attempts to reach the SuperLink
+TIMEOUT = 30.0  # seconds without a sign of it
 PASSING = (408, 429, 502, 503, 504)  # answers that may be another one soon
 UNKNOWN_NODE = (httpx.codes.UNAUTHORIZED, httpx.codes.PRECONDITION_FAILED)
 LARGEST_ANSWER = 16 << 20  # bytes of one answer of the SuperLink; Flower's chunks have 5 MiB
@@ -49,10 +52,15 @@ OBJECT = 1 << 10  # bytes that an object counts beside its content
 
 
 class Client(FleetHttpClient):
-    """Speaks the Fleet API, and takes no answer in that is longer than `LARGEST_ANSWER`, whatever its headers say."""
+    """Speaks the Fleet API, and takes no answer in that is longer than `LARGEST_ANSWER`, whatever its headers say.
 
-    def __init__(self, base_url: str, **options: Any) -> None:
-        super().__init__(base_url, **options)
+    Flower's own client would go where variables of the environment and the coordinator's redirections lead it.
+    """
+
+    def __init__(self, base_url: str, trust: ssl.SSLContext, proxy: Proxy | None, **options: Any) -> None:
+        super().__init__(base_url, verify=trust, **options)
+        self._client.close()
+        self._client = http_client(trust, proxy, TIMEOUT)
         self._client.headers["accept-encoding"] = "identity"
         self._client.event_hooks = {"response": [limit]}  # is called before the answer is read
 
@@ -165,7 +173,12 @@ class Connection:
 
 @contextmanager
 def connect(
-    superlink: str, authority: bytes, private: EllipticCurvePrivateKey, before: int | None, trouble: Callable[[str], None]
+    superlink: str,
+    authority: bytes,
+    private: EllipticCurvePrivateKey,
+    before: int | None,
+    trouble: Callable[[str], None],
+    proxy: Proxy | None = None,
 ) -> Iterator[Connection]:
     """Be online while inside.
 
@@ -175,12 +188,13 @@ def connect(
         private: The node's key.
         before: The node that an earlier process of ours was, in the same place.
         trouble: Told why the SuperLink cannot be reached, and an empty text when it can.
+        proxy: The only way there, if there is one.
     Raises:
         RunError: The SuperLink, or its certificate, refuses for good.
     """
     signed = (RuntimeVersionHttpInterceptor(component_name="SuperNode"), NodeAuthHttpInterceptor(private, private.public_key()))
-    patience = patient(trouble)
-    with Client.from_server_address(superlink, False, authority, signed, retry_invoker=patience) as client:
+    patience, trust = patient(trouble, proxy), ssl.create_default_context(cadata=authority.decode("ascii"))
+    with Client(f"https://{superlink}", trust, proxy, interceptors=signed, retry_invoker=patience) as client:
         try:
             node_id = go_on(client, before) or activate(client, private)
         except httpx.HTTPError as error:
@@ -237,7 +251,7 @@ def beating(client: FleetHttpClient, node_id: int) -> Iterator[None]:
         stop.set()
 
 
-def patient(trouble: Callable[[str], None]) -> RetryInvoker:
+def patient(trouble: Callable[[str], None], proxy: Proxy | None = None) -> RetryInvoker:
     """Tries again while the SuperLink cannot be reached, for ever."""
 
     def in_vain(error: Exception) -> bool:
@@ -248,7 +262,8 @@ def patient(trouble: Callable[[str], None]) -> RetryInvoker:
         return "certificate" in str(error).lower()
 
     def waiting(state: RetryState) -> None:
-        trouble(f"the SuperLink cannot be reached: {state.exception}")
+        through = f" through the proxy {proxy}" if proxy else ""
+        trouble(f"the SuperLink cannot be reached{through}: {state.exception}")
 
     def reached(state: RetryState) -> None:
         if state.tries > 1:

@@ -40,6 +40,7 @@ class Settings:
         page: Loopback port of the local page; 0 = none.
         dataset: A partner's dataset, relative to the site; None until `polyphony accept` was called.
         listen: Address that the coordinator listens on, with the port of `superlink`.
+        proxy: URL of the proxy behind which a partner reaches the coordinator; None = as the environment says (`fedapp.site.proxy`).
     """
 
     role: str
@@ -48,6 +49,7 @@ class Settings:
     page: int = 0
     dataset: str | None = None
     listen: str = "0.0.0.0"  # noqa: S104  partners come from outside
+    proxy: str | None = None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from fedapp.errors import ConfigError
 from fedapp.files import atomic_directory, write_text
 from fedapp.membership import default_limits, default_policy, write_policy
 from fedapp.site.certificates import AUTHORITY, SERVER, SERVER_KEY, certificate_facts
+from fedapp.site.checks import coordinator_memory, partner_memory
 from fedapp.site.folder import COORDINATOR, PARTNER, Settings, Site
 from strategies.secagg.roster import Roster
 
@@ -180,8 +181,15 @@ def _facts(plan: Plan, roster: Roster, site: Site, config: Config) -> dict[str, 
         "network": network,
         "certificates": plan.certificates is not None,
         "fold_key": config.chemistry.fold_key_file,
+        "memory": memory_limit(config, roster, site.partner),
         "version": version("polyphony"),
     }
+
+
+def memory_limit(config: Config, roster: Roster, partner: bool) -> int:
+    """Memory that a service may take, GiB: twice what `polyphony doctor` wants to find free, and no less than small models need."""
+    floor, needed = (16, partner_memory(config)) if partner else (8, coordinator_memory(config, len(roster.members)))
+    return max(floor, -(-2 * needed >> 30))
 
 
 def rendered(role: str, facts: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from http.client import HTTPException, HTTPSConnection
+
+import httpx
 
 from fedapp.site.certificates import SERVER, SERVER_KEY, certificate_facts
 from fedapp.site.checks import Finding, fail, ok, warn
-from fedapp.site.folder import Site
+from fedapp.site.folder import SITE_FILE, Site
+from fedapp.site.proxy import FORM, Proxy, http_client, proxy_of
 
 PATIENCE = 5.0  # seconds to wait for an answer
 SOON = 30  # days before it expires that a certificate is mentioned
@@ -23,10 +25,17 @@ RENEW = "ask the coordinator for a new one (`polyphony certificates new`)"
 
 @dataclass(frozen=True)
 class Answer:
-    """How the coordinator answered: its certificate's end, seconds since 1970, and how far our clock is ahead of its."""
+    """How the coordinator answered.
+
+    Attributes:
+        expires: The end of its certificate, seconds since 1970.
+        ahead: Seconds that our clock is ahead of its; None if it tells no time.
+        whole: Whether its gate reaches the SuperLink.
+    """
 
     expires: float
     ahead: float | None
+    whole: bool
 
 
 def address(site: Site) -> tuple[str, int]:
@@ -35,26 +44,27 @@ def address(site: Site) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def ask(site: Site, host: str | None = None) -> Answer:
-    """Say hello over TLS, verified with the site's authority.
+def ask(site: Site, proxy: Proxy | None = None, host: str | None = None) -> Answer:
+    """Say hello over TLS, verified with the site's authority, on the way that the SuperNode takes.
 
     Args:
+        proxy: The only way there, if there is one.
         host: Where to; its certificate must be for the configured host in any case.
     Raises:
-        OSError, HTTPException: No way there, nobody who answers, or not the coordinator.
+        OSError, httpx.HTTPError: No way there, nobody who answers, or not the coordinator.
     """
     named, port = address(site)
-    context = ssl.create_default_context(cafile=str(site.authority))
-    with socket.create_connection((host or named, port), PATIENCE) as raw, context.wrap_socket(raw, server_hostname=named) as wrapped:
-        certificate = wrapped.getpeercert() or {}
-        connection = HTTPSConnection(named, port, timeout=PATIENCE, context=context)
-        connection.sock = wrapped
-        before = time.time()
-        connection.request("GET", "/health")
-        told = connection.getresponse().headers.get("date")
+    to = host or named
+    url = f"https://[{to}]:{port}/health" if ":" in to else f"https://{to}:{port}/health"
+    trust = ssl.create_default_context(cafile=str(site.authority))
+    before = time.time()
+    with http_client(trust, proxy, PATIENCE) as client, client.stream("GET", url, extensions={"sni_hostname": named}) as response:
         middle = (before + time.time()) / 2
+        certificate = response.extensions["network_stream"].get_extra_info("ssl_object").getpeercert()
+        told = response.headers.get("date")
     expires = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
-    return Answer(expires, middle - parsedate_to_datetime(told).timestamp() - 0.5 if told else None)  # a Date has whole seconds
+    ahead = middle - parsedate_to_datetime(told).timestamp() - 0.5 if told else None  # a Date has whole seconds
+    return Answer(expires, ahead, response.is_success)
 
 
 def authority(site: Site) -> Finding:
@@ -106,44 +116,91 @@ def handshake(server: ssl.SSLContext, client: ssl.SSLContext, host: str) -> None
 
 
 def connection(site: Site) -> Finding:
-    """The coordinator answers, and is who it should be."""
+    """The coordinator answers, and is who it should be, on the way that the SuperNode takes."""
+    proxy = proxy_of(site)
     try:
-        answer = ask(site)
-    except (OSError, HTTPException) as error:
-        return unreached(site, error)
+        answer = ask(site, proxy)
+    except (OSError, httpx.HTTPError) as error:
+        return unreached(site, proxy, error)
     days = int((answer.expires - time.time()) // 86400)
     until = datetime.fromtimestamp(answer.expires, UTC)
     told = f"the coordinator answers at {site.settings.superlink}; its certificate is valid until {until:%Y-%m-%d}"
+    told += through(site, proxy)
+    if not answer.whole:
+        return fail(f"{told}; but its gate does not reach the SuperLink behind it", "it may be starting: try again, or ask the coordinator")
     return warn(told, RENEW) if days < SOON else ok(told)
 
 
-def unreached(site: Site, error: Exception) -> Finding:
+def through(site: Site, proxy: Proxy | None) -> str:
+    """By which way, in words."""
+    if proxy is None:
+        return ""
+    if site.settings.proxy:
+        return f"; through the proxy {proxy}"
+    return f"; through the proxy {proxy} that {proxy.said_by} names here, and a service only if `proxy` in {SITE_FILE} does"
+
+
+def unreached(site: Site, proxy: Proxy | None, error: Exception) -> Finding:
     """Why the coordinator was not reached, and whose business that is."""
-    where = site.settings.superlink
-    if isinstance(error, FileNotFoundError):
+    where, reason = site.settings.superlink, cause(error)
+    if isinstance(reason, FileNotFoundError):
         return fail(f"no {site.authority} to know the coordinator by", "put the consortium's ca.crt there, from the kit")
-    if isinstance(error, ssl.SSLCertVerificationError):
+    if isinstance(reason, ssl.SSLCertVerificationError):
         hint = f"compare ca.crt with the kit's, and both clocks; {RENEW}"
-        return fail(f"the certificate at {where} is not accepted: {error.verify_message}", hint)
-    if isinstance(error, ssl.SSLError | HTTPException):
+        if proxy:
+            hint = f"the proxy {proxy} must let TLS to {where} through as it is, unopened; {hint}"
+        return fail(f"the certificate at {where} is not accepted: {reason.verify_message}", hint)
+    if proxy and not isinstance(reason, ssl.SSLError):
+        return turned_away(site, proxy, error, reason)
+    if isinstance(reason, ssl.SSLError | httpx.RemoteProtocolError | httpx.ReadError):
+        at = f"{where} through the proxy {proxy}" if proxy else where
         return fail(
-            f"what answers at {where} is not the coordinator: {error}",
+            f"what answers at {at} is not the coordinator: {reason}",
             "a proxy or another program is in between: ask your network's people",
         )
-    if isinstance(error, socket.gaierror):
+    if isinstance(reason, socket.gaierror):
         return fail(
-            f"no address for {where}: {error.strerror}", "compare `superlink` in site.yaml with the kit; the name must resolve here"
+            f"no address for {where}: {reason.strerror}", "compare `superlink` in site.yaml with the kit; the name must resolve here"
         )
-    if isinstance(error, ConnectionRefusedError):
+    if isinstance(reason, ConnectionRefusedError):
         return fail(f"nobody listens at {where}", "ask whether `polyphony serve` runs at the coordinator, and on which port")
-    return fail(f"no way to {where}: {error}", "let a firewall or proxy on the way pass TCP to this host and port")
+    return fail(
+        f"no way to {where}: {reason}",
+        f"let a firewall on the way pass TCP to this host and port, or name the proxy to take: `proxy` in {SITE_FILE}",
+    )
+
+
+def turned_away(site: Site, proxy: Proxy, error: Exception, reason: Exception) -> Finding:
+    """Why a proxy did not let us through to the coordinator."""
+    where, at = site.settings.superlink, f"the proxy {proxy} ({proxy.said_by})"
+    if isinstance(reason, httpx.ProxyError):
+        if str(reason).startswith("407"):
+            told = "does not accept its user and password" if proxy.introduced else "wants to know who asks"
+            return fail(f"{at} {told}: {reason}", f"correct `proxy` in {SITE_FILE}: {FORM}")
+        return fail(
+            f"{at} does not let us through to {where}: {reason}",
+            "ask your network's people to allow CONNECT to this host and port, and the coordinator whether it is being served",
+        )
+    if isinstance(reason, socket.gaierror):
+        return fail(f"no address for {at}: {reason.strerror}", f"correct `proxy` in {SITE_FILE}: {FORM}")
+    if isinstance(reason, ConnectionRefusedError):
+        return fail(f"nobody listens at {at}", f"correct `proxy` in {SITE_FILE}: {FORM}")
+    return fail(f"{at} brings us no answer of {where}: {reason or type(error).__name__}", "ask your network's people what became of it")
+
+
+def cause(error: Exception) -> Exception:
+    """The error of the socket that lies behind one of the client, where there is one."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, OSError):
+        found = found.__context__
+    return found if isinstance(found, Exception) else error
 
 
 def clock(site: Site) -> Finding:
     """Our clock against the coordinator's."""
     try:
-        ahead = ask(site).ahead
-    except (OSError, HTTPException):
+        ahead = ask(site, proxy_of(site)).ahead
+    except (OSError, httpx.HTTPError):
         return warn("not compared: the coordinator was not reached", "see connection")
     if ahead is None:
         return warn("not compared: the coordinator does not tell its time", "see that both machines keep time by NTP")
@@ -162,12 +219,16 @@ def port(site: Site) -> Finding:
     if isinstance(error, PermissionError):
         return fail(f"{host}:{number}: {error.strerror}", "choose a port above 1023, or let the service bind this one")
     try:
-        ask(site, "127.0.0.1" if host in ("0.0.0.0", "") else "::1" if host == "::" else host)  # noqa: S104
-    except (OSError, HTTPException):
+        answer = ask(site, host="127.0.0.1" if host in ("0.0.0.0", "") else "::1" if host == "::" else host)  # noqa: S104
+    except (OSError, httpx.HTTPError):
         return fail(
             f"{host}:{number} is not to be had: {error.strerror}", "end the other program, or correct `listen` and `superlink` in site.yaml"
         )
-    return ok(f"our own gate listens on {host}:{number}")
+    told = f"our own gate listens on {host}:{number}"
+    if not answer.whole:
+        hint = f"it may be starting: try again; its log is {site.log}/superlink.log"
+        return fail(f"{told}, and does not reach the SuperLink behind it", hint)
+    return ok(told)
 
 
 @contextmanager

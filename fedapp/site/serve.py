@@ -21,7 +21,7 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from fedapp.consortium import load_draft
 from fedapp.errors import RunError
 from fedapp.files import read_json, sweep, write_json
-from fedapp.flower import QUIET, flower_environment, script, wait_until_listening
+from fedapp.flower import DIRECT, QUIET, flower_environment, script, wait_until_listening
 from fedapp.locks import locked
 from fedapp.processes import child, free_port
 from fedapp.site.folder import SITE_VARIABLE, Site
@@ -74,7 +74,7 @@ def coordinator_services(site: Site) -> list[Service]:
     """A SuperLink on loopback, and the gate in front of it."""
     port = free_port()
     write_json(site.log / SUPERLINK_FILE, {"port": port})
-    return [Service("superlink", part(site, "superlink")), Service("gate", part(site, "gate"))]
+    return [Service(name, part(site, name), QUIET | DIRECT) for name in ("superlink", "gate")]
 
 
 def part(site: Site, name: str) -> list[str]:
@@ -159,8 +159,12 @@ def let_in(site: Site, port: int) -> None:
         root_certificates=site.authority.read_bytes(),
         interceptors=[RuntimeVersionHttpInterceptor(component_name="flwr CLI")],
     ) as client:
-        for name, key in load_draft(site.roster).nodes.items():
-            public = load_ssh_public_key(key.encode())
-            assert isinstance(public, EllipticCurvePublicKey)  # the roster was checked
+        for name, public in node_keys(site).items():
             client.RegisterNode(RegisterNodeRequest(public_key=public_key_to_bytes(public), name=name))
             LOG.info("%s may connect", name)
+
+
+def node_keys(site: Site) -> dict[str, EllipticCurvePublicKey]:
+    """The partners' node keys, by name."""
+    held = {name: load_ssh_public_key(key.encode()) for name, key in load_draft(site.roster).nodes.items()}
+    return {name: key for name, key in held.items() if isinstance(key, EllipticCurvePublicKey)}  # the roster was checked

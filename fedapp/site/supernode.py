@@ -25,7 +25,7 @@ from flwr.common.constant import ErrorCode
 from flwr.supercore.run import RunNotRunningException
 from flwr.supercore.task_identity import TaskIdentity
 
-from fedapp.errors import ConfigError, RunError
+from fedapp.errors import ConfigError, PolyphonyError
 from fedapp.files import read_json, write_json
 from fedapp.locks import locked
 from fedapp.membership import read_policy, read_policy_file
@@ -34,6 +34,7 @@ from fedapp.run_folder import now
 from fedapp.site.connection import connect, lost
 from fedapp.site.folder import Site
 from fedapp.site.inbox import Inbox, Letter, TooLargeError, largest_request
+from fedapp.site.proxy import proxy_of
 from strategies import records
 
 PROMPT, IDLE = 0.2, 2.0  # seconds between looks for a request: while a run goes on, and otherwise
@@ -221,7 +222,7 @@ def run_supernode(site: Site) -> None:
 
     Raises:
         BusyError: Another SuperNode runs on this site.
-        ConfigError: The node key is missing.
+        ConfigError: The node key is missing, or the proxy is none.
         RunError: The SuperLink refuses us.
     """
     from fedapp.client_app import app
@@ -232,13 +233,12 @@ def run_supernode(site: Site) -> None:
         before = earlier_node(site)
         pulse.change("connecting", step="", error="", place=here(site))
         pulse.go_on()
-        private = node_key(site.keys / "node.key")
-
         try:
-            with connect(site.settings.superlink, site.authority.read_bytes(), private, before, pulse.trouble) as connection:
-                LOG.info("connected to %s", site.settings.superlink)
+            private, proxy = node_key(site.keys / "node.key"), proxy_of(site)
+            with connect(site.settings.superlink, site.authority.read_bytes(), private, before, pulse.trouble, proxy) as connection:
+                LOG.info("connected to %s%s", site.settings.superlink, f" through the proxy {proxy}" if proxy else "")
                 SuperNode(site, connection, app, pulse).run()
-        except RunError as error:
+        except PolyphonyError as error:
             pulse.change("stopped", error=str(error))
             raise
 

@@ -14,6 +14,7 @@ import pytest
 from fedapp.consortium import load_roster
 from fedapp.errors import RunError
 from fedapp.files import read_json
+from fedapp.flower import PROXIES
 from fedapp.membership import POLICY, ROSTER, default_policy, write_policy
 from fedapp.processes import child
 from fedapp.run_folder import RunFolder
@@ -51,6 +52,9 @@ def test_every_message_of_a_real_run_carries_the_protocol_and_nothing_private(tm
     monkeypatch.setenv(FOLDER, str(captured))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setattr(launch, "APP", launch.APP.replace("fedapp.server_app", "tests.capture_app"))
+    for name in PROXIES:  # nothing of a simulation leaves this machine, and no proxy is asked for what is on it
+        monkeypatch.setenv(name, "socks5://127.0.0.1:9")
+        monkeypatch.setenv(name.lower(), "socks5://127.0.0.1:9")
     follower = Follower(run)
     events = []
     run_flower(run, lambda: events.extend(follower.events()))

@@ -1,6 +1,5 @@
 """Something that answers at the coordinator's address with its certificate, and tells any time."""
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,15 +13,16 @@ from starlette.routing import Route
 
 from fedapp.site.folder import Site
 from fedapp.site.reach import address
+from tests.site.serving import running
 
 
 @contextmanager
-def answering(coordinator: Site, behind: float | None = 0.0) -> Iterator[None]:
+def answering(coordinator: Site, behind: float | None = 0.0, status: int = 200) -> Iterator[None]:
     """Answer while inside; the clock is so many seconds behind, None tells no time."""
 
     async def health(request: Request) -> Response:
         headers = {} if behind is None else {"date": formatdate(time.time() - behind, usegmt=True)}
-        return PlainTextResponse("ok", headers=headers)
+        return PlainTextResponse("ok", status, headers)
 
     host, port = address(coordinator)
     config = uvicorn.Config(
@@ -35,13 +35,5 @@ def answering(coordinator: Site, behind: float | None = 0.0) -> Iterator[None]:
         ssl_certfile=str(coordinator.tls / "server.crt"),
         ssl_keyfile=str(coordinator.tls / "server.key"),
     )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    try:
+    with running(uvicorn.Server(config)):
         yield
-    finally:
-        server.should_exit = True
-        thread.join()

@@ -35,9 +35,12 @@ from fedapp.processes import free_port
 from fedapp.site.certificates import new_certificates
 from fedapp.site.connection import LARGEST_ANSWER, OBJECT, connect
 from fedapp.site.inbox import Letter, TooLargeError
+from fedapp.site.proxy import parsed
 from strategies import records
+from tests.site.connect_proxy import ConnectProxy, proxying
 
 NODE = 12345
+NAME = "coordinator.example.org"  # what the certificate is for, beside loopback; nobody but a proxy knows where that is
 
 
 class FakeSuperLink:
@@ -51,6 +54,7 @@ class FakeSuperLink:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.status: dict[str, int] = {}
+        self.headers: dict[str, str] = {}
         self.known = False
         self.objects: dict[str, bytes | int] = {}
         self.compressed = False
@@ -69,7 +73,7 @@ class FakeSuperLink:
             "send-node-heartbeat": SendNodeHeartbeatResponse(success=self.known),
             "pull-messages": PullMessagesResponse(),
         }
-        return Response(replies[verb].SerializeToString(), status, media_type="application/x-protobuf")
+        return Response(replies[verb].SerializeToString(), status, self.headers, media_type="application/x-protobuf")
 
     def handed(self, name: str) -> Response:
         """An object; where there is a number instead, an answer of so many megabytes that says nothing of its length."""
@@ -110,7 +114,7 @@ def listening(superlink: FakeSuperLink, certificates: Path) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("authority") / "certificates"
-    new_certificates(folder, ["127.0.0.1"])
+    new_certificates(folder, ["127.0.0.1", NAME])
     return folder
 
 
@@ -192,6 +196,68 @@ def test_a_node_that_is_forgotten_while_it_is_connected_ends_so_that_it_can_come
     ):
         superlink.status["pull-messages"] = 401
         connection.receive()
+
+
+# The way there
+
+
+def named(address: str) -> str:
+    return f"{NAME}:{address.rpartition(':')[2]}"
+
+
+@pytest.mark.parametrize("user", ["", "me:pass%40word@"])
+def test_a_node_behind_a_proxy_comes_online_through_it_and_tls_lasts_from_end_to_end(
+    certificates: Path, key: ec.EllipticCurvePrivateKey, user: str
+) -> None:
+    superlink = FakeSuperLink()
+    with listening(superlink, certificates) as address, proxying(ConnectProxy(user=user and "me:pass@word")) as proxy:
+        way = parsed(f"http://{user}127.0.0.1:{proxy.port}", "site.yaml")
+        with connect(named(address), (certificates / "ca.crt").read_bytes(), key, None, ignore, way) as connection:
+            assert connection.receive() is None
+        assert superlink.asked == ["activate-node", "pull-messages", "deactivate-node"]
+        assert set(proxy.asked) == {named(address)}
+
+
+def test_a_proxy_that_opens_tls_is_not_taken_for_the_coordinator(
+    certificates: Path, key: ec.EllipticCurvePrivateKey, tmp_path: Path
+) -> None:
+    new_certificates(tmp_path / "other", [NAME])
+    with (
+        listening(FakeSuperLink(), tmp_path / "other") as address,
+        proxying(ConnectProxy()) as proxy,
+        pytest.raises(RunError, match=r"is not the coordinator that ca\.crt vouches for"),
+        connect(named(address), (certificates / "ca.crt").read_bytes(), key, None, ignore, parsed(proxy.url, "site.yaml")),
+    ):
+        raise AssertionError("connected")
+
+
+def test_a_proxy_that_does_not_let_us_through_is_waited_for_and_named(certificates: Path, key: ec.EllipticCurvePrivateKey) -> None:
+    told = []
+    with listening(FakeSuperLink(), certificates) as address, proxying(ConnectProxy(status="403 Forbidden")) as proxy:
+
+        def listen(reason: str) -> None:
+            told.append(reason)
+            proxy.status = ""  # somebody opens the way
+
+        with connect(named(address), (certificates / "ca.crt").read_bytes(), key, None, listen, parsed(proxy.url, "site.yaml")):
+            assert told == [f"the SuperLink cannot be reached through the proxy 127.0.0.1:{proxy.port}: 403 Forbidden", ""]
+
+
+def test_neither_the_environment_nor_an_answer_leads_a_node_elsewhere(
+    certificates: Path, key: ec.EllipticCurvePrivateKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    superlink = FakeSuperLink()
+    with listening(superlink, certificates) as address:
+        superlink.status["pull-messages"] = 307
+        superlink.headers["location"] = f"https://{address}/v1/fleet/deactivate-node"
+        with (
+            pytest.raises(RunError, match="answered 307"),
+            connect(address, (certificates / "ca.crt").read_bytes(), key, None, ignore) as connection,
+        ):
+            connection.receive()
+    assert superlink.asked[:2] == ["activate-node", "pull-messages"]
 
 
 # What is too large

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from fedapp.site.door import DESCRIPTORS, Limits
 from fedapp.site.folder import Site
 from fedapp.site.kit import make_kits
 from tests.site.kits import Founded, found
@@ -83,6 +84,35 @@ def test_a_unit_writes_nothing_but_the_site_and_is_nobody_of_importance(party: s
     assert (held["User"], held["NoNewPrivileges"], held["CapabilityBoundingSet"]) == ("polyphony", "true", "")
     assert (held["PrivateTmp"], held["UMask"], held["LimitCORE"]) == ("true", "0077", "0")
     assert held["Restart"] == "on-failure"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "limits"),
+    [((), {"alpha": 16, "coordinator": 8}), (("chemistry.bits=32768", "model.hidden=[4000]"), {"alpha": 16, "coordinator": 15})],
+    ids=["a small model", "524 MB"],
+)
+def test_memory_is_limited_alike_in_unit_container_and_pod_and_by_what_the_rounds_need(
+    overrides: tuple[str, ...], limits: dict[str, int], founded: Founded, tmp_path: Path
+) -> None:
+    make_kits(founded.plan(*overrides), tmp_path / "kits")
+    for party, limit in limits.items():
+        (unit,) = [name for name in UNITS[party] if name != "polyphony-federate"]
+        assert settings(read(tmp_path / "kits", party, f"{unit}.service"))["MemoryMax"] == f"{limit}G"
+        (service,) = [
+            held for name, held in yaml.safe_load(read(tmp_path / "kits", party, "compose.yaml"))["services"].items() if name != "federate"
+        ]
+        assert service["mem_limit"] == f"{limit}g"
+        assert pod(tmp_path / "kits", party)["containers"][0]["resources"]["limits"]["memory"] == f"{limit}Gi"
+
+
+def test_files_may_be_open_for_all_connections_that_the_gate_takes(kits: Path) -> None:
+    for party, names in UNITS.items():
+        for name in names:
+            assert settings(read(kits, party, f"{name}.service"))["LimitNOFILE"] == str(DESCRIPTORS)
+        for service in yaml.safe_load(read(kits, party, "compose.yaml"))["services"].values():
+            assert service["ulimits"]["nofile"] == DESCRIPTORS
+    assert Limits().within(DESCRIPTORS) == Limits()
+    assert objects(kits, "coordinator")["Service"]["spec"]["externalTrafficPolicy"] == "Local", "or all callers have one address"
 
 
 # Docker

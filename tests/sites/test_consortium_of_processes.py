@@ -7,10 +7,13 @@ import pytest
 from flwr.app import Message
 
 from fedapp.config import CONF, load_config
+from fedapp.flower import PROXIES
 from fedapp.run_folder import RunFolder
+from fedapp.site.folder import Site
 from simulation.preparation import prepare_partners
 from strategies.shared_trunk import SharedTrunk
 from tests.federation import federate, grid_for, step
+from tests.site.connect_proxy import ConnectProxy, proxying
 from tests.sites.consortium import Consortium, result, wait_for
 
 pytestmark = pytest.mark.sites
@@ -44,10 +47,21 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 
 @pytest.fixture
-def consortium(tmp_path: Path, simulated: RunFolder) -> Iterator[Consortium]:
+def proxy() -> Iterator[ConnectProxy]:
+    with proxying(ConnectProxy()) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def consortium(tmp_path: Path, simulated: RunFolder, proxy: ConnectProxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Consortium]:
+    """Where the environment names a proxy that is not there, and one partner is behind another that is."""
+    for name in PROXIES:
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+        monkeypatch.setenv(name.lower(), "http://127.0.0.1:9")
     made = Consortium(tmp_path / "consortium", NAMES)
     datasets = {name: simulated.partner(name) / "dataset" for name in NAMES}
     made.set_up(datasets, CONF / "demo.yaml", *SMALL, "federation.initial_trunk=seed", seed=SEED)
+    Site.open(made.site("partner-3")).changed(proxy=proxy.url)
     try:
         yield made
     finally:
@@ -55,7 +69,7 @@ def consortium(tmp_path: Path, simulated: RunFolder) -> Iterator[Consortium]:
 
 
 def test_partner_and_coordinator_are_killed_and_the_trunk_is_that_of_a_simulation_bit_for_bit(
-    consortium: Consortium, simulated: RunFolder
+    consortium: Consortium, simulated: RunFolder, proxy: ConnectProxy
 ) -> None:
     consortium.start_all()
     with consortium.federate():
@@ -71,6 +85,7 @@ def test_partner_and_coordinator_are_killed_and_the_trunk_is_that_of_a_simulatio
     with consortium.federate() as running:
         assert result(running)["rounds"] == ROUNDS
     assert [each for each in consortium.journal() if each.left_out] == [], "nobody was missing"
+    assert set(proxy.asked) == {f"127.0.0.1:{consortium.port}"}
     expected = SharedTrunk.read(simulated.partner(NAMES[0]) / "shared.safetensors")
     assert expected.version == ROUNDS
     for name in NAMES:
