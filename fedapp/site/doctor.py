@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from fedapp.errors import PolyphonyError
-from fedapp.site import checks, reach
+from fedapp.site import checks, protection, reach
 from fedapp.site.checks import Finding, State, fail
 from fedapp.site.folder import Site
 
@@ -14,6 +14,7 @@ AT_PARTNER: dict[str, Check] = {
     "identity": checks.identity,
     "node key": checks.node_key,
     "policy": checks.policy,
+    "floor": protection.floor,
     "application": checks.application,
     "authority": reach.authority,
     "connection": reach.connection,

@@ -13,6 +13,7 @@ from fedapp.files import write_json
 from fedapp.membership import default_policy, write_policy
 from fedapp.model.evaluation import METRICS_SCHEMA
 from fedapp.request_log import Request, note_request
+from fedapp.site.floor import write_floor
 from fedapp.site.folder import COORDINATOR, PARTNER, Settings, Site
 from strategies.house import ROW_LIST
 from strategies.journal import Exchange, Journal
@@ -48,6 +49,8 @@ def fresh(path: Path, role: str = PARTNER, config: str = CONFIG, partners: int =
     (path / "config.yaml").write_text(config)
     write_roster(site.roster, roster(partners))
     write_policy(site.policy if site.partner else site.proposal, default_policy(site.config(), roster(partners)), ["a" * 64], "d" * 64)
+    if site.partner:
+        write_floor(site.floor)
     return site
 
 
