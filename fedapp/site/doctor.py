@@ -21,6 +21,7 @@ AT_PARTNER: dict[str, Check] = {
     "clock": reach.clock,
     "dataset": checks.dataset,
     "state": checks.state,
+    "self-audit": protection.self_audit,
     "disk": checks.disk,
     "memory": checks.memory,
     "masked sum": checks.masked_sum,
