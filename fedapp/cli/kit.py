@@ -35,7 +35,7 @@ def new(
     for folder in folders:
         print(folder)
     for told in shortfalls(terms_of(Site.open(folders[-1])), DEFAULT).values():
-        print(f"warning: {told} in the floor.yaml that sites begin with: they refuse these kits until they lower it", file=sys.stderr)
+        print(f"warning: {told} in the floor.yaml that sites begin with: they refuse these kits, unless they lower it", file=sys.stderr)
     print("send every party its folder; its README.md says what to do with it", file=sys.stderr)
 
 

@@ -20,6 +20,7 @@ from fedapp.files import write_text
 from fedapp.membership import changed, read_policy_file
 from fedapp.site.folder import CONFIG_FILE, Site
 from fedapp.site.terms import SECURE, Terms
+from fedapp.site.wording import percent
 from strategies.secagg.roster import LEAST_PARTNERS
 
 HEADER = """\
@@ -89,34 +90,38 @@ def shortfalls(terms: Terms, floor: Floor) -> dict[str, str]:
     Secure aggregation is no matter of degree: at a site nothing leaves in the clear.
     """
     least = terms.width if floor.least_compounds is None else floor.least_compounds
-    shown = sorted(set(terms.metrics_shown) - set(floor.metrics_shown))
+    most, shown = percent(floor.most_identified), sorted(set(terms.metrics_shown) - set(floor.metrics_shown))
     rules: list[tuple[str, bool, str]] = [
         ("aggregation", terms.aggregation != SECURE, f"aggregation is {terms.aggregation}, and at a site it is {SECURE}"),
         (
             "sums",
             terms.least_partners < floor.least_partners,
-            f"sums of {terms.least_partners} partners are accepted, and least_partners is {floor.least_partners}",
+            f"sums of {terms.least_partners} partners are accepted, fewer than the {floor.least_partners} of least_partners",
         ),
-        ("rounds", terms.rounds > floor.rounds, f"{terms.rounds:,} rounds, and rounds is {floor.rounds:,} at most"),
-        ("metrics", bool(shown), f"the coordinator learns the mean of {' and '.join(shown)}, and metrics_shown does not have it"),
+        ("rounds", terms.rounds > floor.rounds, f"{terms.rounds:,} rounds, more than the {floor.rounds:,} of rounds"),
+        ("metrics", bool(shown), f"the coordinator learns the mean of {' and '.join(shown)}, which metrics_shown does not have"),
     ]
     if terms.noisy:
         rules += [
-            ("noise", terms.epsilon > floor.epsilon, f"epsilon {terms.epsilon:g}, and epsilon is {floor.epsilon:g} at most"),
-            ("noise", terms.delta > floor.delta, f"delta {terms.delta:g}, and delta is {floor.delta:g} at most"),
+            ("noise", terms.epsilon > floor.epsilon, f"an epsilon of {terms.epsilon:g}, more than {floor.epsilon:g}"),
+            ("noise", terms.delta > floor.delta, f"a delta of {terms.delta:g}, more than {floor.delta:g}"),
         ]
     else:
         rules += [
-            ("row guard", terms.row_guard < floor.row_guard, f"a row guard of {terms.row_guard}, and row_guard is {floor.row_guard}"),
+            (
+                "row guard",
+                terms.row_guard < floor.row_guard,
+                f"a row guard of {terms.row_guard}, less than the {floor.row_guard} of row_guard",
+            ),
             (
                 "self-audit",
                 terms.most_identified > floor.most_identified,
-                f"updates may name a share of {terms.most_identified:g} of our compounds, and most_identified is {floor.most_identified:g}",
+                f"updates may name {percent(terms.most_identified)} of our compounds, beyond the {most} of most_identified",
             ),
             (
                 "self-audit",
                 terms.least_compounds < least,
-                f"updates of {terms.least_compounds:,} compounds may leave, and least_compounds is {least:,}",
+                f"updates of {terms.least_compounds:,} compounds may leave, fewer than the {least:,} of least_compounds",
             ),
         ]
     found: dict[str, str] = {}

@@ -112,21 +112,25 @@ def test_a_floor_that_is_there_already_is_the_one_that_counts_and_stays_to_the_l
 
 
 BELOW = {
-    "row guard off": ({"row_guard": 0}, (), "row guard: a row guard of 0, and row_guard is 20"),
+    "row guard off": ({"row_guard": 0}, (), "row guard: a row guard of 0, less than the 20 of row_guard"),
     "guard of the experiment alone": ({}, ("privacy.row_guard=3",), "row guard: a row guard of 3"),
     "guard of the policy alone": ({"row_guard": 3}, (), "row guard: a row guard of 3"),
     "metrics shown": ({"metrics_shown": ["auc_pr", "loss"]}, (), "metrics: the coordinator learns the mean of auc_pr and loss"),
     "a metric of the experiment": ({}, ("federation.metrics_shown=[loss]",), "metrics: the coordinator learns the mean of loss"),
-    "self-audit off": ({"most_identified": 1.0}, (), "self-audit: updates may name a share of 1 of our compounds"),
-    "few compounds": ({"least_compounds": 0}, (), "self-audit: updates of 0 compounds may leave, and least_compounds is 8"),
-    "rounds": ({"rounds": 5000}, (), "rounds: 5,000 rounds, and rounds is 100"),
+    "self-audit off": (
+        {"most_identified": 1.0},
+        (),
+        "self-audit: updates may name 100\u00a0% of our compounds, beyond the 0.1\u00a0% of most_identified",
+    ),
+    "few compounds": ({"least_compounds": 0}, (), "self-audit: updates of 0 compounds may leave, fewer than the 8 of least_compounds"),
+    "rounds": ({"rounds": 5000}, (), "rounds: 5,000 rounds, more than the 100 of rounds"),
     "no masks": (
         {},
         ("aggregation=plain", "federation.initial_trunk=seed"),
         "aggregation: aggregation is plain, and at a site it is secure",
     ),
-    "much epsilon": ({}, ("privacy.profile=record_dp", "privacy.epsilon=90"), "noise: epsilon 90, and epsilon is 8 at most"),
-    "much delta": ({}, ("privacy.profile=record_dp", "privacy.delta=0.001"), "noise: delta 0.001"),
+    "much epsilon": ({}, ("privacy.profile=record_dp", "privacy.epsilon=90"), "noise: an epsilon of 90, more than 8"),
+    "much delta": ({}, ("privacy.profile=record_dp", "privacy.delta=0.001"), "noise: a delta of 0.001"),
     "noise without a guarantee in place of the guard": (
         {"row_guard": 0},
         ("privacy.profile=reconstruction_noise", "privacy.row_guard=0"),
@@ -187,7 +191,7 @@ def test_whoever_makes_kits_below_the_floor_that_sites_begin_with_is_told_so(
 ) -> None:
     words = ("kit", "new", str(founded.roster), "privacy.row_guard=3", "--superlink", "localhost:9092", "--out", str(founded.path / "made"))
     assert polyphony(monkeypatch, *words) == 0
-    assert "warning: a row guard of 3, and row_guard is 20 in the floor.yaml that sites begin with" in capsys.readouterr().err
+    assert "warning: a row guard of 3, less than the 20 of row_guard in the floor.yaml that sites begin with" in capsys.readouterr().err
 
 
 def test_no_kit_that_is_made_has_a_floor(founded: Founded) -> None:
@@ -216,7 +220,7 @@ def test_the_command_says_all_that_is_accepted_in_plain_words_marks_what_is_weak
     weak = founded.kits("weak", "federation.metrics_shown=[loss]") / "gamma"
     assert polyphony(monkeypatch, "kit", "install", str(weak), str(site)) == 1
     err = capsys.readouterr().err
-    assert "metrics_shown does not have it" in err
+    assert "metrics_shown does not have" in err
     assert f"edit {site / 'floor.yaml'}, and install again" in err
     allow(weak, site)
     assert polyphony(monkeypatch, "kit", "install", str(weak), str(site)) == 0
