@@ -30,6 +30,7 @@ from fedapp.request_log import Request, note_request
 from fedapp.run_folder import RunFolder, bare_config, bare_run_path, now
 from fedapp.seeds import derived_seed
 from fedapp.site.accept import check_data, check_state
+from fedapp.site.floor import check_floor
 from fedapp.site.folder import Site
 from strategies import records
 from strategies.house import ROW_LIST, House, Membership
@@ -151,8 +152,9 @@ def site_place(site: Site) -> Place:
     """A partner at its own premises.
 
     Raises:
-        ConfigError: Its data or its state are not those that it may use.
+        ConfigError: Its data or its state are not those that it may use, or its terms lie below its own floor.
     """
+    check_floor(site)
     check_data(site)
     check_state(site)
     path = site.path / "config.yaml"

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from fedapp.data.merge import POOLED
 from fedapp.errors import PolyphonyError, RunError, RunInterruptedError, explained
 from fedapp.locks import locked
+from fedapp.report.disclosure import warnings
 from fedapp.report.page import write_report
 from fedapp.report.saved_run import read_run
 from fedapp.report.summary import summarise
@@ -34,23 +35,23 @@ def simulate(run: RunFolder, display: Display) -> dict[str, Any]:
     """Run or resume the federation of a run folder, and write its report.
 
     Returns:
-        run, rounds, auc_pr (mean over the tasks that count, test fold, each partner's selected round), seconds, report.
+        run, rounds, auc_pr (mean over the tasks that count, test fold, each partner's selected round), seconds, report, warnings (what
+        of confidential compounds this run did not protect).
     Raises:
         PolyphonyError: Whatever the user can put right; the run folder then says `failed` and can be resumed.
     """
     with recorded(run):
         prepare_partners(run, display.stage, display.advance_preparation)
         federated_arm(run, display)
-    report = write_report(run.path)
-    auc_pr = summarise(read_run(run.path)).arms["federated"]["auc_pr"]
-    return headline(run) | {"auc_pr": auc_pr, "report": str(report)}
+    report, saved = write_report(run.path), read_run(run.path)
+    return headline(run) | {"auc_pr": summarise(saved).arms["federated"]["auc_pr"], "report": str(report), "warnings": warnings(saved)}
 
 
 def compare(run: RunFolder, display: Display) -> dict[str, Any]:
     """Run or resume all arms of a run folder, and write its report.
 
     Returns:
-        The summary of `compare_arms`, with run, rounds, seconds, report.
+        The summary of `compare_arms`, with run, rounds, seconds, report, warnings.
     Raises:
         PolyphonyError: As `simulate`.
     """
@@ -62,7 +63,7 @@ def compare(run: RunFolder, display: Display) -> dict[str, Any]:
                 display.event(event.arm, None if event.arm == POOLED else event.partner, event.round, event.loss, event.auc_pr)
         summary = compare_arms(run.path, config)
     report = write_report(run.path)
-    return summary | headline(run) | {"report": str(report)}
+    return summary | headline(run) | {"report": str(report), "warnings": warnings(read_run(run.path))}
 
 
 def federated_arm(run: RunFolder, display: Display) -> None:

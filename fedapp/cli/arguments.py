@@ -1,5 +1,6 @@
 """What several verbs take: an experiment file with `key=value` overrides, or a run to go on with."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,9 +54,11 @@ def open_or_create(words: list[str] | None, resume: Path | None, kind: str) -> R
 
 
 def tell_cost(result: dict[str, Any]) -> None:
-    """Print what a run took, and where its page lies."""
+    """Print what a run took, and where its page lies; and, for people, what it did not protect."""
     memory = f"{result['peak_memory_bytes'] / 2**30:.1f} GiB"
     print(
         f"cost       {result['seconds']:.0f} s in all, {result['round_seconds']:.1f} s a federated round (median), {memory} memory at peak"
     )
     print(f"report     {result['report']}")
+    for warning in result["warnings"]:
+        print(f"warning: {warning}", file=sys.stderr)

@@ -26,11 +26,16 @@ def new(
     ] = 8600,
 ) -> None:
     """Make a kit per party: configuration, policy, services and the commands to run, with nothing secret of anyone else."""
-    from fedapp.site.kit import Plan, assignments, make_kits  # imports cryptography, which --help need not wait for
+    from fedapp.site.floor import DEFAULT, shortfalls, terms_of  # imports cryptography, which --help need not wait for
+    from fedapp.site.folder import Site
+    from fedapp.site.kit import Plan, assignments, make_kits
 
     config = read_experiment([*(words or []), *assignments(roster)])
-    for folder in make_kits(Plan(roster, config, superlink, certificates, seed, page), out):
+    folders = make_kits(Plan(roster, config, superlink, certificates, seed, page), out)
+    for folder in folders:
         print(folder)
+    for told in shortfalls(terms_of(Site.open(folders[-1])), DEFAULT).values():
+        print(f"warning: {told} in the floor.yaml that sites begin with: they refuse these kits, unless they lower it", file=sys.stderr)
     print("send every party its folder; its README.md says what to do with it", file=sys.stderr)
 
 
@@ -39,10 +44,22 @@ def install(
     kit: Annotated[Path, typer.Argument(metavar="KIT", help="our folder of `polyphony kit new`")],
     site: Annotated[Path, typer.Argument(metavar="SITE", help="folder of our site, new or in use; nothing may be running in it")],
 ) -> None:
-    """Take over a kit; an existing site keeps its keys, state, log and dataset."""
-    from fedapp.site.install import install as take_over  # imports cryptography, which --help need not wait for
+    """Take over a kit, and say what our site accepts with it; keys, state, log, dataset and floor.yaml stay as they are.
+
+    A kit that would have us accept less than our own floor.yaml says is refused; that file is ours to edit.
+    """
+    from fedapp.site.floor import terms_of  # imports cryptography, which --help need not wait for
+    from fedapp.site.folder import Site
+    from fedapp.site.install import WEAKER
+    from fedapp.site.install import install as take_over
+    from fedapp.site.terms import in_words
 
     changes = take_over(kit, site)
     print(site)
+    own = Site.open(site)
+    if own.partner:
+        for name, told in in_words(terms_of(own)).items():
+            print(f"accepts  {name:<12} {told}")
+        print(f"floor    {own.floor} says the least that this site ever accepts, and is yours to edit")
     for change in changes:
-        print(f"policy  {change}")
+        print(f"{'WEAKER ' if change.endswith(WEAKER) else 'changes'}  {change}")

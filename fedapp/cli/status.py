@@ -42,6 +42,9 @@ def tell(told: dict[str, Any]) -> None:
     print(headline(told)[1])
     for problem in told["problems"]:
         print(f"unusable: {problem}")
+    for held in told.get("warnings", []):
+        print(f"WARNING: {held['about']}. {held['told']}")
+        print(f"hint: {held['hint']}")
     (tell_partner if told["role"] == "partner" else tell_coordinator)(told)
 
 

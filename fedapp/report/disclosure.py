@@ -14,11 +14,25 @@ class Statement:
     loud: bool = False
 
 
+ADVISED_GUARD = 20  # the default; a smaller one has let compounds be named
+RECORD_DP, RECONSTRUCTION_NOISE = "record_dp", "reconstruction_noise"
+
+
 def disclosure(run: SavedRun) -> list[Statement]:
-    """What the coordinator saw, what partners saw, and what that says about compounds."""
+    """What the coordinator saw, what partners saw, what that says about compounds, and what it named of them."""
     secure, guard = run.setting("aggregation", "plain") == "secure", int(run.setting("privacy.row_guard", 0))
+    profile = run.setting("privacy.profile", "none")
     coordinator = blind_coordinator(run) if secure else plain_coordinator(guard)
-    return [coordinator, partners_saw(counted=secure and guard > 1), guarded(guard) if guard > 1 else unguarded()]
+    held = [coordinator, partners_saw(counted=secure and guard > 1)]
+    held.append(noisy(run) if profile == RECORD_DP else guarded(guard) if guard > 1 else unguarded())
+    if profile == RECONSTRUCTION_NOISE:
+        held.append(weakly_noisy())
+    return held + [named(run, guard)] if any(run.audits.values()) else held
+
+
+def warnings(run: SavedRun) -> list[str]:
+    """What whoever started a run is told at its end, beside its figures."""
+    return [f"{held.title} {held.text}" for held in disclosure(run) if held.loud]
 
 
 def plain_coordinator(guard: int) -> Statement:
@@ -60,7 +74,8 @@ def guarded(guard: int) -> Statement:
         "The row guard limits what the sum says about single compounds.",
         f"Each partner sent only those rows of the first layer whose fingerprint bit {guard:,} or more of its training compounds hold, "
         "and only rows that at least two partners support were in the sum; so no row belongs to a single compound, or to a single "
-        f"partner. Other rows stayed at home, with the heads. That is all it limits: what {guard:,} or more compounds have in common "
+        "partner, though a row that two support shows each of them the other's. Other rows stayed at home, with the heads. That is all it "
+        f"limits: what {guard:,} or more compounds have in common "
         "stays visible, whoever holds the trunk can still test whether a substructure or a known compound is likely to be among the "
         "training data, and there is no differential privacy.",
     )
@@ -73,3 +88,52 @@ def unguarded() -> Statement:
         "holds move alike in every step, in the sum too, and together they spell that compound out to whoever sees it.",
         loud=True,
     )
+
+
+def noisy(run: SavedRun) -> Statement:
+    return Statement(
+        "Noise bounds what the sum says about single compounds.",
+        f"Each partner's updates, and its choice of rows, carry record-level differential privacy: epsilon "
+        f"{run.setting('privacy.epsilon')} at most, at delta {run.setting('privacy.delta')}, for each compound of a partner in this run. "
+        "For a compound that several partners hold, or that is used in several runs, epsilons add up. The model that a partner keeps is "
+        "not covered.",
+    )
+
+
+def weakly_noisy() -> Statement:
+    return Statement(
+        "The noise of this run guarantees nothing.",
+        "It has privacy.profile = reconstruction_noise, which makes it harder to reconstruct compounds and bounds nothing that could be "
+        "stated; record_dp does.",
+        loud=True,
+    )
+
+
+def named(run: SavedRun, guard: int) -> Statement:
+    """What the partners' own attacks named: in sums, which all partners hold, and in single updates, which nobody else saw."""
+    by_sum, by_own = most_named(run, "sum"), most_named(run, "own")
+    if not by_sum and not by_own:
+        return Statement(
+            "The partners' self-audits named no compound.",
+            "Each partner attacked its own updates, and every sum, with its own training compounds as the list of candidates. That is no "
+            "proof: polyphony audit has more attacks.",
+        )
+    text = f"The row guard was {guard:,}. Partners attacked what they sent and what came home, with their training compounds as the list. "
+    if by_sum:
+        text += f"Sums, which all partners hold, name {'; '.join(by_sum)}. "
+    if by_own:
+        text += f"Single updates, which all other partners together can work out, name {'; '.join(by_own)}. "
+    text += "Whoever has these compounds in a list finds that they were trained on. "
+    text += f"The default is privacy.row_guard={ADVISED_GUARD}: " if guard < ADVISED_GUARD else "A larger privacy.row_guard may help: "
+    title = f"{'The sum names' if by_sum else 'Updates name'} compounds that were trained on."
+    return Statement(title, text + "do not run confidential compounds this way.", loud=True)
+
+
+def most_named(run: SavedRun, vector: str) -> list[str]:
+    """Of each partner that was named any compound in any one vector of this kind, how many at most, of how many, and who it is."""
+    found = []
+    for partner, rows in run.audits.items():
+        worst = max((row for row in rows if row["vector"] == vector), key=lambda row: int(row["identified"]), default=None)
+        if worst is not None and worst["identified"]:
+            found.append(f"{worst['identified']:,} of {worst['compounds']:,} training compounds at {partner}")
+    return found

@@ -31,6 +31,7 @@ METRICS: dict[str, Any] = {
 }
 LOSSES: dict[str, Any] = {"round": pl.Int32, "loss": pl.Float64, "seconds": pl.Float64, "compounds": pl.Int64, "steps": pl.Int64}
 COMPARED = ("partner", "task", "group", "threshold", "positives", "negatives", "riptop")
+AUDITED, VECTORS = ("round", "identified", "compounds"), ("own", "sum")
 SUMS = ("round", "partners", "clipped", "coordinates")
 TASKS: dict[str, Any] = {"task": pl.Int32, "group": pl.String, "threshold": pl.Float64, "positives": pl.Int64, "negatives": pl.Int64}
 
@@ -53,6 +54,7 @@ class SavedRun:
 
     sums: what partners noted of each round's sum, by round: round, partners, clipped, coordinates (of one partner); empty where the
         coordinator did the sums.
+    audits: partner to what its self-audit found in each vector: round, vector (own, sum), identified, compounds.
     outcome: what the coordinator says of the federated rounds, None while they run.
     errors: partner to the reason of its failure, and "" to that of the run as a whole.
     """
@@ -68,6 +70,7 @@ class SavedRun:
     compared: pl.DataFrame | None
     journal: tuple[Mapping[str, Any], ...]
     sums: tuple[Mapping[str, Any], ...] = ()
+    audits: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
     outcome: str | None = None
     errors: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[str, ...] = field(default=())
@@ -133,6 +136,7 @@ def read_run(directory: Path) -> SavedRun:
         compared=compared if comparison is not None else None,
         journal=read_lines(directory / "coordinator" / "journal.jsonl", problems),
         sums=read_sums(directory, partners, problems),
+        audits={name: read_audits(directory / "partners" / name / "self_audit.jsonl", problems) for name in partners},
         outcome=(read_optional(directory / "coordinator" / "outcome.json", problems) or {}).get("state"),
         errors=read_errors(directory, partners, problems),
         problems=tuple(problems),
@@ -276,6 +280,12 @@ def read_sums(directory: Path, partners: tuple[str, ...], problems: list[str]) -
             if all(isinstance(row.get(key), int) for key in SUMS):
                 rounds.setdefault(row["round"], row)
     return tuple(rounds[number] for number in sorted(rounds))
+
+
+def read_audits(path: Path, problems: list[str]) -> tuple[Mapping[str, Any], ...]:
+    """The lines of a partner's self-audit; a line that lacks a number or tells another kind of vector is left out."""
+    rows = read_lines(path, problems)
+    return tuple(row for row in rows if row.get("vector") in VECTORS and all(isinstance(row.get(key), int) for key in AUDITED))
 
 
 def read_lines(path: Path, problems: list[str]) -> tuple[Mapping[str, Any], ...]:

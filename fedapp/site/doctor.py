@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from fedapp.errors import PolyphonyError
-from fedapp.site import checks, reach
+from fedapp.site import checks, protection, reach
 from fedapp.site.checks import Finding, State, fail
 from fedapp.site.folder import Site
 
@@ -14,12 +14,14 @@ AT_PARTNER: dict[str, Check] = {
     "identity": checks.identity,
     "node key": checks.node_key,
     "policy": checks.policy,
+    "floor": protection.floor,
     "application": checks.application,
     "authority": reach.authority,
     "connection": reach.connection,
     "clock": reach.clock,
     "dataset": checks.dataset,
     "state": checks.state,
+    "self-audit": protection.self_audit,
     "disk": checks.disk,
     "memory": checks.memory,
     "masked sum": checks.masked_sum,

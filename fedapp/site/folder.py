@@ -4,7 +4,8 @@ At a partner                                at the coordinator
   site.yaml        role, name, addresses      site.yaml
   config.yaml      the experiment             config.yaml     the same, without the seed
   consortium.yaml  the roster                 consortium.yaml
-  policy.yaml      the least it accepts       session.yaml    what is proposed to partners
+  policy.yaml      what it accepts            session.yaml    what is proposed to partners
+  floor.yaml       the least it ever accepts
   ca.crt           whom it takes for the      ca.crt
                    coordinator                tls/            server.crt, server.key
   keys/            identity.*, node.*
@@ -23,7 +24,7 @@ from fedapp.config import Config, load_config
 from fedapp.errors import ConfigError
 from fedapp.files import PRIVATE_DIRECTORY, write_text
 
-SITE_FILE = "site.yaml"
+SITE_FILE, CONFIG_FILE, FLOOR_FILE = "site.yaml", "config.yaml", "floor.yaml"
 SITE_VARIABLE = "POLYPHONY_SITE"  # tells the server app where its site is
 PARTNER, COORDINATOR = "partner", "coordinator"
 HEADER = "# This installation's own settings; `polyphony doctor` checks them.\n"
@@ -116,6 +117,11 @@ class Site:
         return self.path / "policy.yaml"
 
     @property
+    def floor(self) -> Path:
+        """The least that the partner accepts of any kit: its own, and in none."""
+        return self.path / FLOOR_FILE
+
+    @property
     def proposal(self) -> Path:
         """What the coordinator proposes, in the form of a policy."""
         return self.path / "session.yaml"
@@ -156,7 +162,7 @@ class Site:
 
     def config(self) -> Config:
         """The experiment."""
-        return load_config(self.path / "config.yaml")
+        return load_config(self.path / CONFIG_FILE)
 
     def _own(self, name: str) -> Path:
         folder = self.path / name

@@ -1,10 +1,11 @@
 """A party takes over a kit: the first time, and again whenever roster, experiment or addresses change.
 
-Keys, state, log and dataset are the site's own and stay, as do the settings that nobody else has to know; all else comes from the kit.
+Keys, state, log, dataset and floor are the site's own and stay, as do the settings that nobody else has to know; all else comes from the
+kit. A kit under whose terms less would be protected than the floor says is refused before anything of it is taken over.
 """
 
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from fedapp.config import Config, load_config, to_yaml
@@ -14,9 +15,13 @@ from fedapp.files import PRIVATE_DIRECTORY, read_json, write_text
 from fedapp.locks import locked
 from fedapp.membership import read_policy_file, write_policy_file
 from fedapp.site.accept import OWNER, own_state
-from fedapp.site.folder import SITE_FILE, Site
-from fedapp.site.kit import CONFIG, SERVICES, copy, own_seed
+from fedapp.site.floor import as_strict_as, read_floor, shortfalls, terms_of, write_floor
+from fedapp.site.folder import CONFIG_FILE, FLOOR_FILE, SITE_FILE, Site
+from fedapp.site.kit import SERVICES, copy, own_seed
+from fedapp.site.terms import differences
 
+WEAKER = " (weaker)"
+DIGESTS = ("configuration", "roster", "layout", "applications")  # of a policy: what people compare, and cannot read a meaning from
 COPIED = ("consortium.yaml", "session.yaml", "ca.crt", "tls/server.key", "tls/server.crt", "README.md")  # where the kit has them
 
 
@@ -27,9 +32,10 @@ def install(kit: Path, path: Path) -> list[str]:
         kit: One party's folder of `polyphony kit new`.
         path: The site's folder.
     Returns:
-        What changed in the partner's own policy, a line each; none at a new site.
+        What changed in a partner's terms, a line each, what got weaker ending in `WEAKER`; none at a new site.
     Raises:
-        ConfigError: No kit, one for another party, or one whose roster has other keys for this partner than the site.
+        ConfigError: No kit, one for another party, one whose roster has other keys for this partner than the site, or one below the
+            site's own floor; a new site then has its floor and nothing else.
         OutputError: A new site's folder holds files of the names that a site has.
         BusyError: The site is being served.
     """
@@ -43,6 +49,8 @@ def install(kit: Path, path: Path) -> list[str]:
         _check_keys(given, path)
     if known is None:
         _check_new(given, path)
+    if given.partner:
+        _check_terms(given, path / FLOOR_FILE)
     with locked(known.path, "polyphony kit install") if known else nullcontext():
         config, changes = _config(given, known), _changes(given, known)
         site = Site.create(path, replace(known.settings, superlink=given.settings.superlink) if known else given.settings)
@@ -51,7 +59,7 @@ def install(kit: Path, path: Path) -> list[str]:
             data = read_policy_file(site.policy).data if site.policy.is_file() else ""
             write_policy_file(site.policy, replace(read_policy_file(given.policy), data=data))
             _take_over_state(site)
-        write_text(site.path / CONFIG, to_yaml(config))
+        write_text(site.path / CONFIG_FILE, to_yaml(config))
     return changes
 
 
@@ -93,18 +101,44 @@ def _check_keys(given: Site, path: Path) -> None:
 
 def _config(given: Site, known: Site | None) -> Config:
     """The kit's experiment; a seed that nobody else has to know is drawn here, once."""
-    config = load_config(given.path / CONFIG)
+    config = load_config(given.path / CONFIG_FILE)
     if not given.partner or config.federation.initial_trunk == "seed":
         return config
-    drawn = known.config().seed if known and (known.path / CONFIG).is_file() else own_seed()
+    drawn = known.config().seed if known and (known.path / CONFIG_FILE).is_file() else own_seed()
     return replace(config, seed=drawn)
 
 
+def _check_terms(given: Site, floor: Path) -> None:
+    """Refuse a kit that would have its partner accept less than the site's own floor says; make the floor where there is none."""
+    brought = given.floor
+    if brought.exists() or brought.is_symlink():
+        raise ConfigError(
+            f"{brought}: a kit has no {FLOOR_FILE}, which is for each site alone to write", "ask whoever made the kit; remove the file"
+        )
+    if not (floor.exists() or floor.is_symlink()):
+        floor.parent.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+        write_floor(floor)
+    below = shortfalls(terms_of(given), read_floor(floor))
+    if below:
+        listed = "; ".join(f"{name}: {told}" for name, told in below.items())
+        raise ConfigError(
+            f"under {given.path} {given.settings.name} would accept less protection than {floor} asks for: {listed}",
+            f"ask for a kit that holds it; only if {given.settings.name} means to accept less, edit {floor}, and install again",
+        )
+
+
 def _changes(given: Site, known: Site | None) -> list[str]:
-    if known is None or not known.partner or not known.policy.is_file():
+    """Where a site's terms change, and what else of its policy does; what cannot be read any more is not compared."""
+    if known is None or not known.partner:
         return []
-    before, after = asdict(read_policy_file(known.policy)), asdict(read_policy_file(given.policy))
-    return [f"{key}: {before[key]} -> {after[key]}" for key in after if key != "data" and before[key] != after[key]]
+    try:
+        before, after = terms_of(known), terms_of(given)
+        old, new = vars(read_policy_file(known.policy)), vars(read_policy_file(given.policy))
+    except ConfigError as error:
+        return [f"what this site had before is not known: {error}"]
+    weaker = {*shortfalls(after, as_strict_as(before)), *(["noise"] if before.noisy and not after.noisy else [])}
+    told = [f"{name}: {how}{WEAKER if name in weaker else ''}" for name, how in differences(before, after).items()]
+    return told + [f"{key}: {old[key]} -> {new[key]}" for key in DIGESTS if old[key] != new[key]]
 
 
 def _copy(given: Site, site: Site) -> None:

@@ -22,12 +22,12 @@ from fedapp.files import atomic_directory, write_text
 from fedapp.membership import default_limits, default_policy, write_policy
 from fedapp.site.certificates import AUTHORITY, SERVER, SERVER_KEY, certificate_facts
 from fedapp.site.checks import coordinator_memory, partner_memory
-from fedapp.site.folder import COORDINATOR, PARTNER, Settings, Site
+from fedapp.site.folder import CONFIG_FILE, COORDINATOR, PARTNER, Settings, Site
 from strategies.secagg.roster import Roster
 
 TEMPLATES = CONF / "deployment"
 PAGE = 8600  # loopback port of the coordinator's page; partner i's is i higher
-CONFIG, SERVICES = "config.yaml", "services"
+SERVICES = "services"
 FOLD_KEY = "keys/fold.key"
 PROPOSAL_HEADER = "# What the coordinator proposes to partners; each compares it with its own policy.\n"
 
@@ -130,7 +130,7 @@ def _write(plan: Plan, roster: Roster, application: str, site: Site) -> None:
     else:
         config = replace(config, seed=0, chemistry=replace(config.chemistry, fold_key_file=None))
         write_policy(site.proposal, policy, [application], header=PROPOSAL_HEADER)
-    write_text(site.path / CONFIG, to_yaml(config))
+    write_text(site.path / CONFIG_FILE, to_yaml(config))
     copy(plan.roster_file, site.roster)
     if plan.certificates is not None:
         copy(plan.certificates / AUTHORITY, site.authority)

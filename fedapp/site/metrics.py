@@ -83,6 +83,12 @@ def partner_metrics(status: Mapping[str, Any]) -> list[Metric]:
         one("supernode_up", GAUGE, "1 if the SuperNode gave a sign of life within a minute.", int(health["up"])),
         one("supernode_age_seconds", GAUGE, "Seconds since the SuperNode's last sign of life.", health["age"]),
         one("failure", GAUGE, "1 if the last request could not be answered.", int(health["failure"] is not None)),
+        one(
+            "warnings",
+            GAUGE,
+            "What needs attention: named compounds and weak terms, as the page and the status tell it.",
+            len(status["warnings"]),
+        ),
         one("disk_free_bytes", GAUGE, "Free space where the site lies.", health["disk_free"]),
         one("requests_total", COUNTER, "Requests that arrived.", ledger["requests"]),
         one("refused_requests_total", COUNTER, "Requests that were refused.", ledger["refused"]),
@@ -96,7 +102,7 @@ def partner_metrics(status: Mapping[str, Any]) -> list[Metric]:
         Metric(
             "polyphony_self_audit_named",
             GAUGE,
-            "Own training compounds that attacks named from one of our updates or from a sum, at most.",
+            "Own training compounds that attacks named from one of our updates or from a sum, at most; more than 0 needs attention.",
             [("", {"vector": "own"}, ledger["named"]), ("", {"vector": "sum"}, ledger["named_by_sum"])],
         ),
         one("validation_auc_pr", GAUGE, "Mean over own tasks, newest evaluated round.", scored[-1]["validation"] if scored else None),

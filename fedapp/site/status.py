@@ -12,12 +12,15 @@ from fedapp.errors import PolyphonyError
 from fedapp.membership import read_policy_file
 from fedapp.request_log import REQUESTS, Request
 from fedapp.run_folder import now
+from fedapp.site.attention import concerns
 from fedapp.site.folder import Site
 from fedapp.site.learning import learning
 from fedapp.site.ledger import SUMS, Sum, answers_given, held_trunk, ledger, sent_by_round
 from fedapp.site.progress import OUTCOME, progress
 from fedapp.site.saved import json_object, record, records, written
+from fedapp.site.terms import Terms
 from strategies.journal import Exchange
+from strategies.secagg.roster import Roster
 from strategies.self_audit import AUDITS, Audited
 
 RECENT = 50
@@ -48,11 +51,14 @@ def partner_status(site: Site) -> dict[str, Any]:
     """What a partner knows of itself, as one JSON object; none of it is for others.
 
     Keys: role, name, time, healthy, consortium, round (rounds behind the trunk that is held), rounds, phase, health, selected (the
-    round of the model that is kept), learning, sent, ledger, phases, requests (newest first), policy, problems.
+    round of the model that is kept), learning, sent, ledger, phases, requests (newest first), policy, warnings (what needs attention:
+    about, told, hint), problems.
     """
     problems: list[str] = []
     config = _told(site.config, problems)
     policy = _told(lambda: read_policy_file(site.policy), problems)
+    roster = _told(lambda: load_roster(site.roster), problems)
+    terms = Terms.of(config, policy, roster) if config and policy and roster else None
     asked, sums = records(site.state / REQUESTS, Request), records(site.state / SUMS, Sum)
     audits = records(site.state / AUDITS, Audited)
     trunk, health = held_trunk(site.state), _health(site)
@@ -61,7 +67,7 @@ def partner_status(site: Site) -> dict[str, Any]:
         "name": site.settings.name,
         "time": now(),
         "healthy": health["up"],
-        "consortium": _consortium(site, problems),
+        "consortium": _consortium(roster),
         "round": max([trunk.version, *(held.round for held in sums)]),
         "rounds": config.federation.rounds if config else None,
         "phase": _phase(health, asked),
@@ -73,6 +79,7 @@ def partner_status(site: Site) -> dict[str, Any]:
         "phases": [asdict(held) for held in answers_given(asked)],
         "requests": [asdict(held) for held in reversed(asked[-RECENT:])],
         "policy": policy and asdict(policy),
+        "warnings": [asdict(held) for held in concerns(site, terms, audits)],
         "problems": problems,
     }
 
@@ -86,7 +93,7 @@ def coordinator_status(site: Site) -> dict[str, Any]:
     exchanges = records(site.coordinator / "journal.jsonl", Exchange)
     outcome = json_object(site.coordinator / OUTCOME)
     proposal = _told(lambda: read_policy_file(site.proposal), problems)
-    consortium = _consortium(site, problems)
+    consortium = _consortium(_told(lambda: load_roster(site.roster), problems))
     state = str(outcome.get("state") or ("running" if exchanges else "not started"))
     return {
         "role": site.settings.role,
@@ -112,8 +119,7 @@ def _told(read: Callable[[], T], problems: list[str]) -> T | None:
         return None
 
 
-def _consortium(site: Site, problems: list[str]) -> dict[str, Any] | None:
-    roster = _told(lambda: load_roster(site.roster), problems)
+def _consortium(roster: Roster | None) -> dict[str, Any] | None:
     if roster is None:
         return None
     return {

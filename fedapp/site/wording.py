@@ -118,7 +118,17 @@ def doing(kind: str, label: str) -> str:
 
 
 def partner_state(status: Mapping[str, Any]) -> tuple[str, str]:
-    """`good`, `busy`, `bad` or `idle`, and a sentence."""
+    """`good`, `busy`, `bad` or `idle`, and a sentence; `warn` if all goes on, and something needs attention."""
+    mood, sentence = activity(status)
+    number = len(status["warnings"]) + len(status["problems"]) + (status["health"]["failure"] is not None)
+    if not number:
+        return mood, sentence
+    needs = "needs" if number == 1 else "need"
+    return "bad" if mood == "bad" else "warn", f"{sentence} {plural(number, 'thing')} {needs} attention."
+
+
+def activity(status: Mapping[str, Any]) -> tuple[str, str]:
+    """What a partner does: `good`, `busy`, `bad` or `idle`, and a sentence."""
     health, done = status["health"], status["rounds"] is not None and 0 < status["rounds"] <= status["round"]
     if health["state"] == "not started":
         return "idle", "The SuperNode has not been started here yet."

@@ -1,7 +1,8 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 
-from fedapp.report.disclosure import Statement, disclosure
+from fedapp.report.disclosure import ADVISED_GUARD, Statement, disclosure, warnings
 from fedapp.report.saved_run import read_run
 
 Make = Callable[..., Path]
@@ -51,3 +52,69 @@ def test_a_run_of_unknown_configuration_is_taken_for_one_in_the_clear(synthetic:
     run = synthetic(done=0, secure=True, row_guard=10)
     (run / "config.yaml").unlink()
     assert "in the clear" in disclosure(read_run(run))[0].title
+
+
+# What the partners' own attacks named
+
+
+def note_audits(run: Path, partner: str, *rows: tuple[int, str, int]) -> None:
+    """Lines of a self-audit: round, vector and compounds named, of 462."""
+    lines = [json.dumps({"round": number, "vector": vector, "identified": found, "compounds": 462}) for number, vector, found in rows]
+    (run / "partners" / partner / "self_audit.jsonl").write_text("".join(f"{line}\n" for line in lines))
+
+
+def test_compounds_that_sums_and_updates_name_are_loud_at_their_worst_with_the_partner_and_the_guard(synthetic: Make) -> None:
+    run = synthetic(done=0, secure=True, row_guard=3)
+    note_audits(run, "Alder", (1, "sum", 2), (2, "sum", 21), (3, "sum", 5))
+    note_audits(run, "Birch", (1, "own", 0), (1, "sum", 0))
+    note_audits(run, "Cedar", (1, "own", 1_000), (1, "sum", 1))
+    (*others, last) = told(run)
+    assert last.loud and not any(held.loud for held in others)
+    assert last.title == "The sum names compounds that were trained on."
+    assert "The row guard was 3." in last.text
+    assert "Sums, which all partners hold, name 21 of 462 training compounds at Alder; 1 of 462 training compounds at Cedar." in last.text
+    assert "work out, name 1,000 of 462 training compounds at Cedar." in last.text
+    assert "Birch" not in last.text
+    assert "The default is privacy.row_guard=20" in last.text
+    assert warnings(read_run(run)) == [f"{last.title} {last.text}"]
+
+
+def test_a_guard_that_is_the_default_already_is_not_advised(synthetic: Make) -> None:
+    run = synthetic(done=0, secure=True, row_guard=ADVISED_GUARD)
+    note_audits(run, "Alder", (1, "own", 4))
+    last = told(run)[-1]
+    assert last.title == "Updates name compounds that were trained on."
+    assert "A larger privacy.row_guard may help" in last.text
+
+
+def test_self_audits_that_named_nothing_are_told_and_nobody_is_warned(synthetic: Make) -> None:
+    run = synthetic(done=0, secure=True, row_guard=20)
+    note_audits(run, "Alder", (1, "own", 0), (1, "sum", 0))
+    assert told(run)[-1].title == "The partners' self-audits named no compound."
+    assert warnings(read_run(run)) == []
+
+
+def test_damaged_lines_of_a_self_audit_are_left_out(synthetic: Make) -> None:
+    run = synthetic(done=0, secure=True, row_guard=3)
+    note_audits(run, "Alder", (1, "sum", 7))
+    path = run / "partners" / "Alder" / "self_audit.jsonl"
+    path.write_text(
+        path.read_text() + '{"round": 2, "vector": "sum"}\n[]\n{"vector": "x", "round": 1, "identified": 9, "compounds": 9}\n{"ro'
+    )
+    assert "name 7 of 462" in told(run)[-1].text
+
+
+def test_what_is_said_of_single_compounds_follows_the_noise(synthetic: Make) -> None:
+    def with_profile(name: str) -> tuple[str, str]:
+        return "row_guard", f"profile: {name}, epsilon: 4.0, delta: 1.0e-06, row_guard"
+
+    noisy = told(synthetic("a", done=0, secure=True, row_guard=20), with_profile("record_dp"))
+    assert "epsilon 4.0 at most, at delta 1e-06" in noisy[2].text
+    assert not any("no differential privacy" in held.text for held in noisy)
+    weak = told(synthetic("b", done=0, secure=True, row_guard=20), with_profile("reconstruction_noise"))
+    assert [held.title for held in weak if held.loud] == ["The noise of this run guarantees nothing."]
+    assert "no differential privacy" in weak[2].text
+
+
+def test_a_row_of_two_supporters_is_said_to_show_each_the_others(synthetic: Make) -> None:
+    assert "a row that two support shows each of them the other's" in told(synthetic(done=0, secure=True, row_guard=20))[2].text

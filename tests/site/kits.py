@@ -7,13 +7,14 @@ from fedapp.config import load_config
 from fedapp.consortium import Draft, add_partner, new_consortium, new_identity
 from fedapp.public_file import load_public
 from fedapp.site.certificates import new_certificates
-from fedapp.site.folder import Site
+from fedapp.site.floor import DEFAULT, as_strict_as, shortfalls, terms_of, write_floor
+from fedapp.site.folder import FLOOR_FILE, Site
 from fedapp.site.install import install
 from fedapp.site.kit import Plan, assignments, make_kits
 
 NAMES = ("alpha", "R&D north", "gamma", "delta")
 SUPERLINK = "polyphony.example.org:9092"
-SMALL = ("chemistry.bits=256", "model.hidden=[8]")
+SMALL = ("chemistry.bits=256", "model.hidden=[8]", "privacy.row_guard=20")
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,20 @@ class Founded:
     def site(self, kits: Path, name: str) -> Site:
         """Install a kit, and put the partner's keys in place."""
         path = self.path / "sites" / name
+        if name in NAMES:
+            allow(kits / name, path)
         install(kits / name, path)
         if name in NAMES:
             put_keys(self.keys(name), path)
         return Site.open(path)
+
+
+def allow(kit: Path, site: Path) -> None:
+    """What a partner does that means to accept this kit as it is: its own floor says so, before the kit is installed."""
+    terms = terms_of(Site.open(kit))
+    if shortfalls(terms, DEFAULT):
+        site.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_floor(site / FLOOR_FILE, as_strict_as(terms))
 
 
 def found(path: Path) -> Founded:

@@ -10,9 +10,10 @@ import polars as pl
 
 from fedapp.consortium import write_roster
 from fedapp.files import write_json
-from fedapp.membership import default_policy, write_policy
+from fedapp.membership import default_limits, default_policy, write_policy
 from fedapp.model.evaluation import METRICS_SCHEMA
 from fedapp.request_log import Request, note_request
+from fedapp.site.floor import write_floor
 from fedapp.site.folder import COORDINATOR, PARTNER, Settings, Site
 from strategies.house import ROW_LIST
 from strategies.journal import Exchange, Journal
@@ -47,7 +48,10 @@ def fresh(path: Path, role: str = PARTNER, config: str = CONFIG, partners: int =
     site = Site.create(path, replace(Settings(role, name, "localhost:9092"), **settings))  # type: ignore[arg-type]
     (path / "config.yaml").write_text(config)
     write_roster(site.roster, roster(partners))
-    write_policy(site.policy if site.partner else site.proposal, default_policy(site.config(), roster(partners)), ["a" * 64], "d" * 64)
+    held, path = site.config(), site.policy if site.partner else site.proposal
+    write_policy(path, default_policy(held, roster(partners)), ["a" * 64], "d" * 64, limits=default_limits(held))
+    if site.partner:
+        write_floor(site.floor)
     return site
 
 

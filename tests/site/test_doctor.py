@@ -87,6 +87,9 @@ BROKEN_AT_A_PARTNER: list[tuple[str, Break, str]] = [
     ("policy", change_policy(rounds=1), "kit"),
     ("policy", change_policy(roster="00" * 32), "kit"),
     ("policy", lambda site: (site.path / "config.yaml").write_text("speed: 9\n"), "default.yaml"),
+    ("floor", change_policy(row_guard=0), "floor.yaml"),
+    ("floor", lambda site: site.floor.unlink(), "kit install"),
+    ("floor", lambda site: site.floor.write_text(""), "backup"),
     ("application", change_policy(applications=["ab" * 32]), "kit"),
     ("authority", lambda site: site.authority.unlink(), "certificates"),
     ("authority", lambda site: site.authority.write_text("no certificate"), "PEM|BEGIN"),
@@ -191,7 +194,7 @@ def test_the_command_prints_a_line_a_check_and_what_to_do_and_exits_with_1(partn
     assert ended.value.exit_code == 1
     assert "FAIL  connection   nobody listens" in out
     assert "→ ask whether `polyphony serve` runs at the coordinator" in out
-    assert "1 of 15 checks failed: connection" in err
+    assert "1 of 17 checks failed: connection" in err
 
 
 def test_the_command_prints_one_json_object_and_exits_with_0_if_all_is_well(coordinator: Site, capsys: pytest.CaptureFixture[str]) -> None:

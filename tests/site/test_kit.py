@@ -23,7 +23,7 @@ from fedapp.site.serve import serve
 from strategies.secagg.errors import PolicyError
 from tests.cli.test_cli import polyphony
 from tests.search import Needles, in_files
-from tests.site.kits import NAMES, SMALL, SUPERLINK, Founded, found, put_keys
+from tests.site.kits import NAMES, SMALL, SUPERLINK, Founded, allow, found, put_keys
 
 PARTIES = ("coordinator", *NAMES)
 
@@ -237,8 +237,9 @@ def test_a_folder_that_is_there_is_left_alone(founded: Founded, kits: Path) -> N
 def test_a_new_site_has_all_of_the_kit_and_a_seed_that_whoever_made_the_kit_does_not_know(founded: Founded, kits: Path) -> None:
     assert install(kits / "gamma", founded.path / "gamma") == []
     given, held = contents(kits / "gamma"), contents(founded.path / "gamma")
-    assert held.keys() == given.keys()
-    assert {str(name) for name in held if held[name] != given[name]} == {"config.yaml"}
+    assert held.keys() - given.keys() == {Path("floor.yaml")}
+    assert given.keys() <= held.keys()
+    assert {str(name) for name in given if held[name] != given[name]} == {"config.yaml"}
     ours, theirs = (load_config(folder / "gamma" / "config.yaml") for folder in (founded.path, kits))
     assert ours.seed != theirs.seed
     assert configuration_digest(ours) == configuration_digest(theirs)
@@ -247,7 +248,8 @@ def test_a_new_site_has_all_of_the_kit_and_a_seed_that_whoever_made_the_kit_does
 def test_a_common_seed_is_taken_as_it_is(founded: Founded) -> None:
     kits = founded.kits("seeded", seed=5)
     install(kits / "gamma", founded.path / "gamma")
-    assert contents(founded.path / "gamma") == contents(kits / "gamma")
+    held = contents(founded.path / "gamma")
+    assert {path: held[path] for path in held if path.name != "floor.yaml"} == contents(kits / "gamma")
 
 
 def test_the_coordinators_site_has_its_certificate_and_no_seed(founded: Founded, kits: Path) -> None:
@@ -306,10 +308,12 @@ def test_a_new_address_is_taken_over(founded: Founded, used: Site) -> None:
 
 def test_what_changes_in_a_partners_policy_is_told(founded: Founded, used: Site) -> None:
     held = read_policy_file(used.policy)
-    write_policy_file(used.policy, type(held)(**{**vars(held), "row_guard": 25, "data": "ab" * 32}))
-    assert install(founded.kits("second", "federation.metrics_shown=[loss]") / "gamma", used.path) == [
-        "row_guard: 25 -> 3",
-        "metrics_shown: [] -> ['loss']",
+    write_policy_file(used.policy, type(held)(**{**vars(held), "rounds": 9, "data": "ab" * 32}))
+    kit = founded.kits("second", "federation.metrics_shown=[loss]") / "gamma"
+    allow(kit, used.path)
+    assert install(kit, used.path) == [
+        "rounds: from “9 at most” to “12 at most” (weaker)",
+        "metrics: from “none leaves” to “the coordinator learns the partners' mean of loss in every round” (weaker)",
     ]
 
 
@@ -418,18 +422,23 @@ def test_new_names_the_folders_and_install_tells_what_changes(
     founded: Founded, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(founded.path)
-    words = ("kit", "new", "consortium.yaml", "--superlink", SUPERLINK, "--certificates", "certificates")
+    words = ("kit", "new", "consortium.yaml", "privacy.row_guard=20", "--superlink", SUPERLINK, "--certificates", "certificates")
     assert polyphony(monkeypatch, *words, "--out", "one") == 0
     assert capsys.readouterr().out.splitlines() == [f"one/{name}" for name in PARTIES]
     assert polyphony(monkeypatch, *words, "--out", "two", "--page", "0", "federation.rounds=7") == 0
     assert Site.open(Path("two/alpha")).settings.page == 0
     capsys.readouterr()
     assert polyphony(monkeypatch, "kit", "install", "one/alpha", "site") == 0
-    assert capsys.readouterr().out == "site\n"
+    first, *told = capsys.readouterr().out.splitlines()
+    assert first == "site"
+    assert "accepts  row guard    20: a row is sent if so many of our training compounds hold its bit, and others stay at home" in told
+    assert "accepts  metrics      none leaves" in told
+    assert told[-1].startswith("floor    ")
     assert polyphony(monkeypatch, "kit", "install", "two/alpha", "site") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "site"
-    assert lines[1].startswith("policy  configuration: ")
-    assert lines[2:] == ["policy  rounds: 12 -> 7"]
+    assert "accepts  rounds       7 at most" in lines
+    assert [line for line in lines if line.startswith(("changes", "WEAKER"))][0] == "changes  rounds: from “12 at most” to “7 at most”"
+    assert lines[-1].startswith("changes  configuration: ")
     assert polyphony(monkeypatch, "kit", "install", "two/coordinator", "site") == 1
     assert "is the site of the partner alpha" in capsys.readouterr().err

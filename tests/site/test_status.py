@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,15 @@ from hypothesis import strategies as st
 
 from fedapp.cli import status as command
 from fedapp.files import write_json
+from fedapp.membership import read_policy, write_policy
 from fedapp.request_log import REQUESTS, Request, note_request
-from fedapp.site import metrics
+from fedapp.site import metrics, protection
+from fedapp.site.checks import State
+from fedapp.site.floor import DEFAULT, as_strict_as, terms_of, write_floor
 from fedapp.site.folder import COORDINATOR, Site
 from fedapp.site.status import coordinator_status, partner_status
 from fedapp.site.wording import headline
+from strategies.house import Limits
 from strategies.journal import Exchange
 from strategies.secagg.phases import Step
 from strategies.self_audit import OWN, SUM
@@ -153,6 +158,98 @@ def test_a_line_that_is_being_written_is_not_there_yet_and_a_damaged_one_is_left
     first, second = good.splitlines()
     (site.state / REQUESTS).write_text(f"{first}\n{second[:40]}{first}\n{second}\n{first[:50]}")
     assert [each["round"] for each in partner_status(site)["requests"]] == ["2", "1"]
+
+
+# What needs attention
+
+
+def named_at(path: Path, guard: int, own: int = 0, by_sum: int = 0) -> Site:
+    """A site in the middle of a run whose self-audit named compounds."""
+    held = saved_site.fresh(path, config=saved_site.CONFIG + f"privacy: {{row_guard: {guard}}}\n")
+    write_floor(held.floor, as_strict_as(terms_of(held)))
+    saved_site.rounds_at(held, Made(3))
+    saved_site.beat(held)
+    saved_site.audit_of(held, 2, OWN, named=own)
+    saved_site.audit_of(held, 2, SUM, named=by_sum)
+    return held
+
+
+def test_where_nothing_is_named_under_the_terms_that_ship_there_is_no_warning(tmp_path: Path) -> None:
+    held = saved_site.fresh(tmp_path / "site", config=saved_site.CONFIG)
+    saved_site.rounds_at(held, Made(3))
+    saved_site.beat(held)
+    told = partner_status(held)
+    assert told["warnings"] == [] and headline(told)[0] == "good"
+    assert protection.self_audit(held).state is State.OK
+
+
+def test_compounds_that_a_sum_names_are_a_warning_with_what_to_do_in_every_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = named_at(tmp_path / "site", guard=3, by_sum=21)
+    told = partner_status(site)
+    (first, *_), sentence = told["warnings"], "named 21 of 16,212 own training compounds from a sum that came home"
+    assert sentence in first["told"]
+    assert "privacy.row_guard=20 (here it is 3)" in first["hint"]
+    mood, state = headline(told)
+    assert mood == "warn" and "attention" in state
+    command.status(site.path)
+    printed = capsys.readouterr().out
+    assert f"WARNING: A sum names compounds of ours. The self-audit {sentence}" in printed
+    assert "privacy.row_guard=20" in printed
+    families = exposition.read(metrics.exposition(told))
+    assert families["polyphony_warnings"].samples["", ()] == len(told["warnings"]) >= 1
+    assert families["polyphony_self_audit_named"].samples["", (("vector", "sum"),)] == 21
+    found = protection.self_audit(site)
+    assert found.state is State.WARN and sentence in found.told and "privacy.row_guard=20" in found.hint
+
+
+@pytest.mark.parametrize(("allowed", "left"), [(0.001, "Such an update stays at home."), (1.0, "It left under masks")])
+def test_compounds_that_an_own_update_names_are_a_warning_that_says_whether_it_left(tmp_path: Path, allowed: float, left: str) -> None:
+    site = named_at(tmp_path / "site", guard=20, own=40)
+    write_policy(site.policy, read_policy(site.policy), limits=Limits(most_identified=allowed, least_compounds=8))
+    write_floor(site.floor, replace(DEFAULT, most_identified=allowed))
+    first = partner_status(site)["warnings"][0]
+    assert first["about"] == "An update of ours names compounds"
+    assert "40 of 16,212" in first["told"] and left in first["told"]
+    assert "larger privacy.row_guard" in first["hint"], "the guard is the one that ships already"
+
+
+def test_a_warning_never_hides_that_a_site_is_down(tmp_path: Path) -> None:
+    site = named_at(tmp_path / "site", guard=3, by_sum=1)
+    saved_site.beat(site, age=400)
+    assert headline(partner_status(site))[0] == "bad"
+
+
+@pytest.mark.parametrize(
+    ("config", "about"),
+    [
+        ("privacy: {row_guard: 0}\n", "Little row guard"),
+        ("privacy: {row_guard: 0, profile: reconstruction_noise}\n", "Little row guard"),
+        ("privacy: {profile: record_dp, epsilon: 60}\n", "Little noise"),
+    ],
+)
+def test_terms_below_those_that_ship_are_a_warning_though_the_own_floor_allows_them(tmp_path: Path, config: str, about: str) -> None:
+    site = saved_site.fresh(tmp_path / "site", config=saved_site.CONFIG + config)
+    write_floor(site.floor, as_strict_as(terms_of(site)))
+    told = partner_status(site)
+    assert about in [held["about"] for held in told["warnings"]]
+    assert "Every request is refused" not in [held["about"] for held in told["warnings"]]
+    assert headline(told)[0] == "warn"
+
+
+def test_a_policy_below_the_own_floor_and_a_lost_floor_are_told_as_the_refusal_that_they_are(site: Site) -> None:
+    write_policy(site.policy, replace(read_policy(site.policy), row_guard=2))
+    assert any("lie below" in held["told"] for held in partner_status(site)["warnings"])
+    site.floor.unlink()
+    refused = next(held for held in partner_status(site)["warnings"] if held["about"] == "Every request is refused")
+    assert "floor.yaml" in refused["told"] and "kit install" in refused["hint"]
+
+
+def test_a_last_failure_takes_the_green_light_away(site: Site) -> None:
+    saved_site.beat(site)
+    write_json(site.state / "error.json", {"error": "the update of round 3 names 30 of 100 compounds", "hint": "a larger guard"})
+    assert headline(partner_status(site))[0] == "warn"
 
 
 # The coordinator

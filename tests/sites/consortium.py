@@ -26,6 +26,7 @@ from fedapp.site.install import install
 from fedapp.site.kit import Plan, assignments, make_kits
 from strategies.journal import Exchange, read_journal
 from strategies.shared_trunk import SharedTrunk
+from tests.site.kits import allow
 
 PATIENCE = 240.0  # seconds after which something that should have happened has not
 POLL = 0.05
@@ -72,6 +73,7 @@ class Consortium:
         make_kits(Plan(roster, config, f"{self.host}:{self.port}", work / "authority", seed, page=0), work / "kits")
         install(work / "kits" / COORDINATOR, self.site(COORDINATOR))
         for name in self.names:
+            allow(work / "kits" / name, self.site(name))
             install(work / "kits" / name, self.site(name))
             shutil.copytree(work / "keys" / name, self.site(name) / "keys")
             accept(Site.open(self.site(name)), datasets[name])

@@ -1,0 +1,36 @@
+"""What `polyphony doctor` finds about a partner's protection: its terms against its own floor, and what attacks on its updates told."""
+
+from fedapp.site.attention import named_compounds
+from fedapp.site.checks import Finding, ok, warn
+from fedapp.site.floor import DEFAULT, check_floor, shortfalls, terms_of
+from fedapp.site.folder import Site
+from fedapp.site.saved import records
+from strategies.self_audit import AUDITS, Audited
+
+
+def floor(site: Site) -> Finding:
+    """Policy and experiment do not fall below what the site itself asks for, and how that compares with what ships."""
+    check_floor(site)
+    held = terms_of(site)
+    weaker = shortfalls(held, DEFAULT)
+    if weaker:
+        return warn(
+            f"{site.floor} holds, and allows weaker terms than the defaults: {'; '.join(weaker.values())}",
+            f"if that is not meant, raise {site.floor}, and ask for a kit that reaches it",
+        )
+    shown = f"{' and '.join(held.metrics_shown)} shown" if held.metrics_shown else "no metric shown"
+    guarded = f"epsilon {held.epsilon:g}" if held.noisy else f"row guard {held.row_guard}"
+    return ok(f"policy and experiment hold {site.floor}: {guarded}, {shown}")
+
+
+def self_audit(site: Site) -> Finding:
+    """What attacks on this site's updates, and on the sums that came home, named of its compounds."""
+    audits = records(site.state / AUDITS, Audited)
+    if not audits:
+        return ok("no update of ours was attacked yet")
+    found = named_compounds(terms_of(site), audits)
+    if found:
+        return warn(" ".join(held.told for held in found), " ".join(dict.fromkeys(held.hint for held in found)))
+    return ok(
+        f"names none of {audits[-1].compounds:,} training compounds, in updates and sums of {len({held.round for held in audits})} rounds"
+    )

@@ -1,0 +1,148 @@
+"""Under which terms a partner takes part: what its policy and its experiment together would let leave the house, in plain words.
+
+A policy says what may be asked of a partner, and the experiment what the partner does by itself. A protection holds only as far as both
+have it, so of each the weaker of the two counts.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fedapp.config import Config
+from fedapp.config_check import NO_NOISE, RECORD_DP
+from fedapp.membership import PolicyFile
+from fedapp.site.wording import percent
+from strategies.secagg.roster import Roster
+
+SECURE = "secure"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a partner would accept and do.
+
+    Attributes:
+        consortium, partners: Of the roster.
+        aggregation: As in the configuration.
+        least_partners: Fewest partners in a sum.
+        row_guard: Training compounds behind each row that is sent; 0 or 1 is off.
+        profile, epsilon, delta: Of `privacy` in the configuration; epsilon and delta count under record-level privacy alone.
+        rounds: Most rounds.
+        metrics_shown: Metrics whose mean the coordinator learns.
+        most_identified, least_compounds: As in `strategies.house.Limits`.
+        word_bits: Word sizes that it sends.
+        width: Of the first layer. With fewer compounds than that, an update can be solved for them.
+    """
+
+    consortium: str
+    partners: int
+    aggregation: str
+    least_partners: int
+    row_guard: int
+    profile: str
+    epsilon: float
+    delta: float
+    rounds: int
+    metrics_shown: tuple[str, ...]
+    most_identified: float
+    least_compounds: int
+    word_bits: tuple[int, ...]
+    width: int
+
+    @classmethod
+    def of(cls, config: Config, policy: PolicyFile, roster: Roster) -> "Terms":
+        """The terms of a site's files, or of a kit's."""
+        return cls(
+            consortium=roster.consortium,
+            partners=len(roster.members),
+            aggregation=config.aggregation,
+            least_partners=max(roster.least(), policy.least_survivors),
+            row_guard=min(config.privacy.row_guard, policy.row_guard),
+            profile=config.privacy.profile,
+            epsilon=config.privacy.epsilon,
+            delta=config.privacy.delta,
+            rounds=policy.rounds,
+            metrics_shown=tuple(sorted({*config.federation.metrics_shown, *policy.metrics_shown})),
+            most_identified=policy.most_identified,
+            least_compounds=policy.least_compounds,
+            word_bits=tuple(policy.word_bits),
+            width=config.model.hidden[0],
+        )
+
+    @property
+    def noisy(self) -> bool:
+        """Whether noise with a guarantee decides what is sent, instead of row guard and self-audit."""
+        return self.profile == RECORD_DP
+
+
+def in_words(terms: Terms) -> dict[str, str]:
+    """What each of the terms means: its name, and a sentence about what leaves the house."""
+    return {name: told(terms) for name, told in SENTENCES.items()}
+
+
+def differences(before: Terms, after: Terms) -> dict[str, str]:
+    """Those of the terms that differ, and how: `from …, to …`."""
+    old, new = in_words(before), in_words(after)
+    return {name: f"from “{old[name]}” to “{new[name]}”" for name in new if old[name] != new[name]}
+
+
+def _aggregation(terms: Terms) -> str:
+    if terms.aggregation == SECURE:
+        return "updates leave under masks, and the coordinator can read none of them"
+    return "none: updates leave in the clear, for the coordinator to read"
+
+
+def _sums(terms: Terms) -> str:
+    return f"of {terms.least_partners} or more of the {terms.partners} partners of {terms.consortium}"
+
+
+def _row_guard(terms: Terms) -> str:
+    if terms.noisy:
+        return "by noise: rows are chosen so that no single compound decides on one"
+    if terms.row_guard <= 1:
+        return "off: every row is sent, those too that spell out a single compound"
+    return f"{terms.row_guard:,}: a row is sent if so many of our training compounds hold its bit, and others stay at home"
+
+
+def _noise(terms: Terms) -> str:
+    if terms.noisy:
+        return f"record-level privacy, to epsilon {terms.epsilon:g} at delta {terms.delta:g}; then this site trains no further"
+    return "none" if terms.profile == NO_NOISE else "a little, which guarantees nothing"
+
+
+def _rounds(terms: Terms) -> str:
+    return f"{terms.rounds:,} at most"
+
+
+def _metrics(terms: Terms) -> str:
+    if not terms.metrics_shown:
+        return "none leaves"
+    return f"the coordinator learns the partners' mean of {' and '.join(terms.metrics_shown)} in every round"
+
+
+def _self_audit(terms: Terms) -> str:
+    if terms.noisy:
+        return "tells, and refuses nothing"
+    refusals = []
+    if terms.most_identified < 1:
+        refusals.append(f"names more than {percent(terms.most_identified)} of our training compounds")
+    if terms.least_compounds:
+        refusals.append(f"is of fewer than {terms.least_compounds:,} training compounds")
+    if not refusals:
+        return "refuses nothing, whatever an update tells of our compounds"
+    return f"an update stays at home if it {' or '.join(refusals)}"
+
+
+def _words(terms: Terms) -> str:
+    return f"{' or '.join(map(str, terms.word_bits))} bits"
+
+
+SENTENCES: dict[str, Callable[[Terms], str]] = {
+    "aggregation": _aggregation,
+    "sums": _sums,
+    "row guard": _row_guard,
+    "noise": _noise,
+    "rounds": _rounds,
+    "metrics": _metrics,
+    "self-audit": _self_audit,
+    "words": _words,
+}
