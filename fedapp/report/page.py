@@ -15,6 +15,7 @@ from fedapp.report.pictures import pictures
 from fedapp.report.rounds import Round, left_out, phases, rounds_of, total_bytes
 from fedapp.report.saved_run import UNGUARDED, SavedRun, read_run
 from fedapp.report.summary import Summary, as_float, summarise
+from fedapp.report.tasks import write_tasks
 
 TEMPLATES = Path(__file__).parent
 TEMPLATE = "report.html.j2"
@@ -24,7 +25,7 @@ FILTERS = ("count", "score", "signed", "percent", "spread", "megabytes", "durati
 
 
 def write_report(run_dir: Path) -> Path:
-    """Write `run_dir`/report.html, one self-contained page, from what the run saved; the same files give the same page.
+    """Write `run_dir`/report.html, one self-contained page, and tasks.csv from what the run saved; the same files give the same page.
 
     Args:
         run_dir: Folder of a run of kind "simulate" or "compare", finished or not.
@@ -37,6 +38,7 @@ def write_report(run_dir: Path) -> Path:
     summary = summarise(run)
     path = Path(run_dir) / "report.html"
     write_text(path, render(run, summary))
+    write_tasks(Path(run_dir), summary)
     return path
 
 
