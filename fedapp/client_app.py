@@ -17,7 +17,7 @@ from flwr.clientapp.typing import ClientAppCallable
 
 from fedapp.config import RECORD_DP, Config, load_config
 from fedapp.data.dataset import Dataset
-from fedapp.errors import ConfigError, PolyphonyError
+from fedapp.errors import ConfigError, PolyphonyError, explained
 from fedapp.files import write_json
 from fedapp.first_trunk import first_trunk
 from fedapp.membership import IDENTITY, POLICY, ROSTER, changed, open_membership, trunk_shapes
@@ -67,20 +67,31 @@ def keep_errors_home(message: Message, context: Context, call_next: ClientAppCal
 
 
 def remember(error: Exception, context: Context, note: Callable[[], None]) -> None:
-    """Leave `error.json` in the partner's folder; a disk too full even for that leaves the reason in the log alone."""
-    logging.getLogger("polyphony").error("%s", "".join(traceback.format_exception(error)))
+    """Leave `error.json` in the partner's folder; at a site the reason is in its own log too.
+
+    In a simulation the log is everybody's, and hears no more than what kind of error it was.
+    """
+    told = "".join(traceback.format_exception(error))
+    logging.getLogger("polyphony").error("%s", told if SITE in context.node_config else f"a partner failed: {type(error).__name__}")
     try:
         note()
         path = partner_folder(context) / "error.json"
         if not (isinstance(error, OutOfOrderError) and path.is_file()):  # a session that was refused says why, not what follows
-            write_json(path, {"error": describe(error), "hint": getattr(error, "hint", "")})
+            write_json(path, {"error": describe(error), "hint": hint_of(error), "traceback": told})
     except (OSError, PolyphonyError) as second:
         logging.getLogger("polyphony").error("could not write error.json: %s", second)
 
 
 def describe(error: Exception) -> str:
     """One line for a person."""
-    return str(error) if isinstance(error, PolyphonyError | OSError) else f"{type(error).__name__}: {error}"
+    known = explained(error)
+    return f"{type(error).__name__}: {error}" if known is None else str(known)
+
+
+def hint_of(error: Exception) -> str:
+    """What to do about it, if that is known."""
+    known = explained(error)
+    return str(getattr(error, "hint", "")) if known is None else known.hint
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from yaml import YAMLError
 
 from fedapp.errors import ConfigError
 from fedapp.files import PRIVATE_DIRECTORY, write_text
-from fedapp.node_key import new_node_key, read_node_key
-from fedapp.public_file import PUBLIC_FILE, PublicFile, decode_key, public_text
+from fedapp.node_key import new_node_key, public_half, read_node_key
+from fedapp.public_file import PUBLIC_FILE, PublicFile, decode_key, load_public, public_text
 from strategies.secagg.errors import IdentityFileError
 from strategies.secagg.identity import Identity, PublicIdentity
 from strategies.secagg.roster import LEAST_PARTNERS, Member, Roster, default_threshold
@@ -37,7 +37,7 @@ def new_identity(directory: Path) -> Identity:
     """Generate an identity and a node key, and write identity.key, identity.pub, node.key and node.pub into `directory` (0700).
 
     Raises:
-        ConfigError: There is one already, or others may read the directory.
+        ConfigError: There is one already, a file has the name of one of these, or others may read the directory.
     """
     directory.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
     if directory.stat().st_mode & OTHERS:
@@ -45,10 +45,27 @@ def new_identity(directory: Path) -> Identity:
     key = directory / KEY_FILE
     if key.exists():
         raise ConfigError(f"{key} exists and is never overwritten", "a new identity goes into another folder, and into the roster anew")
+    _check_left_over(directory)
     identity = Identity.generate()
     _write_node_key(directory, identity.public)
     write_text(key, identity.to_pem().decode())  # last: where there is a key, there is its public file
     return identity
+
+
+def _check_left_over(directory: Path) -> None:
+    """Refuse to take the place of anybody's files, but for those of an interrupted call, which belong to one public file."""
+    public, node, private = (directory / name for name in (PUBLIC_FILE, NODE_PUBLIC_FILE, NODE_KEY_FILE))
+    try:
+        known = load_public(public).node if public.exists() else None
+        taken = [public] if public.exists() and known is None else []
+        taken += [node] if node.exists() and read_node_key(node.read_text(encoding="utf-8")) != known else []
+        taken += [private] if private.exists() and public_half(private.read_bytes()) != known else []
+    except (ConfigError, ValueError):
+        taken = [directory]
+    if taken:
+        raise ConfigError(
+            f"{taken[0]} holds other keys than those of `polyphony identity new`, which would take their place", "name a new folder"
+        )
 
 
 def renew_node_key(directory: Path) -> PublicIdentity:
@@ -64,9 +81,9 @@ def renew_node_key(directory: Path) -> PublicIdentity:
 
 def _write_node_key(directory: Path, identity: PublicIdentity) -> None:
     private, public = new_node_key()
-    write_text(directory / NODE_KEY_FILE, private.decode())
+    write_text(directory / PUBLIC_FILE, public_text(PublicFile(identity, public)))  # first: by it the others are known for ours
     write_text(directory / NODE_PUBLIC_FILE, f"{public}\n")
-    write_text(directory / PUBLIC_FILE, public_text(PublicFile(identity, public)))
+    write_text(directory / NODE_KEY_FILE, private.decode())
 
 
 def load_identity(directory: Path) -> Identity:

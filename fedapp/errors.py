@@ -1,5 +1,11 @@
 """Errors that a person can act on."""
 
+import errno
+from concurrent.futures import BrokenExecutor
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+NO_MEMORY = "can't allocate memory"  # torch's words, in a RuntimeError like any other
+
 
 class PolyphonyError(Exception):
     """Something the user can put right; the command line prints it as `error:` and `hint:`.
@@ -32,3 +38,37 @@ class RunInterruptedError(RunError):
     """Ctrl-C or SIGTERM: every process was ended, and the run can be resumed."""
 
     exit_status = 130
+
+
+class OutputError(PolyphonyError):
+    """What a person named to be written is not ours to replace."""
+
+
+class BusyError(PolyphonyError):
+    """Another process is at work on the same folder."""
+
+
+class MachineError(PolyphonyError):
+    """The machine refused: no space, no memory, no permission."""
+
+
+def explained(error: BaseException) -> PolyphonyError | None:
+    """What the machine refused, as a sentence that names the cause; None for a fault of the program, which deserves its traceback."""
+    if isinstance(error, PolyphonyError):
+        return error
+    if isinstance(error, OSError):
+        told = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        full = error.errno in NO_SPACE
+        return MachineError(told, "free some space and try again: nothing half-written was left" if full else "")
+    if isinstance(error, MemoryError) or NO_MEMORY in str(error):
+        words = str(error).strip().splitlines()
+        return MachineError(
+            f"the memory of this machine is not enough{f': {words[0]}' if words else ''}",
+            "close other programs, use a machine with more, or a smaller experiment",
+        )
+    if isinstance(error, BrokenExecutor):
+        return MachineError(
+            "a worker process was ended from outside, which most often means that memory ran out",
+            "close other programs, use a machine with more memory, or a smaller experiment",
+        )
+    return None

@@ -13,9 +13,10 @@ import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from fedapp.errors import RunError
-from fedapp.files import atomic_directory, write_text
+from fedapp.files import write_text
 from fedapp.model.saved_model import SavedModel, read_model, save_model
 from fedapp.model_folder import model_folder
+from fedapp.output import output_folder
 from fedapp.site.saved import json_object
 from fedapp.site.wording import score
 from fedapp.task_names import column_names
@@ -37,19 +38,18 @@ def export_model(given: Path, out: Path) -> SavedModel:
 
     Args:
         given: As `fedapp.model_folder.model_folder` takes it.
-        out: The folder to write; must not exist.
+        out: The folder to write; new, empty, or an earlier export.
     Returns:
         The model.
     Raises:
-        RunError: No model, a damaged one, one of an earlier version, or a folder that exists already.
+        RunError: No model, a damaged one, or one of an earlier version.
+        OutputError: `out` holds what is not ours to replace.
     """
     folder = model_folder(given)
-    saved = read_model(folder)
-    if not isinstance(saved.header.get("tasks"), list):
-        raise RunError(f"the model in {folder} is of an earlier version, which cannot be exported", "train again with this version")
-    if out.exists() or out.is_symlink():
-        raise RunError(f"{out} exists already", "give --out the name of a folder that does not exist yet")
-    with atomic_directory(out) as unfinished:
+    with output_folder(out, [given, folder]) as unfinished:
+        saved = read_model(folder)
+        if not isinstance(saved.header["tasks"], list):
+            raise RunError(f"the model in {folder} is of an earlier version, which cannot be exported", "train again with this version")
         save_model(unfinished, saved.trunk, saved.heads, saved.header)
         write_text(unfinished / TASKS, task_table(saved).write_csv())
         write_text(unfinished / CARD, TEMPLATES.get_template("card.md.j2").render(model=saved.header, arms=compared_arms(folder)))

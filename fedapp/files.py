@@ -1,37 +1,52 @@
-"""Writing files so that a killed process never leaves half of one."""
+"""Writing files so that a killed process never leaves half of one, and so that nobody sweeps away what another is writing.
 
+What is being written lies in a folder beside its place (`.NAME.xxxxxxxx.part`) that is held by an advisory lock (flock(2)), which the
+kernel takes back when the process ends, however it ends. A file has such a folder too: some libraries (safetensors) put files of their
+own in its place, which a lock on the file would not cover. Where a file system keeps no locks, nothing is ever swept.
+"""
+
+import ctypes
+import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import Any
 
 PRIVATE_DIRECTORY = 0o700
 UNFINISHED = ".part"
+LEFT_OVER = re.compile(r"\..*\.[a-z0-9_]{8}\.part", re.DOTALL)
+LONGEST_PREFIX = 200  # bytes of a name that its temporary name repeats: a name has 255 at most
+STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)  # a disk that takes no more
+SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")  # how libraries written in Rust tell the system's error: polars, safetensors
+PROBE = bytes(1 << 16)
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # Linux's
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is synced and takes the name `path`, for good; on error it is removed.
+    """Yield a temporary path; on success it is synced and takes the name `path`, for good; on error it is removed.
 
-    The file is created by the caller; its mode becomes 0600.
+    The file is created by the caller; its mode becomes 0600. Of a symbolic link, the file that it names is written.
+
+    Raises:
+        OSError: The disk takes no more, whatever the caller's library makes of that; it names `path`.
     """
+    path = path.resolve() if path.is_symlink() else path
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=UNFINISHED, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with held_folder(_prefix(path), path.parent, UNFINISHED) as folder, _naming(path, folder):
+        temporary = folder / path.name
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.chmod(0o600)
         temporary.replace(path)
         sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -45,25 +60,145 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """Yield a temporary directory beside `path`; on success it replaces `path` as a whole, on error it is removed."""
+    """Yield a temporary directory beside `path`; on success it replaces `path` as a whole, on error it is removed.
+
+    For folders of our own making inside of others; where a person says where to write, `fedapp.output` guards what is there.
+
+    Raises:
+        OSError: The disk takes no more, whatever the caller's library makes of that; it names `path`.
+    """
+    path = path.resolve() if path.is_symlink() else path
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=UNFINISHED, dir=path.parent))
-    try:
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+    for left in unfinished(path):  # what a kill left of an earlier attempt
+        discard(left)
+    with held_folder(_prefix(path), path.parent, UNFINISHED) as temporary, _naming(path, temporary):
         yield temporary
-        shutil.rmtree(path, ignore_errors=True)
-        temporary.replace(path)
+        _put_in_place(temporary, path)
         sync_folder(path.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _put_in_place(temporary: Path, path: Path) -> None:
+    """Give a folder its name; one that had it is removed after the two changed places, so that the one or the other is there always.
+
+    Where the system cannot exchange names, the old folder has another one for a moment (`.NAME.xxxxxxxx.old`), and keeps it after a kill.
+    """
+    if not path.exists():
+        temporary.rename(path)
+    elif not _exchanged(temporary, path):
+        aside = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".old", dir=path.parent))
+        path.rename(aside)
+        temporary.rename(path)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Let two folders change names in one step; whether this system and file system can (renameat2(2))."""
+    try:
+        call = ctypes.CDLL(None).renameat2
+    except AttributeError:
+        return False
+    return int(call(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE)) == 0
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed processes left unfinished below `folder`; nobody may be writing there."""
-    for path in folder.rglob(f".*{UNFINISHED}"):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+    """Remove what processes that were killed left unfinished below `folder`; what somebody alive is writing stays."""
+    for parent, folders, files in os.walk(folder):
+        for name in [*folders, *files]:
+            if LEFT_OVER.fullmatch(name):
+                discard(Path(parent, name))
+
+
+def unfinished(path: Path) -> list[Path]:
+    """What lies beside `path` to become it, of the living and of those that were killed."""
+    prefix = _prefix(path)
+    with suppress(OSError):  # a folder that is not there, or cannot be listed
+        return [each for each in path.parent.iterdir() if each.name.startswith(prefix) and LEFT_OVER.fullmatch(each.name)]
+    return []
+
+
+def discard(path: Path) -> bool:
+    """Remove something unfinished, unless a living process holds it; whether it is gone."""
+    with suppress(OSError):
+        held = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            flock(held, LOCK_EX | LOCK_NB)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
+        finally:
+            os.close(held)
+    return not path.exists()
+
+
+@contextmanager
+def held_folder(prefix: str, parent: Path, suffix: str = "") -> Iterator[Path]:
+    """Make an own folder in `parent` (0700) and hold it, so that `discard` by others leaves it alone; it is removed in the end."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=parent))
+        with suppress(FileNotFoundError):  # swept before it was held: make another
+            held = os.open(folder, os.O_RDONLY)
+            if _hold(held, folder):
+                break
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
+
+
+def _prefix(path: Path) -> str:
+    return f".{os.fsdecode(os.fsencode(path.name)[:LONGEST_PREFIX])}."
+
+
+def _hold(held: int, path: Path) -> bool:
+    """Lock an open folder; False, and closed, if it was swept before it was locked."""
+    with suppress(OSError):  # a file system without locks: then nobody sweeps there either
+        flock(held, LOCK_EX)
+    with suppress(FileNotFoundError):
+        if os.path.samestat(os.fstat(held), path.stat()):
+            return True
+    os.close(held)
+    return False
+
+
+@contextmanager
+def _naming(path: Path, temporary: Path) -> Iterator[None]:
+    """Raise an error of the disk as what it is and with the name of the file that is to be, whatever a library made of it."""
+    try:
+        yield
+    except Exception as error:
+        number = _system_error(error, temporary)
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
+
+
+def _system_error(error: Exception, temporary: Path) -> int | None:
+    """The number of the disk's error behind an exception; None if it is another, or of another file."""
+    told = SYSTEM_ERROR.search(str(error))
+    if told is not None:
+        number: int | None = int(told[1])
+    elif not isinstance(error, OSError):
+        return None
+    elif error.errno is None:
+        number = _refusal(temporary)  # numpy only counts what it could not write
+    else:
+        number = error.errno if error.filename is None or str(error.filename).startswith(str(temporary)) else None
+    return number if number in STORAGE else None
+
+
+def _refusal(folder: Path) -> int | None:
+    """The system's error on writing more to the newest file in a folder; None if it takes more."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    try:
+        with max(files, key=lambda path: path.stat().st_mtime_ns, default=folder / "probe").open("ab") as file:
+            file.write(PROBE)
+    except OSError as error:
+        return error.errno
+    return None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,5 +1,6 @@
 """How Polyphony starts Flower's own commands: quietly, from the environment that runs us, with a state folder of their own."""
 
+import json
 import os
 import shutil
 import ssl
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fedapp.errors import RunError
-from fedapp.files import write_text
+from fedapp.files import PRIVATE_DIRECTORY, write_text
 
 START_TIMEOUT = 90.0  # seconds for a SuperLink to listen
 POLL = 0.3
@@ -20,6 +21,7 @@ QUIET = {
     "FLWR_DISABLE_UPDATE_CHECK": "1",
     "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE": "1",  # a container's /dev/shm is small: then messages pass through the temporary folder
     "PYTHONUNBUFFERED": "1",
 }
 
@@ -30,14 +32,28 @@ def flower_environment(home: Path, port: int, authority: Path | None = None) -> 
     Args:
         authority: Certificate by which the SuperLink is recognised; None = no TLS.
     """
-    home.mkdir(exist_ok=True)
-    security = "insecure = true" if authority is None else f'root-certificates = "{authority}"'
+    home.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
+    security = "insecure = true" if authority is None else f"root-certificates = {toml_text(authority)}"
     write_text(
         home / "config.toml",
         f'[superlink]\ndefault = "{CONNECTION}"\n\n[superlink.{CONNECTION}]\naddress = "127.0.0.1:{port}"\n{security}\n',
     )
     beside = str(Path(sys.executable).parent)  # Flower starts its own commands by name
     return {**QUIET, "FLWR_HOME": str(home), "PATH": os.pathsep.join([beside, os.environ.get("PATH", os.defpath)])}
+
+
+def toml_text(value: object) -> str:
+    """A text as TOML writes it, quotes and all: JSON's form, but for characters beyond U+FFFF, which JSON may halve, and DEL.
+
+    Raises:
+        RunError: It is no Unicode, as a file name may be.
+    """
+    text = str(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise RunError(f"{text!r} has bytes that are no UTF-8, which Flower's settings cannot hold", "rename that folder") from error
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def wait_until_listening(

@@ -17,6 +17,21 @@ def new_node_key() -> tuple[bytes, str]:
     return key.private_bytes(serialization.Encoding.PEM, form, none), _text(key.public_key())
 
 
+def public_half(private: bytes) -> str:
+    """The public key, as text, of a private file's contents.
+
+    Raises:
+        ValueError: No P-384 key in OpenSSH's form.
+    """
+    try:
+        key = serialization.load_ssh_private_key(private, None)
+    except (UnsupportedAlgorithm, TypeError) as error:  # the latter for one with a passphrase
+        raise ValueError(str(error)) from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP384R1):
+        raise ValueError(f"not a key {NODE_FORMAT}")
+    return _text(key.public_key())
+
+
 def read_node_key(text: str) -> str:
     """A public key as `new_node_key` writes it, without a comment.
 

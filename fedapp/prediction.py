@@ -13,6 +13,7 @@ from fedapp.errors import DataError
 from fedapp.files import atomic_path
 from fedapp.model.saved_model import SavedModel, read_model
 from fedapp.model_folder import model_folder
+from fedapp.output import check_file
 from fedapp.task_names import OWN_COLUMNS, column_names
 from fedapp.versions import CHEMISTRY, versions
 
@@ -47,14 +48,12 @@ def predict_file(model: Path, smiles: Path, out: Path) -> Predicted:
         out: `.csv` or `.parquet`; if it is there, it must hold earlier predictions.
     Raises:
         RunError: No model there, or one that is damaged.
-        DataError: Unreadable input, no usable structure in it, or an unusable name of the output.
+        DataError: Unreadable input, no usable structure in it, or an unknown kind of output.
+        OutputError: `out` is the input, or a file that holds no predictions.
     """
     if out.suffix not in SUFFIXES:
         raise DataError(f"{out}: predictions are written as {' or '.join(SUFFIXES)}", "give --out a name that ends in one of them")
-    if out.exists() and smiles.exists() and out.samefile(smiles):
-        raise DataError(f"{out} is the file of structures, which predictions would replace", "give --out another name")
-    if out.exists() and not holds_predictions(out):
-        raise DataError(f"{out} is there already and holds no predictions", "give --out another name, or remove it first")
+    check_file(out, [smiles], holds_predictions)
     saved = read_model(model_folder(model))
     rows = read_smiles(smiles)
     described = [each for chunk in describe_many(rows["smiles"].to_list(), saved.chemistry, b"") for each in chunk]
@@ -78,7 +77,7 @@ def holds_predictions(path: Path) -> bool:
     try:
         table = pl.scan_csv(path, infer_schema=False) if path.suffix == ".csv" else pl.scan_parquet(path)
         return tuple(table.collect_schema().names()[: len(OWN_COLUMNS)]) == OWN_COLUMNS
-    except (OSError, pl.exceptions.PolarsError):
+    except (OSError, UnicodeError, pl.exceptions.PolarsError):
         return False
 
 

@@ -23,11 +23,14 @@ import psutil
 GRACE = 15.0  # seconds between asking and killing
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+OTHERS = 0o077  # permissions that nobody gets on what a child writes but its owner
+INHERITED: set[int] = set()  # file descriptors (of locks) that each child's supervisor holds as long as it lives
 
 
 @contextmanager
 def child(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """Run `command` in its own session with its output in `log`; on leaving, end it and everything that it started."""
+    log.touch(0o600)
     with log.open("ab") as output:
         supervisor = subprocess.Popen(
             [sys.executable, __file__, str(os.getpid()), *command],
@@ -36,6 +39,8 @@ def child(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> 
             stderr=subprocess.STDOUT,
             env={**os.environ, **environment},
             start_new_session=True,  # Ctrl-C reaches us alone, and we end the children in order
+            pass_fds=sorted(INHERITED),
+            umask=OTHERS,
         )
     try:
         yield supervisor

@@ -15,7 +15,7 @@ from fedapp.versions import versions
 
 @dataclass(frozen=True)
 class RunFolder:
-    """`config.yaml`, `run.json`, `coordinator/`, `partners/<name>/`, and `report.html` when it is written."""
+    """`config.yaml`, `run.json`, `lock`, `coordinator/`, `partners/<name>/`, and `report.html` when it is written; its owner's alone."""
 
     path: Path
 
@@ -30,7 +30,7 @@ class RunFolder:
             RunError: The folder exists already.
         """
         try:
-            path.mkdir(parents=True)
+            path.mkdir(mode=PRIVATE_DIRECTORY, parents=True)
         except FileExistsError as error:
             raise RunError(f"{path} exists already", f"go on with it by --resume {path}, or choose another name") from error
         run = cls(path.resolve())

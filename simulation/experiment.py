@@ -7,7 +7,8 @@ from statistics import median
 from typing import Any, Protocol
 
 from fedapp.data.merge import POOLED
-from fedapp.errors import PolyphonyError, RunError, RunInterruptedError
+from fedapp.errors import PolyphonyError, RunError, RunInterruptedError, explained
+from fedapp.locks import locked
 from fedapp.report.page import write_report
 from fedapp.report.saved_run import read_run
 from fedapp.report.summary import summarise
@@ -84,17 +85,26 @@ def federated_arm(run: RunFolder, display: Display) -> None:
 
 @contextmanager
 def recorded(run: RunFolder) -> Iterator[None]:
-    """Keep state and time of a run in `run.json`, whatever happens inside; time adds up over resumed processes."""
+    """Hold a run, and keep its state and time in `run.json`, whatever happens inside; time adds up over resumed processes.
+
+    Raises:
+        BusyError: Another process is at it.
+    """
+    with locked(run.path, f"polyphony {run.status()['kind']}"):
+        yield from _recorded(run)
+
+
+def _recorded(run: RunFolder) -> Iterator[None]:
     before, started = float(run.status()["seconds"]), time.monotonic()
     run.update(state="running", error="", hint="")
     try:
         yield
-    except PolyphonyError as error:
-        note_end(run, "failed", before, started, str(error), error.hint)
-        raise
-    except OSError as error:
-        note_end(run, "failed", before, started, str(error), "")
-        raise RunError(str(error), f"put that right and go on with --resume {run.path}") from error
+    except Exception as error:
+        known = explained(error) or PolyphonyError(f"{type(error).__name__}: {error}")
+        note_end(run, "failed", before, started, str(known), known.hint)
+        if isinstance(error, PolyphonyError) or explained(error) is None:
+            raise
+        raise RunError(str(known), f"{known.hint or 'put that right'}; go on with --resume {run.path}") from error
     except KeyboardInterrupt:
         note_end(run, "interrupted", before, started, "interrupted", f"go on with --resume {run.path}")
         raise RunInterruptedError("interrupted", f"go on with --resume {run.path}") from None

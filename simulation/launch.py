@@ -1,7 +1,7 @@
 """Runs the Flower app on this machine: a private SuperLink in simulation mode, to which the run is submitted as `flwr run` does."""
 
-import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -10,14 +10,20 @@ from pathlib import Path
 
 from fedapp.bundle import APP
 from fedapp.errors import RunError
-from fedapp.files import read_json, sweep
-from fedapp.flower import CONNECTION, flower_environment, script, wait_until_listening
+from fedapp.files import PRIVATE_DIRECTORY, read_json, sweep, write_text
+from fedapp.flower import CONNECTION, flower_environment, script, toml_text, wait_until_listening
 from fedapp.processes import child, family_memory, free_port
 from fedapp.run_folder import RunFolder
+from fedapp.scratch import for_sockets, scratch
 
 POLL = 0.3
 MEMORY_POLL = 2.0
+LONGEST = 300  # characters of a reason
 FULL = 1 << 20  # free bytes below which a disk counts as full
+SCRATCH = "ray"
+SOCKET_ROOM = len("/.ray.xxxxxxxx.part/ray/session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store")
+TAIL = 64 << 10  # bytes at a log's end in which the reason is looked for
+REASON = re.compile(r"\b[\w.]*(?:Error|Exception|Exit): .+")  # the last line of a traceback, as Python and Ray write it
 
 
 def run_flower(run: RunFolder, follow: Callable[[], None]) -> int:
@@ -36,7 +42,7 @@ def run_flower(run: RunFolder, follow: Callable[[], None]) -> int:
     outcome = run.coordinator / "outcome.json"
     outcome.unlink(missing_ok=True)
     logs = run.path / "flower"
-    logs.mkdir(exist_ok=True)
+    logs.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
     sweep(run.path)
     try:
         peak = watch(run, logs, outcome, follow)
@@ -77,41 +83,55 @@ def check_outcome(run: RunFolder, log: Path) -> None:
 
 
 def died(log: Path) -> str:
-    """Why Flower may have ended without a result."""
-    full = shutil.disk_usage(log.parent).free < FULL
-    return f"the disk with {log.parent} is full" if full else f"Flower ended without a result; its log is {log}"
+    """Why Flower may have ended without a result: the disk is full, or what its log says last."""
+    if shutil.disk_usage(log.parent).free < FULL:
+        return f"the disk with {log.parent} is full"
+    return f"Flower ended without a result{last_reason(log)}; its log is {log}"
+
+
+def last_reason(log: Path) -> str:
+    """The last error in a log, behind a colon; empty if there is none."""
+    if not log.is_file():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - TAIL))
+        found = REASON.findall(file.read().decode(errors="replace"))
+    return f": {found[-1].strip():.{LONGEST}}" if found else ""
 
 
 @contextmanager
 def superlink(logs: Path) -> Iterator[dict[str, str]]:
     """A SuperLink of our own on a free loopback port; yields the environment that makes the `flwr` command talk to it.
 
+    It and Ray have a temporary folder of their own: where they would put their logs, other users could read them, and they would stay.
+
     Raises:
+        MachineError: No temporary folder whose path is short enough for a socket.
         RunError: It did not start; its log is named.
     """
     home = logs / "home"
     port = free_port()
-    environment = flower_environment(home, port)
     command = [script("flower-superlink"), "--simulation", "--insecure", "--disable-runtime-dependency-installation", "--port", str(port)]
     try:
-        with child(command, logs / "superlink.log", environment) as process:
-            if not wait_until_listening(port, alive=lambda: process.poll() is None):
-                raise RunError("Flower's SuperLink did not start", f"its log is {logs / 'superlink.log'}")
-            yield environment
+        with scratch(SCRATCH, for_sockets(SOCKET_ROOM)) as folder:
+            environment = {**flower_environment(home, port), "TMPDIR": str(folder), "RAY_TMPDIR": str(folder)}
+            with child(command, logs / "superlink.log", environment) as process:
+                if not wait_until_listening(port, alive=lambda: process.poll() is None):
+                    raise RunError("Flower's SuperLink did not start", f"its log is {logs / 'superlink.log'}")
+                yield environment
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
 
 def submission(run: RunFolder, logs: Path) -> list[str]:
     """The `flwr run` command that starts this run and streams its log."""
-    app = logs / "app"
-    app.mkdir(exist_ok=True)
-    (app / "pyproject.toml").write_text(APP.format(version=run.status()["versions"]["polyphony"]))
+    app, configuration = logs / "app", logs / "run.toml"
+    write_text(app / "pyproject.toml", APP.format(version=run.status()["versions"]["polyphony"]))
+    write_text(configuration, f"run-dir = {toml_text(run.path)}\n")
     partners = len(run.partners())
     cpus = max(1, (os.cpu_count() or 1) // partners)
     federation = f"num-supernodes={partners} client-resources-num-cpus={cpus} client-resources-num-gpus={gpu_share(partners)}"
-    configuration = f"run-dir={json.dumps(str(run.path))}"
-    return [script("flwr"), "run", str(app), CONNECTION, "--stream", "--run-config", configuration, "--federation-config", federation]
+    return [script("flwr"), "run", str(app), CONNECTION, "--stream", "--run-config", str(configuration), "--federation-config", federation]
 
 
 def gpu_share(partners: int) -> float:

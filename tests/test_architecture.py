@@ -11,6 +11,9 @@ ROOT = Path(__file__).resolve().parents[1]
 ALLOWED = {
     "fedapp/errors.py": set(),
     "fedapp/files.py": set(),
+    "fedapp/output.py": {"fedapp.errors", "fedapp.files"},
+    "fedapp/scratch.py": {"fedapp.errors", "fedapp.files"},
+    "fedapp/locks.py": {"psutil", "fedapp.errors", "fedapp.processes"},
     "fedapp/config.py": {"omegaconf", "yaml", "fedapp.errors"},
     "fedapp/selection.py": {"polars"},
     "fedapp/seeds.py": set(),
@@ -37,7 +40,17 @@ ALLOWED = {
     },
     "fedapp/first_trunk.py": {"numpy", "fedapp.config", "fedapp.membership", "fedapp.model.network", "strategies.secagg.streams"},
     "fedapp/chemistry": {"rdkit", "numpy", "fedapp.chemistry", "fedapp.config", "fedapp.errors", "fedapp.processes"},
-    "fedapp/data": {"rdkit", "numpy", "polars", "fedapp.data", "fedapp.chemistry", "fedapp.config", "fedapp.errors", "fedapp.files"},
+    "fedapp/data": {
+        "rdkit",
+        "numpy",
+        "polars",
+        "fedapp.data",
+        "fedapp.chemistry",
+        "fedapp.config",
+        "fedapp.errors",
+        "fedapp.files",
+        "fedapp.output",
+    },
     "fedapp/model": {
         *{"torch", "numpy", "scipy", "polars", "safetensors"},
         *{"fedapp.model", "fedapp.data", "fedapp.config", "fedapp.errors", "fedapp.files", "fedapp.seeds", "fedapp.selection"},

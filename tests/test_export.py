@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fedapp.errors import RunError
+from fedapp.errors import OutputError, RunError
 from fedapp.export import export_model
 from fedapp.files import write_json
 from fedapp.model.checkpoint import load_tensors, save_tensors
@@ -47,9 +47,10 @@ def test_a_folder_that_was_exported_can_be_exported_again_and_is_the_same(model:
     assert (tmp_path / "one" / "model.safetensors").read_bytes() == (model / "model.safetensors").read_bytes()
 
 
-def test_it_holds_four_files_for_its_owner_alone(model: Path, tmp_path: Path) -> None:
+def test_it_holds_the_model_its_tasks_a_card_and_their_list_for_its_owner_alone(model: Path, tmp_path: Path) -> None:
     export_model(model, tmp_path / "out")
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"model.safetensors", "model.json", "tasks.csv", "card.md"}
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"model.safetensors", "model.json", "tasks.csv", "card.md", ".polyphony.json"}
     assert (tmp_path / "out").stat().st_mode & 0o777 == 0o700
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in (tmp_path / "out").iterdir())
 
@@ -116,21 +117,31 @@ def test_where_arms_were_compared_the_card_has_their_scores(model: Path, tmp_pat
     assert "| local | 0.412 | 0.700 | – |\n| federated | 0.456 | 0.700 | – |" in card
 
 
-@pytest.mark.parametrize("there", ["folder", "file", "link"])
+def test_an_earlier_export_is_replaced_as_a_whole(model: Path, tmp_path: Path) -> None:
+    export_model(model, tmp_path / "out")
+    before = (tmp_path / "out" / "card.md").read_text()
+    (tmp_path / "out" / "card.md").unlink()
+    export_model(model, tmp_path / "out")
+    assert (tmp_path / "out" / "card.md").read_text() == before
+
+
+@pytest.mark.parametrize("there", ["folder", "file", "card", "model"])
 def test_what_is_there_already_is_left_alone(model: Path, tmp_path: Path, there: str) -> None:
-    out, notes = tmp_path / "out", tmp_path / "notes.txt"
-    notes.write_text("mine")
-    if there == "folder":
+    out = tmp_path / "out"
+    if there == "file":
+        out.write_text("mine")
+    elif there == "folder":
         out.mkdir()
         (out / "notes.txt").write_text("mine")
-    elif there == "file":
-        out.write_text("mine")
-    else:
-        out.symlink_to(tmp_path / "nowhere")
-    before = sorted(path.name for path in tmp_path.rglob("*"))
-    with pytest.raises(RunError, match="exists already"):
+    elif there == "card":
         export_model(model, out)
-    assert sorted(path.name for path in tmp_path.rglob("*")) == before
+        (out / "card.md").write_text("what I think of it")
+    else:
+        out = shutil.copytree(model, out)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(OutputError):
+        export_model(out if there == "model" else model, out)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_a_model_of_an_earlier_version_is_not_exported(model: Path, tmp_path: Path) -> None:

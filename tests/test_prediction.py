@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedapp.errors import DataError, RunError
+from fedapp.errors import DataError, OutputError, RunError
 from fedapp.model.network import Heads, Trunk, trunk_arrays
 from fedapp.model.saved_model import read_model, save_model
 from fedapp.partner import Partner
@@ -156,8 +156,8 @@ def test_predictions_replace_earlier_ones_and_no_other_file(model: Path, tmp_pat
     for _ in range(2):
         predict_file(model, tmp_path / "new.csv", out)
     other.write_text("compound_id,value\na,1\n")
-    with pytest.raises(DataError, match="holds no predictions"):
+    with pytest.raises(OutputError, match="did not write it"):
         predict_file(model, tmp_path / "new.csv", other)
     assert other.read_text() == "compound_id,value\na,1\n"
-    with pytest.raises(DataError, match="is the file of structures"):
+    with pytest.raises(OutputError, match="is read"):
         predict_file(model, out, out)

@@ -3,7 +3,6 @@
 Results go to stdout, everything else to stderr; an error is one line `error: …` and, where there is something to do, one `hint: …`.
 """
 
-import errno
 import signal
 import sys
 from types import FrameType
@@ -30,7 +29,7 @@ from fedapp.cli import (
     status,
     transcript,
 )
-from fedapp.errors import PolyphonyError
+from fedapp.errors import PolyphonyError, explained
 from strategies.secagg.errors import SecAggError
 
 FAILED = 1
@@ -73,21 +72,19 @@ def main() -> None:
         fail(str(error), error.hint, error.exit_status)
     except SecAggError as error:
         fail(str(error), "")
-    except OSError as error:
-        fail(describe(error), "free some space and start again; nothing half-written was left" if error.errno == errno.ENOSPC else "")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    except Exception as error:
+        known = explained(error)
+        if known is None:
+            raise
+        fail(str(known), known.hint, known.exit_status)
 
 
 def interrupt(_signal: int, _frame: FrameType | None) -> None:
     """End on SIGTERM as on Ctrl-C, so that children are ended too."""
     raise KeyboardInterrupt
-
-
-def describe(error: OSError) -> str:
-    """The system's words with the file they are about."""
-    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
 
 
 def fail(message: str, hint: str, status: int = FAILED) -> None:

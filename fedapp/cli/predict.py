@@ -21,7 +21,10 @@ def predict(
     """Predict the probability of activity in each of a partner's tasks, for every compound of a file."""
     from fedapp.prediction import predict_file  # imports torch: seconds that --help need not wait
 
+    replaces = out.is_file()
     predicted = predict_file(model, smiles, out)
+    if replaces:
+        print(f"the earlier predictions in {out} were replaced", file=sys.stderr)
     for warning in predicted.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if as_json:

@@ -19,11 +19,14 @@ def prepare(
 ) -> None:
     """Check, standardise and fingerprint tables, and build the tasks; rejected.csv names every row left out and why."""
     from fedapp.data.dataset import build_dataset  # imports polars and RDKit: seconds that --help need not wait
+    from fedapp.data.prepare import EARLIER
     from fedapp.data.prepare import prepare as prepare_tables
+    from fedapp.output import check_folder
 
     config, started = read_experiment(words), time.monotonic()
     with RunProgress(total_rounds=0, partners=[], json=as_json) as progress:
-        progress.stage(f"preparing {tables}")
+        replaces = check_folder(out, [tables], EARLIER)
+        progress.stage(f"preparing {tables}{f', to replace the earlier {out}' if replaces else ''}")
         summary = prepare_tables(tables, out, config.chemistry, progress.advance_preparation)
         progress.stage("building tasks")
         dataset = build_dataset(out, out / "dataset", out.name, config.tasks)

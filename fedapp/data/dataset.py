@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from fedapp.config import Tasks
 from fedapp.data.tasks import build_tasks
 from fedapp.errors import DataError
-from fedapp.files import atomic_directory, read_json, write_json
+from fedapp.files import read_json, write_json
+from fedapp.output import output_folder
 
 ARRAYS = {
     "folds": np.uint8,
@@ -27,6 +28,7 @@ ARRAYS = {
     "y_labels": np.uint8,
 }
 HEADER = "dataset.json"
+FILES = (HEADER, *(f"{name}.npy" for name in ARRAYS), "structures.parquet", "tasks.parquet")
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def build_dataset(prepared: Path, out: Path, name: str, tasks: Tasks, assays: Co
 
     Args:
         prepared: Folder written by `fedapp.data.prepare.prepare`.
-        out: Folder to write, as a whole or not at all; one that is there is replaced.
+        out: Folder to write, as a whole or not at all; our own earlier output is replaced.
         name: Partner's name.
         tasks: Grouping, thresholds, quorum.
         assays: The partner's assays; None means all.
@@ -201,7 +203,7 @@ def save(
         "y_labels": labels["label"].to_numpy(),
     }
     digest = hashlib.sha256()
-    with atomic_directory(out) as folder:
+    with output_folder(out, earlier=FILES) as folder:
         for name, dtype in ARRAYS.items():
             array = np.ascontiguousarray(arrays[name], dtype=dtype)
             digest.update(f"{name} {array.size} ".encode() + array.tobytes())

@@ -1,6 +1,5 @@
 """The embedded demo: real structures that ship inside RDKit, with endpoints computed from them."""
 
-import tempfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -17,7 +16,8 @@ from fedapp.data.dataset import Dataset, build_dataset
 from fedapp.data.prepare import prepare
 from fedapp.data.tables import NOTE_FILE
 from fedapp.errors import DataError
-from fedapp.files import atomic_directory, write_text
+from fedapp.files import UNFINISHED, held_folder, write_text
+from fedapp.output import output_folder
 
 NOTE = (
     "Demo: the labels are computed from the structures (RDKit descriptors and structural alerts of 4,999 NCI compounds); "
@@ -58,7 +58,7 @@ def demo_tables(out: Path, partner: int, partners: int) -> None:
     0/1 labels. Partners differ in size, share some compounds and some endpoints; equal names mean the same endpoint.
 
     Args:
-        out: Folder to write, as a whole; one that is there is replaced.
+        out: Folder to write, as a whole; our own earlier output is replaced.
         partner: 1 .. partners.
         partners: How many partners there are in all.
     Raises:
@@ -69,7 +69,7 @@ def demo_tables(out: Path, partner: int, partners: int) -> None:
     compounds = demo_compounds(partner, partners)
     activities = _measure(compounds, partner, partners)
     schema = {"assay_id": pl.String, "compound_id": pl.String, "relation": pl.String, "value": pl.String, "unit": pl.String}
-    with atomic_directory(out) as folder:
+    with output_folder(out) as folder:
         pl.DataFrame(compounds, schema={"compound_id": pl.String, "smiles": pl.String}, orient="row").write_csv(folder / "compounds.csv")
         pl.DataFrame(activities, schema=schema, orient="row").write_csv(folder / "activities.csv")
         write_text(folder / NOTE_FILE, NOTE + "\n")
@@ -167,8 +167,8 @@ def demo_dataset(out: Path, partner: int, partners: int, chemistry: Chemistry, t
         DataError: No such partner, or no task that passes the quorum.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".demo-", dir=out.parent) as scratch:
-        tables, prepared = Path(scratch) / "tables", Path(scratch) / "prepared"
+    with held_folder(".demo.", out.parent, UNFINISHED) as scratch:
+        tables, prepared = scratch / "tables", scratch / "prepared"
         demo_tables(tables, partner, partners)
         prepare(tables, prepared, chemistry, workers=1)  # small, and inside Flower's own processes it must not start more
         return build_dataset(prepared, out, f"partner-{partner}", tasks)

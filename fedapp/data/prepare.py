@@ -20,13 +20,19 @@ from fedapp.chemistry.parallel import describe_many
 from fedapp.chemistry.structure import Structure
 from fedapp.config import Chemistry
 from fedapp.data import curate
+from fedapp.data.dataset import FILES
 from fedapp.data.tables import LINE, NOTE_FILE, Table, find_table, read_note, read_table
 from fedapp.errors import DataError
-from fedapp.files import atomic_directory, write_json
+from fedapp.files import write_json
+from fedapp.output import output_folder
 
 FORMAT = 1  # raised when the prepared folder's contents change meaning
 TABLES = ("compounds", "activities", "assays")
 SUMMARY = "summary.json"
+EARLIER = (  # files of a prepared folder from before outputs had a list of their own
+    *(SUMMARY, "compounds.parquet", "structures.parquet", "activities.parquet", "assays.parquet", "rejected.csv"),
+    *("x_indptr.npy", "x_indices.npy", *(f"dataset/{name}" for name in FILES)),
+)
 
 
 @dataclass
@@ -57,7 +63,7 @@ def prepare(
 
     Args:
         tables: Folder with compounds.*, activities.* and perhaps assays.* (CSV, CSV.gz or Parquet).
-        out: Folder to write; one that is there is replaced.
+        out: Folder to write; our own earlier output is replaced, anything else refused before anything is computed.
         chemistry: Standardisation, fingerprint and folds.
         progress: Called with (structures done, all structures).
         workers: Processes; None means one per core.
@@ -66,7 +72,17 @@ def prepare(
         chemistry; versions; digest of inputs and settings; note.
     Raises:
         DataError: Tables that cannot be read, nothing usable in them, an unusable fold key, or a worker that died.
+        OutputError: `out` is not ours to replace.
     """
+    sources = [tables, *([] if chemistry.fold_key_file is None else [Path(chemistry.fold_key_file)])]
+    with output_folder(out, sources, EARLIER) as folder:
+        return _prepare(tables, folder, chemistry, progress, workers)
+
+
+def _prepare(
+    tables: Path, folder: Path, chemistry: Chemistry, progress: Callable[[int, int], None] | None, workers: int | None
+) -> dict[str, Any]:
+    """Check tables, compute structures, and fill a folder."""
     key = read_key(chemistry.fold_key_file)
     compounds = read_table(tables, "compounds", ["compound_id", "smiles"])
     activities = read_table(tables, "activities", ["assay_id", "compound_id", "value"], ["relation", "unit"])
@@ -88,9 +104,8 @@ def prepare(
         raise DataError(f"{activities.path}: none of {rejects.read[activities.path.name]} rows is usable", _commonest(activities, rejects))
 
     summary = _summarise([compounds, activities, assays], rejects, structures, tables, chemistry)
-    with atomic_directory(out) as folder:
-        _write(folder, accepted, structures, measured, assay_rows, rejects)
-        write_json(folder / SUMMARY, summary)
+    _write(folder, accepted, structures, measured, assay_rows, rejects)
+    write_json(folder / SUMMARY, summary)
     return summary
 
 

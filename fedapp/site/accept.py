@@ -4,17 +4,18 @@ The dataset is copied into the site, so that what rounds use lies in one place a
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fedapp.config import Chemistry, Config
 from fedapp.consortium import load_identity
-from fedapp.data.dataset import HEADER, Dataset, build_dataset
+from fedapp.data.dataset import FILES, HEADER, Dataset, build_dataset
 from fedapp.errors import ConfigError, DataError
-from fedapp.files import atomic_directory, read_json, write_json
+from fedapp.files import read_json, write_json
 from fedapp.membership import read_policy_file, write_policy_file
+from fedapp.output import check_folder, output_folder
 from fedapp.site.folder import Site
 
 DATASET, OWNER = "dataset", "owner.json"
@@ -30,6 +31,8 @@ def accept(site: Site, source: Path) -> Dataset:
     Raises:
         ConfigError: The coordinator's site, or an unusable file in it.
         DataError: Neither of the two, made with other settings than the site's, or without a task.
+        OutputError: SITE/dataset holds what is not ours to replace.
+        BusyError: Another process is accepting.
     """
     from fedapp.data.prepare import SUMMARY  # imports RDKit, for which a starting site does not wait
 
@@ -37,6 +40,8 @@ def accept(site: Site, source: Path) -> Dataset:
         raise ConfigError(f"{site.path} is the coordinator's, which has no data", "data is accepted at partners")
     config, own = site.config(), site.path / DATASET
     policy = read_policy_file(site.policy)
+    sources = [] if own.is_dir() and source.is_dir() and source.samefile(own) else [source]
+    check_folder(own, sources, FILES)
     for folder in (source, source.parent):  # `prepare` puts a dataset beside its summary
         if (folder / SUMMARY).is_file():
             _check_chemistry(folder / SUMMARY, config.chemistry)
@@ -45,7 +50,7 @@ def accept(site: Site, source: Path) -> Dataset:
     else:
         dataset = Dataset.open(source)
         _check_header(source, dataset.header, config)
-        dataset = _copy(source, own, site.settings.name)
+        dataset = _copy(source, own, site.settings.name, sources)
     site.changed(dataset=DATASET)
     write_policy_file(site.policy, replace(policy, data=dataset.digest))
     return dataset
@@ -117,9 +122,9 @@ def _check_header(directory: Path, header: Mapping[str, Any], config: Config) ->
         raise DataError(f"{directory} has no task", "tasks.min_per_class says how many labels of each class a task needs")
 
 
-def _copy(source: Path, own: Path, name: str) -> Dataset:
-    """Copy a dataset under the partner's name, of which its seeds are made."""
-    with atomic_directory(own) as folder:
+def _copy(source: Path, own: Path, name: str, sources: Iterable[Path]) -> Dataset:
+    """Copy a dataset under the partner's name, of which its seeds are made; one that lies in the site already may stay there."""
+    with output_folder(own, sources, FILES) as folder:
         shutil.copytree(source, folder, dirs_exist_ok=True)
         folder.chmod(0o700)
         write_json(folder / HEADER, read_json(folder / HEADER) | {"name": name})

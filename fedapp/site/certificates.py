@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -72,10 +73,12 @@ def new_certificates(directory: Path, hosts: Sequence[str] = (), days: int = SER
     named = [_general_name(host) for host in dict.fromkeys((*(hosts or certificate_facts(directory / SERVER).hosts), *LOCAL))]
     directory.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
     if not (directory / AUTHORITY_KEY).exists():
-        if (directory / AUTHORITY).exists():
-            raise ConfigError(f"{directory} has {AUTHORITY}, but not its key", f"bring {AUTHORITY_KEY} back, or name a new folder")
+        for name, owner in ((AUTHORITY, "its"), (SERVER, "its authority's"), (SERVER_KEY, "an authority's")):
+            if (directory / name).exists():
+                raise ConfigError(f"{directory} has {name}, but not {owner} key", f"bring {AUTHORITY_KEY} back, or name a new folder")
         _new_authority(directory)
     authority, key = _open_authority(directory)
+    _check_renewed(directory, authority)
     ends = datetime.now(UTC) + timedelta(days=days)
     if ends > authority.not_valid_after_utc:
         raise ConfigError(
@@ -84,9 +87,25 @@ def new_certificates(directory: Path, hosts: Sequence[str] = (), days: int = SER
         )
     own = ec.generate_private_key(ec.SECP384R1())
     certificate = _server(own.public_key(), authority, named, ends).sign(key, hashes.SHA384())
+    write_text(directory / SERVER, _pem(certificate))  # first: by it a later call knows that the key is ours
     write_text(directory / SERVER_KEY, _private(own))
-    write_text(directory / SERVER, _pem(certificate))
     return certificate_facts(directory / SERVER)
+
+
+def _check_renewed(directory: Path, authority: x509.Certificate) -> None:
+    """Refuse to take the place of a certificate or key that this authority did not make.
+
+    Raises:
+        ConfigError: It did not, or there is a key without a certificate.
+    """
+    if not (directory / SERVER).exists() and not (directory / SERVER_KEY).exists():
+        return
+    try:
+        _load(directory / SERVER).verify_directly_issued_by(authority)
+    except (ConfigError, ValueError, TypeError, InvalidSignature) as error:
+        raise ConfigError(
+            f"{directory / SERVER_KEY} is of no certificate of {directory / AUTHORITY}", "move it away, or name a new folder"
+        ) from error
 
 
 def certificate_facts(path: Path) -> CertificateFacts:

@@ -10,8 +10,9 @@ from typing import Any
 
 from fedapp.bundle import bundle_pyproject
 from fedapp.errors import RunError
-from fedapp.files import read_json
+from fedapp.files import read_json, write_text
 from fedapp.flower import CONNECTION, script, wait_until_listening
+from fedapp.locks import locked
 from fedapp.processes import child
 from fedapp.site.folder import Site
 from fedapp.site.serve import superlink_connection
@@ -32,7 +33,13 @@ def federate(site: Site, follow: Callable[[Exchange], None]) -> dict[str, Any]:
         rounds, exchanges, seconds_per_round (median), seconds.
     Raises:
         RunError: The coordinator is not being served, or the rounds ended before the last one: why, and how to go on.
+        BusyError: Another process has started the rounds or follows them.
     """
+    with locked(site.coordinator, "polyphony federate"):
+        return _federate(site, follow)
+
+
+def _federate(site: Site, follow: Callable[[Exchange], None]) -> dict[str, Any]:
     environment = reached(site)
     started, told = time.monotonic(), len(read_journal(site.coordinator / "journal.jsonl"))
     outcome = site.coordinator / "outcome.json"
@@ -79,8 +86,7 @@ def rounds(site: Site, environment: Mapping[str, str]) -> Iterator[Callable[[], 
         return
     (site.coordinator / "outcome.json").unlink(missing_ok=True)
     app = site.log / "app"
-    app.mkdir(exist_ok=True)
-    (app / "pyproject.toml").write_text(bundle_pyproject(), encoding="utf-8")
+    write_text(app / "pyproject.toml", bundle_pyproject())
     with child([script("flwr"), "run", str(app), CONNECTION, "--stream"], site.log / "run.log", environment) as streaming:
         yield lambda: streaming.poll() is None
 

@@ -3,14 +3,15 @@
 Keys, state, log and dataset are the site's own and stay, as do the settings that nobody else has to know; all else comes from the kit.
 """
 
-import shutil
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from fedapp.config import Config, load_config, to_yaml
 from fedapp.consortium import KEY_FILE, load_identity, load_roster
-from fedapp.errors import ConfigError
-from fedapp.files import PRIVATE_DIRECTORY, atomic_directory, read_json, write_text
+from fedapp.errors import ConfigError, OutputError
+from fedapp.files import PRIVATE_DIRECTORY, read_json, write_text
+from fedapp.locks import locked
 from fedapp.membership import read_policy_file, write_policy_file
 from fedapp.site.accept import OWNER, own_state
 from fedapp.site.folder import SITE_FILE, Site
@@ -29,6 +30,8 @@ def install(kit: Path, path: Path) -> list[str]:
         What changed in the partner's own policy, a line each; none at a new site.
     Raises:
         ConfigError: No kit, one for another party, or one whose roster has other keys for this partner than the site.
+        OutputError: A new site's folder holds files of the names that a site has.
+        BusyError: The site is being served.
     """
     given = Site.open(kit)
     known = Site.open(path) if (path / SITE_FILE).is_file() else None
@@ -38,20 +41,41 @@ def install(kit: Path, path: Path) -> list[str]:
         raise ConfigError(f"{kit} is for {party(given)}, and {path} is the site of {party(known)}", "take the kit that was made for it")
     if given.partner:
         _check_keys(given, path)
-    config, changes = _config(given, known), _changes(given, known)
-    site = Site.create(path, replace(known.settings, superlink=given.settings.superlink) if known else given.settings)
-    _copy(given, site)
-    if site.partner:
-        data = read_policy_file(site.policy).data if site.policy.is_file() else ""
-        write_policy_file(site.policy, replace(read_policy_file(given.policy), data=data))
-        _take_over_state(site)
-    write_text(site.path / CONFIG, to_yaml(config))
+    if known is None:
+        _check_new(given, path)
+    with locked(known.path, "polyphony kit install") if known else nullcontext():
+        config, changes = _config(given, known), _changes(given, known)
+        site = Site.create(path, replace(known.settings, superlink=given.settings.superlink) if known else given.settings)
+        _copy(given, site)
+        if site.partner:
+            data = read_policy_file(site.policy).data if site.policy.is_file() else ""
+            write_policy_file(site.policy, replace(read_policy_file(given.policy), data=data))
+            _take_over_state(site)
+        write_text(site.path / CONFIG, to_yaml(config))
     return changes
 
 
 def party(site: Site) -> str:
     """Whose site it is, in words."""
     return f"the partner {site.settings.name}" if site.partner else "the coordinator"
+
+
+def _check_new(given: Site, path: Path) -> None:
+    """Refuse to make a site of a folder where a person's files have the names of the kit's; keys may be there before it."""
+    taken = [name for name in _named(given) if (path / name).exists()]
+    if taken:
+        raise OutputError(
+            f"{path} is no site, and has files of its own that the kit's would replace: {', '.join(taken)}", "name a new folder"
+        )
+
+
+def _named(given: Site) -> list[str]:
+    """Files of a kit, relative to it, but for its `site.yaml`."""
+    return sorted(
+        name
+        for file in given.path.rglob("*")
+        if file.is_file() and (name := file.relative_to(given.path).as_posix()) != SITE_FILE and not name.startswith("keys/")
+    )
 
 
 def _check_keys(given: Site, path: Path) -> None:
@@ -84,13 +108,10 @@ def _changes(given: Site, known: Site | None) -> list[str]:
 
 
 def _copy(given: Site, site: Site) -> None:
-    for name in COPIED:
-        if (given.path / name).is_file():
+    for name in _named(given):  # what else lies in these folders, such as units of the site's own, stays
+        if name in COPIED or name.startswith(f"{SERVICES}/"):
             (site.path / name).parent.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
             copy(given.path / name, site.path / name)
-    if (given.path / SERVICES).is_dir():
-        with atomic_directory(site.path / SERVICES) as folder:
-            shutil.copytree(given.path / SERVICES, folder, dirs_exist_ok=True)
 
 
 def _take_over_state(site: Site) -> None:

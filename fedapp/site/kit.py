@@ -69,7 +69,7 @@ def make_kits(plan: Plan, out: Path) -> list[Path]:
     Raises:
         ConfigError: `out` exists, a plain experiment, a partner without a node key, or certificates that are missing or of another host.
     """
-    if out.exists():
+    if out.exists() or out.is_symlink():
         raise ConfigError(f"{out} exists", "kits are made in a new folder; `polyphony kit install` brings a site up to date")
     draft, roster = load_draft(plan.roster_file), load_roster(plan.roster_file)
     _check(plan, draft, roster)

@@ -22,6 +22,7 @@ from fedapp.consortium import load_draft
 from fedapp.errors import RunError
 from fedapp.files import read_json, sweep, write_json
 from fedapp.flower import QUIET, flower_environment, script, wait_until_listening
+from fedapp.locks import locked
 from fedapp.processes import child, free_port
 from fedapp.site.folder import SITE_VARIABLE, Site
 
@@ -51,12 +52,17 @@ class Service:
 
 
 def serve(site: Site) -> None:
-    """Run this party until the process is ended."""
-    sweep(site.path)
-    services = partner_services(site) if site.partner else coordinator_services(site)
-    if site.settings.page:
-        services.append(Service("page", part(site, "page")))
-    run_for_ever(site, services)
+    """Run this party until the process is ended.
+
+    Raises:
+        BusyError: Another process serves or changes this site.
+    """
+    with locked(site.path, "polyphony serve"):
+        sweep(site.path)
+        services = partner_services(site) if site.partner else coordinator_services(site)
+        if site.settings.page:
+            services.append(Service("page", part(site, "page")))
+        run_for_ever(site, services)
 
 
 def partner_services(site: Site) -> list[Service]:

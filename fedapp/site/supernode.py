@@ -5,14 +5,13 @@ nor opened: the run must name one that the partner's policy accepts, and then th
 answered when the process died is answered by the next process.
 """
 
-import fcntl
 import logging
 import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -28,6 +27,7 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from fedapp.errors import ConfigError, RunError
 from fedapp.files import read_json, write_json
+from fedapp.locks import locked
 from fedapp.membership import read_policy, read_policy_file
 from fedapp.request_log import Request, note_request
 from fedapp.run_folder import now
@@ -220,13 +220,14 @@ def run_supernode(site: Site) -> None:
     """Connect, and answer requests until the connection fails or the process is ended.
 
     Raises:
-        ConfigError: Another SuperNode runs on this site, or the node key is missing.
+        BusyError: Another SuperNode runs on this site.
+        ConfigError: The node key is missing.
         RunError: The SuperLink refuses us.
     """
     from fedapp.client_app import app
 
     pulse = Pulse(site.log / STATE_FILE)
-    with only_one(site.state / "lock"):
+    with locked(site.state, "a SuperNode"):  # a partner answers from one place only
         keep_log(site.log / "supernode.log")
         before = earlier_node(site)
         pulse.change("connecting", step="", error="", place=here(site))
@@ -252,21 +253,6 @@ def earlier_node(site: Site) -> int | None:
 def here(site: Site) -> str:
     """This machine and folder."""
     return f"{socket.gethostname()}:{site.path}"
-
-
-@contextmanager
-def only_one(path: Path) -> Iterator[None]:
-    """Hold a lock while inside.
-
-    Raises:
-        ConfigError: Another process holds it.
-    """
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConfigError(f"another SuperNode runs on {path.parent}", "end it first: a partner answers from one place only") from error
-        yield
 
 
 def node_key(path: Path) -> ec.EllipticCurvePrivateKey:

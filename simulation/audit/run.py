@@ -5,14 +5,9 @@ run/audit.json                          gates, findings, curves and recovered st
 run/audit.html                          the report
 """
 
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, as_completed
-from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
-from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +18,7 @@ from fedapp.config import Config, flatten
 from fedapp.files import atomic_path, write_json
 from fedapp.report.audit import write_audit_report
 from fedapp.run_folder import RunFolder
+from fedapp.scratch import in_memory, scratch
 from simulation.audit.advice import advice
 from simulation.audit.attacks import Outcome, attack, controls
 from simulation.audit.canary_run import canary_epsilon
@@ -35,8 +31,7 @@ from simulation.preparation import prepare_partners
 from simulation.processes import processes
 
 MEMBERS = "members"
-SCRATCH = Path("/dev/shm")  # noqa: S108 (a folder of our own is made in it)
-SCRATCH_NAME = "polyphony-audit-"
+SCRATCH = "polyphony-audit"  # name of the folders for partners' states
 
 
 def audit(run: RunFolder, display: Display) -> dict[str, Any]:
@@ -47,7 +42,6 @@ def audit(run: RunFolder, display: Display) -> dict[str, Any]:
     Raises:
         PolyphonyError: Whatever the user can put right; the run folder then says `failed` and can be resumed.
     """
-    sweep_scratch()
     with recorded(run), processes() as workers:
         config, datasets = run.config(), prepare_partners(run, display.stage, display.advance_preparation)
         display.stage("choosing compounds")
@@ -88,7 +82,7 @@ def run_trials(
     targets = {}
     for kind, (config, _) in kinds.items():
         stage(f"training {len(missing) + len(kinds)} federations")
-        with scratch() as states:
+        with scratch(SCRATCH, in_memory()) as states:
             targets[kind] = run_trial(pool, config, 0, states, signals, keep=True)
         write_trial(paths[kind][0], targets[kind])
     for done, each in enumerate(as_completed(working), len(kinds) + 1):
@@ -99,13 +93,13 @@ def run_trials(
 
 def shadow(pool: Pool, config: Config, number: int, path: Path) -> None:
     """Train one federation of others, in a process of its own, and keep what membership is guessed from."""
-    with scratch() as folder:
+    with scratch(SCRATCH, in_memory()) as folder:
         write_trial(path, run_trial(pool, config, number, folder, signals))
 
 
 def canaries_found(pool: Pool, config: Config) -> Finding:
     """What canaries say of epsilon."""
-    with scratch() as folder:
+    with scratch(SCRATCH, in_memory()) as folder:
         return canary_epsilon(pool, config, ON, folder)
 
 
@@ -120,31 +114,6 @@ def joined(outcomes: list[Outcome], found: list[Finding]) -> Outcome:
         [each for outcome in outcomes for each in outcome.curves],
         [each for outcome in outcomes for each in outcome.recovered],
     )
-
-
-@contextmanager
-def scratch() -> Iterator[Path]:
-    """A locked folder for partners' states, in memory where there is such a place: they are written hundreds of times."""
-    folder = Path(tempfile.mkdtemp(prefix=SCRATCH_NAME, dir=SCRATCH if os.access(SCRATCH, os.W_OK) else None))
-    held = os.open(folder, os.O_RDONLY)
-    try:
-        flock(held, LOCK_EX)
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(held)
-
-
-def sweep_scratch() -> None:
-    """Remove what killed audits left: their locks went with them."""
-    for folder in SCRATCH.glob(f"{SCRATCH_NAME}*"):
-        with suppress(OSError):
-            held = os.open(folder, os.O_RDONLY)
-            try:
-                flock(held, LOCK_EX | LOCK_NB)
-                shutil.rmtree(folder)
-            finally:
-                os.close(held)
 
 
 def write_trial(path: Path, trial: Trial) -> None:

@@ -14,10 +14,11 @@ import pytest
 
 from fedapp.chemistry.fold import PUBLIC_KEY
 from fedapp.chemistry.structure import Structure, describe
-from fedapp.data.dataset import csr_positions
+from fedapp.data.dataset import build_dataset, csr_positions
 from fedapp.data.prepare import input_digest, prepare
-from fedapp.errors import DataError
-from tests.data.tables import CHEMISTRY, good_tables, rejected, write_tables
+from fedapp.errors import DataError, OutputError
+from fedapp.output import MANIFEST
+from tests.data.tables import CHEMISTRY, TASKS, good_tables, rejected, write_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ["activities.parquet", "assays.parquet", "compounds.parquet", "rejected.csv", "structures.parquet", "summary.json"]
@@ -32,7 +33,7 @@ def contents(prepared: Path) -> dict[str, object]:
 
 def test_a_prepared_folder_holds_what_chemistry_says_of_each_structure(tmp_path: Path) -> None:
     prepare(good_tables(tmp_path / "tables"), tmp_path / "out", CHEMISTRY)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted([*FILES, "x_indptr.npy", "x_indices.npy"])
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted([*FILES, MANIFEST, "x_indptr.npy", "x_indices.npy"])
     structures = pl.read_parquet(tmp_path / "out" / "structures.parquet")
     assert structures.schema == {"row": pl.Int32, "smiles": pl.String, "fold": pl.UInt8}
     indptr, indices = (np.load(tmp_path / "out" / f"x_{name}.npy") for name in ("indptr", "indices"))
@@ -161,6 +162,50 @@ def test_a_failure_on_the_way_leaves_the_old_folder_as_it_was(tmp_path: Path, mo
         prepare(tables, tmp_path / "out", CHEMISTRY)
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "tables"]
+
+
+def test_what_is_not_an_earlier_output_of_ours_is_refused_before_anything_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person's notes, the tables themselves and what holds them, the current folder, and the fold key's."""
+    tables, keys = good_tables(tmp_path / "work" / "tables"), tmp_path / "keys"
+    keys.mkdir()
+    (keys / "fold.key").write_text("correct horse battery staple")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "thesis.txt").write_text("mine")
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setattr("fedapp.data.prepare.read_table", lambda *_: pytest.fail("it was read"))
+    keyed = replace(CHEMISTRY, fold_key_file=str(keys / "fold.key"))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for out in (tables, tables.parent, Path(), Path(".."), tmp_path / "notes", keys, tables / "compounds.csv"):
+        with pytest.raises(OutputError):
+            prepare(tables, out, keyed)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_folder_prepared_earlier_is_replaced_with_its_dataset_and_notes_beside_them_are_not(tmp_path: Path) -> None:
+    """Also one from before outputs had a list, and one whose arrays were damaged."""
+    tables, out = good_tables(tmp_path / "tables"), tmp_path / "out"
+
+    def again() -> None:
+        prepare(tables, out, CHEMISTRY)
+        build_dataset(out, out / "dataset", "a", TASKS)
+
+    again()
+    again()
+    (out / "x_indices.npy").write_bytes(b"")
+    (out / "dataset" / "y_labels.npy").write_bytes(b"\0")
+    again()
+    for listed in (out / MANIFEST, out / "dataset" / MANIFEST):
+        listed.unlink()
+    again()
+    for name in ("notes.txt", "dataset/notes.txt"):
+        (out / name).write_text("mine")
+        with pytest.raises(OutputError, match=name):
+            prepare(tables, out, CHEMISTRY)
+        (out / name).unlink()
+    with (out / "rejected.csv").open("a") as rejected:
+        rejected.write("my remark\n")
+    with pytest.raises(OutputError, match=r"rejected\.csv"):
+        prepare(tables, out, CHEMISTRY)
 
 
 ENDLESS = """

@@ -10,14 +10,16 @@ import pytest
 from fedapp.bundle import bundle_digest
 from fedapp.config import load_config
 from fedapp.consortium import load_identity, load_roster, new_identity, remove_partner, replace_partner
-from fedapp.errors import ConfigError
+from fedapp.errors import BusyError, ConfigError, OutputError
 from fedapp.files import read_json
+from fedapp.locks import LOCK, locked
 from fedapp.membership import configuration_digest, default_policy, proposed, read_policy, read_policy_file, write_policy_file
 from fedapp.public_file import PublicFile, load_public
 from fedapp.site.accept import check_state
 from fedapp.site.folder import Site
 from fedapp.site.install import install
 from fedapp.site.kit import Plan, make_kits
+from fedapp.site.serve import serve
 from strategies.secagg.errors import PolicyError
 from tests.cli.test_cli import polyphony
 from tests.search import Needles, in_files
@@ -314,7 +316,41 @@ def test_what_changes_in_a_partners_policy_is_told(founded: Founded, used: Site)
 def test_the_same_kit_again_changes_nothing(used: Site, kits: Path) -> None:
     before = contents(used.path)
     assert install(kits / "gamma", used.path) == []
+    (used.path / LOCK).unlink()  # says who installed, and when
     assert contents(used.path) == before
+
+
+def test_a_site_that_is_being_served_or_installed_is_left_alone(used: Site, kits: Path) -> None:
+    with locked(used.path, "polyphony serve"):
+        before = contents(used.path)
+        with pytest.raises(BusyError, match="in use by polyphony serve"):
+            install(kits / "gamma", used.path)
+        with pytest.raises(BusyError, match="in use by polyphony serve"):
+            serve(used)
+        assert contents(used.path) == before
+
+
+def test_a_folder_with_files_of_a_persons_does_not_become_a_site_at_their_cost(kits: Path, tmp_path: Path) -> None:
+    """But one with keys in it, or anything of other names, may."""
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "fold.key").write_text("mine")
+    (tmp_path / "notes.txt").write_text("mine")
+    for name in ("README.md", "config.yaml", "services/compose.yaml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("mine")
+        before = contents(tmp_path)
+        with pytest.raises(OutputError, match=f"is no site, and has files of its own .*: {name}$"):
+            install(kits / "gamma", tmp_path)
+        assert contents(tmp_path) == before
+        (tmp_path / name).unlink()
+    install(kits / "gamma", tmp_path)
+    assert {"keys/fold.key", "notes.txt"} < files(tmp_path)
+
+
+def test_units_of_the_sites_own_stay_when_a_kit_comes(used: Site, kits: Path) -> None:
+    (used.path / "services" / "proxy.conf").write_text("mine")
+    install(kits / "gamma", used.path)
+    assert (used.path / "services" / "proxy.conf").read_text() == "mine"
 
 
 @pytest.mark.parametrize("other", ["alpha", "coordinator"])

@@ -16,13 +16,14 @@ from flwr.supercore.inflatable.inflatable_utils import ObjectPullError
 from flwr.supercore.run import RunNotRunningException
 from flwr.supercore.task_identity import TaskIdentity
 
-from fedapp.errors import ConfigError
+from fedapp.errors import BusyError, ConfigError
 from fedapp.files import read_json
+from fedapp.locks import locked
 from fedapp.request_log import read_requests
 from fedapp.site import supernode
 from fedapp.site.folder import PARTNER, Settings, Site
 from fedapp.site.inbox import ROOM, Inbox, Letter, TooLargeError
-from fedapp.site.supernode import Pulse, SuperNode, node_key, only_one
+from fedapp.site.supernode import Pulse, SuperNode, node_key, run_supernode
 from strategies import records
 
 OURS, FOREIGN = "ab" * 32, "cd" * 32
@@ -358,10 +359,8 @@ def test_the_pulse_goes_on_after_the_disk_was_full(site: Site, monkeypatch: pyte
 
 
 def test_a_second_supernode_on_the_same_site_ends_with_a_clear_error(site: Site) -> None:
-    with only_one(site.state / "lock"), pytest.raises(ConfigError, match="another SuperNode runs"), only_one(site.state / "lock"):
-        raise AssertionError("both hold it")
-    with only_one(site.state / "lock"):
-        pass
+    with locked(site.state, "a SuperNode"), pytest.raises(BusyError, match=r"in use by a SuperNode \(process \d+ on "):
+        run_supernode(site)
 
 
 def test_a_node_key_that_is_missing_damaged_or_of_another_kind_is_named(tmp_path: Path) -> None:

@@ -87,18 +87,6 @@ def test_a_killed_audit_goes_on_with_the_federations_that_were_finished(done: tu
     assert json.dumps(judged_alike) == json.dumps({name: again[name] for name in judged_alike})
 
 
-def test_what_a_killed_audit_left_in_memory_is_swept_and_what_a_running_one_holds_is_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(audit_run, "SCRATCH", tmp_path)
-    (tmp_path / "polyphony-audit-dead" / "partner-1").mkdir(parents=True)
-    (tmp_path / "other").mkdir()
-    with audit_run.scratch() as running:
-        audit_run.sweep_scratch()
-        assert {each.name for each in tmp_path.iterdir()} == {running.name, "other"}
-    assert [each.name for each in tmp_path.iterdir()] == ["other"]
-
-
 def test_of_several_figures_with_one_name_the_worst_is_judged() -> None:
     def figure(upper: float, defences: str) -> Finding:
         return Finding("named", "a", "partner", defences, "w", 0.0, 0.0, upper, 0.0, 0.1, "upper", 10)

@@ -1,0 +1,177 @@
+"""Where a verb may write: it replaces nothing but what it can prove to be its own earlier output.
+
+The proof lies in the folder itself: `.polyphony.json` lists every file with its SHA-256. A folder that holds anything else, or a text that
+somebody changed, is a person's, and stays. Arrays and tables that differ from the list are damaged, and may be made anew.
+"""
+
+import errno
+import hashlib
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+
+from fedapp.errors import BusyError, OutputError
+from fedapp.files import LEFT_OVER, atomic_directory, discard, read_json, unfinished, write_json
+
+MANIFEST = ".polyphony.json"
+TEXT = 1 << 16  # bytes in which any array or table has a zero
+SHOWN = 3  # of a person's files that an error names
+ELSEWHERE = "name a folder that does not exist yet"
+
+
+@contextmanager
+def output_folder(out: Path, sources: Iterable[Path] = (), earlier: Collection[str] = ()) -> Iterator[Path]:
+    """Yield a temporary folder; on success it is listed and becomes `out`, on error `out` stays as it was.
+
+    Enter it before anything is computed: what may not be replaced is refused at once, and again in the end.
+
+    Args:
+        out: New, empty, or our own earlier output; parents are made. Of a symbolic link, the folder that it names is written.
+        sources: Files and folders that are read; none of them may lie in `out`.
+        earlier: Files of an output from before there were lists, relative; the first one must be there.
+    Raises:
+        OutputError: `out` is not ours to replace.
+        BusyError: Another process is writing it.
+        OSError: The disk takes no more.
+    """
+    sources, out = list(sources), out.resolve()
+    check_folder(out, sources, earlier)
+    with atomic_directory(out) as folder:
+        yield folder
+        write_json(folder / MANIFEST, {"files": {_relative(path, folder): _digest(path) for path in _files(folder)}})
+        _check_contents(out, earlier)
+
+
+def check_folder(out: Path, sources: Iterable[Path] = (), earlier: Collection[str] = ()) -> bool:
+    """Refuse a folder that is not ours to write; whether an earlier output would be replaced.
+
+    Args:
+        out, sources, earlier: As for `output_folder`.
+    Raises:
+        OutputError: It is, or holds, the current folder, the home folder or a source; a mount point; no folder; or it holds anything
+            that we did not write, which is named.
+        BusyError: Another process is writing it.
+    """
+    out = out.resolve()
+    for name, kept in _kept(sources):
+        if any(_same(out, each) for each in (kept, *kept.parents)):
+            raise OutputError(f"{out} is or holds {name}, and would be replaced as a whole", ELSEWHERE)
+    if os.path.ismount(out):
+        raise OutputError(f"{out} is a mount point, which cannot be replaced as a whole", f"name a folder in it, such as {out / 'out'}")
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out} is a file", ELSEWHERE)
+    if any(not discard(left) for left in unfinished(out)):
+        raise BusyError(f"{out} is being written by another process", "wait until that has ended, or name another folder")
+    return _check_contents(out, earlier)
+
+
+def _check_contents(out: Path, earlier: Collection[str]) -> bool:
+    """Refuse to replace what a person has in a folder; whether there is anything of ours."""
+    if not out.is_dir() or not any(out.iterdir()):
+        return False
+    others = list(islice(strangers(out, earlier), SHOWN + 1))
+    if others:
+        named = ", ".join(others[:SHOWN]) + (" and more" if len(others) > SHOWN else "")
+        raise OutputError(f"{out} holds what Polyphony did not write, or what was changed since: {named}", f"{ELSEWHERE}, or move it away")
+    return True
+
+
+def check_file(out: Path, sources: Iterable[Path], ours: Callable[[Path], bool]) -> bool:
+    """Refuse a file that is not ours to write; whether an earlier output would be replaced.
+
+    Args:
+        out: New, empty, or a file that we wrote.
+        sources: Files that are read, none of which may be written.
+        ours: Whether we wrote an existing file.
+    Raises:
+        OutputError: A source, a folder, or a file that we did not write.
+        OSError: The folder that is to hold it cannot be made or written.
+    """
+    if any(_same(out, source) for source in sources):
+        raise OutputError(f"{out} is read, and cannot be written as well", "name another file")
+    if out.exists() and not (out.is_file() and (not out.stat().st_size or ours(out))):
+        raise OutputError(f"{out} exists, and Polyphony did not write it", "name a file that does not exist yet, or move this one away")
+    folder = next(each for each in out.resolve().parents if each.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        number = errno.EACCES if folder.is_dir() else errno.ENOTDIR
+        raise OSError(number, os.strerror(number), str(folder))
+    return out.exists()
+
+
+def strangers(folder: Path, earlier: Collection[str] = ()) -> Iterator[str]:
+    """What lies in a folder and was not written by us, or was changed since; relative paths, looked for one by one."""
+    yield from _strangers(folder, folder, _listed(folder) or _unlisted(folder, earlier))
+
+
+def _strangers(folder: Path, root: Path, known: dict[str, str]) -> Iterator[str]:
+    for path in sorted(folder.iterdir()):
+        name = _relative(path, root)
+        if path.is_dir() and not path.is_symlink():
+            if LEFT_OVER.fullmatch(path.name) and discard(path):
+                continue
+            if os.path.ismount(path) or not any(path.iterdir()):
+                yield f"{name}/"
+            elif (path / MANIFEST).is_file():
+                yield from (f"{name}/{inner}" for inner in strangers(path))
+            else:
+                yield from _strangers(path, root, known)
+        elif path.name == MANIFEST or (LEFT_OVER.fullmatch(path.name) and discard(path)):
+            continue
+        elif name not in known or not _ours(path, known[name]):
+            yield name
+
+
+def _ours(path: Path, digest: str) -> bool:
+    """Whether it is the file with this digest (any, if empty), or a damaged one: what a person wrote has no zero byte, and is something."""
+    if path.is_symlink() or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(TEXT)
+    return not digest or not head or b"\0" in head or digest == _digest(path)
+
+
+def _listed(folder: Path) -> dict[str, str]:
+    """Files of an output's list to their digests; a damaged list proves nothing."""
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {str(name): str(digest) for name, digest in read_json(folder / MANIFEST)["files"].items() if digest}
+    return {}
+
+
+def _unlisted(folder: Path, earlier: Collection[str]) -> dict[str, str]:
+    """Files of an output from before there were lists, any contents; nothing unless its header is one of ours."""
+    with suppress(OSError, ValueError, TypeError):
+        header = read_json(folder / next(iter(earlier), MANIFEST))
+        return dict.fromkeys(earlier, "") if "digest" in header and "note" in header else {}
+    return {}
+
+
+def _kept(sources: Iterable[Path]) -> Iterator[tuple[str, Path]]:
+    """What no output may take the place of, with its name in words."""
+    with suppress(OSError):  # it was removed
+        yield "the current folder", Path.cwd()
+    with suppress(RuntimeError):  # nobody's home
+        yield "the home folder", Path.home().resolve()
+    for source in sources:
+        yield f"{source}, which is read", source.resolve()
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two paths are one file or folder, in whatever spelling, through links and mounts."""
+    with suppress(OSError):
+        return one.samefile(other)
+    return False
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
