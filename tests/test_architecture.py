@@ -74,7 +74,7 @@ ALLOWED = {
     "fedapp/client_app.py": {"flwr", "numpy", "fedapp", "strategies"},
     "fedapp/report": {
         *{"numpy", "polars", "scipy", "rdkit", "matplotlib", "jinja2", "markupsafe", "omegaconf", "yaml"},
-        *{"fedapp.report", "fedapp.errors", "fedapp.files", "fedapp.selection", "fedapp.task_names"},
+        *{"fedapp.report", "fedapp.errors", "fedapp.files", "fedapp.output", "fedapp.selection", "fedapp.task_names"},
     },
     "fedapp/cli": {"typer", "rich", "polars", "numpy", "fedapp", "simulation", "strategies.journal", "strategies.secagg"},
     "strategies": {"flwr", "numpy", "safetensors", "fedapp.files", "fedapp.privacy", "strategies"},

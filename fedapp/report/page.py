@@ -8,14 +8,13 @@ import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound
 
 from fedapp.errors import RunError
-from fedapp.files import write_text
 from fedapp.report import wording
 from fedapp.report.disclosure import disclosure
 from fedapp.report.pictures import pictures
+from fedapp.report.report_files import write_report_files
 from fedapp.report.rounds import Round, left_out, phases, rounds_of, total_bytes
 from fedapp.report.saved_run import UNGUARDED, SavedRun, read_run
 from fedapp.report.summary import Summary, as_float, summarise
-from fedapp.report.tasks import write_tasks
 
 TEMPLATES = Path(__file__).parent
 TEMPLATE = "report.html.j2"
@@ -33,13 +32,11 @@ def write_report(run_dir: Path) -> Path:
         The page's path.
     Raises:
         RunError: No such folder, no folder that a run wrote, or an installation without the page's template.
+        OutputError: A person's file has one of these names.
     """
     run = read_run(Path(run_dir))
     summary = summarise(run)
-    path = Path(run_dir) / "report.html"
-    write_text(path, render(run, summary))
-    write_tasks(Path(run_dir), summary)
-    return path
+    return write_report_files(Path(run_dir), render(run, summary), summary)
 
 
 def render(run: SavedRun, summary: Summary) -> str:

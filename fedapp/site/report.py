@@ -6,33 +6,34 @@ from typing import Any
 import polars as pl
 
 from fedapp.errors import ConfigError
-from fedapp.files import write_text
 from fedapp.report.page import uncounted
+from fedapp.report.report_files import names_of, write_report_files
 from fedapp.report.saved_run import SavedRun, read_partner
 from fedapp.report.summary import Summary, summarise
-from fedapp.report.tasks import names_of, write_tasks
 from fedapp.site.folder import Site
 from fedapp.site.page import html
 from fedapp.site.status import site_status
 from fedapp.site.wording import report_headline
 
-REPORT = "report.html"
 LISTED = 300  # tasks in the page; tasks.csv has all
 
 
 def write_site_report(site: Site) -> Path:
-    """Write `report.html`, one self-contained page, into a site's folder, at a partner with `tasks.csv` beside it; the page's path."""
-    status, more = site_status(site), {}
+    """Write `report.html`, one self-contained page, into a site's folder, at a partner with `tasks.csv` beside it; the page's path.
+
+    Raises:
+        OutputError: A person's file has one of these names.
+    """
+    status, more, summary = site_status(site), {}, None
     if site.partner:
         run = read_partner(site.settings.name, site.state, _dataset(site), site.path / "config.yaml")
         summary = summarise(run)
         status["problems"] = [*status["problems"], *run.problems]
         more = {"note": _note(run), "tasks": _tasks(summary)}
-        write_tasks(site.path, summary)
     mood, sentence = report_headline(status)
     every = max((len(held) for held in status.values() if isinstance(held, list)), default=1)
-    write_text(site.path / REPORT, html(status, mood=mood, sentence=sentence, live=False, shown=every, **more))
-    return site.path / REPORT
+    page = html(status, mood=mood, sentence=sentence, live=False, shown=every, **more)
+    return write_report_files(site.path, page, summary)
 
 
 def _dataset(site: Site) -> Path | None:

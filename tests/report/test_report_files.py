@@ -1,4 +1,4 @@
-"""tasks.csv beside a run's page: every task once, with what the page's means are made of."""
+"""The files of a report: tasks.csv beside a run's page: every task once, with what the page's means are made of."""
 
 import csv
 from collections.abc import Callable
@@ -6,15 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from fedapp.errors import OutputError
+from fedapp.report.report_files import write_report_files
 from fedapp.report.saved_run import read_run
 from fedapp.report.summary import summarise
-from fedapp.report.tasks import write_tasks
 
 Make = Callable[..., Path]
+PAGE = "<title>demo – Polyphony</title>"
 
 
 def table(run: Path) -> list[dict[str, str]]:
-    with write_tasks(run, summarise(read_run(run))).open(newline="", encoding="utf-8") as file:
+    write_report_files(run, PAGE, summarise(read_run(run)))
+    with (run / "tasks.csv").open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -49,3 +52,15 @@ def test_a_run_before_its_first_round_has_its_tasks(synthetic: Make) -> None:
     rows = table(synthetic(kind="simulate", tasks=30, done=0))
     assert len(rows) == 30
     assert {row["left_out"] for row in rows} == {"not evaluated yet"}
+
+
+@pytest.mark.parametrize("name", ["report.html", "tasks.csv"])
+def test_they_replace_earlier_ones_and_nothing_of_a_persons(synthetic: Make, name: str) -> None:
+    run = synthetic(kind="simulate", tasks=30)
+    table(run)
+    table(run)
+    (run / name).write_text("my own thoughts")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    with pytest.raises(OutputError, match=name):
+        table(run)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
