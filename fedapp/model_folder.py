@@ -31,6 +31,8 @@ def model_folder(given: Path) -> Path:
                 f"the first one is kept when a round's trunk has come home and was evaluated: polyphony status {given}",
             )
         return state
+    if given.is_file():
+        raise RunError(f"{given} is a file", f"give the folder that it lies in: {given.parent}")
     if not given.is_dir():
         raise RunError(f"no model in {given}: there is no such folder", HINT)
     inside = sorted(path.parent for path in given.glob(f"partners/*/{MODEL}"))

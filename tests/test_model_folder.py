@@ -55,3 +55,10 @@ def test_another_folder_has_no_model(tmp_path: Path, name: str) -> None:
     with pytest.raises(RunError, match="no model in") as raised:
         model_folder(tmp_path / name)
     assert "RUN/partners/NAME" in raised.value.hint
+
+
+def test_a_file_is_answered_with_its_folder(tmp_path: Path) -> None:
+    folder = kept(tmp_path / "partner-1")
+    with pytest.raises(RunError, match="is a file") as raised:
+        model_folder(folder / "model.safetensors")
+    assert raised.value.hint.endswith(str(folder))
