@@ -4,7 +4,8 @@
       state/round-0007.safetensors  heads, private rows and optimiser after the training of round 7; the last two rounds are kept
       metrics/round-0007.parquet    the averaged trunk of round 7 with the heads and private rows fitted to it
       loss/round-0007.json          the training of round 7
-      model.safetensors, .json      trunk, private rows in it, and heads of the best round so far on the validation fold
+      model.safetensors, .json      trunk, private rows in it, and heads of the best round so far on the validation fold, with all that
+                                    predicting takes (`fedapp.model.saved_model`)
       privacy-budget.json           what record-level privacy was spent; see `fedapp.record_privacy`
 
 Every message may meet a fresh process, so nothing lives in memory from one round to the next. A request that is repeated, because
@@ -31,6 +32,7 @@ from fedapp.model.evaluation import evaluate
 from fedapp.model.network import Heads, Trunk, set_trunk_arrays, trunk_arrays
 from fedapp.model.noisy_training import fitted_heads, plan, train_noisily
 from fedapp.model.private_rows import PrivateRows, private_bits
+from fedapp.model.saved_model import model_header, save_model
 from fedapp.model.state import private_state, restore
 from fedapp.model.training import Outcome, choose_device, learning_rate, optimiser, train
 from fedapp.privacy.accounting import Event
@@ -199,20 +201,7 @@ class Partner(NumPyClient):
         value = validation_curve(metrics, settings.min_per_class).get(number, float("nan"))
         until = read_metrics(self.directory / "metrics").filter(pl.col("round") <= number)
         if best_round(until, settings.min_per_class) == number:
-            header = {
-                "name": self.dataset.name,
-                "round": number,
-                "auc_pr": value,
-                "bits": self.dataset.bits,
-                "hidden": list(self.config.model.hidden),
-                "tasks": len(self.dataset.tasks),
-                "chemistry": vars(self.config.chemistry) | {"fold_key_file": None},
-                "note": self.dataset.note,
-            }
-            tensors = {f"trunk.{name}": held for name, held in trunk.state_dict().items()}
-            tensors |= {f"heads.{name}": held for name, held in heads.state_dict().items()}
-            save_tensors(self.directory / "model.safetensors", tensors, header)
-            write_json(self.directory / "model.json", header)
+            save_model(self.directory, trunk, heads, model_header(self.dataset, self.config, number, value, metrics))
         return value
 
     def _training_seed(self, number: int, attempt: int) -> int:

@@ -1,6 +1,6 @@
 """Predictions of a partner's model for new compounds."""
 
-import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,68 +8,84 @@ import polars as pl
 
 from fedapp.chemistry.parallel import describe_many
 from fedapp.chemistry.structure import Structure
-from fedapp.config import Chemistry
 from fedapp.data.tables import read_smiles
-from fedapp.errors import DataError, RunError
-from fedapp.files import atomic_path, read_json
-from fedapp.model.evaluation import predict
+from fedapp.errors import DataError
+from fedapp.files import atomic_path
+from fedapp.model.saved_model import SavedModel, read_model
+from fedapp.model_folder import model_folder
 from fedapp.output import check_file
+from fedapp.task_names import OWN_COLUMNS, column_names
+from fedapp.versions import CHEMISTRY, versions
 
-FIRST = ("compound_id", "smiles", "reason")  # columns of every table of predictions
+SUFFIXES = (".csv", ".parquet")
 
 
-def predict_file(model: Path, smiles: Path, out: Path) -> tuple[int, int]:
+@dataclass(frozen=True)
+class Predicted:
+    """What was predicted.
+
+    Attributes:
+        rows: Compounds with predictions.
+        left_out: Compounds without, each with its reason.
+        note: The caveat of the data that the model was trained on; may be empty.
+        warnings: Why predictions may not be what they would have been where the model was trained.
+    """
+
+    rows: int
+    left_out: int
+    note: str
+    warnings: tuple[str, ...]
+
+
+def predict_file(model: Path, smiles: Path, out: Path) -> Predicted:
     """Write one row per input row: compound_id, smiles, reason (why there is no prediction, else empty), and a probability per task.
 
+    The columns of the tasks have the names of `fedapp.task_names.column_names`.
+
     Args:
-        model: A partner's folder in a run, with model.safetensors, model.json and dataset/tasks.parquet.
+        model: A partner's folder in a run, a partner's site, or an exported folder.
         smiles: CSV, CSV.gz or Parquet with a column smiles and perhaps compound_id, or a .smi file.
-        out: `.csv` or `.parquet`.
-    Returns:
-        Rows predicted, rows without a prediction.
+        out: `.csv` or `.parquet`; if it is there, it must hold earlier predictions.
     Raises:
-        RunError: No model there.
+        RunError: No model there, or one that is damaged.
         DataError: Unreadable input, no usable structure in it, or an unknown kind of output.
         OutputError: `out` is the input, or a file that holds no predictions.
     """
-    if out.suffix not in (".csv", ".parquet"):
-        raise DataError(f"{out}: predictions are written as .csv or .parquet", "give --out a name that ends in one of them")
-    if not (model / "model.json").is_file():
-        raise RunError(f"no model in {model}", "give the folder of a partner in a finished run, such as runs/RUN/partners/partner-1")
-    header = read_json(model / "model.json")
+    if out.suffix not in SUFFIXES:
+        raise DataError(f"{out}: predictions are written as {' or '.join(SUFFIXES)}", "give --out a name that ends in one of them")
     check_file(out, [smiles], holds_predictions)
+    saved = read_model(model_folder(model))
     rows = read_smiles(smiles)
-    chemistry = Chemistry(**header["chemistry"])
-    described = [each for chunk in describe_many(rows["smiles"].to_list(), chemistry, b"") for each in chunk]
+    described = [each for chunk in describe_many(rows["smiles"].to_list(), saved.chemistry, b"") for each in chunk]
     good = [each for each in described if isinstance(each, Structure)]
     if not good:
         raise DataError(f"{smiles}: none of {len(rows)} structures is usable; the first: {described[0]}")
     indptr = np.concatenate([[0], np.cumsum([len(each.bits) for each in good])])
-    probabilities = np.full((len(rows), header["tasks"]), np.nan, dtype=np.float32)
+    probabilities = np.full((len(rows), len(saved.tasks)), np.nan, dtype=np.float32)
     usable = np.array([isinstance(each, Structure) for each in described])
-    probabilities[usable] = predict(model, indptr, np.concatenate([each.bits for each in good]))
+    probabilities[usable] = saved.predict(indptr, np.concatenate([each.bits for each in good]))
     reasons = ["" if isinstance(each, Structure) else each for each in described]
-    table = rows.with_columns(pl.Series("reason", reasons)).hstack(
-        pl.DataFrame(probabilities, schema=task_names(model / "dataset" / "tasks.parquet"), orient="row").fill_nan(None)
-    )
+    predicted = pl.DataFrame(probabilities, schema=column_names(saved.tasks), orient="row").fill_nan(None)
+    table = rows.with_columns(pl.Series("reason", reasons)).hstack(predicted)
     with atomic_path(out) as path:
         table.write_csv(path) if out.suffix == ".csv" else table.write_parquet(path)
-    return len(good), len(rows) - len(good)
+    return Predicted(len(good), len(rows) - len(good), str(saved.header.get("note", "")), other_versions(saved))
 
 
 def holds_predictions(path: Path) -> bool:
-    """Whether a file begins as `predict_file` begins its own."""
+    """Whether a file is one that `predict_file` wrote, and that another one may replace."""
     try:
-        scanned = pl.scan_parquet(path) if path.suffix == ".parquet" else pl.scan_csv(path, infer_schema=False)
-        return scanned.collect_schema().names()[: len(FIRST)] == list(FIRST)
+        table = pl.scan_csv(path, infer_schema=False) if path.suffix == ".csv" else pl.scan_parquet(path)
+        return tuple(table.collect_schema().names()[: len(OWN_COLUMNS)]) == OWN_COLUMNS
     except (OSError, UnicodeError, pl.exceptions.PolarsError):
         return False
 
 
-def task_names(tasks: Path) -> list[str]:
-    """`GROUP >= THRESHOLD`, or `GROUP` where the labels were 0/1."""
-    named = pl.read_parquet(tasks).sort("task")
-    return [
-        group if threshold is None else f"{group} >= {json.dumps(round(threshold, 4))}"
-        for group, threshold in named.select("group", "threshold").iter_rows()
-    ]
+def other_versions(saved: SavedModel) -> tuple[str, ...]:
+    """One sentence for each package whose version may give a structure another fingerprint than in training."""
+    trained, here = saved.header.get("versions", {}), versions()
+    return tuple(
+        f"the model was trained with {name} {trained[name]}, and here is {here[name]}: some structures may be read otherwise"
+        for name in CHEMISTRY
+        if name in trained and trained[name] != here[name]
+    )

@@ -1,19 +1,16 @@
 """Where a run keeps what: `runs/<run>/`, the only thing that the command line, the Flower apps and the report have in common."""
 
 import os
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from fedapp.config import CONF, Config, load_config, to_yaml
 from fedapp.errors import RunError
 from fedapp.files import PRIVATE_DIRECTORY, read_json, write_json, write_text
-
-PACKAGES = ("polyphony", "flwr", "torch", "rdkit", "numpy", "polars")
+from fedapp.versions import versions
 
 
 @dataclass(frozen=True)
@@ -139,8 +136,3 @@ def bare_run_path(config: Config, run_id: int) -> Path:
 def now() -> str:
     """The time as ISO 8601, UTC, seconds."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
-    return {"python": platform.python_version()} | {package: version(package) for package in PACKAGES}

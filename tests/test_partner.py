@@ -14,8 +14,8 @@ from fedapp.config import Config, load_config
 from fedapp.errors import RunError
 from fedapp.files import read_json
 from fedapp.model import checkpoint
-from fedapp.model.evaluation import predict
 from fedapp.model.network import Heads, Trunk, set_trunk_arrays, trunk_arrays
+from fedapp.model.saved_model import read_model
 from fedapp.model.training import choose_device, optimiser, train
 from fedapp.partner import Partner
 from fedapp.seeds import derived_seed
@@ -268,7 +268,7 @@ def test_the_model_kept_is_that_of_the_best_round_on_the_validation_fold(tmp_pat
     header = read_json(tmp_path / "model.json")
     assert header["round"] == best_round(read_metrics(tmp_path / "metrics"), config.evaluation.min_per_class)
     data = dataset()
-    assert predict(tmp_path, data.x_indptr, data.x_indices).shape == (len(data.folds), len(data.tasks))
+    assert read_model(tmp_path).predict(data.x_indptr, data.x_indices).shape == (len(data.folds), len(data.tasks))
 
 
 def test_training_alone_beats_a_random_trunk_on_the_validation_fold(tmp_path: Path, config: Config, initial: Arrays) -> None:

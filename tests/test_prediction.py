@@ -1,17 +1,34 @@
 """Predictions for new compounds: every row of the input comes back, with probabilities or with a reason."""
 
+import csv
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fedapp.errors import DataError, RunError
-from fedapp.model.network import Trunk, trunk_arrays
+from fedapp.errors import DataError, OutputError, RunError
+from fedapp.model.network import Heads, Trunk, trunk_arrays
+from fedapp.model.saved_model import read_model, save_model
 from fedapp.partner import Partner
-from fedapp.prediction import predict_file
+from fedapp.prediction import Predicted, predict_file
+from fedapp.task_names import OWN_COLUMNS, column_names
 from tests.small_run import small_config, write_dataset
 
+AWKWARD = ("smiles", "reason", "compound_id", 'pKi, "high"', "two\nlines", "µ-opioid 受体", "smiles (task 0)", "plain", "", "A >= 5.5")
 TASKS = [f"SECRET-alpha-target{task} >= 5.5" for task in range(4)]
+
+
+def with_tasks(model: Path, folder: Path, tasks: Sequence[tuple[str, float | None]]) -> Path:
+    """The trunk and chemistry of a model under tasks of other names."""
+    saved = read_model(model)
+    named = [{"group": group, "threshold": threshold, "auc_pr": None, "auc_roc": None} for group, threshold in tasks]
+    folder.mkdir()
+    save_model(folder, saved.trunk, Heads(8, len(tasks), 3), saved.header | {"tasks": named})
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +42,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_row_comes_back_in_order_with_probabilities_or_a_reason(model: Path, tmp_path: Path) -> None:
     (tmp_path / "new.csv").write_text("compound_id,smiles\n007,CCO\nbad,nonsense\n008,c1ccccc1\n")
-    assert predict_file(model, tmp_path / "new.csv", tmp_path / "out.csv") == (2, 1)
+    assert predict_file(model, tmp_path / "new.csv", tmp_path / "out.csv") == Predicted(rows=2, left_out=1, note="", warnings=())
     table = pl.read_csv(tmp_path / "out.csv", infer_schema_length=None, schema_overrides={"compound_id": pl.String})
     assert table.columns == ["compound_id", "smiles", "reason", *TASKS]
     assert table["compound_id"].to_list() == ["007", "bad", "008"]
@@ -68,3 +85,79 @@ def test_an_input_without_any_usable_structure_is_an_error(model: Path, tmp_path
     (tmp_path / "new.csv").write_text("smiles\nnonsense\n")
     with pytest.raises(DataError, match="none of 1 structures is usable"):
         predict_file(model, tmp_path / "new.csv", tmp_path / "out.csv")
+
+
+def test_predictions_need_the_model_file_alone_wherever_it_lies(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "new.smi").write_text("CCO a\nc1ccccc1 b\n")
+    moved = tmp_path / "else where" / "model"
+    moved.mkdir(parents=True)
+    shutil.copy(model / "model.safetensors", moved)
+    predict_file(model, tmp_path / "new.smi", tmp_path / "here.parquet")
+    predict_file(moved, tmp_path / "new.smi", tmp_path / "there.parquet")
+    assert (tmp_path / "here.parquet").read_bytes() == (tmp_path / "there.parquet").read_bytes()
+
+
+def test_tasks_called_like_columns_or_like_each_other_have_columns_of_their_own(model: Path, tmp_path: Path) -> None:
+    tasks: list[tuple[str, float | None]] = [*((name, None) for name in AWKWARD), ("A", 5.5), ("B", 5.00001), ("B", 5.00002)]
+    named = with_tasks(model, tmp_path / "model", tasks)
+    (tmp_path / "new.smi").write_text("CCO a\n")
+    for suffix in ("csv", "parquet"):
+        predict_file(named, tmp_path / "new.smi", tmp_path / f"out.{suffix}")
+    with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
+        header, cells = csv.reader(file)
+    table = pl.read_parquet(tmp_path / "out.parquet")
+    assert table.columns == header
+    assert len(set(header)) == len(OWN_COLUMNS) + len(tasks)
+    assert header[:3] == ["compound_id", "smiles", "reason"]
+    assert header[4] == "reason (task 1)"
+    assert header[6:9] == ['pKi, "high"', "two\nlines", "µ-opioid 受体"]
+    assert header[-4:] == ["A >= 5.5 (task 9)", "A >= 5.5 (task 10)", "B >= 5.0 (task 11)", "B >= 5.0 (task 12)"]
+    assert cells[:3] == ["a", "CCO", ""]
+    assert [float(cell) for cell in cells[3:]] == pytest.approx(list(table.row(0)[3:]))
+
+
+@given(st.lists(st.tuples(st.sampled_from(["smiles", "a", "smiles (task 0)", "a (task 1)", "a (task 0)"]), st.sampled_from([None, 5.0]))))
+def test_every_task_has_a_column_of_its_own_and_the_others_keep_their_names(tasks: list[tuple[str, float | None]]) -> None:
+    columns = column_names(tasks)
+    assert len({*OWN_COLUMNS, *columns}) == len(OWN_COLUMNS) + len(tasks)
+    plain = [group if threshold is None else f"{group} >= 5.0" for group, threshold in tasks]
+    assert all(column.startswith(name) for name, column in zip(plain, columns, strict=True))
+    if not any("(task" in name for name in plain):
+        assert [column for name, column in zip(plain, columns, strict=True) if [*OWN_COLUMNS, *plain].count(name) == 1] == [
+            name for name in plain if [*OWN_COLUMNS, *plain].count(name) == 1
+        ]
+
+
+def test_a_model_that_gives_no_numbers_is_an_error_that_says_for_how_many_tasks(model: Path, tmp_path: Path) -> None:
+    saved = read_model(model)
+    saved.heads.bias.data[1] = float("nan")
+    (tmp_path / "model").mkdir()
+    save_model(tmp_path / "model", saved.trunk, saved.heads, saved.header)
+    (tmp_path / "new.smi").write_text("CCO\n")
+    with pytest.raises(RunError, match="no numbers for 1 of 4 tasks"):
+        predict_file(tmp_path / "model", tmp_path / "new.smi", tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize("package", ["rdkit", "polyphony"])
+def test_another_version_than_in_training_is_said(model: Path, tmp_path: Path, package: str) -> None:
+    saved = read_model(model)
+    (tmp_path / "model").mkdir()
+    save_model(tmp_path / "model", saved.trunk, saved.heads, saved.header | {"versions": {package: "1900.1"}})
+    (tmp_path / "new.smi").write_text("CCO\n")
+    (warning,) = predict_file(tmp_path / "model", tmp_path / "new.smi", tmp_path / "out.csv").warnings
+    assert f"trained with {package} 1900.1" in warning
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_predictions_replace_earlier_ones_and_no_other_file(model: Path, tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "new.csv").write_text("smiles\nCCO\n")
+    out, other = tmp_path / f"out.{suffix}", tmp_path / f"mine.{suffix}"
+    for _ in range(2):
+        predict_file(model, tmp_path / "new.csv", out)
+    other.write_text("compound_id,value\na,1\n")
+    with pytest.raises(OutputError, match="did not write it"):
+        predict_file(model, tmp_path / "new.csv", other)
+    assert other.read_text() == "compound_id,value\na,1\n"
+    with pytest.raises(OutputError, match="is read"):
+        predict_file(model, out, out)

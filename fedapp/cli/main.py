@@ -19,6 +19,7 @@ from fedapp.cli import (
     compare,
     consortium,
     doctor,
+    export,
     identity,
     kit,
     predict,
@@ -64,6 +65,7 @@ app.command("privacy")(privacy.privacy)
 app.command("prepare")(prepare.prepare)
 app.command("report")(report.report)
 app.command("predict")(predict.predict)
+app.command("export")(export.export)
 app.command("accept")(accept.accept)
 app.command("doctor")(doctor.doctor)
 app.command("serve")(serve.serve)

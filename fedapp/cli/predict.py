@@ -11,7 +11,9 @@ from fedapp.cli.arguments import Json
 
 
 def predict(
-    model: Annotated[Path, typer.Option("--model", metavar="DIR", help="a partner's folder, such as RUN/partners/partner-1")],
+    model: Annotated[
+        Path, typer.Option("--model", metavar="MODEL", help="a partner's folder in a run, a partner's site, or an exported folder")
+    ],
     smiles: Annotated[Path, typer.Option("--smiles", metavar="FILE", help="CSV, CSV.gz or Parquet with a column smiles, or .smi")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="predictions, .csv or .parquet")],
     as_json: Json = False,
@@ -20,17 +22,15 @@ def predict(
     from fedapp.prediction import predict_file  # imports torch: seconds that --help need not wait
 
     replaces = out.is_file()
-    predicted, left_out = predict_file(model, smiles, out)
+    predicted = predict_file(model, smiles, out)
     if replaces:
         print(f"the earlier predictions in {out} were replaced", file=sys.stderr)
+    for warning in predicted.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     if as_json:
-        print(json.dumps({"out": str(out), "predicted": predicted, "without_prediction": left_out, "note": note(model)}))
+        told = {"out": str(out), "predicted": predicted.rows, "without_prediction": predicted.left_out, "note": predicted.note}
+        print(json.dumps(told | {"warnings": predicted.warnings}))
         return
-    print(f"{predicted} compounds predicted, {left_out} without a prediction (column reason), in {out}")
-    if note(model):
-        print(f"note: {note(model)}")
-
-
-def note(model: Path) -> str:
-    """The caveat of the data that the model was trained on; may be empty."""
-    return str(json.loads((model / "model.json").read_text())["note"])
+    print(f"{predicted.rows} compounds predicted, {predicted.left_out} without a prediction (column reason), in {out}")
+    if predicted.note:
+        print(f"note: {predicted.note}")

@@ -1,15 +1,35 @@
-"""`polyphony report`: a run folder to its page."""
+"""`polyphony report`: a run's or a site's folder to its page."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from fedapp.errors import RunError
 from fedapp.run_folder import RunFolder
 
 
-def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="a run folder, such as runs/demo-20260131-120000-1")]) -> None:
-    """Write report.html anew from what the run folder holds."""
-    from fedapp.report import write_report  # imports scipy and matplotlib: seconds that --help need not wait
+def report(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="a run's, such as runs/demo-20260131-120000-1, or a site, as `polyphony kit install` made it"
+        ),
+    ],
+) -> None:
+    """Write report.html and tasks.csv into a run or a site, from what its files hold."""
+    from fedapp.site.folder import SITE_FILE, Site  # what follows imports scipy and matplotlib: seconds that --help need not wait
 
-    print(write_report(RunFolder.open(run).path))
+    if (folder / SITE_FILE).is_file():
+        from fedapp.site.report import write_site_report
+
+        print(write_site_report(Site.open(folder)))
+        return
+    if not (folder / "run.json").is_file():
+        raise RunError(
+            f"{folder} is neither a run folder nor a site",
+            "give the folder that `polyphony simulate` named, or the one that `polyphony kit install` made",
+        )
+    from fedapp.report import write_report
+
+    print(write_report(RunFolder.open(folder).path))

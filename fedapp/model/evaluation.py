@@ -1,7 +1,6 @@
 """Predictions of a trunk with its heads, and how good they are."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -9,7 +8,6 @@ import torch
 
 from fedapp.data.dataset import Dataset
 from fedapp.model.batches import assemble, chunks
-from fedapp.model.checkpoint import load_tensors
 from fedapp.model.metrics import task_metrics
 from fedapp.model.network import Heads, Trunk
 from fedapp.model.sparse import pattern
@@ -64,25 +62,18 @@ def evaluate(trunk: Trunk, heads: Heads, dataset: Dataset, folds: dict[str, int]
     return pl.concat(frames).select(pl.col(name).cast(kind) for name, kind in METRICS_SCHEMA.items()).fill_nan(None)
 
 
-def predict(model: Path, indptr: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """Probability of being active of each compound in each task: (compounds, tasks), float32.
+@torch.no_grad()
+def probabilities(trunk: Trunk, heads: Heads, indptr: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """Probability of being active of each compound in each task, without dropout: (compounds, tasks), float32.
 
     Args:
-        model: A partner's directory, with its `model.safetensors`.
+        trunk, heads: On the processor.
         indptr: CSR offsets of the compounds' fingerprint bits, starting with 0.
         indices: Set bits.
-    Raises:
-        RunError: There is no model there, or it cannot be read.
     """
-    tensors, header = load_tensors(model / "model.safetensors")
-    trunk = Trunk(header["bits"], header["hidden"], seed=None)
-    heads = Heads(header["hidden"][-1], header["tasks"])
-    trunk.load_state_dict({name.removeprefix("trunk."): held for name, held in tensors.items() if name.startswith("trunk.")})
-    heads.load_state_dict({name.removeprefix("heads."): held for name, held in tensors.items() if name.startswith("heads.")})
-    parts = [np.empty((0, header["tasks"]), np.float32)]
-    with torch.no_grad():
-        for start in range(0, len(indptr) - 1, CHUNK):
-            offsets = indptr[start : start + CHUNK + 1]
-            bits = pattern(offsets - offsets[0], indices[offsets[0] : offsets[-1]], header["bits"], torch.device("cpu"))
-            parts.append(torch.sigmoid(torch.nn.functional.linear(trunk(bits), heads.weight, heads.bias)).numpy())
+    bits, parts = len(trunk.weight), [np.empty((0, len(heads.bias)), np.float32)]
+    for start in range(0, len(indptr) - 1, CHUNK):
+        offsets = indptr[start : start + CHUNK + 1]
+        held = pattern(offsets - offsets[0], indices[offsets[0] : offsets[-1]], bits, torch.device("cpu"))
+        parts.append(torch.sigmoid(torch.nn.functional.linear(trunk(held), heads.weight, heads.bias)).numpy())
     return np.concatenate(parts)

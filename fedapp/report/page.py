@@ -8,10 +8,10 @@ import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound
 
 from fedapp.errors import RunError
-from fedapp.files import write_text
 from fedapp.report import wording
 from fedapp.report.disclosure import disclosure
 from fedapp.report.pictures import pictures
+from fedapp.report.report_files import write_report_files
 from fedapp.report.rounds import Round, left_out, phases, rounds_of, total_bytes
 from fedapp.report.saved_run import UNGUARDED, SavedRun, read_run
 from fedapp.report.summary import Summary, as_float, summarise
@@ -24,7 +24,7 @@ FILTERS = ("count", "score", "signed", "percent", "spread", "megabytes", "durati
 
 
 def write_report(run_dir: Path) -> Path:
-    """Write `run_dir`/report.html, one self-contained page, from what the run saved; the same files give the same page.
+    """Write `run_dir`/report.html, one self-contained page, and tasks.csv from what the run saved; the same files give the same page.
 
     Args:
         run_dir: Folder of a run of kind "simulate" or "compare", finished or not.
@@ -32,12 +32,11 @@ def write_report(run_dir: Path) -> Path:
         The page's path.
     Raises:
         RunError: No such folder, no folder that a run wrote, or an installation without the page's template.
+        OutputError: A person's file has one of these names.
     """
     run = read_run(Path(run_dir))
     summary = summarise(run)
-    path = Path(run_dir) / "report.html"
-    write_text(path, render(run, summary))
-    return path
+    return write_report_files(Path(run_dir), render(run, summary), summary)
 
 
 def render(run: SavedRun, summary: Summary) -> str:

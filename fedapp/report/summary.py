@@ -14,6 +14,7 @@ from fedapp.selection import judged_metrics, selected_rounds
 RESAMPLES = 2000
 CLUSTERS_FOR_AN_INTERVAL = 5
 SIZES = 4
+METRICS = ("auc_pr", "auc_roc", "bce")
 DIFFERENCES = {
     "gain": ("federated", "local"),
     "pooled_gain": ("pooled", "local"),
@@ -63,13 +64,16 @@ class Summary:
     judged: the tasks that count: partner, task, group, threshold, positives, negatives (test fold), labels (all folds),
         prevalence, federated_auc_pr, and in a comparison <arm>_auc_pr of the others, gain, riptop, pooled_riptop; with an unguarded
         arm also unguarded_gain and guard_effect, federated minus unguarded AUC-PR.
-    uncounted: partner, group, threshold, positives, negatives (test fold), reason.
+    uncounted: partner, task, group, threshold, positives, negatives (test fold), reason.
+    tasks: every task, by partner and number: partner, task, group, threshold, labels (all folds), positives, negatives (test fold), then
+        <arm>_auc_pr, <arm>_auc_roc, <arm>_bce, and the reason why it does not count, null where it does.
     arms: arm to {"auc_pr", "auc_roc", "bce"}, means over the tasks that count.
     """
 
     compares: bool
     judged: pl.DataFrame
     uncounted: pl.DataFrame
+    tasks: pl.DataFrame
     arms: Mapping[str, Mapping[str, float | None]]
     gain: Interval | None
     pooled_gain: Interval | None
@@ -90,17 +94,19 @@ def summarise(run: SavedRun) -> Summary:
     tested = tested_tasks(run, selected.get("federated", {}))
     compared = run.compared if run.comparison is not None else None
     if compared is None:
-        judged = count_only(tested, minimum).rename({"auc_pr": "federated_auc_pr", "auc_roc": "federated_auc_roc", "bce": "federated_bce"})
+        judged = count_only(tested, minimum).rename({metric: f"federated_{metric}" for metric in METRICS})
     else:
         judged = judged_in_all_arms(compared, tested, minimum)
     judged = judged.with_columns((pl.col("positives") / (pl.col("positives") + pl.col("negatives"))).alias("prevalence"))
     arms = {arm: arm_means(judged, arm, run.comparison) for arm in (*ARMS, UNGUARDED) if f"{arm}_auc_pr" in judged.columns}
     means = {name: mean_interval(judged, name) for name in DIFFERENCES if name in judged.columns and len(judged)}
     pooled_gain = means.get("pooled_gain")
+    uncounted = uncounted_tasks(tested, judged, minimum, selected.get("federated", {}))
     return Summary(
         compares=compared is not None,
         judged=judged,
-        uncounted=uncounted_tasks(tested, judged, minimum, selected.get("federated", {})),
+        uncounted=uncounted,
+        tasks=every_task(tested, judged, uncounted),
         arms=arms,
         gain=means.get("gain"),
         pooled_gain=pooled_gain,
@@ -172,14 +178,26 @@ def uncounted_tasks(tested: pl.DataFrame, judged: pl.DataFrame, minimum: int, ev
     )
     counted = judged.select("partner", pl.col("task").cast(tested.schema["task"]))
     left = tested.join(counted, on=["partner", "task"], how="anti").with_columns(reason.alias("reason"))
-    return left.select("partner", "group", "threshold", "positives", "negatives", "reason").sort("reason", "partner", maintain_order=True)
+    columns = ("partner", "task", "group", "threshold", "positives", "negatives", "reason")
+    return left.select(columns).sort("reason", "partner", maintain_order=True)
+
+
+def every_task(tested: pl.DataFrame, judged: pl.DataFrame, uncounted: pl.DataFrame) -> pl.DataFrame:
+    """`Summary.tasks`: the scores that count are those of `judged`; the other tasks have what the federated arm gave, and the reason."""
+    key, first = ["partner", "task"], ["partner", "task", "group", "threshold", "labels", "positives", "negatives"]
+    scores = [name for arm in (*ARMS, UNGUARDED) for metric in METRICS if (name := f"{arm}_{metric}") in judged.columns]
+    counted = judged.select(pl.col("task").cast(tested.schema["task"]), pl.exclude("task")).select(*first, *scores)
+    left = tested.rename({metric: f"federated_{metric}" for metric in METRICS}).join(counted, on=key, how="anti")
+    reasons = uncounted.select(*key, "reason")
+    rest = left.join(reasons, on=key, how="left").select(*first, *(f"federated_{metric}" for metric in METRICS), "reason")
+    return pl.concat([counted, rest], how="diagonal_relaxed").select(*first, *scores, "reason").sort(key)
 
 
 def arm_means(judged: pl.DataFrame, arm: str, comparison: Mapping[str, Any] | None) -> dict[str, float | None]:
     """An arm's mean metrics: those of comparison.json where it has them, else means over the tasks that count."""
     saved = (comparison or {}).get(arm)
     means: dict[str, float | None] = {}
-    for metric in ("auc_pr", "auc_roc", "bce"):
+    for metric in METRICS:
         column = f"{arm}_{metric}"
         computed = judged[column].mean() if column in judged.columns and len(judged) else None
         held = number(saved, metric)

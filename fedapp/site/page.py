@@ -114,10 +114,15 @@ def refusal(scope: Scope) -> Response | None:
 
 
 def render(status: Mapping[str, Any], nonce: str) -> str:
-    """The page as HTML."""
+    """The live page as HTML."""
     mood, sentence = wording.headline(status)
+    return html(status, mood=mood, sentence=sentence, live=True, nonce=nonce, shown=SHOWN)
+
+
+def html(status: Mapping[str, Any], **more: Any) -> str:
+    """A page of this status: the live one, or a report to keep (`fedapp.site.report`)."""
     drawn = partner_charts(status) if status["role"] == "partner" else coordinator_charts(status)
-    return TEMPLATES.get_template("page.html.j2").render(s=status, nonce=nonce, mood=mood, sentence=sentence, charts=drawn, shown=SHOWN)
+    return TEMPLATES.get_template("page.html.j2").render({"s": status, "charts": drawn, "note": "", "tasks": None} | more)
 
 
 def partner_charts(status: Mapping[str, Any]) -> dict[str, Chart | None]:

@@ -162,6 +162,20 @@ def coordinator_state(status: Mapping[str, Any]) -> tuple[str, str]:
     return "busy", f"Running: {of_rounds(status)} is done{again and f', the next one is at{again[1:]}'}."
 
 
+def report_headline(status: Mapping[str, Any]) -> tuple[str, str]:
+    """Mood and sentence of a report to keep: how far the rounds came, and what they gave."""
+    if status["role"] != "partner":
+        return coordinator_state(status)
+    done = status["rounds"] is not None and 0 < status["rounds"] <= status["round"]
+    so_far = f"{status['round']} of {plural(status['rounds'], 'round')}" if status["rounds"] else plural(status["round"], "round")
+    kept = next((held for held in status["learning"] if held["round"] == status["selected"]), None)
+    if kept is None:
+        return "idle", f"{so_far} done; no round has been evaluated yet."
+    return (
+        "good" if done else "busy"
+    ), f"{so_far} done. Round {kept['round']} is kept: mean AUC-PR {score(kept['test'])} on the test fold."
+
+
 def headline(status: Mapping[str, Any]) -> tuple[str, str]:
     """State and sentence of either party."""
     return partner_state(status) if status["role"] == "partner" else coordinator_state(status)

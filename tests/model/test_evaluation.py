@@ -1,15 +1,10 @@
 """Evaluation and prediction."""
 
-from pathlib import Path
-
 import numpy as np
 import polars as pl
-import pytest
 import torch
 
-from fedapp.errors import RunError
-from fedapp.model.checkpoint import save_tensors
-from fedapp.model.evaluation import METRICS_SCHEMA, evaluate, predict, score
+from fedapp.model.evaluation import METRICS_SCHEMA, evaluate, probabilities, score
 from fedapp.model.network import Heads, Trunk
 from tests.model.synthetic import dataset
 
@@ -62,23 +57,13 @@ def test_an_empty_fold_gives_nulls() -> None:
     assert table["bce"].is_null().all()
 
 
-def test_a_saved_model_predicts_probabilities_of_all_tasks(tmp_path: Path) -> None:
+def test_probabilities_are_those_of_dense_logits_for_all_tasks() -> None:
     trunk, heads = network()
-    tensors = {f"trunk.{name}": held for name, held in trunk.state_dict().items()}
-    tensors |= {f"heads.{name}": held for name, held in heads.state_dict().items()}
-    save_tensors(tmp_path / "model.safetensors", tensors, {"bits": 256, "hidden": [8, 4], "tasks": 6})
     data = dataset()
-    probabilities = predict(tmp_path, data.x_indptr, data.x_indices)
-    assert probabilities.dtype == np.float32
-    np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-dense_logits(trunk, heads))), rtol=1e-4)
+    found = probabilities(trunk, heads, data.x_indptr, data.x_indices)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(-dense_logits(trunk, heads))), rtol=1e-4)
 
 
-def test_no_compounds_give_no_predictions(tmp_path: Path) -> None:
-    test_a_saved_model_predicts_probabilities_of_all_tasks(tmp_path)
-    assert predict(tmp_path, np.array([0]), np.empty(0, np.int32)).shape == (0, 6)
-
-
-def test_a_folder_without_a_model_is_an_error_with_a_hint(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="no model file") as raised:
-        predict(tmp_path, np.array([0]), np.empty(0, np.int32))
-    assert "partners/NAME" in raised.value.hint
+def test_no_compounds_give_no_probabilities() -> None:
+    assert probabilities(*network(), np.array([0]), np.empty(0, np.int32)).shape == (0, 6)

@@ -3,17 +3,25 @@
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import polars as pl
 import pytest
 from flwr.app import Context, Message, RecordDict
 
 from fedapp import client_app, server_app
 from fedapp.consortium import remove_partner
+from fedapp.data.dataset import Dataset
+from fedapp.errors import RunError
+from fedapp.export import export_model
 from fedapp.files import read_json
+from fedapp.prediction import predict_file
 from fedapp.request_log import read_requests
+from fedapp.selection import best_round, read_metrics
 from fedapp.site.accept import accept
 from fedapp.site.folder import SITE_VARIABLE, Site
+from fedapp.site.report import write_site_report
 from strategies.journal import Exchange, read_journal
 from strategies.shared_trunk import SharedTrunk
 from tests.federation import step
@@ -125,6 +133,33 @@ def test_one_partner_leaves_for_good_another_joins_and_the_trunk_goes_on(founded
     assert {each.round for each in exchanges if each.phase == "Unmasking"} == {0, 3, 4}
     assert {trunk(sites[name]).version for name in names} == {ROUNDS}
     assert len({trunk(sites[name]).digest for name in names}) == 1
+
+
+def test_every_partner_predicts_reports_and_exports_during_the_federation_and_after_it(
+    founded: Founded, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sites, new = set_up(founded, NAMES, "kits"), tmp_path / "new.smi"
+    new.write_text("CCO ethanol\nnonsense broken\nc1ccccc1C(=O)O benzoic acid\n")
+    with pytest.raises(RunError, match="no model yet"):
+        predict_file(sites["alpha"].path, new, tmp_path / "early.csv")
+    for until, network in ((2, Sites(sites, NAMES, down=killed_in_round(3))), (ROUNDS, Sites(sites, NAMES))):
+        with suppress(KeyboardInterrupt):
+            federate(monkeypatch, sites, network)
+        for name in NAMES:
+            site, out = sites[name].path, tmp_path / f"{name} {until}"
+            metrics = read_metrics(site / "state" / "metrics")
+            assert metrics["round"].unique().sort().to_list() == list(range(1, until + 1))
+            saved = export_model(site, out / "model")
+            assert saved.header["round"] == best_round(metrics, 3), "the best round so far"
+            assert [group for group, _ in saved.tasks] == Dataset.open(sites[name].dataset).tasks["group"].to_list()
+            for given, table in ((site, "site.csv"), (site / "state", "state.csv"), (out / "model", "exported.csv")):
+                found = predict_file(given, new, out / table)
+                assert (found.rows, found.left_out, found.warnings) == (2, 1, ())
+            assert len({(out / table).read_bytes() for table in ("site.csv", "state.csv", "exported.csv")}) == 1
+            text = write_site_report(sites[name]).read_text()
+            assert f"{until} of {ROUNDS} rounds done. Round {saved.header['round']} is kept" in text
+            tasks = pl.read_csv(site / "tasks.csv")
+            assert tasks["column"].to_list() == pl.read_csv(out / "site.csv").columns[3:]
 
 
 def test_a_partner_with_another_partners_data_refuses_every_request_and_the_rest_go_on(

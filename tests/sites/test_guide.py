@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from fedapp.data.demo import demo_tables
@@ -24,6 +25,7 @@ def test_the_rehearsal_in_the_readme_works_as_it_is_written(tmp_path: Path) -> N
     for number, name in enumerate(PARTNERS, 1):
         demo_tables(tmp_path / "tables" / name, number, len(PARTNERS))
     (tmp_path / "conf").symlink_to(ROOT / "conf")
+    (tmp_path / "new.smi").write_text("CC(=O)Oc1ccccc1C(=O)O aspirin\nnonsense broken\nCn1cnc2c1c(=O)n(C)c(=O)n2C caffeine\n")
     script = "\n".join(["set -e", *commands_of("A rehearsal on one machine")])
     environment = {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
     with (tmp_path / "said").open("wb") as said:
@@ -41,5 +43,12 @@ def test_the_rehearsal_in_the_readme_works_as_it_is_written(tmp_path: Path) -> N
     assert [trunk.version for trunk in trunks] == [ROUNDS] * 3
     assert len({trunk.digest for trunk in trunks}) == 1
     assert all((tmp_path / "sites" / name / "state" / "model.safetensors").is_file() for name in PARTNERS)
+    predicted = pl.read_csv(tmp_path / "predictions.csv")
+    assert predicted["compound_id"].to_list() == ["aspirin", "broken", "caffeine"]
+    assert predicted["reason"].is_null().to_list() == [True, False, True]
+    assert predicted[:, 3:].null_count().row(0) == (1,) * (predicted.width - 3)
+    assert (tmp_path / "again.csv").read_text() == (tmp_path / "predictions.csv").read_text()
+    assert pl.read_csv(tmp_path / "sites" / "alpha" / "tasks.csv")["column"].to_list() == predicted.columns[3:]
+    assert f"{ROUNDS} of {ROUNDS} rounds done" in (tmp_path / "sites" / "alpha" / "report.html").read_text()
     left = {path.name for path in (tmp_path / "sites" / "coordinator" / "coordinator").iterdir()}
     assert left == {"journal.jsonl", "outcome.json"}

@@ -1,0 +1,33 @@
+"""`polyphony export`: a partner's model as one folder to carry."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedapp.cli.arguments import Json
+
+
+def export(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="a partner's folder in a run, or a partner's site")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="folder to write; an earlier export there is replaced")],
+    as_json: Json = False,
+) -> None:
+    """Write a partner's model into one folder that `polyphony predict` reads anywhere, with a card that says what it tells."""
+    from fedapp.export import export_model  # imports torch: seconds that --help need not wait
+
+    replaces = out.is_dir() and any(out.iterdir())
+    saved = export_model(model, out)
+    if replaces:
+        print(f"the earlier export in {out} was replaced", file=sys.stderr)
+    name, number, rounds = (saved.header[key] for key in ("name", "round", "rounds"))
+    if as_json:
+        told = {"out": str(out), "name": name, "round": number, "tasks": len(saved.tasks), "digest": saved.header["digest"]}
+        print(json.dumps(told | {"note": saved.header["note"]}))
+        return
+    print(f"model of {name}, round {number} of {rounds}, {len(saved.tasks)} tasks, in {out}")
+    print(f"whoever has it can learn about the compounds that it was trained on: read {out / 'card.md'} before you give it on")
+    if saved.header["note"]:
+        print(f"note: {saved.header['note']}")

@@ -1,0 +1,185 @@
+"""A partner's model on disk: one file holds all that predicts, so that its folder may lie anywhere.
+
+model.safetensors   trunk with the private rows in it, and heads; its header says everything else
+model.json          the header once more, for people
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from fedapp.config import Chemistry, Config
+from fedapp.data.dataset import Dataset
+from fedapp.errors import RunError
+from fedapp.files import write_json
+from fedapp.model.checkpoint import load_tensors, save_tensors
+from fedapp.model.evaluation import probabilities
+from fedapp.model.network import Heads, Trunk
+from fedapp.selection import TEST, VALIDATION
+from fedapp.versions import versions
+
+MODEL, HEADER = "model.safetensors", "model.json"
+DIGITS = 3  # of a task's figures: more of them would tell counts
+FIGURES = ("auc_pr", "auc_roc", "bce")
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A model that predicts.
+
+    Attributes:
+        header: As `model_header` makes it.
+        tasks: Group and threshold (None for 0/1 labels) of each task.
+        chemistry: How structures become fingerprints.
+        trunk, heads: On the processor.
+    """
+
+    header: dict[str, Any]
+    tasks: list[tuple[str, float | None]]
+    chemistry: Chemistry
+    trunk: Trunk
+    heads: Heads
+
+    def predict(self, indptr: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        """Probability of being active of each compound in each task: (compounds, tasks), float32.
+
+        Args:
+            indptr: CSR offsets of the compounds' fingerprint bits, starting with 0.
+            indices: Set bits.
+        Raises:
+            RunError: Some are no numbers.
+        """
+        predicted = probabilities(self.trunk, self.heads, indptr, indices)
+        if not np.isfinite(predicted).all():
+            broken = np.flatnonzero(~np.isfinite(predicted).all(axis=0))
+            raise RunError(
+                f"the model of {self.header['name']} gives no numbers for {len(broken)} of {predicted.shape[1]} tasks",
+                "its file is damaged, or its training diverged: bring it back from a backup, or train again",
+            )
+        return predicted
+
+
+def model_header(dataset: Dataset, config: Config, number: int, auc_pr: float, metrics: pl.DataFrame) -> dict[str, Any]:
+    """All that is to be known of a model besides its tensors.
+
+    It names tasks and tells how well they are predicted, but has no count of compounds or labels; a task's own figures are there only
+    where it has `evaluation.min_per_class` of each class in the test fold.
+
+    Args:
+        number: The round whose trunk it has.
+        auc_pr: Mean on the validation fold, by which rounds are chosen; NaN where undefined.
+        metrics: Of this round, as `evaluate` makes them.
+    """
+    counted = counting(metrics, TEST, config.evaluation.min_per_class)
+    scores = {task: (pr, roc) for task, pr, roc in counted.select("task", "auc_pr", "auc_roc").iter_rows()}
+    tasks = []
+    for task, group, threshold in dataset.tasks.sort("task").select("task", "group", "threshold").iter_rows():
+        pr, roc = scores.get(task, (None, None))
+        tasks.append({"group": group, "threshold": shortest(threshold), "auc_pr": rounded(pr), "auc_roc": rounded(roc)})
+    return {
+        "name": dataset.name,
+        "round": number,
+        "rounds": config.federation.rounds,
+        "auc_pr": None if np.isnan(auc_pr) else auc_pr,
+        "figures": {fold: means(counting(metrics, fold, config.evaluation.min_per_class)) for fold in (VALIDATION, TEST)},
+        "bits": dataset.bits,
+        "hidden": list(config.model.hidden),
+        "tasks": tasks,
+        "chemistry": vars(config.chemistry) | {"fold_key_file": None},
+        "privacy": {"row_guard": config.privacy.row_guard, "profile": config.privacy.profile},
+        "note": dataset.note,
+        "data": dataset.digest,
+        "versions": versions(),
+    }
+
+
+def save_model(folder: Path, trunk: Trunk, heads: Heads, header: dict[str, Any]) -> None:
+    """Write `model.safetensors` and `model.json`; the header gets a digest over both."""
+    tensors = {f"trunk.{name}": held for name, held in trunk.state_dict().items()}
+    tensors |= {f"heads.{name}": held for name, held in heads.state_dict().items()}
+    header = header | {"digest": digest(tensors, header)}
+    save_tensors(folder / MODEL, tensors, header)
+    write_json(folder / HEADER, header)
+
+
+def read_model(folder: Path) -> SavedModel:
+    """Read a model; `model.safetensors` alone is needed.
+
+    Raises:
+        RunError: No model there, a damaged one, or one of an earlier version whose tasks are not known.
+    """
+    path = folder / MODEL
+    tensors, header = load_tensors(path)
+    if "digest" in header and header["digest"] != digest(tensors, header):
+        raise RunError(f"{path} is damaged: it has not the digest that it names", "bring it back from a backup, or train again")
+    try:
+        tasks = header["tasks"] if isinstance(header["tasks"], list) else tasks_beside(folder, int(header["tasks"]))
+        trunk, heads = Trunk(header["bits"], header["hidden"], seed=None), Heads(header["hidden"][-1], len(tasks))
+        for part, module in (("trunk.", trunk), ("heads.", heads)):
+            module.load_state_dict({name.removeprefix(part): held for name, held in tensors.items() if name.startswith(part)})
+        named = [(str(task["group"]), task["threshold"]) for task in tasks]
+        return SavedModel(header, named, Chemistry(**header["chemistry"]), trunk, heads)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+        raise RunError(f"{path} is no model that this version reads: {reason}", "use the version that wrote it, or train again") from error
+
+
+def tasks_beside(folder: Path, count: int) -> list[dict[str, Any]]:
+    """The tasks of a model of an earlier version, which left them to the dataset beside it.
+
+    Raises:
+        RunError: No such dataset, or one of another number of tasks.
+    """
+    path = folder / "dataset" / "tasks.parquet"
+    hint = f"put the dataset that it was trained on at {path.parent}, or train again with this version"
+    try:
+        tasks = pl.read_parquet(path).sort("task").select("group", "threshold").to_dicts()
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise RunError(
+            f"the model in {folder} is of an earlier version and does not name its tasks, and {path} is not there", hint
+        ) from error
+    if len(tasks) != count:
+        raise RunError(f"{path} has {len(tasks)} tasks, and the model beside it {count}", hint)
+    return tasks
+
+
+def counting(metrics: pl.DataFrame, fold: str, minimum: int) -> pl.DataFrame:
+    """The tasks that count in a fold: with `minimum` of each class, and a defined score."""
+    held = metrics.filter(pl.col("fold") == fold, pl.col("positives") >= minimum, pl.col("negatives") >= minimum)
+    return held.filter(pl.col("auc_pr").is_not_null()).sort("task")
+
+
+def means(metrics: pl.DataFrame) -> dict[str, float | int | None]:
+    """Number of tasks, and means over them; `guessing` is the AUC-PR that chance gives, the mean share of actives."""
+    share = pl.col("positives") / (pl.col("positives") + pl.col("negatives"))
+    columns = {"guessing": share} | {name: pl.col(name) for name in FIGURES}
+    found = metrics.select(column.mean().alias(name) for name, column in columns.items()).row(0, named=True)
+    return {"tasks": len(metrics)} | {name: rounded(value) for name, value in found.items()}
+
+
+def rounded(value: float | None) -> float | None:
+    """To `DIGITS` digits."""
+    return None if value is None else round(value, DIGITS)
+
+
+def shortest(threshold: float | None) -> float | None:
+    """The shortest decimal number that is the same threshold in float32: 6.7, and not 6.69999980926."""
+    return None if threshold is None else float(str(np.float32(threshold)))
+
+
+def digest(tensors: dict[str, Tensor], header: dict[str, Any]) -> str:
+    """SHA-256 over all tensors, and the header without its digest."""
+    told = {name: value for name, value in header.items() if name != "digest"}
+    summed = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    for name in sorted(tensors):
+        held = tensors[name].detach().cpu().contiguous()
+        summed.update(f"{name} {held.dtype} {tuple(held.shape)} ".encode())
+        summed.update(held.flatten().view(torch.uint8).numpy().data)
+    return summed.hexdigest()

@@ -1,0 +1,60 @@
+"""A report's two files: the page, and beside it the per-task table, for spreadsheets. Neither takes the place of a person's file."""
+
+from pathlib import Path
+
+import polars as pl
+
+from fedapp.files import write_text
+from fedapp.output import check_file
+from fedapp.report.summary import METRICS, Summary
+from fedapp.task_names import column_names
+
+REPORT, TASKS = "report.html", "tasks.csv"
+TITLE = " – Polyphony</title>"
+HEAD = 1 << 16  # bytes of a page in which its title stands
+FIRST = ("partner", "task", "column")
+DIGITS = 6
+
+
+def write_report_files(folder: Path, page: str, summary: Summary | None) -> Path:
+    """Write `folder`/report.html and, of what has tasks, tasks.csv; the page's path.
+
+    Columns of the table: partner, task, column (the task's name in predictions), group, threshold, labels (all folds), test_actives,
+    test_inactives, then <arm>_auc_pr, <arm>_auc_roc, <arm>_bce on the test fold at the round that the partner selected, and left_out: why
+    the task does not count in means, empty where it does.
+
+    Raises:
+        OutputError: A file of one of these names is there, and we did not write it.
+    """
+    check_file(folder / REPORT, [], is_page)
+    if summary is not None:
+        check_file(folder / TASKS, [], is_table)
+        write_text(folder / TASKS, table(summary).write_csv())
+    write_text(folder / REPORT, page)
+    return folder / REPORT
+
+
+def table(summary: Summary) -> pl.DataFrame:
+    """What tasks.csv holds."""
+    named = [own.with_columns(names_of(own)) for own in summary.tasks.partition_by("partner", maintain_order=True)]
+    tasks = pl.concat(named) if named else summary.tasks.with_columns(pl.lit("").alias("column"))
+    tasks = tasks.rename({"positives": "test_actives", "negatives": "test_inactives", "reason": "left_out"})
+    tasks = tasks.with_columns(pl.selectors.ends_with(*METRICS).round(DIGITS), pl.col("threshold").cast(pl.Float32))  # 6.7, not 6.699999809
+    return tasks.select(*FIRST, pl.exclude(FIRST))
+
+
+def names_of(own: pl.DataFrame) -> pl.Series:
+    """The columns that one partner's tasks have in predictions."""
+    return pl.Series("column", column_names(list(own.select("group", "threshold").iter_rows())), pl.String)
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is a page of ours."""
+    with path.open("rb") as file:
+        return TITLE in file.read(HEAD).decode(errors="replace")
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file begins as our table of tasks."""
+    with path.open("rb") as file:
+        return file.readline(HEAD).startswith(",".join(FIRST).encode())

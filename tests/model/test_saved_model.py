@@ -1,0 +1,122 @@
+"""A model's file: all that predicts is in it, it is read back as it was, and damage is named."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+from fedapp.config import load_config
+from fedapp.errors import RunError
+from fedapp.files import read_json
+from fedapp.model.checkpoint import load_tensors, save_tensors
+from fedapp.model.evaluation import evaluate, probabilities
+from fedapp.model.network import Heads, Trunk
+from fedapp.model.saved_model import model_header, read_model, save_model
+from tests.model.synthetic import dataset
+
+CONFIG = load_config(overrides=("chemistry.bits=256", "model.hidden=[8]", "evaluation.min_per_class=3"))
+DATA = dataset(compounds=200)
+TRUNK, HEADS = Trunk(256, [8], 1), Heads(8, 6, 1, "alpha")
+METRICS = evaluate(TRUNK, HEADS, DATA, {"validation": 1, "test": 0}, 4)
+
+
+def saved(folder: Path) -> Path:
+    save_model(folder, TRUNK, HEADS, model_header(DATA, CONFIG, 4, 0.5, METRICS))
+    return folder / "model.safetensors"
+
+
+def test_a_model_comes_back_with_its_tasks_and_its_chemistry(tmp_path: Path) -> None:
+    saved(tmp_path)
+    (tmp_path / "model.json").unlink()
+    model = read_model(tmp_path)
+    assert model.tasks == [(f"target{task}", 5.5) for task in range(6)]
+    assert vars(model.chemistry) == vars(CONFIG.chemistry)
+    expected = probabilities(TRUNK, HEADS, DATA.x_indptr, DATA.x_indices)
+    np.testing.assert_array_equal(model.predict(DATA.x_indptr, DATA.x_indices), expected)
+
+
+def test_the_header_for_people_is_that_of_the_file(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    assert read_json(tmp_path / "model.json") == load_tensors(path)[1]
+
+
+def test_the_header_tells_scores_of_tasks_that_count_and_no_count_of_compounds(tmp_path: Path) -> None:
+    header = model_header(DATA, CONFIG, 4, float("nan"), METRICS)
+    test = METRICS.filter(pl.col("fold") == "test").sort("task")
+    for task, row in zip(header["tasks"], test.iter_rows(named=True), strict=True):
+        counts = min(row["positives"], row["negatives"]) >= 3
+        assert task["auc_pr"] == (round(row["auc_pr"], 3) if counts else None)
+        assert set(task) == {"group", "threshold", "auc_pr", "auc_roc"}
+    assert header["auc_pr"] is None
+    assert set(header["figures"]["test"]) == {"tasks", "guessing", "auc_pr", "auc_roc", "bce"}
+
+
+def test_a_threshold_is_told_in_the_digits_that_it_was_given_in(tmp_path: Path) -> None:
+    data = dataset()
+    table = data.tasks.with_columns(pl.Series("threshold", [6.7, 5.0, 1e-3, None, 5.5, 9.25], dtype=pl.Float32))
+    header = model_header(type(data)(**vars(data) | {"tasks": table}), CONFIG, 1, 0.5, METRICS)
+    assert [task["threshold"] for task in header["tasks"]] == [6.7, 5.0, 0.001, None, 5.5, 9.25]
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_a_flipped_bit_anywhere_is_an_error(tmp_path: Path, place: float, bit: int) -> None:
+    path = saved(tmp_path)
+    whole = path.read_bytes()
+    at = int(place * len(whole))
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ (1 << bit)]) + whole[at + 1 :])
+    with pytest.raises(RunError, match=r"model\.safetensors"):
+        read_model(tmp_path)
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.floats(0, 1, exclude_max=True))
+def test_a_file_cut_short_is_an_error(tmp_path: Path, share: float) -> None:
+    path = saved(tmp_path)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(RunError, match=r"model\.safetensors"):
+        read_model(tmp_path)
+
+
+def test_a_file_of_another_program_is_an_error(tmp_path: Path) -> None:
+    save_file({"weight": torch.zeros(2)}, tmp_path / "model.safetensors")
+    with pytest.raises(RunError, match="not a model file of this program"):
+        read_model(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"chemistry": {"radius": 2}}, {"hidden": []}, {"hidden": [9]}, {"tasks": [{}]}, {"bits": "many"}])
+def test_a_header_that_does_not_fit_is_an_error(tmp_path: Path, change: dict[str, object]) -> None:
+    path = saved(tmp_path)
+    tensors, header = load_tensors(path)
+    del header["digest"]
+    save_tensors(path, tensors, header | change)
+    with pytest.raises(RunError, match="no model that this version reads"):
+        read_model(tmp_path)
+
+
+def earlier(folder: Path) -> None:
+    """A model as earlier versions wrote it: the tasks are a number, and lie in the dataset."""
+    header = {"name": "alpha", "round": 4, "auc_pr": 0.5, "bits": 256, "hidden": [8], "tasks": 6, "note": ""}
+    save_tensors(folder / "model.safetensors", load_file(saved(folder)), header | {"chemistry": vars(CONFIG.chemistry)})
+
+
+def test_a_model_of_an_earlier_version_takes_its_tasks_from_the_dataset_beside_it(tmp_path: Path) -> None:
+    earlier(tmp_path)
+    (tmp_path / "dataset").mkdir()
+    DATA.tasks.write_parquet(tmp_path / "dataset" / "tasks.parquet")
+    assert read_model(tmp_path).tasks == [(f"target{task}", 5.5) for task in range(6)]
+    DATA.tasks.head(5).write_parquet(tmp_path / "dataset" / "tasks.parquet")
+    with pytest.raises(RunError, match="has 5 tasks, and the model beside it 6"):
+        read_model(tmp_path)
+
+
+def test_without_that_dataset_it_says_what_is_missing(tmp_path: Path) -> None:
+    earlier(tmp_path)
+    with pytest.raises(RunError, match="earlier version and does not name its tasks") as raised:
+        read_model(tmp_path)
+    assert str(tmp_path / "dataset") in raised.value.hint
