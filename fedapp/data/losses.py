@@ -5,7 +5,7 @@ from typing import Any
 LARGE = 0.1  # share of a table, or of its labels, from which a loss is a warning
 NAMED = 3  # reasons named in a warning
 DROPPED = {
-    "undecided": ("values", "are censored and decide no label at a threshold"),
+    "undecided": ("values at a threshold", "are censored and decide no label there"),
     "tied": ("compounds", "have as many active as inactive values in a task"),
     "below quorum": ("labels", "are of tasks with fewer actives or inactives than tasks.min_per_class"),
 }
@@ -29,6 +29,17 @@ def table_lines(table: dict[str, Any]) -> list[str]:
     """One table's columns and counts, and an example for each reason why rows are left out."""
     lines = [f"{table['file']}: {taken_columns(table)}", f"{table['file']}: {table['accepted']:,} of {table['read']:,} rows accepted"]
     return lines + [f"  {count:>9,}  {reason} ({table['examples'][reason]})" for reason, count in table["rejected"].items()]
+
+
+def structure_lines(summary: dict[str, Any]) -> list[str]:
+    """What a person should know of the structures: parents that are not the largest part, mixtures, and the fold key."""
+    told = {
+        "parents_against_size": "structures are smaller than the counter-ion or solvent beside them",
+        "mixtures": "structures have another compound beside them, which is left out",
+    }
+    lines = [f"  {summary[key]:>9,}  {text}" for key, text in told.items() if summary.get(key)]
+    digest = summary.get("fold_key_digest")
+    return lines + ([f"fold key {digest}: compare it with the other partners'"] if digest else [])
 
 
 def label_lines(header: dict[str, Any]) -> list[str]:

@@ -1,0 +1,37 @@
+from typing import Any
+
+from fedapp.data.losses import label_warnings, structure_lines, table_warnings
+
+
+def table(read: int, accepted: int) -> dict[str, Any]:
+    return {"file": "t.csv", "read": read, "accepted": accepted, "rejected": {"unknown unit": read - accepted}}
+
+
+def header(lost: int, offered: int) -> dict[str, Any]:
+    return {
+        "dropped": {"undecided": 0, "tied": 0, "below quorum": lost},
+        "offered": dict.fromkeys(["undecided", "tied", "below quorum"], offered),
+    }
+
+
+def test_a_table_that_loses_more_than_a_tenth_is_a_warning_and_one_that_loses_a_tenth_is_not() -> None:
+    assert table_warnings({"tables": {"activities": table(1000, 900)}}) == []
+    assert table_warnings({"tables": {"activities": table(1000, 899)}}) == ["t.csv: 101 of 1,000 rows (10%) are left out: 101 unknown unit"]
+
+
+def test_so_it_is_with_labels() -> None:
+    assert label_warnings(header(100, 1000)) == []
+    assert label_warnings(header(250, 1000)) == [
+        "250 of 1,000 labels (25%) are of tasks with fewer actives or inactives than tasks.min_per_class"
+    ]
+
+
+def test_nothing_at_all_is_no_loss() -> None:
+    assert table_warnings({"tables": {"activities": table(0, 0)}}) == label_warnings(header(0, 0)) == []
+
+
+def test_parents_against_size_mixtures_and_the_fold_key_are_told_where_they_are_known() -> None:
+    assert structure_lines({}) == []
+    told = structure_lines({"parents_against_size": 3, "mixtures": 0, "fold_key_digest": "0a1b2c3d4e5f"})
+    assert told[0].endswith("3  structures are smaller than the counter-ion or solvent beside them")
+    assert told[1:] == ["fold key 0a1b2c3d4e5f: compare it with the other partners'"]
