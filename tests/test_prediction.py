@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from fedapp.errors import DataError, RunError
+from fedapp.errors import DataError, OutputError, RunError
 from fedapp.model.network import Trunk, trunk_arrays
 from fedapp.partner import Partner
 from fedapp.prediction import predict_file
@@ -68,3 +68,27 @@ def test_an_input_without_any_usable_structure_is_an_error(model: Path, tmp_path
     (tmp_path / "new.csv").write_text("smiles\nnonsense\n")
     with pytest.raises(DataError, match="none of 1 structures is usable"):
         predict_file(model, tmp_path / "new.csv", tmp_path / "out.csv")
+
+
+def test_predictions_take_the_place_of_predictions_and_of_nothing_else(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither of the input, under whatever name, nor of a table of a person's; and that is known before anything is computed."""
+    new = tmp_path / "new.csv"
+    new.write_text("compound_id,smiles\na,CCO\n")
+    for name in ("out.csv", "out.parquet"):
+        for _ in range(2):
+            assert predict_file(model, new, tmp_path / name) == (1, 0)
+    (tmp_path / "empty.csv").touch()
+    assert predict_file(model, new, tmp_path / "empty.csv") == (1, 0)
+    monkeypatch.setattr("fedapp.prediction.read_smiles", lambda _: pytest.fail("it went on"))
+    (tmp_path / "link.csv").symlink_to(new)
+    (tmp_path / "notes.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "picture.parquet").write_bytes(b"\x89PNG")
+    (tmp_path / "folder.csv").mkdir()
+    tasks = model / "dataset" / "tasks.parquet"
+    before = {path: path.read_bytes() for path in (new, tasks, tmp_path / "notes.csv", tmp_path / "picture.parquet")}
+    for out in (*before, tmp_path / "link.csv", tmp_path / "folder.csv"):
+        with pytest.raises(OutputError):
+            predict_file(model, new, out)
+    assert {path: path.read_bytes() for path in before} == before
