@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from fedapp.data.merge import POOLED
 from fedapp.errors import PolyphonyError, RunError, RunInterruptedError, explained
+from fedapp.files import sweep
 from fedapp.locks import locked
 from fedapp.report.disclosure import warnings
 from fedapp.report.page import write_report
@@ -96,6 +97,7 @@ def recorded(run: RunFolder) -> Iterator[None]:
 
 
 def _recorded(run: RunFolder) -> Iterator[None]:
+    sweep(run.path)
     before, started = float(run.status()["seconds"]), time.monotonic()
     run.update(state="running", error="", hint="")
     try:
