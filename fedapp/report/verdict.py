@@ -13,6 +13,7 @@ two hundred is no evidence for a gate of one in a thousand; neither is it eviden
 
 from collections.abc import Iterable
 from enum import StrEnum
+from math import isnan
 
 
 class Verdict(StrEnum):
@@ -37,7 +38,7 @@ def judge(limited: float, value: float, lower: float, chance: float, gate: float
     """
     if value > gate and lower > min(gate, chance):
         return Verdict.FAIL
-    if limited <= gate and finest <= gate:
+    if limited <= gate and finest <= gate and not isnan(value):
         return Verdict.PASS
     return Verdict.TOO_FEW
 

@@ -99,8 +99,8 @@ def test_more_compounds_named_never_make_a_verdict_better(case: tuple[int, int],
 
 
 def test_a_figure_that_is_not_a_number_tells_nothing() -> None:
-    for judged in (nan, 0.0):
-        assert judge(judged, nan, nan, 0.0, 0.0, 0.5) is Verdict.TOO_FEW
+    for limited, lower in ((nan, nan), (-1.0, -1.0), (0.0, nan)):
+        assert judge(limited, nan, lower, 0.0, 0.0, 0.0) is Verdict.TOO_FEW
 
 
 def test_a_gate_that_is_broken_is_seldom_said_to_hold_whatever_the_size() -> None:
