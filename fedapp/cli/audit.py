@@ -7,10 +7,18 @@ import typer
 
 from fedapp.cli.arguments import Experiment, Json, Resume, open_or_create
 from fedapp.cli.progress import RunProgress
+from fedapp.report.verdict import Verdict
+
+EXITS = {Verdict.PASS: 0, Verdict.FAIL: 3, Verdict.TOO_FEW: 4}  # 1 is an error that was named, 2 wrong usage
+MARKS = {Verdict.PASS: "ok", Verdict.FAIL: "FAIL", Verdict.TOO_FEW: "too few to tell"}
 
 
 def audit(words: Experiment = None, resume: Resume = None, as_json: Json = False) -> None:
-    """Attack federations of this experiment, with its defences and without them, and write a report; ends with 1 if a gate fails."""
+    """Attack federations of this experiment, with its defences and without them, and write a report.
+
+    Exit status: 0 if every gate holds, 3 if one fails, 4 if none fails and of one there were too few to tell; 1 if the audit could not be
+    made.
+    """
     from simulation.audit.run import audit as run_audit  # imports torch: seconds that --help need not wait
 
     run = open_or_create(words, resume, "audit")
@@ -20,14 +28,15 @@ def audit(words: Experiment = None, resume: Resume = None, as_json: Json = False
         print(json.dumps(result))
     else:
         tell(result)
-    if not all(gate["pass"] for gate in result["gates"].values()):
-        raise typer.Exit(1)
+    raise typer.Exit(EXITS[result["verdict"]])
 
 
 def tell(result: dict[str, Any]) -> None:
     """One line a gate, then where the page lies."""
     for name, gate in result["gates"].items():
-        figures = f"{gate['value']:9.4f}  up to {gate['upper']:.4f}  gate {gate['gate']:.4f}  chance {gate['chance']:.4f}"
-        print(f"{'ok  ' if gate['pass'] else 'FAIL'}  {name:<26} {figures}  {gate['adversary']}")
+        value, upper, chance = ("–" if gate[key] is None else f"{gate[key]:.4f}" for key in ("value", "upper", "chance"))
+        figures = f"{value:>9}  up to {upper}  gate {gate['gate']:.4f}  chance {chance}"
+        print(f"{MARKS[gate['verdict']]:<15}  {name:<26} {figures}  {gate['adversary']}")
+    print(f"verdict {MARKS[result['verdict']]}")
     print(f"cost    {result['seconds']:.0f} s")
     print(f"report  {result['report']}")

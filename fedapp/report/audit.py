@@ -11,16 +11,19 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFo
 from fedapp.errors import RunError
 from fedapp.files import read_json, write_text
 from fedapp.report import wording
-from fedapp.report.audit_charts import CONTROL, JUDGED, OFF, ON, WORDS, Figure, interval_picture, read_curve, read_figure, roc_pictures
+from fedapp.report.audit_charts import interval_picture, read_curve, roc_pictures
+from fedapp.report.audit_figures import CONTROL, JUDGED, OFF, ON, WORDS, Figure, read_figure
 from fedapp.report.page import settings
 from fedapp.report.pictures import Picture
 from fedapp.report.structures import galleries
+from fedapp.report.verdict import Verdict, worst
 
 TEMPLATES = Path(__file__).parent
 TEMPLATE = "audit.html.j2"
 AGAIN = "start the audit again"
 SCALE = ("partners", "pool", "members", "rounds", "row_guard", "trials.on", "trials.off", "listed_rows.on", "listed_rows.off")
 UNGATED_DRAWN = 2
+CLASSES = {Verdict.PASS: "holds", Verdict.TOO_FEW: "unsure", Verdict.FAIL: "fails"}  # of the banner
 
 
 @dataclass(frozen=True)
@@ -28,18 +31,20 @@ class Gate:
     """All figures under one limit, by name, and a figure of the same name where the defences cannot stop the attack.
 
     Attributes:
-        figure: The worst of those under the limit.
-        holds: Whether the limit holds for each of them.
+        figure: The worst of those under the limit, whose verdict is that of all.
         probe: One that finds a leak with the defences off or in a control, if any does; None if that was not tried.
     """
 
     figure: Figure
-    holds: bool
     probe: Figure | None
 
     @property
     def title(self) -> str:
         return self.figure.title
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.figure.verdict
 
     @property
     def limit(self) -> str:
@@ -55,7 +60,7 @@ class Gate:
     @property
     def doubt(self) -> str:
         """Why a gate that holds proves nothing; empty if it does prove something."""
-        return doubt(self.figure, self.probe) if self.holds else ""
+        return doubt(self.figure, self.probe) if self.verdict is Verdict.PASS else ""
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,8 @@ def contents(facts: Mapping[str, Any], folder: str) -> dict[str, Any]:
         "numbers": {key: whole(facts, *key.split(".")) for key in SCALE},
         "gates": gates,
         "contradictions": doubted,
+        "overall": "unsure" if doubted or not gates else CLASSES[worst(gate.verdict for gate in gates)],
+        "undecided": [each.undecided for each in figures if each.undecided],
         "doubts": [gate.doubt for gate in gates if gate.doubt],
         "attacks": [attack_of(place, title, figures) for place, title in enumerate(attacks)],
         "curves": roc_pictures([read_curve(row) for row in facts.get("curves") or []]),
@@ -158,8 +165,7 @@ def gates_of(figures: Sequence[Figure]) -> list[Gate]:
     gates = []
     for name in dict.fromkeys(each.name for each in figures if each.gated):
         own = [each for each in figures if each.gated and each.name == name]
-        worst = max(own, key=lambda each: (not each.holds, each.limited))
-        gates.append(Gate(worst, all(each.holds for each in own), best([each for each in figures if each.name == name])))
+        gates.append(Gate(max(own, key=lambda each: each.severity), best([each for each in figures if each.name == name])))
     return gates
 
 
@@ -186,27 +192,28 @@ def contradictions(gates: Sequence[Gate], figures: Sequence[Figure], saved: Mapp
     for name in found.keys() & saved.keys():
         told_values = {each.value for each in figures if each.gated and each.name == name}
         one, other = found[name], saved[name]
-        same = one.holds == (other["pass"] is True) and one.figure.gate == other["gate"]
+        same = one.verdict == other["verdict"] and one.figure.gate == other["gate"]
         if not same or (math.isfinite(one.figure.value) and other["value"] not in told_values):
             held.add(name)
-    held |= {each.name for each in figures if each.gated and each.told_pass != each.holds}
+    held |= {each.name for each in figures if each.gated and each.told_verdict != each.verdict}
     return sorted(name.replace("_", " ") for name in held)
 
 
 def verdict(gates: Sequence[Gate], doubted: Sequence[str]) -> str:
-    """The page in one sentence."""
-    failing = [f"“{gate.title}”" for gate in gates if not gate.holds]
-    unproven = sum(bool(gate.doubt) for gate in gates)
-    number = wording.plural(len(gates), "gate")
+    """The page in one sentence or two."""
     if doubted:
         return "No verdict: the audit's file contradicts itself."
     if not gates:
         return "No verdict: this audit held nothing against a limit."
+    number = wording.plural(len(gates), "gate")
+    failing, unknown = (of_verdict(gates, each) for each in (Verdict.FAIL, Verdict.TOO_FEW))
+    too_few = f"Too few compounds or trainings to tell of {listed(unknown)}"
     if failing:
-        listed = failing[0] if len(failing) == 1 else f"{', '.join(failing[:-1])} and {failing[-1]}"
-        if len(gates) == 1:
-            return f"The only gate fails: {listed}."
-        return f"{len(failing)} of {number} {'fails' if len(failing) == 1 else 'fail'}: {listed}."
+        fails = f"{len(failing)} of {number} {'fails' if len(failing) == 1 else 'fail'}" if len(gates) > 1 else "The only gate fails"
+        return f"{fails}: {listed(failing)}." + (f" {too_few}." if unknown else "")
+    if unknown:
+        return f"{too_few}{'; the other gates hold' if len(unknown) < len(gates) else ''}."
+    unproven = sum(bool(gate.doubt) for gate in gates)
     whole = "The only gate holds" if len(gates) == 1 else f"All {number} hold"
     if unproven:
         many = "it proves nothing" if len(gates) == 1 else f"{unproven} of them prove{'s' if unproven == 1 else ''} nothing"
@@ -214,12 +221,22 @@ def verdict(gates: Sequence[Gate], doubted: Sequence[str]) -> str:
     return f"{whole}: with the defences on, no attack learned more than its limit allows."
 
 
+def of_verdict(gates: Sequence[Gate], wanted: Verdict) -> list[str]:
+    """The titles of gates with this verdict."""
+    return [f"“{gate.title}”" for gate in gates if gate.verdict is wanted]
+
+
+def listed(names: Sequence[str]) -> str:
+    """a; a and b; a, b and c."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
+
+
 def attack_of(place: int, title: str, figures: Sequence[Figure]) -> Attack:
     """One attack's section. Where none of its figures has a limit, the first two that differ in kind are drawn."""
     own = sorted((each for each in figures if each.attack == title), key=lambda each: [*WORDS].index(each.defences))
     groups = grouped(own)
     drawn = [group for group in groups if any(each.gated for each in group)] or groups[:UNGATED_DRAWN]
-    gated = {each.name: each for each in own if each.gated and each.holds}
+    gated = {each.name: each for each in own if each.gated and each.verdict is Verdict.PASS}
     probes = {
         name: best([each for each in own if each.name == name]) or best([each for each in figures if each.name == name]) for name in gated
     }

@@ -9,7 +9,7 @@ from typing import Any
 from rdkit import Chem, rdBase
 from rdkit.Chem.Draw import rdMolDraw2D
 
-from fedapp.report.audit_charts import ON
+from fedapp.report.audit_figures import ON
 from fedapp.report.charts import INK, SERIES, VARIABLES
 
 WIDTH, HEIGHT = 260, 190

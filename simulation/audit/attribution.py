@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import nan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,10 @@ from simulation.audit.pool import Pool
 LEVEL = 0.05
 KNOWN = 0.25  # share of every other partner's trained compounds that the attacker is given
 MOST_GROUPS, PERMUTATIONS = 2000, 1000
+
+
+class TooFewError(ValueError):
+    """Too few compounds to draw anchors and targets from."""
 
 
 @dataclass(frozen=True)
@@ -79,15 +84,18 @@ def from_sums(
         updates: As `steps` gives them, of the whole sum or less the insiders' own.
         attack: Its name in the report.
         looks: Gated figures that share one level of 5 % (Bonferroni).
-    Raises:
-        ValueError: As `draw`.
+    Returns:
+        Where there are too few compounds to guess at, a figure that is not a number.
     """
-    anchors, targets = draw(case, generator)
+    what = "How much more often the right partner is named for compounds that were trained on than for its other compounds."
+    try:
+        anchors, targets = draw(case, generator)
+    except TooFewError as error:
+        return case.finding(attack, what, nan, -1.0, 1.0, 0, f"Not tried: {error}.")
     scores = np.zeros((len(targets), len(case.others)))
     for update in updates:
         scores += likeness(case, anchors, targets, update)
     inside, outside = right(case, targets, scores, generator)
-    what = "How much more often the right partner is named for compounds that were trained on than for its other compounds."
     note = (
         f"Right for {told(inside)} trained on and {told(outside)} others: what chemistry alone tells. The attacker is given a quarter of "
     )
@@ -106,15 +114,19 @@ def from_updates(case: Case, updates: NDArray[np.float32], generator: np.random.
     Returns:
         How often the guess is right for compounds that were trained on; chance is that for the others.
     """
-    _, targets = draw(case, generator)
+    attack = "source inference from separate updates"
+    what = "How often the right partner is named for compounds that were trained on, from every partner's own update."
+    try:
+        _, targets = draw(case, generator)
+    except TooFewError as error:
+        return replace(
+            case.finding(attack, what, nan, 0.0, 1.0, 0, f"Not tried: {error}."), adversary="coordinator", defences=CONTROL, gate=None
+        )
     moved = np.log(np.linalg.norm(updates[case.others], axis=2) + 1e-9)
     inside, outside = right(case, targets, case.fingerprints[targets] @ moved.T, generator)
     value, chance = inside[0] / inside[1], outside[0] / outside[1]
     limits = stats.binomtest(*inside).proportion_ci(1 - LEVEL)
-    what = "How often the right partner is named for compounds that were trained on, from every partner's own update."
-    finding = case.finding(
-        "source inference from separate updates", what, value, limits.low, limits.high, inside[1], "Plain averaging: no masks."
-    )
+    finding = case.finding(attack, what, value, limits.low, limits.high, inside[1], "Plain averaging: no masks.")
     return replace(finding, adversary="coordinator", defences=CONTROL, chance=chance, gate=None)
 
 
@@ -183,7 +195,8 @@ def draw(case: Case, generator: np.random.Generator) -> tuple[NDArray[np.int64],
     """Anchors, whose owner the attacker is told, and targets: of each other partner as many that were trained on as that were not.
 
     Raises:
-        ValueError: Fewer than two others, or one of them has fewer than two compounds that were trained on, or none that was not.
+        ValueError: Fewer than two others.
+        TooFewError: One of them has fewer than two compounds that were trained on, or none that was not.
     """
     if len(case.others) < 2:
         raise ValueError("with one partner outside the attack there is nothing to guess")
@@ -192,7 +205,7 @@ def draw(case: Case, generator: np.random.Generator) -> tuple[NDArray[np.int64],
         own = case.single & (case.owners == partner)
         trained, left_out = (generator.permutation(np.flatnonzero(own & (case.members == inside))) for inside in (True, False))
         if len(trained) < 2 or not len(left_out):
-            raise ValueError(f"partner {partner} has {len(trained)} compounds trained on and {len(left_out)} not, too few to attribute")
+            raise TooFewError(f"partner {partner} has {len(trained)} compounds trained on and {len(left_out)} not, too few to attribute")
         first = max(1, int(KNOWN * len(trained)))
         count = min(len(trained) - first, len(left_out))
         anchors.append(trained[:first])

@@ -1,7 +1,10 @@
 """What an attack found, how sure that is, and whether it passes."""
 
 from dataclasses import asdict, dataclass, field
+from math import inf, isnan
 from typing import Any
+
+from fedapp.report.verdict import SEVERITY, Verdict, judge
 
 ON, OFF, CONTROL = "on", "off", "control"
 
@@ -18,10 +21,11 @@ class Finding:
         what: One sentence for a security officer: what the value is a share or a measure of.
         value: The figure, with a 95 % interval from `lower` to `upper`.
         chance: What guessing gives.
-        gate: The most that `limited` may be; None if the figure is only told.
+        gate: The most that what it limits may be; None if the figure is only told.
         judged: Which of value, lower and upper the gate limits.
         trials: Compounds, guesses or models behind the figure.
         note: A limit of the figure that its reader must know; may be empty.
+        finest: The upper end that so many trials would give if nothing were found; 0 where that is no share.
     """
 
     name: str
@@ -37,15 +41,29 @@ class Finding:
     judged: str
     trials: int
     note: str = ""
+    finest: float = 0.0
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Whether the gate holds, fails, or cannot be judged; None without a gate."""
+        if self.gate is None:
+            return None
+        return judge(getattr(self, self.judged), self.value, self.lower, self.chance, self.gate, self.finest)
 
     @property
     def passes(self) -> bool | None:
-        """Whether the gate holds; None without a gate. A figure that is not a number does not pass."""
-        return None if self.gate is None else bool(getattr(self, self.judged) <= self.gate)
+        """Whether the gate is known to hold; None without a gate."""
+        return None if self.verdict is None else self.verdict is Verdict.PASS
+
+    def severity(self) -> tuple[int, float]:
+        """Of findings with gates, the worse ones are greater."""
+        limited = getattr(self, self.judged)
+        return (-1 if self.verdict is None else SEVERITY[self.verdict], -inf if isnan(limited) else limited)
 
     def told(self) -> dict[str, Any]:
-        """As JSON."""
-        return asdict(self) | {"pass": self.passes}
+        """As JSON; what is not a number is null."""
+        held = {key: None if isinstance(value, float) and isnan(value) else value for key, value in asdict(self).items()}
+        return held | {"verdict": self.verdict, "pass": self.passes}
 
 
 @dataclass(frozen=True)

@@ -221,4 +221,5 @@ def finding(
         judged="value",
         trials=rate.trials,
         note=f"{trials} federations, each attacked with all others as shadow models; the interval resamples compounds",
+        finest=rate.finest,
     )

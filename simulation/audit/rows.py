@@ -255,6 +255,7 @@ def figure(
         judged=judged,
         trials=share.trials,
         note=note,
+        finest=share.finest,
     )
 
 

@@ -18,6 +18,7 @@ from fedapp.config import Config
 from fedapp.config_check import flatten
 from fedapp.files import atomic_path, write_json
 from fedapp.report.audit import write_audit_report
+from fedapp.report.verdict import Verdict, worst
 from fedapp.run_folder import RunFolder
 from fedapp.scratch import in_memory, scratch
 from simulation.audit.advice import advice
@@ -39,7 +40,8 @@ def audit(run: RunFolder, display: Display) -> dict[str, Any]:
     """Run or resume the audit of a run folder, and write its report.
 
     Returns:
-        gates: name to {adversary, value, upper, gate, chance, pass}, with defences on; run, seconds, report.
+        verdict (of all gates together); gates: name to {adversary, value, upper, gate, chance, verdict, pass}, with defences on; run,
+        seconds, report.
     Raises:
         PolyphonyError: Whatever the user can put right; the run folder then says `failed` and can be resumed.
     """
@@ -57,7 +59,9 @@ def audit(run: RunFolder, display: Display) -> dict[str, Any]:
         outcome = joined(outcomes, controls(pool, config, trials[ON][0]) + [canary.result()])
     write_json(run.path / "audit.json", told(run, config, pool, trials, outcome))
     report = write_audit_report(run.path)
-    return {"gates": gates(outcome.findings), "run": str(run.path), "seconds": run.status()["seconds"], "report": str(report)}
+    held = gates(outcome.findings)
+    verdict = worst(Verdict(gate["verdict"]) for gate in held.values())
+    return {"verdict": verdict, "gates": held, "run": str(run.path), "seconds": run.status()["seconds"], "report": str(report)}
 
 
 def undefended(config: Config) -> Config:
@@ -136,10 +140,9 @@ def gates(findings: list[Finding]) -> dict[str, dict[str, Any]]:
     """Every figure that has a gate, with defences on, by name; of several with one name the worst."""
     judged: dict[str, Finding] = {}
     for each in findings:
-        worse = each.name not in judged or getattr(each, each.judged) > getattr(judged[each.name], each.judged)
-        if each.gate is not None and each.defences == ON and worse:
-            judged[each.name] = each
-    keys = ("adversary", "value", "upper", "gate", "chance", "pass")
+        if each.gate is not None and each.defences == ON:
+            judged[each.name] = max(judged.get(each.name, each), each, key=Finding.severity)
+    keys = ("adversary", "value", "upper", "gate", "chance", "verdict", "pass")
     return {name: {key: each.told()[key] for key in keys} for name, each in judged.items()}
 
 

@@ -19,12 +19,13 @@ DRAWS = 400
 
 @dataclass(frozen=True)
 class Rate:
-    """A share with its 95 % interval, and how many trials are behind it."""
+    """A share with its 95 % interval, how many trials are behind it, and the upper end that these would give if nothing were found."""
 
     value: float
     lower: float
     upper: float
     trials: int
+    finest: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -63,17 +64,20 @@ def rate(successes: float, trials: float) -> Rate:
     if not 0 <= successes <= trials:
         raise ValueError(f"{successes} of {trials} is no share")
     if trials == 0:
-        return Rate(float("nan"), 0.0, 1.0, 0)
+        return Rate(float("nan"), 0.0, 1.0, 0, 1.0)
     tail, failures = (1 - CONFIDENCE) / 2, trials - successes
     lower = float(beta.ppf(tail, successes, failures + 1)) if successes > 0 else 0.0
     upper = float(beta.ppf(1 - tail, successes + 1, failures)) if failures > 0 else 1.0
-    return Rate(float(successes / trials), lower, upper, int(trials))
+    return Rate(float(successes / trials), lower, upper, int(trials), float(beta.ppf(1 - tail, 1, trials)))
 
 
 def at_most(share: Rate, successes: float) -> Rate:
     """The same share with an upper limit that holds with 95 % confidence by itself, beside no lower one: what a gate on a few is about."""
+    if share.trials == 0:
+        return share
     failures = share.trials - successes
-    return replace(share, upper=float(beta.ppf(CONFIDENCE, successes + 1, failures)) if failures > 0 else 1.0)
+    upper = float(beta.ppf(CONFIDENCE, successes + 1, failures)) if failures > 0 else 1.0
+    return replace(share, upper=upper, finest=float(beta.ppf(CONFIDENCE, 1, share.trials)))
 
 
 def allowed(outside: float, false_positive_rate: float) -> int:
@@ -118,7 +122,7 @@ def measured(scored: Scores, false_positive_rates: Sequence[float], generator: n
 def around(value: float, draws: NDArray[np.floating], trials: int, least: Rate) -> Rate:
     """A value with the middle of its resamples, and with no narrower an interval than `least`."""
     lower, upper = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Rate(value, min(float(lower), least.lower), max(float(upper), least.upper), trials)
+    return Rate(value, min(float(lower), least.lower), max(float(upper), least.upper), trials, least.finest)
 
 
 def resampled(ordered: "Ordered", false_positive_rates: Sequence[float], generator: np.random.Generator) -> NDArray[np.floating]:

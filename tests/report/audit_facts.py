@@ -10,6 +10,7 @@ import pytest
 
 from fedapp.report import charts
 from fedapp.report.audit import write_audit_report
+from fedapp.report.verdict import SEVERITY
 from simulation.audit.findings import Curve, Finding, Recovered
 from tests.report.html_page import Page
 
@@ -31,7 +32,7 @@ def rows(on: float = 0.0, upper: float = 0.00077) -> list[dict[str, Any]]:
     what = "Share of compounds that were trained on and whose structure the attack named rightly."
     held = ("identified_by_rows", "twin rows", "partner")
     return [
-        finding(*held, "on", on, 0.0, upper, 0.0, what=what, gate=0.001),
+        finding(*held, "on", on, 0.7 * on, upper, 0.0, what=what, gate=0.001),
         finding(*held, "off", 0.8313, 0.8204, 0.8418, 0.0, what=what, note="Of compounds that hold a bit of their own."),
     ]
 
@@ -71,8 +72,11 @@ def recovered(defences: str, true: str = ASPIRIN, found: str = ASPIRIN, similari
 def facts(findings: list[dict[str, Any]], **other: Any) -> dict[str, Any]:
     """audit.json of these findings."""
     gated = [held for held in findings if held["gate"] is not None and held["defences"] == "on"]
-    worst = {held["name"]: held for held in sorted(gated, key=lambda held: float(held[held["judged"]]))}
-    gates = {name: {key: held[key] for key in ("adversary", "value", "upper", "gate", "chance", "pass")} for name, held in worst.items()}
+    worst = {held["name"]: held for held in sorted(gated, key=lambda held: (SEVERITY[held["verdict"]], held[held["judged"]] or 0.0))}
+    gates = {
+        name: {key: held[key] for key in ("adversary", "value", "upper", "gate", "chance", "verdict", "pass")}
+        for name, held in worst.items()
+    }
     return {
         "run": "audit-2026-11-24",
         "name": "fsmol",

@@ -13,7 +13,7 @@ import pytest
 from fedapp.errors import RunError
 from fedapp.report import audit
 from fedapp.report.audit import attack_of, grouped, notes, write_audit_report
-from fedapp.report.audit_charts import read_figure
+from fedapp.report.audit_figures import read_figure
 from simulation.audit.findings import Recovered
 from tests.report.audit_facts import (
     HOSTILE,
@@ -85,11 +85,13 @@ def test_an_audit_without_gates_or_findings_gives_no_verdict(save: Save) -> None
     "change",
     [
         lambda held: held["gates"].pop("identified_by_rows"),
-        lambda held: held["gates"]["identified_by_rows"].update({"pass": False}),
+        lambda held: held["gates"]["identified_by_rows"].update(verdict="fail"),
+        lambda held: held["gates"]["identified_by_rows"].update(verdict="too few to tell"),
         lambda held: held["gates"]["identified_by_rows"].update(value=0.5),
         lambda held: held["gates"]["identified_by_rows"].update(gate=0.5),
         lambda held: held["findings"][0].update(upper=0.5),
-        lambda held: held["findings"][0].update({"pass": False}),
+        lambda held: held["findings"][0].update(verdict="fail"),
+        lambda held: held["findings"][0].update(finest=0.5),
     ],
 )
 def test_a_file_that_contradicts_itself_gets_no_verdict(save: Save, change: Callable[[dict[str, Any]], object]) -> None:
@@ -102,12 +104,32 @@ def test_a_file_that_contradicts_itself_gets_no_verdict(save: Save, change: Call
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_figure_that_is_not_a_number_fails_its_gate(save: Save) -> None:
+def test_of_a_figure_that_is_not_a_number_nothing_can_be_told(save: Save) -> None:
     for nothing in (None, math.nan):
         held = facts(rows(on=math.nan, upper=math.nan))
         for row in (held["findings"][0], held["gates"]["identified_by_rows"]):
             row.update(value=nothing, upper=nothing)
-        assert "The only gate fails" in save(held).text
+        assert "Too few compounds or trainings to tell of “identified by rows”." in save(held).text
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_nobody_named_of_too_few_is_neither_a_gate_that_holds_nor_one_that_fails_and_the_page_says_why(save: Save) -> None:
+    few = [finding("identified_by_rows", "twin rows", "partner", "on", 0.0, 0.0, 0.0133, 0.0, gate=0.001, trials=223, finest=0.0133)]
+    found = save(facts(few + rows()[1:] + membership()))
+    assert "Too few compounds or trainings to tell of “identified by rows”; the other gates hold." in found.text
+    assert "? too few to tell" in found.text and "✗" not in found.text
+    assert (
+        "was tried on 223: had nothing been found among them, the upper end would still be 1.3 %, beyond the limit of 0.1 %." in found.text
+    )
+    (banner,) = [held["class"] for _, held in found.elements if held.get("class", "").startswith("banner")]
+    assert banner == "banner unsure"
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_gate_that_fails_is_named_before_those_of_which_nothing_can_be_told(save: Save) -> None:
+    text = save(facts(rows(upper=0.0061) + membership(on=0.031))).text
+    assert "1 of 2 gates fails: “membership of trunk”. Too few compounds or trainings to tell of “identified by rows”." in text
+    assert "lies at 0 %, within the limit of 0.1 %, and its interval of 0 to 0.61 % reaches beyond." in text
 
 
 @pytest.mark.usefixtures("undrawn")

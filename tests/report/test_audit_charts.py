@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedapp.report import audit, charts
-from fedapp.report.audit_charts import DRAWN_POINTS, interval_picture, percentage, printed, read_figure, roc_pictures, span, thinned, told
+from fedapp.report.audit_charts import DRAWN_POINTS, interval_picture, roc_pictures, thinned
+from fedapp.report.audit_figures import percentage, printed, read_figure, span, told
 from tests.report.audit_facts import Save, curve, decoding, document, finding, full
 
 

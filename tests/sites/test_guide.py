@@ -10,6 +10,8 @@ import polars as pl
 import pytest
 
 from fedapp.data.demo import demo_tables
+from fedapp.site.folder import Site
+from fedapp.site.status import site_status
 from strategies.shared_trunk import SharedTrunk
 from tests.conftest import ROOT
 from tests.readme import commands_of
@@ -39,6 +41,7 @@ def test_the_rehearsal_in_the_readme_works_as_it_is_written(tmp_path: Path) -> N
     assert status == 0, told[-3000:]
     assert f"finished   {ROUNDS} rounds" in told
     assert "FAIL" not in told
+    assert "WARNING" not in told and "accepts  row guard    20: " in told
     trunks = [SharedTrunk.read(tmp_path / "sites" / name / "state" / "shared.safetensors") for name in PARTNERS]
     assert [trunk.version for trunk in trunks] == [ROUNDS] * 3
     assert len({trunk.digest for trunk in trunks}) == 1
@@ -50,5 +53,9 @@ def test_the_rehearsal_in_the_readme_works_as_it_is_written(tmp_path: Path) -> N
     assert (tmp_path / "again.csv").read_text() == (tmp_path / "predictions.csv").read_text()
     assert pl.read_csv(tmp_path / "sites" / "alpha" / "tasks.csv")["column"].to_list() == predicted.columns[3:]
     assert f"{ROUNDS} of {ROUNDS} rounds done" in (tmp_path / "sites" / "alpha" / "report.html").read_text()
+    for name in PARTNERS:
+        status = site_status(Site.open(tmp_path / "sites" / name))
+        assert status["warnings"] == [] and status["ledger"]["named_by_sum"] == status["ledger"]["named"] == 0
+        assert status["ledger"]["rows_listed"] > 100, "the guard leaves rows to learn in common"
     left = {path.name for path in (tmp_path / "sites" / "coordinator" / "coordinator").iterdir()}
     assert left == {"journal.jsonl", "outcome.json"}

@@ -11,6 +11,7 @@ from scipy import stats
 from scipy.sparse import csr_array
 
 from fedapp.config import load_config
+from fedapp.report.verdict import Verdict
 from simulation.audit.attribution import (
     Case,
     by_subtraction,
@@ -297,3 +298,11 @@ def test_newcombes_interval_covers_the_truth_as_often_as_it_says() -> None:
     drawn = zip(generator.binomial(80, 0.3, 300), generator.binomial(60, 0.25, 300), strict=True)
     covered = sum(low <= 0.05 <= high for low, high in (newcombe(int(one), 80, int(other), 60, 0.05) for one, other in drawn))
     assert stats.binomtest(covered, 300, 0.95).pvalue > 1e-3
+
+
+def test_where_there_are_too_few_compounds_to_guess_at_nothing_can_be_told_and_nothing_breaks() -> None:
+    case = replace(case_of(), single=np.zeros(PARTNERS * EACH, dtype=np.bool_))
+    updates = updates_of(case)
+    for found in (attack(case, updates), from_updates(case, updates[-1], np.random.default_rng(1))):
+        assert np.isnan(found.value) and "too few to attribute" in found.note
+        assert found.verdict in (None, Verdict.TOO_FEW) and found.told()["value"] is None

@@ -2,12 +2,17 @@
 
 import json
 import shutil
+from dataclasses import replace
+from itertools import permutations
+from math import nan
 from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file
 
+from fedapp.cli.audit import MARKS
 from fedapp.files import read_json
+from fedapp.report.verdict import Verdict, worst
 from fedapp.run_folder import RunFolder
 from simulation.audit import run as audit_run
 from simulation.audit.findings import CONTROL, OFF, ON, Finding
@@ -37,12 +42,16 @@ def found(path: Path, name: str, defences: str) -> list[dict[str, float]]:
     return [each for each in read_json(path / "audit.json")["findings"] if each["name"] == name and each["defences"] == defences]
 
 
-def test_so_few_compounds_cannot_show_that_no_more_than_one_in_a_thousand_is_named_and_the_audit_fails(done: tuple[Path, int]) -> None:
+def test_so_few_compounds_cannot_show_that_no_more_than_one_in_a_thousand_is_named_and_the_exit_status_is_that_of_the_worst_gate(
+    done: tuple[Path, int],
+) -> None:
     path, status = done
-    gate = read_json(path / "audit.json")["gates"]["identified_by_rows"]
-    assert gate["value"] < 0.15, "rows of 16 columns look alike by chance now and then"
-    assert gate["upper"] > gate["gate"]
-    assert (gate["pass"], status) == (False, 1)
+    gates = read_json(path / "audit.json")["gates"]
+    gate = gates["decoded_fingerprints"]
+    assert gate["value"] == 0 and gate["upper"] > gate["gate"]
+    assert (gate["verdict"], gate["pass"]) == ("too few to tell", False)
+    assert gates["identified_by_rows"]["pass"] is False, "nor can that gate hold, whether rows of 16 columns look alike by chance or not"
+    assert status == (3 if "fail" in {each["verdict"] for each in gates.values()} else 4)
 
 
 def test_without_the_row_guard_the_same_attack_names_most_compounds(done: tuple[Path, int]) -> None:
@@ -62,7 +71,7 @@ def test_the_coordinators_view_passes_under_secure_aggregation_and_not_in_the_cl
 def test_a_gate_says_who_attacks_how_far_and_what_chance_gives(done: tuple[Path, int]) -> None:
     held = read_json(done[0] / "audit.json")["gates"]
     assert {"identified_by_rows", "decoded_fingerprints", "membership_trunk", "attribution", "coordinator_view"} <= set(held)
-    assert all(set(gate) == {"adversary", "value", "upper", "gate", "chance", "pass"} for gate in held.values())
+    assert all(set(gate) == {"adversary", "value", "upper", "gate", "chance", "verdict", "pass"} for gate in held.values())
 
 
 def test_the_page_is_written_and_the_scratch_removed(done: tuple[Path, int]) -> None:
@@ -78,7 +87,7 @@ def test_a_killed_audit_goes_on_with_the_federations_that_were_finished(done: tu
     (path / "audit.json").unlink()
     (path / "audit" / "on-003.safetensors").unlink()
     kept = {each.name: each.stat().st_mtime_ns for each in (path / "audit").glob("*-00[12].safetensors")}
-    assert audited(path, "--json") == 1
+    assert audited(path, "--json") == done[1]
     assert {each.name: each.stat().st_mtime_ns for each in (path / "audit").glob("*-00[12].safetensors")} == kept
     one, other = (load_file(folder / "audit" / "on-003.safetensors") for folder in (path, done[0]))
     assert {name: held.tobytes() for name, held in one.items()} == {name: held.tobytes() for name, held in other.items()}
@@ -92,4 +101,40 @@ def test_of_several_figures_with_one_name_the_worst_is_judged() -> None:
         return Finding("named", "a", "partner", defences, "w", 0.0, 0.0, upper, 0.0, 0.1, "upper", 10)
 
     held = gates([figure(0.05, ON), figure(0.2, ON), figure(0.9, OFF)])
-    assert held["named"] == {"adversary": "partner", "value": 0.0, "upper": 0.2, "gate": 0.1, "chance": 0.0, "pass": False}
+    told = {"adversary": "partner", "value": 0.0, "upper": 0.2, "gate": 0.1, "chance": 0.0}
+    assert held["named"] == told | {"verdict": "too few to tell", "pass": False}
+
+
+def test_of_several_figures_with_one_name_one_that_fails_counts_before_one_of_which_nothing_can_be_told() -> None:
+    few = Finding("named", "a", "partner", ON, "w", 0.0, 0.0, 0.9, 0.0, 0.1, "upper", 10)
+    many = replace(few, value=0.3, lower=0.2, upper=0.4)
+    nothing = replace(few, value=nan, upper=nan)
+    for order in permutations([few, many, nothing]):
+        assert gates(list(order))["named"]["verdict"] == "fail"
+    assert json.loads(json.dumps(gates([nothing])))["named"]["value"] is None
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [(["pass", "pass"], 0), (["pass", "fail", "too few to tell"], 3), (["pass", "too few to tell"], 4), ([], 4)],
+)
+def test_the_exit_status_tells_a_gate_that_fails_from_too_few_to_tell_and_both_from_an_audit_that_could_not_be_made(
+    verdicts: list[str], expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = {
+        f"gate {number}": {"adversary": "partner", "value": None, "upper": 0.2, "gate": 0.1, "chance": 0.0, "verdict": Verdict(each)}
+        for number, each in enumerate(verdicts)
+    }
+    made = {"verdict": worst(map(Verdict, verdicts)), "gates": held, "seconds": 1.0, "report": "r", "run": "r"}
+    monkeypatch.setattr(audit_run, "audit", lambda run, display: made)
+    run = new_run(tmp_path / "run")
+    assert audited(run.path) == expected
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  gate")[0].strip() for line in lines[: len(verdicts)]] == [MARKS[Verdict(each)] for each in verdicts]
+    assert audited(run.path, "--json") == expected
+    assert json.loads(capsys.readouterr().out)["verdict"] == made["verdict"]
+
+
+def test_an_audit_that_could_not_be_made_ends_with_1_and_a_named_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert audited(tmp_path / "nowhere") == 1
+    assert "error: " in capsys.readouterr().err
