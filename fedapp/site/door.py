@@ -23,9 +23,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 LOG = logging.getLogger("polyphony")
 HEAD_BYTES = 16 << 10  # of a request's head, until it is complete; Flower's have less than 1 KiB
-BACKLOG = 128  # connections that the system takes in before we look at them
 IDLE = 15  # seconds after an answer; the SuperNode's own connections last 5
 FAREWELL = 5.0  # seconds to end TLS in order
+LAST = 2  # seconds for what goes on when the process is to end
 DESCRIPTORS = 8192  # open files that we ask the system for
 QUIET = 60.0  # seconds between words in the log of a crowd
 NETWORK = 64  # bits of an IPv6 address that one house has
@@ -36,7 +36,8 @@ class Limits:
     """What the door stands. Fifty partners have four connections each, and two of Flower's chunks on the way.
 
     Attributes:
-        connections: At once, TLS handshakes too.
+        connections: At once, TLS handshakes too; each takes about 300 kB.
+        waiting: Connections that are taken in before one of them is looked at.
         handshake: Seconds until TLS is agreed on.
         head: Seconds until a request's head is complete, counted from the connection or the last answer.
         exchange: Seconds until a request is read, passed on, and its answer taken: 5 MiB at 70 kbit/s.
@@ -44,7 +45,8 @@ class Limits:
         large: Exchanges of all partners at once that may have megabytes.
     """
 
-    connections: int = 1000
+    connections: int = 500
+    waiting: int = 128
     handshake: float = 10.0
     head: float = 30.0
     exchange: float = 600.0
@@ -52,8 +54,8 @@ class Limits:
     large: int = 128
 
     def within(self, files: int) -> "Limits":
-        """The same, with no more connections than leave half of the open files for the SuperLink's side and everything else."""
-        return replace(self, connections=min(self.connections, files // 2))
+        """The same, but so that open files are left for the SuperLink's side and everything else."""
+        return replace(self, connections=min(self.connections, files // 2), waiting=min(self.waiting, files // 16))
 
 
 def open_files() -> int:
@@ -185,10 +187,13 @@ class Guest(H11Protocol):
         self._forget()
 
     def _forget(self) -> None:
+        """Leave, and nothing behind: what refers to itself would keep its buffers until Python looks for such."""
         self.gone = True
         self.door.leave(self)
         if self._ended is not None:
             self._ended.cancel()
+        self._ended = self._opening = None
+        self.app_state = {}
 
 
 def source(address: tuple[Any, ...] | None) -> str:
@@ -218,6 +223,8 @@ def timed(app: ASGIApp, limits: Limits) -> ASGIApp:
         guest.wait(limits.exchange)
         try:
             await app(scope, receive, answer)
+        except asyncio.CancelledError:  # the process ends
+            guest.end()
         finally:
             guest.busy = False
             guest.wait(limits.head)
@@ -236,10 +243,10 @@ def server(app: ASGIApp, door: Door, host: str, port: int) -> uvicorn.Server:
         loop="asyncio",
         lifespan="off",
         ws="none",
-        backlog=BACKLOG,
+        backlog=door.limits.waiting,
         h11_max_incomplete_event_size=HEAD_BYTES,
         timeout_keep_alive=IDLE,
-        timeout_graceful_shutdown=int(FAREWELL),
+        timeout_graceful_shutdown=LAST,
         proxy_headers=False,
         server_header=False,
         access_log=False,

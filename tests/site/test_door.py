@@ -249,6 +249,6 @@ def test_addresses_of_one_house_count_as_one() -> None:
 
 
 def test_connections_leave_open_files_for_all_else() -> None:
-    assert Limits().within(256).connections == 128
+    assert (Limits().within(256).connections, Limits().within(256).waiting) == (128, 16)
     assert Limits().within(1 << 20) == Limits()
     assert open_files() >= 256
