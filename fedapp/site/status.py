@@ -17,7 +17,7 @@ from fedapp.site.learning import learning
 from fedapp.site.ledger import SUMS, Sum, answers_given, held_trunk, ledger, sent_by_round
 from fedapp.site.progress import OUTCOME, progress
 from fedapp.site.saved import json_object, record, records, written
-from strategies.journal import Exchange
+from strategies.journal import AWAITED, Awaited, Exchange
 from strategies.self_audit import AUDITS, Audited
 
 RECENT = 50
@@ -80,7 +80,8 @@ def partner_status(site: Site) -> dict[str, Any]:
 def coordinator_status(site: Site) -> dict[str, Any]:
     """What the coordinator knows, as one JSON object: who answered when, and how long messages were.
 
-    Keys: role, name, time, healthy, consortium, state, error, last, then those of `progress.progress`, problems.
+    Keys: role, name, time, healthy, consortium, state, error, last, awaited (whose reply is awaited now, in which phase of which round,
+    since when; None if nobody's is), then those of `progress.progress`, problems.
     """
     problems: list[str] = []
     exchanges = records(site.coordinator / "journal.jsonl", Exchange)
@@ -97,6 +98,7 @@ def coordinator_status(site: Site) -> dict[str, Any]:
         "state": state,
         "error": str(outcome.get("error", "")),
         "last": _moment(written(site.coordinator / "journal.jsonl")),
+        "awaited": None if outcome else _awaited(site),
         "rounds": proposal and proposal.rounds,
         **progress(exchanges, consortium["threshold"] if consortium else 1, RECENT),
         "problems": problems,
@@ -123,6 +125,12 @@ def _consortium(site: Site, problems: list[str]) -> dict[str, Any] | None:
         "least": roster.least(),
         "digest": spoken(roster.digest()),
     }
+
+
+def _awaited(site: Site) -> dict[str, Any] | None:
+    path = site.coordinator / AWAITED
+    held = record(json_object(path), Awaited)
+    return None if held is None else {**asdict(held), "since": _moment(written(path))}
 
 
 def _health(site: Site) -> dict[str, Any]:
