@@ -81,7 +81,7 @@ def tell_coordinator(told: dict[str, Any]) -> None:
         print(f"error: {told['error']}")
     if told["awaited"]:
         held = told["awaited"]
-        print(f"waiting for {', '.join(map(str, held['names']))}: {held['phase']}, {moment(held['since'])}")
+        print(f"waiting for {', '.join(map(str, held['names']))}: {held['phase']}, since {moment(held['since'])}")
     rows = [
         [
             *(str(held["round"]), "done" if held["done"] else "open", str(held["attempts"]), f"{held['replied']}/{held['asked']}"),

@@ -66,10 +66,11 @@ class Waiting:
     Args:
         file: Where the coordinator says it.
         wait_for: Is told.
+        patience: Seconds that are a while.
     """
 
-    def __init__(self, file: Path, wait_for: Callable[[Awaited], None]) -> None:
-        self.file, self.wait_for = file, wait_for
+    def __init__(self, file: Path, wait_for: Callable[[Awaited], None], patience: float = PATIENCE) -> None:
+        self.file, self.wait_for, self.patience = file, wait_for, patience
         self._seen: Awaited | None = None
         self._since, self._told = time.monotonic(), False
 
@@ -78,7 +79,7 @@ class Waiting:
         found = record(json_object(self.file), Awaited)
         if found != self._seen:
             self._seen, self._since, self._told = found, time.monotonic(), False
-        elif found is not None and not self._told and time.monotonic() > self._since + PATIENCE:
+        elif found is not None and not self._told and time.monotonic() >= self._since + self.patience:
             self._told = True
             self.wait_for(found)
 
