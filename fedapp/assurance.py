@@ -1,12 +1,13 @@
 """What partners hold against each other: what their roster means, and whether their transcripts tell the same story."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from fedapp.errors import ConfigError, DataError
 from strategies.secagg import transcript
-from strategies.secagg.comparison import Difference, common, compare
+from strategies.secagg.comparison import Difference, common, compare, shorter
 from strategies.secagg.errors import MalformedMessageError, UnknownPartnerError
 from strategies.secagg.identity import PublicIdentity
 from strategies.secagg.roster import Roster
@@ -67,7 +68,7 @@ def spoken(digest: bytes) -> str:
 
 
 def compare_transcripts(paths: Iterable[Path], roster: Roster) -> dict[str, Any]:
-    """Compare partners' transcripts, as one JSON object; `difference` is None if there is none.
+    """Compare partners' transcripts, as one JSON object; `difference` is None if there is none, `shorter` names whose ends before others'.
 
     Raises:
         DataError: Fewer than two partners, one partner twice, nothing in common, or a file that is no transcript of a partner.
@@ -86,7 +87,8 @@ def compare_transcripts(paths: Iterable[Path], roster: Roster) -> dict[str, Any]
     if difference is None and not shared.entries:
         raise DataError("the transcripts have no exchange in common: nothing was compared", "give transcripts of the same sessions")
     told = {"partners": sorted(held), "sessions": shared.sessions, "rounds": shared.rounds, "entries": shared.entries}
-    return told | {"difference": difference and _describe(difference, roster)}
+    ends = [asdict(each) | {"name": roster.member(each.partner).name} for each in shorter(held)]
+    return told | {"difference": difference and _describe(difference, roster), "shorter": ends}
 
 
 def load_transcript(path: Path, roster: Roster) -> tuple[int, tuple[transcript.Entry, ...]]:

@@ -35,7 +35,7 @@ from fedapp.site.folder import Site
 from strategies import records
 from strategies.house import ROW_LIST, House, Membership
 from strategies.plain_trunk_mod import plain_trunk_mod
-from strategies.secagg.errors import OutOfOrderError
+from strategies.secagg.errors import MalformedMessageError, OutOfOrderError
 from strategies.secure_trunk_mod import secure_trunk_mod
 
 SITE = "site"  # in the node's own configuration: where its site is
@@ -51,14 +51,17 @@ def keep_errors_home(message: Message, context: Context, call_next: ClientAppCal
     Raises:
         PartnerFailedError: Whatever went wrong; always with the same text.
     """
-    number, size, started = message.metadata.group_id, records.payload_bytes(message.content), time.monotonic()
-    step = records.step(message.content)
+    started = time.monotonic()
+    number = message.metadata.group_id[: records.LONGEST_QUOTE]
+    step, size = (records.step(message.content), records.payload_bytes(message.content)) if message.has_content() else ("", 0)
 
     def note(answered: int, refused: str) -> None:
         request = Request(now(), context.run_id, step, number, size, answered, round(time.monotonic() - started, 3), refused)
         note_request(partner_folder(context), request)
 
     try:
+        if not message.has_content():
+            raise MalformedMessageError("a request without content")
         reply = call_next(message, context)
         note(records.payload_bytes(reply.content), "")
         return reply

@@ -60,6 +60,7 @@ class Federation:
     server_learning_rate: float
     min_partners: int | None
     connect_timeout: int
+    exchange_timeout: int
     round_timeout: int
     metrics_shown: list[str]
     session_rounds: int

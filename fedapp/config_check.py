@@ -31,6 +31,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "federation.server_learning_rate": (1e-6, 10),
     "federation.min_partners": (2, 1000),
     "federation.connect_timeout": (1, 1 << 31),
+    "federation.exchange_timeout": (1, 1 << 31),
     "federation.round_timeout": (1, 1 << 31),
     "federation.session_rounds": (1, 1 << 31),
     "federation.largest_weight": (1, 256),

@@ -22,7 +22,7 @@ from fedapp.membership import ROSTER, found, propose, proposed, read_policy, tru
 from fedapp.run_folder import RunFolder, bare_config, bare_run_path
 from fedapp.site.folder import SITE_VARIABLE, Site
 from strategies.exchange import Exchanges, RoundFailedError
-from strategies.journal import Journal
+from strategies.journal import AWAITED, Journal
 from strategies.plain_trunk import PlainTrunk
 from strategies.prompt_grid import PromptGrid
 from strategies.secagg.errors import SecAggError
@@ -31,6 +31,7 @@ from strategies.secagg.roster import Roster
 from strategies.secure_trunk import SecureTrunk
 from strategies.shared_trunk import Form, SharedTrunk, no_trunk
 
+NAMED = (PolyphonyError, RoundFailedError, SecAggError, OSError)  # their texts are for people
 LEAST_PARTNERS = {"secure": LEAST_SECURE, "plain": 2}
 
 app = ServerApp()
@@ -64,27 +65,31 @@ def main(grid: Grid, context: Context) -> None:
 def run(grid: Grid, context: Context) -> None:
     """Run or resume the federated rounds; `coordinator/outcome.json` says how they ended."""
     if SITE_VARIABLE in os.environ:
-        conclude(grid, site_desk(Site.open(Path(os.environ[SITE_VARIABLE]))))
+        site = Site.open(Path(os.environ[SITE_VARIABLE]))
+        conclude(grid, site.coordinator, lambda: site_desk(site))
         return
     bare = not context.run_config["run-dir"]
     folder = new_run(grid, context) if bare else RunFolder.open(Path(str(context.run_config["run-dir"])))
     started = time.monotonic()
-    conclude(grid, run_desk(folder))
+    conclude(grid, folder.coordinator, lambda: run_desk(folder))
     if bare:
         folder.update(state="finished", seconds=round(time.monotonic() - started, 1))
         log(INFO, "finished; for the report: polyphony report %s", folder.path)
 
 
-def conclude(grid: Grid, desk: Desk) -> None:
-    """Drive the rounds to their end, and write down how they ended."""
-    outcome = desk.folder / "outcome.json"
+def conclude(grid: Grid, folder: Path, open_desk: Callable[[], Desk]) -> None:
+    """Drive the rounds to their end, and write down in `folder` how they ended, whatever it was that ended them."""
+    outcome, awaited = folder / "outcome.json", folder / AWAITED
     outcome.unlink(missing_ok=True)
     try:
-        federate(grid, desk)
-    except (PolyphonyError, RoundFailedError, SecAggError, OSError) as error:
-        write_json(outcome, {"state": "failed", "error": str(error)})
-        log(ERROR, "error: %s", error)
+        federate(grid, open_desk())
+    except Exception as error:
+        reason = str(error) if isinstance(error, NAMED) else f"{type(error).__name__}: {error}"
+        log(ERROR, "error: %s", reason)
+        write_json(outcome, {"state": "failed", "error": reason})
         raise
+    finally:
+        awaited.unlink(missing_ok=True)
     write_json(outcome, {"state": "finished", "error": ""})
 
 
@@ -125,21 +130,30 @@ def new_run(grid: Grid, context: Context) -> RunFolder:
 
 def federate(grid: Grid, desk: Desk) -> None:
     """Drive the strategy from the last finished round to the last one."""
+    if desk.config.aggregation == "secure":
+        roster = desk.roster()
+        secure_rounds(grid, desk, roster, open_exchanges(grid, desk, tuple(member.name for member in roster.members)))
+    else:
+        plain_rounds(grid, desk, open_exchanges(grid, desk, ()))
+
+
+def open_exchanges(grid: Grid, desk: Desk, names: tuple[str, ...]) -> Exchanges:
+    """The way to the partners of these names, as the configuration says."""
     settings = desk.config.federation
-    exchanges = Exchanges(
+    return Exchanges(
         grid,
         Journal(desk.folder / "journal.jsonl"),
         desk.partners,
         desk.partners if settings.min_partners is None else settings.min_partners,
         settings.connect_timeout,
+        settings.exchange_timeout,
         settings.round_timeout,
+        names,
     )
-    (secure_rounds if desk.config.aggregation == "secure" else plain_rounds)(grid, desk, exchanges)
 
 
-def secure_rounds(grid: Grid, desk: Desk, exchanges: Exchanges) -> None:
+def secure_rounds(grid: Grid, desk: Desk, roster: Roster, exchanges: Exchanges) -> None:
     """All rounds blindly: what partners agreed on before tells where to go on."""
-    roster = desk.roster()
     strategy = SecureTrunk(exchanges, roster, lambda: desk.propose(roster), desk.config.federation.session_rounds, os.cpu_count() or 1)
     done = strategy.set_up()
     start(strategy.start, grid, desk.config, done)
@@ -156,6 +170,7 @@ def plain_rounds(grid: Grid, desk: Desk, exchanges: Exchanges) -> None:
         lambda shared: keep_trunk(desk.folder, shared),
         privacy.row_guard > 1,
         config.federation.server_learning_rate,
+        config.federation.metrics_shown,
     )
     strategy.set_up()
     start(strategy.start, grid, config, strategy.shared.version)

@@ -3,7 +3,7 @@
 It differs in nothing else: the same row guard, the same words, the same sum, so that both lead to the same trunk bit for bit.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from logging import WARNING
 from math import fsum
@@ -17,10 +17,13 @@ from flwr.serverapp.strategy import Strategy
 from fedapp.privacy.row_guard import listed_rows
 from strategies import records
 from strategies.exchange import Exchanges, Replies, RoundFailedError
+from strategies.records import quoted
 from strategies.secagg import wire
+from strategies.secagg.errors import MalformedMessageError
 from strategies.shared_trunk import Form, SharedTrunk
 
 ROW_LIST, TRAIN, FINAL = "rows", "train", "final"
+LARGEST_METRIC = 1e9  # far beyond any loss
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class PlainTrunk(Strategy):
         keep: Called with each new trunk before the next round starts; what it stores is what a restart resumes from.
         guarded: Whether partners agree on a row list first.
         server_learning_rate: Step from the old trunk towards the mean of the partners' trunks.
+        metrics: Names of those that partners may show.
     """
 
     def __init__(
@@ -68,9 +72,10 @@ class PlainTrunk(Strategy):
         keep: Callable[[SharedTrunk], None],
         guarded: bool,
         server_learning_rate: float,
+        metrics: Sequence[str] = (),
     ) -> None:
         self.exchanges, self.shared, self.form, self.keep = exchanges, shared, form, keep
-        self.guarded, self.server_learning_rate = guarded, server_learning_rate
+        self.guarded, self.server_learning_rate, self.metrics = guarded, server_learning_rate, tuple(metrics)
 
     def summary(self) -> None:
         """Say loudly what plain averaging means."""
@@ -137,6 +142,18 @@ class PlainTrunk(Strategy):
         _, _, metrics = self._add_up(arrived, 0)
         self.exchanges.note(arrived, metrics)
 
+    def _check(self, shown: tuple[Metric, ...]) -> None:
+        """See that a partner shows what it may, each once.
+
+        Raises:
+            MalformedMessageError: It does not.
+        """
+        names = [metric.name for metric in shown]
+        if len(set(names)) != len(names) or not set(names) <= set(self.metrics):
+            raise MalformedMessageError(f"metrics {quoted(names)}, not each of {list(self.metrics)} once")
+        if not all(abs(metric.value) <= LARGEST_METRIC for metric in shown):
+            raise MalformedMessageError(f"a metric of {quoted([metric.value for metric in shown])}")
+
     def _requests(self, number: int) -> dict[int, tuple[bytes, dict[str, list[np.ndarray]]]]:
         body = wire.encode(PlainRequest(number, self.shared.value_range))
         beside = {records.TRUNK: self.shared.arrays, records.ROWS: [self.shared.rows]}
@@ -154,6 +171,7 @@ class PlainTrunk(Strategy):
         for node, body, vectors in arrived:
             with arrived.accepting(node):
                 held = wire.decode(PlainReply, body)
+                self._check(held.metrics)
                 if length:
                     if not vectors or vectors[0].shape != total.shape or vectors[0].dtype != total.dtype:
                         raise ValueError(f"a reply with other words than {length} of {total.dtype}")

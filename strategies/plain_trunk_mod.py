@@ -12,7 +12,8 @@ from strategies.house import House
 from strategies.inner_client import InnerClient
 from strategies.plain_trunk import Metric, PlainReply, PlainRequest
 from strategies.secagg import wire
-from strategies.shared_trunk import SharedTrunk
+from strategies.secagg.errors import MalformedMessageError
+from strategies.shared_trunk import SharedTrunk, TrunkFileError, check_trunk
 
 
 def plain_trunk_mod(open_house: Callable[[Context], House]) -> Mod:
@@ -20,16 +21,37 @@ def plain_trunk_mod(open_house: Callable[[Context], House]) -> Mod:
 
     def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
         held, house = message.content, open_house(context)
-        step, body = str(records.value(held, records.STEP)), records.value(held, records.BODY)
-        assert isinstance(body, bytes)
+        step, body = records.letter(held)
         parsed = wire.decode(PlainRequest, body)
         trunk, rows = records.vectors(held, records.TRUNK), records.vectors(held, records.ROWS)
+        check(house, step, parsed, trunk, rows)
         inner = InnerClient(message, context, call_next)
         words, metrics = answer(house, step, parsed, trunk, rows, inner)
         reply = PlainReply(tuple(Metric(name, metrics[name]) for name in house.metrics if isfinite(metrics.get(name, float("nan")))))
         return inner.reply(records.content(step, {records.BODY: wire.encode(reply)}, {records.WORDS: words} if words else {}))
 
     return mod
+
+
+def check(house: House, step: str, request: PlainRequest, trunk: list[np.ndarray], rows: list[np.ndarray]) -> None:
+    """See that a request has what its step needs.
+
+    Raises:
+        MalformedMessageError: It has not.
+    """
+    if step not in (plain_trunk.ROW_LIST, plain_trunk.TRAIN, plain_trunk.FINAL):
+        raise MalformedMessageError(f"{records.quoted(step)} is no step of plain averaging")
+    if step == plain_trunk.ROW_LIST:
+        return
+    if request.number < (step == plain_trunk.TRAIN):
+        raise MalformedMessageError("training for a round before the first")
+    listed = [(array.dtype, array.shape) for array in rows]
+    if listed != [(np.dtype(np.bool_), (house.shapes[0][0],))]:
+        raise MalformedMessageError(f"a row list of {listed}, not of {house.shapes[0][0]} rows")
+    try:
+        check_trunk(trunk, house.shapes)
+    except TrunkFileError as error:
+        raise MalformedMessageError(str(error)) from error
 
 
 def answer(

@@ -2,15 +2,21 @@
 
 import time
 from collections.abc import Iterable, Iterator
+from logging import WARNING
 from math import inf
 
 from flwr.app import Message, RecordDict
+from flwr.common import log
 from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
+from google.protobuf.message import DecodeError
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5  # seconds
 GROWTH = 1.3
+LONGEST_REASON = 300  # characters
+# What Flower raises for objects that make no message: it takes them in from partners, and checks little of what is in them.
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, AssertionError, EOFError, OverflowError, RecursionError, DecodeError)
 
 
 class PromptGrid(Grid):
@@ -31,13 +37,21 @@ class PromptGrid(Grid):
     def _replies(self, waiting: set[str], deadline: float) -> Iterator[Message]:
         pause = FIRST_PAUSE
         while waiting and time.monotonic() < deadline:
-            arrived = list(self.grid.pull_messages(waiting))
+            arrived = self._pulled(waiting)
             waiting -= {message.metadata.reply_to_message_id for message in arrived}
             while arrived:
                 yield arrived.pop()
             if waiting:
                 time.sleep(pause)
                 pause = min(pause * GROWTH, LONGEST_PAUSE)
+
+    def _pulled(self, waiting: set[str]) -> list[Message]:
+        """What has come. A reply that Flower cannot put together again is none: its sender is awaited until the time is up."""
+        try:
+            return list(self.grid.pull_messages(waiting))
+        except UNREADABLE as error:
+            log(WARNING, "a reply cannot be read: %s: %s", type(error).__name__, str(error)[:LONGEST_REASON])
+            return []
 
     @property
     def run(self) -> Run:

@@ -94,10 +94,14 @@ class SecurePartner:
             else:
                 reply, vectors = self._dispatch(step, request, arrived, fit, evaluate)
         except SecAggError as error:
-            self._write(step, request, b"", type(error).__name__)
+            self.note_refusal(step, request, error)
             raise
         self._write(step, request, reply, "")
         return reply, vectors
+
+    def note_refusal(self, step: Step, request: bytes, error: SecAggError) -> None:
+        """Write a refusal into the transcript, and keep the state that it led to."""
+        self._write(step, request, b"", type(error).__name__)
 
     def _dispatch(self, step: Step, request: bytes, arrived: Arrived, fit: Trainer, evaluate: Evaluator) -> tuple[bytes, list[np.ndarray]]:
         match step:
@@ -196,6 +200,7 @@ class SecurePartner:
         """
         try:
             taken = SharedTrunk.from_bytes(self.protocol.take_over(offered, ciphertext))
+            taken.check(self.house.shapes)
             if taken.version > version:
                 raise TrunkFileError(f"it handed over the trunk of round {taken.version}, not {version}")
         except TrunkFileError as error:

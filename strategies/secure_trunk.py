@@ -19,7 +19,7 @@ from strategies.exchange import Exchanges, Replies, RoundFailedError
 from strategies.secagg import wire
 from strategies.secagg.collection import Collection
 from strategies.secagg.coordinator import Coordinator
-from strategies.secagg.errors import BehindError, RoundAbandonedError
+from strategies.secagg.errors import BehindError, MalformedMessageError, RoundAbandonedError
 from strategies.secagg.messages import Handover, Holding, LastRound, SessionParameters
 from strategies.secagg.phases import Step
 from strategies.secagg.roster import Roster
@@ -124,7 +124,9 @@ class SecureTrunk(Strategy):
         arrived = self.exchanges.ask(Step.ADVERTISE_KEYS, 0, {node: (request, {}) for node in self.exchanges.connected()})
         for node, body, _ in arrived:
             with arrived.accepting(node):
-                self._nodes[coordinator.add_advertisement(body)] = node
+                index = coordinator.add_advertisement(body)
+                self._nodes[index] = node
+                self.exchanges.names.call(node, self.roster.member(index).name)
         self.exchanges.forget_away(arrived)
         self.exchanges.note(arrived)
         request = coordinator.share_keys_request()
@@ -201,8 +203,10 @@ class SecureTrunk(Strategy):
                 if len(body) == HOLDING_BYTES:
                     self._behind.add(indices[node])
                     held = wire.decode(Holding, body)
-                    raise BehindError(f"partner {held.index} holds the trunk of round {held.version}: it gets the newest first")
-                collection.add_input(indices[node], body, vectors[0] if vectors else np.empty(0, dtype=np.uint32))
+                    raise BehindError(f"it holds the trunk of round {held.version}, and gets the newest first")
+                if not vectors:
+                    raise MalformedMessageError("a masked input without its vector")
+                collection.add_input(indices[node], body, vectors[0])
                 self._behind.discard(indices[node])
 
     def _short_exchange(self, step: Step, rows: bool, requests: Mapping[int, bytes], accept: Callable[[int, bytes], None]) -> Replies:
@@ -259,6 +263,8 @@ class SecureTrunk(Strategy):
             for node, body, vectors in arrived:
                 with arrived.accepting(node):
                     offered = wire.decode(Handover, body)
+                    if not vectors or vectors[0].dtype != np.uint8 or vectors[0].ndim != 1:
+                        raise MalformedMessageError("a handover without the trunk's ciphertext")
                     self.exchanges.note(arrived)
                     return offered, vectors
             self.exchanges.note(arrived)

@@ -8,6 +8,7 @@ from flwr.clientapp.typing import ClientAppCallable, Mod
 from strategies import records
 from strategies.house import House
 from strategies.inner_client import InnerClient
+from strategies.secagg.errors import MalformedMessageError
 from strategies.secagg.phases import Step
 from strategies.secure_partner import Arrived, SecurePartner
 
@@ -17,11 +18,17 @@ def secure_trunk_mod(open_house: Callable[[Context], House]) -> Mod:
 
     def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
         held = message.content
-        step, body = Step(str(records.value(held, records.STEP))), records.value(held, records.BODY)
-        assert isinstance(body, bytes)
-        arrived = Arrived(records.vectors(held, records.WORDS), records.vectors(held, records.HANDOVER))
+        asked, body = records.letter(held)
+        if asked not in set(Step):
+            raise MalformedMessageError(f"{records.quoted(asked)} is no step of the protocol")
+        step, partner = Step(asked), SecurePartner(open_house(context))
+        try:
+            arrived = Arrived(records.vectors(held, records.WORDS), records.vectors(held, records.HANDOVER))
+        except MalformedMessageError as error:
+            partner.note_refusal(step, body, error)
+            raise
         inner = InnerClient(message, context, call_next)
-        reply, vectors = SecurePartner(open_house(context)).answer(step, body, arrived, inner.fit, inner.evaluate)
+        reply, vectors = partner.answer(step, body, arrived, inner.fit, inner.evaluate)
         name = records.HANDOVER if step is Step.HANDOVER else records.WORDS
         return inner.reply(records.content(step, {records.BODY: reply}, {name: vectors} if vectors else {}))
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from math import prod
+from math import frexp, isfinite, prod
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from strategies.secagg.errors import SecAggError
 
 WEIGHT_BITS, CLIPPED_BITS = 32, 40
 ROWS, USED = "rows", "used"
+DIGEST = 32  # bytes
+LEAST_RANGE, LARGEST_RANGE = 2.0**-64, 2.0**64  # as `Quantiser` has them
 
 
 class TrunkFileError(SecAggError):
@@ -176,6 +178,25 @@ class SharedTrunk:
             largest=largest,
         )
 
+    def check(self, shapes: tuple[tuple[int, ...], ...]) -> None:
+        """See that a trunk of somebody else is one that this experiment can have.
+
+        Args:
+            shapes: Of its arrays; it may have none before the first round.
+        Raises:
+            TrunkFileError: It is none.
+        """
+        if self.arrays or self.version:
+            check_trunk(self.arrays, shapes)
+        if self.rows.dtype != np.bool_ or self.rows.shape not in ((0,), (shapes[0][0],)):
+            raise TrunkFileError(f"a row list of {self.rows.dtype} {self.rows.shape}, not of {shapes[0][0]} rows")
+        if not LEAST_RANGE <= self.value_range <= LARGEST_RANGE or frexp(self.value_range)[0] != 0.5:
+            raise TrunkFileError(f"a range of {self.value_range}, not a power of two from 2^-64 to 2^64")
+        if self.version < 0 or len(self.digest) != DIGEST or len(self.session) not in (0, DIGEST):
+            raise TrunkFileError("a trunk without a version, a name and a session")
+        if not all(isinstance(value, int | float) and isfinite(value) for value in self.found.values()):
+            raise TrunkFileError("a trunk whose last sum was found to be no numbers")
+
     def to_bytes(self) -> bytes:
         """Everything, as safetensors."""
         return save(self._tensors(), metadata=self._metadata())
@@ -195,7 +216,7 @@ class SharedTrunk:
         try:
             size = int.from_bytes(data[:8], "little")
             return cls._from(load(data), json.loads(data[8 : 8 + size])["__metadata__"])
-        except (SafetensorError, LookupError, ValueError, TypeError, ArithmeticError) as error:
+        except (SafetensorError, LookupError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
             raise TrunkFileError(f"a handed-over trunk is damaged: {error}") from error
 
     @classmethod
@@ -231,10 +252,25 @@ class SharedTrunk:
     @classmethod
     def _from(cls, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> "SharedTrunk":
         held = json.loads(metadata["shared"])
+        if not isinstance(held, dict):
+            raise TypeError(f"its metadata is a {type(held).__name__}")
         found = dict(held.get("found", {}))
         arrays = [np.require(tensors[str(number)], requirements="W") for number in range(len(tensors) - 1)]
         digest, session = bytes.fromhex(held["digest"]), bytes.fromhex(held["session"])
         return cls(arrays, int(held["version"]), digest, float(held["range"]), tensors[ROWS], session, found)
+
+
+def check_trunk(arrays: list[np.ndarray], shapes: tuple[tuple[int, ...], ...]) -> None:
+    """See that these are a trunk of these shapes.
+
+    Raises:
+        TrunkFileError: Other shapes, no float32, or values that are not finite.
+    """
+    held = [(str(array.dtype), array.shape) for array in arrays]
+    if held != [("float32", shape) for shape in shapes]:
+        raise TrunkFileError(f"a trunk of {held[:4]}, not of shapes {list(shapes)} in float32")
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise TrunkFileError("a trunk with values that are not finite")
 
 
 def no_trunk(value_range: float, digest: bytes) -> SharedTrunk:

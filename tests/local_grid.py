@@ -35,6 +35,8 @@ class LocalGrid(Grid):
         run_config: As Flower would hand it to the apps.
         down, up: Called with the partition and a request to it, or its reply: may alter or lose it (None), or end the
             coordinator's process there (by raising a `KeyboardInterrupt`).
+        registered: Names under which nodes' keys were registered, as across sites.
+        timeouts: Of each exchange, seconds.
     """
 
     client_app: ClientApp
@@ -42,6 +44,8 @@ class LocalGrid(Grid):
     run_config: dict[str, str]
     down: Hook = unchanged
     up: Hook = unchanged
+    registered: dict[int, str] = field(default_factory=dict)
+    timeouts: list[float | None] = field(default_factory=list)
     sent: list[Message] = field(default_factory=list)
     received: list[Message] = field(default_factory=list)
 
@@ -71,6 +75,7 @@ class LocalGrid(Grid):
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
         replies = []
+        self.timeouts.append(timeout)
         for message in messages:
             self.sent.append(message)
             partition = message.metadata.dst_node_id - self.node(0)
@@ -110,8 +115,8 @@ class LocalGrid(Grid):
     def create_message(self, *args: object, **kwargs: object) -> Message:
         raise AssertionError("not used")
 
-    def get_nodes(self) -> Iterable[NodeInfo]:
-        raise AssertionError("not used")
+    def get_nodes(self) -> list[NodeInfo]:
+        return [NodeInfo(node_id=node, name=self.registered.get(node, "")) for node in self.get_node_ids()]
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         raise AssertionError("not used")

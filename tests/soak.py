@@ -105,7 +105,13 @@ class Soak(Toy):
     def strategy(self) -> Observed:
         """A coordinator's new process."""
         exchanges = Exchanges(
-            self.weather, Journal(self.folder / "journal.jsonl"), self.partners, self.roster.least(), connect_timeout=0, round_timeout=1
+            self.weather,
+            Journal(self.folder / "journal.jsonl"),
+            self.partners,
+            self.roster.least(),
+            connect_timeout=0,
+            exchange_timeout=1,
+            round_timeout=1,
         )
         roster, guard, random = self.roster, self.guard, self.weather.random  # nothing else may lead from the strategy to a partner
         return Observed(

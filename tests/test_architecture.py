@@ -80,6 +80,7 @@ ALLOWED = {
     },
     "fedapp/cli": {"typer", "rich", "polars", "numpy", "fedapp", "simulation", "strategies.journal", "strategies.secagg"},
     "strategies": {"flwr", "numpy", "safetensors", "fedapp.files", "fedapp.privacy", "strategies"},
+    "strategies/prompt_grid.py": {"flwr", "google.protobuf"},
     "strategies/secagg": {"numpy", "cryptography", "strategies.secagg"},
     "simulation": {"numpy", "polars", "torch", "fedapp", "strategies", "simulation"},
     "simulation/audit": {"numpy", "polars", "torch", "scipy", "rdkit", "safetensors", "fedapp", "strategies", "simulation"},

@@ -130,6 +130,15 @@ def test_a_difference_names_the_partners_by_their_names(tmp_path: Path) -> None:
     assert (difference["round"], difference["phase"], difference["fact"], difference["parties"]) == (1, "Finish", "sum", [4])
 
 
+def test_a_transcript_that_ends_before_the_others_is_named_though_all_that_is_in_it_agrees(tmp_path: Path) -> None:
+    """Cut off at its end it still verifies: silence is all that gives it away."""
+    files = [write(tmp_path / str(partner), partner, ["a", "b", "c"][: 2 if partner == 3 else 3]) for partner in (1, 2, 3)]
+    told = compare_transcripts(files, ROSTER)
+    assert told["difference"] is None
+    assert told["shorter"] == [{"partner": 3, "name": ROSTER.member(3).name, "entries": 2, "round": 1, "phase": "Finish"}]
+    assert compare_transcripts(files[:2], ROSTER)["shorter"] == []
+
+
 def test_a_broken_transcript_names_partner_and_line(tmp_path: Path) -> None:
     path = write(tmp_path / "2", 2, ["x", "y", "z"])
     path.write_text(path.read_text().replace('"sum": "79"', '"sum": "6e"'))

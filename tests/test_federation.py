@@ -129,7 +129,7 @@ def test_with_min_partners_a_round_goes_on_without_the_missing(tmp_path: Path) -
     run = small_run(tmp_path / "run", *PLAIN, "federation.min_partners=2")
     federate(run, grid_for(run, up=lambda partition, message: None if partition == 2 else message))
     assert [exchange.replied for exchange in exchanges(run)] == [2] * 5
-    assert {reason for exchange in exchanges(run) for reason in exchange.left_out} == {"no reply"}
+    assert {reason for exchange in exchanges(run) for reason in exchange.left_out} == {"node 103: no reply"}
 
 
 def test_a_partner_that_missed_rounds_comes_back(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_words_that_do_not_fit_are_left_out(tmp_path: Path, lie: str) -> None:
 
     grid = federate(run, grid_for(run, up=up))
     assert [exchange.replied for exchange in exchanges(run)] == [3, 2, 3]
-    assert exchanges(run)[1].left_out[0].startswith("ValueError: a ")
+    assert exchanges(run)[1].left_out[0].startswith(("node 101: ValueError: a ", "node 101: MalformedMessageError: a "))
     alone = small_run(tmp_path / "alone", *PLAIN, "federation.min_partners=2", "federation.rounds=1")
     federate(alone, grid_for(alone, lambda partition, message: None if partition == 0 and step(message) == "train" else message))
     assert equal(kept(run).arrays, kept(alone).arrays)

@@ -150,7 +150,7 @@ def test_a_partner_that_is_told_other_survivors_signs_alone_and_reveals_nothing(
     first = refusals(run, "partner-2")[0]
     assert first == (Step.COLLECT, "SurvivorsDisagreeError"), "it was not asked to unmask, and refuses the sum of the others"
     (left_out,) = (exchange.left_out for exchange in exchanges(run) if (exchange.round, exchange.phase) == (1, Step.CONSISTENCY))
-    assert left_out == ["AlteredReplyError: partner 2 signed other survivors than it was shown"]
+    assert left_out == ["partner-2: AlteredReplyError: partner 2 signed other survivors than it was shown"]
     assert alike([held(run, name) for name in run.partners() if name != "partner-2"], version=2)
     found = compare(transcripts(run))
     assert found is not None
@@ -185,7 +185,7 @@ def test_masked_words_altered_on_their_way_are_left_out(tmp_path: Path) -> None:
 
     federate(run, grid_for(run, up=up))
     (left_out,) = (exchange.left_out for exchange in exchanges(run) if (exchange.round, exchange.phase) == (1, Step.COLLECT))
-    assert left_out == ["AlteredReplyError: the vector or the shares of partner 2 were altered on their way"]
+    assert left_out == ["partner-2: AlteredReplyError: the vector or the shares of partner 2 were altered on their way"]
     assert alike(all_held(run), version=1)
 
 

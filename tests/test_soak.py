@@ -56,8 +56,10 @@ def test_every_round_is_finished_in_the_end_and_everybody_has_its_trunk(soak: So
 def test_every_reply_that_is_missing_has_a_named_reason(soak: Soak) -> None:
     for exchange in soak.journal():
         assert exchange.asked - exchange.replied == len(exchange.left_out)
-        for reason in exchange.left_out:
+        for line in exchange.left_out:
+            partner, _, reason = line.partition(": ")
             name, _, words = reason.partition(": ")
+            assert partner.startswith(("partner-", "node ")), line
             assert reason in ("no reply", "it could not answer") or (hasattr(errors, name) or name == "ValueError") and words, reason
 
 

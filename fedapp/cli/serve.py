@@ -11,7 +11,7 @@ import typer
 from fedapp.cli.arguments import Json
 
 if TYPE_CHECKING:
-    from strategies.journal import Exchange
+    from strategies.journal import Awaited, Exchange
 
 SiteFolder = Annotated[Path, typer.Argument(metavar="SITE", help="a party's folder, as `polyphony kit install` made it")]
 
@@ -30,7 +30,7 @@ def federate(site: SiteFolder, as_json: Json = False) -> None:
     from fedapp.site.federate import federate as run_rounds
     from fedapp.site.folder import Site
 
-    result = run_rounds(Site.open(site), tell)
+    result = run_rounds(Site.open(site), tell, tell_awaited)
     if as_json:
         print(json.dumps(result))
     else:
@@ -44,3 +44,8 @@ def tell(exchange: "Exchange") -> None:
     print(f"{who}  {size}  {exchange.seconds:.1f} s", file=sys.stderr)
     for reason in exchange.left_out:
         print(f"    left out: {reason}", file=sys.stderr)
+
+
+def tell_awaited(awaited: "Awaited") -> None:
+    """Who keeps the others waiting."""
+    print(f"round {awaited.round}  {awaited.phase}  waiting for {', '.join(map(str, awaited.names))}", file=sys.stderr)

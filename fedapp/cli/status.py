@@ -78,10 +78,13 @@ def tell_partner(told: dict[str, Any]) -> None:
 
 def tell_coordinator(told: dict[str, Any]) -> None:
     """The coordinator's rounds, phases and drop-outs."""
-    from fedapp.site.wording import duration, ranges, size
+    from fedapp.site.wording import duration, moment, ranges, size
 
     if told["error"]:
         print(f"error: {told['error']}")
+    if told["awaited"]:
+        held = told["awaited"]
+        print(f"waiting for {', '.join(map(str, held['names']))}: {held['phase']}, since {moment(held['since'])}")
     rows = [
         [
             *(str(held["round"]), "done" if held["done"] else "open", str(held["attempts"]), f"{held['replied']}/{held['asked']}"),

@@ -38,6 +38,12 @@ def compare(
             f"{len(told['partners'])} transcripts agree: {told['sessions']} sessions, {told['rounds']} rounds, "
             f"{told['entries']} entries compared"
         )
+    if not as_json:
+        for each in told["shorter"]:
+            print(
+                f"shorter    {each['name']} has {each['entries']} entries, the last of {each['phase']} in round {each['round']}: "
+                "what others tell of later was not compared with it"
+            )
     if told["difference"]:
         raise typer.Exit(DIFFERENT)
 

@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from fedapp.bundle import bundle_pyproject
@@ -15,20 +16,22 @@ from fedapp.flower import CONNECTION, script, wait_until_listening
 from fedapp.locks import locked
 from fedapp.processes import child
 from fedapp.site.folder import Site
+from fedapp.site.saved import json_object, record
 from fedapp.site.serve import superlink_connection
-from strategies.journal import Exchange, read_journal, round_seconds
+from strategies.journal import AWAITED, Awaited, Exchange, read_journal, round_seconds
 
 POLL = 0.5
 START = 60.0  # seconds for the coordinator to be served
-PATIENCE = 10.0  # seconds between looks at the SuperLink
+PATIENCE = 10.0  # seconds between looks at the SuperLink, and before it is told who is awaited
 OVER = "finished"
 
 
-def federate(site: Site, follow: Callable[[Exchange], None]) -> dict[str, Any]:
+def federate(site: Site, follow: Callable[[Exchange], None], wait_for: Callable[[Awaited], None]) -> dict[str, Any]:
     """Run the rounds to their end; those that partners have behind them are not repeated.
 
     Args:
         follow: Told each exchange.
+        wait_for: Told whose replies are awaited, when that has been so for a while.
     Returns:
         rounds, exchanges, seconds_per_round (median), seconds.
     Raises:
@@ -36,16 +39,18 @@ def federate(site: Site, follow: Callable[[Exchange], None]) -> dict[str, Any]:
         BusyError: Another process has started the rounds or follows them.
     """
     with locked(site.coordinator, "polyphony federate"):
-        return _federate(site, follow)
+        return _federate(site, follow, wait_for)
 
 
-def _federate(site: Site, follow: Callable[[Exchange], None]) -> dict[str, Any]:
+def _federate(site: Site, follow: Callable[[Exchange], None], wait_for: Callable[[Awaited], None]) -> dict[str, Any]:
     environment = reached(site)
     started, told = time.monotonic(), len(read_journal(site.coordinator / "journal.jsonl"))
     outcome = site.coordinator / "outcome.json"
+    waiting = Waiting(site.coordinator / AWAITED, wait_for)
     with rounds(site, environment) as going_on:
         while not outcome.is_file() and going_on():
             told = tell(site, told, follow)
+            waiting.look()
             time.sleep(POLL)
     tell(site, told, follow)
     ended = {"state": "died", "error": f"the rounds ended without a word; see {site.log}/run.log"}
@@ -60,6 +65,30 @@ def _federate(site: Site, follow: Callable[[Exchange], None]) -> dict[str, Any]:
         "seconds_per_round": round(times[len(times) // 2], 2),
         "seconds": round(time.monotonic() - started, 1),
     }
+
+
+class Waiting:
+    """Tells who is awaited, once each time that it has not changed for a while.
+
+    Args:
+        file: Where the coordinator says it.
+        wait_for: Is told.
+        patience: Seconds that are a while.
+    """
+
+    def __init__(self, file: Path, wait_for: Callable[[Awaited], None], patience: float = PATIENCE) -> None:
+        self.file, self.wait_for, self.patience = file, wait_for, patience
+        self._seen: Awaited | None = None
+        self._since, self._told = time.monotonic(), False
+
+    def look(self) -> None:
+        """See who is awaited now."""
+        found = record(json_object(self.file), Awaited)
+        if found != self._seen:
+            self._seen, self._since, self._told = found, time.monotonic(), False
+        elif found is not None and not self._told and time.monotonic() >= self._since + self.patience:
+            self._told = True
+            self.wait_for(found)
 
 
 def reached(site: Site) -> dict[str, str]:

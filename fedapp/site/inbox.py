@@ -61,11 +61,16 @@ class Letter:
     objects: dict[str, bytes] | None = None
 
     def message(self) -> Message:
-        """The request, whole."""
+        """The request, whole.
+
+        Raises:
+            ValueError, LookupError, TypeError: Its objects make none.
+        """
         assert self.objects is not None
         tree = ObjectTree.FromString(self.tree)
         message = inflate_object_from_contents(tree.object_id, dict(self.objects))
-        assert isinstance(message, Message)
+        if not isinstance(message, Message):
+            raise ValueError(f"a request that is a {type(message).__name__}, and no message")
         message.metadata.__dict__["_message_id"] = tree.object_id  # Flower leaves it out of the contents
         return message
 

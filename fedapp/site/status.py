@@ -19,7 +19,7 @@ from fedapp.site.ledger import SUMS, Sum, answers_given, held_trunk, ledger, sen
 from fedapp.site.progress import OUTCOME, progress
 from fedapp.site.saved import json_object, record, records, written
 from fedapp.site.terms import Terms
-from strategies.journal import Exchange
+from strategies.journal import AWAITED, Awaited, Exchange
 from strategies.secagg.roster import Roster
 from strategies.self_audit import AUDITS, Audited
 
@@ -87,7 +87,8 @@ def partner_status(site: Site) -> dict[str, Any]:
 def coordinator_status(site: Site) -> dict[str, Any]:
     """What the coordinator knows, as one JSON object: who answered when, and how long messages were.
 
-    Keys: role, name, time, healthy, consortium, state, error, last, then those of `progress.progress`, problems.
+    Keys: role, name, time, healthy, consortium, state, error, last, awaited (whose reply is awaited now, in which phase of which round,
+    since when; None if nobody's is), then those of `progress.progress`, problems.
     """
     problems: list[str] = []
     exchanges = records(site.coordinator / "journal.jsonl", Exchange)
@@ -104,6 +105,7 @@ def coordinator_status(site: Site) -> dict[str, Any]:
         "state": state,
         "error": str(outcome.get("error", "")),
         "last": _moment(written(site.coordinator / "journal.jsonl")),
+        "awaited": None if outcome else _awaited(site),
         "rounds": proposal and proposal.rounds,
         **progress(exchanges, consortium["threshold"] if consortium else 1, RECENT),
         "problems": problems,
@@ -129,6 +131,12 @@ def _consortium(roster: Roster | None) -> dict[str, Any] | None:
         "least": roster.least(),
         "digest": spoken(roster.digest()),
     }
+
+
+def _awaited(site: Site) -> dict[str, Any] | None:
+    path = site.coordinator / AWAITED
+    held = record(json_object(path), Awaited)
+    return None if held is None else {**asdict(held), "since": _moment(written(path))}
 
 
 def _health(site: Site) -> dict[str, Any]:

@@ -53,6 +53,22 @@ class Common:
     entries: int
 
 
+@dataclass(frozen=True)
+class Ending:
+    """Where the transcript of a partner ends, while another one goes on: what followed was not compared with it.
+
+    Attributes:
+        partner: Whose.
+        entries: That it has.
+        round, phase: Of the last one.
+    """
+
+    partner: int
+    entries: int
+    round: int
+    phase: str
+
+
 Key: TypeAlias = tuple[bytes, int, str, str]  # session, round, phase, name of the fact
 
 
@@ -91,6 +107,22 @@ def common(transcripts: Mapping[int, tuple[Entry, ...]]) -> Common:
     rounds = {key[:2] for key in shared if key[2] not in SET_UP}
     entries = sum(any(key in shared for key in _keys(entry)) for held in transcripts.values() for entry in held)
     return Common(len({session for session, _ in rounds}), len(rounds), entries)
+
+
+def shorter(transcripts: Mapping[int, tuple[Entry, ...]]) -> tuple[Ending, ...]:
+    """The partners whose transcript ends before the one that goes on longest.
+
+    They dropped out or left, refused what came, or show less than they have: a transcript that was cut off at its end still verifies.
+    """
+    rank = {session: place for place, session in enumerate(_sessions(transcripts))}
+    ends = {partner: entries[-1] for partner, entries in transcripts.items() if entries}
+    places = {partner: (rank[last.session], last.round, PHASES.index(last.phase)) for partner, last in ends.items()}
+    newest = max(places.values(), default=None)
+    return tuple(
+        Ending(partner, len(transcripts[partner]), ends[partner].round, ends[partner].phase)
+        for partner in sorted(places)
+        if places[partner] != newest
+    )
 
 
 def _keys(entry: Entry) -> list[Key]:

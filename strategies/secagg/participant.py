@@ -193,7 +193,8 @@ class Participant:
             mine = self.state.round
             if mine is not None and mine.number == last.number and mine.signed and mine.survivors != last.survivors:
                 raise SurvivorsDisagreeError(f"a sum over {last.survivors}, and we signed {mine.survivors}")
-            digest = hashlib.sha256(np.ascontiguousarray(words).data.cast("B")).digest()
+            round.check_sum(self.session, words)
+            digest = hashlib.sha256(np.ascontiguousarray(words).data).digest()
             self.facts += (Fact("sum", digest),)
             return round.finish(self.session, last, words, digest, trunk, threads)
 

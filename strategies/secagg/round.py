@@ -137,7 +137,7 @@ def group_masks(session: Session, number: int, partners: tuple[int, ...]) -> tup
 
 def input_digest(words: np.ndarray, public: bytes) -> bytes:
     """SHA-256 of the masked vector, then of the public words."""
-    digest = hashlib.sha256(np.ascontiguousarray(words).data.cast("B"))
+    digest = hashlib.sha256(np.ascontiguousarray(words).data)
     digest.update(public)
     return digest.digest()
 
@@ -169,7 +169,7 @@ def finish(session: Session, last: LastRound, words: np.ndarray, digest: bytes, 
         The sum of the private words, signed, a view of `words`; and the digest of the trunk after this round.
     Raises:
         RepeatedPartnerError, UnknownPartnerError: In the list of survivors.
-        MalformedMessageError: Fewer words than a tag has.
+        MalformedMessageError: As `check_sum`.
         AlteredSumError: It is not the survivors' sum, or was taken in before.
     """
     if len(set(last.survivors)) != len(last.survivors):
@@ -177,8 +177,7 @@ def finish(session: Session, last: LastRound, words: np.ndarray, digest: bytes, 
     if not set(last.survivors) <= set(session.members):
         raise UnknownPartnerError(f"survivors {last.survivors} are not all in the session")
     tail = tag_words(session)
-    if len(words) <= tail:
-        raise MalformedMessageError(f"a masked sum of {len(words)} words")
+    check_sum(session, words)
     hidden, cancelled = group_masks(session, last.number, last.survivors)
     add_streams(words, cancelled, hidden, threads)
     private = signed_view(words[:-tail])
@@ -186,6 +185,17 @@ def finish(session: Session, last: LastRound, words: np.ndarray, digest: bytes, 
     start = session.trunk if last.rows else trunk
     check.verify(private, keys.check_key(session.group, last.number, start), claimed)
     return private, keys.next_trunk(session.group, trunk, last.number, digest)
+
+
+def check_sum(session: Session, words: np.ndarray) -> None:
+    """See that an array can be a masked sum of this session.
+
+    Raises:
+        MalformedMessageError: Other words than the session's, more than one dimension, or no more words than a tag has.
+    """
+    expected = DTYPES[session.parameters.word_bits]
+    if words.dtype != expected or words.ndim != 1 or len(words) <= tag_words(session):
+        raise MalformedMessageError(f"a masked sum of {words.dtype} {words.shape}, not of more than {tag_words(session)} {expected} words")
 
 
 def _write_tag(session: Session, number: int, trunk: bytes, words: np.ndarray) -> None:

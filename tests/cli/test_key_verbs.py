@@ -224,6 +224,16 @@ def test_transcripts_that_differ_exit_with_1_and_name_round_and_party(
     assert json.loads(capsys.readouterr().out)["difference"]["parties"] == [4]
 
 
+def test_a_transcript_that_is_shorter_is_said_to_be(
+    consortium: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [write_transcript(consortium, name, "all", rounds=1 if name == "beta" else 2) for name in NAMES]
+    assert polyphony(monkeypatch, "transcript", "compare", *files, "--roster", str(consortium)) == 0
+    agree, short = capsys.readouterr().out.splitlines()
+    assert agree.startswith("5 transcripts agree")
+    assert short.startswith("shorter    beta has 1 entries, the last of ConsistencyCheck in round 0: ")
+
+
 def test_a_broken_transcript_is_an_error_that_names_partner_and_line(
     consortium: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

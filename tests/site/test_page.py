@@ -20,6 +20,7 @@ from fedapp.request_log import Request, note_request
 from fedapp.site.folder import COORDINATOR, Site
 from fedapp.site.page import page_app, serve_page
 from fedapp.site.status import site_status
+from strategies.journal import Awaited, Journal
 from strategies.secagg.phases import Step
 from tests.site import exposition, saved_site
 from tests.site.saved_site import Made
@@ -286,3 +287,8 @@ def test_it_follows_the_readers_wishes_for_dark_colours_and_little_movement(site
     moving = source[source.index("@media (prefers-reduced-motion: no-preference)") :]
     assert source.count("animation:") == 1
     assert "animation:" in moving[: moving.index("@keyframes")]
+
+
+def test_the_coordinators_page_says_whose_reply_is_awaited(coordinator: Site) -> None:
+    Journal(coordinator.coordinator / "journal.jsonl").wait(Awaited(4, "MaskedInputCollection", ["Birch", "Elm"]))
+    assert "Waiting for Birch, Elm: MaskedInputCollection of round 4" in shown(coordinator).text

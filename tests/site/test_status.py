@@ -16,12 +16,13 @@ from fedapp.membership import read_policy, write_policy
 from fedapp.request_log import REQUESTS, Request, note_request
 from fedapp.site import metrics, protection
 from fedapp.site.checks import State
+from fedapp.site.federate import Waiting
 from fedapp.site.floor import DEFAULT, as_strict_as, terms_of, write_floor
 from fedapp.site.folder import COORDINATOR, Site
 from fedapp.site.status import coordinator_status, partner_status
 from fedapp.site.wording import headline
 from strategies.house import Limits
-from strategies.journal import Exchange
+from strategies.journal import Awaited, Exchange, Journal
 from strategies.secagg.phases import Step
 from strategies.self_audit import OWN, SUM
 from tests.site import exposition, saved_site
@@ -302,6 +303,32 @@ def test_how_a_run_ended_is_told_with_the_error(coordinator: Site) -> None:
     assert (told["state"], told["healthy"], told["error"]) == ("failed", False, "2 partners advertised, and 3 are needed")
     write_json(coordinator.coordinator / "outcome.json", {"state": "finished", "error": ""})
     assert headline(coordinator_status(coordinator)) == ("good", "The run is finished: 1 round.")
+
+
+def test_whose_reply_is_awaited_is_told_until_the_run_is_over(coordinator: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    saved_site.journal_of(coordinator, saved_site.one_round(1))
+    Journal(coordinator.coordinator / "journal.jsonl").wait(Awaited(2, Step.COLLECT.value, ["Birch", "Elm"]))
+    told = coordinator_status(coordinator)["awaited"]
+    assert (told["names"], told["phase"], told["round"]) == (["Birch", "Elm"], "MaskedInputCollection", 2)
+    command.status(coordinator.path)
+    assert "waiting for Birch, Elm: MaskedInputCollection, since " in capsys.readouterr().out
+    write_json(coordinator.coordinator / "outcome.json", {"state": "failed", "error": "killed"})
+    assert coordinator_status(coordinator)["awaited"] is None
+
+
+def test_who_keeps_the_others_waiting_is_told_once_each_time_that_it_lasts(tmp_path: Path) -> None:
+    told: list[Awaited] = []
+    journal = Journal(tmp_path / "journal.jsonl")
+    waiting = Waiting(tmp_path / "awaited.json", told.append, patience=0)
+    both, one = (Awaited(2, "Unmasking", names) for names in (["Birch", "Elm"], ["Elm"]))
+    for awaited in (both, both, one, one, Awaited(2, "Unmasking", []), one):
+        journal.wait(awaited)
+        for _ in range(3):
+            waiting.look()
+    assert told == [both, one, one]
+    (tmp_path / "awaited.json").write_text('{"round": 2')
+    waiting.look()
+    assert told == [both, one, one], "half a file says nothing"
 
 
 def test_the_coordinators_status_has_no_word_of_models_rows_or_data(coordinator: Site) -> None:

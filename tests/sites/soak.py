@@ -122,7 +122,7 @@ class Soak:
             "blows": dict(self.blows),
             "requests": len(requests),
             "refused": dict(Counter(each.refused.split(":")[0] for each in requests if each.refused)),
-            "left_out": dict(Counter(reason.split(":")[0] for each in journal for reason in each.left_out)),
+            "left_out": dict(Counter(reason.split(": ")[1] for each in journal for reason in each.left_out)),
             "federate_ended": dict(Counter(self.ended)),
             "memory_mb": [round(value / 1e6) for value in self.memory],
             "memory_ratio": round(statistics.median(self.memory[half:]) / statistics.median(self.memory[1 : half + 1]), 3),

@@ -10,10 +10,12 @@ import pytest
 from flwr.app import Context, Message, MessageType
 from flwr.clientapp import ClientApp
 
+from fedapp.files import read_json
 from strategies import records
 from strategies.exchange import Exchanges, Replies, RoundFailedError
 from strategies.journal import Journal, read_journal
 from strategies.secagg.errors import MalformedMessageError
+from strategies.secagg.phases import Step
 from tests.local_grid import LocalGrid
 
 echo = ClientApp()
@@ -24,17 +26,19 @@ def answer(message: Message, context: Context) -> Message:
     """The body backwards, and twice the words."""
     body = message.content[records.MESSAGE][records.BODY]
     words = records.vectors(message.content, records.WORDS)
-    reply = records.content("Step", {records.BODY: body[::-1]}, {records.WORDS: [2 * words[0]]} if words else {})
+    reply = records.content(records.step(message.content), {records.BODY: body[::-1]}, {records.WORDS: [2 * words[0]]} if words else {})
     return Message(reply, reply_to=message)
 
 
 class Way:
     """Exchanges with partners that echo."""
 
-    def __init__(self, folder: Path, partners: int = 3, least: int = 2) -> None:
-        self.path = folder / "journal.jsonl"
+    def __init__(self, folder: Path, partners: int = 3, least: int = 2, names: tuple[str, ...] = ()) -> None:
+        self.path, self.awaited = folder / "journal.jsonl", folder / "awaited.json"
         self.grid = LocalGrid(echo, partners, {})
-        self.exchanges = Exchanges(self.grid, Journal(self.path), partners, least, connect_timeout=0.05, round_timeout=1)
+        self.exchanges = Exchanges(
+            self.grid, Journal(self.path), partners, least, connect_timeout=0.05, exchange_timeout=1, round_timeout=2, names=names
+        )
 
     def ask(self) -> Replies:
         requests = {node: (b"abc%d" % node, {records.WORDS: [np.arange(3)]}) for node in self.exchanges.connected()}
@@ -92,10 +96,10 @@ def with_another_name(message: Message) -> Message:
     ("spoil", "reason"),
     [
         (lambda message: None, "no reply"),
-        (without_body, "ValueError: a message without 'body'"),
-        (without_message, "ValueError: a message without 'message'"),
-        (with_another_body, "ValueError: a reply without a body"),
-        (with_another_name, "ValueError: arrays are named 0 to 1, not ['0', 'words']"),
+        (without_body, "MalformedMessageError: a message of ['step'], not of a step and a body"),
+        (without_message, "MalformedMessageError: a message without its record 'message'"),
+        (with_another_body, "MalformedMessageError: a step of str and a body of int, not a text and bytes"),
+        (with_another_name, "MalformedMessageError: arrays are named 0 to 1, not ['0', 'words']"),
     ],
     ids=["lost", "no body", "no message", "body of another type", "wrong names"],
 )
@@ -105,7 +109,7 @@ def test_a_reply_that_does_not_arrive_whole_is_left_out_with_its_reason(way: Way
     assert sorted(node for node, _, _ in arrived) == [101, 103]
     way.exchanges.note(arrived)
     (line,) = read_journal(way.path)
-    assert (line.asked, line.replied, line.left_out) == (3, 2, [reason])
+    assert (line.asked, line.replied, line.left_out) == (3, 2, [f"node 102: {reason}"])
 
 
 def test_a_partner_that_fails_is_left_out_and_its_error_weighs_nothing(way: Way) -> None:
@@ -212,3 +216,74 @@ def test_a_node_is_a_newcomer_until_it_was_connected(way: Way) -> None:
     way.exchanges.connected()
     way.grid.connect(0)
     assert way.exchanges.newcomers() == {101}, "it was not there when the session began"
+
+
+def test_the_journal_names_who_did_not_answer(way: Way) -> None:
+    for node, name in ((101, "Alder"), (103, "Cedar")):
+        way.exchanges.names.call(node, name)
+    way.grid.up = lambda partition, message: None if partition == 0 else without_body(message)
+    arrived = way.ask()
+    assert list(arrived) == []
+    way.exchanges.note(arrived)
+    reason = "MalformedMessageError: a message of ['step'], not of a step and a body"
+    assert read_journal(way.path)[0].left_out == ["Alder: no reply", f"Cedar: {reason}", f"node 102: {reason}"]
+
+
+def test_while_replies_are_awaited_the_coordinator_says_whose(way: Way) -> None:
+    told = []
+
+    def one_by_one(messages: list[Message]) -> Iterator[Message]:
+        for message in messages:
+            told.append(read_json(way.awaited))
+            yield message
+
+    way.exchanges.names.call(102, "Birch")
+    replies = list(way.grid.send_and_receive(way.exchanges.messages("Step", 7, {node: (b"x", {}) for node in (101, 102, 103)})))
+    arrived = way.exchanges.replies(one_by_one(replies[::-1]))
+    list(arrived)
+    assert [each["names"] for each in told] == [["Birch", "node 101", "node 103"], ["Birch", "node 103"], ["node 103"]]
+    assert {(each["round"], each["phase"]) for each in told} == {(7, "Step")}
+    way.exchanges.note(arrived)
+    assert not way.awaited.exists()
+
+
+def test_an_exchange_that_is_noted_awaits_nobody_though_somebody_never_answered(way: Way) -> None:
+    way.grid.up = lambda partition, message: None if partition == 1 else message
+    arrived = way.ask()
+    list(arrived)
+    assert read_json(way.awaited)["names"] == ["node 102"]
+    way.exchanges.note(arrived)
+    assert not way.awaited.exists()
+
+
+def test_who_is_not_connected_is_named_where_nodes_are_registered_by_name(tmp_path: Path) -> None:
+    way = Way(tmp_path, names=("Alder", "Birch", "Cedar"))
+    way.grid.registered = {101: "Alder", 102: "Birch", 103: "Cedar"}
+    way.grid.disconnect(0)
+    assert way.exchanges.connected() == [102, 103]
+    assert read_json(way.awaited) == {"round": 0, "phase": "connecting", "names": ["Alder"]}
+    way.grid.disconnect(2)
+    with pytest.raises(RoundFailedError, match="1 of 3 partners are connected, and a round needs 2; not Alder, Cedar"):
+        way.exchanges.connected()
+
+
+def test_what_is_ready_at_once_is_not_waited_for_as_long_as_training(way: Way) -> None:
+    """The first request of a session may meet a partner whose process starts: it has the time to connect on top."""
+    for asked in Step:
+        list(way.exchanges.ask(asked, 1, {101: (b"x", {})}))
+    seconds = dict(zip(Step, way.grid.timeouts, strict=True))
+    assert seconds.pop(Step.ADVERTISE_KEYS) == 1.05
+    short = {Step.SHARE_KEYS, Step.CONSISTENCY, Step.UNMASK}
+    assert seconds == {asked: 1 if asked in short else 2 for asked in seconds}
+
+
+def test_a_reply_is_to_what_was_asked(way: Way) -> None:
+    way.grid.up = lambda partition, message: renamed(message) if partition == 1 else message
+    arrived = way.ask()
+    assert sorted(node for node, _, _ in arrived) == [101, 103]
+    assert arrived.left_out[102].startswith("MalformedMessageError: a reply to 'Another'")
+
+
+def renamed(message: Message) -> Message:
+    message.content[records.MESSAGE][records.STEP] = "Another"
+    return message

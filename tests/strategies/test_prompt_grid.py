@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import pytest
 from flwr.app import Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
+from google.protobuf.message import DecodeError
 
 from strategies.prompt_grid import PromptGrid
 from tests.local_grid import RUN_ID, LocalGrid
@@ -75,3 +76,31 @@ def test_messages_leave_before_anybody_asks_for_replies_and_each_reply_is_there_
     replies = PromptGrid(late).send_and_receive(requests(2), timeout=60)
     assert set(late.due) == {"message-1"}
     assert next(iter(replies)).metadata.reply_to_message_id == "message-1"
+
+
+class Garbled(LateGrid):
+    """One reply in which Flower finds no message; taking it in fails once, and it is gone then."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__([0.0, 0.1])
+        self.error: Exception | None = error
+
+    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+        if self.error is not None and "message-0" in self.due:
+            del self.due["message-0"]
+            error, self.error = self.error, None
+            raise error
+        return super().pull_messages(message_ids)
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), KeyError("Array"), TypeError(), DecodeError("truncated"), AssertionError(), IndexError()]
+)
+def test_a_reply_that_flower_cannot_put_together_costs_nobody_else_theirs(error: Exception) -> None:
+    replies = PromptGrid(Garbled(error)).send_and_receive(requests(2), timeout=0.4)
+    assert [reply.metadata.reply_to_message_id for reply in replies] == ["message-1"]
+
+
+def test_a_superlink_that_is_gone_is_no_reply_of_anybody() -> None:
+    with pytest.raises(ConnectionError):
+        list(PromptGrid(Garbled(ConnectionError())).send_and_receive(requests(2), timeout=0.4))

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ def test_only_those_whose_signature_arrived_are_asked_to_unmask(toy: Toy, way: s
     asked = [m.metadata.dst_node_id for m in toy.grid.sent if (step(m), m.metadata.group_id) == (Step.UNMASK, "1")]
     assert asked == [LocalGrid.node(partition) for partition in (0, 2, 3)]
     assert {entry.refused for entry in toy.entries(2)} == {""}
-    assert [e.left_out for e in toy.journal() if (e.round, e.phase) == (1, Step.CONSISTENCY)] == [["no reply"]]
+    assert [e.left_out for e in toy.journal() if (e.round, e.phase) == (1, Step.CONSISTENCY)] == [["partner-2: no reply"]]
     assert [e.left_out for e in toy.journal() if (e.round, e.phase) == (1, Step.UNMASK)] == [[]]
 
 
@@ -82,7 +83,10 @@ def test_a_partner_that_is_behind_is_named_so_in_the_journal(toy: Toy) -> None:
     toy.grid.down = lambda partition, m: None if step(m) == Step.COLLECT and (m.metadata.group_id, partition) in away else m
     toy.federate()
     reasons = [reason for exchange in toy.journal() for reason in exchange.left_out]
-    assert reasons == ["no reply", "BehindError: partner 2 holds the trunk of round 0: it gets the newest first"]
+    assert reasons == [
+        "partner-2: no reply",
+        "partner-2: BehindError: it holds the trunk of round 0, and gets the newest first",
+    ]
 
 
 # Handed-over trunks
@@ -102,6 +106,35 @@ def test_a_handed_over_trunk_that_is_none_or_too_new_is_its_holders_fault(toy: T
         SecurePartner(toy.house(2)).answer(Step.COLLECT, wire.encode(asked), arrived, no_training, no_evaluation)
     assert toy.entries(2)[-1].refused == "HandoverError"
     assert state_of(toy, 2).phase == Phase.FAILED
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"arrays": [np.ones((1, 1), dtype=np.float32)]}, "a trunk of"),
+        ({"arrays": [np.ones((4, 2)), np.ones(2)]}, "a trunk of"),
+        ({"arrays": [np.full((4, 2), np.nan, dtype=np.float32), np.ones(2, dtype=np.float32)]}, "values that are not finite"),
+        ({"value_range": float("nan")}, "a range of nan"),
+        ({"value_range": 0.3}, "a range of 0.3"),
+        ({"rows": np.ones(9, dtype=np.bool_)}, "a row list of"),
+        ({"rows": np.ones(4, dtype=np.float32)}, "a row list of"),
+        ({"digest": b"x"}, "without a version, a name and a session"),
+        ({"session": b"x" * 7}, "without a version, a name and a session"),
+        ({"found": {"loss": "high"}}, "no numbers"),
+    ],
+)
+def test_a_handed_over_trunk_that_this_experiment_cannot_have_is_not_stored(toy: Toy, change: dict[str, Any], words: str) -> None:
+    toy.federate()
+    before = toy.held(2)
+    toy.rounds = 4
+    request = wire.decode(CollectRequest, stopped_before(toy, Step.COLLECT, partner=2, number="3"))
+    holder = SecurePartner(toy.house(1))
+    lie = replace(holder.shared, **change)
+    offered, ciphertext = holder.protocol.hand_over(wire.encode(HandoverRequest(request.session, ())), b"x" * 32, lie.to_bytes())
+    asked, arrived = replace(request, handover=wire.decode(Handover, offered)), Arrived([], [np.frombuffer(ciphertext, dtype=np.uint8)])
+    with pytest.raises(HandoverError, match=f"partner 1: .*{words}"):
+        SecurePartner(toy.house(2)).answer(Step.COLLECT, wire.encode(asked), arrived, no_training, no_evaluation)
+    assert alike([toy.held(2), before], version=2)
 
 
 def test_an_older_trunk_than_its_own_is_no_help_and_no_lie(tmp_path: Path) -> None:

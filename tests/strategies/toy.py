@@ -138,7 +138,8 @@ class Toy:
 
     def federate(self) -> None:
         """Start the coordinator, or start it again."""
-        exchanges = Exchanges(self.grid, Journal(self.folder / "journal.jsonl"), self.partners, 2, connect_timeout=0.01, round_timeout=1)
+        journal, names = Journal(self.folder / "journal.jsonl"), [member.name for member in self.roster.members]
+        exchanges = Exchanges(self.grid, journal, self.partners, 2, connect_timeout=0.01, exchange_timeout=1, round_timeout=1, names=names)
         nonces = iter(np.random.default_rng(len(self.journal())).bytes(32) for _ in range(99))
         strategy = SecureTrunk(
             exchanges, self.roster, lambda: parameters_for(self.roster, row_guard=self.guard, layout=LAYOUT, nonce=next(nonces)), 50
