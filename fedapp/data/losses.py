@@ -62,8 +62,8 @@ def table_warnings(summary: dict[str, Any]) -> list[str]:
 def label_warnings(header: dict[str, Any]) -> list[str]:
     """Every reason for which more than a tenth of a dataset's values, compounds or labels gave no label."""
     found = []
-    for reason, lost in header["dropped"].items():
-        offered, (what, why) = header["offered"][reason], DROPPED[reason]
+    for reason, offered in header.get("offered", {}).items():  # not there in datasets of earlier versions
+        lost, (what, why) = header["dropped"][reason], DROPPED[reason]
         if lost > LARGE * offered:
             found.append(f"{lost:,} of {offered:,} {what} ({lost / offered:.0%}) {why}")
     return found
