@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from fedapp.cli.arguments import Json
+from fedapp.cli.prepare import warn
 
 
 def accept(
@@ -15,10 +16,12 @@ def accept(
     as_json: Json = False,
 ) -> None:
     """Copy a dataset into the site, and allow it, and no other, in the policy."""
+    from fedapp.data.losses import label_warnings
     from fedapp.site.accept import accept as put_in_play  # imports polars and RDKit: seconds that --help need not wait
     from fedapp.site.folder import Site
 
     dataset = put_in_play(Site.open(site), data)
+    warn(label_warnings(dataset.header))
     if as_json:
         print(json.dumps(dataset.header))
         return

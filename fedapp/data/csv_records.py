@@ -1,6 +1,7 @@
 """Text lines -> rows of cells. A line is lost to nobody: it is in a row that is read, or it is told why not."""
 
 import csv
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -11,7 +12,9 @@ MALFORMED = "row has misplaced quotes"
 UNCLOSED = "row opens a quote that is not closed in its line"
 RAGGED = "row has more or fewer cells than the header"
 NUL = "row has a NUL character"
+NO_BREAK = "\u00a0"  # a space that names of columns from web pages have
 SEPARATORS = (",", ";", "\t")
+TOLD = re.compile(r'"?sep=([^\w\s"]|\t)"?\s*')
 _SHOWN = 80  # characters of an unreadable line that are shown
 
 Unreadable = tuple[int, str, str]  # line, reason, the line itself, shortened
@@ -43,11 +46,16 @@ class Lines:
 
 
 def read_header(lines: Lines) -> tuple[list[str], str]:
-    """Names of the columns, from the first line that is not blank, and the separator, which is the one that gives most columns."""
+    """Names of the columns, from the first line that is not blank, and the separator.
+
+    The separator is the one that gives most columns, or what a line before the names says in the way of Excel: `sep=;`.
+    """
     line = next((line for line in lines if line.strip()), "")
+    if told := TOLD.fullmatch(line):
+        return [shown(name.strip()) for name in _cells(next(lines, ""), told[1])], told[1]
     splits = {separator: _cells(line, separator) for separator in SEPARATORS}
     separator = max(splits, key=lambda each: len(splits[each]))
-    return [shown(name).strip() for name in splits[separator]], separator
+    return [shown(name.strip()) for name in splits[separator]], separator
 
 
 def read_records(lines: Lines, names: Sequence[str], used: Sequence[int], separator: str, unreadable: list[Unreadable]) -> Iterator[Record]:
@@ -114,10 +122,11 @@ def _has_surrogate(cell: str) -> bool:
 
 
 def shown(text: str) -> str:
-    """Text of a file as it can be printed: a byte that is not UTF-8 as its number."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """Text of a file as it can be printed: a byte that is not UTF-8, and a character that moves the cursor, as its number."""
+    readable = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(each if each.isprintable() or each == NO_BREAK else each.encode("unicode_escape").decode() for each in readable)
 
 
 def _shortened(line: str) -> str:
-    text = shown(line).strip("\r\n")
+    text = shown(line.strip("\r\n"))
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}\u2026"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from fedapp.data.csv_records import shown
 from fedapp.data.notation import FLIPPED, HIGHEST_P, LABEL_UNIT, LOWEST_P, MOLAR, P_UNIT, RELATIONS, UNITS
 from fedapp.data.tables import LINE, Table
 
@@ -81,7 +82,7 @@ class Rejects:
         """Reason -> the first row of one file that was rejected for it, in words, and where there is one a remedy."""
         first = self.table().filter(pl.col("file") == file).unique("reason", keep="first", maintain_order=True)
         return {
-            reason: f"line {line}" + (f": {text}" if text else "") + (f"; {REMEDIES[reason]}" if reason in REMEDIES else "")
+            reason: f"line {line}" + (f": {shown(text)}" if text else "") + (f"; {REMEDIES[reason]}" if reason in REMEDIES else "")
             for _, line, _, reason, text in first.iter_rows()
         }
 

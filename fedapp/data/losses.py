@@ -4,6 +4,7 @@ from typing import Any
 
 LARGE = 0.1  # share of a table, or of its labels, from which a loss is a warning
 NAMED = 3  # reasons named in a warning
+SEPARATORS = {";": "semicolons", "\t": "tabs"}
 DROPPED = {
     "undecided": ("values at a threshold", "are censored and decide no label there"),
     "tied": ("compounds", "have as many active as inactive values in a task"),
@@ -18,7 +19,7 @@ def taken_columns(table: dict[str, Any]) -> str:
     if table["unit"]:
         lines.append(f"all values are {table['unit']}, as {table['columns']['value']} says")
     if table["separator"] not in ("", ","):
-        lines.append("cells are separated by " + {";": "semicolons", "\t": "tabs"}[table["separator"]])
+        lines.append(f"cells are separated by {SEPARATORS.get(table['separator'], table['separator'])}")
     lines += table["assumed"]
     if table["not_read"]:
         lines.append(f"not read: {', '.join(table['not_read'])}")
@@ -61,8 +62,8 @@ def table_warnings(summary: dict[str, Any]) -> list[str]:
 def label_warnings(header: dict[str, Any]) -> list[str]:
     """Every reason for which more than a tenth of a dataset's values, compounds or labels gave no label."""
     found = []
-    for reason, lost in header["dropped"].items():
-        offered, (what, why) = header["offered"][reason], DROPPED[reason]
+    for reason, offered in header.get("offered", {}).items():  # not there in datasets of earlier versions
+        lost, (what, why) = header["dropped"][reason], DROPPED[reason]
         if lost > LARGE * offered:
             found.append(f"{lost:,} of {offered:,} {what} ({lost / offered:.0%}) {why}")
     return found

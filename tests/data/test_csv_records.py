@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedapp.data.csv_records import NUL, UNDECODABLE, Lines, Unreadable, read_header, read_records
+from fedapp.data.csv_records import NUL, UNDECODABLE, Lines, Unreadable, read_header, read_records, shown
 
 
 def read(text: str, used: tuple[int, ...] = (0, 1)) -> tuple[list[tuple[int, list[str]]], list[Unreadable]]:
@@ -78,6 +78,16 @@ def test_columns_without_a_name_may_be_missing_or_empty_but_hold_nothing() -> No
 def test_separators_and_line_ends_are_told_from_the_file(separator: str, end: str) -> None:
     text = end.join(separator.join(cells) for cells in (["id", "smiles"], ["A", "CC"], ["B", "C"]))
     assert read(text) == ([(2, ["A", "CC"]), (3, ["B", "C"])], [])
+
+
+@pytest.mark.parametrize(("first", "separator"), [("sep=;", ";"), ('"sep=\t"', "\t"), ("sep=|", "|")])
+def test_excels_line_before_the_names_tells_the_separator_and_counts_as_a_line(first: str, separator: str) -> None:
+    text = f"{first}\nid{separator}smiles\nA{separator}CC\n"
+    assert read(text) == ([(3, ["A", "CC"])], [])
+
+
+def test_what_is_shown_of_a_file_moves_no_cursor() -> None:
+    assert shown("a\x1b[2Jb\0\udcb5\u00b5") == r"a\x1b[2Jb\x00\xb5" + "\u00b5"
 
 
 CELLS = st.sampled_from(["A", "CCO", "c1ccccc1", "", "1,5", 'a "b"', "x;y", "\u00b5M", "C(=O)\nO", " "])

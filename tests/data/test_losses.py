@@ -26,6 +26,10 @@ def test_so_it_is_with_labels() -> None:
     ]
 
 
+def test_of_a_dataset_that_does_not_say_what_was_offered_nothing_is_said() -> None:
+    assert label_warnings({"dropped": {"below quorum": 5}}) == []
+
+
 def test_nothing_at_all_is_no_loss() -> None:
     assert table_warnings({"tables": {"activities": table(0, 0)}}) == label_warnings(header(0, 0)) == []
 

@@ -145,6 +145,11 @@ def test_a_header_that_is_not_utf8_hides_no_column_that_is_read(tmp_path: Path) 
     assert table.unread() == [r"Ki (\xb5M)"]
 
 
+def test_a_name_with_a_space_that_does_not_break_is_the_same_name(tmp_path: Path) -> None:
+    (tmp_path / "compounds.csv").write_text("Molecule\u00a0ChEMBL ID,smiles\nA,CC\n")
+    assert read_table(tmp_path, "compounds", ["compound_id", "smiles"]).rows.rows() == [(2, "A", "CC")]
+
+
 def test_columns_without_a_name_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "assays.csv").write_text("assay_id,target_id,,\nx,T1,,\ny,T2,,\n")
     assert read_table(tmp_path, "assays", ["assay_id"], None).rows.rows() == [(2, "x", "T1"), (3, "y", "T2")]
