@@ -11,9 +11,10 @@ from fedapp.config import load_config
 from fedapp.consortium import new_identity
 from fedapp.data.dataset import Dataset, build_dataset
 from fedapp.data.prepare import prepare
-from fedapp.errors import ConfigError, DataError
+from fedapp.errors import ConfigError, DataError, OutputError
 from fedapp.files import read_json, write_json
 from fedapp.membership import read_policy_file, write_policy_file
+from fedapp.output import MANIFEST
 from fedapp.site.accept import accept, check_data, check_state
 from fedapp.site.folder import Site
 from tests.cli.test_cli import polyphony, write_tables
@@ -102,6 +103,24 @@ def test_other_data_may_be_accepted_later_and_the_same_again(site: Site, tmp_pat
     accept(Site.open(site.path), site.path / "dataset")
     check_data(Site.open(site.path))
     assert contents(site.path / "dataset") == contents(second.directory)
+
+
+def test_a_persons_notes_in_the_sites_dataset_stay_and_a_damaged_one_is_replaced(site: Site, prepared: Path, tmp_path: Path) -> None:
+    accept(site, prepared)
+    notes = site.path / "dataset" / "notes.txt"
+    notes.write_text("mine")
+    before = contents(site.path)
+    for source in (prepared, prepared / "dataset", site.path / "dataset"):
+        with pytest.raises(OutputError, match=r"notes\.txt"):
+            accept(site, source)
+    assert contents(site.path) == before
+    notes.rename(tmp_path / "notes.txt")
+    (site.path / "dataset" / "y_labels.npy").write_bytes(b"\0")
+    (site.path / "dataset" / "dataset.json").write_text("")
+    digest = accept(site, prepared).digest
+    check_data(Site.open(site.path))
+    (site.path / "dataset" / MANIFEST).unlink()  # a dataset of an earlier version had no list
+    assert accept(site, prepared / "dataset").digest == digest
 
 
 @pytest.mark.parametrize(

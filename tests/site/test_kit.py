@@ -16,6 +16,7 @@ from fedapp.locks import LOCK, locked
 from fedapp.membership import configuration_digest, default_policy, proposed, read_policy, read_policy_file, write_policy_file
 from fedapp.public_file import PublicFile, load_public
 from fedapp.site.accept import check_state
+from fedapp.site.federate import federate
 from fedapp.site.folder import Site
 from fedapp.site.install import install
 from fedapp.site.kit import Plan, make_kits
@@ -332,6 +333,12 @@ def test_a_site_that_is_being_served_or_installed_is_left_alone(used: Site, kits
         with pytest.raises(BusyError, match="in use by polyphony serve"):
             serve(used)
         assert contents(used.path) == before
+
+
+def test_a_second_federate_at_the_coordinator_ends_with_an_error_that_names_the_first(founded: Founded, kits: Path) -> None:
+    site = founded.site(kits, "coordinator")
+    with locked(site.coordinator, "polyphony federate"), pytest.raises(BusyError, match=r"in use by polyphony federate \(process \d+"):
+        federate(site, lambda _: None)
 
 
 def test_a_folder_with_files_of_a_persons_does_not_become_a_site_at_their_cost(kits: Path, tmp_path: Path) -> None:
