@@ -147,6 +147,9 @@ def test_another_version_than_in_training_is_said(model: Path, tmp_path: Path, p
     (tmp_path / "new.smi").write_text("CCO\n")
     (warning,) = predict_file(tmp_path / "model", tmp_path / "new.smi", tmp_path / "out.csv").warnings
     assert f"trained with {package} 1900.1" in warning
+    save_model(tmp_path / "model", saved.trunk, saved.heads, {key: held for key, held in saved.header.items() if key != "versions"})
+    (warning,) = predict_file(tmp_path / "model", tmp_path / "new.smi", tmp_path / "out.csv").warnings
+    assert "does not say with which versions" in warning
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
