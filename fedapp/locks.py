@@ -25,7 +25,7 @@ from fedapp.errors import BusyError
 from fedapp.processes import INHERITED
 
 LOCK = "lock"
-ENDING = 30.0  # seconds that the processes of one that was killed have to end
+ENDING = 60.0  # seconds that the processes of one that was killed have to end
 POLL = 0.2
 HELD_BY_ANOTHER = (errno.EWOULDBLOCK, errno.EACCES)
 

@@ -27,8 +27,12 @@ class RunFolder:
             path: The folder; must not exist.
             kind: `simulate` or `compare`.
         Raises:
-            RunError: The folder exists already.
+            RunError: The folder exists already, or has a name that is no Unicode.
         """
+        try:
+            str(path.resolve()).encode()
+        except UnicodeEncodeError as error:  # in Flower's settings and in our own files it could not be written
+            raise RunError(f"{str(path)!r} has bytes that are no UTF-8", "let runs= name another folder") from error
         try:
             path.mkdir(mode=PRIVATE_DIRECTORY, parents=True)
         except FileExistsError as error:

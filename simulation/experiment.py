@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from fedapp.data.merge import POOLED
 from fedapp.errors import PolyphonyError, RunError, RunInterruptedError, explained
+from fedapp.files import sweep
 from fedapp.locks import locked
 from fedapp.report.page import write_report
 from fedapp.report.saved_run import read_run
@@ -95,6 +96,7 @@ def recorded(run: RunFolder) -> Iterator[None]:
 
 
 def _recorded(run: RunFolder) -> Iterator[None]:
+    sweep(run.path)
     before, started = float(run.status()["seconds"]), time.monotonic()
     run.update(state="running", error="", hint="")
     try:

@@ -42,13 +42,16 @@ def run_flower(run: RunFolder, follow: Callable[[], None]) -> int:
     outcome = run.coordinator / "outcome.json"
     outcome.unlink(missing_ok=True)
     logs = run.path / "flower"
-    logs.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
+    logs.mkdir(exist_ok=True)
+    logs.chmod(PRIVATE_DIRECTORY)
+    log = logs / "run.log"
+    begun = log.stat().st_size if log.is_file() else 0
     sweep(run.path)
     try:
         peak = watch(run, logs, outcome, follow)
     finally:
         sweep(run.path)
-    check_outcome(run, logs / "run.log")
+    check_outcome(run, log, begun)
     return peak
 
 
@@ -65,16 +68,19 @@ def watch(run: RunFolder, logs: Path, outcome: Path, follow: Callable[[], None])
     return peak
 
 
-def check_outcome(run: RunFolder, log: Path) -> None:
+def check_outcome(run: RunFolder, log: Path, begun: int = 0) -> None:
     """Turn what the coordinator and the partners left into a result or an error.
 
+    Args:
+        log: Of Flower.
+        begun: Its length when this run began, bytes.
     Raises:
         RunError: The run did not finish.
     """
     hint = f"put that right and go on with --resume {run.path}"
     failed = {name: read_json(path) for name in run.partners() if (path := run.partner(name) / "error.json").is_file()}
     outcome = run.coordinator / "outcome.json"
-    state = read_json(outcome) if outcome.is_file() else {"state": "died", "error": died(log)}
+    state = read_json(outcome) if outcome.is_file() else {"state": "died", "error": died(log, begun)}
     if state["state"] == "finished":
         return
     reasons = "; ".join(f"{name}: {failure['error']}" for name, failure in failed.items())
@@ -82,19 +88,19 @@ def check_outcome(run: RunFolder, log: Path) -> None:
     raise RunError(f"{state['error']}{' – ' if reasons else ''}{reasons}", f"{hints} {hint}".strip())
 
 
-def died(log: Path) -> str:
+def died(log: Path, begun: int) -> str:
     """Why Flower may have ended without a result: the disk is full, or what its log says last."""
     if shutil.disk_usage(log.parent).free < FULL:
         return f"the disk with {log.parent} is full"
-    return f"Flower ended without a result{last_reason(log)}; its log is {log}"
+    return f"Flower ended without a result{last_reason(log, begun)}; its log is {log}"
 
 
-def last_reason(log: Path) -> str:
-    """The last error in a log, behind a colon; empty if there is none."""
+def last_reason(log: Path, begun: int) -> str:
+    """The last error in a log from this byte on, behind a colon; empty if there is none."""
     if not log.is_file():
         return ""
     with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - TAIL))
+        file.seek(max(begun, log.stat().st_size - TAIL))
         found = REASON.findall(file.read().decode(errors="replace"))
     return f": {found[-1].strip():.{LONGEST}}" if found else ""
 

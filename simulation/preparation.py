@@ -1,5 +1,6 @@
 """Gives every simulated partner its own keys and dataset: prepares the tables once, and splits their assays."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,12 +8,13 @@ from fedapp.config import Config
 from fedapp.data.dataset import Dataset, build_dataset
 from fedapp.data.demo import demo_dataset
 from fedapp.data.prepare import SUMMARY, input_digest, prepare
-from fedapp.errors import DataError
+from fedapp.errors import BusyError, DataError
 from fedapp.files import read_json
 from fedapp.membership import found
 from fedapp.run_folder import RunFolder
 from simulation.partition import partition_assays
 
+POLL = 1.0  # seconds between looks at what another run prepares
 Progress = Callable[[int, int], None]
 
 
@@ -63,7 +65,12 @@ def prepared_tables(tables: Path, config: Config, stage: Callable[[str], None], 
     stage(f"reading {tables}")
     digest = input_digest(tables, config.chemistry)
     prepared = Path(config.runs).resolve() / "prepared" / f"{tables.name}-{digest[:12]}"
-    if not (prepared / SUMMARY).is_file() or read_json(prepared / SUMMARY)["digest"] != digest:
-        stage(f"preparing {tables}")
-        prepare(tables, prepared, config.chemistry, progress)
+    while not (prepared / SUMMARY).is_file() or read_json(prepared / SUMMARY)["digest"] != digest:
+        try:
+            stage(f"preparing {tables}")
+            prepare(tables, prepared, config.chemistry, progress)
+            break
+        except BusyError:
+            stage(f"waiting for another run that prepares {tables}")
+            time.sleep(POLL)
     return prepared

@@ -7,11 +7,18 @@ PIECE = 1 << 16  # bytes read at once; more than a line has
 
 
 def append_line(path: Path, line: str) -> None:
-    """One more line, synced, in a file that is nobody else's to read; the last one must be whole (see `last_line`)."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
-        file.write(line + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    """One more line, synced, in a file that is nobody else's to read; the last one must be whole (see `last_line`).
+
+    Raises:
+        OSError: The disk takes no more; it names the file.
+    """
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def last_line(path: Path) -> str | None:

@@ -11,6 +11,7 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes, uses_nist_
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fedapp import consortium
 from fedapp.consortium import (
     Draft,
     add_partner,
@@ -93,6 +94,45 @@ def test_what_was_left_by_a_kill_before_the_key_was_written_is_begun_anew(tmp_pa
     (tmp_path / "alpha" / "identity.key").unlink()
     identity = new_identity(tmp_path / "alpha")
     assert load_public(tmp_path / "alpha" / "identity.pub").identity == identity.public == load_identity(tmp_path / "alpha").public
+
+
+def test_killed_before_any_file_of_an_identity_was_written_it_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, left = consortium.write_text, 0
+
+    def dying(path: Path, text: str) -> None:
+        nonlocal left
+        if not left:
+            raise KeyboardInterrupt
+        left -= 1
+        write(path, text)
+
+    for written in range(4):
+        left = written
+        monkeypatch.setattr(consortium, "write_text", dying)
+        with pytest.raises(KeyboardInterrupt):
+            new_identity(tmp_path / str(written))
+        assert len(names(tmp_path / str(written))) == written
+        monkeypatch.setattr(consortium, "write_text", write)
+        identity = new_identity(tmp_path / str(written))
+        assert load_identity(tmp_path / str(written)).public == identity.public
+
+
+@pytest.mark.parametrize("name", ["node.key", "node.pub", "identity.pub"])
+@pytest.mark.parametrize("contents", ["a person's own\n", "another's"])
+def test_keys_of_a_persons_or_of_another_identity_are_never_overwritten(name: str, contents: str, tmp_path: Path) -> None:
+    folder, other = tmp_path / "keys", tmp_path / "other"
+    folder.mkdir(mode=0o700)
+    new_identity(other)
+    if name != "identity.pub":
+        (folder / "identity.pub").write_bytes((new_identity(tmp_path / "third"), (tmp_path / "third" / "identity.pub").read_bytes())[1])
+    elif contents == "another's":
+        contents = "ssh-ed25519 AAAA a person's own\n"
+    (folder / name).write_text((other / name).read_text() if contents == "another's" else contents)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(ConfigError, match=f"{folder}.* holds other keys") as caught:
+        new_identity(folder)
+    assert caught.value.hint == "name a new folder"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_no_identity_goes_into_a_folder_that_others_may_read(tmp_path: Path) -> None:

@@ -152,15 +152,25 @@ def test_another_version_than_in_training_is_said(model: Path, tmp_path: Path, p
     assert "does not say with which versions" in warning
 
 
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_predictions_replace_earlier_ones_and_no_other_file(model: Path, tmp_path: Path, suffix: str) -> None:
-    (tmp_path / "new.csv").write_text("smiles\nCCO\n")
-    out, other = tmp_path / f"out.{suffix}", tmp_path / f"mine.{suffix}"
-    for _ in range(2):
-        predict_file(model, tmp_path / "new.csv", out)
-    other.write_text("compound_id,value\na,1\n")
-    with pytest.raises(OutputError, match="did not write it"):
-        predict_file(model, tmp_path / "new.csv", other)
-    assert other.read_text() == "compound_id,value\na,1\n"
-    with pytest.raises(OutputError, match="is read"):
-        predict_file(model, out, out)
+def test_predictions_take_the_place_of_predictions_and_of_nothing_else(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither of the input, under whatever name, nor of a table of a person's; and that is known before anything is computed."""
+    new = tmp_path / "new.csv"
+    new.write_text("compound_id,smiles\na,CCO\n")
+    for name in ("out.csv", "out.parquet"):
+        for _ in range(2):
+            assert predict_file(model, new, tmp_path / name).rows == 1
+    (tmp_path / "empty.csv").touch()
+    assert predict_file(model, new, tmp_path / "empty.csv").rows == 1
+    monkeypatch.setattr("fedapp.prediction.read_smiles", lambda _: pytest.fail("it went on"))
+    (tmp_path / "link.csv").symlink_to(new)
+    (tmp_path / "notes.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "picture.parquet").write_bytes(b"\x89PNG")
+    (tmp_path / "folder.csv").mkdir()
+    tasks = model / "dataset" / "tasks.parquet"
+    before = {path: path.read_bytes() for path in (new, tasks, tmp_path / "notes.csv", tmp_path / "picture.parquet")}
+    for out in (*before, tmp_path / "link.csv", tmp_path / "folder.csv"):
+        with pytest.raises(OutputError):
+            predict_file(model, new, out)
+    assert {path: path.read_bytes() for path in before} == before

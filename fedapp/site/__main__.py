@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from fedapp.errors import PolyphonyError
+from fedapp.errors import explained
 from fedapp.site.folder import Site
 
 
@@ -43,7 +43,10 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, interrupt)
     try:
         main(*sys.argv[1:])
-    except PolyphonyError as error:
-        sys.exit(f"error: {error}\nhint: {error.hint}")
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        known = explained(error)
+        if known is None:
+            raise
+        sys.exit(f"error: {known}\nhint: {known.hint}")

@@ -130,3 +130,37 @@ def test_a_full_disk_is_named_and_nothing_half_written_is_left(
     assert "No space left on device" in err
     assert "hint: free some space" in err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tables"]
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("out", [".", "..", "tables", "papers", "tables/../papers", "link"])
+def test_prepare_refuses_a_folder_of_a_persons_before_anything_is_done(
+    out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work = tmp_path / "work"
+    (work / "papers").mkdir(parents=True)
+    (work / "papers" / "thesis.txt").write_text("keep")
+    write_tables(work / "tables")
+    (work / "link").symlink_to(work / "papers")
+    monkeypatch.chdir(work)
+    before = everything(tmp_path)
+    assert polyphony(monkeypatch, "prepare", "tables", "--out", out, "tasks.min_per_class=5") == 1
+    told = capsys.readouterr()
+    assert (told.out, told.err.count("error: "), told.err.count("hint: ")) == ("", 1, 1)
+    assert everything(tmp_path) == before
+
+
+def test_prepare_replaces_its_earlier_output_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_tables(tmp_path / "tables")
+    words = ("prepare", "tables", "--out", "prepared", "tasks.min_per_class=5", "chemistry.bits=256")
+    assert polyphony(monkeypatch, *words) == 0
+    assert "replace" not in capsys.readouterr().err
+    before = everything(tmp_path / "prepared")
+    assert polyphony(monkeypatch, *words) == 0
+    assert "to replace the earlier prepared" in capsys.readouterr().err
+    assert everything(tmp_path / "prepared") == before

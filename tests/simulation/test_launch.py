@@ -3,9 +3,13 @@
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -14,9 +18,11 @@ import pytest
 from fedapp.consortium import load_roster
 from fedapp.errors import RunError
 from fedapp.files import read_json
+from fedapp.locks import locked
 from fedapp.membership import POLICY, ROSTER, default_policy, write_policy
 from fedapp.processes import child
 from fedapp.run_folder import RunFolder
+from fedapp.scratch import scratch
 from simulation import launch
 from simulation.follow import Follower
 from simulation.launch import run_flower
@@ -28,6 +34,8 @@ from tests.conftest import ROOT
 from tests.federation import alike, all_held, held, phases, transcripts
 from tests.search import Needles, in_files
 from tests.small_run import small_run
+
+ODD_NAME = 'run \N{GRINNING FACE} "a" =b\\c'  # beyond U+FFFF, and what TOML and a command line give a meaning to
 
 
 def flower_processes(below: Path = Path("/")) -> set[int]:
@@ -45,9 +53,25 @@ def flower_processes(below: Path = Path("/")) -> set[int]:
 
 @pytest.mark.flower
 def test_every_message_of_a_real_run_carries_the_protocol_and_nothing_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A step, its body and masked words: no trunk, no key, no name, no metric, nor anything that Flower adds."""
-    run, captured = small_run(tmp_path / "run"), tmp_path / "captured"
+    """A step, its body and masked words: no trunk, no key, no name, no metric, nor anything that Flower adds.
+
+    Here the run folder has a name that few expect, and TMPDIR is too long for a socket.
+    """
+    run, captured = small_run(tmp_path / ODD_NAME), tmp_path / "captured"
     captured.mkdir()
+    long = tmp_path / ("temporary" * 12)
+    long.mkdir()
+    monkeypatch.setenv("TMPDIR", str(long))
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    used: list[Path] = []
+
+    @contextmanager
+    def noted(name: str, parents: tuple[Path, ...]) -> Iterator[Path]:
+        with scratch(name, parents) as folder:
+            used.append(folder)
+            yield folder
+
+    monkeypatch.setattr(launch, "scratch", noted)
     monkeypatch.setenv(FOLDER, str(captured))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setattr(launch, "APP", launch.APP.replace("fedapp.server_app", "tests.capture_app"))
@@ -87,6 +111,10 @@ def test_every_message_of_a_real_run_carries_the_protocol_and_nothing_private(tm
     assert [phase for _, phase in phases(run)] == [Step.ADVERTISE_KEYS, Step.SHARE_KEYS, *round_ * 4, Step.FINISH]
     assert not flower_processes(run.path), "no process outlives the run"
     assert not (run.path / "flower" / "home").exists()
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (run.path, run.path / "flower")} == {0o700}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (run.path / "flower").glob("*.log")} == {0o600}
+    assert [folder.exists() for folder in used] == [False], "what the engine wrote elsewhere is gone"
+    assert list(long.iterdir()) == []
 
 
 def secrets_of(run: RunFolder) -> Needles:
@@ -115,7 +143,9 @@ def test_a_partner_that_fails_is_named_with_its_reason_and_what_to_do(tmp_path: 
     assert "partner-2: " in str(error.value)
     assert "not a complete dataset" in str(error.value)
     assert "--resume" in error.value.hint
-    assert "y_labels" not in (run.coordinator / "outcome.json").read_text()
+    for path in (run.coordinator / "outcome.json", *(run.path / "flower").glob("*.log")):
+        assert "y_labels" not in path.read_text(), "a reason may tell of data, and stays in the partner's folder"
+    assert "a partner failed: DataError" in (run.path / "flower" / "run.log").read_text()
 
 
 @pytest.mark.flower
@@ -124,16 +154,20 @@ def test_a_run_whose_launcher_is_killed_leaves_no_process_and_resumes(tmp_path: 
     code = """
 import sys
 from pathlib import Path
+from fedapp.locks import locked
 from fedapp.run_folder import RunFolder
 from simulation.launch import run_flower
-run_flower(RunFolder.open(Path(sys.argv[1])), lambda: None)
+run = RunFolder.open(Path(sys.argv[1]))
+with locked(run.path, "polyphony simulate"):
+    run_flower(run, lambda: None)
 """
     launcher = subprocess.Popen([sys.executable, "-c", code, str(run.path)], cwd=ROOT)
     wait_for(lambda: (2, Step.COLLECT) in phases(run), 120)
     assert len(flower_processes(run.path)) > 3
     launcher.send_signal(signal.SIGKILL)
     launcher.wait()
-    wait_for(lambda: not flower_processes(run.path), 60)
+    with locked(run.path, "second"):
+        assert not flower_processes(run.path), "what a killed launcher left holds the run until it has ended"
     last = shortened(run, max(number for number, _ in phases(run)) + 2)
     run_flower(run, lambda: None)
     rounds = [number for number, phase in phases(run) if phase == Step.COLLECT and number]

@@ -118,6 +118,33 @@ def test_an_authority_whose_key_is_elsewhere_is_not_replaced(folder: Path) -> No
     assert contents(folder) == before
 
 
+@pytest.mark.parametrize("name", ["server.key", "server.crt"])
+def test_a_key_or_certificate_of_a_persons_is_not_replaced(name: str, folder: Path, tmp_path: Path) -> None:
+    """Neither in a folder without an authority, nor beside one that did not make it."""
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / name).write_text("a person's own")
+    with pytest.raises(ConfigError, match=f"has {name}, but not an? .*key|its authority's key"):
+        new_certificates(tmp_path / "web", ["polyphony.example.org"])
+    assert [path.name for path in (tmp_path / "web").iterdir()] == [name]
+    assert (tmp_path / "web" / name).read_text() == "a person's own"
+    other = tmp_path / "other"
+    new_certificates(other, ["polyphony.example.org"])
+    for held in ("server.key", "server.crt"):
+        (folder / held).unlink(missing_ok=True)
+    shutil.copy(other / name, folder / name)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(ConfigError, match=r"server\.key is of no certificate of"):
+        new_certificates(folder, ["polyphony.example.org"])
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_renewal_that_was_killed_between_certificate_and_key_is_done_again(folder: Path) -> None:
+    (folder / "server.key").unlink()
+    new_certificates(folder)
+    key = serialization.load_pem_private_key((folder / "server.key").read_bytes(), None)
+    assert key.public_key() == x509.load_pem_x509_certificate((folder / "server.crt").read_bytes()).public_key()
+
+
 def test_a_key_that_is_not_the_authoritys_is_refused(folder: Path, tmp_path: Path) -> None:
     new_certificates(tmp_path / "other", [HOST])
     shutil.copy(tmp_path / "other" / "ca.key", folder / "ca.key")

@@ -1,0 +1,55 @@
+"""A run is one process's at a time, and its record says how that ended."""
+
+from pathlib import Path
+
+import pytest
+
+from fedapp.errors import BusyError, RunError
+from fedapp.files import UNFINISHED
+from fedapp.locks import locked
+from simulation.experiment import recorded
+from tests.small_run import small_run
+
+
+def test_a_second_process_on_a_run_ends_with_an_error_and_changes_nothing(tmp_path: Path) -> None:
+    run = small_run(tmp_path / "run")
+    with recorded(run):
+        before = run.status()
+        with pytest.raises(BusyError, match=f"{run.path} is in use by polyphony simulate"), recorded(run):
+            pytest.fail("both are at it")
+        assert run.status() == before
+    assert run.status()["state"] == "finished"
+
+
+def test_what_a_killed_process_left_unfinished_in_a_run_is_swept_when_it_goes_on(tmp_path: Path) -> None:
+    run = small_run(tmp_path / "run")
+    left = run.partner("partner-1") / f".demo.abcd1234{UNFINISHED}"
+    (left / "tables").mkdir(parents=True)
+    with recorded(run):
+        assert not left.exists()
+
+
+@pytest.mark.parametrize("error", [MemoryError("Unable to allocate 3 GiB"), OSError(28, "No space left on device", "/data/x")])
+def test_what_the_machine_refuses_is_in_the_record_and_says_how_to_go_on(error: Exception, tmp_path: Path) -> None:
+    run = small_run(tmp_path / "run")
+    with pytest.raises(RunError, match=r"3 GiB|No space") as caught, recorded(run):
+        raise error
+    assert f"go on with --resume {run.path}" in caught.value.hint
+    status = run.status()
+    assert (status["state"], status["error"]) == ("failed", str(caught.value))
+
+
+def test_a_fault_of_the_program_is_recorded_and_keeps_its_traceback(tmp_path: Path) -> None:
+    run = small_run(tmp_path / "run")
+    with pytest.raises(KeyError), recorded(run):
+        raise KeyError("x")
+    assert (run.status()["state"], run.status()["error"]) == ("failed", "KeyError: 'x'")
+    with locked(run.path, "next"):
+        pass
+
+
+def test_a_run_folder_is_its_owners_alone_and_one_whose_name_is_no_unicode_is_refused_at_once(tmp_path: Path) -> None:
+    assert small_run(tmp_path / "run").path.stat().st_mode & 0o777 == 0o700
+    with pytest.raises(RunError, match="no UTF-8"):
+        small_run(tmp_path / "caf\udce9")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
