@@ -42,10 +42,12 @@ def export_model(given: Path, out: Path) -> SavedModel:
     Returns:
         The model.
     Raises:
-        RunError: No model, a damaged one, or one of an earlier version.
+        RunError: No model, a damaged one, one of an earlier version, or another arm's of a comparison, of which the card would be untrue.
         OutputError: `out` holds what is not ours to replace.
     """
-    folder = model_folder(given)
+    folder = model_folder(given).resolve()
+    if folder.parent.name != "partners" and any((parent / "run.json").is_file() for parent in folder.parents[:2]):
+        raise RunError(f"{folder} was made for comparison only", "export the model that was learned together: RUN/partners/NAME")
     with output_folder(out, [given, folder]) as unfinished:
         saved = read_model(folder)
         if not isinstance(saved.header["tasks"], list):

@@ -201,7 +201,7 @@ class Partner(NumPyClient):
         value = validation_curve(metrics, settings.min_per_class).get(number, float("nan"))
         until = read_metrics(self.directory / "metrics").filter(pl.col("round") <= number)
         if best_round(until, settings.min_per_class) == number:
-            save_model(self.directory, trunk, heads, model_header(self.dataset, self.config, number, value, metrics))
+            save_model(self.directory, trunk, heads, model_header(self.dataset, self.config, number, metrics))
         return value
 
     def _training_seed(self, number: int, attempt: int) -> int:

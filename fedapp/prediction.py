@@ -83,7 +83,9 @@ def holds_predictions(path: Path) -> bool:
 
 def other_versions(saved: SavedModel) -> tuple[str, ...]:
     """One sentence for each package whose version may give a structure another fingerprint than in training."""
-    trained, here = saved.header.get("versions", {}), versions()
+    trained, here = saved.header.get("versions"), versions()
+    if not trained:
+        return ("the model does not say with which versions it was trained: some structures may be read otherwise",)
     return tuple(
         f"the model was trained with {name} {trained[name]}, and here is {here[name]}: some structures may be read otherwise"
         for name in CHEMISTRY

@@ -151,3 +151,11 @@ def test_a_model_of_an_earlier_version_is_not_exported(model: Path, tmp_path: Pa
     save_tensors(folder / "model.safetensors", tensors, header | {"tasks": 4})
     with pytest.raises(RunError, match="earlier version, which cannot be exported"):
         export_model(folder, tmp_path / "out")
+
+
+@pytest.mark.parametrize("arm", ["local/alpha", "unguarded/alpha", "pooled"])
+def test_what_a_comparison_trained_otherwise_is_not_exported(model: Path, tmp_path: Path, arm: str) -> None:
+    folder = shutil.copytree(model, tmp_path / "run" / arm)
+    write_json(tmp_path / "run" / "run.json", {"kind": "compare"})
+    with pytest.raises(RunError, match="for comparison only"):
+        export_model(folder, tmp_path / "out")

@@ -66,7 +66,7 @@ class SavedModel:
         return predicted
 
 
-def model_header(dataset: Dataset, config: Config, number: int, auc_pr: float, metrics: pl.DataFrame) -> dict[str, Any]:
+def model_header(dataset: Dataset, config: Config, number: int, metrics: pl.DataFrame) -> dict[str, Any]:
     """All that is to be known of a model besides its tensors.
 
     It names tasks and tells how well they are predicted, but has no count of compounds or labels; a task's own figures are there only
@@ -74,7 +74,6 @@ def model_header(dataset: Dataset, config: Config, number: int, auc_pr: float, m
 
     Args:
         number: The round whose trunk it has.
-        auc_pr: Mean on the validation fold, by which rounds are chosen; NaN where undefined.
         metrics: Of this round, as `evaluate` makes them.
     """
     counted = counting(metrics, TEST, config.evaluation.min_per_class)
@@ -87,7 +86,6 @@ def model_header(dataset: Dataset, config: Config, number: int, auc_pr: float, m
         "name": dataset.name,
         "round": number,
         "rounds": config.federation.rounds,
-        "auc_pr": None if np.isnan(auc_pr) else auc_pr,
         "figures": {fold: means(counting(metrics, fold, config.evaluation.min_per_class)) for fold in (VALIDATION, TEST)},
         "bits": dataset.bits,
         "hidden": list(config.model.hidden),

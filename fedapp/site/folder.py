@@ -9,8 +9,11 @@ At a partner                                at the coordinator
   ca.crt           whom it takes for the      ca.crt
                    coordinator                tls/            server.crt, server.key
   keys/            identity.*, node.*
-  state/           trunk, heads, protocol     coordinator/    the journal
+  state/           trunk, heads, protocol,    coordinator/    the journal
+                   and the model that is kept
   log/             what its processes say     log/
+  report.html      what `polyphony report`    report.html
+  tasks.csv        wrote last
 """
 
 from dataclasses import dataclass, replace

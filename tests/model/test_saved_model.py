@@ -26,7 +26,7 @@ METRICS = evaluate(TRUNK, HEADS, DATA, {"validation": 1, "test": 0}, 4)
 
 
 def saved(folder: Path) -> Path:
-    save_model(folder, TRUNK, HEADS, model_header(DATA, CONFIG, 4, 0.5, METRICS))
+    save_model(folder, TRUNK, HEADS, model_header(DATA, CONFIG, 4, METRICS))
     return folder / "model.safetensors"
 
 
@@ -46,20 +46,19 @@ def test_the_header_for_people_is_that_of_the_file(tmp_path: Path) -> None:
 
 
 def test_the_header_tells_scores_of_tasks_that_count_and_no_count_of_compounds(tmp_path: Path) -> None:
-    header = model_header(DATA, CONFIG, 4, float("nan"), METRICS)
+    header = model_header(DATA, CONFIG, 4, METRICS)
     test = METRICS.filter(pl.col("fold") == "test").sort("task")
     for task, row in zip(header["tasks"], test.iter_rows(named=True), strict=True):
         counts = min(row["positives"], row["negatives"]) >= 3
         assert task["auc_pr"] == (round(row["auc_pr"], 3) if counts else None)
         assert set(task) == {"group", "threshold", "auc_pr", "auc_roc"}
-    assert header["auc_pr"] is None
     assert set(header["figures"]["test"]) == {"tasks", "guessing", "auc_pr", "auc_roc", "bce"}
 
 
 def test_a_threshold_is_told_in_the_digits_that_it_was_given_in(tmp_path: Path) -> None:
     data = dataset()
     table = data.tasks.with_columns(pl.Series("threshold", [6.7, 5.0, 1e-3, None, 5.5, 9.25], dtype=pl.Float32))
-    header = model_header(type(data)(**vars(data) | {"tasks": table}), CONFIG, 1, 0.5, METRICS)
+    header = model_header(type(data)(**vars(data) | {"tasks": table}), CONFIG, 1, METRICS)
     assert [task["threshold"] for task in header["tasks"]] == [6.7, 5.0, 0.001, None, 5.5, 9.25]
 
 
