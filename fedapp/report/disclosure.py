@@ -27,6 +27,9 @@ def disclosure(run: SavedRun) -> list[Statement]:
     held.append(noisy(run) if profile == RECORD_DP else guarded(guard) if guard > 1 else unguarded())
     if profile == RECONSTRUCTION_NOISE:
         held.append(weakly_noisy())
+    sums = [row for rows in run.audits.values() for row in rows if row["vector"] == "sum"]
+    if sums and not any(row["rows"] for row in sums):
+        held.append(nothing_in_common(guard))
     return held + [named(run, guard)] if any(run.audits.values()) else held
 
 
@@ -105,6 +108,16 @@ def weakly_noisy() -> Statement:
         "The noise of this run guarantees nothing.",
         "It has privacy.profile = reconstruction_noise, which makes it harder to reconstruct compounds and bounds nothing that could be "
         "stated; record_dp does.",
+        loud=True,
+    )
+
+
+def nothing_in_common(guard: int) -> Statement:
+    return Statement(
+        "Nothing of the first layer was learned together.",
+        f"No row passed the row guard of {guard:,} at two partners, so every partner trained all rows at home, by itself: this federation "
+        "is worth next to nothing. More compounds or shorter fingerprints (chemistry.bits) let rows pass; so does a smaller guard, for "
+        "compounds that are no secret.",
         loud=True,
     )
 

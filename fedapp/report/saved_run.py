@@ -31,7 +31,7 @@ METRICS: dict[str, Any] = {
 }
 LOSSES: dict[str, Any] = {"round": pl.Int32, "loss": pl.Float64, "seconds": pl.Float64, "compounds": pl.Int64, "steps": pl.Int64}
 COMPARED = ("partner", "task", "group", "threshold", "positives", "negatives", "riptop")
-AUDITED, VECTORS = ("round", "identified", "compounds"), ("own", "sum")
+AUDITED, VECTORS = ("round", "rows", "identified", "compounds"), ("own", "sum")
 SUMS = ("round", "partners", "clipped", "coordinates")
 TASKS: dict[str, Any] = {"task": pl.Int32, "group": pl.String, "threshold": pl.Float64, "positives": pl.Int64, "negatives": pl.Int64}
 
@@ -54,7 +54,7 @@ class SavedRun:
 
     sums: what partners noted of each round's sum, by round: round, partners, clipped, coordinates (of one partner); empty where the
         coordinator did the sums.
-    audits: partner to what its self-audit found in each vector: round, vector (own, sum), identified, compounds.
+    audits: partner to what its self-audit found in each vector: round, vector (own, sum), rows, identified, compounds.
     outcome: what the coordinator says of the federated rounds, None while they run.
     errors: partner to the reason of its failure, and "" to that of the run as a whole.
     """

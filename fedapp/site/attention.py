@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fedapp.errors import PolyphonyError
 from fedapp.site.floor import DEFAULT, check_floor, shortfalls
 from fedapp.site.folder import Site
-from fedapp.site.ledger import most_named
+from fedapp.site.ledger import Held, most_named
 from fedapp.site.terms import Terms
 from fedapp.site.wording import plural
 from strategies.self_audit import OWN, SUM, Audited
@@ -34,14 +34,15 @@ class Concern:
     hint: str
 
 
-def concerns(site: Site, terms: Terms | None, audits: list[Audited]) -> list[Concern]:
+def concerns(site: Site, terms: Terms | None, audits: list[Audited], trunk: Held) -> list[Concern]:
     """All warnings of a partner, the gravest first.
 
     Args:
         terms: None if its files cannot be read, which is said elsewhere.
         audits: Every line of its self-audit.
+        trunk: What it holds.
     """
-    return named_compounds(terms, audits) + (below_floor(site) + weak_terms(terms) if terms else [])
+    return named_compounds(terms, audits) + (below_floor(site) + weak_terms(terms) if terms else []) + nothing_in_common(trunk)
 
 
 def below_floor(site: Site) -> list[Concern]:
@@ -90,6 +91,20 @@ def weak_terms(terms: Terms) -> list[Concern]:
             "If that is not meant, agree on others with all partners, install their kit, and raise floor.yaml so that none falls below.",
         )
         for name, told in shortfalls(terms, DEFAULT).items()
+    ]
+
+
+def nothing_in_common(trunk: Held) -> list[Concern]:
+    """A row list on which there is no row: rounds go on and are worth next to nothing."""
+    if not trunk.rows or trunk.listed:
+        return []
+    return [
+        Concern(
+            "Nothing of the first layer is learned together",
+            f"None of its {trunk.rows:,} rows passes the row guard at two partners; every partner trains them at home, by itself.",
+            "Take part with more compounds, or agree with all partners on shorter fingerprints (chemistry.bits); for compounds that are no "
+            "secret a smaller privacy.row_guard does it too.",
+        )
     ]
 
 

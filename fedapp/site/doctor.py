@@ -20,6 +20,7 @@ AT_PARTNER: dict[str, Check] = {
     "connection": reach.connection,
     "clock": reach.clock,
     "dataset": checks.dataset,
+    "rows": protection.rows,
     "state": checks.state,
     "self-audit": protection.self_audit,
     "disk": checks.disk,

@@ -1,5 +1,8 @@
 """What `polyphony doctor` finds about a partner's protection: its terms against its own floor, and what attacks on its updates told."""
 
+from fedapp.config import RECORD_DP
+from fedapp.data.dataset import Dataset
+from fedapp.privacy.row_guard import support
 from fedapp.site.attention import named_compounds
 from fedapp.site.checks import Finding, ok, warn
 from fedapp.site.floor import DEFAULT, check_floor, shortfalls, terms_of
@@ -21,6 +24,22 @@ def floor(site: Site) -> Finding:
     shown = f"{' and '.join(held.metrics_shown)} shown" if held.metrics_shown else "no metric shown"
     guarded = f"epsilon {held.epsilon:g}" if held.noisy else f"row guard {held.row_guard}"
     return ok(f"policy and experiment hold {site.floor}: {guarded}, {shown}")
+
+
+def rows(site: Site) -> Finding:
+    """How many rows of the first layer our own compounds let pass the row guard: with none, rounds would be worth nothing to us."""
+    config, held = site.config(), Dataset.open(site.dataset)
+    guard, bits = config.privacy.row_guard, config.chemistry.bits
+    if config.privacy.profile == RECORD_DP:
+        return ok(f"chosen among {bits:,} with noise")
+    passing = int(support(held.x_indptr, held.x_indices, held.rows_in(config.training_folds()), bits, guard).sum())
+    if passing:
+        return ok(f"{passing:,} of {bits:,} are of bits that {max(guard, 1)} or more of our training compounds hold")
+    return warn(
+        f"no bit is held by {guard} or more of our training compounds: none of our rows would leave, and this site would learn nothing "
+        "with the others",
+        "accept a larger dataset; or agree with all partners on shorter fingerprints (chemistry.bits)",
+    )
 
 
 def self_audit(site: Site) -> Finding:

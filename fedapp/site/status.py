@@ -79,7 +79,7 @@ def partner_status(site: Site) -> dict[str, Any]:
         "phases": [asdict(held) for held in answers_given(asked)],
         "requests": [asdict(held) for held in reversed(asked[-RECENT:])],
         "policy": policy and asdict(policy),
-        "warnings": [asdict(held) for held in concerns(site, terms, audits)],
+        "warnings": [asdict(held) for held in concerns(site, terms, audits, trunk)],
         "problems": problems,
     }
 

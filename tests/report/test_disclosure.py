@@ -57,9 +57,12 @@ def test_a_run_of_unknown_configuration_is_taken_for_one_in_the_clear(synthetic:
 # What the partners' own attacks named
 
 
-def note_audits(run: Path, partner: str, *rows: tuple[int, str, int]) -> None:
+def note_audits(run: Path, partner: str, *rows: tuple[int, str, int], shown: int = 9) -> None:
     """Lines of a self-audit: round, vector and compounds named, of 462."""
-    lines = [json.dumps({"round": number, "vector": vector, "identified": found, "compounds": 462}) for number, vector, found in rows]
+    lines = [
+        json.dumps({"round": number, "vector": vector, "rows": shown, "identified": found, "compounds": 462})
+        for number, vector, found in rows
+    ]
     (run / "partners" / partner / "self_audit.jsonl").write_text("".join(f"{line}\n" for line in lines))
 
 
@@ -99,7 +102,8 @@ def test_damaged_lines_of_a_self_audit_are_left_out(synthetic: Make) -> None:
     note_audits(run, "Alder", (1, "sum", 7))
     path = run / "partners" / "Alder" / "self_audit.jsonl"
     path.write_text(
-        path.read_text() + '{"round": 2, "vector": "sum"}\n[]\n{"vector": "x", "round": 1, "identified": 9, "compounds": 9}\n{"ro'
+        path.read_text()
+        + '{"round": 2, "vector": "sum"}\n[]\n{"vector": "x", "round": 1, "rows": 4, "identified": 9, "compounds": 9}\n{"ro'
     )
     assert "name 7 of 462" in told(run)[-1].text
 
@@ -118,3 +122,11 @@ def test_what_is_said_of_single_compounds_follows_the_noise(synthetic: Make) -> 
 
 def test_a_row_of_two_supporters_is_said_to_show_each_the_others(synthetic: Make) -> None:
     assert "a row that two support shows each of them the other's" in told(synthetic(done=0, secure=True, row_guard=20))[2].text
+
+
+def test_a_run_in_which_no_row_passed_the_guard_is_said_to_be_worth_nothing(synthetic: Make) -> None:
+    run = synthetic(done=0, secure=True, row_guard=5000)
+    note_audits(run, "Alder", (1, "own", 0), (1, "sum", 0), shown=0)
+    assert [held.title for held in told(run) if held.loud] == ["Nothing of the first layer was learned together."]
+    note_audits(run, "Birch", (1, "sum", 0), shown=1)
+    assert not [held for held in told(run) if held.loud]

@@ -14,7 +14,7 @@ from fedapp.cli import doctor as command
 from fedapp.consortium import new_identity
 from fedapp.data.dataset import Dataset
 from fedapp.membership import read_policy_file, write_policy_file
-from fedapp.site import checks, reach
+from fedapp.site import checks, protection, reach
 from fedapp.site.certificates import new_certificates
 from fedapp.site.doctor import Line, examine, made
 from fedapp.site.folder import Site
@@ -123,6 +123,21 @@ def test_no_check_tells_a_secret(partner: Site) -> None:
     assert not [line for line in pem.splitlines() if len(line) > 20 and line in told]
 
 
+def test_a_guard_that_no_row_of_ours_passes_is_a_warning_and_rows_that_do_are_counted(partner: Site) -> None:
+    held = Dataset.open(partner.dataset)
+    counts = np.bincount(np.concatenate([held.x_indices[held.x_indptr[row] : held.x_indptr[row + 1]] for row in training_rows(partner)]))
+    found = protection.rows(partner)
+    assert counts.max() < 20 and found.state is checks.State.WARN and "no bit is held by 20 or more" in found.told
+    path = partner.path / "config.yaml"
+    path.write_text(path.read_text().replace("row_guard: 20", "row_guard: 5"))
+    assert (counts >= 5).sum() > 0
+    assert protection.rows(partner) == checks.ok(f"{(counts >= 5).sum()} of 256 are of bits that 5 or more of our training compounds hold")
+
+
+def training_rows(site: Site) -> np.ndarray:
+    return Dataset.open(site.dataset).rows_in(site.config().training_folds())
+
+
 # What is wrong at the coordinator
 
 
@@ -194,7 +209,7 @@ def test_the_command_prints_a_line_a_check_and_what_to_do_and_exits_with_1(partn
     assert ended.value.exit_code == 1
     assert "FAIL  connection   nobody listens" in out
     assert "→ ask whether `polyphony serve` runs at the coordinator" in out
-    assert "1 of 17 checks failed: connection" in err
+    assert "1 of 18 checks failed: connection" in err
 
 
 def test_the_command_prints_one_json_object_and_exits_with_0_if_all_is_well(coordinator: Site, capsys: pytest.CaptureFixture[str]) -> None:

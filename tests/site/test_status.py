@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from hypothesis import HealthCheck, given, settings
@@ -25,6 +26,7 @@ from strategies.house import Limits
 from strategies.journal import Awaited, Exchange, Journal
 from strategies.secagg.phases import Step
 from strategies.self_audit import OWN, SUM
+from strategies.shared_trunk import SharedTrunk
 from tests.site import exposition, saved_site
 from tests.site.saved_site import Made
 
@@ -245,6 +247,16 @@ def test_a_policy_below_the_own_floor_and_a_lost_floor_are_told_as_the_refusal_t
     site.floor.unlink()
     refused = next(held for held in partner_status(site)["warnings"] if held["about"] == "Every request is refused")
     assert "floor.yaml" in refused["told"] and "kit install" in refused["hint"]
+
+
+def test_a_row_list_without_a_row_is_a_warning_and_not_a_dash(site: Site) -> None:
+    saved_site.hold_trunk(site, 3)
+    path = site.state / "shared.safetensors"
+    held = SharedTrunk.read(path)
+    replace(held, rows=np.zeros_like(held.rows)).write(path)
+    told = partner_status(site)
+    assert told["ledger"]["rows_listed"] == 0
+    assert "None of its 256 rows passes the row guard at two partners" in told["warnings"][-1]["told"]
 
 
 def test_a_last_failure_takes_the_green_light_away(site: Site) -> None:
