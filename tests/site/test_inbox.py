@@ -3,7 +3,10 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from flwr.app import Array
+from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
 
 from fedapp.site.inbox import ROOM, Inbox, Letter, largest_request
 from tests.strategies.secagg.parties import policy_for, roster_of
@@ -79,3 +82,11 @@ def test_a_request_needs_no_more_than_a_sum_and_a_trunk_in_float32_and_some_room
     layout: str, word_bits: tuple[int, ...], vectors: int
 ) -> None:
     assert largest_request(policy_for(roster_of(3), layout=layout, word_bits=word_bits)) == vectors + ROOM
+
+
+def test_a_letter_that_is_no_message_is_a_named_error() -> None:
+    held = Array(np.arange(3))
+    objects = {name: each.deflate() for name, each in get_all_nested_objects(held).items()}
+    letter = Letter(7, get_object_tree(held).SerializeToString(), objects)
+    with pytest.raises(ValueError, match="a request that is a Array, and no message"):
+        letter.message()
