@@ -15,7 +15,7 @@ import polars as pl
 import rdkit
 from numpy.typing import NDArray
 
-from fedapp.chemistry.fold import read_key
+from fedapp.chemistry.fold import key_digest, read_key
 from fedapp.chemistry.parallel import describe_many
 from fedapp.chemistry.structure import Structure
 from fedapp.config import Chemistry
@@ -24,21 +24,28 @@ from fedapp.data.tables import LINE, NOTE_FILE, Table, find_table, read_note, re
 from fedapp.errors import DataError
 from fedapp.files import atomic_directory, write_json
 
-FORMAT = 1  # raised when the prepared folder's contents change meaning
+FORMAT = 2  # raised when the prepared folder's contents change meaning
 TABLES = ("compounds", "activities", "assays")
 SUMMARY = "summary.json"
 
 
 @dataclass
 class Structures:
-    """Unique structures in order of first appearance; row numbers index all lists."""
+    """Unique structures in order of first appearance; row numbers index all lists.
+
+    Counted over all records are those whose parent is not their largest fragment, and those that held another compound besides.
+    """
 
     rows: dict[str, int] = field(default_factory=dict)
     folds: list[int] = field(default_factory=list)
     bits: list[NDArray[np.int32]] = field(default_factory=list)
+    parents_against_size: int = 0
+    mixtures: int = 0
 
     def add(self, structure: Structure) -> int:
         """Row of a structure, new or known."""
+        self.parents_against_size += structure.against_size
+        self.mixtures += structure.mixture
         row = self.rows.setdefault(structure.smiles, len(self.rows))
         if row == len(self.folds):
             self.folds.append(structure.fold)
@@ -88,6 +95,8 @@ def prepare(
         raise DataError(f"{activities.path}: none of {rejects.read[activities.path.name]} rows is usable", _commonest(activities, rejects))
 
     summary = _summarise([compounds, activities, assays], rejects, structures, tables, chemistry)
+    summary |= {"parents_against_size": structures.parents_against_size, "mixtures": structures.mixtures}
+    summary |= {"fold_key_digest": key_digest(key)}
     with atomic_directory(out) as folder:
         _write(folder, accepted, structures, measured, assay_rows, rejects)
         write_json(folder / SUMMARY, summary)
