@@ -5,8 +5,13 @@ partner nor between partners who never met. Acyclic molecules have no scaffold; 
 each is hashed by its own SMILES.
 """
 
+import codecs
 import hashlib
 import hmac
+import re
+import string
+import unicodedata
+from contextlib import suppress
 from pathlib import Path
 
 from rdkit import Chem
@@ -16,32 +21,72 @@ from fedapp.errors import DataError
 
 PUBLIC_KEY = b"polyphony public fold key, for simulations only"
 MIN_KEY_BYTES = 16
+HEXADECIMAL = re.compile(r"[0-9A-Fa-f]+")
+AROUND = string.whitespace + "\ufeff\u200b\u00a0"
+QUOTES = {'"': '"', "'": "'", "`": "`", "\u201c": "\u201d", "\u2018": "\u2019", "\u201e": "\u201c", "\u00ab": "\u00bb"}
 
 
 def read_key(path: str | None) -> bytes:
     """The consortium's fold key.
 
+    What editors and mail programs put around a key does not count: whitespace, a byte order mark, UTF-16, quotes, and capitals in a
+    hexadecimal key. So one key gives one set of folds, however each partner saved it.
+
     Args:
-        path: File that holds it; whitespace around it (an editor's final newline) does not count. None gives the public
-            simulation key.
+        path: File that holds it, one line of text or other bytes. None gives the public simulation key.
     Raises:
-        DataError: The file cannot be read or its key is shorter than 16 bytes.
+        DataError: The file cannot be read, holds several lines, or its key is shorter than 16 bytes.
     """
     if path is None:
         return PUBLIC_KEY
     try:
-        key = Path(path).read_bytes().strip()
+        key = _plain(Path(path).read_bytes())
     except OSError as error:
         raise DataError(
             f"cannot read the fold key {path}: {error.strerror}",
             "chemistry.fold_key_file names the file with the consortium's key; null uses the public simulation key",
         ) from error
+    except ValueError as error:
+        raise DataError(f"the fold key in {path} {error}", "keep the key alone in the file, as one line of UTF-8 text") from error
     if len(key) < MIN_KEY_BYTES:
         raise DataError(
             f"the fold key in {path} has {len(key)} bytes, fewer than {MIN_KEY_BYTES}",
             "all partners use one long random key, for example 32 random bytes in hexadecimal",
         )
     return key
+
+
+def key_digest(key: bytes) -> str:
+    """Twelve hexadecimal digits by which partners see that they hold the same key; of a random key they tell nothing."""
+    return hmac.digest(key, b"polyphony/fold-key/v1", hashlib.sha256).hex()[:12]
+
+
+def _plain(content: bytes) -> bytes:
+    """The key alone, in UTF-8; bytes that are no text are taken as they are, but for whitespace around them.
+
+    Raises:
+        ValueError: The text is not one key.
+    """
+    text = _text(content)
+    if text is None:
+        return content.strip()
+    if "\0" in text:
+        raise ValueError("holds zero bytes, as UTF-16 without a mark does")
+    key = unicodedata.normalize("NFC", text).strip(AROUND)
+    if key[:1] in QUOTES and key[-1:] == QUOTES[key[0]] and not {*key[1:-1]} & {key[0], key[-1]}:
+        key = key[1:-1].strip(AROUND)
+    if len(key.splitlines()) > 1:
+        raise ValueError(f"has {len(key.splitlines())} lines")
+    return (key.lower() if HEXADECIMAL.fullmatch(key) else key).encode()
+
+
+def _text(content: bytes) -> str | None:
+    """The content as text, or None where it is none."""
+    for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"), (b"", "utf-8-sig")):
+        if content.startswith(mark):
+            with suppress(UnicodeDecodeError):
+                return content.decode(encoding)
+    return None
 
 
 def scaffold(mol: Chem.Mol) -> str:

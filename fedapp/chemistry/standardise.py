@@ -1,66 +1,83 @@
 """A SMILES as partners write it -> the one form that every partner writes."""
 
 import re
+from contextlib import suppress
+from dataclasses import dataclass
 
 from rdkit import Chem
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
-UNPARSEABLE = "SMILES cannot be parsed"
-NO_ATOMS = "structure has no atoms"
-NO_CARBON = "structure has no carbon"
-UNDEFINED_ATOM = "structure has an undefined atom (*)"
-FAILED = "structure cannot be standardised"
+from fedapp.chemistry.charges import settle_charges
+from fedapp.chemistry.parent import Parent, choose
+from fedapp.chemistry.parse import parse
+from fedapp.chemistry.rejection import FAILED, NO_CARBON, TOO_LARGE, TOO_MANY_GROUPS, UNDEFINED_ATOM, RejectedError
 
-# Molecules on which metal disconnection, normalisation, reionisation and uncharging cannot act: one fragment of uncharged non-metals ...
+# Molecules on which metal disconnection, normalisation and uncharging cannot act: one fragment of uncharged non-metals ...
 _PLAIN = re.compile(r"[^\[.*]*(?:\[(?:B|b|C|c|N|n|O|o|P|p|S|s|Se|se|Si|F|Cl|Br|I)(?:H\d*)?\][^\[.*]*)*")
 # ... without one of the few neutral groups that RDKit's normalisation rules rewrite (nitro, N-oxide, azide, diazo, sulfoxide) ...
 _REWRITTEN = Chem.MolFromSmarts("[$([#16X3]=O),$([N,P,As,Sb;X3](=[O,S,Se,Te])=[O,S,Se,Te]),$([n]=O),$(*N=N#N),$(*=N#N)]")
 # ... and, as written, without isotopes and atom maps, whose removal may leave explicit hydrogens behind.
 _LABELLED = re.compile(r"\[\d|:\d+\]")
 
+GROUPS = 20  # normalising a chain of sulfoxides takes the fourth power of their number
+ROUNDS = 10  # of cleaning, before a structure that never settles is refused; real ones take 1 or 2
+LARGEST_SALT_FORMER = 100  # heavy atoms: gamma-cyclodextrin has 88
+
 _METALS = rdMolStandardize.MetalDisconnector()
 _NORMALISER = rdMolStandardize.Normalizer()
-_REIONISER = rdMolStandardize.Reionizer()
-_LARGEST = rdMolStandardize.LargestFragmentChooser(preferOrganic=True)
-_UNCHARGER = rdMolStandardize.Uncharger()
 
 
-class RejectedError(ValueError):
-    """A structure that cannot be used; the text is the reason, from a small set so that reasons can be counted."""
+@dataclass(frozen=True)
+class StandardForm:
+    """What one record stands for.
+
+    Attributes:
+        smiles: Canonical, without stereo, isotopes and salts.
+        mol: Parsed from exactly `smiles`, so that all that is computed from it depends on `smiles` alone, however a partner wrote it.
+        against_size: As in `Parent`.
+        mixture: As in `Parent`.
+    """
+
+    smiles: str
+    mol: Chem.Mol
+    against_size: bool
+    mixture: bool
 
 
 def standardise(smiles: str, max_heavy_atoms: int) -> tuple[str, Chem.Mol]:
-    """Standardise one structure: metals off, normalised, reionised, largest organic fragment, uncharged, no isotopes, no stereo.
+    """Canonical SMILES and molecule of `standard_form`, with its arguments and errors."""
+    form = standard_form(smiles, max_heavy_atoms)
+    return form.smiles, form.mol
+
+
+def standard_form(smiles: str, max_heavy_atoms: int) -> StandardForm:
+    """Standardise one structure: no stereo, no isotopes, metals off, the parent chosen, normalised, charges settled.
 
     Steps that cannot change a molecule are skipped; the result is that of running all of them. RDKit's log is the caller's to silence.
 
     Args:
-        smiles: Any SMILES.
+        smiles: Text as in `parse`.
         max_heavy_atoms: Largest size that is accepted, counted after salts are removed.
-    Returns:
-        Canonical SMILES and the molecule parsed from exactly that SMILES, so that all that is computed from the molecule
-        depends on the standardised SMILES alone, however the partner wrote it.
     Raises:
         RejectedError: With the reason.
     """
-    mol = Chem.MolFromSmiles(smiles)
-    if mol is None:
-        raise RejectedError(UNPARSEABLE)
-    if mol.GetNumAtoms() == 0:
-        raise RejectedError(NO_ATOMS)
+    mol = parse(smiles, max_heavy_atoms)
     plain = Chem.MolToSmiles(mol, isomericSmiles=False)
+    against_size = mixture = False
     if needs_cleaning(smiles, plain, mol):
         try:
-            mol = clean(mol)
+            parent = find_parent(mol)
+            check_effort(parent.mol, max_heavy_atoms)
+            plain = settle(Chem.MolToSmiles(normalise(parent.mol), isomericSmiles=False))
         except (ValueError, RuntimeError) as error:  # RDKit: a step left an impossible valence, or an internal check failed
-            raise RejectedError(FAILED) from error
-        plain = Chem.MolToSmiles(mol, isomericSmiles=False)
+            raise error if isinstance(error, RejectedError) else RejectedError(FAILED) from error
+        against_size, mixture = parent.against_size, parent.mixture
     if plain != smiles:
         mol = Chem.MolFromSmiles(plain)
         if mol is None:
             raise RejectedError(FAILED)
     check(plain, mol, max_heavy_atoms)
-    return plain, mol
+    return StandardForm(plain, mol, against_size, mixture)
 
 
 def needs_cleaning(smiles: str, plain: str, mol: Chem.Mol) -> bool:
@@ -74,17 +91,66 @@ def clean(mol: Chem.Mol) -> Chem.Mol:
     Raises:
         ValueError, RuntimeError: From RDKit.
     """
+    return normalise(find_parent(mol).mol)
+
+
+def find_parent(mol: Chem.Mol) -> Parent:
+    """The compound of a record, without labels, stereo and bonds to metals."""
     mol = Chem.Mol(mol)
     Chem.RemoveStereochemistry(mol)
     for atom in mol.GetAtoms():
         atom.SetIsotope(0)
         atom.SetAtomMapNum(0)
     mol = Chem.RemoveHs(mol)  # deuterium has just become ordinary hydrogen
-    mol = _METALS.Disconnect(mol)
-    mol = _NORMALISER.normalize(mol)
-    mol = _REIONISER.reionize(mol)
-    mol = _LARGEST.choose(mol)
-    return _UNCHARGER.uncharge(mol)
+    return choose(_METALS.Disconnect(mol), neutral_smiles)
+
+
+def normalise(mol: Chem.Mol) -> Chem.Mol:
+    """One form for every functional group, and one charge state: charges are settled before, too, since a rule that joins opposite
+    charges must not depend on where a proton was written."""
+    return settle_charges(_NORMALISER.normalize(settle_charges(mol)))
+
+
+def neutral_smiles(mol: Chem.Mol) -> str:
+    """Canonical SMILES of a fragment, which does not depend on its charges; as written, where it is too large to be compared."""
+    if mol.GetNumHeavyAtoms() <= LARGEST_SALT_FORMER:
+        with suppress(ValueError, RuntimeError):
+            mol = normalise(mol)
+    return Chem.MolToSmiles(mol)
+
+
+def settle(plain: str) -> str:
+    """Clean a SMILES again until that changes nothing.
+
+    Some ylides have resonance forms between which cleaning goes round in a circle: its first member in the order of SMILES is taken, so
+    that what is standardised already stays as it is.
+
+    Raises:
+        RejectedError: It cannot be parsed any more, or comes to no end.
+        ValueError, RuntimeError: From RDKit.
+    """
+    forms: list[str] = []
+    while plain not in forms:
+        forms.append(plain)
+        mol = Chem.MolFromSmiles(plain)
+        if mol is None or len(forms) > ROUNDS:
+            raise RejectedError(FAILED)
+        if not needs_cleaning(plain, plain, mol):
+            return plain
+        plain = Chem.MolToSmiles(clean(mol), isomericSmiles=False)
+    return min(forms[forms.index(plain) :])
+
+
+def check_effort(mol: Chem.Mol, max_heavy_atoms: int) -> None:
+    """Refuse a parent that is too large, or that would take too long to normalise.
+
+    Raises:
+        RejectedError: With the reason.
+    """
+    if mol.GetNumHeavyAtoms() > max_heavy_atoms:
+        raise RejectedError(TOO_LARGE.format(max_heavy_atoms))
+    if len(mol.GetSubstructMatches(_REWRITTEN, maxMatches=GROUPS + 1)) > GROUPS:
+        raise RejectedError(TOO_MANY_GROUPS.format(GROUPS))
 
 
 def check(plain: str, mol: Chem.Mol, max_heavy_atoms: int) -> None:
@@ -96,6 +162,6 @@ def check(plain: str, mol: Chem.Mol, max_heavy_atoms: int) -> None:
     if "*" in plain:
         raise RejectedError(UNDEFINED_ATOM)
     if mol.GetNumHeavyAtoms() > max_heavy_atoms:
-        raise RejectedError(f"structure has more than {max_heavy_atoms} heavy atoms")
+        raise RejectedError(TOO_LARGE.format(max_heavy_atoms))
     if not any(atom.GetAtomicNum() == 6 for atom in mol.GetAtoms()):
         raise RejectedError(NO_CARBON)

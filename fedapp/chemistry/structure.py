@@ -9,17 +9,28 @@ from rdkit import rdBase
 
 from fedapp.chemistry.fingerprint import fingerprint
 from fedapp.chemistry.fold import fold_of
-from fedapp.chemistry.standardise import RejectedError, standardise
+from fedapp.chemistry.rejection import RejectedError
+from fedapp.chemistry.standardise import standard_form
 from fedapp.config import Chemistry
 
 
 @dataclass(frozen=True)
 class Structure:
-    """A usable structure: standardised SMILES, positions of its on bits (int32, ascending), fold."""
+    """A usable structure.
+
+    Attributes:
+        smiles: Standardised.
+        bits: Positions of its on bits, int32, ascending.
+        fold: Its fold.
+        against_size: The record also held a larger fragment that is known to form salts.
+        mixture: The record also held another compound that is not known to form salts.
+    """
 
     smiles: str
     bits: NDArray[np.int32]
     fold: int
+    against_size: bool = False
+    mixture: bool = False
 
 
 def describe(smiles: str, chemistry: Chemistry, key: bytes) -> Structure | str:
@@ -41,8 +52,9 @@ def describe_all(smiles: Sequence[str], chemistry: Chemistry, key: bytes) -> lis
 
 def _describe(smiles: str, chemistry: Chemistry, key: bytes) -> Structure | str:
     try:
-        plain, mol = standardise(smiles, chemistry.max_heavy_atoms)
+        form = standard_form(smiles, chemistry.max_heavy_atoms)
     except RejectedError as rejected:
         return str(rejected)
-    bits = fingerprint(mol, chemistry.radius, chemistry.bits)
-    return Structure(plain, bits, fold_of(plain, mol, chemistry.folds, key))
+    bits = fingerprint(form.mol, chemistry.radius, chemistry.bits)
+    fold = fold_of(form.smiles, form.mol, chemistry.folds, key)
+    return Structure(form.smiles, bits, fold, form.against_size, form.mixture)

@@ -10,7 +10,8 @@ from rdkit import Chem, RDConfig, rdBase
 from rdkit.Chem import Descriptors, GraphDescriptors, rdMolDescriptors
 from rdkit.Chem.FilterCatalog import FilterCatalog, FilterCatalogParams
 
-from fedapp.chemistry.standardise import RejectedError, standardise
+from fedapp.chemistry.rejection import RejectedError
+from fedapp.chemistry.standardise import standardise
 from fedapp.config import Chemistry, Tasks
 from fedapp.data.dataset import Dataset, build_dataset
 from fedapp.data.notation import LABEL_UNIT, P_UNIT

@@ -15,7 +15,7 @@ import polars as pl
 import rdkit
 from numpy.typing import NDArray
 
-from fedapp.chemistry.fold import read_key
+from fedapp.chemistry.fold import key_digest, read_key
 from fedapp.chemistry.parallel import describe_many
 from fedapp.chemistry.structure import Structure
 from fedapp.config import Chemistry
@@ -37,14 +37,21 @@ EARLIER = (  # files of a prepared folder from before outputs had a list of thei
 
 @dataclass
 class Structures:
-    """Unique structures in order of first appearance; row numbers index all lists."""
+    """Unique structures in order of first appearance; row numbers index all lists.
+
+    Counted over all records are those whose parent is not their largest fragment, and those that held another compound besides.
+    """
 
     rows: dict[str, int] = field(default_factory=dict)
     folds: list[int] = field(default_factory=list)
     bits: list[NDArray[np.int32]] = field(default_factory=list)
+    parents_against_size: int = 0
+    mixtures: int = 0
 
     def add(self, structure: Structure) -> int:
         """Row of a structure, new or known."""
+        self.parents_against_size += structure.against_size
+        self.mixtures += structure.mixture
         row = self.rows.setdefault(structure.smiles, len(self.rows))
         if row == len(self.folds):
             self.folds.append(structure.fold)
@@ -115,7 +122,8 @@ def _prepare(
         raise _nothing_usable(inputs, rejects)
     measured, assays = split_types(measured, assays)
     summary = _summarise(inputs, rejects, accepted["row"].n_unique(), chemistry)
-    summary |= {"digest": input_digest(tables, chemistry), "note": note}
+    summary |= {"parents_against_size": structures.parents_against_size, "mixtures": structures.mixtures}
+    summary |= {"fold_key_digest": key_digest(key), "digest": input_digest(tables, chemistry), "note": note}
     _write(folder, accepted, structures, measured, assays, rejects)
     write_json(folder / SUMMARY, summary)
     return summary

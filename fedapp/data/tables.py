@@ -116,15 +116,15 @@ def read_smiles(path: Path) -> pl.DataFrame:
 
     Args:
         path: CSV, CSV.gz or Parquet with a column smiles and perhaps compound_id; or a .smi file, each line a SMILES and perhaps
-            an id after white space.
+            an id after white space. A CXSMILES extension (|...|) between the two belongs to the structure, never to the id.
     Raises:
         DataError: Missing or unreadable file, no column smiles, no rows, or a row that cannot be taken apart.
     """
     if not path.is_file():
         raise DataError(f"no file {path}", "give a .csv, .csv.gz, .parquet or .smi file")
     if path.suffix == ".smi":
-        lines = [line.split(maxsplit=1) for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-        cells = [(line[1].strip() if len(line) > 1 else "", line[0]) for line in lines]
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
+        cells = [_smi_cells(line.strip()) for line in text.splitlines() if line.strip()]
         rows = pl.DataFrame(cells, schema={"compound_id": pl.String, "smiles": pl.String}, orient="row")
         if rows.is_empty():
             raise DataError(f"{path} has no rows")
@@ -166,6 +166,15 @@ def _named_errors(path: Path) -> Iterator[None]:
         yield
     except (OSError, EOFError, zlib.error, pl.exceptions.PolarsError) as error:
         raise DataError(f"cannot read {path}: {error}", "the file may be damaged or not what its name says") from error
+
+
+def _smi_cells(line: str) -> tuple[str, str]:
+    """Id and structure of a line; an extension that is not closed is left with the structure, which is then rejected."""
+    smiles, rest = [*line.split(maxsplit=1), ""][:2]
+    if not rest.startswith("|"):
+        return rest, smiles
+    extension, closed, identifier = rest[1:].partition("|")
+    return identifier.strip(), f"{smiles} |{extension}{closed}"
 
 
 def _read_file(path: Path, required: Sequence[str], optional: Sequence[str] | None) -> Table:

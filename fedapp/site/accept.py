@@ -45,6 +45,7 @@ def accept(site: Site, source: Path) -> Dataset:
     for folder in (source, source.parent):  # `prepare` puts a dataset beside its summary
         if (folder / SUMMARY).is_file():
             _check_chemistry(folder / SUMMARY, config.chemistry)
+            _check_fold_key(folder / SUMMARY, site, config.chemistry)
     if (source / SUMMARY).is_file():
         dataset = build_dataset(source, own, site.settings.name, config.tasks)
     else:
@@ -111,6 +112,17 @@ def _check_chemistry(summary: Path, chemistry: Chemistry) -> None:
     for key, value in held.items():
         if asked.get(key) != value:
             raise DataError(f"{summary}: prepared with {key} {value}, and the site's is {asked.get(key)}", PREPARE)
+
+
+def _check_fold_key(summary: Path, site: Site, chemistry: Chemistry) -> None:
+    """Refuse folds of another key than the one that lies at the site."""
+    from fedapp.chemistry.fold import key_digest, read_key  # imports RDKit, for which a starting site does not wait
+
+    held = read_json(summary).get("fold_key_digest")
+    if held is None or chemistry.fold_key_file is None or not (file := site.path / chemistry.fold_key_file).is_file():
+        return
+    if held != (own := key_digest(read_key(str(file)))):
+        raise DataError(f"{summary}: prepared with the fold key {held}, and {file} is {own}", f"{PREPARE}; all partners share one key")
 
 
 def _check_header(directory: Path, header: Mapping[str, Any], config: Config) -> None:

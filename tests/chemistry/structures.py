@@ -2,7 +2,8 @@
 
 from rdkit import rdBase
 
-from fedapp.chemistry.standardise import RejectedError, standardise
+from fedapp.chemistry.rejection import RejectedError
+from fedapp.chemistry.standardise import standardise
 from fedapp.config import Chemistry
 from fedapp.data.demo import nci_structures
 

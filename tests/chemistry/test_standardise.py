@@ -5,7 +5,8 @@ from rdkit import Chem, rdBase
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
 from fedapp.chemistry import standardise as module
-from fedapp.chemistry.standardise import RejectedError, standardise
+from fedapp.chemistry.rejection import RejectedError
+from fedapp.chemistry.standardise import standardise
 from tests.chemistry.structures import TRICKY, demo_smiles
 
 LIMIT = 100
