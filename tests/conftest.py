@@ -4,9 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("POLYPHONY_DATA", ROOT.parent / "shared" / "data"))
+
+
+settings.register_profile("polyphony", deadline=None)  # a busy machine is no fault of the code
+settings.load_profile("polyphony")
 
 
 @pytest.fixture

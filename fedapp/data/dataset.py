@@ -31,7 +31,7 @@ ARRAYS = {
 HEADER = "dataset.json"
 LOSSES = "dropped.csv"
 PREPARED_FORMAT = 2  # raised when a prepared folder's contents change meaning
-FILES = (HEADER, *(f"{name}.npy" for name in ARRAYS), "structures.parquet", "tasks.parquet")
+FILES = (HEADER, *(f"{name}.npy" for name in ARRAYS), "structures.parquet", "tasks.parquet", LOSSES)
 
 
 @dataclass(frozen=True)

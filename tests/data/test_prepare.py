@@ -187,7 +187,7 @@ def test_what_is_not_an_earlier_output_of_ours_is_refused_before_anything_is_rea
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "thesis.txt").write_text("mine")
     monkeypatch.chdir(tmp_path / "work")
-    monkeypatch.setattr("fedapp.data.prepare.read_table", lambda *_: pytest.fail("it was read"))
+    monkeypatch.setattr("fedapp.data.prepare.read_inputs", lambda *_: pytest.fail("it was read"))
     keyed = replace(CHEMISTRY, fold_key_file=str(keys / "fold.key"))
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     for out in (tables, tables.parent, Path(), Path(".."), tmp_path / "notes", keys, tables / "compounds.csv"):
