@@ -11,6 +11,7 @@ import pytest
 from fedapp.data.demo import demo_tables
 from strategies.shared_trunk import SharedTrunk
 from tests.conftest import ROOT
+from tests.data.forms import as_chembl_download, as_two_columns
 from tests.readme import commands_of
 from tests.sites.consortium import kill_family
 
@@ -23,6 +24,8 @@ ROUNDS = 3
 def test_the_rehearsal_in_the_readme_works_as_it_is_written(tmp_path: Path) -> None:
     for number, name in enumerate(PARTNERS, 1):
         demo_tables(tmp_path / "tables" / name, number, len(PARTNERS))
+    as_chembl_download(tmp_path / "tables" / "alpha")
+    as_two_columns(tmp_path / "tables" / "beta")  # and gamma has our own form
     (tmp_path / "conf").symlink_to(ROOT / "conf")
     script = "\n".join(["set -e", *commands_of("A rehearsal on one machine")])
     environment = {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
