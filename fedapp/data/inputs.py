@@ -66,5 +66,5 @@ def read_inputs(tables: Path) -> Inputs:
 
 
 def _stem(path: Path) -> str:
-    """A file's name without its suffixes."""
-    return next((path.name.removesuffix(suffix) for suffix in SUFFIXES if path.name.endswith(suffix)), path.name.split(".")[0])
+    """A table's name without its suffix."""
+    return next(path.name.removesuffix(suffix) for suffix in SUFFIXES if path.name.endswith(suffix))

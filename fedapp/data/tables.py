@@ -16,8 +16,7 @@ from fedapp.data.csv_records import Lines, Unreadable, read_header, read_records
 from fedapp.data.notation import ABSENT
 from fedapp.errors import DataError
 
-SUFFIXES = (".csv", ".csv.gz", ".parquet")
-FILE_SUFFIXES = (*SUFFIXES, ".tsv", ".tsv.gz")  # of a single table, whose name is its owner's
+SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 NOTE_FILE = "note.txt"
 LINE = "line of file"  # not a name that a table would use itself
 _BLOCK = 100_000  # rows turned into columns at a time, which bounds the memory taken by Python strings
@@ -62,8 +61,8 @@ def find_table(tables: Path, name: str) -> Path | None:
         DataError: Nothing there, a file of another kind, or the table in more than one format.
     """
     if tables.is_file():
-        if not tables.name.endswith(FILE_SUFFIXES):
-            raise DataError(f"{tables} is not a table that can be read", f"save it as one of {', '.join(FILE_SUFFIXES)}")
+        if not tables.name.endswith(SUFFIXES):
+            raise DataError(f"{tables} is not a table that can be read", f"save it as one of {', '.join(SUFFIXES)}")
         return tables if name == "activities" else None
     if not tables.is_dir():
         raise DataError(
@@ -80,7 +79,7 @@ def read_table(tables: Path, name: str, required: Sequence[str], optional: Seque
 
     Args:
         tables: Folder of tables, or the file of activities.
-        name: "compounds", "activities" or "assays"; the file in a folder is name.csv, name.csv.gz or name.parquet.
+        name: "compounds", "activities" or "assays"; the file in a folder is the name with one of SUFFIXES.
         required: What must be there, as in `fedapp.data.columns.NAMES`.
         optional: What to take when it is there; None takes all columns that have a name. Further columns are ignored.
     Raises:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fedapp.data.dataset import Dataset, build_dataset
 from fedapp.data.prepare import prepare
 from fedapp.errors import DataError
+from tests.data.forms import as_chembl_download, as_two_columns
 from tests.data.tables import CHEMISTRY, TASKS, rejected, write_tables
 
 SIX = replace(TASKS, thresholds=[6.0])
@@ -77,6 +78,23 @@ def test_the_form_of_chembls_api_in_a_folder_gives_the_same(tmp_path: Path) -> N
 def test_a_table_of_two_columns_is_one_assay_named_after_the_file(tmp_path: Path, text: str) -> None:
     dataset = built(write(tmp_path / "herg.v2.csv", text))
     assert labels(dataset) == {("CCO", "herg.v2", 1), ("CCN", "herg.v2", 0), ("CCC", "herg.v2", 1)}
+
+
+def test_the_same_values_give_the_same_tasks_and_labels_in_every_form(tmp_path: Path) -> None:
+    values = {name: 3.5 + (7 * number + 2) % 6 for number, name in enumerate("ABCDEF")}
+    rows = [f"x,{name},{value},=,p" for name, value in values.items()]
+    rows += [f"y,{name},{value},{'<' if value < 6 else '>'},p" for name, value in values.items()]
+    compounds = [f"{name},{'C' * (1 + number)}O" for number, name in enumerate("ABCDEF")]
+    for name in ("ours", "chembl", "two"):
+        write_tables(tmp_path / name / "tables", compounds, rows)
+    as_chembl_download(tmp_path / "chembl" / "tables")
+    as_two_columns(tmp_path / "two" / "tables")
+    ours, chembl, two = (built(tmp_path / name / "tables") for name in ("ours", "chembl", "two"))
+    assert ours.tasks["group"].to_list() == ["x", "y"]
+    assert ours.digest == chembl.digest
+    assert {(smiles, label) for smiles, group, label in labels(ours) if group == "x"} == {
+        (smiles, label) for smiles, _, label in labels(two)
+    }
 
 
 def test_the_same_value_of_one_structure_counts_once_where_compounds_have_no_ids(tmp_path: Path) -> None:

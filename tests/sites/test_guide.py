@@ -14,6 +14,7 @@ from fedapp.site.folder import Site
 from fedapp.site.status import site_status
 from strategies.shared_trunk import SharedTrunk
 from tests.conftest import ROOT
+from tests.data.forms import as_chembl_download, as_two_columns
 from tests.readme import commands_of
 from tests.sites.consortium import kill_family
 
@@ -26,6 +27,8 @@ ROUNDS = 3
 def test_the_rehearsal_in_the_readme_works_as_it_is_written(tmp_path: Path) -> None:
     for number, name in enumerate(PARTNERS, 1):
         demo_tables(tmp_path / "tables" / name, number, len(PARTNERS))
+    as_chembl_download(tmp_path / "tables" / "alpha")
+    as_two_columns(tmp_path / "tables" / "beta")  # and gamma has our own form
     (tmp_path / "conf").symlink_to(ROOT / "conf")
     (tmp_path / "new.smi").write_text("CC(=O)Oc1ccccc1C(=O)O aspirin\nnonsense broken\nCn1cnc2c1c(=O)n(C)c(=O)n2C caffeine\n")
     script = "\n".join(["set -e", *commands_of("A rehearsal on one machine")])
