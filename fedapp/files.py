@@ -1,8 +1,7 @@
 """Writing files so that a killed process never leaves half of one, and so that nobody sweeps away what another is writing.
 
-What is being written lies in a folder beside its place (`.NAME.xxxxxxxx.part`) that is held by an advisory lock (flock(2)), which the
-kernel takes back when the process ends, however it ends. A file has such a folder too: some libraries (safetensors) put files of their
-own in its place, which a lock on the file would not cover. Where a file system keeps no locks, nothing is ever swept.
+What is being written has a name of its own beside its place (`.NAME.xxxxxxxx.part`) and is held by an advisory lock (flock(2)), which the
+kernel takes back when the process ends, however it ends. Where a file system keeps no locks, nothing is ever swept.
 """
 
 import ctypes
@@ -29,18 +28,20 @@ AT_FDCWD, RENAME_EXCHANGE = -100, 2  # Linux's
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path; on success it is synced and takes the name `path`, for good; on error it is removed.
+def atomic_path(path: Path, own_folder: bool = False) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is synced and takes the name `path`, for good; on error it is removed.
 
-    The file is created by the caller; its mode becomes 0600. Of a symbolic link, the file that it names is written.
+    The file's mode becomes 0600. Of a symbolic link, the file that it names is written.
 
+    Args:
+        own_folder: For libraries that write another file beside the path that they are given and put it in its place, as safetensors
+            does: a lock on the file would not cover that. It costs a quarter more time.
     Raises:
         OSError: The disk takes no more, whatever the caller's library makes of that; it names `path`.
     """
     path = path.resolve() if path.is_symlink() else path
     path.parent.mkdir(parents=True, exist_ok=True)
-    with held_folder(_prefix(path), path.parent, UNFINISHED) as folder, _naming(path, folder):
-        temporary = folder / path.name
+    with _held_file(path) if not own_folder else _held_in_folder(path) as temporary, _naming(path, temporary):
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
@@ -149,12 +150,33 @@ def held_folder(prefix: str, parent: Path, suffix: str = "") -> Iterator[Path]:
         os.close(held)
 
 
+@contextmanager
+def _held_file(path: Path) -> Iterator[Path]:
+    """A new file beside `path`, held while inside and then removed, unless it took another name."""
+    while True:
+        held, name = tempfile.mkstemp(prefix=_prefix(path), suffix=UNFINISHED, dir=path.parent)
+        if _hold(held, Path(name)):
+            break
+    try:
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+        os.close(held)
+
+
+@contextmanager
+def _held_in_folder(path: Path) -> Iterator[Path]:
+    """A path in a new folder beside `path`, which is held while inside and then removed."""
+    with held_folder(_prefix(path), path.parent, UNFINISHED) as folder:
+        yield folder / path.name
+
+
 def _prefix(path: Path) -> str:
     return f".{os.fsdecode(os.fsencode(path.name)[:LONGEST_PREFIX])}."
 
 
 def _hold(held: int, path: Path) -> bool:
-    """Lock an open folder; False, and closed, if it was swept before it was locked."""
+    """Lock an open file or folder; False, and closed, if it was swept before it was locked."""
     with suppress(OSError):  # a file system without locks: then nobody sweeps there either
         flock(held, LOCK_EX)
     with suppress(FileNotFoundError):
@@ -190,11 +212,11 @@ def _system_error(error: Exception, temporary: Path) -> int | None:
     return number if number in STORAGE else None
 
 
-def _refusal(folder: Path) -> int | None:
-    """The system's error on writing more to the newest file in a folder; None if it takes more."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
+def _refusal(temporary: Path) -> int | None:
+    """The system's error on writing more to a file, or to the newest one in a folder; None if it takes more."""
+    files = [path for path in temporary.rglob("*") if path.is_file()] if temporary.is_dir() else [temporary]
     try:
-        with max(files, key=lambda path: path.stat().st_mtime_ns, default=folder / "probe").open("ab") as file:
+        with max(files, key=lambda path: path.stat().st_mtime_ns, default=temporary / "probe").open("ab") as file:
             file.write(PROBE)
     except OSError as error:
         return error.errno

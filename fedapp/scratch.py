@@ -1,6 +1,7 @@
 """Folders for what need not outlive a process: their owner's alone, held while it lives, and swept by the next one after a kill."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from fedapp.files import UNFINISHED, discard, held_folder, unfinished
 
 MEMORY = Path("/dev/shm")  # noqa: S108 (a folder of our own is made in it)
 TEMPORARY = (Path("/tmp"), Path("/var/tmp"), MEMORY)  # noqa: S108
+ROOM = 1 << 30  # bytes free below which memory is left alone
 SOCKET = 103  # bytes of a socket's path that every system takes: 107 on Linux, 103 on macOS
 
 
@@ -34,8 +36,9 @@ def scratch(name: str, parents: tuple[Path, ...]) -> Iterator[Path]:
 
 
 def in_memory() -> tuple[Path, ...]:
-    """Where scratch that is written hundreds of times lies: in memory where there is such a place."""
-    return MEMORY, Path(tempfile.gettempdir())
+    """Where scratch that is written hundreds of times lies: in memory where there is such a place, and room (containers give 64 MiB)."""
+    disk = Path(tempfile.gettempdir())
+    return (MEMORY, disk) if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ROOM else (disk,)
 
 
 def for_sockets(room: int) -> tuple[Path, ...]:

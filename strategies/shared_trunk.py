@@ -203,7 +203,7 @@ class SharedTrunk:
 
     def write(self, path: Path) -> None:
         """Everything, as a safetensors file of half the size; whole or not at all, mode 0600."""
-        with atomic_path(path) as temporary:
+        with atomic_path(path, own_folder=True) as temporary:
             save_file(self._compact(), temporary, metadata=self._metadata())
 
     @classmethod

@@ -14,11 +14,18 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from safetensors.numpy import save_file
 
 from fedapp import files
 from fedapp.files import UNFINISHED, atomic_directory, atomic_path, discard, held_folder, sweep, write_json
+from fedapp.model import checkpoint
+from simulation.audit import run as audit_run
+from simulation.audit.trial import Trial
+from simulation.in_process import first_shared
+from strategies import shared_trunk
 from tests.conftest import ROOT
+from tests.small_run import small_config
 
 
 def names(folder: Path) -> list[str]:
@@ -259,8 +266,24 @@ def test_an_error_about_another_file_is_left_as_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("writer", WRITERS)
 def test_nobody_sweeps_a_written_file_before_it_has_its_name_whatever_a_library_does_to_it(writer: str, tmp_path: Path) -> None:
-    """Some write beside the path that they are given, and put that in its place."""
-    with atomic_path(tmp_path / "out") as temporary:
+    """safetensors writes beside the path that it is given, and puts that in its place."""
+    with atomic_path(tmp_path / "out", own_folder=writer == "safetensors") as temporary:
         WRITERS[writer](temporary)
         sweep(tmp_path)
     assert names(tmp_path) == ["out"]
+
+
+def test_every_model_and_trunk_is_written_where_a_sweep_leaves_it_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sweeping(save: Callable[..., None]) -> Callable[..., None]:
+        def saved(tensors: object, path: Path, *rest: object, **options: object) -> None:
+            save(tensors, path, *rest, **options)
+            sweep(tmp_path)
+
+        return saved
+
+    for module in (checkpoint, shared_trunk, audit_run):
+        monkeypatch.setattr(module, "save_file", sweeping(module.save_file))  # type: ignore[attr-defined]
+    checkpoint.save_tensors(tmp_path / "model", {"a": torch.zeros(3)}, {})
+    first_shared(small_config(), np.ones(256, dtype=np.bool_)).write(tmp_path / "trunk")
+    audit_run.write_trial(tmp_path / "trial", Trial(*[np.zeros(3, dtype=np.bool_)] * 3, [], None, None, {}))
+    assert names(tmp_path) == ["model", "trial", "trunk"]

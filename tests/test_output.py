@@ -221,4 +221,7 @@ def test_a_file_that_is_read_or_was_not_written_by_us_is_not_overwritten(tmp_pat
             check_file(path, [smiles], by_us)
     with pytest.raises(NotADirectoryError):
         check_file(mine / "out.csv", [smiles], by_us)
+    left = tmp_path / ".ours.csv.abcd1234.part"
+    left.write_text("half")
     assert [check_file(path, [smiles], by_us) for path in (ours, empty, tmp_path / "new" / "out.csv")] == [True, True, False]
+    assert not left.exists()

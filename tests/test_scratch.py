@@ -69,8 +69,14 @@ def test_a_temporary_folder_that_is_too_long_for_a_socket_is_left_for_a_short_on
     assert for_sockets(50)[0] == Path("/t"), "the person's own choice, where it will do"
 
 
-def test_memory_is_taken_where_there_is_such_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_taken_where_there_is_such_a_place_with_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scratch_module, "MEMORY", tmp_path / "absent")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with scratch("audit", in_memory()) as folder:
         assert folder.parent == tmp_path
+    (tmp_path / "memory").mkdir()
+    monkeypatch.setattr(scratch_module, "MEMORY", tmp_path / "memory")
+    for room, parent in ((0, tmp_path / "memory"), (1 << 62, tmp_path)):
+        monkeypatch.setattr(scratch_module, "ROOM", room)
+        with scratch("audit", in_memory()) as folder:
+            assert folder.parent == parent

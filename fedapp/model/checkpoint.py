@@ -15,7 +15,7 @@ from fedapp.files import atomic_path
 def save_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
     """Write `tensors` and a JSON-serialisable `header`, so that a reader finds the old file or the new one; mode 0600."""
     held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with atomic_path(path) as temporary:
+    with atomic_path(path, own_folder=True) as temporary:
         save_file(held, temporary, metadata={"header": json.dumps(header, sort_keys=True)})
 
 

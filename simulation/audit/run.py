@@ -125,7 +125,7 @@ def write_trial(path: Path, trial: Trial) -> None:
     """Keep what membership is guessed from."""
     path.parent.mkdir(exist_ok=True)
     held: dict[str, NDArray[Any]] = {"listed": trial.listed, "supports": trial.supports, MEMBERS: trial.members}
-    with atomic_path(path) as temporary:
+    with atomic_path(path, own_folder=True) as temporary:
         save_file(held | {f"signal.{name}": values for name, values in trial.signals.items()}, temporary)
 
 
