@@ -28,6 +28,7 @@ def write_site_report(site: Site) -> Path:
     if site.partner:
         run = read_partner(site.settings.name, site.state, _dataset(site), site.path / "config.yaml")
         summary = summarise(run)
+        status["selected"] = summary.selected.get("federated", {}).get(run.partners[0])  # by the rule that chose what is kept
         status["problems"] = [*status["problems"], *run.problems]
         more = {"note": _note(run), "tasks": _tasks(summary)}
     mood, sentence = report_headline(status)
