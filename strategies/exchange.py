@@ -27,7 +27,7 @@ class RoundFailedError(Exception):
     """A round ended without the replies it needs."""
 
 
-class Partners:
+class Names:
     """What the partners behind Flower's nodes are called.
 
     Args:
@@ -35,21 +35,21 @@ class Partners:
     """
 
     def __init__(self, names: Sequence[str] = ()) -> None:
-        self.names = tuple(names)
+        self.everybody = tuple(names)
         self._of: dict[int, str] = {}
 
     def call(self, node: int, name: str) -> None:
         """Give a node its partner's name."""
         self._of[node] = name
 
-    def name(self, node: int) -> str:
+    def of(self, node: int) -> str:
         """The partner's name; the node's number while nobody knows whose it is."""
         return self._of.get(node, f"node {node}")
 
     def absent(self, connected: Iterable[int]) -> list[str]:
         """Who is not connected, as far as it is known: nobody while a connected node has no name yet."""
         there = {self._of.get(node) for node in connected}
-        return [] if None in there else [name for name in self.names if name not in there]
+        return [] if None in there else [name for name in self.everybody if name not in there]
 
 
 class Asked:
@@ -76,8 +76,8 @@ class Replies:
         bytes_up: Of all replies together.
     """
 
-    def __init__(self, asked: Asked, messages: Iterable[Message], partners: Partners, journal: Journal) -> None:
-        self.asked, self._messages, self._partners, self._journal = asked, messages, partners, journal
+    def __init__(self, asked: Asked, messages: Iterable[Message], names: Names, journal: Journal) -> None:
+        self.asked, self._messages, self._names, self._journal = asked, messages, names, journal
         self.left_out: dict[int, str] = dict.fromkeys(asked.nodes, SILENT)
         self.away: set[int] = set()
         self.bytes_up = 0
@@ -117,13 +117,13 @@ class Replies:
             yield
         except (SecAggError, ValueError) as error:
             self.left_out[node] = f"{type(error).__name__}: {error}"[:LONGEST_REASON]
-            log(INFO, "%s: the reply of %s is left out: %s", self.asked.step, self._partners.name(node), self.left_out[node])
+            log(INFO, "%s: the reply of %s is left out: %s", self.asked.step, self._names.of(node), self.left_out[node])
 
     def _silent(self) -> list[int]:
         return [node for node, reason in self.left_out.items() if reason == SILENT]
 
     def _await(self) -> None:
-        names = sorted(map(self._partners.name, self._silent()))
+        names = sorted(map(self._names.of, self._silent()))
         self._journal.wait(Awaited(self.asked.round, self.asked.step, names))
 
 
@@ -153,7 +153,7 @@ class Exchanges:
     ) -> None:
         self.grid, self.journal, self.partners, self.least = grid, journal, partners, least
         self.connect_timeout, self.exchange_timeout, self.round_timeout = connect_timeout, exchange_timeout, round_timeout
-        self.names = Partners(names)
+        self.names = Names(names)
         self.known: set[int] = set()
         self._expected = partners
         self._asked: Asked | None = None
@@ -237,6 +237,6 @@ class Exchanges:
                 bytes_up=replies.bytes_up,
                 seconds=time.monotonic() - asked.started,
                 metrics=dict(metrics or {}),
-                left_out=sorted(f"{self.names.name(node)}: {reason}" for node, reason in replies.left_out.items()),
+                left_out=sorted(f"{self.names.of(node)}: {reason}" for node, reason in replies.left_out.items()),
             )
         )

@@ -101,7 +101,6 @@ CHANGES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "with something added": lambda words: words + np.array([1, 0, 0, 0, 0, 0, 0], dtype=words.dtype),
     "with one partner's update added again": lambda words: words + np.append(VALUES[1], [0, 0, 0]).astype(words.dtype),
     "with its sign changed": np.negative,
-    "in 16-bit words": lambda words: words.view("<u2"),
 }
 
 
@@ -115,6 +114,16 @@ def test_a_sum_altered(change: Callable[[np.ndarray], np.ndarray]) -> None:
 def test_a_sum_without_a_word_but_its_tag_is_no_message(length: int) -> None:
     at = before(Step.FINISH)
     refuses(at.parties.sites[1], at.request().last, at.beside[:length], MalformedMessageError)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [lambda words: words.view("<u2"), lambda words: words.astype(np.float32), lambda words: words[:, None], lambda words: words[None]],
+    ids=["16-bit words", "floats", "a column", "a row"],
+)
+def test_what_is_no_vector_of_the_sessions_words(other: Callable[[np.ndarray], np.ndarray]) -> None:
+    at = before(Step.FINISH)
+    refuses(at.parties.sites[1], at.request().last, other(at.beside), MalformedMessageError)
 
 
 def test_an_altered_sum_to_one_partner_alone() -> None:
