@@ -14,7 +14,7 @@ from fedapp.data.dataset import Dataset, build_dataset
 from fedapp.data.prepare import prepare
 from fedapp.errors import DataError
 from tests.data.forms import as_chembl_download, as_two_columns
-from tests.data.tables import CHEMISTRY, TASKS, rejected, write_tables
+from tests.data.tables import CHEMISTRY, TASKS, rejected, shown_rejects, write_tables
 
 SIX = replace(TASKS, thresholds=[6.0])
 
@@ -171,7 +171,7 @@ def test_replicates_are_told_apart_by_value_and_not_by_spelling(tmp_path: Path, 
 def test_the_same_value_in_another_unit_or_with_another_sign_of_the_relation_repeats_it(tmp_path: Path) -> None:
     rows = ["x,A,10,<,nM", "x,A,0.01,<=,uM", "x,A,8,>,p", "x,A,8,=,p", "x,B,4,=,p"]
     prepare(write_tables(tmp_path / "tables", ["A,CC", "B,CO"], rows), tmp_path / "out", CHEMISTRY)
-    assert [line for _, line, _, _ in rejected(tmp_path / "out")] == [3, 4]
+    assert [(line, text) for _, line, _, _, text in shown_rejects(tmp_path / "out")] == [(3, "0.01"), (4, "8")]
 
 
 @pytest.mark.parametrize(

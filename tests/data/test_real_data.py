@@ -31,7 +31,7 @@ def slice_of(source: Path, out: Path, assays: int, compounds: int) -> Path:
 def test_tox21_gives_one_task_for_each_of_its_endpoints(real_data: Path, tmp_path: Path) -> None:
     tables = slice_of(real_data / "tox21", tmp_path / "tables", assays=12, compounds=1200)
     summary = prepare(tables, tmp_path / "prepared", CHEMISTRY)
-    assert summary["activities"]["rejected"].keys() <= {"repeats an earlier row", "compound was rejected"}
+    assert summary["tables"]["activities"]["rejected"].keys() <= {"repeats an earlier row", "compound was rejected"}
     dataset = build_dataset(tmp_path / "prepared", tmp_path / "dataset", "p", Tasks("assay_id", [5.5], 5))
     assert dataset.tasks["threshold"].is_null().all()
     assert (dataset.tasks["weight"] == 1).all()
@@ -42,8 +42,8 @@ def test_tox21_gives_one_task_for_each_of_its_endpoints(real_data: Path, tmp_pat
 def test_fsmol_gives_tasks_by_target_to_every_partner(real_data: Path, tmp_path: Path) -> None:
     tables = slice_of(real_data / "fsmol_dev", tmp_path / "tables", assays=25, compounds=250_000)
     summary = prepare(tables, tmp_path / "prepared", CHEMISTRY)
-    assert summary["activities"]["rejected"].keys() <= {"unknown unit", "unknown relation", "compound was rejected"}
-    assert summary["activities"]["rejected"]["unknown unit"] > 0
+    assert summary["tables"]["activities"]["rejected"].keys() <= {"unknown unit", "unknown relation", "compound was rejected"}
+    assert summary["tables"]["activities"]["rejected"]["unknown unit"] > 0
     shares = partition_assays(tmp_path / "prepared", 3, seed=1)
     targets = dict(pl.read_csv(tables / "assays.csv", infer_schema=False).select("assay_id", "target_id").iter_rows())
     for name, assays in shares.items():
