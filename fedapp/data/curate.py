@@ -38,7 +38,7 @@ REMEDIES = {
     NOT_A_LABEL: f"for others a column unit says {', '.join(UNITS[:-1])}",
 }
 
-REASON, TEXT = "reason for rejection", "text that it is about"
+REASON, TEXT, WRITTEN = "reason for rejection", "text that it is about", "value as written"
 SHOWN = 80  # characters of an offending cell
 REJECTED_SCHEMA = {"file": pl.String, "line": pl.Int64, "id": pl.String, "reason": pl.String, "text": pl.String}
 EXTRAS = ("smiles", "target_id", "type")  # of an activity, where its table has them
@@ -141,7 +141,7 @@ def check_activities(table: Table, rejects: Rejects) -> pl.DataFrame:
 
     Returns:
         Columns LINE, assay_id, compound_id, relation ("=", "<", ">" on the p scale), value (f32, p-value or 0/1), kind
-        ("p" or "label"), and those of EXTRAS that the table has.
+        ("p" or "label"), those of EXTRAS that the table has, and WRITTEN.
     """
     rows = table.rows
     defaults = {"relation": "=", "unit": table.chosen.unit}
@@ -181,6 +181,7 @@ def check_activities(table: Table, rejects: Rejects) -> pl.DataFrame:
         p_value.cast(pl.Float32).alias("value"),
         pl.when(label).then(pl.lit("label")).otherwise(pl.lit("p")).alias("kind"),
         *[column for column in EXTRAS if column in rows.columns],
+        value.alias(WRITTEN),
     )
 
 
@@ -193,7 +194,7 @@ def check_repeats(table: Table, rows: pl.DataFrame, compound: str, rejects: Reje
         compound: The column by which compounds are the same: compound_id, or the structure where the table has no ids.
     """
     said = ["assay_id", compound, "relation", "value", "kind", *[column for column in ("type",) if column in rows.columns]]
-    checks: list[Check] = [(~pl.struct(said).is_first_distinct(), REPEATED, pl.col("value").cast(pl.String))]
+    checks: list[Check] = [(~pl.struct(said).is_first_distinct(), REPEATED, WRITTEN)]
     return rejects.split(table, rows, checks, activity_id())
 
 

@@ -35,7 +35,8 @@ class Inputs:
 
     def assumed(self) -> list[str]:
         """What holds where the table of activities has no column for it."""
-        assay = "every row belongs to one assay, named after the file"
+        targets = "target_id" in self.activities.chosen.taken
+        assay = "what is known of one target is one assay" if targets else "every row belongs to one assay, named after the file"
         every = {"compound_id": "a compound is its SMILES", "assay_id": assay, "relation": "every value is exact"}
         if not self.activities.chosen.unit:
             every["unit"] = "values are 0/1 labels"
@@ -45,8 +46,8 @@ class Inputs:
 def read_inputs(tables: Path) -> Inputs:
     """Read the tables of a folder, or one table with everything.
 
-    In one table, a row without a column for ids is of the compound that its SMILES says, and a table without a column for assays is
-    one assay, named after the file.
+    In one table without a column for ids a compound is its SMILES; without a column for assays there is one assay for each target, or
+    where there are no targets either, one that is named after the file.
 
     Raises:
         DataError: As `read_table`.
@@ -57,7 +58,8 @@ def read_inputs(tables: Path) -> Inputs:
     alone = path is not None and find_table(tables, "compounds") is None
     if path is not None and alone and (tables.is_file() or "smiles" in map(role_of, column_names(path))):
         table = read_table(tables, "activities", ["smiles", "value"], ["compound_id", "assay_id", *further])
-        absent = {"compound_id": pl.col("smiles"), "assay_id": pl.lit(_stem(path))}
+        assay = pl.col("target_id") if "target_id" in table.rows.columns else pl.lit(_stem(path))
+        absent = {"compound_id": pl.col("smiles"), "assay_id": assay}
         rows = table.rows.with_columns([cell.alias(role) for role, cell in absent.items() if role not in table.rows.columns])
         compound = "compound_id" if "compound_id" in table.rows.columns else "row"
         return Inputs(None, replace(table, rows=rows), assays, compound)

@@ -113,6 +113,8 @@ def _prepare(
         rejects.open(table)
     measured = curate.check_activities(inputs.activities, rejects)
     measured, assays = check_assays(inputs, measured, rejects)
+    if measured.is_empty():  # said at once, not after minutes of chemistry
+        raise _nothing_usable(inputs, rejects, out)
     listed = list_compounds(inputs, measured, rejects)
     structures = Structures()
     described = curate.contradictions(_compute(listed, chemistry, key, structures, progress, workers))

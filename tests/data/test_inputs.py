@@ -14,7 +14,7 @@ from fedapp.data.dataset import Dataset, build_dataset
 from fedapp.data.prepare import prepare
 from fedapp.errors import DataError
 from tests.data.forms import as_chembl_download, as_two_columns
-from tests.data.tables import CHEMISTRY, TASKS, rejected, write_tables
+from tests.data.tables import CHEMISTRY, TASKS, rejected, shown_rejects, write_tables
 
 SIX = replace(TASKS, thresholds=[6.0])
 
@@ -120,6 +120,12 @@ def test_an_assay_of_several_types_of_value_is_one_for_each(tmp_path: Path) -> N
     assert pl.read_parquet(tmp_path / "out" / "assays.parquet").rows() == [("x IC50", "T1"), ("x Ki", "T1"), ("y", "T1")]
 
 
+def test_one_table_with_targets_and_no_assays_has_one_assay_for_each_target(tmp_path: Path) -> None:
+    dataset = built(write(tmp_path / "t.csv", "smiles,target_id,pKi\nCC,T1,8\nCO,T1,4\nCC,T2,4\nCO,T2,8\nCN,,8\n"))
+    assert labels(dataset) == {("CC", "T1", 1), ("CO", "T1", 0), ("CC", "T2", 0), ("CO", "T2", 1)}
+    assert rejected(tmp_path / "out") == [("t.csv", 6, "/CN", "empty assay_id")]
+
+
 def test_an_assay_of_several_targets_is_rejected(tmp_path: Path) -> None:
     text = "smiles,value,unit,assay_id,target_id\nCC,8,p,x,T1\nCO,4,p,x,T2\nCC,8,p,y,T1\nCO,4,p,y,T1\n"
     assert labels(built(write(tmp_path / "t.csv", text))) == {("CC", "y", 1), ("CO", "y", 0)}
@@ -171,7 +177,7 @@ def test_replicates_are_told_apart_by_value_and_not_by_spelling(tmp_path: Path, 
 def test_the_same_value_in_another_unit_or_with_another_sign_of_the_relation_repeats_it(tmp_path: Path) -> None:
     rows = ["x,A,10,<,nM", "x,A,0.01,<=,uM", "x,A,8,>,p", "x,A,8,=,p", "x,B,4,=,p"]
     prepare(write_tables(tmp_path / "tables", ["A,CC", "B,CO"], rows), tmp_path / "out", CHEMISTRY)
-    assert [line for _, line, _, _ in rejected(tmp_path / "out")] == [3, 4]
+    assert [(line, text) for _, line, _, _, text in shown_rejects(tmp_path / "out")] == [(3, "0.01"), (4, "8")]
 
 
 @pytest.mark.parametrize(
