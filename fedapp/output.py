@@ -1,7 +1,7 @@
 """Where a verb may write: it replaces nothing but what it can prove to be its own earlier output.
 
 The proof lies in the folder itself: `.polyphony.json` lists every file with its SHA-256. A folder that holds anything else, or a text that
-somebody changed, is a person's, and stays. Arrays and tables that differ from the list are damaged, and may be made anew.
+somebody changed, is a person's, and stays. Arrays that differ from the list are damaged, and may be made anew.
 """
 
 import errno
@@ -16,7 +16,7 @@ from fedapp.errors import BusyError, OutputError
 from fedapp.files import LEFT_OVER, atomic_directory, discard, read_json, unfinished, write_json
 
 MANIFEST = ".polyphony.json"
-TEXT = 1 << 16  # bytes in which any array or table has a zero
+ARRAYS = (".npy", ".parquet", ".safetensors")  # what nobody edits
 SHOWN = 3  # of a person's files that an error names
 ELSEWHERE = "name a folder that does not exist yet"
 
@@ -126,12 +126,10 @@ def _strangers(folder: Path, root: Path, known: dict[str, str]) -> Iterator[str]
 
 
 def _ours(path: Path, digest: str) -> bool:
-    """Whether it is the file with this digest (any, if empty), or a damaged one: what a person wrote has no zero byte, and is something."""
+    """Whether it is the file with this digest (any, if empty), or a damaged one, which an array or an emptied file must be."""
     if path.is_symlink() or not path.is_file():
         return False
-    with path.open("rb") as file:
-        head = file.read(TEXT)
-    return not digest or not head or b"\0" in head or digest == _digest(path)
+    return not digest or path.suffix in ARRAYS or not path.stat().st_size or digest == _digest(path)
 
 
 def _listed(folder: Path) -> dict[str, str]:

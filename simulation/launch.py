@@ -3,9 +3,10 @@
 import os
 import re
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fedapp.bundle import APP
@@ -18,6 +19,7 @@ from fedapp.scratch import for_sockets, scratch
 
 POLL = 0.3
 MEMORY_POLL = 2.0
+LAST_WORDS = 10.0  # seconds for the engine's log to come, when no partner says why a run failed: a worker may have been killed
 LONGEST = 300  # characters of a reason
 FULL = 1 << 20  # free bytes below which a disk counts as full
 SCRATCH = "ray"
@@ -65,7 +67,15 @@ def watch(run: RunFolder, logs: Path, outcome: Path, follow: Callable[[], None])
                 peak, next_sample = max(peak, family_memory()), time.monotonic() + MEMORY_POLL
             time.sleep(POLL)
         follow()
+        if not run.federated() and not failures(run):
+            with suppress(subprocess.TimeoutExpired):
+                submitted.wait(LAST_WORDS)
     return peak
+
+
+def failures(run: RunFolder) -> dict[str, dict[str, str]]:
+    """What partners say of their failures, by name: error and hint."""
+    return {name: read_json(path) for name in run.partners() if (path := run.partner(name) / "error.json").is_file()}
 
 
 def check_outcome(run: RunFolder, log: Path, begun: int = 0) -> None:
@@ -78,13 +88,15 @@ def check_outcome(run: RunFolder, log: Path, begun: int = 0) -> None:
         RunError: The run did not finish.
     """
     hint = f"put that right and go on with --resume {run.path}"
-    failed = {name: read_json(path) for name in run.partners() if (path := run.partner(name) / "error.json").is_file()}
+    failed = failures(run)
     outcome = run.coordinator / "outcome.json"
     state = read_json(outcome) if outcome.is_file() else {"state": "died", "error": died(log, begun)}
     if state["state"] == "finished":
         return
     reasons = "; ".join(f"{name}: {failure['error']}" for name, failure in failed.items())
     hints = " ".join(failure["hint"] for failure in failed.values() if failure["hint"])
+    if not failed and state["state"] != "died":
+        reasons, hints = last_reason(log, begun, str(state["error"])), f"Flower's log is {log};"
     raise RunError(f"{state['error']}{' – ' if reasons else ''}{reasons}", f"{hints} {hint}".strip())
 
 
@@ -92,17 +104,23 @@ def died(log: Path, begun: int) -> str:
     """Why Flower may have ended without a result: the disk is full, or what its log says last."""
     if shutil.disk_usage(log.parent).free < FULL:
         return f"the disk with {log.parent} is full"
-    return f"Flower ended without a result{last_reason(log, begun)}; its log is {log}"
+    reason = last_reason(log, begun)
+    return f"Flower ended without a result{f': {reason}' if reason else ''}; its log is {log}"
 
 
-def last_reason(log: Path, begun: int) -> str:
-    """The last error in a log from this byte on, behind a colon; empty if there is none."""
+def last_reason(log: Path, begun: int, known: str = "") -> str:
+    """The last error in a log from this byte on; empty if there is none.
+
+    Args:
+        known: What was said already.
+    """
     if not log.is_file():
         return ""
     with log.open("rb") as file:
         file.seek(max(begun, log.stat().st_size - TAIL))
         found = REASON.findall(file.read().decode(errors="replace"))
-    return f": {found[-1].strip():.{LONGEST}}" if found else ""
+    new = [each.strip() for each in found if not known or known not in each]
+    return f"{new[-1]:.{LONGEST}}" if new else ""
 
 
 @contextmanager

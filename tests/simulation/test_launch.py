@@ -222,3 +222,31 @@ def test_the_outcome_names_every_failed_partner(tmp_path: Path) -> None:
     assert error.value.hint.startswith("mend it")
     assert read_json(run.coordinator / "outcome.json")["state"] == "failed"
     assert os.fspath(run.path) in error.value.hint
+
+
+RAY = """\x1b[91mERROR \x1b[0m:     Traceback (most recent call last):
+  File "ray_actor.py", line 1, in fetch
+ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory.
+\x1b[91mERROR \x1b[0m:     strategies.exchange.RoundFailedError: 0 partners advertised, and 3 are needed
+"""
+
+
+def test_where_no_partner_could_say_why_the_engines_log_does(tmp_path: Path) -> None:
+    """A worker that is killed for its memory writes no error.json; what an earlier attempt left in the log is not told again."""
+    run, log = small_run(tmp_path / "run"), tmp_path / "run.log"
+    earlier = "ValueError: of an earlier attempt\n"
+    log.write_text(earlier + RAY)
+    outcome = run.coordinator / "outcome.json"
+    outcome.write_text(json.dumps({"state": "failed", "error": "0 partners advertised, and 3 are needed"}))
+    with pytest.raises(RunError) as error:
+        launch.check_outcome(run, log, len(earlier))
+    assert str(error.value) == (
+        "0 partners advertised, and 3 are needed – ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory."
+    )
+    assert str(log) in error.value.hint
+    outcome.unlink()
+    with pytest.raises(RunError, match=r"ended without a result: strategies\.exchange\.RoundFailedError: 0 partners"):
+        launch.check_outcome(run, log, len(earlier))
+    log.write_text(earlier)
+    with pytest.raises(RunError, match="ended without a result; its log is"):
+        launch.check_outcome(run, log, len(earlier))
