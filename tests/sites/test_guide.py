@@ -51,4 +51,4 @@ def test_the_rehearsal_in_the_readme_works_as_it_is_written(tmp_path: Path) -> N
     assert pl.read_csv(tmp_path / "sites" / "alpha" / "tasks.csv")["column"].to_list() == predicted.columns[3:]
     assert f"{ROUNDS} of {ROUNDS} rounds done" in (tmp_path / "sites" / "alpha" / "report.html").read_text()
     left = {path.name for path in (tmp_path / "sites" / "coordinator" / "coordinator").iterdir()}
-    assert left == {"journal.jsonl", "outcome.json"}
+    assert left == {"journal.jsonl", "lock", "outcome.json"}
