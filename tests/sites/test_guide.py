@@ -51,7 +51,7 @@ def test_the_rehearsal_in_the_readme_works_as_it_is_written(tmp_path: Path) -> N
     assert all((tmp_path / "sites" / name / "state" / "model.safetensors").is_file() for name in PARTNERS)
     predicted = pl.read_csv(tmp_path / "predictions.csv")
     assert predicted["compound_id"].to_list() == ["aspirin", "broken", "caffeine"]
-    assert predicted["reason"].is_null().to_list() == [True, False, True]
+    assert predicted["reason"].to_list() == ["", "SMILES cannot be parsed", ""]
     assert predicted[:, 3:].null_count().row(0) == (1,) * (predicted.width - 3)
     assert (tmp_path / "again.csv").read_text() == (tmp_path / "predictions.csv").read_text()
     assert pl.read_csv(tmp_path / "sites" / "alpha" / "tasks.csv")["column"].to_list() == predicted.columns[3:]
@@ -61,4 +61,4 @@ def test_the_rehearsal_in_the_readme_works_as_it_is_written(tmp_path: Path) -> N
         assert status["warnings"] == [] and status["ledger"]["named_by_sum"] == status["ledger"]["named"] == 0
         assert status["ledger"]["rows_listed"] > 100, "the guard leaves rows to learn in common"
     left = {path.name for path in (tmp_path / "sites" / "coordinator" / "coordinator").iterdir()}
-    assert left == {"journal.jsonl", "outcome.json"}
+    assert left == {"journal.jsonl", "lock", "outcome.json"}
