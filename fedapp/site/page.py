@@ -48,7 +48,7 @@ TEMPLATES.filters.update({name: getattr(wording, name) for name in FILTERS})
 
 
 def page_app(site: Site) -> ASGIApp:
-    """The page as an ASGI app: `/`, `/status.json`, `/metrics`, and `/health` (200, or 503 for a party that needs attention)."""
+    """The page as an ASGI app: `/`, `/status.json`, `/metrics`, and `/health` (200, or 503 for a party that is down)."""
 
     def home(request: Request) -> Response:
         nonce = secrets.token_urlsafe(16)

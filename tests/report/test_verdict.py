@@ -1,5 +1,6 @@
 """One rule for all gates: it holds, it fails, or there were too few to tell."""
 
+from dataclasses import replace
 from itertools import product
 from math import nan
 
@@ -8,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
+from fedapp.config import load_config
 from fedapp.report.verdict import Verdict, judge, worst
-from simulation.audit.advice import needed
+from simulation.audit.advice import advice, needed
 from simulation.audit.findings import ON, Finding
 from simulation.audit.statistics import Rate, at_most, rate
 
@@ -120,3 +122,13 @@ def test_of_several_gates_the_worst_counts_and_without_any_nothing_was_held() ->
 @pytest.mark.parametrize("gate", [0.001, 0.003, 0.05])
 def test_the_advice_names_the_least_number_that_can_show_that_a_gate_holds(gate: float) -> None:
     assert (named(0, needed(gate), gate), named(0, needed(gate) - 1, gate)) == (Verdict.PASS, Verdict.TOO_FEW)
+
+
+def test_too_few_named_by_nobody_are_advised_more_compounds_and_no_larger_guard() -> None:
+    config = load_config(None, ("privacy.row_guard=20", "data.partners=8"))
+    few, some = (replace(finding(at_most(rate(found, 223), found), 0.001, 0.0, "upper"), name="identified_by_rows") for found in (0, 9))
+    (said,) = advice([few], config)
+    assert "too few to tell of identified by rows" in said
+    assert "2,995 compounds trained on, and none of them found, are what a gate of 0.1% takes at least" in said
+    assert "still name compounds" in advice([some], config)[0]
+    assert advice([replace(few, gate=None)], config) == advice([], config)
