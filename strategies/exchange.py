@@ -184,7 +184,7 @@ class Exchanges:
     def _absent(self, nodes: list[int]) -> list[str]:
         """Who is not connected; across sites Flower knows each node by the name under which its key was registered."""
         for node in self.grid.get_nodes():
-            if node.name:
+            if node.name in self.names.everybody:
                 self.names.call(node.node_id, node.name)
         return self.names.absent(nodes)
 

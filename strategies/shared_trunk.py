@@ -230,7 +230,7 @@ class SharedTrunk:
             with safe_open(path, framework="np") as opened:
                 tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
                 return cls._from(_whole(tensors), opened.metadata())
-        except (SafetensorError, LookupError, ValueError, TypeError, ArithmeticError) as error:
+        except (SafetensorError, LookupError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
             raise TrunkFileError(f"{path} is damaged: {error}") from error
 
     def _tensors(self) -> dict[str, np.ndarray]:

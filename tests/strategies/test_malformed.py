@@ -21,7 +21,7 @@ from tests.strategies.forms import UNREADABLE, Spoil, array_of, bad_arrays, malf
 from tests.strategies.toy import Toy
 
 OFTEN = settings(max_examples=300, deadline=None)
-SELDOM = settings(max_examples=12, deadline=None)
+SELDOM = settings(max_examples=8, deadline=None)
 MEGABYTE = 1 << 20
 
 

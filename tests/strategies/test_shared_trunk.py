@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save
 
 from strategies.shared_trunk import Form, SharedTrunk, TrunkFileError, no_trunk
 
@@ -249,3 +250,14 @@ def test_a_file_of_something_else_is_named(tmp_path: Path) -> None:
     save_file({"0": np.zeros(3)}, tmp_path / "other.safetensors")
     with pytest.raises(TrunkFileError, match=r"other\.safetensors is damaged"):
         SharedTrunk.read(tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["[]", '"text"', "null", "[" * 100_000, "{}", "junk", '{"digest": 5}', '{"digest": "zz", "version": 1}', '{"version": 1e999}'],
+    ids=["list", "text", "null", "deep", "empty", "junk", "number", "no hexadecimal", "infinite"],
+)
+def test_a_trunk_that_says_something_else_of_itself_is_damaged(told: str) -> None:
+    data = save({"rows": np.ones(4, dtype=np.bool_)}, metadata={"shared": told})
+    with pytest.raises(TrunkFileError, match="a handed-over trunk is damaged"):
+        SharedTrunk.from_bytes(data)
