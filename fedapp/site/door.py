@@ -240,7 +240,7 @@ def server(app: ASGIApp, door: Door, host: str, port: int) -> uvicorn.Server:
         host=host,
         port=port,
         http=protocol,  # type: ignore[arg-type]  # it makes one, as a class does
-        loop="asyncio",
+        loop="asyncio",  # uvloop does not begin TLS on a connection that is there
         lifespan="off",
         ws="none",
         backlog=door.limits.waiting,

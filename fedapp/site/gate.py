@@ -128,9 +128,9 @@ class Paced(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        for start in range(0, len(self.body), PIECE):
-            await send({"type": "http.response.body", "body": self.body[start : start + PIECE], "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+        for start in range(0, len(self.body) or 1, PIECE):
+            more = start + PIECE < len(self.body)
+            await send({"type": "http.response.body", "body": self.body[start : start + PIECE], "more_body": more})
 
 
 class Sight:

@@ -77,7 +77,14 @@ def serve_page(site: Site) -> None:
     if not site.settings.page:
         raise ConfigError(f"{site.path} has no page", "set `page` in its site.yaml to a free port, such as 8765")
     uvicorn.run(
-        page_app(site), host=LOOPBACK, port=site.settings.page, access_log=False, log_level="warning", server_header=False, ws="none"
+        page_app(site),
+        host=LOOPBACK,
+        port=site.settings.page,
+        http="h11",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        ws="none",
     )
 
 

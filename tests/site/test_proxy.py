@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from fedapp.errors import ConfigError
+from fedapp.files import read_json
 from fedapp.flower import DIRECT, PROXIES
 from fedapp.site.folder import PARTNER, Settings, Site
 from fedapp.site.proxy import proxy_of
 from fedapp.site.serve import coordinator_services, partner_services
+from fedapp.site.supernode import STATE_FILE, run_supernode
 
 THERE = "coordinator.example.org:9092"
 
@@ -93,3 +95,10 @@ def test_what_talks_to_this_machine_alone_is_told_of_no_proxy_and_a_partners_sup
     for name, value in DIRECT.items():
         monkeypatch.setenv(name, value)
     assert urllib.request.getproxies() == {"no": "*"}
+
+
+def test_a_supernode_that_cannot_start_for_its_proxy_says_so_in_its_status(partner: Site) -> None:
+    with pytest.raises(ConfigError, match="socks5"):
+        run_supernode(partner.changed(proxy="socks5://proxy.example:1080"))
+    told = read_json(partner.log / STATE_FILE)
+    assert (told["state"], "socks5" in told["error"]) == ("stopped", True)
