@@ -10,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from fedapp.errors import ConfigError
+from fedapp.yaml_file import read_whole
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 
@@ -189,6 +190,19 @@ def load_config(path: Path | None = None, overrides: tuple[str, ...] = ()) -> Co
     return config
 
 
+def saved_config(path: Path) -> Config:
+    """The experiment of a run, a kit or a site as `to_yaml` wrote it: every key is there, and nothing is filled in.
+
+    Raises:
+        ConfigError: A missing or unreadable file, a missing or unknown key, or a value out of range; the message names the key.
+    """
+    config = read_whole(
+        path, Config, "bring it back from a backup; at a site `polyphony kit install` writes it anew, and without it a run starts anew"
+    )
+    check(config, path)
+    return config
+
+
 def check(config: Config, path: Path) -> None:
     """Refuse values outside their range.
 
@@ -261,7 +275,7 @@ def check_record_dp(config: Config, path: Path) -> None:
 
 
 def to_yaml(config: Config) -> str:
-    """The effective configuration as YAML that `load_config` reads back."""
+    """The effective configuration as YAML that `saved_config` reads back."""
     return OmegaConf.to_yaml(OmegaConf.structured(config))
 
 

@@ -13,6 +13,7 @@ abandoned is asked for again with a higher `attempt`: it starts from that same s
 never repeats: each time it draws anew, and under record-level privacy it is paid for anew.
 """
 
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +202,7 @@ class Partner(NumPyClient):
             header = {
                 "name": self.dataset.name,
                 "round": number,
-                "auc_pr": value,
+                "auc_pr": value if isfinite(value) else None,  # JSON has no word for NaN
                 "bits": self.dataset.bits,
                 "hidden": list(self.config.model.hidden),
                 "tasks": len(self.dataset.tasks),

@@ -9,10 +9,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fedapp.config import CONF, Config, load_config, to_yaml
+from fedapp.config import CONF, Config, load_config, saved_config, to_yaml
 from fedapp.errors import RunError
-from fedapp.files import PRIVATE_DIRECTORY, read_json, write_json, write_text
+from fedapp.files import PRIVATE_DIRECTORY, Kind, read_object, write_json, write_text
 
+FACTS: dict[str, Kind] = {  # what run.json must say
+    **dict.fromkeys(("run", "kind", "state", "note"), str),
+    "seconds": (int, float),
+    "peak_memory": int,
+    "rounds": int,
+    "partners": list,
+    "versions": dict,
+}
+OUTCOME: dict[str, Kind] = {"state": str, "error": str}
 PACKAGES = ("polyphony", "flwr", "torch", "rdkit", "numpy", "polars")
 
 
@@ -85,16 +94,28 @@ class RunFolder:
 
     def federated(self) -> bool:
         """Whether the federated rounds came to their end."""
-        outcome = self.coordinator / "outcome.json"
-        return outcome.is_file() and read_json(outcome)["state"] == "finished"
+        return self.outcome().get("state") == "finished"
+
+    def outcome(self) -> dict[str, Any]:
+        """How the federated rounds ended, state and error; empty before they did.
+
+        Raises:
+            DamagedFileError: It cannot be read.
+        """
+        path = self.coordinator / "outcome.json"
+        return read_object(path, OUTCOME, "remove it: rounds that are behind are not repeated") if path.is_file() else {}
 
     def config(self) -> Config:
         """The effective configuration."""
-        return load_config(self.path / "config.yaml")
+        return saved_config(self.path / "config.yaml")
 
     def status(self) -> dict[str, Any]:
-        """The contents of `run.json`."""
-        return dict(read_json(self.path / "run.json"))
+        """The contents of `run.json`.
+
+        Raises:
+            DamagedFileError: It is missing or damaged.
+        """
+        return read_object(self.path / "run.json", FACTS, "restore it from a backup, or start a new run")
 
     def update(self, **fields: Any) -> None:
         """Change fields of `run.json`."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fedapp.bundle import APP
 from fedapp.errors import RunError
-from fedapp.files import read_json, sweep
+from fedapp.files import DamagedFileError, read_object, sweep
 from fedapp.flower import CONNECTION, flower_environment, script, wait_until_listening
 from fedapp.processes import child, family_memory, free_port
 from fedapp.run_folder import RunFolder
@@ -66,14 +66,21 @@ def check_outcome(run: RunFolder, log: Path) -> None:
         RunError: The run did not finish.
     """
     hint = f"put that right and go on with --resume {run.path}"
-    failed = {name: read_json(path) for name in run.partners() if (path := run.partner(name) / "error.json").is_file()}
-    outcome = run.coordinator / "outcome.json"
-    state = read_json(outcome) if outcome.is_file() else {"state": "died", "error": died(log)}
+    failed = {name: failure for name in run.partners() if (failure := reason(run.partner(name) / "error.json"))}
+    state = run.outcome() or {"state": "died", "error": died(log)}
     if state["state"] == "finished":
         return
     reasons = "; ".join(f"{name}: {failure['error']}" for name, failure in failed.items())
     hints = " ".join(failure["hint"] for failure in failed.values() if failure["hint"])
     raise RunError(f"{state['error']}{' – ' if reasons else ''}{reasons}", f"{hints} {hint}".strip())
+
+
+def reason(path: Path) -> dict[str, str]:
+    """What a partner left to say why it failed; it must not hide how the run ended when it cannot be read. Empty without one."""
+    try:
+        return read_object(path, {"error": str, "hint": str}) if path.is_file() else {}
+    except DamagedFileError as damage:
+        return {"error": str(damage), "hint": ""}
 
 
 def died(log: Path) -> str:

@@ -6,9 +6,10 @@ from pathlib import Path
 from fedapp.config import Config
 from fedapp.data.dataset import Dataset, build_dataset
 from fedapp.data.demo import demo_dataset
-from fedapp.data.prepare import SUMMARY, input_digest, prepare
+from fedapp.data.integrity import SUMMARY, read_summary
+from fedapp.data.prepare import input_digest, prepare
 from fedapp.errors import DataError
-from fedapp.files import read_json
+from fedapp.files import DamagedFileError
 from fedapp.membership import found
 from fedapp.run_folder import RunFolder
 from simulation.partition import partition_assays
@@ -36,6 +37,8 @@ def prepare_partners(run: RunFolder, stage: Callable[[str], None], progress: Pro
     else:
         split_tables(run, config, stage, progress)
     datasets = {name: Dataset.open(run.partner(name) / "dataset") for name in run.partners()}
+    for name, dataset in datasets.items():
+        check_fits(dataset, name, config)
     run.update(note=next(iter(datasets.values())).note, data_digest={name: dataset.digest for name, dataset in datasets.items()})
     return datasets
 
@@ -63,7 +66,30 @@ def prepared_tables(tables: Path, config: Config, stage: Callable[[str], None], 
     stage(f"reading {tables}")
     digest = input_digest(tables, config.chemistry)
     prepared = Path(config.runs).resolve() / "prepared" / f"{tables.name}-{digest[:12]}"
-    if not (prepared / SUMMARY).is_file() or read_json(prepared / SUMMARY)["digest"] != digest:
+    if not is_prepared(prepared, digest, stage):
         stage(f"preparing {tables}")
         prepare(tables, prepared, config.chemistry, progress)
     return prepared
+
+
+def is_prepared(prepared: Path, digest: str, stage: Callable[[str], None]) -> bool:
+    """Whether a kept folder is of these tables and settings, and whole; one that was damaged is made again."""
+    if not (prepared / SUMMARY).is_file():
+        return False
+    try:
+        return bool(read_summary(prepared)["digest"] == digest)
+    except DamagedFileError as damage:
+        stage(str(damage))
+        return False
+
+
+def check_fits(dataset: Dataset, name: str, config: Config) -> None:
+    """Refuse a dataset that is another partner's, or was made with other settings.
+
+    Raises:
+        DataError: It is; the message names the folder.
+    """
+    held, own = dataset.header, {"name": name, "bits": config.chemistry.bits, "folds": config.chemistry.folds}
+    for key, value in own.items():
+        if held[key] != value:
+            raise DataError(f"{dataset.directory} has {key} {held[key]}, and the run has {value}", "restore both from one backup")

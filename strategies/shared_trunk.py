@@ -5,18 +5,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save, save_file
 
-from fedapp.files import atomic_path
+from fedapp.files import atomic_path, checksum
 from fedapp.privacy.quantise import PIECE, Quantiser, next_range
 from strategies.secagg import limbs
 from strategies.secagg.errors import SecAggError
 
 WEIGHT_BITS, CLIPPED_BITS = 32, 40
 ROWS, USED = "rows", "used"
+SHARED, CHECKSUM = "shared", "checksum"
 
 
 class TrunkFileError(SecAggError):
@@ -178,12 +180,14 @@ class SharedTrunk:
 
     def to_bytes(self) -> bytes:
         """Everything, as safetensors."""
-        return save(self._tensors(), metadata=self._metadata())
+        return save(self._tensors(), metadata={SHARED: json.dumps(self._told(), sort_keys=True)})
 
     def write(self, path: Path) -> None:
         """Everything, as a safetensors file of half the size; whole or not at all, mode 0600."""
         with atomic_path(path) as temporary:
-            save_file(self._compact(), temporary, metadata=self._metadata())
+            tensors, told = self._compact(), self._told()
+            told[CHECKSUM] = checksum(json.dumps(told, sort_keys=True), tensors)
+            save_file(tensors, temporary, metadata={SHARED: json.dumps(told, sort_keys=True)})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "SharedTrunk":
@@ -194,7 +198,7 @@ class SharedTrunk:
         """
         try:
             size = int.from_bytes(data[:8], "little")
-            return cls._from(load(data), json.loads(data[8 : 8 + size])["__metadata__"])
+            return cls._from(load(data), json.loads(json.loads(data[8 : 8 + size])["__metadata__"][SHARED]))
         except (SafetensorError, LookupError, ValueError, TypeError, ArithmeticError) as error:
             raise TrunkFileError(f"a handed-over trunk is damaged: {error}") from error
 
@@ -203,13 +207,15 @@ class SharedTrunk:
         """The trunk of `write`.
 
         Raises:
-            TrunkFileError: The file is damaged.
+            TrunkFileError: The file is damaged; its own checksum says so, where an earlier version did not write it without one.
         """
         try:
             with safe_open(path, framework="np") as opened:
-                tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-                return cls._from(_whole(tensors), opened.metadata())
-        except (SafetensorError, LookupError, ValueError, TypeError, ArithmeticError) as error:
+                tensors, told = {name: opened.get_tensor(name) for name in opened.keys()}, json.loads(opened.metadata()[SHARED])  # noqa: SIM118
+            if told.pop(CHECKSUM, None) not in (None, checksum(json.dumps(told, sort_keys=True), tensors)):
+                raise ValueError("it is not what its own checksum says")
+            return cls._from(_whole(tensors), told)
+        except (SafetensorError, AttributeError, LookupError, ValueError, TypeError, ArithmeticError) as error:
             raise TrunkFileError(f"{path} is damaged: {error}") from error
 
     def _tensors(self) -> dict[str, np.ndarray]:
@@ -224,13 +230,12 @@ class SharedTrunk:
             held["0"] = self.arrays[0][held[USED]]
         return held
 
-    def _metadata(self) -> dict[str, str]:
+    def _told(self) -> dict[str, Any]:
         held = {"version": self.version, "digest": self.digest.hex(), "range": self.value_range, "session": self.session.hex()}
-        return {"shared": json.dumps(held | {"found": self.found}, sort_keys=True)}
+        return held | {"found": self.found}
 
     @classmethod
-    def _from(cls, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> "SharedTrunk":
-        held = json.loads(metadata["shared"])
+    def _from(cls, tensors: dict[str, np.ndarray], held: dict[str, Any]) -> "SharedTrunk":
         found = dict(held.get("found", {}))
         arrays = [np.require(tensors[str(number)], requirements="W") for number in range(len(tensors) - 1)]
         digest, session = bytes.fromhex(held["digest"]), bytes.fromhex(held["session"])

@@ -13,10 +13,22 @@ import polars as pl
 from numpy.typing import NDArray
 
 from fedapp.config import Tasks
-from fedapp.data.integrity import ARRAYS, HEADER, STRUCTURES, TABLES, TASKS, check_contents, content_digest, read_header, versions
+from fedapp.data.integrity import (
+    ARRAYS,
+    HEADER,
+    STRUCTURES,
+    SUMMARY,
+    TABLES,
+    TASKS,
+    check_contents,
+    content_digest,
+    read_header,
+    read_summary,
+    versions,
+)
 from fedapp.data.tasks import build_tasks
 from fedapp.errors import DataError
-from fedapp.files import DamagedFileError, atomic_directory, file_digests, read_json, write_sealed
+from fedapp.files import DamagedFileError, atomic_directory, file_digests, write_sealed
 
 
 @dataclass(frozen=True)
@@ -147,9 +159,11 @@ def read_activities(prepared: Path, name: str, group_by: str, assays: Collection
 
     Raises:
         DataError: No prepared folder, no such column, or none of the assays is there.
+        DamagedFileError: A file of it was altered since it was written.
     """
-    if not (prepared / "summary.json").is_file():
+    if not (prepared / SUMMARY).is_file():
         raise DataError(f"{prepared} is not a prepared folder", "polyphony prepare TABLES --out DIR writes one")
+    summary = read_summary(prepared)
     activities = pl.read_parquet(prepared / "activities.parquet")
     known = pl.read_parquet(prepared / "assays.parquet")
     if group_by not in known.columns:
@@ -162,7 +176,7 @@ def read_activities(prepared: Path, name: str, group_by: str, assays: Collection
     if activities.is_empty():
         raise DataError(f"{name}: no activities in {prepared}", "none of the partner's assays is in the activities table")
     groups = known.select("assay_id", pl.when(pl.col(group_by) == "").then("assay_id").otherwise(group_by).alias("group"))
-    return read_json(prepared / "summary.json"), activities.join(groups, on="assay_id", maintain_order="left")
+    return summary, activities.join(groups, on="assay_id", maintain_order="left")
 
 
 def save(

@@ -1,4 +1,4 @@
-"""Whether a dataset on disk is still what was written: read again by each process that opens it, before anything is computed from it.
+"""Whether a dataset or a prepared folder on disk is still what was written: read again before anything is computed from it.
 
 A flipped bit in an index would make the kernels of the model read beyond their arrays, and in a label it would teach something false.
 """
@@ -25,8 +25,12 @@ ARRAYS = {
 }
 HEADER, STRUCTURES, TASKS = "dataset.json", "structures.parquet", "tasks.parquet"
 TABLES = (STRUCTURES, TASKS)
+SUMMARY = "summary.json"
+PREPARED = ("compounds.parquet", STRUCTURES, "activities.parquet", "assays.parquet", "x_indptr.npy", "x_indices.npy")
 KINDS = {"name": str, "note": str, "digest": str} | dict.fromkeys(("bits", "folds", "compounds", "tasks", "labels"), int)
 AGAIN = "bring it back from a backup, or build it again from the prepared folder"
+
+PREPARE = "prepare the tables again: polyphony prepare TABLES --out DIR"
 
 Versions = tuple[tuple[str, int, int], ...]
 Arrays = Mapping[str, NDArray[Any]]
@@ -39,6 +43,17 @@ def read_header(directory: Path) -> dict[str, Any]:
         DamagedFileError: It is missing or damaged.
     """
     return read_sealed(directory / HEADER, KINDS, AGAIN)
+
+
+def read_summary(prepared: Path) -> dict[str, Any]:
+    """summary.json of a prepared folder, after all its other files were compared with their digests.
+
+    Raises:
+        DamagedFileError: A file is missing or was altered; a folder of an earlier version, without digests, is taken as it is.
+    """
+    summary = read_sealed(prepared / SUMMARY, {"chemistry": dict, "digest": str, "note": str}, PREPARE)
+    check_files(prepared, summary.get("files", {}), PREPARE)
+    return summary
 
 
 def content_digest(arrays: Arrays, smiles: pl.Series, tasks: pl.DataFrame) -> str:

@@ -20,13 +20,13 @@ from fedapp.chemistry.parallel import describe_many
 from fedapp.chemistry.structure import Structure
 from fedapp.config import Chemistry
 from fedapp.data import curate
+from fedapp.data.integrity import PREPARED, SUMMARY
 from fedapp.data.tables import LINE, NOTE_FILE, Table, find_table, read_note, read_table
 from fedapp.errors import DataError
-from fedapp.files import atomic_directory, write_json
+from fedapp.files import atomic_directory, file_digests, write_sealed
 
 FORMAT = 1  # raised when the prepared folder's contents change meaning
 TABLES = ("compounds", "activities", "assays")
-SUMMARY = "summary.json"
 
 
 @dataclass
@@ -90,7 +90,7 @@ def prepare(
     summary = _summarise([compounds, activities, assays], rejects, structures, tables, chemistry)
     with atomic_directory(out) as folder:
         _write(folder, accepted, structures, measured, assay_rows, rejects)
-        write_json(folder / SUMMARY, summary)
+        write_sealed(folder / SUMMARY, summary | {"files": file_digests(folder, PREPARED)})
     return summary
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fedapp.errors import RunError
-from fedapp.files import read_json, write_json
+from fedapp.files import DamagedFileError, read_json, reading, write_json
 from fedapp.privacy.accounting import Event, epsilon, repeats
 
 
@@ -40,10 +40,11 @@ class Budget:
             BudgetError: The file is damaged.
         """
         try:
-            held = read_json(self.path) if self.path.is_file() else []
-            return [(str(entry.pop("what")), Event(**entry)) for entry in held]
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise BudgetError(f"{self.path} is damaged: {error}", "restore it from a backup: what was spent must be known") from error
+            with reading(self.path, "restore it from a backup: what was spent must be known"):
+                held = read_json(self.path) if self.path.is_file() else []
+                return [(str(entry.pop("what")), Event(**entry)) for entry in held]
+        except DamagedFileError as error:
+            raise BudgetError(str(error), "restore it from a backup: what was spent must be known") from error
 
     def spent(self) -> float:
         """Epsilon so far."""

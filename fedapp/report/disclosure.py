@@ -16,7 +16,7 @@ class Statement:
 
 def disclosure(run: SavedRun) -> list[Statement]:
     """What the coordinator saw, what partners saw, and what that says about compounds."""
-    secure, guard = run.setting("aggregation", "plain") == "secure", int(run.setting("privacy.row_guard", 0))
+    secure, guard = run.setting("aggregation") == "secure", int(run.setting("privacy.row_guard"))
     coordinator = blind_coordinator(run) if secure else plain_coordinator(guard)
     return [coordinator, partners_saw(counted=secure and guard > 1), guarded(guard) if guard > 1 else unguarded()]
 
@@ -33,10 +33,10 @@ def plain_coordinator(guard: int) -> Statement:
 
 
 def blind_coordinator(run: SavedRun) -> Statement:
-    shown = run.setting("federation.metrics_shown") or []
+    shown = run.setting("federation.metrics_shown")
     means = f", and the partners' mean of {' and '.join(map(str, shown))} in every round" if shown else ""
     first = ""
-    if run.setting("federation.initial_trunk", "seed") == "seed":
+    if run.setting("federation.initial_trunk") == "seed":
         first = " The trunk before the first round was drawn from the seed, so that the simulation repeats, and was no secret."
     return Statement(
         "The coordinator saw neither an update nor the sum of the updates nor the trunk.",

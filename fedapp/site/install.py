@@ -7,14 +7,15 @@ import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from fedapp.config import Config, load_config, to_yaml
+from fedapp.config import Config, saved_config, to_yaml
 from fedapp.consortium import KEY_FILE, load_identity, load_roster
 from fedapp.errors import ConfigError
-from fedapp.files import PRIVATE_DIRECTORY, atomic_directory, read_json, write_text
+from fedapp.files import PRIVATE_DIRECTORY, atomic_directory, write_text
 from fedapp.membership import read_policy_file, write_policy_file
 from fedapp.site.accept import OWNER, own_state
 from fedapp.site.folder import SITE_FILE, Site
 from fedapp.site.kit import CONFIG, SERVICES, copy, own_seed
+from fedapp.site.saved import json_object
 
 COPIED = ("consortium.yaml", "session.yaml", "ca.crt", "tls/server.key", "tls/server.crt", "README.md")  # where the kit has them
 
@@ -69,7 +70,7 @@ def _check_keys(given: Site, path: Path) -> None:
 
 def _config(given: Site, known: Site | None) -> Config:
     """The kit's experiment; a seed that nobody else has to know is drawn here, once."""
-    config = load_config(given.path / CONFIG)
+    config = saved_config(given.path / CONFIG)
     if not given.partner or config.federation.initial_trunk == "seed":
         return config
     drawn = known.config().seed if known and (known.path / CONFIG).is_file() else own_seed()
@@ -96,5 +97,5 @@ def _copy(given: Site, site: Site) -> None:
 def _take_over_state(site: Site) -> None:
     """After a change of keys: what this partner left under its old ones is its own under the new."""
     owner = site.state / OWNER
-    if owner.is_file() and read_json(owner)["name"] == site.settings.name and (site.keys / KEY_FILE).is_file():
+    if owner.is_file() and json_object(owner).get("name") == site.settings.name and (site.keys / KEY_FILE).is_file():
         own_state(site)
