@@ -46,6 +46,8 @@ def read_private_key(path: Path) -> ec.EllipticCurvePrivateKey:
         key = serialization.load_ssh_private_key(path.read_bytes(), None)
         if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP384R1):
             raise ValueError(f"not a key {NODE_FORMAT}")
+        if ec.derive_private_key(key.private_numbers().private_value, key.curve).public_key() != key.public_key():
+            raise ValueError("its private half does not fit its public one")
         return key
 
 

@@ -25,7 +25,7 @@ from flwr.client import NumPyClient
 from fedapp.config import NO_NOISE, RECORD_DP, Config
 from fedapp.data.dataset import Dataset
 from fedapp.errors import RunError
-from fedapp.files import PRIVATE_DIRECTORY, atomic_path, write_json
+from fedapp.files import PRIVATE_DIRECTORY, atomic_path, write_sealed
 from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.evaluation import evaluate
 from fedapp.model.network import Heads, Trunk, set_trunk_arrays, trunk_arrays
@@ -108,7 +108,7 @@ class Partner(NumPyClient):
             outcome = train(trunk, heads, adam, self.dataset, rows, self.config.training, self.config.model.dropout, seed)
         own = own.trained(before, trunk)
         save_tensors(self._state_path(number), private_state(trunk, heads, adam) | own.tensors(), {"round": number})
-        write_json(self.directory / "loss" / f"round-{number:04d}.json", {"round": number, **vars(outcome)})
+        write_sealed(self.directory / "loss" / f"round-{number:04d}.json", {"round": number, **vars(outcome)})
         self._forget(keep={base, number})
         trained = trunk_arrays(trunk)
         trained[0][~self.changed] = parameters[0][~self.changed]
@@ -212,7 +212,7 @@ class Partner(NumPyClient):
             tensors = {f"trunk.{name}": held for name, held in trunk.state_dict().items()}
             tensors |= {f"heads.{name}": held for name, held in heads.state_dict().items()}
             save_tensors(self.directory / "model.safetensors", tensors, header)
-            write_json(self.directory / "model.json", header)
+            write_sealed(self.directory / "model.json", header)
         return value
 
     def _training_seed(self, number: int, attempt: int) -> int:

@@ -11,7 +11,7 @@ from fedapp.chemistry.structure import Structure
 from fedapp.config import Chemistry
 from fedapp.data.tables import read_smiles
 from fedapp.errors import DataError, RunError
-from fedapp.files import atomic_path, read_json
+from fedapp.files import atomic_path, read_sealed, reading
 from fedapp.model.evaluation import predict
 
 
@@ -32,7 +32,7 @@ def predict_file(model: Path, smiles: Path, out: Path) -> tuple[int, int]:
         raise DataError(f"{out}: predictions are written as .csv or .parquet", "give --out a name that ends in one of them")
     if not (model / "model.json").is_file():
         raise RunError(f"no model in {model}", "give the folder of a partner in a finished run, such as runs/RUN/partners/partner-1")
-    header = read_json(model / "model.json")
+    header = read_sealed(model / "model.json", {"chemistry": dict, "tasks": int}, "restore it from a backup, or train again")
     rows = read_smiles(smiles)
     chemistry = Chemistry(**header["chemistry"])
     described = [each for chunk in describe_many(rows["smiles"].to_list(), chemistry, b"") for each in chunk]
@@ -54,8 +54,6 @@ def predict_file(model: Path, smiles: Path, out: Path) -> tuple[int, int]:
 
 def task_names(tasks: Path) -> list[str]:
     """`GROUP >= THRESHOLD`, or `GROUP` where the labels were 0/1."""
-    named = pl.read_parquet(tasks).sort("task")
-    return [
-        group if threshold is None else f"{group} >= {json.dumps(round(threshold, 4))}"
-        for group, threshold in named.select("group", "threshold").iter_rows()
-    ]
+    with reading(tasks):
+        named = pl.read_parquet(tasks).sort("task").select("group", "threshold")
+    return [group if threshold is None else f"{group} >= {json.dumps(round(threshold, 4))}" for group, threshold in named.iter_rows()]

@@ -11,7 +11,7 @@ from typing import Any
 
 from fedapp.config import CONF, Config, load_config, saved_config, to_yaml
 from fedapp.errors import RunError
-from fedapp.files import PRIVATE_DIRECTORY, Kind, read_object, write_json, write_text
+from fedapp.files import PRIVATE_DIRECTORY, DamagedFileError, Kind, read_object, read_sealed, write_sealed, write_text
 
 FACTS: dict[str, Kind] = {  # what run.json must say
     **dict.fromkeys(("run", "kind", "state", "note"), str),
@@ -21,7 +21,7 @@ FACTS: dict[str, Kind] = {  # what run.json must say
     "partners": list,
     "versions": dict,
 }
-OUTCOME: dict[str, Kind] = {"state": str, "error": str}
+ENDS = ("finished", "failed")
 PACKAGES = ("polyphony", "flwr", "torch", "rdkit", "numpy", "polars")
 
 
@@ -50,7 +50,7 @@ class RunFolder:
         for name in run.partner_names(config):
             run.partner(name)
         write_text(run.path / "config.yaml", to_yaml(config))
-        write_json(
+        write_sealed(
             run.path / "run.json",
             {
                 "run": path.name,
@@ -102,8 +102,7 @@ class RunFolder:
         Raises:
             DamagedFileError: It cannot be read.
         """
-        path = self.coordinator / "outcome.json"
-        return read_object(path, OUTCOME, "remove it: rounds that are behind are not repeated") if path.is_file() else {}
+        return read_outcome(self.coordinator / "outcome.json")
 
     def config(self) -> Config:
         """The effective configuration."""
@@ -115,11 +114,11 @@ class RunFolder:
         Raises:
             DamagedFileError: It is missing or damaged.
         """
-        return read_object(self.path / "run.json", FACTS, "restore it from a backup, or start a new run")
+        return read_sealed(self.path / "run.json", FACTS, "restore it from a backup, or start a new run")
 
     def update(self, **fields: Any) -> None:
         """Change fields of `run.json`."""
-        write_json(self.path / "run.json", self.status() | fields)
+        write_sealed(self.path / "run.json", self.status() | fields)
 
     @staticmethod
     def partner_names(config: Config) -> list[str]:
@@ -136,6 +135,21 @@ class RunFolder:
     def partners(self) -> list[str]:
         """Names of the partners of this run."""
         return list(self.status()["partners"])
+
+
+def read_outcome(path: Path) -> dict[str, Any]:
+    """What the coordinator left when the rounds ended: state, `finished` or `failed`, and error; empty without such a file.
+
+    Raises:
+        DamagedFileError: It cannot be read.
+    """
+    if not path.is_file():
+        return {}
+    hint = "remove it and go on: rounds that are behind are not repeated"
+    outcome = read_object(path, {"state": str, "error": str}, hint)
+    if outcome["state"] not in ENDS:
+        raise DamagedFileError(f"{path} is damaged: its state is {outcome['state']!r:.40}", hint)
+    return outcome
 
 
 def new_run_path(config: Config) -> Path:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from fedapp.data.merge import POOLED
 from fedapp.errors import PolyphonyError, RunError, RunInterruptedError
+from fedapp.files import DamagedFileError
 from fedapp.report.page import write_report
 from fedapp.report.saved_run import read_run
 from fedapp.report.summary import summarise
@@ -113,7 +114,10 @@ def note_end(run: RunFolder, state: str, before: float, started: float, error: s
 def headline(run: RunFolder) -> dict[str, Any]:
     """What every result says of the run itself: seconds are the whole run's, `round_seconds` the median of the federated rounds."""
     status = run.status()
-    rounds = round_seconds(read_journal(run.coordinator / "journal.jsonl"))
+    journal = run.coordinator / "journal.jsonl"
+    rounds = round_seconds(read_journal(journal))
+    if not rounds:
+        raise DamagedFileError(f"{journal} tells of no round, and the run is behind", "restore it from a backup; the report needs none")
     return {
         "run": str(run.path),
         "rounds": status["rounds"],

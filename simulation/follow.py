@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedapp.files import read_object
+from fedapp.files import read_sealed
 from fedapp.run_folder import RunFolder
 from fedapp.selection import read_round, validation_curve
 
@@ -69,7 +69,7 @@ def read_loss(path: Path) -> dict[str, Any]:
     Raises:
         DamagedFileError: The file is damaged.
     """
-    return read_object(path, {"round": int, "loss": (int, float)}, "restore it from a backup, or remove it: that round then has no loss")
+    return read_sealed(path, {"round": int, "loss": (int, float)}, "restore it from a backup, or remove it: that round then has no loss")
 
 
 def saved_auc_pr(path: Path, number: int, minimum: int) -> float | None:

@@ -169,6 +169,7 @@ class SecurePartner:
         parsed = self.protocol.close(request)
         self._catch_up(parsed.last, parsed.handover, parsed.version, arrived)
         if self.shared.version == parsed.version and self.shared.arrays:
+            self.house.keep_rows(self.shared.rows)
             evaluate(self.shared.arrays, {"round": self.shared.version})
         return self.protocol.answered(Step.FINISH, request, wire.encode(Holding(self.protocol.index, self.shared.version)))
 

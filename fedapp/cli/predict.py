@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from fedapp.cli.arguments import Json
+from fedapp.files import read_object
 
 
 def predict(
@@ -29,4 +30,4 @@ def predict(
 
 def note(model: Path) -> str:
     """The caveat of the data that the model was trained on; may be empty."""
-    return str(json.loads((model / "model.json").read_text())["note"])
+    return str(read_object(model / "model.json", {"note": str})["note"])

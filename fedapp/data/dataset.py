@@ -21,6 +21,7 @@ from fedapp.data.integrity import (
     TABLES,
     TASKS,
     check_contents,
+    checksums,
     content_digest,
     read_header,
     read_summary,
@@ -212,5 +213,6 @@ def save(
         tasks.write_parquet(folder / TASKS)
         header = header | {"compounds": len(structures), "tasks": len(tasks), "labels": len(labels)}
         header |= {"digest": content_digest(arrays, structures["smiles"], tasks), "files": file_digests(folder, TABLES)}
+        header["checksums"] = checksums(arrays)
         write_sealed(folder / HEADER, header)
     return Dataset.open(out)

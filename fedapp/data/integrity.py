@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from fedapp.files import DamagedFileError, check_files, read_sealed, reading
+from fedapp.files import DamagedFileError, check_files, checksum, read_sealed, reading
 
 ARRAYS = {
     "folds": np.uint8,
@@ -37,7 +37,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 def read_header(directory: Path) -> dict[str, Any]:
-    """dataset.json: name, bits, folds, compounds, tasks, labels, digest, note, dropped, files.
+    """dataset.json: name, bits, folds, compounds, tasks, labels, digest, note, dropped, files, checksums.
 
     Raises:
         DamagedFileError: It is missing or damaged.
@@ -70,6 +70,11 @@ def content_digest(arrays: Arrays, smiles: pl.Series, tasks: pl.DataFrame) -> st
     return digest.hexdigest()
 
 
+def checksums(arrays: Arrays) -> dict[str, str]:
+    """Array to its checksum, which tells the altered one from the others."""
+    return {name: checksum("", {name: arrays[name]}) for name in ARRAYS}
+
+
 def versions(directory: Path) -> Versions:
     """What tells one version of a dataset's files from another: each file's name, size in bytes, and time of its last change in ns.
 
@@ -100,8 +105,9 @@ def check_contents(directory: Path, _versions: Versions) -> None:
     arrays = {name: read_array(directory / f"{name}.npy", dtype) for name, dtype in ARRAYS.items()}
     found = content_digest(arrays, smiles, tasks)
     if found != header["digest"]:
-        told = f"the digest of its contents is {found[:16]}…, and {HEADER} says {header['digest'][:16]}…"
-        raise DamagedFileError(f"{directory} was altered since it was made: {told}", AGAIN)
+        altered = [f"{name}.npy" for name, told in header.get("checksums", {}).items() if checksums(arrays)[name] != told]
+        told = f"its digest is {found[:16]}…, and {HEADER} says {header['digest'][:16]}…"
+        raise DamagedFileError(f"{directory}: {', '.join(altered) or 'its contents'} was altered since it was made: {told}", AGAIN)
     for name, reason in misfits(header, arrays, len(smiles), len(tasks)).items():
         if reason:
             raise DamagedFileError(f"{directory / name} is damaged: {reason}", AGAIN)

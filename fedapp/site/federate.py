@@ -10,10 +10,9 @@ from typing import Any
 
 from fedapp.bundle import bundle_pyproject
 from fedapp.errors import RunError
-from fedapp.files import read_object
 from fedapp.flower import CONNECTION, script, wait_until_listening
 from fedapp.processes import child
-from fedapp.run_folder import OUTCOME
+from fedapp.run_folder import read_outcome
 from fedapp.site.folder import Site
 from fedapp.site.serve import superlink_connection
 from strategies.journal import Exchange, read_journal, round_seconds
@@ -43,7 +42,7 @@ def federate(site: Site, follow: Callable[[Exchange], None]) -> dict[str, Any]:
             time.sleep(POLL)
     tell(site, told, follow)
     ended = {"state": "died", "error": f"the rounds ended without a word; see {site.log}/run.log"}
-    state = read_object(outcome, OUTCOME, f"remove it and go on: polyphony federate {site.path}") if outcome.is_file() else ended
+    state = read_outcome(outcome) or ended
     if state["state"] != OVER:
         raise RunError(str(state["error"]), f"put that right and go on: polyphony federate {site.path}")
     exchanges = read_journal(site.coordinator / "journal.jsonl")
