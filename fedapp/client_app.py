@@ -15,11 +15,11 @@ from flwr.client import Client
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 
-from fedapp.config import Config, load_config
+from fedapp.config import Config, saved_config
 from fedapp.config_check import RECORD_DP
 from fedapp.data.dataset import Dataset
 from fedapp.errors import ConfigError, PolyphonyError, explained
-from fedapp.files import write_json
+from fedapp.files import reading, write_json
 from fedapp.first_trunk import first_trunk
 from fedapp.membership import IDENTITY, POLICY, ROSTER, changed, open_membership, trunk_shapes
 from fedapp.privacy.holders import Holders
@@ -175,7 +175,7 @@ def simulated_run(context: Context) -> RunFolder:
 @lru_cache(maxsize=8)
 def read_config(path: Path, _changed: int) -> Config:
     """The experiment, read once per process and version of its file: parsing takes longer than a short phase."""
-    return load_config(path)
+    return saved_config(path)
 
 
 @lru_cache(maxsize=16)
@@ -196,10 +196,25 @@ def open_partner(context: Context) -> Client:
 
     own = place(context)
     folder = own.folder
-    sent = np.load(folder / ROW_LIST) if (folder / ROW_LIST).is_file() else None
-    partner = Partner(folder, open_dataset(own), own.config, choose_device(), sent)
+    partner = Partner(folder, open_dataset(own), own.config, choose_device(), read_row_list(folder))
     (folder / "error.json").unlink(missing_ok=True)
     return partner.to_client()
+
+
+def read_row_list(folder: Path) -> np.ndarray | None:
+    """Rows that may leave, bool; None before partners agreed on any.
+
+    Raises:
+        DamagedFileError: The list is damaged.
+    """
+    path = folder / ROW_LIST
+    if not path.is_file():
+        return None
+    with reading(path, "remove it: the next training writes it anew"):
+        rows: np.ndarray = np.load(path, allow_pickle=False)
+        if rows.dtype != np.bool_ or rows.ndim != 1:
+            raise ValueError(f"{rows.dtype} with {rows.ndim} dimensions, not a list of bool")
+        return rows
 
 
 def open_dataset(own: Place) -> Dataset:

@@ -13,6 +13,7 @@ from yaml import YAMLError
 
 from fedapp.config_check import Origin, check
 from fedapp.errors import ConfigError
+from fedapp.yaml_file import read_whole
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 
@@ -192,6 +193,19 @@ def named_errors(where: str) -> Iterator[None]:
         raise ConfigError(f"{where}: {f'{key}: ' if key and key not in reason else ''}{reason}", hint) from error
 
 
+def saved_config(path: Path) -> Config:
+    """The experiment of a run, a kit or a site as `to_yaml` wrote it: every key is there, and nothing is filled in.
+
+    Raises:
+        ConfigError: A missing or unreadable file, a missing or unknown key, or a value out of range; the message names the key.
+    """
+    config = read_whole(
+        path, Config, "bring it back from a backup; at a site `polyphony kit install` writes it anew, and without it a run starts anew"
+    )
+    check(config, Origin(path, {}))
+    return config
+
+
 def read_layer(path: Path) -> DictConfig:
     """What an experiment's file sets; a list of tables says how many partners there are.
 
@@ -248,7 +262,7 @@ def count_partners(layer: DictConfig) -> DictConfig:
 
 
 def to_yaml(config: Config) -> str:
-    """The effective configuration as YAML that `load_config` reads back."""
+    """The effective configuration as YAML that `saved_config` reads back."""
     return OmegaConf.to_yaml(OmegaConf.structured(config))
 
 

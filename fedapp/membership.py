@@ -15,8 +15,6 @@ from itertools import pairwise
 from pathlib import Path
 
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from fedapp.config import Config
 from fedapp.config_check import RECORD_DP, flatten
@@ -24,6 +22,7 @@ from fedapp.consortium import load_identity, load_roster, new_identity, write_ro
 from fedapp.errors import ConfigError
 from fedapp.files import write_text
 from fedapp.run_folder import RunFolder
+from fedapp.yaml_file import first_line, read_whole
 from strategies.house import Limits, Membership
 from strategies.secagg.messages import SessionParameters
 from strategies.secagg.policy import Policy
@@ -37,6 +36,7 @@ COMMON = (
 )
 POLICY_HEADER = "# The least that this partner accepts, whatever the coordinator asks.\n"
 OWN = ("chemistry.fold_key_file",)
+POLICY_HINT = "it says the least that this partner accepts: bring it back from a backup, or take it from the kit"
 STRICT = Limits()
 
 
@@ -222,16 +222,14 @@ def read_policy_file(path: Path) -> PolicyFile:
     Raises:
         ConfigError: Missing or unusable.
     """
-    if not path.is_file():
-        raise ConfigError(f"no policy file {path}", "it says the least that this partner accepts; restore it")
+    held = read_whole(path, PolicyFile, POLICY_HINT)
     try:
-        held = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(PolicyFile), OmegaConf.load(path)))
-        assert isinstance(held, PolicyFile)
         for digest in (held.roster, held.configuration, held.data, *held.applications):
-            bytes.fromhex(digest)
+            if len(bytes.fromhex(digest)) not in (0, 32):
+                raise ValueError(f"{digest:.80} is no SHA-256 of 64 hexadecimal digits")
         _limits(held)
-    except (OmegaConfBaseException, YAMLError, ValueError, AssertionError) as error:
-        raise ConfigError(f"{path}: {str(error).strip().splitlines()[0]}", "compare it with another partner's policy file") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: {first_line(error)}", POLICY_HINT) from error
     return held
 
 

@@ -3,9 +3,13 @@
 It opens a connection and nothing else: what a partner says is believed by its identity alone, so this key may be changed at any time.
 """
 
+from pathlib import Path
+
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
+from fedapp.files import reading
 
 NODE_FORMAT = "ecdsa-sha2-nistp384"
 
@@ -45,6 +49,21 @@ def read_node_key(text: str) -> str:
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
         raise ValueError(f"not a key {NODE_FORMAT}")
     return _text(key)
+
+
+def read_private_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    """The private key in a file of `new_node_key`'s contents.
+
+    Raises:
+        DamagedFileError: It is missing, or holds no P-384 key in OpenSSH's form.
+    """
+    with reading(path, "bring it back from a backup, or make a new one with `polyphony identity node`, and send the new identity.pub"):
+        key = serialization.load_ssh_private_key(path.read_bytes(), None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP384R1):
+            raise ValueError(f"not a key {NODE_FORMAT}")
+        if ec.derive_private_key(key.private_numbers().private_value, key.curve).public_key() != key.public_key():
+            raise ValueError("its private half does not fit its public one")
+        return key
 
 
 def _text(key: ec.EllipticCurvePublicKey) -> str:

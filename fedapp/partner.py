@@ -26,7 +26,7 @@ from fedapp.config import Config
 from fedapp.config_check import NO_NOISE, RECORD_DP
 from fedapp.data.dataset import Dataset
 from fedapp.errors import RunError
-from fedapp.files import PRIVATE_DIRECTORY, atomic_path, write_json
+from fedapp.files import PRIVATE_DIRECTORY, atomic_path, write_sealed
 from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.evaluation import evaluate
 from fedapp.model.network import Heads, Trunk, set_trunk_arrays, trunk_arrays
@@ -110,7 +110,7 @@ class Partner(NumPyClient):
             outcome = train(trunk, heads, adam, self.dataset, rows, self.config.training, self.config.model.dropout, seed)
         own = own.trained(before, trunk)
         save_tensors(self._state_path(number), private_state(trunk, heads, adam) | own.tensors(), {"round": number})
-        write_json(self.directory / "loss" / f"round-{number:04d}.json", {"round": number, **vars(outcome)})
+        write_sealed(self.directory / "loss" / f"round-{number:04d}.json", {"round": number, **vars(outcome)})
         self._forget(keep={base, number})
         trained = trunk_arrays(trunk)
         trained[0][~self.changed] = parameters[0][~self.changed]

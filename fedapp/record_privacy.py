@@ -21,7 +21,7 @@ import numpy as np
 
 from fedapp.config import Config
 from fedapp.data.dataset import Dataset
-from fedapp.files import atomic_path
+from fedapp.files import atomic_path, reading
 from fedapp.privacy.accounting import Event
 from fedapp.privacy.budget import Budget, BudgetError
 from fedapp.privacy.noise import Noise
@@ -65,6 +65,7 @@ def private_support(directory: Path, dataset: Dataset, config: Config) -> np.nda
 
     Raises:
         BudgetError: Choosing them does not fit the budget.
+        DamagedFileError: The file that keeps them is damaged.
     """
     bits, path = config.chemistry.bits, directory / SUPPORT
     if config.privacy.row_guard <= 1:
@@ -76,5 +77,8 @@ def private_support(directory: Path, dataset: Dataset, config: Config) -> np.nda
         rows = noisy_support(*compounds, bits, config.privacy.row_guard, event, Noise.fresh())
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.save(file, rows)
-    held: np.ndarray = np.load(path)
-    return held
+    with reading(path, "restore it from a backup: drawn anew, the rows would have to be paid for again"):
+        held: np.ndarray = np.load(path, allow_pickle=False)
+        if held.dtype != np.bool_ or held.shape != (bits,):
+            raise ValueError(f"{held.dtype} of shape {held.shape}, not one bool for each of {bits} bits")
+        return held

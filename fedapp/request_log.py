@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from strategies.lines import append_line, last_line
+from strategies.lines import append_line, last_line, read_records
 
 REQUESTS = "requests.jsonl"
 
@@ -41,9 +41,9 @@ def note_request(folder: Path, request: Request) -> None:
 
 
 def read_requests(folder: Path) -> list[Request]:
-    """All requests so far; a last line that was cut off by a crash is left out."""
-    path = folder / REQUESTS
-    if not path.is_file():
-        return []
-    text = path.read_text(encoding="utf-8")
-    return [Request(**json.loads(line)) for line in text[: text.rfind("\n") + 1].splitlines()]
+    """All requests so far; a last line that was cut off by a crash is left out.
+
+    Raises:
+        DamagedFileError: Another line is damaged.
+    """
+    return read_records(folder / REQUESTS, Request)

@@ -7,10 +7,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fedapp.config import CONF, Config, load_config, to_yaml
+from fedapp.config import CONF, Config, load_config, saved_config, to_yaml
 from fedapp.errors import RunError
-from fedapp.files import PRIVATE_DIRECTORY, read_json, write_json, write_text
+from fedapp.files import PRIVATE_DIRECTORY, DamagedFileError, Kind, read_object, read_sealed, write_sealed, write_text
 from fedapp.versions import versions
+
+FACTS: dict[str, Kind] = {  # what run.json must say
+    **dict.fromkeys(("run", "kind", "state", "note"), str),
+    "seconds": (int, float),
+    "peak_memory": int,
+    "rounds": int,
+    "partners": list,
+    "versions": dict,
+}
+ENDS = ("finished", "failed")
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,7 @@ class RunFolder:
         for name in run.partner_names(config):
             run.partner(name)
         write_text(run.path / "config.yaml", to_yaml(config))
-        write_json(
+        write_sealed(
             run.path / "run.json",
             {
                 "run": path.name,
@@ -86,20 +96,31 @@ class RunFolder:
 
     def federated(self) -> bool:
         """Whether the federated rounds came to their end."""
-        outcome = self.coordinator / "outcome.json"
-        return outcome.is_file() and read_json(outcome)["state"] == "finished"
+        return self.outcome().get("state") == "finished"
+
+    def outcome(self) -> dict[str, Any]:
+        """How the federated rounds ended, state and error; empty before they did.
+
+        Raises:
+            DamagedFileError: It cannot be read.
+        """
+        return read_outcome(self.coordinator / "outcome.json")
 
     def config(self) -> Config:
         """The effective configuration."""
-        return load_config(self.path / "config.yaml")
+        return saved_config(self.path / "config.yaml")
 
     def status(self) -> dict[str, Any]:
-        """The contents of `run.json`."""
-        return dict(read_json(self.path / "run.json"))
+        """The contents of `run.json`.
+
+        Raises:
+            DamagedFileError: It is missing or damaged.
+        """
+        return read_sealed(self.path / "run.json", FACTS, "restore it from a backup, or start a new run")
 
     def update(self, **fields: Any) -> None:
         """Change fields of `run.json`."""
-        write_json(self.path / "run.json", self.status() | fields)
+        write_sealed(self.path / "run.json", self.status() | fields)
 
     @staticmethod
     def partner_names(config: Config) -> list[str]:
@@ -116,6 +137,21 @@ class RunFolder:
     def partners(self) -> list[str]:
         """Names of the partners of this run."""
         return list(self.status()["partners"])
+
+
+def read_outcome(path: Path) -> dict[str, Any]:
+    """What the coordinator left when the rounds ended: state, `finished` or `failed`, and error; empty without such a file.
+
+    Raises:
+        DamagedFileError: It cannot be read.
+    """
+    if not path.is_file():
+        return {}
+    hint = "remove it and go on: rounds that are behind are not repeated"
+    outcome = read_object(path, {"state": str, "error": str}, hint)
+    if outcome["state"] not in ENDS:
+        raise DamagedFileError(f"{path} is damaged: its state is {outcome['state']!r:.40}", hint)
+    return outcome
 
 
 def new_run_path(config: Config) -> Path:

@@ -5,14 +5,43 @@ from pathlib import Path
 
 import polars as pl
 
+from fedapp.files import reading
+
 VALIDATION = "validation"
 TEST = "test"
+METRICS_SCHEMA = {
+    "round": pl.Int32,
+    "fold": pl.String,
+    "task": pl.Int32,
+    "positives": pl.Int32,
+    "negatives": pl.Int32,
+    "auc_pr": pl.Float64,
+    "auc_roc": pl.Float64,
+    "bce": pl.Float64,
+}
+AGAIN = "restore it from a backup, or remove it: that round then has no figures and cannot be chosen"
 
 
 def read_metrics(folder: Path) -> pl.DataFrame:
-    """All rounds of one partner's `metrics` folder, by round (columns as `fedapp.model.evaluation` writes them); empty without any."""
+    """All rounds of one partner's `metrics` folder, by round (columns as `fedapp.model.evaluation` writes them); empty without any.
+
+    Raises:
+        DamagedFileError: One of the files is damaged.
+    """
     paths = sorted(folder.glob("round-*.parquet"))
-    return pl.concat([pl.read_parquet(path) for path in paths]) if paths else pl.DataFrame()
+    return pl.concat([read_round(path) for path in paths]) if paths else pl.DataFrame()
+
+
+def read_round(path: Path) -> pl.DataFrame:
+    """The metrics of one round; a value that is not finite counts as undefined.
+
+    Raises:
+        DamagedFileError: The file is damaged.
+    """
+    with reading(path, AGAIN):
+        columns = [pl.col(name).cast(kind) for name, kind in METRICS_SCHEMA.items()]
+        values = pl.selectors.float()
+        return pl.read_parquet(path).select(columns).with_columns(pl.when(values.is_finite()).then(values))
 
 
 def validation_scores(metrics: pl.DataFrame, minimum: int, by: tuple[str, ...]) -> pl.DataFrame:
@@ -21,7 +50,7 @@ def validation_scores(metrics: pl.DataFrame, minimum: int, by: tuple[str, ...]) 
     The mean is over the tasks with `minimum` of each class in the validation fold, or over all defined ones where none has; rounds
     without a defined value are absent.
     """
-    held = metrics.filter(pl.col("fold") == VALIDATION, pl.col("auc_pr").is_not_null())
+    held = metrics.filter(pl.col("fold") == VALIDATION, pl.col("auc_pr").is_finite())
     enough = (pl.col("positives") >= minimum) & (pl.col("negatives") >= minimum)
     chosen = held.with_columns(enough.alias("enough")).filter(pl.col("enough") | ~pl.col("enough").any().over(by))
     return chosen.group_by(by).agg(pl.col("auc_pr").mean()).sort(by)

@@ -159,7 +159,7 @@ def compare_arms(run: Path, config: Config) -> dict[str, Any]:
 def compare_partner(run: Path, name: str, arms: Collection[str], per_class: int) -> tuple[pl.DataFrame, dict[str, int]]:
     """One row per counting task of one partner: partner, task, group, threshold, positives, negatives, then each metric of each arm
     (`local_auc_pr` and so on) and `riptop`; and the round selected in each arm."""
-    tasks = pl.read_parquet(run / "partners" / name / "dataset" / "tasks.parquet").select("task", "group", "threshold")
+    tasks = Dataset.open(run / "partners" / name / "dataset").tasks.select("task", "group", "threshold")
     rounds: dict[str, int] = {}
     table = tasks.with_columns(pl.lit(name).alias("partner"))
     held = arm_metrics(run, name)
@@ -185,7 +185,7 @@ def arm_metrics(run: Path, name: str) -> dict[str, pl.DataFrame]:
     """Each arm's saved metrics on one partner's tasks, under that partner's own task numbers."""
     pooled = read_metrics(run / "pooled" / "metrics")
     if len(pooled):
-        merged = pl.read_parquet(run / "pooled" / "dataset" / "tasks.parquet").filter(pl.col("partner") == name).sort("task")
+        merged = Dataset.open(run / "pooled" / "dataset").tasks.filter(pl.col("partner") == name).sort("task")
         own = merged.select("task", pl.int_range(pl.len(), dtype=pl.Int32).alias("own"))
         pooled = pooled.join(own, on="task", maintain_order="left").with_columns(pl.col("own").alias("task")).drop("own")
     return {

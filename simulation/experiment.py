@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from fedapp.data.merge import POOLED
 from fedapp.errors import PolyphonyError, RunError, RunInterruptedError, explained
-from fedapp.files import sweep
+from fedapp.files import DamagedFileError, sweep
 from fedapp.locks import locked
 from fedapp.report.disclosure import warnings
 from fedapp.report.page import write_report
@@ -126,7 +126,10 @@ def note_end(run: RunFolder, state: str, before: float, started: float, error: s
 def headline(run: RunFolder) -> dict[str, Any]:
     """What every result says of the run itself: seconds are the whole run's, `round_seconds` the median of the federated rounds."""
     status = run.status()
-    rounds = round_seconds(read_journal(run.coordinator / "journal.jsonl"))
+    journal = run.coordinator / "journal.jsonl"
+    rounds = round_seconds(read_journal(journal))
+    if not rounds:
+        raise DamagedFileError(f"{journal} tells of no round, and the run is behind", "restore it from a backup; the report needs none")
     return {
         "run": str(run.path),
         "rounds": status["rounds"],

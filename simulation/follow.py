@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import polars as pl
-
-from fedapp.files import read_json
+from fedapp.files import read_sealed
 from fedapp.run_folder import RunFolder
-from fedapp.selection import validation_curve
+from fedapp.selection import read_round, validation_curve
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,8 @@ class Follower:
         """What is new since the last call."""
         for name, folder in self.folders.items():
             for path in sorted(self._new(folder / "loss", "*.json")):
-                held = read_json(path)
-                yield Event("federated", name, int(held["round"]), float(held["loss"]), None)
+                held = read_loss(path)
+                yield Event("federated", name, held["round"], float(held["loss"]), None)
             for path in sorted(self._new(folder / "metrics", "*.parquet")):
                 number = int(path.stem.removeprefix("round-"))
                 yield Event("federated", name, number, None, saved_auc_pr(path, number, self.minimum))
@@ -60,10 +59,19 @@ class Follower:
 
 def saved_event(arm: str, partner: str, folder: Path, number: int, minimum: int) -> Event:
     """A round that a partner's folder holds whole: trained and evaluated."""
-    loss = float(read_json(folder / "loss" / f"round-{number:04d}.json")["loss"])
+    loss = float(read_loss(folder / "loss" / f"round-{number:04d}.json")["loss"])
     return Event(arm, partner, number, loss, saved_auc_pr(folder / "metrics" / f"round-{number:04d}.parquet", number, minimum))
+
+
+def read_loss(path: Path) -> dict[str, Any]:
+    """What a training left: round, loss, and more.
+
+    Raises:
+        DamagedFileError: The file is damaged.
+    """
+    return read_sealed(path, {"round": int, "loss": (int, float)}, "restore it from a backup, or remove it: that round then has no loss")
 
 
 def saved_auc_pr(path: Path, number: int, minimum: int) -> float | None:
     """Mean validation AUC-PR of one metrics file; None where it is undefined."""
-    return validation_curve(pl.read_parquet(path), minimum).get(number)
+    return validation_curve(read_round(path), minimum).get(number)

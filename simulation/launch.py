@@ -89,8 +89,7 @@ def check_outcome(run: RunFolder, log: Path, begun: int = 0) -> None:
     """
     hint = f"put that right and go on with --resume {run.path}"
     failed = failures(run)
-    outcome = run.coordinator / "outcome.json"
-    state = read_json(outcome) if outcome.is_file() else {"state": "died", "error": died(log, begun)}
+    state = run.outcome() or {"state": "died", "error": died(log, begun)}
     if state["state"] == "finished":
         return
     reasons = "; ".join(f"{name}: {failure['error']}" for name, failure in failed.items())

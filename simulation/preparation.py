@@ -7,9 +7,10 @@ from pathlib import Path
 from fedapp.config import Config
 from fedapp.data.dataset import Dataset, build_dataset
 from fedapp.data.demo import demo_dataset
-from fedapp.data.prepare import SUMMARY, input_digest, prepare
+from fedapp.data.integrity import SUMMARY, read_summary
+from fedapp.data.prepare import input_digest, prepare
 from fedapp.errors import BusyError, DataError
-from fedapp.files import read_json
+from fedapp.files import DamagedFileError
 from fedapp.membership import found
 from fedapp.run_folder import RunFolder
 from simulation.partition import partition_assays
@@ -41,6 +42,8 @@ def prepare_partners(run: RunFolder, stage: Callable[[str], None], progress: Pro
     elif missing:
         take_tables(run, config, missing, stage, progress)
     datasets = {name: Dataset.open(run.partner(name) / "dataset") for name in run.partners()}
+    for name, dataset in datasets.items():
+        check_fits(dataset, name, config)
     notes = dict.fromkeys(dataset.note for dataset in datasets.values() if dataset.note)
     run.update(note="\n".join(notes), data_digest={name: dataset.digest for name, dataset in datasets.items()})
     return datasets
@@ -75,7 +78,7 @@ def prepared_tables(tables: Path, config: Config, stage: Callable[[str], None], 
     stage(f"reading {tables}")
     digest = input_digest(tables, config.chemistry)
     prepared = Path(config.runs).resolve() / "prepared" / f"{tables.name}-{digest[:12]}"
-    while not (prepared / SUMMARY).is_file() or read_json(prepared / SUMMARY)["digest"] != digest:
+    while not is_prepared(prepared, digest, stage):
         try:
             stage(f"preparing {tables}")
             prepare(tables, prepared, config.chemistry, progress)
@@ -84,3 +87,26 @@ def prepared_tables(tables: Path, config: Config, stage: Callable[[str], None], 
             stage(f"waiting for another run that prepares {tables}")
             time.sleep(POLL)
     return prepared
+
+
+def is_prepared(prepared: Path, digest: str, stage: Callable[[str], None]) -> bool:
+    """Whether a kept folder is of these tables and settings, and whole; one that was damaged is made again."""
+    if not (prepared / SUMMARY).is_file():
+        return False
+    try:
+        return bool(read_summary(prepared)["digest"] == digest)
+    except DamagedFileError as damage:
+        stage(str(damage))
+        return False
+
+
+def check_fits(dataset: Dataset, name: str, config: Config) -> None:
+    """Refuse a dataset that is another partner's, or was made with other settings.
+
+    Raises:
+        DataError: It is; the message names the folder.
+    """
+    held, own = dataset.header, {"name": name, "bits": config.chemistry.bits, "folds": config.chemistry.folds}
+    for key, value in own.items():
+        if held[key] != value:
+            raise DataError(f"{dataset.directory} has {key} {held[key]}, and the run has {value}", "restore both from one backup")

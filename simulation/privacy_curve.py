@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from concurrent.futures import as_completed
 from dataclasses import replace
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from fedapp.config import Config
 from fedapp.config_check import LEAST_NOISE, NO_NOISE, RECORD_DP, Origin, check
 from fedapp.data.dataset import Dataset
 from fedapp.errors import ConfigError, RunError
-from fedapp.files import read_json, write_json
+from fedapp.files import Kind, read_sealed, write_json, write_sealed
 from fedapp.model.noisy_training import plan
 from fedapp.partner import Partner
 from fedapp.privacy.calibration import noise_multiplier
@@ -34,6 +35,7 @@ from simulation.preparation import prepare_partners
 from simulation.processes import processes
 
 LOCAL, NO_BUDGET = "local", "none"
+POINT: dict[str, Kind] = {"noise_multiplier": (int, float, NoneType), "auc_pr": (int, float), "tasks": int}
 
 
 def privacy_curve(run: RunFolder, display: Display) -> dict[str, Any]:
@@ -54,7 +56,7 @@ def privacy_curve(run: RunFolder, display: Display) -> dict[str, Any]:
         for done, each in enumerate(as_completed(jobs), 1):
             each.result()
             display.stage(f"training {len(jobs)} federations: {done} done")
-    held = {name: read_json(folder / f"{name}.json") for name in names}
+    held = {name: read_sealed(folder / f"{name}.json", POINT, "remove it: this point is then trained anew") for name in names}
     points = [{"epsilon": names[name]} | held[name] for name in names if name != LOCAL]
     told = {"name": config.name, "points": points, "local": held[LOCAL]["auc_pr"], "delta": config.privacy.delta}
     write_json(run.path / "privacy.json", told)
@@ -97,7 +99,7 @@ def point(name: str, config: Config, where: Mapping[str, Path], folder: Path) ->
     else:
         federate(datasets, config, folder)
     noise = None if config.privacy.profile == NO_NOISE else config.privacy.noise_multiplier
-    write_json(folder.with_name(f"{folder.name}.json"), {"noise_multiplier": noise, **judged(list(datasets), config, folder)})
+    write_sealed(folder.with_name(f"{folder.name}.json"), {"noise_multiplier": noise, **judged(list(datasets), config, folder)})
     shutil.rmtree(folder)
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from fedapp.files import UNFINISHED
-from strategies.lines import append_line, last_line
+from strategies.lines import append_line, last_line, read_records
 
 AWAITED = "awaited.json"
 UNTIMED = ("AdvertiseKeys", "ShareKeys", "Handover", "Finish", "final")
@@ -87,11 +87,12 @@ class Journal:
 
 
 def read_journal(path: Path) -> list[Exchange]:
-    """All exchanges written so far; a last line cut off by a crash is left out."""
-    if not path.is_file():
-        return []
-    text = path.read_text(encoding="utf-8")
-    return [Exchange(**json.loads(line)) for line in text[: text.rfind("\n") + 1].splitlines()]
+    """All exchanges written so far; a last line cut off by a crash is left out.
+
+    Raises:
+        DamagedFileError: Another line is damaged.
+    """
+    return read_records(path, Exchange)
 
 
 def round_seconds(exchanges: Iterable[Exchange]) -> list[float]:

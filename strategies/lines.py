@@ -1,8 +1,14 @@
 """Files that grow line by line, each line whole or gone: what a kill left of a last line is cut off before anything follows it."""
 
+import json
 import os
+from dataclasses import MISSING, fields
 from pathlib import Path
+from typing import Any, TypeVar, get_origin
 
+from fedapp.files import DamagedFileError
+
+T = TypeVar("T")
 PIECE = 1 << 16  # bytes read at once; more than a line has
 
 
@@ -40,3 +46,53 @@ def last_line(path: Path) -> str | None:
             file.truncate(start + whole)
             os.fsync(file.fileno())
     return tail[: whole - 1].rpartition(b"\n")[2].decode(errors="replace") if whole else None
+
+
+def whole_lines(path: Path) -> list[str]:
+    """All lines that have their end; bytes that are no text become replacement characters. Empty without a file."""
+    if not path.is_file():
+        return []
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return text[: text.rfind("\n") + 1].split("\n")[:-1]
+
+
+def read_records(path: Path, kind: type[T]) -> list[T]:
+    """The record of this dataclass in each whole line of JSON; a last line that a kill cut off is not there yet.
+
+    Raises:
+        DamagedFileError: A line that holds none; it is named by its number.
+    """
+    held = []
+    for number, line in enumerate(whole_lines(path), 1):
+        record = as_record(line, kind)
+        if record is None:
+            raise DamagedFileError(f"{path}: line {number} is damaged: {line!r:.60}", "restore the file, or take that line out")
+        held.append(record)
+    return held
+
+
+def as_record(line: str, kind: type[T]) -> T | None:
+    """The record in one line, None if it holds none; keys that we do not know are ignored."""
+    try:
+        held = json.loads(line, parse_constant=not_a_number)
+    except (ValueError, RecursionError):
+        return None
+    return record(held, kind) if isinstance(held, dict) else None
+
+
+def record(held: dict[str, Any], kind: type[T]) -> T | None:
+    """The dataclass with these values, None if one is missing or of another type."""
+    taken: dict[str, Any] = {}
+    for each in fields(kind):  # type: ignore[arg-type]
+        expected: Any = get_origin(each.type) or each.type
+        if each.name in held:
+            if not isinstance(held[each.name], (int, float) if expected is float else expected):
+                return None
+            taken[each.name] = held[each.name]
+        elif each.default is MISSING and each.default_factory is MISSING:
+            return None
+    return kind(**taken)
+
+
+def not_a_number(_: str) -> None:
+    """NaN and the infinities, which JSON has no words for."""

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from fedapp.files import atomic_path, read_json, write_json
+from fedapp.files import atomic_path, read_sealed, reading, write_sealed
 from fedapp.privacy.row_guard import listed_rows
 from strategies import public_metrics
 from strategies.house import House, Membership
@@ -31,13 +31,15 @@ from strategies.secagg.messages import NO_TRUNK, Handover, Holding, LastRound
 from strategies.secagg.participant import Participant
 from strategies.secagg.phases import Step
 from strategies.secagg.round import tag_words
-from strategies.secagg.state import load
+from strategies.secagg.state import dump, load
 from strategies.secagg.streams import DTYPES
 from strategies.self_audit import AUDITS, OWN, SUM, audit, check
 from strategies.shared_trunk import SharedTrunk, TrunkFileError, no_trunk
 
 Trainer = Callable[[list[np.ndarray], dict[str, int]], tuple[list[np.ndarray], dict[str, float]]]
 Evaluator = Callable[[list[np.ndarray], dict[str, int]], dict[str, float]]
+STATE, ATTEMPTS = "protocol.state", "attempts.json"
+UNUSED = 1000  # an attempt at a round that nobody gets to
 HINT = "restore it from a backup, or remove it: another partner then hands its trunk over"
 
 
@@ -163,7 +165,7 @@ class SecurePartner:
         audited = audit(OWN, number, attempt, form, words, self.shared.arrays[0], self.house.holders())
         self._note(AUDITS, asdict(audited))
         check(audited, self.member.limits, self.house.row_guard)
-        write_json(self.house.directory / "attempts.json", {"round": number, "attempts": attempt + 1})
+        write_sealed(self.house.directory / ATTEMPTS, {"round": number, "attempts": attempt + 1})
         return words, metrics
 
     def _finish(self, request: bytes, arrived: Arrived, evaluate: Evaluator) -> bytes:
@@ -171,6 +173,7 @@ class SecurePartner:
         parsed = self.protocol.close(request)
         self._catch_up(parsed.last, parsed.handover, parsed.version, arrived)
         if self.shared.version == parsed.version and self.shared.arrays:
+            self.house.keep_rows(self.shared.rows)
             evaluate(self.shared.arrays, {"round": self.shared.version})
         return self.protocol.answered(Step.FINISH, request, wire.encode(Holding(self.protocol.index, self.shared.version)))
 
@@ -243,15 +246,27 @@ class SecurePartner:
             append_line(path, line)
 
     def _attempts(self) -> int:
-        """Trainings of the next round that left already."""
-        path = self.house.directory / "attempts.json"
-        held = read_json(path) if path.is_file() else {}
-        return int(held["attempts"]) if held.get("round") == self.shared.version + 1 else 0
+        """Trainings of the next round that left already.
+
+        Raises:
+            DamagedFileError: The file that says so is lost or damaged: the update of one of them could leave once more, under other masks.
+        """
+        number = self.shared.version + 1
+        hint = f'write {{"attempts": {UNUSED}, "round": {number}}} into it, a number that no training had; an older copy could repeat one'
+        held = read_sealed(self.house.directory / ATTEMPTS, {"round": int, "attempts": int}, hint)
+        return int(held["attempts"]) if held["round"] == number else 0
 
     def _write(self, step: Step, request: bytes, reply: bytes, refused: str) -> None:
-        """State, then transcript: a reply that leaves is in both, and none that could still change is in the transcript."""
-        with atomic_path(self.house.directory / "protocol.state") as path:
-            path.write_bytes(wire.encode(self.protocol.state))
+        """State, then transcript: a reply that leaves is in both, and none that could still change is in the transcript.
+
+        Before the first of all states the number of trainings, none: where there is a state, or an update was ever made, it must not be
+        missing.
+        """
+        state, attempts, made = (self.house.directory / name for name in (STATE, ATTEMPTS, AUDITS))
+        if not (state.exists() or attempts.exists() or made.exists()):
+            write_sealed(attempts, {"round": 0, "attempts": 0})
+        with atomic_path(state) as path:
+            path.write_bytes(dump(self.protocol.state))
         append_to_transcript(transcript_path(self.house.directory, self.member), self.member, self.protocol, step, request, reply, refused)
 
 
@@ -267,7 +282,7 @@ def open_participant(directory: Path, member: Membership) -> Participant:
     Raises:
         StateFileError: What it left is damaged.
     """
-    path = directory / "protocol.state"
+    path = directory / STATE
     try:
         state = load(path.read_bytes()) if path.is_file() else None
     except SecAggError as error:
@@ -283,11 +298,17 @@ def transcript_path(directory: Path, member: Membership) -> Path:
 def append_to_transcript(
     path: Path, member: Membership, protocol: Participant, step: Step, request: bytes, reply: bytes, refused: str
 ) -> None:
-    """One more signed line; a last line that a kill cut off is removed first."""
+    """One more signed line; a last line that a kill cut off is removed first.
+
+    Raises:
+        DamagedFileError: The last line is whole and no entry.
+    """
     newest = last_line(path)
+    with reading(path, "move it away: another one begins, and what the old one holds is compared as far as it can be read"):
+        before = transcript.resume([] if newest is None else [newest])
     session, number = protocol.state.place(step, request)
     _, line = transcript.append(
-        transcript.resume([] if newest is None else [newest]),
+        before,
         member.identity,
         member.roster.digest(),
         session,

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from math import frexp, isfinite, prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save, save_file
 
-from fedapp.files import atomic_path
+from fedapp.files import atomic_path, checksum
 from fedapp.privacy.quantise import PIECE, Quantiser, next_range
 from strategies.secagg import limbs
 from strategies.secagg.errors import SecAggError
@@ -19,6 +20,7 @@ WEIGHT_BITS, CLIPPED_BITS = 32, 40
 ROWS, USED = "rows", "used"
 DIGEST = 32  # bytes
 LEAST_RANGE, LARGEST_RANGE = 2.0**-64, 2.0**64  # as `Quantiser` has them
+SHARED, CHECKSUM = "shared", "checksum"
 
 
 class TrunkFileError(SecAggError):
@@ -199,12 +201,14 @@ class SharedTrunk:
 
     def to_bytes(self) -> bytes:
         """Everything, as safetensors."""
-        return save(self._tensors(), metadata=self._metadata())
+        return save(self._tensors(), metadata={SHARED: json.dumps(self._told(), sort_keys=True)})
 
     def write(self, path: Path) -> None:
         """Everything, as a safetensors file of half the size; whole or not at all, mode 0600."""
         with atomic_path(path, own_folder=True) as temporary:
-            save_file(self._compact(), temporary, metadata=self._metadata())
+            tensors, told = self._compact(), self._told()
+            told[CHECKSUM] = checksum(json.dumps(told, sort_keys=True), tensors)
+            save_file(tensors, temporary, metadata={SHARED: json.dumps(told, sort_keys=True)})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "SharedTrunk":
@@ -215,8 +219,8 @@ class SharedTrunk:
         """
         try:
             size = int.from_bytes(data[:8], "little")
-            return cls._from(load(data), json.loads(data[8 : 8 + size])["__metadata__"])
-        except (SafetensorError, LookupError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
+            return cls._from(load(data), json.loads(json.loads(data[8 : 8 + size])["__metadata__"][SHARED]))
+        except (SafetensorError, AttributeError, LookupError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
             raise TrunkFileError(f"a handed-over trunk is damaged: {error}") from error
 
     @classmethod
@@ -224,13 +228,15 @@ class SharedTrunk:
         """The trunk of `write`.
 
         Raises:
-            TrunkFileError: The file is damaged.
+            TrunkFileError: The file is damaged; its own checksum says so, where an earlier version did not write it without one.
         """
         try:
             with safe_open(path, framework="np") as opened:
-                tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-                return cls._from(_whole(tensors), opened.metadata())
-        except (SafetensorError, LookupError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
+                tensors, told = {name: opened.get_tensor(name) for name in opened.keys()}, json.loads(opened.metadata()[SHARED])  # noqa: SIM118
+            if told.pop(CHECKSUM, None) not in (None, checksum(json.dumps(told, sort_keys=True), tensors)):
+                raise ValueError("it is not what its own checksum says")
+            return cls._from(_whole(tensors), told)
+        except (SafetensorError, AttributeError, LookupError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
             raise TrunkFileError(f"{path} is damaged: {error}") from error
 
     def _tensors(self) -> dict[str, np.ndarray]:
@@ -245,13 +251,12 @@ class SharedTrunk:
             held["0"] = self.arrays[0][held[USED]]
         return held
 
-    def _metadata(self) -> dict[str, str]:
+    def _told(self) -> dict[str, Any]:
         held = {"version": self.version, "digest": self.digest.hex(), "range": self.value_range, "session": self.session.hex()}
-        return {"shared": json.dumps(held | {"found": self.found}, sort_keys=True)}
+        return held | {"found": self.found}
 
     @classmethod
-    def _from(cls, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> "SharedTrunk":
-        held = json.loads(metadata["shared"])
+    def _from(cls, tensors: dict[str, np.ndarray], held: Any) -> "SharedTrunk":
         if not isinstance(held, dict):
             raise TypeError(f"its metadata is a {type(held).__name__}")
         found = dict(held.get("found", {}))

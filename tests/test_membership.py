@@ -1,8 +1,10 @@
 """A partner's place in a consortium: identity, roster and policy, and what partners must have in common."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from omegaconf import DictConfig, OmegaConf
 
 from fedapp.config import Config, load_config
 from fedapp.consortium import load_identity, load_roster
@@ -11,6 +13,7 @@ from fedapp.membership import (
     IDENTITY,
     POLICY,
     ROSTER,
+    PolicyFile,
     configuration_digest,
     default_limits,
     default_policy,
@@ -121,12 +124,15 @@ def test_limits_of_a_partners_own_updates_read_back_as_they_were_written(tmp_pat
     assert read_policy(tmp_path / POLICY) == policy
 
 
-def test_a_policy_from_before_there_were_limits_allows_a_thousandth_of_any_number_of_compounds(run: RunFolder) -> None:
+@pytest.mark.parametrize("key", [each.name for each in fields(PolicyFile)])
+def test_a_policy_that_lost_a_line_is_an_error_and_never_a_laxer_one(run: RunFolder, key: str) -> None:
     path = run.partner("partner-1") / POLICY
-    kept = [line for line in path.read_text().splitlines() if not line.startswith(("most_identified", "least_compounds"))]
-    assert len(kept) == len(path.read_text().splitlines()) - 2
-    path.write_text("\n".join(kept))
-    assert membership_of(run, "partner-1").limits == Limits(most_identified=0.001, least_compounds=0)
+    config = OmegaConf.load(path)
+    assert isinstance(config, DictConfig)
+    del config[key]
+    path.write_text(OmegaConf.to_yaml(config))
+    with pytest.raises(ConfigError, match=rf"partner-1/policy\.yaml lacks {key}$"):
+        membership_of(run, "partner-1")
 
 
 @pytest.mark.parametrize(

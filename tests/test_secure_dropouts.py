@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from flwr.app import Message
 
-from fedapp.files import read_json
+from fedapp.files import read_json, read_sealed
 from fedapp.run_folder import RunFolder
 from strategies import records
 from strategies.exchange import RoundFailedError
@@ -235,7 +235,7 @@ def test_an_abandoned_round_is_trained_afresh(tmp_path: Path, lost: Step) -> Non
     for name, (first, second) in sent.items():
         assert len(first) == len(second)
         assert (first != second).mean() > 0.5
-        assert read_json(run.partner(name) / "attempts.json") == {"round": 1, "attempts": 2}
+        assert read_sealed(run.partner(name) / "attempts.json", {}) == {"round": 1, "attempts": 2}
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,8 @@
-"""A partner's training data on disk: memory-mapped, so that a fresh process starts at once.
+"""A partner's training data on disk: memory-mapped, and compared with its digest by each process before it is used.
 
 Imports neither RDKit nor torch: the short messages of a round must not wait for either.
 """
 
-import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,23 +14,28 @@ from numpy.typing import NDArray
 
 from fedapp.config import Tasks
 from fedapp.data.columns import role_of
+from fedapp.data.integrity import (
+    ARRAYS,
+    HEADER,
+    STRUCTURES,
+    SUMMARY,
+    TABLES,
+    TASKS,
+    check_contents,
+    checksums,
+    content_digest,
+    read_header,
+    read_summary,
+    versions,
+)
 from fedapp.data.tasks import build_tasks
 from fedapp.errors import DataError
-from fedapp.files import read_json, write_json
+from fedapp.files import DamagedFileError, file_digests, write_sealed
 from fedapp.output import output_folder
 
-ARRAYS = {
-    "folds": np.uint8,
-    "x_indptr": np.int64,
-    "x_indices": np.int32,
-    "y_indptr": np.int64,
-    "y_tasks": np.int32,
-    "y_labels": np.uint8,
-}
-HEADER = "dataset.json"
 LOSSES = "dropped.csv"
 PREPARED_FORMAT = 2  # raised when a prepared folder's contents change meaning
-FILES = (HEADER, *(f"{name}.npy" for name in ARRAYS), "structures.parquet", "tasks.parquet", LOSSES)
+FILES = (HEADER, *(f"{name}.npy" for name in ARRAYS), STRUCTURES, TASKS, LOSSES)
 
 
 @dataclass(frozen=True)
@@ -65,24 +69,24 @@ class Dataset:
 
     @staticmethod
     def open(directory: Path) -> "Dataset":
-        """Map a dataset folder into memory; nothing is read until it is used.
+        """Map a dataset folder into memory, after its contents were compared with its digest: once per process and version of its files.
 
         Raises:
-            DataError: Missing or incomplete folder.
+            DataError: A missing, incomplete or altered folder; it names the file.
         """
         try:
-            header = read_json(directory / HEADER)
+            check_contents(directory, versions(directory))
+            header = read_header(directory)
             arrays: dict[str, Any] = {name: np.load(directory / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS}
-            tasks = pl.read_parquet(directory / "tasks.parquet")
-            return Dataset(directory, header["name"], header["bits"], tasks=tasks, note=header["note"], digest=header["digest"], **arrays)
-        except (OSError, EOFError, ValueError, KeyError, pl.exceptions.PolarsError) as error:
-            raise DataError(f"{directory} is not a complete dataset: {error}", "build it again from the prepared folder") from error
+            tasks = pl.read_parquet(directory / TASKS)
+        except DamagedFileError as error:
+            raise DataError(f"{directory} is not a complete dataset: {error}", error.hint) from error
+        return Dataset(directory, header["name"], header["bits"], tasks=tasks, note=header["note"], digest=header["digest"], **arrays)
 
     @property
     def header(self) -> dict[str, Any]:
         """dataset.json: name, bits, folds, compounds, tasks, labels, digest, note; what was dropped, by reason, and of how many."""
-        header: dict[str, Any] = read_json(self.directory / HEADER)
-        return header
+        return read_header(self.directory)
 
     @property
     def task_weights(self) -> NDArray[np.float32]:
@@ -91,7 +95,7 @@ class Dataset:
 
     def smiles(self) -> pl.Series:
         """Standardised SMILES of every compound."""
-        return pl.read_parquet(self.directory / "structures.parquet")["smiles"]
+        return pl.read_parquet(self.directory / STRUCTURES)["smiles"]
 
     def rows_in(self, folds: Collection[int]) -> NDArray[np.int64]:
         """Compounds that lie in any of these folds, ascending, int64."""
@@ -164,10 +168,11 @@ def read_activities(prepared: Path, name: str, group_by: str, assays: Collection
     Raises:
         DataError: No prepared folder or one of another version, no such column, none of the assays is there, or an assay's own group
             would bear the name of another.
+        DamagedFileError: A file of it was altered since it was written.
     """
-    if not (prepared / "summary.json").is_file():
+    if not (prepared / SUMMARY).is_file():
         raise DataError(f"{prepared} is not a prepared folder", "polyphony prepare TABLES --out DIR writes one")
-    summary = read_json(prepared / "summary.json")
+    summary = read_summary(prepared)
     if summary.get("format") != PREPARED_FORMAT:
         raise DataError(f"{prepared} was prepared by another version", "prepare the tables again: polyphony prepare TABLES --out DIR")
     activities = pl.read_parquet(prepared / "activities.parquet")
@@ -216,17 +221,16 @@ def save(
         "y_tasks": labels["task"].to_numpy(),
         "y_labels": labels["label"].to_numpy(),
     }
-    digest = hashlib.sha256()
+    arrays = {name: np.ascontiguousarray(arrays[name], dtype=dtype) for name, dtype in ARRAYS.items()}
     with output_folder(out, earlier=FILES) as folder:
-        for name, dtype in ARRAYS.items():
-            array = np.ascontiguousarray(arrays[name], dtype=dtype)
-            digest.update(f"{name} {array.size} ".encode() + array.tobytes())
+        for name, array in arrays.items():
             np.save(folder / f"{name}.npy", array)
-        structures.select("smiles").write_parquet(folder / "structures.parquet")
-        tasks.write_parquet(folder / "tasks.parquet")
+        structures.select("smiles").write_parquet(folder / STRUCTURES)
+        tasks.write_parquet(folder / TASKS)
         if losses is not None:
             losses.write_csv(folder / LOSSES)
-        digest.update("\n".join([*structures["smiles"], tasks.write_csv()]).encode())
-        sizes = {"compounds": len(structures), "tasks": len(tasks), "labels": len(labels)}
-        write_json(folder / HEADER, header | sizes | {"digest": digest.hexdigest()})
+        header = header | {"compounds": len(structures), "tasks": len(tasks), "labels": len(labels)}
+        header |= {"digest": content_digest(arrays, structures["smiles"], tasks), "files": file_digests(folder, TABLES)}
+        header["checksums"] = checksums(arrays)
+        write_sealed(folder / HEADER, header)
     return Dataset.open(out)

@@ -22,13 +22,14 @@ from fedapp.config import Chemistry
 from fedapp.data import curate
 from fedapp.data.dataset import FILES, PREPARED_FORMAT
 from fedapp.data.inputs import TABLES, Inputs, read_inputs
+from fedapp.data.integrity import PREPARED, SUMMARY
 from fedapp.data.matching import check_assays, list_compounds, match_compounds, split_types
 from fedapp.data.tables import NOTE_FILE, find_table, read_note
 from fedapp.errors import DataError
-from fedapp.files import write_json, write_text
+from fedapp.files import file_digests, write_sealed, write_text
 from fedapp.output import output_folder
 
-SUMMARY, REJECTED = "summary.json", "rejected.csv"
+REJECTED = "rejected.csv"
 EARLIER = (  # files of a prepared folder from before outputs had a list of their own
     *(SUMMARY, "compounds.parquet", "structures.parquet", "activities.parquet", "assays.parquet", REJECTED),
     *("x_indptr.npy", "x_indices.npy", *(f"dataset/{name}" for name in FILES)),
@@ -114,7 +115,7 @@ def _prepare(
     measured = curate.check_activities(inputs.activities, rejects)
     measured, assays = check_assays(inputs, measured, rejects)
     if measured.is_empty():  # said at once, not after minutes of chemistry
-        raise _nothing_usable(inputs, rejects, out)
+        raise _nothing_usable(inputs, rejects)
     listed = list_compounds(inputs, measured, rejects)
     structures = Structures()
     described = curate.contradictions(_compute(listed, chemistry, key, structures, progress, workers))
@@ -127,7 +128,7 @@ def _prepare(
     summary |= {"parents_against_size": structures.parents_against_size, "mixtures": structures.mixtures}
     summary |= {"fold_key_digest": key_digest(key), "digest": input_digest(tables, chemistry), "note": note}
     _write(folder, accepted, structures, measured, assays, rejects)
-    write_json(folder / SUMMARY, summary)
+    write_sealed(folder / SUMMARY, summary | {"files": file_digests(folder, PREPARED)})
     return summary
 
 

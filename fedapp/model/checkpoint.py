@@ -1,25 +1,29 @@
-"""Tensors with a JSON header in one safetensors file, written whole or not at all."""
+"""Tensors with a JSON header in one safetensors file, written whole or not at all, and read with its checksum."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from fedapp.errors import RunError
-from fedapp.files import atomic_path
+from fedapp.files import DamagedFileError, atomic_path, checksum, reading
+
+HINT = "restore it from a backup, or train again"
+CHECKSUM = "checksum"
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
     """Write `tensors` and a JSON-serialisable `header`, so that a reader finds the old file or the new one; mode 0600."""
     held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    told = header | {CHECKSUM: tensors_checksum(header, held)}
     with atomic_path(path, own_folder=True) as temporary:
-        save_file(held, temporary, metadata={"header": json.dumps(header, sort_keys=True)})
+        save_file(held, temporary, metadata={"header": json.dumps(told, sort_keys=True)})  # one key: safetensors would shuffle more
 
 
-def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load_tensors(path: Path, hint: str = HINT) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors (on the processor) and header of a file of `save_tensors`.
 
     Raises:
@@ -28,8 +32,16 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
         raise RunError(f"no model file {path}", "give the folder of a partner in a finished run, such as runs/RUN/partners/NAME")
     try:
-        with safe_open(path, framework="pt") as opened:
-            header = json.loads(opened.metadata()["header"])
-            return {name: opened.get_tensor(name) for name in opened.keys()}, header  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{path} is not a model file of this program: {error}", "it may be damaged; restore it or train again") from error
+        with reading(path, hint), safe_open(path, framework="pt") as opened:
+            header: dict[str, Any] = json.loads(opened.metadata()["header"])
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a mapping)
+            if header.pop(CHECKSUM, None) not in (None, tensors_checksum(header, tensors)):  # None: of an earlier version
+                raise ValueError("it is not what its own checksum says")
+            return tensors, header
+    except DamagedFileError as error:
+        raise RunError(f"{path} is not a model file of this program: {error}", error.hint) from error
+
+
+def tensors_checksum(header: dict[str, Any], tensors: dict[str, Tensor]) -> str:
+    """Of header and tensors."""
+    return checksum(json.dumps(header, sort_keys=True), {name: tensor.numpy() for name, tensor in tensors.items()})

@@ -11,18 +11,9 @@ from fedapp.model.batches import assemble, chunks
 from fedapp.model.metrics import task_metrics
 from fedapp.model.network import Heads, Trunk
 from fedapp.model.sparse import pattern
+from fedapp.selection import METRICS_SCHEMA
 
 CHUNK = 2048
-METRICS_SCHEMA = {
-    "round": pl.Int32,
-    "fold": pl.String,
-    "task": pl.Int32,
-    "positives": pl.Int32,
-    "negatives": pl.Int32,
-    "auc_pr": pl.Float64,
-    "auc_roc": pl.Float64,
-    "bce": pl.Float64,
-}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ import numpy as np
 
 @dataclass(frozen=True)
 class TaskMetrics:
-    """One value per task; counts int64, metrics float64, NaN where undefined (a class is absent; for `bce`, no label at all)."""
+    """One value per task; counts int64, metrics float64, NaN where undefined: a class is absent (for `bce`, all labels are), or a logit
+    is NaN, which ranks nowhere."""
 
     positives: np.ndarray
     negatives: np.ndarray
@@ -27,7 +28,11 @@ def task_metrics(tasks: np.ndarray, labels: np.ndarray, logits: np.ndarray, coun
         labels: 0 or 1 (n,).
         logits: float (n,).
         count: Number of tasks.
+    Raises:
+        ValueError: Labels that are neither 0 nor 1.
     """
+    if not np.isin(labels, (0, 1)).all():
+        raise ValueError("labels are 0 or 1")
     labels = labels.astype(np.float64)
     logits = logits.astype(np.float64)
     total = np.bincount(tasks, minlength=count)
@@ -43,7 +48,7 @@ def task_metrics(tasks: np.ndarray, labels: np.ndarray, logits: np.ndarray, coun
         auc_pr = np.bincount(group_task, weights=group_positives * precision, minlength=count) / positives
         auc_roc = np.bincount(group_task, weights=wins, minlength=count) / (positives * negatives)
         bce = losses / total
-    undefined = (positives == 0) | (negatives == 0)
+    undefined = (positives == 0) | (negatives == 0) | (np.bincount(tasks, weights=np.isnan(logits), minlength=count) > 0)
     auc_pr[undefined] = auc_roc[undefined] = np.nan
     return TaskMetrics(positives.astype(np.int64), negatives.astype(np.int64), auc_pr, auc_roc, bce)
 

@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fedapp.errors import RunError
-from fedapp.files import read_json, write_json
+from fedapp.files import DamagedFileError, read_json, read_sealed, reading, write_sealed
 from fedapp.privacy.accounting import Event, epsilon, repeats
+
+PAID = "paid"
 
 
 class BudgetError(RunError):
@@ -24,7 +26,7 @@ class Budget:
     their epsilons add up, and so do their deltas.
 
     Attributes:
-        path: The file: [{"what": "round 7", "noise_multiplier": 1.0, "sample_rate": 0.02, "steps": 50}, ..], mode 0600.
+        path: The file: {"paid": [{"what": "round 7", "noise_multiplier": 1.0, "sample_rate": 0.02, "steps": 50}, ..], "seal": ..}, 0600.
         epsilon: What may be spent.
         delta: At which it counts.
     """
@@ -39,11 +41,14 @@ class Budget:
         Raises:
             BudgetError: The file is damaged.
         """
+        hint = "restore it from a backup: what was spent must be known"
         try:
-            held = read_json(self.path) if self.path.is_file() else []
-            return [(str(entry.pop("what")), Event(**entry)) for entry in held]
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise BudgetError(f"{self.path} is damaged: {error}", "restore it from a backup: what was spent must be known") from error
+            held = read_json(self.path, hint) if self.path.is_file() else []
+            with reading(self.path, hint):
+                paid = read_sealed(self.path, {PAID: list}, hint)[PAID] if isinstance(held, dict) else held  # a list: of an earlier version
+                return [(str(entry.pop("what")), Event(**entry)) for entry in paid]
+        except DamagedFileError as error:
+            raise BudgetError(str(error), hint) from error
 
     def spent(self) -> float:
         """Epsilon so far."""
@@ -70,5 +75,5 @@ class Budget:
                 f"{what} would bring this partner's epsilon to {total:.3g}, beyond privacy.epsilon of {self.epsilon:g}",
                 "the run ends here for this partner: plan fewer rounds, or more noise, with a budget that all partners agree on",
             )
-        write_json(self.path, [{"what": name, **asdict(paid)} for name, paid in (*before, (what, event))])
+        write_sealed(self.path, {PAID: [{"what": name, **asdict(paid)} for name, paid in (*before, (what, event))]})
         return total

@@ -108,10 +108,7 @@ def read_audit(path: Path) -> Mapping[str, Any]:
     """
     if not path.is_file():
         raise RunError(f"no audit in {path.parent}: it has no {path.name}", "give the folder that audit printed, such as runs/NAME")
-    try:
-        facts = read_json(path)
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read: {error}", AGAIN) from error
+    facts = read_json(path, AGAIN)
     if not isinstance(facts, dict) or not isinstance(facts.get("findings"), list) or not isinstance(facts.get("gates"), dict):
         raise RunError(f"{path} does not describe an audit: it needs findings and gates", AGAIN)
     return facts

@@ -20,8 +20,8 @@ RECORD_DP, RECONSTRUCTION_NOISE = "record_dp", "reconstruction_noise"
 
 def disclosure(run: SavedRun) -> list[Statement]:
     """What the coordinator saw, what partners saw, what that says about compounds, and what it named of them."""
-    secure, guard = run.setting("aggregation", "plain") == "secure", int(run.setting("privacy.row_guard", 0))
-    profile = run.setting("privacy.profile", "none")
+    secure, guard = run.setting("aggregation") == "secure", int(run.setting("privacy.row_guard"))
+    profile = run.setting("privacy.profile")
     coordinator = blind_coordinator(run) if secure else plain_coordinator(guard)
     held = [coordinator, partners_saw(counted=secure and guard > 1)]
     held.append(noisy(run) if profile == RECORD_DP else guarded(guard) if guard > 1 else unguarded())
@@ -50,10 +50,10 @@ def plain_coordinator(guard: int) -> Statement:
 
 
 def blind_coordinator(run: SavedRun) -> Statement:
-    shown = run.setting("federation.metrics_shown") or []
+    shown = run.setting("federation.metrics_shown")
     means = f", and the partners' mean of {' and '.join(map(str, shown))} in every round" if shown else ""
     first = ""
-    if run.setting("federation.initial_trunk", "seed") == "seed":
+    if run.setting("federation.initial_trunk") == "seed":
         first = " The trunk before the first round was drawn from the seed, so that the simulation repeats, and was no secret."
     return Statement(
         "The coordinator saw neither an update nor the sum of the updates nor the trunk.",

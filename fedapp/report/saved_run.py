@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from fedapp.errors import RunError
-from fedapp.files import read_json
+from fedapp.files import RESTORE, DamagedFileError, read_json, read_object, reading
 
 ARMS = ("local", "federated", "pooled")
 UNGUARDED = "unguarded"  # the federation without its row guard: compared in figures, drawn in no chart
@@ -32,6 +32,11 @@ METRICS: dict[str, Any] = {
 LOSSES: dict[str, Any] = {"round": pl.Int32, "loss": pl.Float64, "seconds": pl.Float64, "compounds": pl.Int64, "steps": pl.Int64}
 COMPARED = ("partner", "task", "group", "threshold", "positives", "negatives", "riptop")
 AUDITED, VECTORS = ("round", "rows", "identified", "compounds"), ("own", "sum")
+# What the report tells depends on these.
+NEEDED = (
+    *("aggregation", "privacy.row_guard", "privacy.profile", "federation.metrics_shown", "federation.initial_trunk"),
+    *("evaluation.test_fold", "evaluation.validation_fold", "evaluation.min_per_class"),
+)
 SUMS = ("round", "partners", "clipped", "coordinates")
 TASKS: dict[str, Any] = {"task": pl.Int32, "group": pl.String, "threshold": pl.Float64, "positives": pl.Int64, "negatives": pl.Int64}
 
@@ -82,7 +87,7 @@ class SavedRun:
     @property
     def minimum(self) -> int:
         """How many of each class a task needs in a fold to count there."""
-        return int(self.setting("evaluation.min_per_class", 5))
+        return int(self.setting("evaluation.min_per_class"))
 
     @property
     def finished(self) -> bool:
@@ -104,19 +109,14 @@ class SavedRun:
 
     def setting(self, key: str, default: Any = None) -> Any:
         """A value of config.yaml by its dotted key."""
-        held: Any = self.config
-        for part in key.split("."):
-            if not isinstance(held, Mapping) or part not in held:
-                return default
-            held = held[part]
-        return held
+        return setting(self.config, key, default)
 
 
 def read_run(directory: Path) -> SavedRun:
     """Read a run folder, finished or not.
 
     Raises:
-        RunError: No such folder, or no folder that a run wrote.
+        RunError: No such folder, no folder that a run wrote, or one whose run.json or config.yaml is damaged.
     """
     facts = read_facts(directory)
     problems: list[str] = []
@@ -127,7 +127,7 @@ def read_run(directory: Path) -> SavedRun:
     return SavedRun(
         directory=directory,
         facts=facts,
-        config=read_config(directory / "config.yaml", problems),
+        config=read_config(directory / "config.yaml"),
         partners=partners,
         datasets=datasets,
         tasks=read_tasks(directory, partners, problems),
@@ -158,7 +158,7 @@ def read_partner(name: str, folder: Path, dataset: Path | None, config: Path) ->
     return SavedRun(
         directory=folder,
         facts={},
-        config=read_config(config, problems),
+        config=read_config(config),
         partners=(name,),
         datasets={name: header or {}},
         tasks=(pl.DataFrame(schema=TASKS) if tasks is None else tasks).select(pl.lit(name).alias("partner"), pl.all()),
@@ -181,10 +181,7 @@ def read_facts(directory: Path) -> Mapping[str, Any]:
     path = directory / "run.json"
     if not path.is_file():
         raise RunError(f"{directory} is not a run folder: it has no run.json", known_runs(directory))
-    try:
-        facts = read_json(path)
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read: {error}", "start the run again with --resume, or anew") from error
+    facts = read_json(path, "bring it back from a backup, or start the run anew")
     if not isinstance(facts, dict) or facts.get("kind") not in KINDS:
         raise RunError(f"{path} does not describe a run: its kind is none of {', '.join(KINDS)}", known_runs(directory.parent))
     return facts
@@ -206,26 +203,41 @@ def partner_names(directory: Path, facts: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(name for name in map(str, named) if name and Path(name).name == name)
 
 
-def read_config(path: Path, problems: list[str]) -> Mapping[str, Any]:
-    """config.yaml as plain values, empty if unreadable."""
+def read_config(path: Path) -> Mapping[str, Any]:
+    """config.yaml as plain values; a default in place of one would tell something else than what the run did.
+
+    Raises:
+        RunError: It is missing, unreadable or emptied.
+    """
     try:
         held = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    except (OSError, OmegaConfBaseException, YAMLError):
-        problems.append("config.yaml is missing or unreadable, so the configuration is not shown.")
-        return {}
-    return {str(key): value for key, value in held.items()} if isinstance(held, dict) else {}
+    except (OSError, OmegaConfBaseException, YAMLError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {' '.join(str(error).split()):.200}", RESTORE) from error
+    config = {str(key): value for key, value in held.items()} if isinstance(held, dict) else {}
+    if missing := [key for key in NEEDED if setting(config, key) is None]:
+        raise RunError(f"{path} lacks {', '.join(missing)}", RESTORE)
+    return config
+
+
+def setting(config: Mapping[str, Any], key: str, default: Any = None) -> Any:
+    """A value by its dotted key."""
+    held: Any = config
+    for part in key.split("."):
+        if not isinstance(held, Mapping) or part not in held:
+            return default
+        held = held[part]
+    return held
 
 
 def read_optional(path: Path, problems: list[str]) -> dict[str, Any] | None:
     """A JSON object, or None if the file is absent or damaged (the latter is a problem)."""
-    try:
-        held = read_json(path)
-    except FileNotFoundError:
+    if not path.is_file():
         return None
-    except (OSError, ValueError):
+    try:
+        return read_object(path, {})
+    except (DamagedFileError, OSError):
         problems.append(f"{path.name} in {path.parent.name} is unreadable and was left out.")
         return None
-    return held if isinstance(held, dict) else None
 
 
 def read_compared(path: Path, problems: list[str]) -> pl.DataFrame | None:
@@ -249,11 +261,12 @@ def read_table(path: Path, schema: Mapping[str, Any] | None, problems: list[str]
     if not path.is_file():
         return None
     try:
-        table = pl.read_parquet(path)
-        wanted = dict(table.schema) if schema is None else schema
-        columns = [(pl.col(name) if name in table.columns else pl.lit(None)).cast(kind).alias(name) for name, kind in wanted.items()]
-        return table.select(columns).with_columns(pl.selectors.float().fill_nan(None))
-    except (OSError, pl.exceptions.PolarsError):
+        with reading(path):
+            table = pl.read_parquet(path)
+            wanted = dict(table.schema) if schema is None else schema
+            columns = [(pl.col(name) if name in table.columns else pl.lit(None)).cast(kind).alias(name) for name, kind in wanted.items()]
+            return table.select(columns).with_columns(pl.selectors.float().fill_nan(None))
+    except (DamagedFileError, OSError):
         problems.append(f"{path.name} in {path.parent.parent.name}/{path.parent.name} is unreadable and was left out.")
         return None
 
@@ -320,11 +333,11 @@ def read_lines(path: Path, problems: list[str]) -> tuple[Mapping[str, Any], ...]
     if not path.is_file():
         return ()
     held = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         try:
             row = json.loads(line)
-        except ValueError:
-            problems.append(f"{path.name} in {path.parent.name} has an unreadable line, which was left out.")
+        except (ValueError, RecursionError):
+            problems.append(f"line {number} of {path.name} in {path.parent.name} is unreadable and was left out.")
             continue
         if isinstance(row, dict):
             held.append(row)

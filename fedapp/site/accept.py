@@ -11,14 +11,17 @@ from typing import Any
 
 from fedapp.config import Chemistry, Config
 from fedapp.consortium import load_identity
-from fedapp.data.dataset import FILES, HEADER, Dataset, build_dataset
+from fedapp.data.dataset import FILES, Dataset, build_dataset
+from fedapp.data.integrity import HEADER, read_header
 from fedapp.errors import ConfigError, DataError
-from fedapp.files import read_json, write_json
+from fedapp.files import read_json, read_object, write_json, write_sealed
 from fedapp.membership import read_policy_file, write_policy_file
 from fedapp.output import check_folder, output_folder
 from fedapp.site.folder import Site
 
 DATASET, OWNER = "dataset", "owner.json"
+OWNED = {"name": str, "fingerprint": str}
+AGAIN = "bring it back, or accept it anew: polyphony accept {} DATASET"
 PREPARE = "`polyphony prepare TABLES --out DIR SITE/config.yaml` makes one that fits"
 
 
@@ -66,13 +69,15 @@ def check_data(site: Site) -> None:
     """
     directory, allowed = site.dataset, read_policy_file(site.policy).data
     if not (directory / HEADER).is_file():
-        raise DataError(f"{directory} is no dataset", f"bring it back, or accept it anew: polyphony accept {site.path} DATASET")
-    header = read_json(directory / HEADER)
+        raise DataError(f"{directory} is no dataset", AGAIN.format(site.path))
+    header = read_header(directory)
     if header["digest"] != allowed:
         raise DataError(
             f"{directory} is not the dataset that {site.policy} accepts: its digest is {header['digest'][:16]}, not {allowed[:16]}",
             f"bring the accepted one back, or accept this one: polyphony accept {site.path} DATASET",
         )
+    if header["name"] != site.settings.name:
+        raise DataError(f"{directory} is {header['name']}'s, and the site is {site.settings.name}'s", AGAIN.format(site.path))
     _check_header(directory, header, site.config())
 
 
@@ -87,7 +92,7 @@ def check_state(site: Site) -> None:
     if not path.is_file():
         own_state(site)
         return
-    owner = read_json(path)
+    owner = read_object(path, OWNED, "bring it back from a backup; if this state is this site's own, remove the file")
     if owner != _owner(site.settings.name, fingerprint):
         raise ConfigError(
             f"{site.state} belongs to {owner['name']} with the key {owner['fingerprint'][:17]}…, not to {site.settings.name} with the "
@@ -107,7 +112,7 @@ def _owner(name: str, fingerprint: str) -> dict[str, str]:
 
 def _check_chemistry(summary: Path, chemistry: Chemistry) -> None:
     """Refuse structures that were prepared otherwise: equal bits and folds would mean different things."""
-    held: dict[str, Any] = read_json(summary)["chemistry"]
+    held: dict[str, Any] = read_object(summary, {"chemistry": dict}, PREPARE)["chemistry"]
     asked = vars(chemistry) | {"fold_key": "public" if chemistry.fold_key_file is None else "consortium"}
     for key, value in held.items():
         if asked.get(key) != value:
@@ -139,5 +144,5 @@ def _copy(source: Path, own: Path, name: str, sources: Iterable[Path]) -> Datase
     with output_folder(own, sources, FILES) as folder:
         shutil.copytree(source, folder, dirs_exist_ok=True)
         folder.chmod(0o700)
-        write_json(folder / HEADER, read_json(folder / HEADER) | {"name": name})
+        write_sealed(folder / HEADER, read_header(folder) | {"name": name})
     return Dataset.open(own)

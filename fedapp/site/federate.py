@@ -11,14 +11,16 @@ from typing import Any
 
 from fedapp.bundle import bundle_pyproject
 from fedapp.errors import RunError
-from fedapp.files import read_json, write_text
+from fedapp.files import write_text
 from fedapp.flower import CONNECTION, script, wait_until_listening
 from fedapp.locks import locked
 from fedapp.processes import child
+from fedapp.run_folder import read_outcome
 from fedapp.site.folder import Site
-from fedapp.site.saved import json_object, record
+from fedapp.site.saved import json_object
 from fedapp.site.serve import superlink_connection
 from strategies.journal import AWAITED, Awaited, Exchange, read_journal, round_seconds
+from strategies.lines import record
 
 POLL = 0.5
 START = 60.0  # seconds for the coordinator to be served
@@ -54,7 +56,7 @@ def _federate(site: Site, follow: Callable[[Exchange], None], wait_for: Callable
             time.sleep(POLL)
     tell(site, told, follow)
     ended = {"state": "died", "error": f"the rounds ended without a word; see {site.log}/run.log"}
-    state = read_json(outcome) if outcome.is_file() else ended
+    state = read_outcome(outcome) or ended
     if state["state"] != OVER:
         raise RunError(str(state["error"]), f"put that right and go on: polyphony federate {site.path}")
     exchanges = read_journal(site.coordinator / "journal.jsonl")

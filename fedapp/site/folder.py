@@ -20,12 +20,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
-from fedapp.config import Config, load_config
+from fedapp.config import Config, saved_config
 from fedapp.errors import ConfigError
 from fedapp.files import PRIVATE_DIRECTORY, write_text
+from fedapp.yaml_file import read_whole
 
 SITE_FILE, CONFIG_FILE, FLOOR_FILE = "site.yaml", "config.yaml", "floor.yaml"
 SITE_VARIABLE = "POLYPHONY_SITE"  # tells the server app where its site is
@@ -73,11 +72,7 @@ class Site:
         file = path / SITE_FILE
         if not file.is_file():
             raise ConfigError(f"{path} is no site: it has no {SITE_FILE}", "`polyphony kit install KIT SITE` makes one of a kit")
-        try:
-            settings = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Settings), OmegaConf.load(file)))
-        except (OmegaConfBaseException, YAMLError, ValueError) as error:
-            raise ConfigError(f"{file}: {str(error).strip().splitlines()[0]}", "compare it with the one in the kit") from error
-        assert isinstance(settings, Settings)
+        settings = read_whole(file, Settings, "compare it with the one in the kit")
         if settings.role not in (PARTNER, COORDINATOR):
             raise ConfigError(f"{file}: role is {settings.role!r}", f"it is {PARTNER} or {COORDINATOR}")
         host, _, port = settings.superlink.rpartition(":")
@@ -165,7 +160,7 @@ class Site:
 
     def config(self) -> Config:
         """The experiment."""
-        return load_config(self.path / CONFIG_FILE)
+        return saved_config(self.path / CONFIG_FILE)
 
     def _own(self, name: str) -> Path:
         folder = self.path / name

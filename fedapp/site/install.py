@@ -8,16 +8,17 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-from fedapp.config import Config, load_config, to_yaml
+from fedapp.config import Config, saved_config, to_yaml
 from fedapp.consortium import KEY_FILE, load_identity, load_roster
 from fedapp.errors import ConfigError, OutputError
-from fedapp.files import PRIVATE_DIRECTORY, read_json, write_text
+from fedapp.files import PRIVATE_DIRECTORY, write_text
 from fedapp.locks import locked
 from fedapp.membership import read_policy_file, write_policy_file
 from fedapp.site.accept import OWNER, own_state
 from fedapp.site.floor import as_strict_as, read_floor, shortfalls, terms_of, write_floor
 from fedapp.site.folder import CONFIG_FILE, FLOOR_FILE, SITE_FILE, Site
 from fedapp.site.kit import SERVICES, copy, own_seed
+from fedapp.site.saved import json_object
 from fedapp.site.terms import differences
 
 WEAKER = " (weaker)"
@@ -101,7 +102,7 @@ def _check_keys(given: Site, path: Path) -> None:
 
 def _config(given: Site, known: Site | None) -> Config:
     """The kit's experiment; a seed that nobody else has to know is drawn here, once."""
-    config = load_config(given.path / CONFIG_FILE)
+    config = saved_config(given.path / CONFIG_FILE)
     if not given.partner or config.federation.initial_trunk == "seed":
         return config
     drawn = known.config().seed if known and (known.path / CONFIG_FILE).is_file() else own_seed()
@@ -151,5 +152,5 @@ def _copy(given: Site, site: Site) -> None:
 def _take_over_state(site: Site) -> None:
     """After a change of keys: what this partner left under its old ones is its own under the new."""
     owner = site.state / OWNER
-    if owner.is_file() and read_json(owner)["name"] == site.settings.name and (site.keys / KEY_FILE).is_file():
+    if owner.is_file() and json_object(owner).get("name") == site.settings.name and (site.keys / KEY_FILE).is_file():
         own_state(site)

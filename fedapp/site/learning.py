@@ -6,7 +6,8 @@ from pathlib import Path
 
 import polars as pl
 
-from fedapp.selection import TEST, VALIDATION, validation_curve
+from fedapp.files import DamagedFileError
+from fedapp.selection import TEST, VALIDATION, read_round, validation_curve
 from fedapp.site.saved import json_object
 
 
@@ -27,14 +28,18 @@ class Learned:
     seconds: float | None
 
 
-def learning(folder: Path, minimum: int) -> list[Learned]:
+def learning(folder: Path, minimum: int, problems: list[str] | None = None) -> list[Learned]:
     """Every round that was trained or evaluated in a partner's folder, ascending.
 
     Args:
         minimum: Compounds of each class that a task needs to count, as in `fedapp.selection`.
+        problems: Is told of files that are damaged.
     """
-    scores = {number: _scores(path, path.stat().st_mtime_ns, minimum) for number, path in _rounds(folder / "metrics", "parquet")}
-    losses = {number: json_object(path) for number, path in _rounds(folder / "loss", "json")}
+    metrics = {number: (path, _scores(path, path.stat().st_mtime_ns, minimum)) for number, path in _rounds(folder / "metrics", "parquet")}
+    losses = {number: json_object(path, problems) for number, path in _rounds(folder / "loss", "json")}
+    if problems is not None:
+        problems += [f"{path} is damaged and is left out" for path, scores in metrics.values() if scores is None]
+    scores = {number: held for number, (_, held) in metrics.items() if held is not None}
     return [
         Learned(number, *scores.get(number, (None, None)), _number(losses, number, "loss"), _number(losses, number, "seconds"))
         for number in sorted({*scores, *losses})
@@ -53,13 +58,13 @@ def _number(held: dict[int, dict[str, object]], number: int, key: str) -> float 
 
 
 @lru_cache(maxsize=1024)
-def _scores(path: Path, _changed: int, minimum: int) -> tuple[float | None, float | None]:
-    """Validation and test score of one round; read once, since a round's file does not change."""
+def _scores(path: Path, _changed: int, minimum: int) -> tuple[float | None, float | None] | None:
+    """Validation and test score of one round, None if it is damaged; read once, since a round's file does not change."""
     try:
-        metrics = pl.read_parquet(path)
-        return _mean(metrics, VALIDATION, minimum), _mean(metrics, TEST, minimum)
-    except (OSError, pl.exceptions.PolarsError):
-        return None, None
+        metrics = read_round(path)
+    except (DamagedFileError, OSError):
+        return None
+    return _mean(metrics, VALIDATION, minimum), _mean(metrics, TEST, minimum)
 
 
 def _mean(metrics: pl.DataFrame, fold: str, minimum: int) -> float | None:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from statistics import median
-from tokenize import TokenError
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from fedapp.config import Config
+from fedapp.files import DamagedFileError, reading
 from fedapp.membership import trunk_shapes
 from fedapp.request_log import Request
 from strategies.house import ROW_LIST
@@ -89,14 +89,19 @@ class Held:
     rows: int = 0
 
 
-def held_trunk(folder: Path) -> Held:
-    """Of a file that may have hundreds of megabytes, its row list alone is read."""
+def held_trunk(folder: Path, problems: list[str] | None = None) -> Held:
+    """Of a file that may have hundreds of megabytes, its row list alone is read; `problems` is told of one that is damaged."""
+    path = folder / SHARED
+    if not path.is_file():
+        return Held()
     try:
-        with safe_open(folder / SHARED, framework="np") as opened:
+        with reading(path), safe_open(path, framework="np") as opened:
             version = int(json.loads(opened.metadata()["shared"])["version"])
             rows = opened.get_tensor("rows")
-        return Held(version, int(rows.sum()), len(rows))
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+            return Held(version, int(rows.sum()), len(rows))
+    except (DamagedFileError, OSError) as error:
+        if problems is not None:
+            problems.append(str(error))
         return Held()
 
 
@@ -183,8 +188,9 @@ def _rows(coordinates: int, config: Config) -> int:
 
 
 def _own_rows(path: Path) -> int | None:
-    """Rows that our own compounds may train."""
+    """Rows that our own compounds may train; None without a list that can be read."""
     try:
-        return int(np.load(path, allow_pickle=False).sum())
-    except (OSError, ValueError, EOFError, SyntaxError, TokenError):  # the last two from a header that is no header
+        with reading(path):
+            return int(np.load(path, allow_pickle=False).sum())
+    except (DamagedFileError, OSError):
         return None

@@ -1,57 +1,45 @@
 """Reading what other processes write meanwhile: whatever is missing, half written or from another version is left out."""
 
 import json
-from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, TypeVar, get_origin
+from typing import Any, TypeVar
+
+from strategies.lines import as_record, not_a_number, whole_lines
 
 T = TypeVar("T")
 
 
-def json_object(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty without one."""
+def json_object(path: Path, problems: list[str] | None = None) -> dict[str, Any]:
+    """The object in a JSON file; empty without one.
+
+    Args:
+        problems: Is told of a file that holds none.
+    """
     try:
         held = json.loads(path.read_text(encoding="utf-8"), parse_constant=not_a_number)
-    except (OSError, ValueError):
+    except FileNotFoundError:
         return {}
+    except (OSError, ValueError, RecursionError):
+        held = None
+    if not isinstance(held, dict) and problems is not None:
+        problems.append(f"{path} is damaged and is left out")
     return held if isinstance(held, dict) else {}
 
 
-def records(path: Path, kind: type[T]) -> list[T]:
-    """The lines of a JSON-lines file that hold a record of this dataclass; a line without an end is not there yet."""
+def records(path: Path, kind: type[T], problems: list[str] | None = None) -> list[T]:
+    """The lines of a JSON-lines file that hold a record of this dataclass; a line without an end is not there yet.
+
+    Args:
+        problems: Is told of lines that hold none.
+    """
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        held = [as_record(line, kind) for line in whole_lines(path)]
     except OSError:
         return []
-    lines = (as_record(line, kind) for line in text[: text.rfind("\n") + 1].split("\n"))
-    return [held for held in lines if held is not None]
-
-
-def as_record(line: str, kind: type[T]) -> T | None:
-    """The record in one line, None if it holds none; keys that we do not know are ignored."""
-    try:
-        held = json.loads(line, parse_constant=not_a_number)
-    except ValueError:
-        return None
-    return record(held, kind) if isinstance(held, dict) else None
-
-
-def record(held: dict[str, Any], kind: type[T]) -> T | None:
-    """The dataclass with these values, None if one is missing or of another type."""
-    taken: dict[str, Any] = {}
-    for each in fields(kind):  # type: ignore[arg-type]
-        expected: Any = get_origin(each.type) or each.type
-        if each.name in held:
-            if not isinstance(held[each.name], (int, float) if expected is float else expected):
-                return None
-            taken[each.name] = held[each.name]
-        elif each.default is MISSING and each.default_factory is MISSING:
-            return None
-    return kind(**taken)
-
-
-def not_a_number(_: str) -> None:
-    """NaN and the infinities, which JSON has no words for."""
+    if problems is not None and None in held:
+        others = f" and {held.count(None) - 1} more" if held.count(None) > 1 else ""
+        problems.append(f"{path}: line {held.index(None) + 1}{others} cannot be read and is left out")
+    return [each for each in held if each is not None]
 
 
 def written(path: Path) -> float | None:

@@ -20,7 +20,7 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
 from fedapp.consortium import load_draft
 from fedapp.errors import RunError
-from fedapp.files import read_json, sweep, write_json
+from fedapp.files import read_object, sweep, write_json
 from fedapp.flower import DIRECT, QUIET, flower_environment, script, wait_until_listening
 from fedapp.locks import locked
 from fedapp.processes import child, free_port
@@ -147,7 +147,7 @@ def superlink_connection(site: Site) -> tuple[int, dict[str, str]]:
     path = site.log / SUPERLINK_FILE
     if not path.is_file():
         raise RunError(f"the coordinator of {site.path} is not being served", f"start it: polyphony serve {site.path}")
-    port = int(read_json(path)["port"])
+    port = read_object(path, {"port": int}, f"start the coordinator again: polyphony serve {site.path}")["port"]
     return port, flower_environment(site.log / "flower", port, site.authority)
 
 

@@ -17,9 +17,10 @@ from fedapp.site.folder import Site
 from fedapp.site.learning import learning
 from fedapp.site.ledger import SUMS, Sum, answers_given, held_trunk, ledger, sent_by_round
 from fedapp.site.progress import OUTCOME, progress
-from fedapp.site.saved import json_object, record, records, written
+from fedapp.site.saved import json_object, records, written
 from fedapp.site.terms import Terms
 from strategies.journal import AWAITED, Awaited, Exchange
+from strategies.lines import record
 from strategies.secagg.roster import Roster
 from strategies.self_audit import AUDITS, Audited
 
@@ -59,9 +60,9 @@ def partner_status(site: Site) -> dict[str, Any]:
     policy = _told(lambda: read_policy_file(site.policy), problems)
     roster = _told(lambda: load_roster(site.roster), problems)
     terms = Terms.of(config, policy, roster) if config and policy and roster else None
-    asked, sums = records(site.state / REQUESTS, Request), records(site.state / SUMS, Sum)
-    audits = records(site.state / AUDITS, Audited)
-    trunk, health = held_trunk(site.state), _health(site)
+    asked, sums = records(site.state / REQUESTS, Request, problems), records(site.state / SUMS, Sum, problems)
+    audits = records(site.state / AUDITS, Audited, problems)
+    trunk, health = held_trunk(site.state, problems), _health(site, problems)
     return {
         "role": site.settings.role,
         "name": site.settings.name,
@@ -72,8 +73,8 @@ def partner_status(site: Site) -> dict[str, Any]:
         "rounds": config.federation.rounds if config else None,
         "phase": _phase(health, asked),
         "health": health,
-        "selected": json_object(site.state / "model.json").get("round"),
-        "learning": [asdict(held) for held in learning(site.state, config.evaluation.min_per_class if config else 1)],
+        "selected": json_object(site.state / "model.json", problems).get("round"),
+        "learning": [asdict(held) for held in learning(site.state, config.evaluation.min_per_class if config else 1, problems)],
         "sent": [asdict(held) for held in sent_by_round(asked, sums, audits, config)],
         "ledger": ledger(site.state, config, asked, sums, audits, trunk),
         "phases": [asdict(held) for held in answers_given(asked)],
@@ -91,8 +92,8 @@ def coordinator_status(site: Site) -> dict[str, Any]:
     since when; None if nobody's is), then those of `progress.progress`, problems.
     """
     problems: list[str] = []
-    exchanges = records(site.coordinator / "journal.jsonl", Exchange)
-    outcome = json_object(site.coordinator / OUTCOME)
+    exchanges = records(site.coordinator / "journal.jsonl", Exchange, problems)
+    outcome = json_object(site.coordinator / OUTCOME, problems)
     proposal = _told(lambda: read_policy_file(site.proposal), problems)
     consortium = _consortium(_told(lambda: load_roster(site.roster), problems))
     state = str(outcome.get("state") or ("running" if exchanges else "not started"))
@@ -139,10 +140,10 @@ def _awaited(site: Site) -> dict[str, Any] | None:
     return None if held is None else {**asdict(held), "since": _moment(written(path))}
 
 
-def _health(site: Site) -> dict[str, Any]:
+def _health(site: Site, problems: list[str]) -> dict[str, Any]:
     """The SuperNode, the last failure and the disk."""
-    beat = record(json_object(site.log / "supernode.json"), Heartbeat) or Heartbeat()
-    age, failure = _age(beat.alive), json_object(site.state / "error.json")
+    beat = record(json_object(site.log / "supernode.json", problems), Heartbeat) or Heartbeat()
+    age, failure = _age(beat.alive), json_object(site.state / "error.json", problems)
     alive = age is not None and age <= STALE
     return {
         **asdict(beat),

@@ -18,23 +18,23 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.common.constant import ErrorCode
 from flwr.supercore.run import RunNotRunningException
 from flwr.supercore.task_identity import TaskIdentity
 
-from fedapp.errors import ConfigError, PolyphonyError
-from fedapp.files import read_json, write_json
+from fedapp.errors import PolyphonyError
+from fedapp.files import write_json
 from fedapp.locks import locked
 from fedapp.membership import read_policy, read_policy_file
+from fedapp.node_key import read_private_key
 from fedapp.request_log import Request, note_request
 from fedapp.run_folder import now
 from fedapp.site.connection import connect, lost
 from fedapp.site.folder import Site
 from fedapp.site.inbox import Inbox, Letter, TooLargeError, largest_request
 from fedapp.site.proxy import proxy_of
+from fedapp.site.saved import json_object
 from strategies import records
 
 PROMPT, IDLE = 0.2, 2.0  # seconds between looks for a request: while a run goes on, and otherwise
@@ -234,7 +234,7 @@ def run_supernode(site: Site) -> None:
         pulse.change("connecting", step="", error="", place=here(site))
         pulse.go_on()
         try:
-            private, proxy = node_key(site.keys / "node.key"), proxy_of(site)
+            private, proxy = read_private_key(site.keys / "node.key"), proxy_of(site)
             with connect(site.settings.superlink, site.authority.read_bytes(), private, before, pulse.trouble, proxy) as connection:
                 LOG.info("connected to %s%s", site.settings.superlink, f" through the proxy {proxy}" if proxy else "")
                 SuperNode(site, connection, app, pulse).run()
@@ -244,32 +244,20 @@ def run_supernode(site: Site) -> None:
 
 
 def earlier_node(site: Site) -> int | None:
-    """The node that the last process in this very place was; a copy of the site elsewhere is another place."""
+    """The node that the last process in this very place was; a copy of the site elsewhere is another place.
+
+    Who cannot read it connects as a new node, and the file is written anew at once.
+    """
     path = site.log / STATE_FILE
-    held = read_json(path) if path.is_file() else {}
-    return int(held["node"]) if held.get("place") == here(site) and "node" in held else None
+    held = json_object(path)
+    if path.is_file() and not held:
+        LOG.warning("%s is damaged and is written anew", path)
+    return held["node"] if held.get("place") == here(site) and isinstance(held.get("node"), int) else None
 
 
 def here(site: Site) -> str:
     """This machine and folder."""
     return f"{socket.gethostname()}:{site.path}"
-
-
-def node_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    """The key with which the SuperLink knows our SuperNode.
-
-    Raises:
-        ConfigError: No such key, or another kind.
-    """
-    if not path.is_file():
-        raise ConfigError(f"no {path}", "`polyphony identity new` makes it, with the identity")
-    try:
-        private = load_ssh_private_key(path.read_bytes(), None)
-    except ValueError as error:
-        raise ConfigError(f"{path} is no OpenSSH private key", "bring it back from a backup") from error
-    if not isinstance(private, ec.EllipticCurvePrivateKey):
-        raise ConfigError(f"{path} is no P-384 key", "`polyphony identity new` makes one")
-    return private
 
 
 def keep_log(path: Path) -> None:

@@ -11,12 +11,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from fedapp.config import Config
 from fedapp.config_check import flatten
-from fedapp.files import atomic_path, write_json
+from fedapp.files import atomic_path, checksum, reading, write_json
 from fedapp.report.audit import write_audit_report
 from fedapp.report.verdict import Verdict, worst
 from fedapp.run_folder import RunFolder
@@ -32,7 +34,7 @@ from simulation.experiment import Display, recorded
 from simulation.preparation import prepare_partners
 from simulation.processes import processes
 
-MEMBERS = "members"
+MEMBERS, CHECKSUM = "members", "checksum"
 SCRATCH = "polyphony-audit"  # name of the folders for partners' states
 
 
@@ -125,13 +127,24 @@ def write_trial(path: Path, trial: Trial) -> None:
     """Keep what membership is guessed from."""
     path.parent.mkdir(exist_ok=True)
     held: dict[str, NDArray[Any]] = {"listed": trial.listed, "supports": trial.supports, MEMBERS: trial.members}
+    held |= {f"signal.{name}": values for name, values in trial.signals.items()}
     with atomic_path(path, own_folder=True) as temporary:
-        save_file(held | {f"signal.{name}": values for name, values in trial.signals.items()}, temporary)
+        save_file(held, temporary, metadata={CHECKSUM: checksum("", {name: np.ascontiguousarray(each) for name, each in held.items()})})
 
 
 def read_trial(path: Path) -> Trial:
-    """What `write_trial` kept."""
-    held = load_file(path)
+    """What `write_trial` kept.
+
+    Raises:
+        DamagedFileError: The file is damaged.
+    """
+    with reading(path, "remove it: this federation is then trained anew"), safe_open(path, framework="np") as opened:
+        held = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a mapping)
+        if (opened.metadata() or {}).get(CHECKSUM) not in (None, checksum("", held)):
+            raise ValueError("it is not what its own checksum says")
+        missing = {MEMBERS, "listed", "supports"} - held.keys()
+        if missing:
+            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
     found = {name.removeprefix("signal."): values for name, values in held.items() if name.startswith("signal.")}
     return Trial(held[MEMBERS], held["listed"], held["supports"], [], None, None, found)
 

@@ -70,4 +70,15 @@ def test_a_number_survives_the_file_bit_for_bit(tmp_path: Path) -> None:
     event = Event(math.pi, 1 / 3, 7)
     budget(tmp_path).spend("round 1", event)
     assert budget(tmp_path).events() == [("round 1", event)]
-    assert json.loads((tmp_path / "privacy-budget.json").read_text())[0]["steps"] == 7
+    assert json.loads((tmp_path / "privacy-budget.json").read_text())["paid"][0]["steps"] == 7
+
+
+def test_an_altered_digit_is_found_and_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    budget(tmp_path).spend("round 1", Event(40.0, 0.5, 70))
+    path = tmp_path / "privacy-budget.json"
+    text = path.read_text()
+    path.write_text(text.replace('"steps": 70', '"steps": 10'))
+    with pytest.raises(BudgetError, match="altered"):
+        budget(tmp_path).spent()
+    path.write_text(json.dumps(json.loads(text)["paid"]))
+    assert budget(tmp_path).events() == [("round 1", Event(40.0, 0.5, 70))]

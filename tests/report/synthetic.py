@@ -236,7 +236,7 @@ chemistry: {radius: 3, bits: 32768, max_heavy_atoms: 100, folds: 5, fold_key_fil
 tasks: {group_by: target_id, thresholds: [5.5, 6.5, 7.5], min_per_class: 25}
 model: {hidden: [400], dropout: 0.4}
 training: {batch_size: 512, local_epochs: 1, learning_rate: 0.001, weight_decay: 0.0}
-federation: {rounds: ROUNDS, server_learning_rate: 1.0, min_partners: 2, round_timeout: 3600, metrics_shown: []}
+federation: {rounds: ROUNDS, server_learning_rate: 1.0, min_partners: 2, round_timeout: 3600, initial_trunk: seed, metrics_shown: []}
 privacy: {row_guard: GUARD, word_bits: 32, range: 0.25}
 evaluation: {test_fold: 0, validation_fold: 1, min_per_class: 5}
 """

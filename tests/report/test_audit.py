@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from fedapp.errors import RunError
+from fedapp.errors import PolyphonyError, RunError
 from fedapp.report import audit
 from fedapp.report.audit import attack_of, grouped, notes, write_audit_report
 from fedapp.report.audit_figures import read_figure
@@ -311,7 +311,7 @@ def test_a_damaged_file_is_an_error_with_a_hint_and_gets_no_page(save: Save, tmp
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"findings": []}', '{"findings": {}, "gates": {}}', "\udcff"])
 def test_a_file_that_is_no_audit_is_an_error_with_a_hint(tmp_path: Path, text: str) -> None:
     (tmp_path / "audit.json").write_bytes(text.encode("utf-8", "surrogateescape"))
-    with pytest.raises(RunError, match="cannot be read|does not describe an audit") as caught:
+    with pytest.raises(PolyphonyError, match=r"audit\.json (is damaged|does not describe an audit)") as caught:
         write_audit_report(tmp_path)
     assert caught.value.hint
 

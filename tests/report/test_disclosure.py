@@ -36,7 +36,7 @@ def test_what_the_coordinator_may_know_is_told(synthetic: Make) -> None:
 
 
 def test_a_first_trunk_out_of_the_seed_is_no_secret_and_one_out_of_the_group_key_is(synthetic: Make) -> None:
-    drawn = ("metrics_shown", "initial_trunk: group_key, metrics_shown")
+    drawn = ("initial_trunk: seed", "initial_trunk: group_key")
     assert "was no secret" in told(synthetic("a", done=0, secure=True))[0].text
     assert "was no secret" not in told(synthetic("b", done=0, secure=True), drawn)[0].text
 
@@ -46,12 +46,6 @@ def test_partners_see_the_sum_and_count_each_bits_supporters_only_where_they_add
     seen = [told(synthetic(name, done=0, secure=secure, row_guard=guard))[1] for name, (secure, guard) in shapes.items()]
     assert [held.title for held in seen] == ["Partners saw the sum of the updates, and the trunk."] * 3
     assert ["how many partners support it" in held.text for held in seen] == [True, False, False]
-
-
-def test_a_run_of_unknown_configuration_is_taken_for_one_in_the_clear(synthetic: Make) -> None:
-    run = synthetic(done=0, secure=True, row_guard=10)
-    (run / "config.yaml").unlink()
-    assert "in the clear" in disclosure(read_run(run))[0].title
 
 
 # What the partners' own attacks named

@@ -1,6 +1,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from fedapp.errors import RunError
 from fedapp.report.saved_run import known_runs, read_run
 
 Make = Callable[..., Path]
@@ -10,9 +13,10 @@ def test_a_journal_line_cut_short_by_a_kill_is_left_out_and_named(synthetic: Mak
     run = synthetic(rounds=4, done=3)
     with (run / "coordinator" / "journal.jsonl").open("a") as file:
         file.write('{"round": 4, "pha')
+    lines = (run / "coordinator" / "journal.jsonl").read_text().splitlines()
     saved = read_run(run)
     assert [row["round"] for row in saved.journal] == [1, 2, 3]
-    assert saved.problems == ("journal.jsonl in coordinator has an unreadable line, which was left out.",)
+    assert saved.problems == (f"line {len(lines)} of journal.jsonl in coordinator is unreadable and was left out.",)
 
 
 def test_a_round_that_one_partner_did_not_note_is_read_from_another(synthetic: Make) -> None:
@@ -43,13 +47,15 @@ def test_a_partner_name_that_leads_out_of_the_folder_is_not_followed(synthetic: 
     assert read_run(run).partners == ("Alder",)
 
 
-def test_a_run_without_a_configuration_is_read_with_defaults(synthetic: Make) -> None:
-    run = synthetic(kind="simulate")
-    (run / "config.yaml").unlink()
-    saved = read_run(run)
-    assert saved.minimum == 5
-    assert saved.setting("federation.rounds") is None
-    assert any("config.yaml" in problem for problem in saved.problems)
+@pytest.mark.parametrize("damage", [None, b"", b"name: joint\n", b"name: [unclosed", b"\xff\xfe\x00", b"just words"])
+def test_a_run_whose_configuration_is_lost_is_an_error_and_never_told_with_the_defaults(synthetic: Make, damage: bytes | None) -> None:
+    path = synthetic(kind="simulate") / "config.yaml"
+    path.unlink()
+    if damage is not None:
+        path.write_bytes(damage)
+    with pytest.raises(RunError, match=r"config\.yaml") as caught:
+        read_run(path.parent)
+    assert caught.value.hint == "restore it from a backup"
 
 
 def test_the_hint_names_no_more_than_three_runs(synthetic: Make, tmp_path: Path) -> None:

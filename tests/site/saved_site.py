@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from fedapp.config import load_config, to_yaml
 from fedapp.consortium import write_roster
 from fedapp.files import write_json
 from fedapp.membership import default_limits, default_policy, write_policy
-from fedapp.model.evaluation import METRICS_SCHEMA
 from fedapp.request_log import Request, note_request
+from fedapp.selection import METRICS_SCHEMA
 from fedapp.site.floor import write_floor
 from fedapp.site.folder import COORDINATOR, PARTNER, Settings, Site
 from strategies.house import ROW_LIST
@@ -46,13 +47,19 @@ def fresh(path: Path, role: str = PARTNER, config: str = CONFIG, partners: int =
     """A site as it is unpacked: configuration, roster and policy, and no round yet."""
     name = "coordinator" if role == COORDINATOR else NAMES[1]
     site = Site.create(path, replace(Settings(role, name, "localhost:9092"), **settings))  # type: ignore[arg-type]
-    (path / "config.yaml").write_text(config)
+    configure(path, config)
     write_roster(site.roster, roster(partners))
     held, path = site.config(), site.policy if site.partner else site.proposal
     write_policy(path, default_policy(held, roster(partners)), ["a" * 64], "d" * 64, limits=default_limits(held))
     if site.partner:
         write_floor(site.floor)
     return site
+
+
+def configure(path: Path, text: str) -> None:
+    """Give a site this experiment, written out whole as a kit has it."""
+    (path / "config.yaml").write_text(text)
+    (path / "config.yaml").write_text(to_yaml(load_config(path / "config.yaml")))
 
 
 def beat(site: Site, state: str = "waiting", age: float = 3.0, **more: object) -> None:

@@ -12,13 +12,13 @@ from fedapp.consortium import new_identity
 from fedapp.data.dataset import Dataset, build_dataset
 from fedapp.data.prepare import prepare
 from fedapp.errors import ConfigError, DataError, OutputError
-from fedapp.files import read_json, write_json
+from fedapp.files import write_sealed
 from fedapp.membership import read_policy_file, write_policy_file
 from fedapp.output import MANIFEST
 from fedapp.site.accept import accept, check_data, check_state
 from fedapp.site.folder import Site
 from tests.cli.test_cli import polyphony, write_tables
-from tests.site.saved_site import fresh
+from tests.site.saved_site import configure, fresh
 from tests.small_run import write_dataset
 
 TASKS = "tasks: {min_per_class: 5}\n"
@@ -86,7 +86,7 @@ def test_of_a_prepared_folder_the_dataset_is_built_with_the_sites_tasks(site: Si
     assert accepted.digest == Dataset.open(prepared / "dataset").digest
     stricter = Site.create(tmp_path / "stricter", site.settings)
     shutil.copytree(site.path, stricter.path, dirs_exist_ok=True)
-    (stricter.path / "config.yaml").write_text(CONFIG.replace("min_per_class: 5", "min_per_class: 500"))
+    configure(stricter.path, CONFIG.replace("min_per_class: 5", "min_per_class: 500"))
     with pytest.raises(DataError, match="Birch"):
         accept(stricter, prepared)
 
@@ -136,7 +136,7 @@ def test_a_persons_notes_in_the_sites_dataset_stay_and_a_damaged_one_is_replaced
 def test_data_that_were_prepared_otherwise_are_refused_and_the_site_stays_as_it_was(
     folder: str, old: str, new: str, reason: str, site: Site, prepared: Path
 ) -> None:
-    (site.path / "config.yaml").write_text(CONFIG.replace(old, new))
+    configure(site.path, CONFIG.replace(old, new))
     before = contents(site.path)
     with pytest.raises(DataError, match=reason) as caught:
         accept(site, prepared / folder)
@@ -147,11 +147,11 @@ def test_data_that_were_prepared_otherwise_are_refused_and_the_site_stays_as_it_
 def test_a_lone_dataset_of_other_bits_or_folds_is_refused(site: Site, tmp_path: Path) -> None:
     given = write_dataset(tmp_path / "given", "Birch").directory
     for key in ("bits", "folds"):
-        header = read_json(given / "dataset.json")
-        write_json(given / "dataset.json", header | {key: 7})
-        with pytest.raises(DataError, match=f"made with {key} 7"):
+        header = Dataset.open(given).header
+        write_sealed(given / "dataset.json", header | {key: 777})
+        with pytest.raises(DataError, match=f"made with {key} 777"):
             accept(site, given)
-        write_json(given / "dataset.json", header)
+        write_sealed(given / "dataset.json", header)
 
 
 def test_what_is_no_dataset_is_refused(site: Site, tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_site_whose_data_are_another_partners_does_not_run(site: Site, tmp_pat
 
 def test_data_that_a_new_experiment_cannot_use_are_named_before_a_round(site: Site, tmp_path: Path) -> None:
     accept(site, write_dataset(tmp_path / "own", "Birch").directory)
-    (site.path / "config.yaml").write_text(CONFIG.replace("bits: 256", "bits: 512"))
+    configure(site.path, CONFIG.replace("bits: 256", "bits: 512"))
     with pytest.raises(DataError, match="made with bits 256, and the site's is 512"):
         check_data(Site.open(site.path))
 

@@ -16,14 +16,15 @@ from flwr.supercore.inflatable.inflatable_utils import ObjectPullError
 from flwr.supercore.run import RunNotRunningException
 from flwr.supercore.task_identity import TaskIdentity
 
-from fedapp.errors import BusyError, ConfigError
-from fedapp.files import read_json
+from fedapp.errors import BusyError
+from fedapp.files import DamagedFileError, read_json, write_json
 from fedapp.locks import locked
+from fedapp.node_key import read_private_key
 from fedapp.request_log import read_requests
 from fedapp.site import supernode
 from fedapp.site.folder import PARTNER, Settings, Site
 from fedapp.site.inbox import ROOM, Inbox, Letter, TooLargeError
-from fedapp.site.supernode import Pulse, SuperNode, node_key, run_supernode
+from fedapp.site.supernode import Pulse, SuperNode, earlier_node, here, run_supernode
 from strategies import records
 
 OURS, FOREIGN = "ab" * 32, "cd" * 32
@@ -368,11 +369,19 @@ def test_a_node_key_that_is_missing_damaged_or_of_another_kind_is_named(tmp_path
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     path = tmp_path / "node.key"
-    with pytest.raises(ConfigError, match=r"no .*node\.key"):
-        node_key(path)
+    with pytest.raises(DamagedFileError, match=r"node\.key is missing"):
+        read_private_key(path)
     path.write_bytes(b"nonsense")
-    with pytest.raises(ConfigError, match="no OpenSSH private key"):
-        node_key(path)
+    with pytest.raises(DamagedFileError, match=r"node\.key is damaged"):
+        read_private_key(path)
     path.write_bytes(Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
-    with pytest.raises(ConfigError, match="no P-384 key"):
-        node_key(path)
+    with pytest.raises(DamagedFileError, match="not a key ecdsa-sha2-nistp384"):
+        read_private_key(path)
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"place": 3}', '{"node": "x"}'])
+def test_a_damaged_sign_of_life_makes_a_new_node_and_stops_nobody(site: Site, damage: str) -> None:
+    (site.log / "supernode.json").write_text(damage)
+    assert earlier_node(site) is None
+    write_json(site.log / "supernode.json", {"place": here(site), "node": 77})
+    assert earlier_node(site) == 77

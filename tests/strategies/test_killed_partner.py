@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from flwr.app import Message
 
-from fedapp.files import read_json
+from fedapp.files import read_sealed
 from strategies.secagg.comparison import compare
 from strategies.secagg.phases import Step
 from strategies.self_audit import AUDITS, OWN
@@ -16,7 +16,7 @@ from tests.local_grid import LocalGrid
 from tests.strategies.toy import Toy
 from tests.sudden_death import watch_writes
 
-SET_UP = 2 * 2 + 2 + 2 * 2  # advertise and share keys; mask rows, sign and reveal: each time state and transcript
+SET_UP = 1 + 2 * 2 + 2 + 2 * 2  # no attempts yet; advertise and share keys; mask rows, sign and reveal: each time state and transcript
 ROUND = 7 + 2 * 2  # rows and first trunk; rows to train, self-audit, attempts; as above
 WRITES = SET_UP + ROUND + 5  # of a partner in a run of one round; at the end the last sum, with its audit and its line
 IN_ONE_ROUND = [(at, 1) for at in range(WRITES + 1)]
@@ -50,7 +50,7 @@ def test_a_partner_killed_at_any_of_its_writes_is_back_for_the_next_message(
     assert {entry.refused for entry in toy.entries(2)} <= {"", "OutOfOrderError"}, "it takes nothing for a lie"
     masked = [(entry.session, entry.round) for entry in toy.entries(2) if entry.phase == Step.COLLECT and entry.sent]
     assert len(masked) == len(set(masked))
-    assert read_json(toy.home(1) / "attempts.json") == {"round": rounds, "attempts": 1}
+    assert read_sealed(toy.home(1) / "attempts.json", {}) == {"round": rounds, "attempts": 1}
     audited = [(each["round"], each["vector"], each["attempt"]) for each in map(json.loads, (toy.home(1) / AUDITS).open())]
     assert len(audited) == len(set(audited)), "a line is written once"
     assert {(number, OWN) for number in range(1, rounds + 1)} <= {(number, vector) for number, vector, _ in audited}

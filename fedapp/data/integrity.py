@@ -1,0 +1,156 @@
+"""Whether a dataset or a prepared folder on disk is still what was written: read again before anything is computed from it.
+
+A flipped bit in an index would make the kernels of the model read beyond their arrays, and in a label it would teach something false.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from fedapp.files import DamagedFileError, check_files, checksum, read_sealed, reading
+
+ARRAYS = {
+    "folds": np.uint8,
+    "x_indptr": np.int64,
+    "x_indices": np.int32,
+    "y_indptr": np.int64,
+    "y_tasks": np.int32,
+    "y_labels": np.uint8,
+}
+HEADER, STRUCTURES, TASKS = "dataset.json", "structures.parquet", "tasks.parquet"
+TABLES = (STRUCTURES, TASKS)
+SUMMARY = "summary.json"
+PREPARED = ("compounds.parquet", STRUCTURES, "activities.parquet", "assays.parquet", "x_indptr.npy", "x_indices.npy")
+KINDS = {"name": str, "note": str, "digest": str} | dict.fromkeys(("bits", "folds", "compounds", "tasks", "labels"), int)
+AGAIN = "bring it back from a backup, or build it again from the prepared folder"
+
+PREPARE = "prepare the tables again: polyphony prepare TABLES --out DIR"
+
+Versions = tuple[tuple[str, int, int], ...]
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def read_header(directory: Path) -> dict[str, Any]:
+    """dataset.json: name, bits, folds, compounds, tasks, labels, digest, note, dropped, files, checksums.
+
+    Raises:
+        DamagedFileError: It is missing or damaged.
+    """
+    return read_sealed(directory / HEADER, KINDS, AGAIN)
+
+
+def read_summary(prepared: Path) -> dict[str, Any]:
+    """summary.json of a prepared folder, after all its other files were compared with their digests.
+
+    Raises:
+        DamagedFileError: A file is missing or was altered; a folder of an earlier version, without digests, is taken as it is.
+    """
+    summary = read_sealed(prepared / SUMMARY, {"chemistry": dict, "digest": str, "note": str}, PREPARE)
+    check_files(prepared, summary.get("files", {}), PREPARE)
+    return summary
+
+
+def content_digest(arrays: Arrays, smiles: pl.Series, tasks: pl.DataFrame) -> str:
+    """The digest of a dataset, which its header and a partner's policy name: SHA-256, 64 hex digits.
+
+    Args:
+        arrays: Those of `ARRAYS`, C-contiguous.
+    """
+    digest = hashlib.sha256()
+    for name in ARRAYS:
+        digest.update(f"{name} {arrays[name].size} ".encode())
+        digest.update(arrays[name].data)
+    digest.update("\n".join([*smiles, tasks.write_csv()]).encode())
+    return digest.hexdigest()
+
+
+def checksums(arrays: Arrays) -> dict[str, str]:
+    """Array to its checksum, which tells the altered one from the others."""
+    return {name: checksum("", {name: arrays[name]}) for name in ARRAYS}
+
+
+def versions(directory: Path) -> Versions:
+    """What tells one version of a dataset's files from another: each file's name, size in bytes, and time of its last change in ns.
+
+    Raises:
+        DamagedFileError: A file is missing.
+    """
+    held = []
+    for name in (HEADER, *TABLES, *(f"{name}.npy" for name in ARRAYS)):
+        with reading(directory / name, AGAIN):
+            told = (directory / name).stat()
+        held.append((name, told.st_size, told.st_mtime_ns))
+    return tuple(held)
+
+
+@lru_cache(maxsize=256)
+def check_contents(directory: Path, _versions: Versions) -> None:
+    """Refuse a dataset whose contents are not those that its digest is of, or that no dataset has; only once for each version.
+
+    Raises:
+        DamagedFileError: A file is missing, unreadable or altered.
+    """
+    header = read_header(directory)
+    check_files(directory, header.get("files", {}), AGAIN)  # first: damage in Parquet can crash its reader
+    with reading(directory / TASKS, AGAIN):
+        tasks = pl.read_parquet(directory / TASKS)
+    with reading(directory / STRUCTURES, AGAIN):
+        smiles = pl.read_parquet(directory / STRUCTURES)["smiles"]
+    arrays = {name: read_array(directory / f"{name}.npy", dtype) for name, dtype in ARRAYS.items()}
+    found = content_digest(arrays, smiles, tasks)
+    if found != header["digest"]:
+        altered = [f"{name}.npy" for name, told in header.get("checksums", {}).items() if checksums(arrays)[name] != told]
+        told = f"its digest is {found[:16]}…, and {HEADER} says {header['digest'][:16]}…"
+        raise DamagedFileError(f"{directory}: {', '.join(altered) or 'its contents'} was altered since it was made: {told}", AGAIN)
+    for name, reason in misfits(header, arrays, len(smiles), len(tasks)).items():
+        if reason:
+            raise DamagedFileError(f"{directory / name} is damaged: {reason}", AGAIN)
+
+
+def read_array(path: Path, dtype: Any) -> NDArray[Any]:
+    """A vector of this type, mapped into memory.
+
+    Raises:
+        DamagedFileError: It is missing, damaged or of another type.
+    """
+    with reading(path, AGAIN):
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        if array.dtype != dtype or array.ndim != 1:
+            raise ValueError(f"an array of {array.dtype.str} with {array.ndim} dimensions, not a vector of {np.dtype(dtype).str}")
+        return array
+
+
+def misfits(header: Mapping[str, Any], arrays: Arrays, compounds: int, tasks: int) -> dict[str, str]:
+    """File to what in it would lead out of an array; empty where all is well."""
+    held = {"compounds": compounds, "tasks": tasks, "labels": len(arrays["y_labels"])}
+    wrong = [f"{name} is {header[name]}, and there are {count}" for name, count in held.items() if header[name] != count]
+    return {
+        HEADER: "; ".join(wrong),
+        "folds.npy": beyond(arrays["folds"], header["folds"], compounds),
+        "x_indptr.npy": pointers(arrays["x_indptr"], compounds, len(arrays["x_indices"])),
+        "x_indices.npy": beyond(arrays["x_indices"], header["bits"], len(arrays["x_indices"])),
+        "y_indptr.npy": pointers(arrays["y_indptr"], compounds, len(arrays["y_tasks"])),
+        "y_tasks.npy": beyond(arrays["y_tasks"], tasks, len(arrays["y_tasks"])),
+        "y_labels.npy": beyond(arrays["y_labels"], 2, len(arrays["y_tasks"])),
+    }
+
+
+def pointers(indptr: NDArray[np.int64], rows: int, elements: int) -> str:
+    """Why these are no CSR row pointers; empty if they are."""
+    whole = len(indptr) == rows + 1 and indptr[0] == 0 and indptr[-1] == elements and (np.diff(indptr) >= 0).all()
+    return "" if whole else f"no pointers of {rows} rows into {elements} elements"
+
+
+def beyond(values: NDArray[Any], end: int, count: int) -> str:
+    """Why these are not `count` values from 0 to `end` - 1; empty if they are."""
+    if len(values) != count:
+        return f"{len(values)} values, not {count}"
+    if len(values) and not 0 <= values.min() <= values.max() < end:
+        return f"values from {values.min()} to {values.max()}, not from 0 to {end - 1}"
+    return ""

@@ -1,0 +1,169 @@
+"""A dataset or a prepared folder that is no longer what was written is named, and nothing is computed from it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedapp.config import load_config
+from fedapp.data.dataset import Dataset, build_dataset
+from fedapp.data.integrity import ARRAYS, HEADER, PREPARED, SUMMARY, TABLES
+from fedapp.data.prepare import prepare
+from fedapp.errors import DataError, PolyphonyError
+from fedapp.files import read_json, write_json, write_sealed
+from simulation.preparation import prepared_tables
+from tests.damage import damages, replaced
+from tests.data.tables import CHEMISTRY, TASKS, good_tables
+from tests.small_run import write_dataset
+
+FILES = (HEADER, *TABLES, *(f"{name}.npy" for name in ARRAYS))
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return write_dataset(tmp_path_factory.mktemp("data") / "own", "Birch", compounds=60)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    prepare(good_tables(folder / "tables"), folder / "prepared", CHEMISTRY, workers=1)
+    return folder / "prepared"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_kind_of_damage_to_any_file_of_a_dataset_is_named(dataset: Dataset, name: str) -> None:
+    path = dataset.directory / name
+    for what, content in damages(path.read_bytes(), Random(1), flips=12):
+        with replaced(path, content):
+            try:
+                opened = Dataset.open(dataset.directory)
+            except DataError as error:
+                assert name in str(error), what
+                assert error.hint
+            else:  # a flipped bit in what is no content: padding, or the name of the header's own digest
+                assert opened.digest == dataset.digest
+                assert all(np.array_equal(getattr(opened, each), getattr(dataset, each)) for each in ARRAYS), what
+                assert opened.tasks.equals(dataset.tasks)
+                assert opened.smiles().equals(dataset.smiles())
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_no_flipped_bit_in_an_array_is_overlooked(dataset: Dataset, data: st.DataObject) -> None:
+    path = dataset.directory / f"{data.draw(st.sampled_from(sorted(ARRAYS)))}.npy"
+    content = bytearray(path.read_bytes())
+    place = data.draw(st.integers(128 * 8, 8 * len(content) - 1))  # NumPy's header has 128 bytes
+    content[place // 8] ^= 1 << place % 8
+    with replaced(path, bytes(content)), pytest.raises(DataError, match=path.name):
+        Dataset.open(dataset.directory)
+
+
+def test_the_byte_order_in_an_arrays_header_is_part_of_what_it_says(dataset: Dataset) -> None:
+    path = dataset.directory / "x_indices.npy"
+    with replaced(path, path.read_bytes().replace(b"<i4", b">i4", 1)), pytest.raises(DataError, match="x_indices.npy is damaged"):
+        Dataset.open(dataset.directory)
+
+
+def test_a_dataset_of_an_earlier_version_without_checksums_is_read_and_its_contents_are_compared_all_the_same(dataset: Dataset) -> None:
+    path = dataset.directory / HEADER
+    earlier = {key: value for key, value in read_json(path).items() if key not in ("seal", "files", "checksums")}
+    before = path.read_bytes()
+    write_json(path, earlier)
+    try:
+        assert Dataset.open(dataset.directory).digest == dataset.digest
+        labels = dataset.directory / "y_labels.npy"
+        with replaced(labels, labels.read_bytes()[:-1] + b"\x07"), pytest.raises(DataError, match="its contents was altered"):
+            Dataset.open(dataset.directory)
+    finally:
+        path.write_bytes(before)
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value", "reason"),
+    [
+        ("x_indices", 0, 1 << 30, "x_indices.npy is damaged: values from"),
+        ("x_indices", 0, -1, "x_indices.npy is damaged: values from"),
+        ("y_tasks", 0, 99, "y_tasks.npy is damaged"),
+        ("y_labels", 0, 2, "y_labels.npy is damaged"),
+        ("x_indptr", 1, 1 << 40, "x_indptr.npy is damaged: no pointers"),
+        ("y_indptr", -1, 0, "y_indptr.npy is damaged: no pointers"),
+        ("folds", 3, 5, "folds.npy is damaged"),
+    ],
+)
+def test_values_that_lead_out_of_an_array_are_refused_even_with_a_digest_that_fits(
+    tmp_path: Path, dataset: Dataset, name: str, place: int, value: int, reason: str
+) -> None:
+    """Somebody may have made the digest for them: the model's kernels would read beyond their arrays."""
+    from fedapp.data.integrity import content_digest
+
+    shutil.copytree(dataset.directory, tmp_path / "d")
+    arrays = {each: np.array(getattr(dataset, each)) for each in ARRAYS}
+    arrays[name][place] = value
+    np.save(tmp_path / "d" / f"{name}.npy", arrays[name])
+    header = dataset.header | {"digest": content_digest(arrays, dataset.smiles(), dataset.tasks)}
+    write_sealed(tmp_path / "d" / HEADER, header)
+    with pytest.raises(DataError, match=reason):
+        Dataset.open(tmp_path / "d")
+
+
+def test_a_dataset_is_compared_with_its_digest_once_for_each_version_of_its_files(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from fedapp.data import integrity
+
+    copied = Path(shutil.copytree(dataset.directory, tmp_path / "d"))
+    counted: list[Path] = []
+    compare = integrity.content_digest
+    monkeypatch.setattr(integrity, "content_digest", lambda *given: (counted.append(copied), compare(*given))[1])
+    Dataset.open(copied)
+    Dataset.open(copied)
+    assert len(counted) == 1
+    os.utime(copied / "folds.npy", ns=(1, 1))
+    Dataset.open(copied)
+    assert len(counted) == 2
+
+
+def test_a_process_that_would_have_crashed_on_a_flipped_index_ends_with_an_error(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "d", "Birch", compounds=40).directory
+    with (folder / "x_indices.npy").open("r+b") as file:
+        file.seek(128 + 3)  # the highest byte of the first index
+        file.write(b"\x7f")
+    code = f"from pathlib import Path; from fedapp.data.dataset import Dataset; Dataset.open(Path({str(folder)!r}))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "x_indices.npy was altered since it was made" in ended.stderr
+
+
+# Prepared folders
+
+
+@pytest.mark.parametrize("name", [*PREPARED, SUMMARY])
+def test_no_dataset_is_built_of_a_prepared_folder_with_a_damaged_file(prepared: Path, tmp_path: Path, name: str) -> None:
+    for _, content in damages((prepared / name).read_bytes(), Random(2), flips=2):
+        with replaced(prepared / name, content), pytest.raises(PolyphonyError, match=name) as caught:
+            build_dataset(prepared, tmp_path / "d", "p", TASKS)
+        assert "polyphony prepare" in caught.value.hint
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_kept_prepared_folder_that_was_damaged_is_made_again(tmp_path: Path) -> None:
+    tables = good_tables(tmp_path / "tables")
+    config = load_config(None, ("chemistry.bits=256", f"runs={tmp_path / 'runs'}"))
+    stages: list[str] = []
+    kept = prepared_tables(tables, config, stages.append, lambda done, total: None)
+    whole = (kept / "x_indices.npy").read_bytes()
+    prepared_tables(tables, config, stages.append, lambda done, total: None)
+    assert sum(stage.startswith("preparing") for stage in stages) == 1
+    (kept / "x_indices.npy").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    prepared_tables(tables, config, stages.append, lambda done, total: None)
+    assert sum(stage.startswith("preparing") for stage in stages) == 2
+    assert any("x_indices.npy was altered" in stage for stage in stages)
+    assert (kept / "x_indices.npy").read_bytes() == whole
