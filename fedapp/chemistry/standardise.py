@@ -1,6 +1,7 @@
 """A SMILES as partners write it -> the one form that every partner writes."""
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -119,25 +120,36 @@ def neutral_smiles(mol: Chem.Mol) -> str:
     return Chem.MolToSmiles(mol)
 
 
-def settle(plain: str) -> str:
+def cleaned(plain: str) -> str:
+    """The SMILES after one more round of cleaning.
+
+    Raises:
+        RejectedError: It cannot be parsed any more.
+        ValueError, RuntimeError: From RDKit.
+    """
+    mol = Chem.MolFromSmiles(plain)
+    if mol is None:
+        raise RejectedError(FAILED)
+    return Chem.MolToSmiles(clean(mol), isomericSmiles=False) if needs_cleaning(plain, plain, mol) else plain
+
+
+def settle(plain: str, step: Callable[[str], str] = cleaned) -> str:
     """Clean a SMILES again until that changes nothing.
 
     Some ylides have resonance forms between which cleaning goes round in a circle: its first member in the order of SMILES is taken, so
     that what is standardised already stays as it is.
 
+    Args:
+        plain: Canonical SMILES, once cleaned.
+        step: One round of cleaning.
     Raises:
-        RejectedError: It cannot be parsed any more, or comes to no end.
-        ValueError, RuntimeError: From RDKit.
+        RejectedError: It comes to no end, or as in `cleaned`.
     """
-    forms: list[str] = []
-    while plain not in forms:
-        forms.append(plain)
-        mol = Chem.MolFromSmiles(plain)
-        if mol is None or len(forms) > ROUNDS:
+    forms = [plain]
+    while (plain := step(plain)) not in forms:
+        if len(forms) == ROUNDS:
             raise RejectedError(FAILED)
-        if not needs_cleaning(plain, plain, mol):
-            return plain
-        plain = Chem.MolToSmiles(clean(mol), isomericSmiles=False)
+        forms.append(plain)
     return min(forms[forms.index(plain) :])
 
 

@@ -38,13 +38,13 @@ class Worker:
 
     def start(self, number: int, smiles: Sequence[str], described: Described, singly: bool) -> None:
         """Go on with a chunk of which the first results are known; `singly` sends each result as soon as it is there."""
-        self.number, self.smiles, self.described, self.singly = number, smiles, described, singly
         rest = smiles[len(described) :]
+        self.number, self.smiles, self.described, self.singly = number, smiles, described, singly or len(rest) == 1
         with suppress(BrokenPipeError):  # it died: `receive` finds out why
             self.connection.send([[each] for each in rest] if singly else [rest])
 
-    def receive(self) -> bool:
-        """Take over results; whether the chunk is done.
+    def receive(self) -> None:
+        """Take over results.
 
         Raises:
             EOFError: The process ended.
@@ -53,7 +53,6 @@ class Worker:
             self.described += self.connection.recv()
         except ConnectionResetError as error:
             raise EOFError from error
-        return len(self.described) == len(self.smiles)
 
     def why_ended(self) -> str:
         """The reason to reject the structure that it was at.
@@ -130,15 +129,14 @@ def _advance(
         if worker.connection not in ready:
             continue
         try:
-            done = worker.receive()
+            worker.receive()
         except EOFError:
-            reason = worker.why_ended()
-            worker.connection.close()
-            described = [*worker.described, reason] if worker.singly else worker.described
-            pool[index] = Worker(work, seconds)
-            pool[index].start(worker.number, worker.smiles, described, singly=True)
-            continue
-        if done:
+            ended, reason = worker, worker.why_ended()
+            ended.connection.close()
+            described = [*ended.described, reason] if ended.singly else ended.described
+            worker = pool[index] = Worker(work, seconds)
+            worker.start(ended.number, ended.smiles, described, singly=True)
+        if len(worker.described) == len(worker.smiles):
             finished[worker.number] = worker.described
             if waiting:
                 worker.start(*waiting.pop(), [], singly=False)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from rdkit import Chem
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
-from fedapp.chemistry.fold import PUBLIC_KEY, fold_of, read_key, scaffold
+from fedapp.chemistry.fold import PUBLIC_KEY, fold_of, key_digest, read_key, scaffold
 from fedapp.errors import DataError
 from tests.chemistry.structures import KEY, demo_smiles
 
@@ -81,3 +81,59 @@ def test_a_short_key_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("secret\n")
     with pytest.raises(DataError, match="6 bytes, fewer than 16"):
         read_key(str(tmp_path / "key"))
+
+
+HEX = "0123456789abcdef" * 4
+SAVED = {
+    "as it is": HEX.encode(),
+    "with a Windows line end": f"{HEX}\r\n".encode(),
+    "in UTF-8 with a mark": f"\ufeff{HEX}\n".encode(),
+    "in little-endian UTF-16": b"\xff\xfe" + f"{HEX}\r\n".encode("utf-16-le"),
+    "in big-endian UTF-16": b"\xfe\xff" + HEX.encode("utf-16-be"),
+    "in capitals": HEX.upper().encode(),
+    "in quotes": f'"{HEX}"\n'.encode(),
+    "in single quotes": f"'{HEX}'".encode(),
+    "in a letter's quotes": f"\u201c{HEX}\u201d".encode(),
+    "between blank lines": f"\n\n  {HEX}\t\n\n".encode(),
+}
+
+
+@pytest.mark.parametrize("how", SAVED)
+def test_one_key_gives_one_set_of_folds_however_it_was_saved(how: str, tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(SAVED[how])
+    assert read_key(str(tmp_path / "key")) == HEX.encode()
+
+
+def test_accents_composed_and_decomposed_are_one_key(tmp_path: Path) -> None:
+    keys = []
+    for spelled in ("cl\u00e9 de notre consortium", "cle\u0301 de notre consortium"):
+        (tmp_path / "key").write_text(spelled, encoding="utf-8")
+        keys.append(read_key(str(tmp_path / "key")))
+    assert keys[0] == keys[1]
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [b"a consortium's long and secret key", b'say "friend" and enter, all of you', b"Capitals In A Sentence Stay", bytes(range(128, 160))],
+)
+def test_what_is_part_of_a_key_stays(plain: bytes, tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(plain + b"\n")
+    assert read_key(str(tmp_path / "key")) == plain
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(f"{HEX}\n{HEX}\n".encode(), "2 lines"), (f"# our key\n{HEX}\n".encode(), "2 lines"), (HEX.encode("utf-16-le"), "zero bytes")],
+)
+def test_a_file_that_is_not_one_key_is_an_error_that_does_not_show_it(content: bytes, why: str, tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes(content)
+    with pytest.raises(DataError, match=why) as error:
+        read_key(str(tmp_path / "key"))
+    assert HEX[:8] not in str(error.value) + error.value.hint
+
+
+def test_the_digest_of_a_key_is_short_stable_and_its_own() -> None:
+    digests = {key_digest(key) for key in (KEY, PUBLIC_KEY, HEX.encode())}
+    assert len(digests) == 3
+    assert all(len(digest) == 12 and int(digest, 16) >= 0 for digest in digests)
+    assert key_digest(PUBLIC_KEY) == "38a2a913ee3a"  # partners of different releases compare it

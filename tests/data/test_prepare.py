@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from fedapp.chemistry.fold import PUBLIC_KEY
+from fedapp.chemistry import rejection
+from fedapp.chemistry.fold import PUBLIC_KEY, key_digest
 from fedapp.chemistry.structure import Structure, describe
 from fedapp.data.dataset import build_dataset, csr_positions
 from fedapp.data.prepare import input_digest, prepare
@@ -54,6 +55,27 @@ def test_ids_of_one_structure_share_a_row(tmp_path: Path) -> None:
     summary = prepare(tables, tmp_path / "out", CHEMISTRY)
     assert pl.read_parquet(tmp_path / "out" / "compounds.parquet").rows() == [("001", 0), ("1", 0), ("B", 1)]
     assert summary["structures"] == 2
+
+
+def test_the_summary_counts_parents_chosen_against_size_and_mixtures_and_names_the_folds(tmp_path: Path) -> None:
+    hippurate, ibuprofen, pseudoephedrine = "C1N2CN3CN1CN(C2)C3.O=C(O)CNC(=O)c1ccccc1", "CC(C)Cc1ccc(cc1)C(C)C(=O)O", "CNC(C)C(O)c1ccccc1"
+    structures = [hippurate, f"{ibuprofen}.{pseudoephedrine}", f"{ibuprofen}.[Na+]", "CCO CCN", "CC |$R$|", "CS(=O)" * 90]
+    compounds = [f'c{number},"{smiles}"' for number, smiles in enumerate(structures)]
+    tables = write_tables(tmp_path / "tables", compounds, [f"x,c{number},6,=,p" for number in range(len(compounds))])
+    summary = prepare(tables, tmp_path / "out", CHEMISTRY)
+    assert (summary["parents_against_size"], summary["mixtures"], summary["structures"]) == (1, 1, 2)
+    assert summary["fold_key_digest"] == key_digest(PUBLIC_KEY)
+    why = {identifier: reason for file, _, identifier, reason in rejected(tmp_path / "out") if file == "compounds.csv"}
+    assert why == {"c3": rejection.FURTHER_TEXT, "c4": rejection.EXTENDED, "c5": rejection.TOO_LARGE.format(100)}
+
+
+def test_one_key_saved_by_different_editors_gives_the_same_folds(tmp_path: Path) -> None:
+    tables, folds = good_tables(tmp_path / "tables"), []
+    for content in (b"c0ffee" * 8, b"\xef\xbb\xbf" + b"C0FFEE" * 8 + b"\r\n"):
+        (tmp_path / "key").write_bytes(content)
+        summary = prepare(tables, tmp_path / "out", replace(CHEMISTRY, fold_key_file=str(tmp_path / "key")))
+        folds.append((summary["fold_key_digest"], pl.read_parquet(tmp_path / "out" / "structures.parquet")["fold"].to_list()))
+    assert folds[0] == folds[1]
 
 
 def test_gz_and_parquet_give_the_same_as_csv(tmp_path: Path) -> None:

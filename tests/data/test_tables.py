@@ -177,6 +177,12 @@ def test_structures_to_predict_come_from_smi_csv_and_parquet(tmp_path: Path) -> 
     assert read_smiles(tmp_path / "a.parquet").rows() == [("", "CC")]
 
 
+def test_an_extension_in_a_smi_file_belongs_to_the_structure_and_never_to_the_id(tmp_path: Path) -> None:
+    lines = ["CC |&1:0| first", "CO\t|Sg:n:1::ht|", "CN |open", "\tCF  a | b "]
+    (tmp_path / "a.smi").write_text("\ufeff" + "\n".join(lines))
+    assert read_smiles(tmp_path / "a.smi").rows() == [("first", "CC |&1:0|"), ("", "CO |Sg:n:1::ht|"), ("", "CN |open"), ("a | b", "CF")]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [("a.smi", "\n", "no rows"), ("a.csv", "name\nCC\n", "no column smiles"), ("a.csv", "smiles,id\nCC\nCC,1\n", "cannot be read in full")],
