@@ -22,7 +22,7 @@ from fedapp.config import Chemistry
 from fedapp.data import curate
 from fedapp.data.dataset import PREPARED_FORMAT
 from fedapp.data.inputs import TABLES, Inputs, read_inputs
-from fedapp.data.matching import check_assays, list_compounds, match_compounds, split_types
+from fedapp.data.matching import check_assays, list_compounds, match_compounds, split_assays
 from fedapp.data.tables import NOTE_FILE, find_table, read_note
 from fedapp.errors import DataError
 from fedapp.files import atomic_directory, write_json, write_text
@@ -82,12 +82,12 @@ def prepare(
     structures = Structures()
     described = curate.contradictions(_compute(listed, chemistry, key, structures, progress, workers))
     accepted, measured = match_compounds(inputs, measured, described, rejects)
-    measured = curate.check_repeats(inputs.activities, measured, inputs.compound, rejects)
     if measured.is_empty():
         raise _nothing_usable(inputs, rejects, out)
-    measured, assays = split_types(measured, assays)
+    measured, assays, split = split_assays(measured, assays)
+    measured = curate.check_repeats(inputs.activities, measured, inputs.compound, rejects)
     summary = _summarise(inputs, rejects, accepted["row"].n_unique(), chemistry)
-    summary |= {"digest": input_digest(tables, chemistry), "note": note}
+    summary |= {"assays_split": split, "digest": input_digest(tables, chemistry), "note": note}
     with atomic_directory(out) as folder:
         _write(folder, accepted, structures, measured, assays, rejects)
         write_json(folder / SUMMARY, summary)
