@@ -99,7 +99,7 @@ def check_entities(table: Table, key: str, measured: pl.Series, unmeasured: str,
     """Check a table whose rows each describe one compound or one assay.
 
     One assay with different cells is a contradiction. One compound with different SMILES need not be: that is for
-    `check_structures` to say, once they are standardised.
+    `contradictions` to say, once they are standardised.
 
     Args:
         table: The table; all its columns count when rows are compared.
