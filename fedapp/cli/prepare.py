@@ -20,7 +20,7 @@ def prepare(
 ) -> None:
     """Check, standardise and fingerprint tables, and build the tasks; rejected.csv names every row left out and why."""
     from fedapp.data.dataset import LOSSES, build_dataset  # imports polars and RDKit: seconds that --help need not wait
-    from fedapp.data.losses import label_lines, label_warnings, structure_lines, table_lines, table_warnings
+    from fedapp.data.losses import further_lines, label_lines, label_warnings, table_lines, table_warnings
     from fedapp.data.prepare import EARLIER, REJECTED
     from fedapp.data.prepare import prepare as prepare_tables
     from fedapp.output import check_folder
@@ -33,7 +33,7 @@ def prepare(
     told = table_warnings(summary)
     if not as_json:  # before the tasks, so that a table of which nothing is left for them is explained
         tables_told = [line for table in summary["tables"].values() for line in table_lines(table)]
-        print("\n".join([*tables_told, f"rows left out: {out / REJECTED}", *structure_lines(summary)]))
+        print("\n".join([*tables_told, f"rows left out: {out / REJECTED}", *further_lines(summary)]))
     warn(told)
     dataset = build_dataset(out, out / "dataset", out.name, config.tasks)
     header, seconds = dataset.header, round(time.monotonic() - started, 1)

@@ -99,7 +99,7 @@ def check_entities(table: Table, key: str, measured: pl.Series, unmeasured: str,
     """Check a table whose rows each describe one compound or one assay.
 
     One assay with different cells is a contradiction. One compound with different SMILES need not be: that is for
-    `check_structures` to say, once they are standardised.
+    `contradictions` to say, once they are standardised.
 
     Args:
         table: The table; all its columns count when rows are compared.
@@ -193,7 +193,7 @@ def check_repeats(table: Table, rows: pl.DataFrame, compound: str, rejects: Reje
     Args:
         compound: The column by which compounds are the same: compound_id, or the structure where the table has no ids.
     """
-    said = ["assay_id", compound, "relation", "value", "kind", *[column for column in ("type",) if column in rows.columns]]
+    said = ["assay_id", compound, "relation", "value", "kind"]
     checks: list[Check] = [(~pl.struct(said).is_first_distinct(), REPEATED, WRITTEN)]
     return rejects.split(table, rows, checks, activity_id())
 

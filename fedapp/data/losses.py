@@ -32,9 +32,10 @@ def table_lines(table: dict[str, Any]) -> list[str]:
     return lines + [f"  {count:>9,}  {reason} ({table['examples'][reason]})" for reason, count in table["rejected"].items()]
 
 
-def structure_lines(summary: dict[str, Any]) -> list[str]:
-    """What a person should know of the structures: parents that are not the largest part, mixtures, and the fold key."""
+def further_lines(summary: dict[str, Any]) -> list[str]:
+    """What else a person should know: assays that were split, parents that are not the largest part, mixtures, and the fold key."""
     told = {
+        "assays_split": "assays report several targets or types of value, and are one assay for each",
         "parents_against_size": "structures are smaller than the counter-ion or solvent beside them",
         "mixtures": "structures have another compound beside them, which is left out",
     }

@@ -11,12 +11,8 @@ from fedapp.errors import DataError
 def check_assays(inputs: Inputs, measured: pl.DataFrame, rejects: curate.Rejects) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Activities of known assays, and one row per assay: that of the assays table, or what activities say (assay_id, target_id)."""
     if inputs.assays is None:
-        columns = [column for column in ("assay_id", "target_id") if column in measured.columns]
-        if "target_id" in columns:
-            several = pl.col("target_id").n_unique().over("assay_id") > 1
-            check = several, curate.CONTRADICTORY.format("assay_id", "target_id"), "target_id"
-            measured = rejects.split(inputs.activities, measured, [check], curate.activity_id())
-        return measured, measured.select(columns).unique().sort("assay_id")
+        targets = [pl.col(column).max() for column in ("target_id",) if column in measured.columns]  # "" where no row has one
+        return measured, measured.group_by("assay_id").agg(targets).sort("assay_id")
     named = inputs.activities.rows["assay_id"].unique()
     listed = curate.check_entities(inputs.assays, "assay_id", named, curate.UNMEASURED_ASSAY, rejects)
     known = inputs.assays.rows["assay_id"].unique(), listed["assay_id"]
@@ -49,19 +45,28 @@ def match_compounds(
     return accepted, measured.join(accepted, on="compound_id", how="left", maintain_order="left")
 
 
-def split_types(measured: pl.DataFrame, assays: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Make an assay that reports several types of value (IC50 and Ki, say) one assay each, named "ASSAY TYPE".
+def split_assays(measured: pl.DataFrame, assays: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, int]:
+    """Make an assay that reports several targets or types of value (IC50 and Ki, say) one for each, named "ASSAY TARGET TYPE".
 
+    An absent target is that of the assay's other rows where these have just one; an absent type is a type of its own.
+
+    Returns:
+        The activities, the assays, and how many assays were split.
     Raises:
         DataError: Such a name is that of another assay.
     """
-    if "type" not in measured.columns:
-        return measured, assays
-    several = pl.col("type").n_unique().over("assay_id") > 1
-    name = pl.when(several).then(pl.format("{} {}", "assay_id", "type").str.strip_chars()).otherwise("assay_id").alias("name")
-    measured = measured.with_columns(name)
-    names = measured.select("assay_id", "name").unique(maintain_order=True)
+    parts = [column for column in ("target_id", "type") if column in measured.columns]
+    if not parts:
+        return measured, assays, 0
+    told = {"target_id": pl.col("target_id").replace("", None).drop_nulls(), "type": pl.col("type")}
+    several = [told[part].n_unique().over("assay_id") > 1 for part in parts]
+    words = [pl.when(many).then(part).otherwise(pl.lit("")) for many, part in zip(several, parts, strict=True)]
+    name = pl.concat_str("assay_id", *words, separator=" ").str.replace_all(" +", " ").str.strip_chars()
+    measured = measured.with_columns(pl.when(pl.any_horizontal(several)).then(name).otherwise("assay_id").alias("name"))
+    names = measured.group_by("assay_id", "name").agg([pl.col("target_id").max()] if "target_id" in parts else [])
     if not names["name"].is_unique().all():
         raise DataError(f"two assays would be named {names.filter(~pl.col('name').is_unique())['name'][0]}", "rename one of them")
-    assays = names.join(assays, on="assay_id", how="left", maintain_order="left").drop("assay_id").rename({"name": "assay_id"})
-    return measured.drop("assay_id").rename({"name": "assay_id"}), assays.sort("assay_id")
+    others = assays.drop("target_id") if "target_id" in parts else assays  # a part has the target of its own rows
+    split = names.filter(pl.col("name") != pl.col("assay_id"))["assay_id"].n_unique()
+    joined = names.join(others, on="assay_id", how="left").drop("assay_id").rename({"name": "assay_id"})
+    return measured.drop("assay_id").rename({"name": "assay_id"}), joined.select(assays.columns).sort("assay_id"), split

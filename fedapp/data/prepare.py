@@ -23,7 +23,7 @@ from fedapp.data import curate
 from fedapp.data.dataset import FILES, PREPARED_FORMAT
 from fedapp.data.inputs import TABLES, Inputs, read_inputs
 from fedapp.data.integrity import PREPARED, SUMMARY
-from fedapp.data.matching import check_assays, list_compounds, match_compounds, split_types
+from fedapp.data.matching import check_assays, list_compounds, match_compounds, split_assays
 from fedapp.data.tables import NOTE_FILE, find_table, read_note
 from fedapp.errors import DataError
 from fedapp.files import file_digests, write_sealed, write_text
@@ -120,12 +120,12 @@ def _prepare(
     structures = Structures()
     described = curate.contradictions(_compute(listed, chemistry, key, structures, progress, workers))
     accepted, measured = match_compounds(inputs, measured, described, rejects)
-    measured = curate.check_repeats(inputs.activities, measured, inputs.compound, rejects)
     if measured.is_empty():
         raise _nothing_usable(inputs, rejects)
-    measured, assays = split_types(measured, assays)
+    measured, assays, split = split_assays(measured, assays)
+    measured = curate.check_repeats(inputs.activities, measured, inputs.compound, rejects)
     summary = _summarise(inputs, rejects, accepted["row"].n_unique(), chemistry)
-    summary |= {"parents_against_size": structures.parents_against_size, "mixtures": structures.mixtures}
+    summary |= {"parents_against_size": structures.parents_against_size, "mixtures": structures.mixtures, "assays_split": split}
     summary |= {"fold_key_digest": key_digest(key), "digest": input_digest(tables, chemistry), "note": note}
     _write(folder, accepted, structures, measured, assays, rejects)
     write_sealed(folder / SUMMARY, summary | {"files": file_digests(folder, PREPARED)})

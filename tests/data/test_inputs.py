@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fedapp.data.dataset import Dataset, build_dataset
 from fedapp.data.prepare import prepare
 from fedapp.errors import DataError
+from fedapp.files import read_json
 from tests.data.forms import as_chembl_download, as_two_columns
 from tests.data.tables import CHEMISTRY, TASKS, rejected, shown_rejects, write_tables
 
@@ -118,6 +119,7 @@ def test_an_assay_of_several_types_of_value_is_one_for_each(tmp_path: Path) -> N
     tables = write_tables(tmp_path / "tables", ["A,CC", "B,CO"], rows, ["x,T1", "y,T1"], columns=columns)
     assert built(tables).tasks["group"].to_list() == ["x IC50", "x Ki", "y"]
     assert pl.read_parquet(tmp_path / "out" / "assays.parquet").rows() == [("x IC50", "T1"), ("x Ki", "T1"), ("y", "T1")]
+    assert read_json(tmp_path / "out" / "summary.json")["assays_split"] == 1
 
 
 def test_one_table_with_targets_and_no_assays_has_one_assay_for_each_target(tmp_path: Path) -> None:
@@ -126,10 +128,18 @@ def test_one_table_with_targets_and_no_assays_has_one_assay_for_each_target(tmp_
     assert rejected(tmp_path / "out") == [("t.csv", 6, "/CN", "empty assay_id")]
 
 
-def test_an_assay_of_several_targets_is_rejected(tmp_path: Path) -> None:
-    text = "smiles,value,unit,assay_id,target_id\nCC,8,p,x,T1\nCO,4,p,x,T2\nCC,8,p,y,T1\nCO,4,p,y,T1\n"
-    assert labels(built(write(tmp_path / "t.csv", text))) == {("CC", "y", 1), ("CO", "y", 0)}
-    assert {reason for *_, reason in rejected(tmp_path / "out")} == {"assay_id stands for different values of target_id"}
+def test_an_assay_of_several_targets_is_one_for_each_and_an_absent_target_is_that_of_its_assay(tmp_path: Path) -> None:
+    rows = ["CC,8,p,x,T1", "CO,4,p,x,T1", "CC,8,p,x,T2", "CO,4,p,x,T2", "CC,8,p,y,T1", "CO,4,p,y,"]
+    dataset = built(write(tmp_path / "t.csv", "smiles,value,unit,assay_id,target_id\n" + "\n".join(rows)))
+    assert dataset.tasks["group"].to_list() == ["x T1", "x T2", "y"]
+    assert pl.read_parquet(tmp_path / "out" / "assays.parquet").rows() == [("x T1", "T1"), ("x T2", "T2"), ("y", "T1")]
+    assert rejected(tmp_path / "out") == []
+
+
+def test_a_part_of_an_assay_never_takes_the_name_of_another(tmp_path: Path) -> None:
+    rows = ["CC,8,p,x,T1", "CO,4,p,x,T2", "CC,8,p,x T1,T3"]
+    with pytest.raises(DataError, match="two assays would be named x T1"):
+        built(write(tmp_path / "t.csv", "smiles,value,unit,assay_id,target_id\n" + "\n".join(rows)))
 
 
 @pytest.mark.parametrize("absent", ["", "NaN", "nan", "None", "null", "NA", "N/A", "#N/A", "<NA>"])

@@ -1,6 +1,6 @@
 from typing import Any
 
-from fedapp.data.losses import label_warnings, structure_lines, table_warnings
+from fedapp.data.losses import further_lines, label_warnings, table_warnings
 
 
 def table(read: int, accepted: int) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def test_nothing_at_all_is_no_loss() -> None:
 
 
 def test_parents_against_size_mixtures_and_the_fold_key_are_told_where_they_are_known() -> None:
-    assert structure_lines({}) == []
-    told = structure_lines({"parents_against_size": 3, "mixtures": 0, "fold_key_digest": "0a1b2c3d4e5f"})
+    assert further_lines({}) == []
+    told = further_lines({"parents_against_size": 3, "mixtures": 0, "fold_key_digest": "0a1b2c3d4e5f"})
     assert told[0].endswith("3  structures are smaller than the counter-ion or solvent beside them")
     assert told[1:] == ["fold key 0a1b2c3d4e5f: compare it with the other partners'"]
