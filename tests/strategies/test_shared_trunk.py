@@ -249,3 +249,20 @@ def test_a_file_of_something_else_is_named(tmp_path: Path) -> None:
     save_file({"0": np.zeros(3)}, tmp_path / "other.safetensors")
     with pytest.raises(TrunkFileError, match=r"other\.safetensors is damaged"):
         SharedTrunk.read(tmp_path / "other.safetensors")
+
+
+def test_no_flipped_bit_in_a_stored_trunk_is_overlooked(tmp_path: Path) -> None:
+    """Its name in the protocol is no digest of its values: a partner would train on from another trunk than all others."""
+    path, trunk = tmp_path / "shared.safetensors", trunk_of([1, 4])
+    trunk.write(path)
+    whole = path.read_bytes()
+    for place in range(64, 8 * len(whole), 29):
+        flipped = bytearray(whole)
+        flipped[place // 8] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        try:
+            read = SharedTrunk.read(path)
+        except TrunkFileError as error:
+            assert "shared.safetensors" in str(error)
+        else:  # the name of the checksum's own key
+            assert read.to_bytes() == trunk.to_bytes(), place
