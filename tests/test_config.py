@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from fedapp.config import CONF, TEXT_KEYS, Config, load_config, shipped, to_yaml
+from fedapp.config import CONF, TEXT_KEYS, Config, flatten, load_config, saved_config, shipped, to_yaml
 from fedapp.config_check import RANGES, flatten
 from fedapp.errors import ConfigError
 
@@ -27,7 +27,25 @@ def test_an_override_wins_over_the_file() -> None:
 def test_the_effective_configuration_reads_back_the_same(tmp_path: Path) -> None:
     config = load_config(None, ("model.hidden=[7,5]", "federation.metrics_shown=[loss]"))
     (tmp_path / "config.yaml").write_text(to_yaml(config))
-    assert load_config(tmp_path / "config.yaml") == config
+    assert saved_config(tmp_path / "config.yaml") == load_config(tmp_path / "config.yaml") == config
+
+
+@pytest.mark.parametrize("line", range(len(to_yaml(load_config()).splitlines())))
+def test_a_saved_configuration_that_lost_a_line_is_an_error_and_never_the_default(tmp_path: Path, line: int) -> None:
+    path, lines = tmp_path / "config.yaml", to_yaml(load_config()).splitlines(keepends=True)
+    if lines[line].lstrip().startswith("- "):
+        return  # one item of a list fewer is another list
+    path.write_text("".join(lines[:line] + lines[line + 1 :]))
+    with pytest.raises(ConfigError, match=r"config\.yaml"):
+        saved_config(path)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "{}", "null", "[]", "just words", "name: joint\n", "\x00"])
+def test_a_saved_configuration_with_little_in_it_is_an_error_that_names_the_file(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"config\.yaml") as caught:
+        saved_config(tmp_path / "config.yaml")
+    assert "backup" in caught.value.hint
 
 
 def test_default_yaml_gives_every_key_and_no_other() -> None:

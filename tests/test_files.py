@@ -10,15 +10,33 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from fedapp import files
-from fedapp.files import UNFINISHED, atomic_directory, atomic_path, discard, held_folder, sweep, write_json
+from fedapp.files import (
+    TOLD,
+    UNFINISHED,
+    DamagedFileError,
+    atomic_directory,
+    atomic_path,
+    discard,
+    held_folder,
+    read_json,
+    read_object,
+    read_sealed,
+    reading,
+    sweep,
+    write_json,
+    write_sealed,
+)
 from fedapp.model import checkpoint
 from simulation.audit import run as audit_run
 from simulation.audit.trial import Trial
@@ -287,3 +305,40 @@ def test_every_model_and_trunk_is_written_where_a_sweep_leaves_it_alone(tmp_path
     first_shared(small_config(), np.ones(256, dtype=np.bool_)).write(tmp_path / "trunk")
     audit_run.write_trial(tmp_path / "trial", Trial(*[np.zeros(3, dtype=np.bool_)] * 3, [], None, None, {}))
     assert names(tmp_path) == ["model", "trial", "trunk"]
+
+
+# Reading back
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"null", b"\xff", b'{"round": "1"}', b'{"other": 1}', b"[" * 100_000])
+def test_a_damaged_json_file_is_an_error_that_names_it_with_a_hint(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "state.json"
+    path.write_bytes(content)
+    with pytest.raises(DamagedFileError, match=r"state\.json is damaged: \S") as caught:
+        read_object(path, {"round": int}, "do this")
+    assert caught.value.hint == "do this"
+    assert len(str(caught.value)) < 200 + TOLD
+
+
+def test_a_missing_file_is_named_and_what_the_system_says_of_another_trouble_is_left_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(DamagedFileError, match=r"state\.json is missing"):
+        read_json(tmp_path / "state.json")
+    with pytest.raises(IsADirectoryError):
+        read_json(tmp_path)
+    with pytest.raises(KeyboardInterrupt), reading(tmp_path):
+        raise KeyboardInterrupt
+
+
+@given(value=st.dictionaries(st.text(max_size=5), st.integers() | st.floats(allow_nan=False) | st.text(max_size=9)), place=st.integers(0))
+def test_a_sealed_file_reads_back_as_it_was_written_or_not_at_all(tmp_path_factory: pytest.TempPathFactory, value: Any, place: int) -> None:
+    value.pop("seal", None)
+    path = tmp_path_factory.mktemp("sealed") / "x.json"
+    write_sealed(path, value)
+    assert read_sealed(path, {}) == value
+    content = bytearray(path.read_bytes())
+    content[place // 8 % len(content)] ^= 1 << place % 8
+    path.write_bytes(content)
+    try:
+        assert read_sealed(path, {}).items() >= value.items(), "but for the name of the seal itself, nothing can be altered"
+    except DamagedFileError as error:
+        assert "x.json" in str(error)

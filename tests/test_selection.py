@@ -90,3 +90,9 @@ def test_the_curve_is_the_mean_over_the_tasks_of_all_partners() -> None:
 def test_only_the_test_rows_of_the_selected_round_are_judged() -> None:
     metrics = table(("A", 1, "test", 0, 9, 0.1), ("A", 2, "test", 0, 9, 0.2), ("A", 2, "validation", 0, 9, 0.3))
     assert judged_metrics(metrics, {"A": 2})["auc_pr"].to_list() == [0.2]
+
+
+def test_a_score_that_is_no_number_chooses_no_round_and_is_no_figure() -> None:
+    nan = float("nan")
+    assert validation_curve(metrics([0.4, nan, float("inf")], [0.0, 0.0, 0.0]), 5) == {1: 0.4}
+    assert best_round(metrics([0.4, nan, 0.6], [0.0, 0.0, 0.0]), 5) == 3

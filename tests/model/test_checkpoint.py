@@ -40,3 +40,22 @@ def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, keep: int) -> 
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(RunError, match="x.safetensors is not a model file"):
         load_tensors(path)
+
+
+def test_a_flipped_bit_is_found_and_a_file_of_an_earlier_version_without_a_checksum_is_read(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    path = tmp_path / "x.safetensors"
+    held = {"a": torch.arange(12, dtype=torch.float32).reshape(3, 4), "b": torch.tensor(7.0)}
+    save_tensors(path, held, {"round": 3})
+    whole = path.read_bytes()
+    for place in range(8 * (len(whole) - 52), 8 * len(whole), 5):
+        flipped = bytearray(whole)
+        flipped[place // 8] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        with pytest.raises(RunError, match=r"x\.safetensors is not a model file .* checksum"):
+            load_tensors(path)
+    save_file(held, path, metadata={"header": '{"round": 3}'})
+    tensors, header = load_tensors(path)
+    assert header == {"round": 3}
+    assert all(torch.equal(tensors[name], held[name]) for name in held)

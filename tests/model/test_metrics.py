@@ -75,3 +75,26 @@ def test_no_pairs_give_no_metrics() -> None:
 def test_extreme_logits_give_a_finite_cross_entropy() -> None:
     metrics = task_metrics(np.array([0, 0]), np.array([0, 1]), np.array([1000.0, 1000.0], np.float32), 1)
     assert metrics.bce[0] == pytest.approx(500.0)
+
+
+@given(st.integers(0, 40), st.integers(0, 2**32 - 1))
+def test_a_task_with_a_logit_that_is_no_number_has_no_figure_and_the_others_keep_theirs(missing: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    tasks, labels, logits = np.repeat([0, 1], 41), random.integers(0, 2, 82), random.normal(size=82)
+    labels[[0, 1, 41, 42]] = [0, 1, 0, 1]
+    whole, logits[missing] = task_metrics(tasks, labels, logits, 2), np.nan
+    damaged = task_metrics(tasks, labels, logits, 2)
+    for name in ("auc_pr", "auc_roc", "bce"):
+        assert np.isnan(getattr(damaged, name)[0]), name
+        assert getattr(damaged, name)[1] == getattr(whole, name)[1]
+
+
+def test_of_nothing_but_nan_nothing_is_known() -> None:
+    metrics = task_metrics(np.zeros(8, int), np.tile([0, 1], 4), np.full(8, np.nan), 1)
+    assert np.isnan([metrics.auc_pr, metrics.auc_roc, metrics.bce]).all()
+
+
+@pytest.mark.parametrize("label", [np.nan, 2, -1, 0.5])
+def test_labels_are_0_or_1(label: float) -> None:
+    with pytest.raises(ValueError, match="labels are 0 or 1"):
+        task_metrics(np.zeros(3, int), np.array([0, 1, label]), np.zeros(3), 1)

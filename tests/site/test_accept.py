@@ -11,6 +11,7 @@ from fedapp.chemistry.fold import key_digest
 from fedapp.config import load_config
 from fedapp.consortium import new_identity
 from fedapp.data.dataset import Dataset, build_dataset
+from fedapp.data.integrity import read_summary
 from fedapp.data.prepare import prepare
 from fedapp.errors import ConfigError, DataError, OutputError
 from fedapp.files import write_sealed
@@ -146,14 +147,14 @@ def test_data_that_were_prepared_otherwise_are_refused_and_the_site_stays_as_it_
 
 
 def test_folds_of_another_key_than_the_sites_are_refused(site: Site, prepared: Path, tmp_path: Path) -> None:
-    summary = read_json(prepared / "summary.json")
-    (site.path / "config.yaml").write_text(CONFIG.replace("bits: 256", "bits: 256, fold_key_file: keys/fold.key"))
+    summary = read_summary(prepared)
+    configure(site.path, CONFIG.replace("bits: 256", "bits: 256, fold_key_file: keys/fold.key"))
     (site.path / "keys").mkdir(exist_ok=True)
     (site.path / "keys" / "fold.key").write_bytes(b"\xef\xbb\xbf" + b"C0FFEE" * 8)
     ours, other = shutil.copytree(prepared, tmp_path / "ours"), shutil.copytree(prepared, tmp_path / "other")
     for folder, key in ((ours, b"c0ffee" * 8), (other, b"c0ffee" * 9)):
         chemistry = summary["chemistry"] | {"fold_key": "consortium"}
-        write_json(folder / "summary.json", summary | {"chemistry": chemistry, "fold_key_digest": key_digest(key)})
+        write_sealed(folder / "summary.json", summary | {"chemistry": chemistry, "fold_key_digest": key_digest(key)})
     with pytest.raises(DataError, match=f"fold key {key_digest(b'c0ffee' * 9)}"):
         accept(site, other)
     assert accept(site, ours).digest == Dataset.open(prepared / "dataset").digest

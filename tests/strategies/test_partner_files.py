@@ -5,14 +5,18 @@ from collections import Counter
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from random import Random
 
 import pytest
 from flwr.app import Message
 
+from fedapp.files import DamagedFileError, read_sealed
+from strategies.secagg import wire
 from strategies.secagg.errors import OutOfOrderError, SecAggError
 from strategies.secagg.phases import Step
 from strategies.secagg.roster import Roster
-from strategies.secure_partner import SecurePartner, StateFileError
+from strategies.secure_partner import SecurePartner, StateFileError, open_participant
+from strategies.self_audit import AUDITS, OWN
 from strategies.shared_trunk import TrunkFileError
 from tests.federation import alike, body, step
 from tests.local_grid import unchanged
@@ -116,7 +120,7 @@ def test_a_transcript_is_read_from_its_end_only(toy: Toy) -> None:
 # Damage at home
 
 
-@pytest.mark.parametrize("length", [0, 3, -1])
+@pytest.mark.parametrize("length", [0, 3, 40, -1])
 def test_a_damaged_state_is_named_and_never_answered_from(toy: Toy, length: int) -> None:
     request = stopped_before(toy, Step.CONSISTENCY, partner=2)
     path = toy.home(2) / "protocol.state"
@@ -125,6 +129,77 @@ def test_a_damaged_state_is_named_and_never_answered_from(toy: Toy, length: int)
         ask(toy.house(2), Step.CONSISTENCY, request)
     assert isinstance(caught.value, SecAggError)
     assert "remove it" in caught.value.hint
+
+
+def test_a_flipped_bit_of_a_state_is_found_at_home_before_anybody_is_blamed_for_it(toy: Toy) -> None:
+    request = stopped_before(toy, Step.CONSISTENCY, partner=2)
+    path = toy.home(2) / "protocol.state"
+    whole, random = path.read_bytes(), Random(4)
+    for place in [*range(0, 400, 7), *(random.randrange(8 * len(whole)) for _ in range(200))]:
+        flipped = bytearray(whole)
+        flipped[place // 8] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        with pytest.raises(StateFileError):
+            open_participant(toy.home(2), toy.house(2).membership)  # type: ignore[arg-type]
+    path.write_bytes(whole)
+    assert ask(toy.house(2), Step.CONSISTENCY, request)[0]
+
+
+def test_a_state_of_an_earlier_version_without_a_digest_is_read(toy: Toy) -> None:
+    request = stopped_before(toy, Step.CONSISTENCY, partner=2)
+    (toy.home(2) / "protocol.state").write_bytes(wire.encode(state_of(toy, 2)))
+    assert ask(toy.house(2), Step.CONSISTENCY, request)[0]
+
+
+LOST = (None, "{", '{"attempts": 0, "round": 1, "seal": "00"}')
+
+
+@pytest.mark.parametrize("damage", LOST)
+def test_a_partner_that_lost_how_often_it_trained_masks_nothing_until_somebody_says_so(toy: Toy, damage: str | None) -> None:
+    """One training, whose update left masked before its round was lost, would leave a second time under other masks."""
+    stopped_before(toy, Step.UNMASK, partner=2)
+    path = toy.home(2) / "attempts.json"
+    assert read_sealed(path, {}) == {"round": 1, "attempts": 1}
+    path.unlink() if damage is None else path.write_text(damage)
+    toy.grid.down = unchanged
+    toy.federate()
+    assert alike([toy.held(partner) for partner in (1, 3, 4)], version=2), "the others go on without it"
+    assert updates_of(toy, 2) == [(1, 0)]
+
+    path.write_text('{"attempts": 1000, "round": 3}')
+    toy.rounds = 3
+    toy.federate()
+    assert alike(toy.all_held(), version=3)
+    assert updates_of(toy, 2) == [(1, 0), (3, 1000)]
+
+
+def updates_of(toy: Toy, partner: int) -> list[tuple[int, int]]:
+    """Round and attempt of every update that a partner made."""
+    lines = map(json.loads, (toy.home(partner) / AUDITS).open())
+    return [(line["round"], line["attempt"]) for line in lines if line["vector"] == OWN]
+
+
+@pytest.mark.parametrize("removed", [("attempts.json",), ("attempts.json", "protocol.state")])
+def test_who_loses_state_and_number_of_trainings_together_masks_nothing_either(toy: Toy, removed: tuple[str, ...]) -> None:
+    stopped_before(toy, Step.COLLECT, partner=2, number="2")
+    for name in removed:
+        (toy.home(2) / name).unlink()
+    toy.grid.down = unchanged
+    toy.federate()
+    assert not (toy.home(2) / "attempts.json").exists()
+    assert updates_of(toy, 2) == [(1, 0)]
+    assert alike([toy.held(partner) for partner in (1, 3, 4)], version=2)
+
+
+def test_a_last_line_of_a_transcript_that_is_whole_and_damaged_is_named(toy: Toy) -> None:
+    request = stopped_before(toy, Step.CONSISTENCY, partner=2)
+    (path,) = toy.home(2).glob("transcript-*.jsonl")
+    path.write_bytes(path.read_bytes()[:-9] + b"nonsense\n")
+    with pytest.raises(DamagedFileError, match=path.name) as caught:
+        ask(toy.house(2), Step.CONSISTENCY, request)
+    assert "move it away" in caught.value.hint
+    path.rename(path.with_suffix(".damaged"))
+    assert ask(toy.house(2), Step.CONSISTENCY, request)[0]
 
 
 def test_a_partner_that_removed_its_damaged_state_takes_part_again_from_the_next_session_on(toy: Toy) -> None:

@@ -261,3 +261,20 @@ def test_a_trunk_that_says_something_else_of_itself_is_damaged(told: str) -> Non
     data = save({"rows": np.ones(4, dtype=np.bool_)}, metadata={"shared": told})
     with pytest.raises(TrunkFileError, match="a handed-over trunk is damaged"):
         SharedTrunk.from_bytes(data)
+
+
+def test_no_flipped_bit_in_a_stored_trunk_is_overlooked(tmp_path: Path) -> None:
+    """Its name in the protocol is no digest of its values: a partner would train on from another trunk than all others."""
+    path, trunk = tmp_path / "shared.safetensors", trunk_of([1, 4])
+    trunk.write(path)
+    whole = path.read_bytes()
+    for place in range(64, 8 * len(whole), 29):
+        flipped = bytearray(whole)
+        flipped[place // 8] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        try:
+            read = SharedTrunk.read(path)
+        except TrunkFileError as error:
+            assert "shared.safetensors" in str(error)
+        else:  # the name of the checksum's own key
+            assert read.to_bytes() == trunk.to_bytes(), place
