@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from fedapp.errors import BusyError, OutputError
-from fedapp.files import LEFT_OVER, atomic_directory, discard, read_json, unfinished, write_json
+from fedapp.files import LEFT_OVER, DamagedFileError, atomic_directory, discard, read_json, unfinished, write_json
 
 MANIFEST = ".polyphony.json"
 ARRAYS = (".npy", ".parquet", ".safetensors")  # what nobody edits
@@ -134,14 +134,14 @@ def _ours(path: Path, digest: str) -> bool:
 
 def _listed(folder: Path) -> dict[str, str]:
     """Files of an output's list to their digests; a damaged list proves nothing."""
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+    with suppress(OSError, DamagedFileError, KeyError, TypeError, AttributeError):
         return {str(name): str(digest) for name, digest in read_json(folder / MANIFEST)["files"].items() if digest}
     return {}
 
 
 def _unlisted(folder: Path, earlier: Collection[str]) -> dict[str, str]:
     """Files of an output from before there were lists, any contents; nothing unless its header is one of ours."""
-    with suppress(OSError, ValueError, TypeError):
+    with suppress(OSError, DamagedFileError, TypeError):
         header = read_json(folder / next(iter(earlier), MANIFEST))
         return dict.fromkeys(earlier, "") if "digest" in header and "note" in header else {}
     return {}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fedapp.bundle import APP
 from fedapp.errors import RunError
-from fedapp.files import PRIVATE_DIRECTORY, read_json, sweep, write_text
+from fedapp.files import PRIVATE_DIRECTORY, DamagedFileError, read_object, sweep, write_text
 from fedapp.flower import CONNECTION, flower_environment, script, toml_text, wait_until_listening
 from fedapp.processes import child, family_memory, free_port
 from fedapp.run_folder import RunFolder
@@ -75,7 +75,15 @@ def watch(run: RunFolder, logs: Path, outcome: Path, follow: Callable[[], None])
 
 def failures(run: RunFolder) -> dict[str, dict[str, str]]:
     """What partners say of their failures, by name: error and hint."""
-    return {name: read_json(path) for name in run.partners() if (path := run.partner(name) / "error.json").is_file()}
+    return {name: told for name in run.partners() if (told := failure(run.partner(name) / "error.json"))}
+
+
+def failure(path: Path) -> dict[str, str]:
+    """What a partner left to say why it failed, empty without one; when it cannot be read, that must not hide how the run ended."""
+    try:
+        return read_object(path, {"error": str, "hint": str}) if path.is_file() else {}
+    except DamagedFileError as damage:
+        return {"error": str(damage), "hint": ""}
 
 
 def check_outcome(run: RunFolder, log: Path, begun: int = 0) -> None:

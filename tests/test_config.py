@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from fedapp.config import CONF, TEXT_KEYS, Config, flatten, load_config, saved_config, shipped, to_yaml
+from fedapp.config import CONF, TEXT_KEYS, Config, load_config, saved_config, shipped, to_yaml
 from fedapp.config_check import RANGES, flatten
 from fedapp.errors import ConfigError
 
