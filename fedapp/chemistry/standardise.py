@@ -113,8 +113,8 @@ def normalise(mol: Chem.Mol) -> Chem.Mol:
 
 
 def neutral_smiles(mol: Chem.Mol) -> str:
-    """Canonical SMILES of a fragment, which does not depend on its charges; as written, where it is too large to be compared."""
-    if mol.GetNumHeavyAtoms() <= LARGEST_SALT_FORMER:
+    """Canonical SMILES of a fragment, which does not depend on its charges; as written, where it is too large for a salt former."""
+    if mol.GetNumHeavyAtoms() <= LARGEST_SALT_FORMER and not too_many_groups(mol):
         with suppress(ValueError, RuntimeError):
             mol = normalise(mol)
     return Chem.MolToSmiles(mol)
@@ -161,8 +161,13 @@ def check_effort(mol: Chem.Mol, max_heavy_atoms: int) -> None:
     """
     if mol.GetNumHeavyAtoms() > max_heavy_atoms:
         raise RejectedError(TOO_LARGE.format(max_heavy_atoms))
-    if len(mol.GetSubstructMatches(_REWRITTEN, maxMatches=GROUPS + 1)) > GROUPS:
+    if too_many_groups(mol):
         raise RejectedError(TOO_MANY_GROUPS.format(GROUPS))
+
+
+def too_many_groups(mol: Chem.Mol) -> bool:
+    """Whether normalisation would take too long."""
+    return len(mol.GetSubstructMatches(_REWRITTEN, maxMatches=GROUPS + 1)) > GROUPS
 
 
 def check(plain: str, mol: Chem.Mol, max_heavy_atoms: int) -> None:

@@ -99,6 +99,7 @@ LARGE = {
     "CS(=O)" * 100: rejection.TOO_LARGE.format(100),
     "[Na+].[Cl-]." + "CS(=O)" * 100 + "C": rejection.TOO_LARGE.format(100),
     "CS(=O)" * 30 + "C": rejection.TOO_MANY_GROUPS.format(GROUPS),
+    ".".join("CS(=O)" * count + "C" for count in range(28, 32)): rejection.TOO_MANY_GROUPS.format(GROUPS),
     "[Na+].[Cl-]." * 300 + "C": rejection.TOO_MANY_ATOMS.format(400),
     CLUSTER: rejection.TOO_LONG.format(5000),
 }
