@@ -5,10 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fedapp.config import Config
-from fedapp.data.dataset import Dataset, build_dataset
+from fedapp.data.dataset import LOSSES, Dataset, build_dataset
 from fedapp.data.demo import demo_dataset
 from fedapp.data.integrity import SUMMARY, read_summary
-from fedapp.data.prepare import input_digest, prepare
+from fedapp.data.losses import label_warnings, table_warnings, taken_columns
+from fedapp.data.prepare import REJECTED, input_digest, prepare
 from fedapp.errors import BusyError, DataError
 from fedapp.files import DamagedFileError
 from fedapp.membership import found
@@ -55,7 +56,7 @@ def split_tables(run: RunFolder, config: Config, missing: list[str], stage: Call
     stage("building the partners' datasets")
     shares = partition_assays(prepared, config.data.partners, config.seed)
     for name in missing:
-        build_dataset(prepared, run.partner(name) / "dataset", name, config.tasks, shares[name])
+        tell_losses(build_dataset(prepared, run.partner(name) / "dataset", name, config.tasks, shares[name]), stage)
 
 
 def take_tables(run: RunFolder, config: Config, missing: list[str], stage: Callable[[str], None], progress: Progress) -> None:
@@ -64,7 +65,7 @@ def take_tables(run: RunFolder, config: Config, missing: list[str], stage: Calla
         if name in missing:
             prepared = prepared_tables(tables, config, stage, progress)
             stage(f"building the dataset of {name} from {tables}")
-            build_dataset(prepared, run.partner(name) / "dataset", name, config.tasks)
+            tell_losses(build_dataset(prepared, run.partner(name) / "dataset", name, config.tasks), stage)
 
 
 def prepared_tables(tables: Path, config: Config, stage: Callable[[str], None], progress: Progress) -> Path:
@@ -73,8 +74,10 @@ def prepared_tables(tables: Path, config: Config, stage: Callable[[str], None], 
     Raises:
         DataError: There is no folder `tables`, or its tables are unusable.
     """
-    if not tables.is_dir():
-        raise DataError(f"no folder {tables}", "point data.tables, or $POLYPHONY_DATA, at a folder with compounds.* and activities.*")
+    if not tables.exists():
+        raise DataError(
+            f"no folder {tables}", "point data.tables, or $POLYPHONY_DATA, at a folder with compounds.* and activities.*, or at one file"
+        )
     stage(f"reading {tables}")
     digest = input_digest(tables, config.chemistry)
     prepared = Path(config.runs).resolve() / "prepared" / f"{tables.name}-{digest[:12]}"
@@ -86,7 +89,18 @@ def prepared_tables(tables: Path, config: Config, stage: Callable[[str], None], 
         except BusyError:
             stage(f"waiting for another run that prepares {tables}")
             time.sleep(POLL)
+    summary = read_summary(prepared)
+    for table in summary["tables"].values():
+        stage(f"{table['file']}: {taken_columns(table)}")
+    for loss in table_warnings(summary):
+        stage(f"warning: {loss}; they are listed in {prepared / REJECTED}")
     return prepared
+
+
+def tell_losses(dataset: Dataset, stage: Callable[[str], None]) -> None:
+    """Say which large part of a partner's values gives no label."""
+    for loss in label_warnings(dataset.header):
+        stage(f"warning: {dataset.name}: {loss}; see {dataset.directory / LOSSES}")
 
 
 def is_prepared(prepared: Path, digest: str, stage: Callable[[str], None]) -> bool:

@@ -62,3 +62,26 @@ def test_a_folder_of_a_list_that_is_not_there_is_named(tmp_path: Path) -> None:
     run = prepared(tmp_path, f"data.tables=[{','.join(map(str, folders))}]")
     with pytest.raises(DataError, match="nowhere"):
         prepare_partners(run, lambda _: None, lambda *_: None)
+
+
+def test_what_is_read_and_what_is_lost_is_told_as_prepare_tells_it(tmp_path: Path) -> None:
+    folders = [assay(tmp_path / name, name, ending) for name, ending in (("alpha", "O"), ("beta", "N"), ("gamma", "F"))]
+    with (folders[1] / "activities.csv").open("a") as file:
+        file.write("beta,1,80,=,%\nbeta,2,90,=,%\n")
+    run = prepared(tmp_path, f"data.tables=[{','.join(map(str, folders))}]")
+    told: list[str] = []
+    prepare_partners(run, told.append, lambda *_: None)
+    assert told.count("activities.csv: read assay_id, compound_id, relation, unit, value") == 3
+    (loss,) = [line for line in told if line.startswith("warning: activities.csv: 2 of 10 rows (20%) are left out")]
+    assert loss.endswith("rejected.csv")
+
+
+def test_a_partners_tables_may_be_one_file(tmp_path: Path) -> None:
+    files = []
+    for name, ending in (("alpha", "O"), ("beta", "N"), ("gamma", "F")):
+        files.append(tmp_path / f"{name}.csv")
+        rows = [f"{'C' * number}{ending},{4 + number % 2 * 4}" for number in range(1, 9)]
+        files[-1].write_text("\n".join(["smiles,pIC50", *rows]))
+    run = prepared(tmp_path, f"data.tables=[{','.join(map(str, files))}]")
+    datasets = prepare_partners(run, lambda _: None, lambda *_: None)
+    assert [set(each.tasks["group"]) for each in datasets.values()] == [{"alpha"}, {"beta"}, {"gamma"}]
