@@ -6,7 +6,7 @@ What came over the network is read here before anything else looks at it. There 
 from io import BytesIO
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from strategies.secagg.errors import MalformedMessageError
 
@@ -113,8 +113,15 @@ def step(held: RecordDict) -> str:
 
 
 def payload_bytes(held: RecordDict) -> int:
-    """Size of a message's records, without Flower's envelope."""
-    return sum(record.count_bytes() for record in held.values())
+    """Size of a message's records, without Flower's envelope; what has an empty value, as no message of ours has, counts nothing."""
+    return sum(map(_bytes, held.values()))
+
+
+def _bytes(record: ArrayRecord | ConfigRecord | MetricRecord) -> int:
+    try:
+        return record.count_bytes()
+    except (ValueError, LookupError):  # Flower cannot count empty texts and lists, which anybody can send
+        return 0
 
 
 def quoted(text: object) -> str:

@@ -155,7 +155,9 @@ class Collection:
         """
         held, agreed = wire.decode(UnmaskReply, reply), self._agreed()
         expected = len(agreed.survivors) * (1 + len(agreed.dropped)) * shamir.SHARE_BYTES
-        if held.index != index or index not in agreed.survivors or len(held.shares) != expected:
+        if held.index != index or index not in agreed.survivors:
+            raise MalformedMessageError(f"partner {index} answered in the place of partner {held.index}, or of nobody who survived")
+        if len(held.shares) != expected:
             raise MalformedMessageError(f"partner {index} revealed {len(held.shares)} bytes of shares, not {expected}")
         self.answers[index] = held
 

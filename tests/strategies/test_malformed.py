@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 from flwr.app import Message, RecordDict
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fedapp.files import read_json
@@ -72,10 +72,13 @@ def test_an_array_is_what_it_says_or_a_named_error_that_is_short(array: object) 
     assert len(str(caught.value)) < 300
 
 
-ANOTHER = st.one_of(malformed(), st.just(with_value(records.STEP, "Another")))
+EMPTY = [with_value(records.BODY, b""), with_value(records.BODY, []), with_value(records.STEP, ""), with_value("more", [])]
+ANOTHER = st.one_of(malformed(), st.just(with_value(records.STEP, "Another")), st.sampled_from(EMPTY))
 
 
 @SELDOM
+@example(asked=Step.COLLECT, spoil=EMPTY[0])
+@example(asked=Step.COLLECT, spoil=EMPTY[1])
 @given(asked=st.sampled_from(list(Step)), spoil=ANOTHER)
 def test_a_reply_of_another_form_leaves_its_sender_out_by_name_and_the_others_finish(asked: Step, spoil: Spoil) -> None:
     with TemporaryDirectory() as folder:
@@ -96,6 +99,8 @@ def test_a_reply_of_another_form_leaves_its_sender_out_by_name_and_the_others_fi
 
 
 @SELDOM
+@example(asked=Step.COLLECT, spoil=EMPTY[0])
+@example(asked=Step.COLLECT, spoil=EMPTY[1])
 @given(asked=st.sampled_from(list(Step)), spoil=ANOTHER)
 def test_a_request_of_another_form_is_one_named_error_at_the_partner_and_changes_nothing_there(asked: Step, spoil: Spoil) -> None:
     with TemporaryDirectory() as folder:
