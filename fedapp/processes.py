@@ -1,8 +1,8 @@
 """Child processes that never outlive us: ended with all their descendants on success, on error, on Ctrl-C and on SIGKILL.
 
 Between us and each command stands a supervisor: this file, run as a script. Descendants that detach themselves (Flower's and Ray's do)
-are re-parented to it instead of to init, and it is told by the kernel when we die. Both are Linux's (prctl(2)); elsewhere a SIGKILL of
-this process leaves its children running. Workers of a pool watch their parent themselves.
+are re-parented to it instead of to init, and it is told by the kernel when we die, as the command is when the supervisor does. These are
+Linux's (prctl(2)); elsewhere a SIGKILL of this process leaves its children running. Workers of a pool watch their parent themselves.
 """
 
 import ctypes
@@ -52,18 +52,22 @@ def child(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> 
 def supervise(parent: int, command: Sequence[str]) -> int:
     """Run `command` until it ends, `parent` dies or SIGTERM comes; then end all that is left of it. Returns its exit status."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    if sys.platform == "linux":
-        prctl = ctypes.CDLL(None).prctl
-        prctl(PR_SET_CHILD_SUBREAPER, 1)
-        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if linux := sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+        end_with_parent()
     if os.getppid() != parent:  # it died before it could be watched
         return 128 + signal.SIGTERM
-    process = subprocess.Popen(command)
+    process = subprocess.Popen(command, preexec_fn=end_with_parent if linux else None)  # noqa: PLW1509  there is one thread
     try:
         return process.wait()
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         end_family()
+
+
+def end_with_parent() -> None:
+    """Have the kernel ask this process to stop when its parent dies, also after it has become another program."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def end_family() -> None:

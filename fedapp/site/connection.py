@@ -8,11 +8,10 @@ still waiting for its answer.
 import random
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -32,6 +31,7 @@ from flwr.supercore.inflatable.inflatable_protobuf_utils import (
 from flwr.supercore.inflatable.inflatable_utils import pull_objects, push_objects
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+from flwr.supercore.protobuf.client import ProtobufClientInterceptor
 from flwr.supercore.retry import RetryInvoker, RetryState, exponential
 from flwr.supercore.run import RunNotRunningException
 from flwr.supernode.fleet_http_client import FleetHttpClient
@@ -54,12 +54,19 @@ OBJECT = 1 << 10  # bytes that an object counts beside its content
 class Client(FleetHttpClient):
     """Speaks the Fleet API, and takes no answer in that is longer than `LARGEST_ANSWER`, whatever its headers say.
 
-    Flower's own client would go where variables of the environment and the coordinator's redirections lead it.
+    Flower's own client would go where variables of the environment and the coordinator's redirections lead it, and its constructor fails
+    where they name a proxy of a kind that it does not speak: so it is not called.
     """
 
-    def __init__(self, base_url: str, trust: ssl.SSLContext, proxy: Proxy | None, **options: Any) -> None:
-        super().__init__(base_url, verify=trust, **options)
-        self._client.close()
+    def __init__(
+        self,
+        base_url: str,
+        trust: ssl.SSLContext,
+        proxy: Proxy | None,
+        interceptors: Sequence[ProtobufClientInterceptor],
+        retry_invoker: RetryInvoker,
+    ) -> None:
+        self._base_url, self._interceptors, self._retry_invoker = base_url, tuple(interceptors), retry_invoker
         self._client = http_client(trust, proxy, TIMEOUT)
         self._client.headers["accept-encoding"] = "identity"
         self._client.event_hooks = {"response": [limit]}  # is called before the answer is read

@@ -11,6 +11,7 @@ import psutil
 import pytest
 import torch
 
+from fedapp.processes import child
 from simulation.processes import processes
 from tests.conftest import ROOT
 
@@ -52,3 +53,12 @@ def test_workers_end_when_whoever_started_them_is_killed(tmp_path: Path) -> None
         worker = psutil.Process(int(run.stdout.readline()))
         run.send_signal(signal.SIGKILL)
     worker.wait(timeout=60)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel says so on Linux alone")
+def test_a_command_ends_when_its_supervisor_is_killed_so_that_it_can_be_started_again(tmp_path: Path) -> None:
+    with child(["sleep", "600"], tmp_path / "log", {}) as supervisor:
+        while not (family := psutil.Process(supervisor.pid).children()):
+            time.sleep(0.02)
+        supervisor.kill()
+        family[0].wait(timeout=60)

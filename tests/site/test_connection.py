@@ -243,11 +243,12 @@ def test_a_proxy_that_does_not_let_us_through_is_waited_for_and_named(certificat
             assert told == [f"the SuperLink cannot be reached through the proxy 127.0.0.1:{proxy.port}: 403 Forbidden", ""]
 
 
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9", "gopher://127.0.0.1:9"])
 def test_neither_the_environment_nor_an_answer_leads_a_node_elsewhere(
-    certificates: Path, key: ec.EllipticCurvePrivateKey, monkeypatch: pytest.MonkeyPatch
+    certificates: Path, key: ec.EllipticCurvePrivateKey, monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:
     for name in ("HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
+        monkeypatch.setenv(name, proxy)
     superlink = FakeSuperLink()
     with listening(superlink, certificates) as address:
         superlink.status["pull-messages"] = 307
