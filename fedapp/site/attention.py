@@ -15,7 +15,13 @@ from fedapp.site.wording import plural
 from strategies.self_audit import OWN, SUM, Audited
 
 NOT_TAKEN_BACK = "What has left cannot be taken back."
-IN_WORDS = {"aggregation": "No masks", "sums": "Sums of few", "rounds": "Many rounds", "metrics": "Metrics shown"}
+IN_WORDS = {
+    "aggregation": "No masks",
+    "sums": "Sums that tell much",
+    "weights": "Weights that tell of labels",
+    "rounds": "Many rounds",
+    "metrics": "Metrics shown",
+}
 IN_WORDS |= {"noise": "Little noise", "row guard": "Little row guard", "self-audit": "Lenient self-audit"}
 
 

@@ -31,6 +31,8 @@ HEADER = """\
 MEANING = {
     "row_guard": "training compounds of ours behind each row that we send, at least",
     "least_partners": "partners in a sum, at least",
+    "colluders": "partners with whom the coordinator still learns no single update, by the roster's threshold, at least",
+    "largest_weight": "of a partner in the mean, at most; beyond 1 it tells the other partners of our number of labels",
     "rounds": "at most: each one tells the other partners a little more",
     "most_identified": "share of our training compounds that an update may name and still leave, at most",
     "least_compounds": "of an update, at least; null: as many as the first layer has units, since fewer can be solved for",
@@ -50,6 +52,8 @@ class Floor:
 
     row_guard: int = 20
     least_partners: int = LEAST_PARTNERS
+    colluders: int = 1
+    largest_weight: int = 1
     rounds: int = 100
     most_identified: float = 0.001
     least_compounds: int | None = None
@@ -60,7 +64,7 @@ class Floor:
     def __post_init__(self) -> None:
         if unknown := set(self.metrics_shown) - set(METRICS):
             raise ValueError(f"metrics_shown has {sorted(unknown)}, and known are {list(METRICS)}")
-        for key in ("row_guard", "least_partners", "rounds", "least_compounds", "epsilon", "delta"):
+        for key in ("row_guard", "least_partners", "colluders", "largest_weight", "rounds", "least_compounds", "epsilon", "delta"):
             value = getattr(self, key)
             if value is not None and not value >= 0:
                 raise ValueError(f"{key} is {value}, not 0 or more")
@@ -76,6 +80,8 @@ def as_strict_as(terms: Terms) -> Floor:
     return Floor(
         row_guard=DEFAULT.row_guard if terms.noisy else terms.row_guard,
         least_partners=terms.least_partners,
+        colluders=terms.colluders,
+        largest_weight=terms.largest_weight,
         rounds=terms.rounds,
         metrics_shown=list(terms.metrics_shown),
         most_identified=DEFAULT.most_identified if terms.noisy else terms.most_identified,
@@ -98,6 +104,17 @@ def shortfalls(terms: Terms, floor: Floor) -> dict[str, str]:
             "sums",
             terms.least_partners < floor.least_partners,
             f"sums of {terms.least_partners} partners are accepted, fewer than the {floor.least_partners} of least_partners",
+        ),
+        (
+            "sums",
+            terms.colluders < floor.colluders,
+            f"with {terms.colluders + 1} of the partners the coordinator may learn single updates, by the roster's threshold, "
+            f"and colluders asks that {floor.colluders} cannot",
+        ),
+        (
+            "weights",
+            terms.largest_weight > floor.largest_weight,
+            f"weights up to {terms.largest_weight}, beyond the {floor.largest_weight} of largest_weight, tell of our number of labels",
         ),
         ("rounds", terms.rounds > floor.rounds, f"{terms.rounds:,} rounds, more than the {floor.rounds:,} of rounds"),
         ("metrics", bool(shown), f"the coordinator learns the mean of {' and '.join(shown)}, which metrics_shown does not have"),

@@ -138,6 +138,8 @@ def _changes(given: Site, known: Site | None) -> list[str]:
     except ConfigError as error:
         return [f"what this site had before is not known: {error}"]
     weaker = {*shortfalls(after, as_strict_as(before)), *(["noise"] if before.noisy and not after.noisy else [])}
+    if after.initial_trunk == "seed":
+        weaker.add("first trunk")
     told = [f"{name}: {how}{WEAKER if name in weaker else ''}" for name, how in differences(before, after).items()]
     return told + [f"{key}: {old[key]} -> {new[key]}" for key in DIGESTS if old[key] != new[key]]
 

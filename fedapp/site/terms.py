@@ -7,6 +7,7 @@ have it, so of each the weaker of the two counts.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fedapp.assurance import colluders
 from fedapp.config import Config
 from fedapp.config_check import NO_NOISE, RECORD_DP
 from fedapp.membership import PolicyFile
@@ -24,6 +25,9 @@ class Terms:
         consortium, partners: Of the roster.
         aggregation: As in the configuration.
         least_partners: Fewest partners in a sum.
+        colluders: Partners with whom the coordinator still learns no single update, by the roster's threshold.
+        largest_weight: Of a partner in the mean; beyond 1 it tells of labels.
+        initial_trunk: As in `federation` in the configuration.
         row_guard: Training compounds behind each row that is sent; 0 or 1 is off.
         profile, epsilon, delta: Of `privacy` in the configuration; epsilon and delta count under record-level privacy alone.
         rounds: Most rounds.
@@ -37,6 +41,9 @@ class Terms:
     partners: int
     aggregation: str
     least_partners: int
+    colluders: int
+    largest_weight: int
+    initial_trunk: str
     row_guard: int
     profile: str
     epsilon: float
@@ -56,6 +63,9 @@ class Terms:
             partners=len(roster.members),
             aggregation=config.aggregation,
             least_partners=max(roster.least(), policy.least_survivors),
+            colluders=colluders(roster),
+            largest_weight=config.federation.largest_weight,
+            initial_trunk=config.federation.initial_trunk,
             row_guard=min(config.privacy.row_guard, policy.row_guard),
             profile=config.privacy.profile,
             epsilon=config.privacy.epsilon,
@@ -92,7 +102,21 @@ def _aggregation(terms: Terms) -> str:
 
 
 def _sums(terms: Terms) -> str:
-    return f"of {terms.least_partners} or more of the {terms.partners} partners of {terms.consortium}"
+    told = f"of {terms.least_partners} or more of the {terms.partners} partners of {terms.consortium}"
+    some = f"no more than {terms.colluders:,}" if terms.colluders else "none"
+    return f"{told}; {some} of them may work with the coordinator, or single updates are open"
+
+
+def _weights(terms: Terms) -> str:
+    if terms.largest_weight == 1:
+        return "all partners count alike"
+    return f"up to {terms.largest_weight} by the number of our labels: partners learn the sum of the weights"
+
+
+def _first_trunk(terms: Terms) -> str:
+    if terms.initial_trunk == "seed":
+        return "drawn from the seed in config.yaml: known to whoever has that, the maker of the kit too"
+    return "drawn from the partners' common secret"
 
 
 def _row_guard(terms: Terms) -> str:
@@ -139,6 +163,8 @@ def _words(terms: Terms) -> str:
 SENTENCES: dict[str, Callable[[Terms], str]] = {
     "aggregation": _aggregation,
     "sums": _sums,
+    "weights": _weights,
+    "first trunk": _first_trunk,
     "row guard": _row_guard,
     "noise": _noise,
     "rounds": _rounds,

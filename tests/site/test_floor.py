@@ -27,6 +27,8 @@ from tests.site.kits import Founded, allow, found
 OWN = """\
 row_guard: 5
 least_partners: 4
+colluders: 2
+largest_weight: 1
 rounds: 50
 most_identified: 0.01
 least_compounds: 0
@@ -41,6 +43,9 @@ TERMS = Terms(
     partners=4,
     aggregation="secure",
     least_partners=3,
+    colluders=1,
+    largest_weight=1,
+    initial_trunk="group_key",
     row_guard=20,
     profile="none",
     epsilon=8.0,
@@ -96,7 +101,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 def test_the_first_installation_makes_a_floor_with_every_key_explained_for_its_owner_alone(kit: Path, site: Path) -> None:
     install(kit, site)
-    assert read_floor(site / "floor.yaml") == DEFAULT == Floor(20, 3, 100, 0.001, None, 8.0, 1e-6, [])
+    assert read_floor(site / "floor.yaml") == DEFAULT == Floor(20, 3, 1, 1, 100, 0.001, None, 8.0, 1e-6, [])
     text = (site / "floor.yaml").read_text()
     assert all("  # " in line for line in text.splitlines() if not line.startswith("#"))
     assert (site / "floor.yaml").stat().st_mode & 0o777 == 0o600
@@ -104,7 +109,9 @@ def test_the_first_installation_makes_a_floor_with_every_key_explained_for_its_o
 
 def test_a_floor_that_is_there_already_is_the_one_that_counts_and_stays_to_the_letter(kit: Path, site: Path) -> None:
     site.mkdir()
-    (site / "floor.yaml").write_text("# ours\n" + OWN.replace("least_partners: 4", "least_partners: 3"))
+    (site / "floor.yaml").write_text(
+        "# ours\n" + OWN.replace("least_partners: 4", "least_partners: 3").replace("colluders: 2", "colluders: 1")
+    )
     before = (site / "floor.yaml").read_bytes()
     install(kit, site)
     install(kit, site)
@@ -123,6 +130,7 @@ BELOW = {
         "self-audit: updates may name 100\u00a0% of our compounds, beyond the 0.1\u00a0% of most_identified",
     ),
     "few compounds": ({"least_compounds": 0}, (), "self-audit: updates of 0 compounds may leave, fewer than the 8 of least_compounds"),
+    "weights by labels": ({}, ("federation.largest_weight=4",), "weights: weights up to 4, beyond the 1 of largest_weight"),
     "rounds": ({"rounds": 5000}, (), "rounds: 5,000 rounds, more than the 100 of rounds"),
     "no masks": (
         {},
@@ -151,6 +159,21 @@ def test_a_kit_below_the_floor_is_refused_with_what_is_below_and_leaves_the_floo
     assert told in str(caught.value)
     assert str(site / "floor.yaml") in caught.value.hint
     assert {str(path) for path in contents(site)} == {"floor.yaml"}
+
+
+def test_a_roster_whose_threshold_leaves_single_updates_to_fewer_colluders_than_the_floor_says_is_refused(kit: Path, site: Path) -> None:
+    site.mkdir()
+    write_floor(site / "floor.yaml", replace(DEFAULT, colluders=2))
+    with pytest.raises(ConfigError, match="sums: with 2 of the partners the coordinator may learn single updates"):
+        install(kit, site)
+
+
+def test_a_first_trunk_that_whoever_made_the_kit_knows_is_said_and_is_weaker(founded: Founded, kit: Path, site: Path) -> None:
+    install(kit, site)
+    assert in_words(terms_of(Site.open(site)))["first trunk"] == "drawn from the partners' common secret"
+    change_experiment(kit, "federation.initial_trunk=seed")
+    (told,) = install(kit, site)
+    assert told.startswith("first trunk: ") and told.endswith(WEAKER)
 
 
 def test_a_site_in_use_keeps_all_that_it_has_when_a_kit_below_its_floor_comes(founded: Founded, kit: Path, site: Path) -> None:
@@ -212,7 +235,8 @@ def test_the_command_says_all_that_is_accepted_in_plain_words_marks_what_is_weak
     out = capsys.readouterr().out
     for told in (
         "aggregation  updates leave under masks, and the coordinator can read none of them",
-        "sums         of 3 or more of the 4 partners of four voices",
+        "sums         of 3 or more of the 4 partners of four voices; no more than 1 of them may work with the coordinator",
+        "weights      all partners count alike",
         "self-audit   an update stays at home if it names more than 0.1\u00a0% of our training compounds or is of fewer than 8",
         "words        32 bits",
     ):
@@ -274,7 +298,7 @@ def test_a_floor_that_was_cut_anywhere_is_refused_or_asks_for_no_less_than_the_w
     assert len(read) < 12
 
 
-@pytest.mark.parametrize("floor", [DEFAULT, Floor(5, 4, 50, 1.0, 0, 2.0, 1e-9, ["loss", "auc_pr"])])
+@pytest.mark.parametrize("floor", [DEFAULT, Floor(5, 4, 2, 8, 50, 1.0, 0, 2.0, 1e-9, ["loss", "auc_pr"])])
 def test_a_floor_that_is_written_is_read_back(floor: Floor, tmp_path: Path) -> None:
     write_floor(tmp_path / "floor.yaml", floor)
     assert read_floor(tmp_path / "floor.yaml") == floor
@@ -325,6 +349,9 @@ some_terms = st.builds(
     replace,
     st.just(TERMS),
     least_partners=st.integers(3, 5),
+    colluders=st.integers(0, 3),
+    largest_weight=st.sampled_from((1, 4, 256)),
+    initial_trunk=st.sampled_from(("seed", "group_key")),
     row_guard=st.integers(0, 30),
     rounds=st.integers(1, 200),
     metrics_shown=st.sets(st.sampled_from(("auc_pr", "loss"))).map(lambda held: tuple(sorted(held))),
@@ -347,6 +374,8 @@ def test_a_floor_is_reached_by_terms_that_are_as_strict_in_everything_and_by_no_
     terms = replace(other, profile="none")
     weaker = (
         terms.least_partners < one.least_partners
+        or terms.colluders < one.colluders
+        or terms.largest_weight > one.largest_weight
         or terms.row_guard < one.row_guard
         or terms.rounds > one.rounds
         or not set(terms.metrics_shown) <= set(one.metrics_shown)
