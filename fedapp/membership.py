@@ -16,7 +16,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from fedapp.config import RECORD_DP, Config, flatten
+from fedapp.config import Config
 from fedapp.config_check import RECORD_DP, flatten
 from fedapp.consortium import load_identity, load_roster, nearest_name, new_identity, write_roster
 from fedapp.errors import ConfigError
