@@ -240,7 +240,7 @@ def test_each_round_leaves_its_metrics_and_its_loss(tmp_path: Path, config: Conf
     assert metrics["round"].unique().sort().to_list() == [1, 2, 3]
     assert metrics["fold"].unique().sort().to_list() == ["test", "validation"]
     loss = read_json(tmp_path / "loss" / "round-0003.json")
-    assert set(loss) == {"round", "loss", "seconds", "compounds", "steps"}
+    assert set(loss) == {"round", "loss", "seconds", "compounds", "steps", "seal"}
     assert loss["round"] == 3
 
 
