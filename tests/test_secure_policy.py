@@ -17,7 +17,7 @@ from strategies.secagg.phases import Phase, Step
 from strategies.secagg.state import State, load
 from strategies.self_audit import AUDITS, OWN
 from tests.federation import alike, all_held, federate, grid_for, held, step, transcripts
-from tests.small_run import small_run
+from tests.small_run import rewrite_fingerprints, small_run
 
 
 def write_policy(run: RunFolder, name: str, key: str, value: object) -> None:
