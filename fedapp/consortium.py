@@ -24,6 +24,7 @@ from strategies.secagg.roster import LEAST_PARTNERS, Member, Roster, default_thr
 KEY_FILE, NODE_KEY_FILE, NODE_PUBLIC_FILE = "identity.key", "node.key", "node.pub"
 OTHERS = 0o077  # permission bits of everybody but the owner
 NAME = re.compile(r"\w([\w .&-]{0,62}[\w.&-])?")  # goes into tables, folders and logs
+LONGEST_NAME = 64  # characters
 FILE_TYPES = {"consortium": (str,), "threshold": (int, NoneType), "minimum": (int, NoneType), "partners": (list,)}
 PARTNER_TYPES = {"index": (int,), "name": (str,), "key": (str,), "node": (str, NoneType)}
 WORDS = {str: "text", int: "a number", list: "a list"}
@@ -268,6 +269,11 @@ def _typed(held: Any, types: Mapping[str, tuple[type, ...]], where: str) -> dict
         if type(held.get(key)) not in allowed:
             raise ConfigError(f"{where}: {key} is {held.get(key)!r:.40}, not {WORDS[allowed[0]]}", hint)
     return {key: held.get(key) for key in types}
+
+
+def nearest_name(text: str) -> str:
+    """A text as a name: what a name may not hold becomes a hyphen."""
+    return re.sub(r"[^\w .&-]", "-", text).lstrip(" .&-")[:LONGEST_NAME].rstrip(" ") or "unnamed"
 
 
 def _check_name(name: str, where: str) -> None:

@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 
 from fedapp.config import Config
 from fedapp.config_check import RECORD_DP, flatten
-from fedapp.consortium import load_identity, load_roster, new_identity, write_roster
+from fedapp.consortium import load_identity, load_roster, nearest_name, new_identity, write_roster
 from fedapp.errors import ConfigError
 from fedapp.files import write_text
 from fedapp.run_folder import RunFolder
@@ -73,7 +73,7 @@ def found(run: RunFolder, config: Config) -> None:
     identities = [load_identity(folder) if (folder / "identity.key").is_file() else new_identity(folder) for folder in folders]
     members = tuple(Member(index, name, each.public) for index, (name, each) in enumerate(zip(names, identities, strict=True), 1))
     least = len(names) if config.federation.min_partners is None else config.federation.min_partners
-    roster = Roster(run.name, default_threshold(len(names)), max(least, LEAST_PARTNERS), members)
+    roster = Roster(nearest_name(run.name), default_threshold(len(names)), max(least, LEAST_PARTNERS), members)
     for name in names:
         write_policy(run.partner(name) / POLICY, default_policy(config, roster), limits=default_limits(config))
     write_roster(run.path / ROSTER, roster)

@@ -38,3 +38,17 @@ def small_run(path: Path, *overrides: str) -> RunFolder:
     for index, name in enumerate(run.partners()):
         write_dataset(run.partner(name) / "dataset", name, compounds=200 - 20 * index, tasks=4 + index)
     return run
+
+
+def rewrite_fingerprints(dataset: Dataset, indptr: np.ndarray, indices: np.ndarray) -> None:
+    """Give a dataset other fingerprints, as if it had been made with them."""
+    labels = pl.DataFrame(
+        {
+            "row": np.repeat(np.arange(len(dataset.folds)), np.diff(dataset.y_indptr)),
+            "task": np.array(dataset.y_tasks),
+            "label": np.array(dataset.y_labels),
+        }
+    )
+    structures = pl.DataFrame({"smiles": dataset.smiles(), "fold": np.array(dataset.folds)})
+    header = {key: dataset.header[key] for key in ("name", "bits", "folds", "note", "dropped")}
+    save(dataset.directory, header, structures, indptr, indices, labels, dataset.tasks)

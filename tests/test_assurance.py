@@ -119,6 +119,7 @@ def test_a_last_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
 def test_transcripts_that_agree_say_how_much_was_compared(tmp_path: Path) -> None:
     files = [write(tmp_path / str(partner), partner, ["x", "y", "z"][: partner + 1]) for partner in (3, 1)]
     told = compare_transcripts(files, ROSTER)
+    assert [each["partner"] for each in told.pop("shorter")] == [1]
     assert told == {"partners": [1, 3], "sessions": 1, "rounds": 2, "entries": 4, "difference": None}
 
 

@@ -352,6 +352,16 @@ def test_a_name_that_could_mislead_is_refused(name: str, file: Path, tmp_path: P
     assert not (tmp_path / "other.yaml").exists()
 
 
+@settings(deadline=None)
+@given(st.text(max_size=100))
+def test_any_text_has_a_nearest_name_and_a_name_is_its_own(text: str) -> None:
+    """A run's folder may be called anything, and its partners' roster bears its name."""
+    name = consortium.nearest_name(text)
+    assert consortium.NAME.fullmatch(name)
+    assert consortium.nearest_name(name) == name
+    assert name == text or not consortium.NAME.fullmatch(text)
+
+
 def test_a_name_or_key_is_added_once(file: Path) -> None:
     add_partner(file, "alpha", handed_out(1))
     before = file.read_text()

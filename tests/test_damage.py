@@ -16,7 +16,7 @@ from fedapp.data.dataset import Dataset
 from fedapp.files import Kind, read_sealed
 from fedapp.membership import IDENTITY, POLICY, ROSTER, open_membership
 from fedapp.model.checkpoint import load_tensors
-from fedapp.model.evaluation import predict
+from fedapp.model.saved_model import read_model
 from fedapp.node_key import read_private_key
 from fedapp.report.saved_run import read_run
 from fedapp.report.summary import summarise
@@ -71,8 +71,8 @@ def readers(run: RunFolder) -> dict[str, Callable[[], Any]]:
         "trunk": lambda: SharedTrunk.read(folder / "shared.safetensors").to_bytes(),
         "rows": lambda: str(read_row_list(folder)),
         "state": lambda: [str(load_tensors(path)) for path in sorted((folder / "state").iterdir())],
-        "card": lambda: values(folder / "model.json", {"chemistry": dict, "note": str, "tasks": int}),
-        "prediction": lambda: predict(folder, np.array([0, 2]), np.array([3, 5])).tobytes(),
+        "card": lambda: values(folder / "model.json", {"chemistry": dict, "note": str, "tasks": list}),
+        "prediction": lambda: read_model(folder).predict(np.array([0, 2]), np.array([3, 5])).tobytes(),
         "transcript": lambda: [load_transcript(path, load_roster(run.path / ROSTER)) for path in folder.glob("transcript-*.jsonl")],
         "config": lambda: config == run.config(),
     }

@@ -12,7 +12,7 @@ import pytest
 
 from fedapp.config import Config, load_config
 from fedapp.errors import RunError
-from fedapp.files import read_json
+from fedapp.files import read_json, read_sealed
 from fedapp.model import checkpoint
 from fedapp.model.network import Heads, Trunk, set_trunk_arrays, trunk_arrays
 from fedapp.model.saved_model import read_model
@@ -239,7 +239,7 @@ def test_each_round_leaves_its_metrics_and_its_loss(tmp_path: Path, config: Conf
     metrics = read_metrics(tmp_path / "metrics")
     assert metrics["round"].unique().sort().to_list() == [1, 2, 3]
     assert metrics["fold"].unique().sort().to_list() == ["test", "validation"]
-    loss = read_json(tmp_path / "loss" / "round-0003.json")
+    loss = read_sealed(tmp_path / "loss" / "round-0003.json", {})
     assert set(loss) == {"round", "loss", "seconds", "compounds", "steps"}
     assert loss["round"] == 3
 

@@ -17,7 +17,7 @@ from strategies.secagg.phases import Phase, Step
 from strategies.secagg.state import State, load
 from strategies.self_audit import AUDITS, OWN
 from tests.federation import alike, all_held, federate, grid_for, held, step, transcripts
-from tests.small_run import small_run
+from tests.small_run import rewrite_fingerprints, small_run
 
 
 def write_policy(run: RunFolder, name: str, key: str, value: object) -> None:
@@ -129,8 +129,7 @@ def give_compounds_bits_of_their_own(run: RunFolder, name: str) -> int:
     prints = [held.x_indices[held.x_indptr[row] : held.x_indptr[row + 1]] for row in range(len(held.folds))]
     own = [[EXCLUSIVE + 2 * row, EXCLUSIVE + 2 * row + 1] if row < 40 else [] for row in range(len(prints))]
     changed = [np.array([*bits[bits < EXCLUSIVE], *extra], dtype=np.int32) for bits, extra in zip(prints, own, strict=True)]
-    np.save(held.directory / "x_indptr.npy", np.cumsum([0, *map(len, changed)]))
-    np.save(held.directory / "x_indices.npy", np.concatenate(changed))
+    rewrite_fingerprints(held, np.cumsum([0, *map(len, changed)]), np.concatenate(changed))
     return int(np.sum(held.rows_in(run.config().training_folds()) < 40))
 
 

@@ -21,7 +21,7 @@ RECORD_DP, RECONSTRUCTION_NOISE = "record_dp", "reconstruction_noise"
 def disclosure(run: SavedRun) -> list[Statement]:
     """What the coordinator saw, what partners saw, what that says about compounds, and what it named of them."""
     secure, guard = run.setting("aggregation") == "secure", int(run.setting("privacy.row_guard"))
-    profile = run.setting("privacy.profile")
+    profile = run.setting("privacy.profile", "none")
     coordinator = blind_coordinator(run) if secure else plain_coordinator(guard)
     held = [coordinator, partners_saw(counted=secure and guard > 1)]
     held.append(noisy(run) if profile == RECORD_DP else guarded(guard) if guard > 1 else unguarded())

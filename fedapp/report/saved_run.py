@@ -34,7 +34,7 @@ COMPARED = ("partner", "task", "group", "threshold", "positives", "negatives", "
 AUDITED, VECTORS = ("round", "rows", "identified", "compounds"), ("own", "sum")
 # What the report tells depends on these.
 NEEDED = (
-    *("aggregation", "privacy.row_guard", "privacy.profile", "federation.metrics_shown", "federation.initial_trunk"),
+    *("aggregation", "privacy.row_guard", "federation.metrics_shown", "federation.initial_trunk"),
     *("evaluation.test_fold", "evaluation.validation_fold", "evaluation.min_per_class"),
 )
 SUMS = ("round", "partners", "clipped", "coordinates")

@@ -187,7 +187,7 @@ class Participant:
 
         Raises:
             SurvivorsDisagreeError: Other survivors than this partner signed.
-            SecAggError: As `round.finish`.
+            SecAggError: As `round.check_sum` and `round.finish`.
         """
         with self._refusing():
             mine = self.state.round

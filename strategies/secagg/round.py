@@ -162,14 +162,13 @@ def finish(session: Session, last: LastRound, words: np.ndarray, digest: bytes, 
     """Take the group masks off a masked sum, in place, and check it.
 
     Args:
-        words: The masked sum; overwritten.
+        words: The masked sum, which `check_sum` let pass; overwritten.
         digest: SHA-256 of the masked sum.
         trunk: Digest of the trunk before this round, that the survivors trained from; those of a row list name the session's.
     Returns:
         The sum of the private words, signed, a view of `words`; and the digest of the trunk after this round.
     Raises:
         RepeatedPartnerError, UnknownPartnerError: In the list of survivors.
-        MalformedMessageError: As `check_sum`.
         AlteredSumError: It is not the survivors' sum, or was taken in before.
     """
     if len(set(last.survivors)) != len(last.survivors):
@@ -177,7 +176,6 @@ def finish(session: Session, last: LastRound, words: np.ndarray, digest: bytes, 
     if not set(last.survivors) <= set(session.members):
         raise UnknownPartnerError(f"survivors {last.survivors} are not all in the session")
     tail = tag_words(session)
-    check_sum(session, words)
     hidden, cancelled = group_masks(session, last.number, last.survivors)
     add_streams(words, cancelled, hidden, threads)
     private = signed_view(words[:-tail])

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedapp.data.dataset import Dataset, build_dataset, csr_positions
+from fedapp.data.integrity import read_summary
 from fedapp.data.prepare import prepare
 from fedapp.errors import DataError
-from fedapp.files import read_json, write_json
+from fedapp.files import write_sealed
 from tests.data.tables import CHEMISTRY, TASKS, good_tables, write_tables
 from tests.model import synthetic
 
@@ -114,8 +115,8 @@ def test_labels_left_out_lie_beside_the_dataset_for_a_person_to_read(tmp_path: P
 
 def test_a_folder_that_another_version_prepared_is_an_error_that_says_so(tmp_path: Path) -> None:
     prepare(good_tables(tmp_path / "tables"), tmp_path / "prepared", CHEMISTRY)
-    summary = read_json(tmp_path / "prepared" / "summary.json")
-    write_json(tmp_path / "prepared" / "summary.json", summary | {"format": 1})
+    summary = read_summary(tmp_path / "prepared")
+    write_sealed(tmp_path / "prepared" / "summary.json", summary | {"format": 1})
     with pytest.raises(DataError, match="prepared by another version") as error:
         build_dataset(tmp_path / "prepared", tmp_path / "d", "p", TASKS)
     assert "polyphony prepare" in error.value.hint

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from fedapp.consortium import load_roster
 from fedapp.errors import BusyError, RunError
 from fedapp.files import UNFINISHED
 from fedapp.locks import locked
+from fedapp.membership import ROSTER
 from simulation.experiment import recorded
 from tests.small_run import small_run
 
@@ -53,3 +55,9 @@ def test_a_run_folder_is_its_owners_alone_and_one_whose_name_is_no_unicode_is_re
     with pytest.raises(RunError, match="no UTF-8"):
         small_run(tmp_path / "caf\udce9")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("name", ['run \N{GRINNING FACE} "a" =b\\c', "my experiment (2)", "n" * 200, "\N{GRINNING FACE}"])
+def test_a_run_may_be_called_anything_and_its_partners_agree_on_a_roster(name: str, tmp_path: Path) -> None:
+    run = small_run(tmp_path / name)
+    assert load_roster(run.path / ROSTER).members[0].name == "partner-1"

@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from fedapp.files import write_json
 from fedapp.flower import PROXIES
+from fedapp.node_key import read_private_key
 from fedapp.processes import child, free_port
 from fedapp.site import reach
 from fedapp.site.certificates import new_certificates
@@ -25,7 +26,6 @@ from fedapp.site.door import Limits
 from fedapp.site.folder import Site
 from fedapp.site.gate import VERBS
 from fedapp.site.serve import SUPERLINK_FILE, part
-from fedapp.site.supernode import node_key
 from tests.site.serving import open_gate, running, signature, wait_for
 
 KEYS = {name: ec.generate_private_key(ec.SECP384R1()) for name in ("alpha", "beta")}
@@ -210,7 +210,7 @@ def test_the_gate_as_it_is_served_reaches_the_superlink_whatever_proxy_the_envir
     superlink, port = Echo(), free_port()
     files = {"ssl_certfile": str(coordinator.tls / "server.crt"), "ssl_keyfile": str(coordinator.tls / "server.key")}
     write_json(coordinator.log / SUPERLINK_FILE, {"port": port})
-    key = node_key(partner.keys / "node.key")
+    key = read_private_key(partner.keys / "node.key")
     with (
         running(uvicorn.Server(uvicorn.Config(superlink.app, host="127.0.0.1", port=port, log_level="error", **files))),  # type: ignore[arg-type]
         child(part(coordinator, "gate"), coordinator.log / "gate.out", {}),

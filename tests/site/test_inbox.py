@@ -8,6 +8,7 @@ import pytest
 from flwr.app import Array
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
 
+from fedapp import files
 from fedapp.site.inbox import ROOM, Inbox, Letter, largest_request
 from tests.strategies.secagg.parties import policy_for, roster_of
 
@@ -19,18 +20,18 @@ WHOLE = Letter(7, b"tree", {"ab" * 32: b"one", "cd" * 32: b"two"})
 def done(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """What is synced and renamed, in order, by the last part of its name."""
     seen: list[tuple[str, str]] = []
-    fsync, rename = os.fsync, Path.replace
+    fsync, put = os.fsync, files._put_in_place
 
     def syncing(file: int) -> None:
         seen.append(("sync", Path(f"/proc/self/fd/{file}").readlink().name))
         fsync(file)
 
-    def renaming(path: Path, target: Path) -> Path:
-        seen.append(("rename", target.name))
-        return rename(path, target)
+    def putting(folder: Path, place: Path) -> None:
+        seen.append(("rename", place.name))
+        put(folder, place)
 
     monkeypatch.setattr(os, "fsync", syncing)
-    monkeypatch.setattr(Path, "replace", renaming)
+    monkeypatch.setattr(files, "_put_in_place", putting)
     return seen
 
 
@@ -49,13 +50,13 @@ def test_an_announcement_is_never_gone_while_its_objects_are_written(tmp_path: P
     """The SuperLink announces a request once."""
     inbox = Inbox(tmp_path / "inbox")
     inbox.keep(ANNOUNCED)
-    rename, seen = Path.replace, []
+    put, seen = files._put_in_place, []
 
-    def looking(path: Path, target: Path) -> Path:
+    def looking(folder: Path, place: Path) -> None:
         seen.append(inbox.unanswered())
-        return rename(path, target)
+        put(folder, place)
 
-    monkeypatch.setattr(Path, "replace", looking)
+    monkeypatch.setattr(files, "_put_in_place", looking)
     inbox.keep(WHOLE)
     assert seen == [ANNOUNCED]
 

@@ -28,7 +28,7 @@ def new_run(path: Path) -> RunFolder:
 
 def audited(path: Path, *words: str) -> int:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(audit_run, "SCRATCH", path.parent)
+        patch.setattr(audit_run, "in_memory", lambda: (path.parent,))
         return exit_status("audit", "--resume", str(path), *words)
 
 
