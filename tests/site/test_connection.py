@@ -363,8 +363,8 @@ def expired(folder: Path) -> None:
 
 
 def another_authority(folder: Path) -> None:
-    (folder / "ca.key").unlink()
-    (folder / "ca.crt").unlink()
+    for held in folder.iterdir():
+        held.unlink()
     new_certificates(folder, ["127.0.0.1"])
 
 

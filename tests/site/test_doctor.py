@@ -139,10 +139,16 @@ def training_rows(site: Site) -> np.ndarray:
 # What is wrong at the coordinator
 
 
+def of_another_authority(site: Site) -> None:
+    """A certificate that no partner's `ca.crt` vouches for."""
+    shutil.rmtree(site.tls)
+    new_certificates(site.tls, ["127.0.0.1"])
+
+
 BROKEN_AT_THE_COORDINATOR: list[tuple[str, Break]] = [
     ("certificate", lambda site: (site.tls / "server.crt").unlink()),
     ("certificate", lambda site: (site.tls / "server.key").write_text("no key")),
-    ("certificate", lambda site: new_certificates(site.tls, ["127.0.0.1"])),  # of an authority that no partner knows
+    ("certificate", lambda site: of_another_authority(site)),
     ("files", lambda site: (site.tls / "server.key").chmod(0o644)),
     ("node keys", lambda site: site.roster.write_text("".join(line for line in site.roster.open() if "node:" not in line))),
     ("proposal", lambda site: write_policy_file(site.proposal, replace(read_policy_file(site.proposal), layout="1x1,1"))),

@@ -338,7 +338,7 @@ def test_a_site_that_is_being_served_or_installed_is_left_alone(used: Site, kits
 def test_a_second_federate_at_the_coordinator_ends_with_an_error_that_names_the_first(founded: Founded, kits: Path) -> None:
     site = founded.site(kits, "coordinator")
     with locked(site.coordinator, "polyphony federate"), pytest.raises(BusyError, match=r"in use by polyphony federate \(process \d+"):
-        federate(site, lambda _: None)
+        federate(site, lambda _: None, lambda _: None)
 
 
 def test_a_folder_with_files_of_a_persons_does_not_become_a_site_at_their_cost(kits: Path, tmp_path: Path) -> None:
