@@ -16,12 +16,13 @@ from fedapp.errors import RunError
 from fedapp.files import write_text
 from fedapp.model.saved_model import SavedModel, read_model, save_model
 from fedapp.model_folder import model_folder
-from fedapp.output import output_folder
+from fedapp.output import Kind, output_folder
 from fedapp.site.saved import json_object
 from fedapp.site.wording import score
 from fedapp.task_names import column_names
 
 TASKS, CARD = "tasks.csv", "card.md"
+EXPORT_FOLDER = Kind("an exported model")
 ARMS = ("local", "federated", "unguarded", "pooled")
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
@@ -48,7 +49,7 @@ def export_model(given: Path, out: Path) -> SavedModel:
     folder = model_folder(given).resolve()
     if folder.parent.name != "partners" and any((parent / "run.json").is_file() for parent in folder.parents[:2]):
         raise RunError(f"{folder} was made for comparison only", "export the model that was learned together: RUN/partners/NAME")
-    with output_folder(out, [given, folder]) as unfinished:
+    with output_folder(out, EXPORT_FOLDER, [given, folder]) as unfinished:
         saved = read_model(folder)
         if not isinstance(saved.header["tasks"], list):
             raise RunError(f"the model in {folder} is of an earlier version, which cannot be exported", "train again with this version")

@@ -11,12 +11,15 @@ from hypothesis import strategies as st
 
 from fedapp import output
 from fedapp.errors import BusyError, OutputError
-from fedapp.output import MANIFEST, check_file, check_folder, output_folder
+from fedapp.files import write_sealed
+from fedapp.output import MANIFEST, Kind, check_file, check_folder, output_folder
+
+OURS, INNER = Kind("a cake"), Kind("a recipe")
 
 
-def written(out: Path, text: str = "ours", **options: object) -> Path:
+def written(out: Path, text: str = "ours", kind: Kind = OURS, **options: object) -> Path:
     """Our own output: a text, an array, and one in a folder below."""
-    with output_folder(out, **options) as folder:  # type: ignore[arg-type]
+    with output_folder(out, kind, **options) as folder:  # type: ignore[arg-type]
         (folder / "summary.json").write_text(text)
         (folder / "x.npy").write_bytes(b"\x93NUMPY\0" + text.encode())
         (folder / "dataset").mkdir()
@@ -28,10 +31,10 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def refuses(out: Path, *named: str, error: type[Exception] = OutputError, **options: object) -> None:
+def refuses(out: Path, *named: str, error: type[Exception] = OutputError, kind: Kind = OURS, **options: object) -> None:
     """It is refused before anything is done, with a message that names these, and everything is as it was."""
     before = contents(out) if out.is_dir() else {}
-    with pytest.raises(error) as caught, output_folder(out, **options):  # type: ignore[arg-type]
+    with pytest.raises(error) as caught, output_folder(out, kind, **options):  # type: ignore[arg-type]
         pytest.fail("it went on")
     assert all(name in str(caught.value) for name in named), str(caught.value)
     assert (contents(out) if out.is_dir() else {}) == before
@@ -40,10 +43,10 @@ def refuses(out: Path, *named: str, error: type[Exception] = OutputError, **opti
 def test_a_new_or_an_empty_folder_is_written_and_our_own_is_replaced_as_a_whole(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for name in ("new/deeper", "empty"):
-        assert not check_folder(tmp_path / name)
+        assert not check_folder(tmp_path / name, OURS)
         out = written(tmp_path / name, "first")
-        assert check_folder(out)
-        with output_folder(out) as folder:
+        assert check_folder(out, OURS)
+        with output_folder(out, OURS) as folder:
             (folder / "other").write_text("second")
         assert contents(out).keys() == {"other", MANIFEST}
 
@@ -83,7 +86,7 @@ def test_a_folder_that_holds_anything_of_a_persons_is_refused_by_name(kind: str,
 
 def test_what_a_person_puts_there_while_we_compute_is_seen_in_the_end(tmp_path: Path) -> None:
     out = written(tmp_path / "out")
-    with pytest.raises(OutputError, match=r"notes\.txt"), output_folder(out):
+    with pytest.raises(OutputError, match=r"notes\.txt"), output_folder(out, OURS):
         (out / "notes.txt").write_text("mine")
     assert {"notes.txt", "summary.json"} < contents(out).keys()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -119,7 +122,7 @@ def test_the_current_folder_its_parents_and_the_home_are_refused_however_they_ar
 
 
 def refuses_nothing_touched(out: Path, named: str) -> None:
-    with pytest.raises(OutputError, match=named), output_folder(out):
+    with pytest.raises(OutputError, match=named), output_folder(out, OURS):
         pytest.fail("it went on")
 
 
@@ -162,23 +165,63 @@ def test_a_file_in_the_folders_place_is_refused_and_a_link_to_a_folder_is_follow
 
 
 def test_two_at_once_on_one_folder_the_second_is_told(tmp_path: Path) -> None:
-    with output_folder(tmp_path / "out") as folder:
+    with output_folder(tmp_path / "out", OURS) as folder:
         (folder / "a").write_text("first")
         refuses(tmp_path / "out", "being written", error=BusyError)
     assert contents(tmp_path / "out")["a"] == b"first"
 
 
 def test_an_output_from_before_there_were_lists_is_known_by_its_header_and_names(tmp_path: Path) -> None:
-    earlier = ("summary.json", "x.npy", "dataset/y.npy")
+    earlier = Kind("a cake", ("summary.json", "x.npy", "dataset/y.npy"))
     out = written(tmp_path / "out", '{"digest": "00", "note": ""}')
     (out / MANIFEST).unlink()
     (out / "notes.txt").write_text("mine")
-    refuses(out, "notes.txt", earlier=earlier)
+    refuses(out, "notes.txt", kind=earlier)
     (out / "notes.txt").unlink()
     refuses(out, "summary.json")
-    assert written(out, "new", earlier=earlier).is_dir()
+    assert written(out, "new", kind=earlier).is_dir()
     (out / MANIFEST).unlink()
-    refuses(out, "x.npy", earlier=earlier)
+    refuses(out, "x.npy", kind=earlier)
+
+
+def test_an_output_that_lost_its_list_is_not_taken_for_one_from_before_there_were_lists(tmp_path: Path) -> None:
+    """Nothing would tell then whether a text in it was edited."""
+    earlier = Kind("a cake", ("summary.json", "rejected.csv"))
+    with output_folder(tmp_path / "out", earlier) as folder:
+        write_sealed(folder / "summary.json", {"digest": "00", "note": ""})
+        (folder / "rejected.csv").write_text("ours")
+    (tmp_path / "out" / MANIFEST).unlink()
+    refuses(tmp_path / "out", "rejected.csv", kind=earlier)
+
+
+def test_an_output_of_another_kind_stays(tmp_path: Path) -> None:
+    out = written(tmp_path / "out", kind=INNER)
+    refuses(out, "is a recipe", "a cake")
+    assert check_folder(out, INNER)
+
+
+def test_a_folder_of_outputs_stays(tmp_path: Path) -> None:
+    """It is nobody's output itself, also where all in it is ours, and of the same kind."""
+    for name in ("alpha", "beta"):
+        written(tmp_path / "all" / name)
+    refuses(tmp_path / "all", "alpha/", "beta/")
+
+
+def test_of_the_outputs_in_an_output_those_go_with_it_that_belong_there(tmp_path: Path) -> None:
+    whole = Kind("a cake", inner={"inner": INNER})
+    out = written(tmp_path / "out", kind=whole)
+    written(out / "inner", kind=INNER)
+    assert check_folder(out, whole)
+    refuses(out, "inner/")
+    (out / "inner" / "notes.txt").write_text("mine")
+    refuses(out, "inner/notes.txt", kind=whole)
+    (out / "inner" / "notes.txt").unlink()
+    written(out / "elsewhere", kind=INNER)
+    refuses(out, "elsewhere/", kind=whole)
+    (out / "elsewhere").rename(tmp_path / "moved")
+    shutil.rmtree(out / "inner")
+    written(out / "inner", kind=whole)
+    refuses(out, "inner/", kind=whole)
 
 
 @settings(max_examples=60, deadline=None)

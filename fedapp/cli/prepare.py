@@ -21,13 +21,13 @@ def prepare(
     """Check, standardise and fingerprint tables, and build the tasks; rejected.csv names every row left out and why."""
     from fedapp.data.dataset import LOSSES, build_dataset  # imports polars and RDKit: seconds that --help need not wait
     from fedapp.data.losses import further_lines, label_lines, label_warnings, table_lines, table_warnings
-    from fedapp.data.prepare import EARLIER, REJECTED
+    from fedapp.data.prepare import PREPARED_FOLDER, REJECTED
     from fedapp.data.prepare import prepare as prepare_tables
     from fedapp.output import check_folder
 
     config, started = read_experiment(words), time.monotonic()
     with RunProgress(total_rounds=0, partners=[], json=as_json) as progress:
-        replaces = check_folder(out, [tables], EARLIER)
+        replaces = check_folder(out, PREPARED_FOLDER, [tables])
         progress.stage(f"preparing {tables}{f', to replace the earlier {out}' if replaces else ''}")
         summary = prepare_tables(tables, out, config.chemistry, progress.advance_preparation)
     told = table_warnings(summary)

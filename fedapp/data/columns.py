@@ -29,11 +29,13 @@ MEASURED = ("value", "relation", "unit")  # read from one set of columns: what o
 STANDARD = "standard"
 # words in the name of a column that is not read although it may say what an absent column would
 TELLING = {
-    "relation": ("relation", "qualifier", "operator", "censor"),
+    "relation": ("relation", "rel", "qualifier", "operator", "op", "comparator", "inequality", "censor"),
     "unit": ("unit", "units", "uom"),
     "assay_id": ("assay", "endpoint", "task"),
 }
 ALIKE = 0.8  # similarity of two words, 0 to 1, from which one is taken for a misspelling of the other
+SHORT = 4  # letters below which every word has many others one letter away
+CONTENTS = {"relation": (RELATIONS, 2 / 3), "unit": (UNITS, 1.0)}  # which cells tell, and their least share: M is also somebody's sex
 
 
 @dataclass(frozen=True)
@@ -147,24 +149,27 @@ def _words(name: str) -> list[str]:
 
 
 def _alike(word: str, known: str) -> bool:
+    if len(known) < SHORT:
+        return word == known
     return word[0] == known[0] and SequenceMatcher(None, word, known).ratio() >= ALIKE
 
 
 def refuse_contents(path: Path, samples: Mapping[str, Iterable[str]], absent: Iterable[str]) -> None:
-    """Refuse a table without a relation or a unit in which a column that is not read holds nothing else, whatever it is called.
+    """Refuse a table without a relation or a unit in which a column that is not read holds such, whatever it is called.
 
     Args:
-        samples: Some cells of each column that is not read.
+        samples: Some cells of each column that is not read, those that hold anything.
         absent: What the table has no column for.
     Raises:
         DataError: It names the column.
     """
-    telling = {"relation": set(RELATIONS), "unit": set(UNITS)}
-    for role in telling.keys() & set(absent):
+    for role in CONTENTS.keys() & set(absent):
+        known, share = CONTENTS[role]
         for name, cells in samples.items():
-            written = {unquoted(cell.strip()) for cell in cells} - {""}
-            if written and written <= telling[role]:
-                example = min(written)
+            written = [text for cell in cells if (text := unquoted(cell.strip()))]
+            telltale = [text for text in written if text in known]
+            if telltale and len(telltale) >= share * len(written):
+                example = min(telltale)
                 raise DataError(f"{path} has no column {role}, but {name} holds such ({example})", _remedy(role))
 
 

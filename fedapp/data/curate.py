@@ -28,6 +28,7 @@ INFINITE = "value is infinite"
 NOT_POSITIVE = "molar value is not positive"
 IMPLAUSIBLE = f"p-value outside {LOWEST_P:g} to {HIGHEST_P:g}"
 NOT_A_LABEL = "value without unit is not 0 or 1"
+NO_LABELS = "value without unit, in an assay where most such values are not 0 or 1"
 CENSORED_LABEL = "a 0/1 label has no relation but ="
 REMEDIES = {
     NO_UNIT: f"the unit of a 0/1 label is {LABEL_UNIT}",
@@ -36,10 +37,12 @@ REMEDIES = {
     COMMA: "write 1.5, and 1500 for thousands",
     RELATION_IN_VALUE: "it has a column of its own",
     NOT_A_LABEL: f"for others a column unit says {', '.join(UNITS[:-1])}",
+    NO_LABELS: f"if they are measured, a column unit says {', '.join(UNITS[:-1])}; if they are labels, {LABEL_UNIT}",
 }
 
 REASON, TEXT, WRITTEN = "reason for rejection", "text that it is about", "value as written"
 SHOWN = 80  # characters of an offending cell
+MOSTLY = 0.5  # share of an assay's values without a unit that must be 0 or 1, or none of them is a label
 REJECTED_SCHEMA = {"file": pl.String, "line": pl.Int64, "id": pl.String, "reason": pl.String, "text": pl.String}
 EXTRAS = ("smiles", "target_id", "type")  # of an activity, where its table has them
 
@@ -155,6 +158,8 @@ def check_activities(table: Table, rejects: Rejects) -> pl.DataFrame:
         value.cast(pl.Float64, strict=False).alias("number"),
         written.replace_strict(RELATIONS, default=None, return_dtype=pl.String).alias("sign"),
     )
+    bare = pl.col("number").is_in([0.0, 1.0]).filter(unit == "")  # measured values are 0 or 1 by chance too
+    rows = rows.with_columns((bare.mean().over("assay_id") < MOSTLY).alias("measured"))
     zero, number = unit.replace_strict(MOLAR, default=None, return_dtype=pl.Float64), pl.col("number")
     p_value = pl.when(molar).then(zero - number.log10()).otherwise(number)
     needed = [column for column in ("assay_id", "compound_id", "smiles") if column in rows.columns]
@@ -169,6 +174,7 @@ def check_activities(table: Table, rejects: Rejects) -> pl.DataFrame:
         (number.is_infinite(), INFINITE, "value"),
         (molar & (number <= 0), NOT_POSITIVE, "value"),
         (label & ~number.is_in([0.0, 1.0]), NOT_A_LABEL, "value"),
+        ((unit == "") & pl.col("measured"), NO_LABELS, "value"),
         (label & (relation != "="), CENSORED_LABEL, "relation"),
         (~label & ~p_value.is_between(LOWEST_P, HIGHEST_P), IMPLAUSIBLE, pl.concat_str("value", "unit", separator=" ")),
     ]

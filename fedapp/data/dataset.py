@@ -31,11 +31,12 @@ from fedapp.data.integrity import (
 from fedapp.data.tasks import build_tasks
 from fedapp.errors import DataError
 from fedapp.files import DamagedFileError, file_digests, write_sealed
-from fedapp.output import output_folder
+from fedapp.output import Kind, output_folder
 
 LOSSES = "dropped.csv"
 PREPARED_FORMAT = 2  # raised when a prepared folder's contents change meaning
 FILES = (HEADER, *(f"{name}.npy" for name in ARRAYS), STRUCTURES, TASKS, LOSSES)
+DATASET_FOLDER = Kind("a dataset", FILES)
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,7 @@ def save(
         "y_labels": labels["label"].to_numpy(),
     }
     arrays = {name: np.ascontiguousarray(arrays[name], dtype=dtype) for name, dtype in ARRAYS.items()}
-    with output_folder(out, earlier=FILES) as folder:
+    with output_folder(out, DATASET_FOLDER) as folder:
         for name, array in arrays.items():
             np.save(folder / f"{name}.npy", array)
         structures.select("smiles").write_parquet(folder / STRUCTURES)

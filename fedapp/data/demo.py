@@ -19,13 +19,14 @@ from fedapp.data.prepare import prepare
 from fedapp.data.tables import NOTE_FILE
 from fedapp.errors import DataError
 from fedapp.files import UNFINISHED, held_folder, write_text
-from fedapp.output import output_folder
+from fedapp.output import Kind, output_folder
 
 NOTE = (
     "Demo: the labels are computed from the structures (RDKit descriptors and structural alerts of 4,999 NCI compounds); "
     "they are not bioactivity, and no figure here says anything about drug discovery."
 )
 
+TABLES_FOLDER = Kind("a folder of the demo's tables")
 SEED = 20_240_229
 SHARED = 0.2  # of all compounds lie in a common pool, of which each partner holds a random half
 LARGEST_TO_SMALLEST = 3.0  # private compounds of the first partner to those of the last
@@ -71,7 +72,7 @@ def demo_tables(out: Path, partner: int, partners: int) -> None:
     compounds = demo_compounds(partner, partners)
     activities = _measure(compounds, partner, partners)
     schema = {"assay_id": pl.String, "compound_id": pl.String, "relation": pl.String, "value": pl.String, "unit": pl.String}
-    with output_folder(out) as folder:
+    with output_folder(out, TABLES_FOLDER) as folder:
         pl.DataFrame(compounds, schema={"compound_id": pl.String, "smiles": pl.String}, orient="row").write_csv(folder / "compounds.csv")
         pl.DataFrame(activities, schema=schema, orient="row").write_csv(folder / "activities.csv")
         write_text(folder / NOTE_FILE, NOTE + "\n")

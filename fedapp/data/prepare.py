@@ -20,20 +20,21 @@ from fedapp.chemistry.parallel import describe_many
 from fedapp.chemistry.structure import Structure
 from fedapp.config import Chemistry
 from fedapp.data import curate
-from fedapp.data.dataset import FILES, PREPARED_FORMAT
+from fedapp.data.dataset import DATASET_FOLDER, FILES, PREPARED_FORMAT
 from fedapp.data.inputs import TABLES, Inputs, read_inputs
 from fedapp.data.integrity import PREPARED, SUMMARY
 from fedapp.data.matching import check_assays, list_compounds, match_compounds, split_assays
 from fedapp.data.tables import NOTE_FILE, find_table, read_note
 from fedapp.errors import DataError
 from fedapp.files import file_digests, write_sealed, write_text
-from fedapp.output import output_folder
+from fedapp.output import Kind, output_folder
 
 REJECTED = "rejected.csv"
-EARLIER = (  # files of a prepared folder from before outputs had a list of their own
+EARLIER = (  # files from before outputs had a list of their own
     *(SUMMARY, "compounds.parquet", "structures.parquet", "activities.parquet", "assays.parquet", REJECTED),
     *("x_indptr.npy", "x_indices.npy", *(f"dataset/{name}" for name in FILES)),
 )
+PREPARED_FOLDER = Kind("a prepared folder", EARLIER, {"dataset": DATASET_FOLDER})
 
 
 @dataclass
@@ -97,7 +98,7 @@ def prepare(
     """
     sources = [tables, *([] if chemistry.fold_key_file is None else [Path(chemistry.fold_key_file)])]
     try:
-        with output_folder(out, sources, EARLIER) as folder:
+        with output_folder(out, PREPARED_FOLDER, sources) as folder:
             return _prepare(tables, folder, chemistry, progress, workers)
     except NothingUsableError as error:
         raise DataError(str(error), f"{error.hint}; all of them are in {_list_rejected(error.rejected, out)}") from None
@@ -240,7 +241,7 @@ def _list_rejected(rejected: pl.DataFrame, out: Path) -> Path:
         listing = _free(out.with_name(f"{out.name}-{REJECTED}"))
         write_text(listing, rejected.write_csv())
         return listing
-    with output_folder(out) as folder:
+    with output_folder(out, PREPARED_FOLDER) as folder:
         rejected.write_csv(folder / REJECTED)
     return out / REJECTED
 

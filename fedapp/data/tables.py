@@ -20,7 +20,9 @@ SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
 NOTE_FILE = "note.txt"
 LINE = "line of file"  # not a name that a table would use itself
 _BLOCK = 100_000  # rows turned into columns at a time, which bounds the memory taken by Python strings
-_SAMPLE = 1000  # rows that are looked at in columns that are not read
+_SAMPLE = 1000  # cells that are looked at in a column that is not read, those that hold anything
+TEXT = (pl.String, pl.Categorical, pl.Enum)  # of a Parquet file's columns, those that may hold relations or units
+NO_TEXT = (pl.Binary, pl.Duration, pl.Object)
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -208,13 +210,21 @@ def _choose(path: Path, columns: list[str], required: Sequence[str], optional: S
 def _read_parquet(path: Path, required: Sequence[str], optional: Sequence[str] | None) -> Table:
     schema = pl.read_parquet_schema(path)
     chosen = _choose(path, list(schema), required, optional)
-    unread = [name for name, dtype in schema.items() if dtype == pl.String and name not in chosen.taken.values()]
-    samples = pl.read_parquet(path, columns=unread, n_rows=_SAMPLE).fill_null("").to_dict(as_series=False)
+    unread = [name for name, dtype in schema.items() if dtype in TEXT and name not in chosen.taken.values()]
+    samples = {name: _sample(pl.scan_parquet(path).select(pl.col(name).cast(pl.String))) for name in unread}
     refuse_contents(path, samples, _absent(chosen, optional))
     frame = pl.read_parquet(path, columns=list(chosen.taken.values()))
+    for name, dtype in frame.schema.items():
+        if dtype.is_nested() or dtype in NO_TEXT:
+            raise DataError(f"{path}: the column {name} holds {dtype}, which is neither text nor numbers", "save it as one or the other")
     text = [_text(frame[name], role).alias(role) for role, name in chosen.taken.items()]
     rows = pl.DataFrame(text).with_row_index(LINE, offset=1)
     return Table(path, rows.with_columns(pl.col(LINE).cast(pl.Int64)), [], list(schema), chosen, "")
+
+
+def _sample(column: pl.LazyFrame) -> list[str]:
+    """The first cells of one column that hold anything."""
+    return column.filter(pl.all().str.strip_chars() != "").head(_SAMPLE).collect().to_series().to_list()
 
 
 def _text(cells: pl.Series, role: str) -> pl.Series:
@@ -234,16 +244,18 @@ def _read_csv(path: Path, required: Sequence[str], optional: Sequence[str] | Non
         columns, separator = read_header(lines)
         chosen = _choose(path, columns, required, optional)
         positions = [columns.index(name) for name in chosen.taken.values()]
-        others = [index for index, name in enumerate(columns) if name and index not in positions]
-        samples: dict[str, list[str]] = {columns[index]: [] for index in others}
+        others = {index: name for index, name in enumerate(columns) if name and index not in positions}
+        samples: dict[str, list[str]] = {name: [] for name in others.values()}
         schema = {LINE: pl.Int64} | dict.fromkeys(chosen.taken, pl.String)
         frames = [pl.DataFrame(schema=schema)]
         unreadable: list[Unreadable] = []
         block: list[tuple[int | str, ...]] = []
         for line, cells in read_records(lines, columns, positions, separator, unreadable):
-            if len(frames) == 1 and len(block) < _SAMPLE:
-                for index in others:
-                    samples[columns[index]].append(cells[index] if index < len(cells) else "")
+            for index, name in [*others.items()] if others else ():
+                if index < len(cells) and (cell := cells[index]) and not cell.isspace():
+                    samples[name].append(cell)
+                    if len(samples[name]) == _SAMPLE:
+                        del others[index]
             block.append((line, *[cells[position] for position in positions]))
             if len(block) == _BLOCK:
                 frames.append(pl.DataFrame(block, schema=schema, orient="row"))

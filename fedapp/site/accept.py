@@ -11,7 +11,7 @@ from typing import Any
 
 from fedapp.config import Chemistry, Config
 from fedapp.consortium import load_identity
-from fedapp.data.dataset import FILES, Dataset, build_dataset
+from fedapp.data.dataset import DATASET_FOLDER, FILES, Dataset, build_dataset
 from fedapp.data.integrity import HEADER, read_header
 from fedapp.errors import ConfigError, DataError
 from fedapp.files import read_json, read_object, write_json, write_sealed
@@ -44,7 +44,7 @@ def accept(site: Site, source: Path) -> Dataset:
     config, own = site.config(), site.path / DATASET
     policy = read_policy_file(site.policy)
     sources = [] if own.is_dir() and source.is_dir() and source.samefile(own) else [source]
-    check_folder(own, sources, FILES)
+    check_folder(own, DATASET_FOLDER, sources)
     for folder in (source, source.parent):  # `prepare` puts a dataset beside its summary
         if (folder / SUMMARY).is_file():
             _check_chemistry(folder / SUMMARY, config.chemistry)
@@ -141,8 +141,9 @@ def _check_header(directory: Path, header: Mapping[str, Any], config: Config) ->
 
 def _copy(source: Path, own: Path, name: str, sources: Iterable[Path]) -> Dataset:
     """Copy a dataset under the partner's name, of which its seeds are made; one that lies in the site already may stay there."""
-    with output_folder(own, sources, FILES) as folder:
-        shutil.copytree(source, folder, dirs_exist_ok=True)
-        folder.chmod(0o700)
+    with output_folder(own, DATASET_FOLDER, sources) as folder:
+        for file in FILES:
+            if (source / file).is_file():  # dropped.csv need not be there
+                shutil.copyfile(source / file, folder / file)
         write_sealed(folder / HEADER, read_header(folder) | {"name": name})
     return Dataset.open(own)

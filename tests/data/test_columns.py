@@ -74,7 +74,19 @@ def test_two_names_of_a_structure_are_no_contradiction_and_ours_is_taken() -> No
 
 
 @pytest.mark.parametrize(
-    "name", ["value_relation", "relatoin", "relations", "Qualifiers", "activity operator", "ValueRelation", "Censored", "rel. qualifier"]
+    "name",
+    [
+        "value_relation",
+        "relatoin",
+        "relations",
+        "Qualifiers",
+        "activity operator",
+        "ValueRelation",
+        "Censored",
+        "rel. qualifier",
+        "Rel",
+        "IC50 op",
+    ],
 )
 def test_a_column_that_looks_like_a_relation_is_an_error_that_says_what_to_call_it(name: str) -> None:
     with pytest.raises(DataError, match="no column relation, but one called") as error:
@@ -89,7 +101,9 @@ def test_a_column_that_looks_like_a_unit_is_an_error(name: str) -> None:
         taken(["assay_id", "compound_id", "value", "relation", name])
 
 
-@pytest.mark.parametrize("name", ["correlation", "n_uncensored", "comment", "community", "Assay Type", "unique", "cliff_mol", "value_nM"])
+@pytest.mark.parametrize(
+    "name", ["correlation", "n_uncensored", "comment", "community", "Assay Type", "unique", "cliff_mol", "real", "value_nM"]
+)
 def test_other_columns_are_just_not_read(name: str) -> None:
     assert name not in taken(["assay_id", "compound_id", "value", name]).values()
 
@@ -104,6 +118,12 @@ def test_one_table_whose_assays_may_be_in_another_column_is_not_taken_as_one_ass
 def test_a_column_of_relations_under_any_name_is_an_error(cells: list[str]) -> None:
     with pytest.raises(DataError, match="no column relation, but mod holds such"):
         refuse_contents(FILE, {"mod": cells, "note": ["="] + ["text"]}, ["relation", "unit"])
+
+
+def test_a_few_odd_cells_do_not_hide_a_column_of_relations() -> None:
+    with pytest.raises(DataError, match="mod holds such"):
+        refuse_contents(FILE, {"mod": ["<", "=", "?", ">"]}, ["relation"])
+    refuse_contents(FILE, {"note": ["=", "as published", "see text"]}, ["relation"])
 
 
 def test_so_is_a_column_of_units() -> None:

@@ -159,3 +159,12 @@ def test_a_p_value_is_nine_minus_the_logarithm_of_nanomoles_or_cannot_be(value: 
 def test_without_the_columns_relation_and_unit_values_are_labels() -> None:
     table = Table(Path("a.csv"), pl.DataFrame({LINE: [2], "assay_id": ["x"], "compound_id": ["A"], "value": ["1"]}), [], [])
     assert check_activities(table, Rejects()).select("relation", "value", "kind").rows() == [("=", 1.0, "label")]
+
+
+@pytest.mark.parametrize(("values", "labels"), [(["1", "0", "1", "7"], 3), (["1", "0", "35", "7"], 2), (["1", "0", "35", "7", "2.5"], 0)])
+def test_where_most_values_of_an_assay_are_no_labels_those_that_are_one_or_zero_are_none_either(values: list[str], labels: int) -> None:
+    """A column of IC50 whose unit was left out holds a 1 now and then."""
+    cells = {"assay_id": ["x"] * len(values) + ["y"], "compound_id": "A", "value": [*values, "1"], LINE: range(len(values) + 1)}
+    table, rejects = Table(Path("activities.csv"), pl.DataFrame(cells), [], []), Rejects()
+    assert check_activities(table, rejects)["assay_id"].to_list() == ["x"] * labels + ["y"]
+    assert sum(rejects.counts("activities.csv").values()) == len(values) - labels

@@ -168,6 +168,23 @@ def test_a_parquet_column_of_relations_under_another_name_is_an_error(tmp_path: 
         read_table(tmp_path, "activities", ["smiles", "value"], ["relation"])
 
 
+@pytest.mark.parametrize("kind", [pl.String, pl.Categorical, pl.Enum(["", "<", "="])])
+def test_relations_under_another_name_are_found_behind_any_number_of_empty_cells(kind: pl.DataType, tmp_path: Path) -> None:
+    rows = pl.DataFrame({"smiles": ["CC"] * 3001, "value": ["1"] * 3001, "mod": [*[""] * 3000, "<"]})
+    rows.write_csv(tmp_path / "as_csv.csv")
+    rows.with_columns(pl.col("mod").cast(kind)).write_parquet(tmp_path / "as_parquet.parquet")
+    for name in ("as_csv.csv", "as_parquet.parquet"):
+        with pytest.raises(DataError, match="no column relation, but mod holds such"):
+            read_table(tmp_path / name, "activities", ["smiles", "value"], ["relation"])
+
+
+@pytest.mark.parametrize("cell", [["CC"], {"smiles": "CC"}, b"CC"])
+def test_a_parquet_column_of_neither_text_nor_numbers_is_named(cell: object, tmp_path: Path) -> None:
+    pl.DataFrame({"compound_id": [1], "smiles": [cell]}).write_parquet(tmp_path / "compounds.parquet")
+    with pytest.raises(DataError, match="the column smiles holds"):
+        lines(tmp_path)
+
+
 def test_structures_to_predict_come_from_smi_csv_and_parquet(tmp_path: Path) -> None:
     (tmp_path / "a.smi").write_text("CC first one\n\nCO\n")
     (tmp_path / "a.csv").write_text("smiles,compound_id\nCC,007\n")

@@ -14,7 +14,7 @@ from fedapp.data.dataset import Dataset, build_dataset
 from fedapp.data.integrity import read_summary
 from fedapp.data.prepare import prepare
 from fedapp.errors import ConfigError, DataError, OutputError
-from fedapp.files import write_sealed
+from fedapp.files import SEAL, read_json, write_json, write_sealed
 from fedapp.membership import read_policy_file, write_policy_file
 from fedapp.output import MANIFEST
 from fedapp.site.accept import accept, check_data, check_state
@@ -121,7 +121,9 @@ def test_a_persons_notes_in_the_sites_dataset_stay_and_a_damaged_one_is_replaced
     (site.path / "dataset" / "dataset.json").write_text("")
     digest = accept(site, prepared).digest
     check_data(Site.open(site.path))
-    (site.path / "dataset" / MANIFEST).unlink()  # a dataset of an earlier version had no list
+    (site.path / "dataset" / MANIFEST).unlink()  # a dataset of an earlier version had no list, and no seal
+    header = read_json(site.path / "dataset" / "dataset.json")
+    write_json(site.path / "dataset" / "dataset.json", {key: value for key, value in header.items() if key != SEAL})
     assert accept(site, prepared / "dataset").digest == digest
 
 
