@@ -13,7 +13,7 @@ EXITS = {Verdict.PASS: 0, Verdict.FAIL: 3, Verdict.TOO_FEW: 4}  # 1 is an error 
 MARKS = {Verdict.PASS: "ok", Verdict.FAIL: "FAIL", Verdict.TOO_FEW: "too few to tell"}
 
 
-def audit(words: Experiment = None, resume: Resume = None, as_json: Json = False) -> None:
+def audit(experiment: Experiment = None, resume: Resume = None, as_json: Json = False) -> None:
     """Attack federations of this experiment, with its defences and without them, and write a report.
 
     Exit status: 0 if every gate holds, 3 if one fails, 4 if none fails and of one there were too few to tell; 1 if the audit could not be
@@ -21,7 +21,7 @@ def audit(words: Experiment = None, resume: Resume = None, as_json: Json = False
     """
     from simulation.audit.run import audit as run_audit  # imports torch: seconds that --help need not wait
 
-    run = open_or_create(words, resume, "audit")
+    run = open_or_create(experiment, resume, "audit")
     with RunProgress(run.config().federation.rounds, run.partners(), as_json) as progress:
         result = run_audit(run, progress)
     if as_json:

@@ -41,14 +41,14 @@ def secagg(
 
 @app.command("round")
 def benchmark_round(
-    words: Experiment = None,
+    experiment: Experiment = None,
     rounds: Annotated[int, typer.Option(help="rounds of each run; the first is not counted")] = 4,
     as_json: Json = False,
 ) -> None:
     """Time whole federated rounds of an experiment in Flower's simulation, secure against plain, four runs each."""
     from simulation.round_benchmark import measure_round  # imports flwr: seconds that --help need not wait
 
-    config = read_experiment(words)
+    config = read_experiment(experiment)
     with RunProgress(0, [], as_json) as progress:
         told = measure_round(config, rounds, progress)
     if as_json:

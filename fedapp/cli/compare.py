@@ -6,11 +6,11 @@ from fedapp.cli.arguments import Experiment, Json, Resume, open_or_create, tell_
 from fedapp.cli.progress import RunProgress
 
 
-def compare(words: Experiment = None, resume: Resume = None, as_json: Json = False) -> None:
+def compare(experiment: Experiment = None, resume: Resume = None, as_json: Json = False) -> None:
     """Train the same partners local only, federated and pooled, and without the row guard, all else alike, and write a report."""
     from simulation.experiment import compare as run_comparison  # imports torch: seconds that --help need not wait
 
-    run = open_or_create(words, resume, "compare")
+    run = open_or_create(experiment, resume, "compare")
     with RunProgress(run.config().federation.rounds, run.partners(), as_json) as progress:
         result = run_comparison(run, progress)
     if as_json:

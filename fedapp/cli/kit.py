@@ -16,7 +16,7 @@ def new(
     roster: Annotated[Path, typer.Argument(metavar="CONSORTIUM", help="consortium file, such as consortium.yaml")],
     superlink: Annotated[str, typer.Option("--superlink", metavar="HOST:PORT", help="where partners reach the coordinator")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="folder for the kits")],
-    words: Annotated[list[str] | None, typer.Argument(metavar="[CONF] [KEY=VALUE]...", help="the experiment")] = None,
+    experiment: Annotated[list[str] | None, typer.Argument(metavar="[CONF] [KEY=VALUE]...", help="the experiment")] = None,
     certificates: Annotated[
         Path | None, typer.Option("--certificates", metavar="DIR", help="folder with ca.crt, server.crt and server.key")
     ] = None,
@@ -30,7 +30,7 @@ def new(
     from fedapp.site.folder import Site
     from fedapp.site.kit import Plan, assignments, make_kits
 
-    config = read_experiment([*(words or []), *assignments(roster)])
+    config = read_experiment([*(experiment or []), *assignments(roster)])
     folders = make_kits(Plan(roster, config, superlink, certificates, seed, page), out)
     for folder in folders:
         print(folder)

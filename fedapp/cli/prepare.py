@@ -15,7 +15,7 @@ from fedapp.cli.progress import RunProgress
 def prepare(
     tables: Annotated[Path, typer.Argument(help="folder with compounds.* and activities.* (CSV, CSV.gz or Parquet), or one such file")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="folder to write")],
-    words: Annotated[list[str] | None, typer.Argument(metavar="[CONF] [KEY=VALUE]...", help="chemistry and tasks to use")] = None,
+    experiment: Annotated[list[str] | None, typer.Argument(metavar="[CONF] [KEY=VALUE]...", help="chemistry and tasks to use")] = None,
     as_json: Json = False,
 ) -> None:
     """Check, standardise and fingerprint tables, and build the tasks; rejected.csv names every row left out and why."""
@@ -25,7 +25,7 @@ def prepare(
     from fedapp.data.prepare import prepare as prepare_tables
     from fedapp.output import check_folder
 
-    config, started = read_experiment(words), time.monotonic()
+    config, started = read_experiment(experiment), time.monotonic()
     with RunProgress(total_rounds=0, partners=[], json=as_json) as progress:
         replaces = check_folder(out, PREPARED_FOLDER, [tables])
         progress.stage(f"preparing {tables}{f', to replace the earlier {out}' if replaces else ''}")

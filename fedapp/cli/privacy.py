@@ -6,11 +6,11 @@ from fedapp.cli.arguments import Experiment, Json, Resume, open_or_create
 from fedapp.cli.progress import RunProgress
 
 
-def privacy(words: Experiment = None, resume: Resume = None, as_json: Json = False) -> None:
+def privacy(experiment: Experiment = None, resume: Resume = None, as_json: Json = False) -> None:
     """Train federations at each epsilon of `audit.epsilons`, one without noise and each partner alone; print and plot their quality."""
     from simulation.privacy_curve import privacy_curve  # imports torch: seconds that --help need not wait
 
-    run = open_or_create(words, resume, "privacy")
+    run = open_or_create(experiment, resume, "privacy")
     with RunProgress(run.config().federation.rounds, run.partners(), as_json) as progress:
         told = privacy_curve(run, progress)
     if as_json:

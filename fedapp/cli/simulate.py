@@ -6,11 +6,11 @@ from fedapp.cli.arguments import Experiment, Json, Resume, open_or_create, tell_
 from fedapp.cli.progress import RunProgress
 
 
-def simulate(words: Experiment = None, resume: Resume = None, as_json: Json = False) -> None:
+def simulate(experiment: Experiment = None, resume: Resume = None, as_json: Json = False) -> None:
     """Train one trunk with all partners of an experiment in Flower's simulation, and write a report."""
     from simulation.experiment import simulate as run_simulation  # imports torch: seconds that --help need not wait
 
-    run = open_or_create(words, resume, "simulate")
+    run = open_or_create(experiment, resume, "simulate")
     with RunProgress(run.config().federation.rounds, run.partners(), as_json) as progress:
         result = run_simulation(run, progress)
     if as_json:
