@@ -75,6 +75,7 @@ def check_folder(out: Path, kind: Kind, sources: Iterable[Path] = ()) -> bool:
         BusyError: Another process is writing it.
     """
     out = out.resolve()
+    _check_name(out)
     for name, kept in _kept(sources):
         if any(_same(out, each) for each in (kept, *kept.parents)):
             raise OutputError(f"{out} is or holds {name}, and would be replaced as a whole", ELSEWHERE)
@@ -85,6 +86,14 @@ def check_folder(out: Path, kind: Kind, sources: Iterable[Path] = ()) -> bool:
     if any(not discard(left) for left in unfinished(out)):
         raise BusyError(f"{out} is being written by another process", "wait until that has ended, or name another folder")
     return _check_contents(out, kind)
+
+
+def _check_name(out: Path) -> None:
+    """Refuse a path that libraries written in Rust cannot write."""
+    try:
+        str(out).encode()
+    except UnicodeEncodeError as error:
+        raise OutputError(f"{os.fsencode(out)!r} is not UTF-8", "give it a name in UTF-8") from error
 
 
 def _check_contents(out: Path, kind: Kind) -> bool:
@@ -112,6 +121,7 @@ def check_file(out: Path, sources: Iterable[Path], ours: Callable[[Path], bool])
         OutputError: A source, a folder, or a file that we did not write.
         OSError: The folder that is to hold it cannot be made or written.
     """
+    _check_name(out)
     if any(_same(out, source) for source in sources):
         raise OutputError(f"{out} is read, and cannot be written as well", "name another file")
     if out.exists() and not (out.is_file() and (not out.stat().st_size or ours(out))):

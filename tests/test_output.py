@@ -224,6 +224,13 @@ def test_of_the_outputs_in_an_output_those_go_with_it_that_belong_there(tmp_path
     refuses(out, "inner/", kind=whole)
 
 
+def test_a_name_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"b\xff")
+    refuses_nothing_touched(odd, "not UTF-8")
+    with pytest.raises(OutputError, match="not UTF-8"):
+        check_file(odd, [], lambda _: False)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_whatever_lies_in_a_folder_a_persons_bytes_are_there_afterwards(
