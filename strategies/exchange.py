@@ -101,8 +101,10 @@ class Replies:
                 self.bytes_up += records.payload_bytes(held)
                 step, body = records.letter(held)
                 vectors = records.vectors(held, records.HANDOVER if self.asked.step == Step.HANDOVER else records.WORDS)
-                if step != self.asked.step or len(vectors) > 1 or len(held) > 1 + len(vectors):
-                    raise MalformedMessageError(f"a reply to {records.quoted(step)} with {len(held) - 1} records beside it")
+                if step != self.asked.step:
+                    raise MalformedMessageError(f"a reply to {records.quoted(step)}, which was not asked")
+                if len(vectors) > 1 or len(held) > 1 + len(vectors):
+                    raise MalformedMessageError(f"{len(vectors)} vectors in {len(held) - 1} records, where there is one at most")
             del held
             if node not in self.left_out:
                 yield node, body, vectors

@@ -69,7 +69,7 @@ class SecureTrunk(Strategy):
                     self._whole_round(rows=True)
                 return self.version
             except RoundAbandonedError as error:
-                self._give_up_after(attempt, error)
+                self._give_up_after(attempt, "set-up", error)
         raise AssertionError("unreachable")
 
     def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Iterable[Message]:
@@ -92,7 +92,7 @@ class SecureTrunk(Strategy):
                 metrics = self._complete(arrived, rows=False)
                 return None, MetricRecord({**metrics}) if metrics else None
             except RoundAbandonedError as error:
-                self._give_up_after(attempt, error)
+                self._give_up_after(attempt, f"round {self.version + 1}", error)
                 arrived = self._send_collect(rows=False)
         raise AssertionError("unreachable")
 
@@ -275,8 +275,8 @@ class SecureTrunk(Strategy):
         vectors: Vectors = {records.WORDS: self._sum} if self._sum else {}
         return vectors | ({records.HANDOVER: ciphertext} if offered is not None else {})
 
-    def _give_up_after(self, attempt: int, error: RoundAbandonedError) -> None:
-        """Log an abandoned round; end the run at the last attempt."""
-        log(WARNING, "%s: abandoned, nothing was revealed", error)
+    def _give_up_after(self, attempt: int, what: str, error: RoundAbandonedError) -> None:
+        """Log what was abandoned, by the number under which the journal has it; end the run at the last attempt."""
+        log(WARNING, "%s: %s: abandoned, nothing was revealed", what, error)
         if attempt + 1 == ATTEMPTS:
-            raise RoundFailedError(str(error)) from error
+            raise RoundFailedError(f"{what}: {error}") from error

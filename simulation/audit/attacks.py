@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from fedapp.config import Config
+from fedapp.errors import DataError
 from fedapp.privacy.leakage import twin_groups
 from fedapp.seeds import derived_seed
 from simulation.audit import attribution, coordinator, decoding, inference, inversion, membership, rows
@@ -95,8 +96,18 @@ def inferred(pool: Pool, target: Trial, kind: str, generator: np.random.Generato
 
 
 def coordinators(target: Trial, config: Config) -> list[Finding]:
-    """The coordinator's view of the last round's words, under secure aggregation and in the clear."""
+    """The coordinator's view of the last round's words, under secure aggregation and in the clear.
+
+    Raises:
+        DataError: The sum is so short that nothing could be told of it.
+    """
     assert target.words is not None
     width = config.model.hidden[0]
+    if target.words.shape[1] < coordinator.FEWEST_WORDS:
+        raise DataError(
+            f"privacy.row_guard of {config.privacy.row_guard} leaves a sum of {target.words.shape[1]} words of so few compounds, and the "
+            f"coordinator's view is judged on {coordinator.FEWEST_WORDS} or more",
+            "raise audit.compounds, or use more data",
+        )
     words = np.ascontiguousarray(target.words[:, : COORDINATOR_ROWS * width])
     return coordinator.coordinator_findings(words, np.zeros_like(words), width)

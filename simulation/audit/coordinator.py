@@ -27,6 +27,7 @@ from strategies.secagg.round import signed_view, tag_words
 
 LEVEL = 1e-4
 BLOCK = 256  # words that the distinguisher judges at once
+FEWEST_WORDS = 2 * BLOCK  # one to learn from, and one to judge
 TRUNK = sha256(b"audit").digest()
 
 Words = NDArray[np.uint32]
@@ -123,8 +124,8 @@ def coordinator_findings(words: Words, other: Words, width: int, entropy: Entrop
     Raises:
         ValueError: The two differ in shape, or are shorter than two blocks of 256 words.
     """
-    if words.shape != other.shape or words.shape[1] < 2 * BLOCK:
-        raise ValueError(f"inputs of {words.shape} and {other.shape}: not of one shape, or shorter than {2 * BLOCK} words")
+    if words.shape != other.shape or words.shape[1] < FEWEST_WORDS:
+        raise ValueError(f"inputs of {words.shape} and {other.shape}: not of one shape, or shorter than {FEWEST_WORDS} words")
     secure = judged(words, width, secure_view(words, entropy), secure_view(other, entropy), ON)
     return secure + judged(words, width, plain_view(words), plain_view(other), OFF)
 

@@ -105,7 +105,7 @@ class Collection:
         """
         largest = max(self.sums.values(), key=lambda held: len(held.partners), default=None)
         survivors = tuple(sorted(largest.partners)) if largest else ()
-        self.coordinator.enough(len(survivors), f"sent a masked input for round {self.number}")
+        self.coordinator.enough(len(survivors), "sent a masked input")
         self.sums = {form: held for form, held in self.sums.items() if held is largest}
         headers = tuple(self.inputs[index].header for index in survivors)
         dropped = tuple(sorted(set(self.cohort) - set(survivors)))
@@ -183,7 +183,7 @@ class Collection:
 
     def _threshold(self, count: int, what: str) -> None:
         if count < self.coordinator.roster.threshold:
-            raise RoundAbandonedError(f"round {self.number}: {count} partners {what}, and {self.coordinator.roster.threshold} are needed")
+            raise RoundAbandonedError(f"{count} partners {what}, and {self.coordinator.roster.threshold} are needed")
 
     def _sealed_for(self, holder: int) -> tuple[SealedShares, ...]:
         sealed = []

@@ -143,7 +143,7 @@ def test_a_partner_that_fails_is_named_with_its_reason_and_what_to_do(tmp_path: 
     (run.partner("partner-2") / "dataset" / "y_labels.npy").write_bytes(b"")
     with pytest.raises(RunError) as error:
         run_flower(run, lambda: None)
-    assert "2 partners sent a masked input for round" in str(error.value)
+    assert "2 partners sent a masked input, and 3 are needed" in str(error.value)
     assert "partner-2: " in str(error.value)
     assert "not a complete dataset" in str(error.value)
     assert "--resume" in error.value.hint

@@ -9,9 +9,13 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
+from fedapp.config import load_config
+from fedapp.errors import DataError
 from simulation.audit import coordinator
+from simulation.audit.attacks import coordinators
 from simulation.audit.coordinator import View, coordinator_findings, judged, plain_view, secure_view
 from simulation.audit.findings import OFF, ON, Finding
+from simulation.audit.trial import Trial
 
 PARTNERS, WORDS, WIDTH = 4, 20_000, 50
 
@@ -161,6 +165,14 @@ def test_where_no_row_is_zero_there_is_nothing_to_tell_apart() -> None:
     found = coordinator.zero_rows(full, 10, plain_view(full))
     assert (found.value, found.lower, found.upper, found.trials) == (0.0, 0.0, 0.0, 0)
     assert coordinator.correlation(full, plain_view(full)).trials == 0
+
+
+def test_a_sum_too_short_to_judge_is_a_named_error_of_the_audit() -> None:
+    few = np.zeros((3, 148), dtype=np.uint32)
+    trial = Trial(np.ones(4, bool), np.ones(4, bool), np.ones((3, 4), bool), [], None, few, {})
+    with pytest.raises(DataError, match="leaves a sum of 148 words of so few compounds") as caught:
+        coordinators(trial, load_config(None))
+    assert "audit.compounds" in caught.value.hint
 
 
 def test_inputs_of_two_shapes_or_too_short_ones_are_refused() -> None:
