@@ -1,6 +1,6 @@
 """Predictions of a partner's model for new compounds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,7 @@ import polars as pl
 
 from fedapp.chemistry.parallel import describe_many
 from fedapp.chemistry.structure import Structure
-from fedapp.data.tables import read_smiles
+from fedapp.data.smiles_file import read_smiles
 from fedapp.errors import DataError
 from fedapp.files import atomic_path
 from fedapp.model.saved_model import SavedModel, read_model
@@ -29,12 +29,14 @@ class Predicted:
         left_out: Compounds without, each with its reason.
         note: The caveat of the data that the model was trained on; may be empty.
         warnings: Why predictions may not be what they would have been where the model was trained.
+        read: Which columns of the input were taken for what; "" for a .smi file.
     """
 
     rows: int
     left_out: int
     note: str
     warnings: tuple[str, ...]
+    read: str = field(default="", compare=False)
 
 
 def predict_file(model: Path, smiles: Path, out: Path) -> Predicted:
@@ -44,7 +46,7 @@ def predict_file(model: Path, smiles: Path, out: Path) -> Predicted:
 
     Args:
         model: A partner's folder in a run, a partner's site, or an exported folder.
-        smiles: CSV, CSV.gz or Parquet with a column smiles and perhaps compound_id, or a .smi file.
+        smiles: As in `read_smiles`.
         out: `.csv` or `.parquet`; if it is there, it must hold earlier predictions.
     Raises:
         RunError: No model there, or one that is damaged.
@@ -55,8 +57,11 @@ def predict_file(model: Path, smiles: Path, out: Path) -> Predicted:
         raise DataError(f"{out}: predictions are written as {' or '.join(SUFFIXES)}", "give --out a name that ends in one of them")
     check_file(out, [smiles], holds_predictions)
     saved = read_model(model_folder(model))
-    rows = read_smiles(smiles)
-    described = [each for chunk in describe_many(rows["smiles"].to_list(), saved.chemistry, b"") for each in chunk]
+    asked = read_smiles(smiles)
+    rows = asked.rows
+    readable = rows.filter(pl.col("reason") == "")["smiles"].to_list()
+    found = iter([each for chunk in describe_many(readable, saved.chemistry, b"") for each in chunk])
+    described = [reason or next(found) for reason in rows["reason"]]
     good = [each for each in described if isinstance(each, Structure)]
     if not good:
         raise DataError(f"{smiles}: none of {len(rows)} structures is usable; the first: {described[0]}")
@@ -69,7 +74,7 @@ def predict_file(model: Path, smiles: Path, out: Path) -> Predicted:
     table = rows.with_columns(pl.Series("reason", reasons)).hstack(predicted)
     with atomic_path(out) as path:
         table.write_csv(path) if out.suffix == ".csv" else table.write_parquet(path)
-    return Predicted(len(good), len(rows) - len(good), str(saved.header.get("note", "")), other_versions(saved))
+    return Predicted(len(good), len(rows) - len(good), str(saved.header.get("note", "")), other_versions(saved), asked.read)
 
 
 def holds_predictions(path: Path) -> bool:

@@ -14,7 +14,7 @@ def predict(
     model: Annotated[
         Path, typer.Option("--model", metavar="MODEL", help="a partner's folder in a run, a partner's site, or an exported folder")
     ],
-    smiles: Annotated[Path, typer.Option("--smiles", metavar="FILE", help="CSV, CSV.gz or Parquet with a column smiles, or .smi")],
+    smiles: Annotated[Path, typer.Option("--smiles", metavar="FILE", help="CSV, TSV or Parquet with a column smiles, or .smi")],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="predictions, .csv or .parquet")],
     as_json: Json = False,
 ) -> None:
@@ -23,6 +23,8 @@ def predict(
 
     replaces = out.is_file()
     predicted = predict_file(model, smiles, out)
+    if predicted.read:
+        print(predicted.read, file=sys.stderr)
     if replaces:
         print(f"the earlier predictions in {out} were replaced", file=sys.stderr)
     for warning in predicted.warnings:

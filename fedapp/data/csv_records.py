@@ -74,7 +74,7 @@ def read_records(lines: Lines, names: Sequence[str], used: Sequence[int], separa
         if len(cells) != width and (len(cells) < least or any(cell.strip() for cell in cells[least:])):
             return RAGGED
         for index in used:
-            if not cells[index].isascii() and _has_surrogate(cells[index]):
+            if not cells[index].isascii() and has_surrogate(cells[index]):
                 return UNDECODABLE
             if "\0" in cells[index]:
                 return NUL
@@ -116,7 +116,7 @@ def _cells(line: str, separator: str) -> list[str]:
     return next(csv.reader([line], delimiter=separator), [])
 
 
-def _has_surrogate(cell: str) -> bool:
+def has_surrogate(cell: str) -> bool:
     """Whether a byte was kept by `surrogateescape` because it is not UTF-8."""
     return any("\udc80" <= character <= "\udcff" for character in cell)
 

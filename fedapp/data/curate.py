@@ -33,7 +33,7 @@ CENSORED_LABEL = "a 0/1 label has no relation but ="
 REMEDIES = {
     NO_UNIT: f"the unit of a 0/1 label is {LABEL_UNIT}",
     UNKNOWN_UNIT: f"known are {', '.join(UNITS)}",
-    UNKNOWN_RELATION: f"known are {', '.join(RELATIONS)}",
+    UNKNOWN_RELATION: f"known are {', '.join(RELATIONS)}; an empty cell is none",
     COMMA: "write 1.5, and 1500 for thousands",
     RELATION_IN_VALUE: "it has a column of its own",
     NOT_A_LABEL: f"for others a column unit says {', '.join(UNITS[:-1])}",
@@ -162,7 +162,7 @@ def check_activities(table: Table, rejects: Rejects) -> pl.DataFrame:
     rows = rows.with_columns((bare.mean().over("assay_id") < MOSTLY).alias("measured"))
     zero, number = unit.replace_strict(MOLAR, default=None, return_dtype=pl.Float64), pl.col("number")
     p_value = pl.when(molar).then(zero - number.log10()).otherwise(number)
-    needed = [column for column in ("assay_id", "compound_id", "smiles") if column in rows.columns]
+    needed = [column for column in ("assay_id", "smiles", "compound_id") if column in rows.columns]
     checks: list[Check] = [
         *[(pl.col(column) == "", EMPTY.format(column), pl.lit("")) for column in needed],
         ((unit == "") & has_units, NO_UNIT, "value"),

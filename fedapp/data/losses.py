@@ -55,7 +55,8 @@ def table_warnings(summary: dict[str, Any]) -> list[str]:
     for table in summary["tables"].values():
         lost = table["read"] - table["accepted"]
         if lost > LARGE * table["read"]:
-            reasons = "; ".join(f"{count:,} {reason}" for reason, count in list(table["rejected"].items())[:NAMED])
+            commonest = sorted(table["rejected"].items(), key=lambda pair: -pair[1])  # a summary that was saved has them by name
+            reasons = "; ".join(f"{count:,} {reason}" for reason, count in commonest[:NAMED])
             found.append(f"{table['file']}: {lost:,} of {table['read']:,} rows ({lost / table['read']:.0%}) are left out: {reasons}")
     return found
 

@@ -57,7 +57,9 @@ class Table:
 
 
 def find_table(tables: Path, name: str) -> Path | None:
-    """The file of table `name` in a folder, or None; where `tables` is itself a file, that is the one of activities.
+    """The file of table `name` in a folder, or None.
+
+    The one of activities may have any name where it is the only table beside assays, or where `tables` is itself a file.
 
     Raises:
         DataError: Nothing there, a file of another kind, or the table in more than one format.
@@ -73,6 +75,9 @@ def find_table(tables: Path, name: str) -> Path | None:
     found = [tables / f"{name}{suffix}" for suffix in SUFFIXES if (tables / f"{name}{suffix}").is_file()]
     if len(found) > 1:
         raise DataError(f"{tables} has both {found[0].name} and {found[1].name}", "keep the one that is meant")
+    if not found and name == "activities":
+        found = [path for path in tables.iterdir() if path.name.endswith(SUFFIXES) and not path.name.startswith((".", "~", "assays."))]
+        return found[0] if len(found) == 1 and not found[0].name.startswith("compounds.") else None
     return found[0] if found else None
 
 
@@ -93,7 +98,7 @@ def read_table(tables: Path, name: str, required: Sequence[str], optional: Seque
         names = ", ".join(f"{name}{suffix}" for suffix in SUFFIXES)
         hint = f"put one of {names} there, with columns {', '.join(required)}; or give one file with structures and values"
         raise DataError(f"{tables} has no {name} table", hint)
-    table = _read_file(path, required, optional)
+    table = read_file(path, required, optional)
     if not table.read():
         raise DataError(f"{path} has no usable rows", "it holds a header only")
     return table
@@ -105,39 +110,11 @@ def column_names(path: Path) -> list[str]:
     Raises:
         DataError: A file that cannot be read.
     """
-    with _named_errors(path):
+    with named_errors(path):
         if path.suffix == ".parquet":
             return list(pl.read_parquet_schema(path))
-        with _open(path) as raw:
-            return read_header(Lines(_decode(raw)))[0]
-
-
-def read_smiles(path: Path) -> pl.DataFrame:
-    """Structures to predict for: columns compound_id ("" where there is none) and smiles, one row per row of the file.
-
-    Args:
-        path: CSV, CSV.gz or Parquet with a column smiles and perhaps compound_id; or a .smi file, each line a SMILES and perhaps
-            an id after white space. A CXSMILES extension (|...|) between the two belongs to the structure, never to the id.
-    Raises:
-        DataError: Missing or unreadable file, no column smiles, no rows, or a row that cannot be taken apart.
-    """
-    if not path.is_file():
-        raise DataError(f"no file {path}", "give a .csv, .csv.gz, .parquet or .smi file")
-    if path.suffix == ".smi":
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
-        cells = [_smi_cells(line.strip()) for line in text.splitlines() if line.strip()]
-        rows = pl.DataFrame(cells, schema={"compound_id": pl.String, "smiles": pl.String}, orient="row")
-        if rows.is_empty():
-            raise DataError(f"{path} has no rows")
-        return rows
-    table = _read_file(path, ["smiles"], ["compound_id"])
-    if table.unreadable:
-        line, reason, _ = table.unreadable[0]
-        raise DataError(f"{path} cannot be read in full", f"line {line}: {reason}; correct it or leave the row out")
-    if table.rows.is_empty():
-        raise DataError(f"{path} has no rows", "it holds a header only")
-    identifier = pl.col("compound_id") if "compound_id" in table.rows.columns else pl.lit("").alias("compound_id")
-    return table.rows.select(identifier, "smiles")
+        with opened(path) as raw:
+            return read_header(Lines(decoded(raw)))[0]
 
 
 def read_note(folder: Path) -> str:
@@ -157,7 +134,7 @@ def read_note(folder: Path) -> str:
 
 
 @contextmanager
-def _named_errors(path: Path) -> Iterator[None]:
+def named_errors(path: Path) -> Iterator[None]:
     """Name the file in what reading raises.
 
     Raises:
@@ -169,22 +146,13 @@ def _named_errors(path: Path) -> Iterator[None]:
         raise DataError(f"cannot read {path}: {error}", "the file may be damaged or not what its name says") from error
 
 
-def _smi_cells(line: str) -> tuple[str, str]:
-    """Id and structure of a line; an extension that is not closed is left with the structure, which is then rejected."""
-    smiles, rest = [*line.split(maxsplit=1), ""][:2]
-    if not rest.startswith("|"):
-        return rest, smiles
-    extension, closed, identifier = rest[1:].partition("|")
-    return identifier.strip(), f"{smiles} |{extension}{closed}"
-
-
-def _read_file(path: Path, required: Sequence[str], optional: Sequence[str] | None) -> Table:
+def read_file(path: Path, required: Sequence[str], optional: Sequence[str] | None) -> Table:
     """Read by the file's suffix.
 
     Raises:
         DataError: Missing column, or a damaged file.
     """
-    with _named_errors(path):
+    with named_errors(path):
         table = _read_parquet(path, required, optional) if path.suffix == ".parquet" else _read_csv(path, required, optional)
     names = [name for name in table.rows.columns if name not in (LINE, "value", "smiles")]
     absent = [pl.when(pl.col(name).is_in(ABSENT)).then(pl.lit("")).otherwise(name).alias(name) for name in names]
@@ -239,8 +207,8 @@ def _text(cells: pl.Series, role: str) -> pl.Series:
 def _read_csv(path: Path, required: Sequence[str], optional: Sequence[str] | None) -> Table:
     """Read with the standard library's csv module: unlike table libraries it knows the line of every row, and a short row or an
     undecodable one costs that row alone."""
-    with _open(path) as raw:
-        lines = Lines(_decode(raw))
+    with opened(path) as raw:
+        lines = Lines(decoded(raw))
         columns, separator = read_header(lines)
         chosen = _choose(path, columns, required, optional)
         positions = [columns.index(name) for name in chosen.taken.values()]
@@ -272,7 +240,7 @@ def _absent(chosen: Chosen, optional: Sequence[str] | None) -> list[str]:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[IO[bytes]]:
+def opened(path: Path) -> Iterator[IO[bytes]]:
     """Open a CSV file, packed or not.
 
     Raises:
@@ -281,11 +249,11 @@ def _open(path: Path) -> Iterator[IO[bytes]]:
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as raw:
         start = raw.read(4)
         if start.startswith(UTF_16) or b"\0" in start:
-            raise DataError(f"{path} is not UTF-8 text: it begins with {start!r}", "save it as CSV UTF-8; Excel offers that")
+            raise DataError(f"{path} is not UTF-8 text: it begins with {start!r}", "save it as UTF-8; Excel offers that as CSV UTF-8")
         raw.seek(0)
         yield cast(IO[bytes], raw)
 
 
-def _decode(raw: IO[bytes]) -> io.TextIOWrapper:
+def decoded(raw: IO[bytes]) -> io.TextIOWrapper:
     """Text of which no byte is lost: one that is not UTF-8 costs its row alone."""
     return io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedapp.data.dataset import Dataset, build_dataset
-from fedapp.data.prepare import prepare
+from fedapp.data.prepare import input_digest, prepare
 from fedapp.errors import DataError
 from fedapp.files import read_json
 from tests.data.forms import as_chembl_download, as_two_columns
@@ -58,6 +58,25 @@ def test_a_download_of_chembl_is_read_as_it_is(tmp_path: Path) -> None:
         ("mine.csv", 4, "A1/C2", "unknown unit"),
         ("mine.csv", 6, "A2/C4", "no unit, where other rows have one"),
     ]
+
+
+def test_one_table_in_a_folder_may_have_any_name_and_is_read_as_the_file_alone(tmp_path: Path) -> None:
+    alone = built(write(tmp_path / "mine.csv", DOWNLOAD))
+    write(tmp_path / "other" / "notes.txt", "")
+    write(tmp_path / "other" / ".mine.csv", "left by an editor")
+    folder = write(tmp_path / "other" / "mine.csv", DOWNLOAD).parent
+    assert labels(built(folder)) == labels(alone)
+    before = input_digest(folder, CHEMISTRY)
+    write(folder / "mine.csv", DOWNLOAD.replace("CCO", "CCCO"))
+    assert input_digest(folder, CHEMISTRY) != before, "what was prepared from another content is prepared again"
+
+
+@pytest.mark.parametrize(("further", "message"), [("more.csv", "no compounds table"), ("compounds.csv", "no activities table")])
+def test_of_several_tables_none_is_guessed_to_be_the_activities(tmp_path: Path, further: str, message: str) -> None:
+    folder = write(tmp_path / "tables" / "mine.csv", DOWNLOAD).parent
+    write(folder / further, "compound_id,smiles\nC1,CCO\n")
+    with pytest.raises(DataError, match=message):
+        built(folder)
 
 
 def test_the_form_of_chembls_api_in_a_folder_gives_the_same(tmp_path: Path) -> None:
@@ -111,6 +130,11 @@ def test_a_bad_structure_of_one_table_costs_its_rows_with_the_reason(tmp_path: P
         ("t.csv", 8, "t/5", "empty smiles"),
         ("t.csv", 9, "t/", "empty compound_id"),
     ]
+
+
+def test_an_empty_structure_is_called_so_where_compounds_have_no_ids(tmp_path: Path) -> None:
+    built(write(tmp_path / "t.csv", "smiles,pIC50\nCC,8\n,7\nCO,4\n"))
+    assert [(line, reason) for _, line, _, reason in rejected(tmp_path / "out")] == [(3, "empty smiles")]
 
 
 def test_an_assay_of_several_types_of_value_is_one_for_each(tmp_path: Path) -> None:

@@ -19,6 +19,11 @@ def test_a_table_that_loses_more_than_a_tenth_is_a_warning_and_one_that_loses_a_
     assert table_warnings({"tables": {"activities": table(1000, 899)}}) == ["t.csv: 101 of 1,000 rows (10%) are left out: 101 unknown unit"]
 
 
+def test_the_commonest_reasons_are_named_in_whatever_order_they_were_saved() -> None:
+    lossy = table(1000, 0) | {"rejected": {"a": 1, "b": 600, "c": 99, "d": 300}}
+    assert table_warnings({"tables": {"activities": lossy}}) == ["t.csv: 1,000 of 1,000 rows (100%) are left out: 600 b; 300 d; 99 c"]
+
+
 def test_so_it_is_with_labels() -> None:
     assert label_warnings(header(100, 1000)) == []
     assert label_warnings(header(250, 1000)) == [

@@ -4,7 +4,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from fedapp.data.tables import LINE, read_note, read_smiles, read_table
+from fedapp.data.tables import LINE, read_note, read_table
 from fedapp.errors import DataError
 
 
@@ -183,33 +183,3 @@ def test_a_parquet_column_of_neither_text_nor_numbers_is_named(cell: object, tmp
     pl.DataFrame({"compound_id": [1], "smiles": [cell]}).write_parquet(tmp_path / "compounds.parquet")
     with pytest.raises(DataError, match="the column smiles holds"):
         lines(tmp_path)
-
-
-def test_structures_to_predict_come_from_smi_csv_and_parquet(tmp_path: Path) -> None:
-    (tmp_path / "a.smi").write_text("CC first one\n\nCO\n")
-    (tmp_path / "a.csv").write_text("smiles,compound_id\nCC,007\n")
-    pl.DataFrame({"smiles": ["CC"]}).write_parquet(tmp_path / "a.parquet")
-    assert read_smiles(tmp_path / "a.smi").rows() == [("first one", "CC"), ("", "CO")]
-    assert read_smiles(tmp_path / "a.csv").rows() == [("007", "CC")]
-    assert read_smiles(tmp_path / "a.parquet").rows() == [("", "CC")]
-
-
-def test_an_extension_in_a_smi_file_belongs_to_the_structure_and_never_to_the_id(tmp_path: Path) -> None:
-    lines = ["CC |&1:0| first", "CO\t|Sg:n:1::ht|", "CN |open", "\tCF  a | b "]
-    (tmp_path / "a.smi").write_text("\ufeff" + "\n".join(lines))
-    assert read_smiles(tmp_path / "a.smi").rows() == [("first", "CC |&1:0|"), ("", "CO |Sg:n:1::ht|"), ("", "CN |open"), ("a | b", "CF")]
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [("a.smi", "\n", "no rows"), ("a.csv", "name\nCC\n", "no column smiles"), ("a.csv", "smiles,id\nCC\nCC,1\n", "cannot be read in full")],
-)
-def test_structures_to_predict_that_cannot_be_read_are_an_error(tmp_path: Path, name: str, text: str, message: str) -> None:
-    (tmp_path / name).write_text(text)
-    with pytest.raises(DataError, match=message):
-        read_smiles(tmp_path / name)
-
-
-def test_a_missing_file_of_structures_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no file"):
-        read_smiles(tmp_path / "a.csv")
