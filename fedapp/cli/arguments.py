@@ -6,14 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
-from fedapp.config import Config, load_config
+from fedapp.config import CONF, Config, load_config
 from fedapp.errors import ConfigError
 from fedapp.run_folder import RunFolder, new_run_path
 
 Experiment = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[CONF] [KEY=VALUE]...", help="an experiment such as conf/fsmol.yaml (default: the demo) and what to change in it"
+        metavar="[CONF] [KEY=VALUE]...",
+        help="an experiment such as conf/fsmol.yaml (default: the demo; with data.tables, conf/default.yaml) and what to change in it",
     ),
 ]
 Resume = Annotated[Path | None, typer.Option("--resume", metavar="RUN", help="go on with a run that was interrupted")]
@@ -21,7 +22,9 @@ Json = Annotated[bool, typer.Option("--json", help="print one machine-readable r
 
 
 def read_experiment(words: list[str] | None) -> Config:
-    """The configuration that CONF and KEY=VALUE words name.
+    """The configuration that CONF and KEY=VALUE words name; without CONF the demo's.
+
+    Tables of one's own begin with `conf/default.yaml` instead: what the demo sets, its small row guard above all, is for its partners.
 
     Raises:
         ConfigError: More than one file, or an unusable configuration.
@@ -30,7 +33,9 @@ def read_experiment(words: list[str] | None) -> Config:
     overrides = tuple(word for word in words or [] if "=" in word)
     if len(files) > 1:
         raise ConfigError(f"more than one configuration file: {', '.join(files)}", "changes to the configuration are written key=value")
-    return load_config(Path(files[0]) if files else None, overrides)
+    own_tables = any(word.startswith("data.tables=") and word != "data.tables=demo" for word in overrides)
+    unnamed = CONF / "default.yaml" if own_tables else None
+    return load_config(Path(files[0]) if files else unnamed, overrides)
 
 
 def open_or_create(words: list[str] | None, resume: Path | None, kind: str) -> RunFolder:

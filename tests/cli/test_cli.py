@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from fedapp.cli.arguments import read_experiment
 from fedapp.cli.main import main
 from fedapp.files import read_json
 
@@ -207,3 +208,9 @@ def test_prepare_replaces_its_earlier_output_and_says_so(
     assert polyphony(monkeypatch, *words) == 0
     assert "to replace the earlier prepared" in capsys.readouterr().err
     assert everything(tmp_path / "prepared") == before
+
+
+def test_tables_of_ones_own_never_get_the_demos_row_guard_unasked() -> None:
+    assert read_experiment(None).privacy.row_guard < read_experiment(["data.tables=[a,b,c]"]).privacy.row_guard == 20
+    assert read_experiment(["data.tables=mine"]).name == "default"
+    assert read_experiment(["data.tables=demo"]).name == read_experiment(["conf/demo.yaml", "data.tables=mine"]).name == "demo"
