@@ -16,7 +16,9 @@ def new(
     roster: Annotated[Path, typer.Argument(metavar="CONSORTIUM", help="consortium file, such as consortium.yaml")],
     superlink: Annotated[str, typer.Option("--superlink", metavar="HOST:PORT", help="where partners reach the coordinator")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="folder for the kits")],
-    experiment: Annotated[list[str] | None, typer.Argument(metavar="[CONF] [KEY=VALUE]...", help="the experiment")] = None,
+    experiment: Annotated[
+        list[str] | None, typer.Argument(metavar="[CONF] [KEY=VALUE]...", help="the experiment (default: conf/default.yaml)")
+    ] = None,
     certificates: Annotated[
         Path | None, typer.Option("--certificates", metavar="DIR", help="folder with ca.crt, server.crt and server.key")
     ] = None,

@@ -429,7 +429,7 @@ def test_new_names_the_folders_and_install_tells_what_changes(
     founded: Founded, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(founded.path)
-    words = ("kit", "new", "consortium.yaml", "privacy.row_guard=20", "--superlink", SUPERLINK, "--certificates", "certificates")
+    words = ("kit", "new", "consortium.yaml", "--superlink", SUPERLINK, "--certificates", "certificates")
     assert polyphony(monkeypatch, *words, "--out", "one") == 0
     assert capsys.readouterr().out.splitlines() == [f"one/{name}" for name in PARTIES]
     assert polyphony(monkeypatch, *words, "--out", "two", "--page", "0", "federation.rounds=7") == 0
@@ -445,7 +445,7 @@ def test_new_names_the_folders_and_install_tells_what_changes(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "site"
     assert "accepts  rounds       7 at most" in lines
-    assert [line for line in lines if line.startswith(("changes", "WEAKER"))][0] == "changes  rounds: from “12 at most” to “7 at most”"
+    assert [line for line in lines if line.startswith(("changes", "WEAKER"))][0] == "changes  rounds: from “20 at most” to “7 at most”"
     assert lines[-1].startswith("changes  configuration: ")
     assert polyphony(monkeypatch, "kit", "install", "two/coordinator", "site") == 1
     assert "is the site of the partner alpha" in capsys.readouterr().err
