@@ -174,7 +174,7 @@ class PlainTrunk(Strategy):
                 self._check(held.metrics)
                 if length:
                     if not vectors or vectors[0].shape != total.shape or vectors[0].dtype != total.dtype:
-                        raise ValueError(f"a reply with other words than {length} of {total.dtype}")
+                        raise MalformedMessageError(f"a reply with other words than {length} of {total.dtype}")
                     total += vectors[0]
                 partners += 1
                 for metric in held.metrics:

@@ -154,7 +154,7 @@ def test_words_that_do_not_fit_are_left_out(tmp_path: Path, lie: str) -> None:
 
     grid = federate(run, grid_for(run, up=up))
     assert [exchange.replied for exchange in exchanges(run)] == [3, 2, 3]
-    assert exchanges(run)[1].left_out[0].startswith(("node 101: ValueError: a ", "node 101: MalformedMessageError: a "))
+    assert exchanges(run)[1].left_out[0].startswith("node 101: MalformedMessageError: ")
     alone = small_run(tmp_path / "alone", *PLAIN, "federation.min_partners=2", "federation.rounds=1")
     federate(alone, grid_for(alone, lambda partition, message: None if partition == 0 and step(message) == "train" else message))
     assert equal(kept(run).arrays, kept(alone).arrays)

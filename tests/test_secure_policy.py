@@ -46,7 +46,7 @@ def test_a_proposal_outside_everybodys_policy_ends_the_run(tmp_path: Path, key: 
     grid = grid_for(run)
     with pytest.raises(RoundFailedError, match="0 partners advertised, and 3 are needed"):
         federate(run, grid)
-    assert read_json(run.coordinator / "outcome.json")["error"] == "0 partners advertised, and 3 are needed"
+    assert read_json(run.coordinator / "outcome.json")["error"] == "set-up: 0 partners advertised, and 3 are needed"
     assert {step(message) for message in grid.sent} == {Step.ADVERTISE_KEYS}
     assert all(message.has_error() and not message.has_content() for message in grid.received)
     for index, name in enumerate(run.partners(), 1):

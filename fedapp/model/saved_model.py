@@ -18,7 +18,7 @@ from torch import Tensor
 from fedapp.config import Chemistry, Config
 from fedapp.data.dataset import Dataset
 from fedapp.errors import RunError
-from fedapp.files import write_sealed
+from fedapp.files import write_json
 from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.evaluation import probabilities
 from fedapp.model.network import Heads, Trunk
@@ -104,7 +104,7 @@ def save_model(folder: Path, trunk: Trunk, heads: Heads, header: dict[str, Any])
     tensors |= {f"heads.{name}": held for name, held in heads.state_dict().items()}
     header = header | {"digest": digest(tensors, header)}
     save_tensors(folder / MODEL, tensors, header)
-    write_sealed(folder / HEADER, header)
+    write_json(folder / HEADER, header)
 
 
 def read_model(folder: Path) -> SavedModel:

@@ -115,7 +115,8 @@ class Fleet:
         """The SuperLink's answer to a request."""
         try:
             body = await request.body()
-            answer = await self.superlink.post(request.url.path, content=body, headers=passed_on(request.headers))
+            headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in passed_on(request.headers).items()]
+            answer = await self.superlink.post(request.url.path, content=body, headers=headers)
         except ClientDisconnect:
             return PlainTextResponse("nobody asks any more", 400)
         except httpx.HTTPError:

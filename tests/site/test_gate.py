@@ -1,7 +1,7 @@
 """The coordinator's public door lets Flower's Fleet API through for partners, and nothing else for anybody."""
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPSConnection
 from pathlib import Path
@@ -127,22 +127,25 @@ def test_nobody_outside_can_start_a_run_register_a_node_or_read_a_log(caller: ht
 
 
 STRANGER = ec.generate_private_key(ec.SECP384R1())
-UNKNOWN = {
-    "nobody": ({}, 412),
-    "a node of no partner": (signature(STRANGER), 412),
-    "who has heard of a partner's key": (signature(STRANGER) | {"flwr-public-key": signature(KEYS["alpha"])["flwr-public-key"]}, 401),
-    "who has kept an old request": (signature(KEYS["alpha"], datetime.now(UTC) - timedelta(minutes=6)), 401),
-    "a clock that is ahead": (signature(KEYS["alpha"], datetime.now(UTC) + timedelta(minutes=1)), 401),
-    "a time without a zone": (signature(KEYS["alpha"], datetime.now(UTC).replace(tzinfo=None)), 401),
-    "no signature": (signature(KEYS["alpha"]) | {"flwr-signature": "bm8="}, 401),
-    "no base64": (signature(KEYS["alpha"]) | {"flwr-signature": "\xff"}, 401),
+UNKNOWN: dict[str, tuple[Callable[[], dict[str, str]], int]] = {  # signed when asked for: a clock that is ahead is so for a minute only
+    "nobody": (dict, 412),
+    "a node of no partner": (lambda: signature(STRANGER), 412),
+    "who has heard of a partner's key": (
+        lambda: signature(STRANGER) | {"flwr-public-key": signature(KEYS["alpha"])["flwr-public-key"]},
+        401,
+    ),
+    "who has kept an old request": (lambda: signature(KEYS["alpha"], datetime.now(UTC) - timedelta(minutes=6)), 401),
+    "a clock that is ahead": (lambda: signature(KEYS["alpha"], datetime.now(UTC) + timedelta(minutes=1)), 401),
+    "a time without a zone": (lambda: signature(KEYS["alpha"], datetime.now(UTC).replace(tzinfo=None)), 401),
+    "no signature": (lambda: signature(KEYS["alpha"]) | {"flwr-signature": "bm8="}, 401),
+    "no base64": (lambda: signature(KEYS["alpha"]) | {"flwr-signature": "\xff"}, 401),
 }
 
 
 @pytest.mark.parametrize("who", UNKNOWN)
 def test_nothing_of_a_stranger_reaches_the_superlink_and_its_connection_ends(caller: httpx.Client, superlink: Echo, who: str) -> None:
-    headers, status = UNKNOWN[who]
-    answer = caller.post(PULL, headers={name: value.encode("latin-1") for name, value in headers.items()})
+    introduced, status = UNKNOWN[who]
+    answer = caller.post(PULL, headers={name: value.encode("latin-1") for name, value in introduced().items()})
     assert (answer.status_code, answer.headers["connection"]) == (status, "close")
     assert superlink.asked == []
 
