@@ -28,7 +28,7 @@ def test_ctrl_c_ends_every_process_and_the_run_resumes(tmp_path: Path) -> None:
     assert "Traceback" not in err
     assert not flower_processes(tmp_path)
     assert read_json(run / "run.json")["state"] == "interrupted"
-    assert not list(run.rglob(".*.*")), "no half-written file"
+    assert not list(run.rglob(".*.part")), "no half-written file"
 
     resumed = subprocess.run(
         [script("polyphony"), "simulate", "--resume", str(run), "--json"], cwd=tmp_path, capture_output=True, text=True, timeout=600
