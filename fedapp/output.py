@@ -144,7 +144,7 @@ def _strangers(folder: Path, root: Path, known: dict[str, str], inner: Mapping[s
     for path in sorted(folder.iterdir()):
         name = _relative(path, root)
         if path.is_dir() and not path.is_symlink():
-            if LEFT_OVER.fullmatch(path.name) and discard(path):
+            if known and LEFT_OVER.fullmatch(path.name) and discard(path):  # in a folder that is ours, and in no other
                 continue
             if os.path.ismount(path) or not any(path.iterdir()):
                 yield f"{name}/"
@@ -154,7 +154,7 @@ def _strangers(folder: Path, root: Path, known: dict[str, str], inner: Mapping[s
                 yield from (f"{name}/{other}" for other in strangers(path, inner[name]))
             else:  # an output of its own, for which somebody chose this place
                 yield f"{name}/"
-        elif path.name == MANIFEST or (LEFT_OVER.fullmatch(path.name) and discard(path)):
+        elif path.name == MANIFEST or (known and LEFT_OVER.fullmatch(path.name) and discard(path)):
             continue
         elif name not in known or not _ours(path, known[name]):
             yield name

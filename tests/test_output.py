@@ -276,3 +276,13 @@ def test_a_file_that_is_read_or_was_not_written_by_us_is_not_overwritten(tmp_pat
     left.write_text("half")
     assert [check_file(path, [smiles], by_us) for path in (ours, empty, tmp_path / "new" / "out.csv")] == [True, True, False]
     assert not left.exists()
+
+
+def test_looking_at_a_folder_of_a_persons_removes_nothing_whatever_its_files_are_called(tmp_path: Path) -> None:
+    (tmp_path / "mine" / ".notes.abcdefgh.part").mkdir(parents=True)
+    for kept in (tmp_path / "mine" / ".thesis.abcdefgh.part", tmp_path / "mine" / ".notes.abcdefgh.part" / "a.txt"):
+        kept.write_text("mine")
+    with pytest.raises(OutputError):
+        check_folder(tmp_path / "mine", OURS)
+    assert (tmp_path / "mine" / ".thesis.abcdefgh.part").read_text() == "mine"
+    assert (tmp_path / "mine" / ".notes.abcdefgh.part" / "a.txt").read_text() == "mine"
