@@ -132,14 +132,16 @@ class Consortium:
 
 
 def kill_family(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
-    """SIGKILL for a process and everything that it started."""
+    """SIGKILL for a process and everything that it started, as a power cut: none of them learns of another's end and leaves in order."""
     with suppress(psutil.NoSuchProcess):
-        family = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGKILL)
-        for member in family:
-            with suppress(psutil.NoSuchProcess):
-                member.kill()
-        psutil.wait_procs(family, timeout=20)
+        parent = psutil.Process(process.pid)
+        parent.suspend()
+        family = [*parent.children(recursive=True), parent]
+        for blow in (psutil.Process.suspend, psutil.Process.kill):
+            for member in family:
+                with suppress(psutil.NoSuchProcess):
+                    blow(member)
+        psutil.wait_procs(family[:-1], timeout=20)
     process.wait()
 
 
