@@ -15,6 +15,8 @@ from fedapp.chemistry.rejection import FAILED, NO_CARBON, TOO_LARGE, TOO_MANY_GR
 
 # Molecules on which metal disconnection, normalisation and uncharging cannot act: one fragment of uncharged non-metals ...
 _PLAIN = re.compile(r"[^\[.*]*(?:\[(?:B|b|C|c|N|n|O|o|P|p|S|s|Se|se|Si|F|Cl|Br|I)(?:H\d*)?\][^\[.*]*)*")
+# ... in which a nitro group with its charges drawn counts as a nitrogen: its charges lie on neighbours that no other charge can reach ...
+_NITRO = re.compile(r"\[N\+\](?:\(=O\)\[O-\]|\(\[O-\]\)=O)|(?:^|(?<=\())(?:O=\[N\+\]\(\[O-\]\)|\[O-\]\[N\+\]\(=O\))")
 # ... without one of the few neutral groups that RDKit's normalisation rules rewrite (nitro, N-oxide, azide, diazo, sulfoxide) ...
 _REWRITTEN = Chem.MolFromSmarts("[$([#16X3]=O),$([N,P,As,Sb;X3](=[O,S,Se,Te])=[O,S,Se,Te]),$([n]=O),$(*N=N#N),$(*=N#N)]")
 # ... and, as written, without isotopes and atom maps, whose removal may leave explicit hydrogens behind.
@@ -83,7 +85,7 @@ def standard_form(smiles: str, max_heavy_atoms: int) -> StandardForm:
 
 def needs_cleaning(smiles: str, plain: str, mol: Chem.Mol) -> bool:
     """Whether `clean` could change this molecule; `plain` is its canonical SMILES without stereo."""
-    return not _PLAIN.fullmatch(plain) or bool(_LABELLED.search(smiles)) or mol.HasSubstructMatch(_REWRITTEN)
+    return not _PLAIN.fullmatch(_NITRO.sub("N", plain)) or bool(_LABELLED.search(smiles)) or mol.HasSubstructMatch(_REWRITTEN)
 
 
 def clean(mol: Chem.Mol) -> Chem.Mol:

@@ -20,6 +20,11 @@ TRICKY = {
     "C[N+](C)(C)CC(=O)[O-]": "C[N+](C)(C)CC(=O)[O-]",  # betaine: the cation cannot lose a proton, so the pair stays
     "C[N+](C)(C)CCO.[Cl-]": "C[N+](C)(C)CCO",
     "CN(=O)=O": "C[N+](=O)[O-]",
+    "[O-][N+](=O)CS(C)=O": "C[S+]([O-])C[N+](=O)[O-]",  # a nitro group drawn with its charges, and a group that is not
+    "O=[N+]([O-])C=CN(C)C": "CN(C)C=C[N+](=O)[O-]",
+    "CO[N+]([O-])=O": "CO[N+](=O)[O-]",
+    "CC(=[N+]([O-])O)C": "CC(C)=[N+]([O-])O",  # a nitronic acid is none
+    "[O-][N+](=O)[N+]([O-])=NC": "CN=[N+]([O-])[N+](=O)[O-]",
     "CS(C)=O": "C[S+](C)[O-]",
     "CN=N#N": "CN=[N+]=[N-]",
     "O=n1ccccc1": "[O-][n+]1ccccc1",

@@ -39,6 +39,18 @@ def test_most_molecules_skip_the_costly_steps() -> None:
     assert 0 < sum(cleaned) < 0.4 * len(DEMO)
 
 
+@pytest.mark.parametrize("smiles", ["C[N+](=O)[O-]", "O=[N+]([O-])c1ccccc1", "CC(C[N+](=O)[O-])O[N+](=O)[O-]"])
+def test_a_nitro_group_drawn_with_its_charges_is_not_costly(smiles: str) -> None:
+    mol = Chem.MolFromSmiles(smiles)
+    assert not module.needs_cleaning(smiles, smiles, mol)
+    assert every_step(smiles) == smiles
+
+
+@pytest.mark.parametrize("smiles", ["CC(C)=[N+]([O-])O", "CN=[N+]([O-])[N+](=O)[O-]", "C[N+](=O)[O-].[Na+]", "CC[N+]([O-])(C)C"])
+def test_other_charges_on_nitrogen_and_oxygen_are_looked_at(smiles: str) -> None:
+    assert module.needs_cleaning(smiles, smiles, Chem.MolFromSmiles(smiles))
+
+
 def test_the_result_is_that_of_rdkits_own_pipeline() -> None:
     """Its charge parent does the same but for isotopes, atom maps and stereo."""
     parameters = rdMolStandardize.CleanupParameters()
