@@ -43,7 +43,7 @@ def export_model(given: Path, out: Path) -> SavedModel:
     Returns:
         The model.
     Raises:
-        RunError: No model, a damaged one, one of an earlier version, or another arm's of a comparison, of which the card would be untrue.
+        RunError: No model, a damaged one, or another arm's of a comparison, of which the card would be untrue.
         OutputError: `out` holds what is not ours to replace.
     """
     folder = model_folder(given).resolve()
@@ -51,11 +51,12 @@ def export_model(given: Path, out: Path) -> SavedModel:
         raise RunError(f"{folder} was made for comparison only", "export the model that was learned together: RUN/partners/NAME")
     with output_folder(out, EXPORT_FOLDER, [given, folder]) as unfinished:
         saved = read_model(folder)
-        if not isinstance(saved.header["tasks"], list):
-            raise RunError(f"the model in {folder} is of an earlier version, which cannot be exported", "train again with this version")
         save_model(unfinished, saved.trunk, saved.heads, saved.header)
         write_text(unfinished / TASKS, task_table(saved).write_csv())
-        write_text(unfinished / CARD, TEMPLATES.get_template("card.md.j2").render(model=saved.header, arms=compared_arms(folder)))
+        write_text(
+            unfinished / CARD,
+            TEMPLATES.get_template("card.md.j2").render(model=saved.header, digest=saved.digest, arms=compared_arms(folder)),
+        )
     return saved
 
 

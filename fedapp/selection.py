@@ -19,6 +19,10 @@ METRICS_SCHEMA = {
     "auc_roc": pl.Float64,
     "bce": pl.Float64,
 }
+METRICS = [
+    pl.when(pl.col(name).cast(kind).is_finite()).then(pl.col(name).cast(kind)) if kind.is_float() else pl.col(name).cast(kind)
+    for name, kind in METRICS_SCHEMA.items()
+]
 AGAIN = "restore it from a backup, or remove it: that round then has no figures and cannot be chosen"
 
 
@@ -39,9 +43,7 @@ def read_round(path: Path) -> pl.DataFrame:
         DamagedFileError: The file is damaged.
     """
     with reading(path, AGAIN):
-        columns = [pl.col(name).cast(kind) for name, kind in METRICS_SCHEMA.items()]
-        values = pl.selectors.float()
-        return pl.read_parquet(path).select(columns).with_columns(pl.when(values.is_finite()).then(values))
+        return pl.read_parquet(path).select(METRICS)
 
 
 def validation_scores(metrics: pl.DataFrame, minimum: int, by: tuple[str, ...]) -> pl.DataFrame:

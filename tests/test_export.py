@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,6 @@ import pytest
 from fedapp.errors import OutputError, RunError
 from fedapp.export import export_model
 from fedapp.files import write_json
-from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.network import Trunk, trunk_arrays
 from fedapp.partner import Partner
 from fedapp.prediction import predict_file
@@ -65,10 +65,11 @@ def test_no_structure_and_no_count_of_compounds_or_labels_is_in_it(tmp_path: Pat
         export_model(folder, folder / "out")
         header = json.loads((folder / "out" / "model.json").read_text())
         for figures in (header, header["figures"]["test"], header["figures"]["validation"], *header["tasks"]):
-            for name in ("digest", "data", "auc_pr", "auc_roc", "bce", "guessing"):
+            for name in ("data", "auc_pr", "auc_roc", "bce", "guessing"):
                 figures.pop(name, None)
         said.append(header)
-        text = "".join(path.read_text() for path in (folder / "out").iterdir() if path.suffix != ".safetensors")
+        written = "".join(path.read_text() for path in (folder / "out").iterdir() if path.suffix != ".safetensors")
+        text = re.sub("[0-9a-f]{64}", "DIGEST", written)  # any number may stand in one by chance
         assert "Calpha" not in text, "structures are called Calpha0, Calpha1, …"
         assert str(compounds) not in text
     tasks = [each["figures"].pop("test")["tasks"] + each["figures"].pop("validation")["tasks"] for each in said]
@@ -89,7 +90,7 @@ def test_the_card_says_where_it_comes_from_how_good_it_is_and_what_it_tells_of_t
     saved = export_model(model, tmp_path / "out")
     card = (tmp_path / "out" / "card.md").read_text()
     for told in (
-        saved.header["digest"],
+        saved.digest,
         saved.header["data"],
         f"{saved.header['figures']['test']['auc_pr']:.3f}",
         "round 1 of 3",
@@ -142,15 +143,6 @@ def test_what_is_there_already_is_left_alone(model: Path, tmp_path: Path, there:
     with pytest.raises(OutputError):
         export_model(out if there == "model" else model, out)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
-
-
-def test_a_model_of_an_earlier_version_is_not_exported(model: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(model, tmp_path / "partner")
-    tensors, header = load_tensors(folder / "model.safetensors")
-    del header["digest"]
-    save_tensors(folder / "model.safetensors", tensors, header | {"tasks": 4})
-    with pytest.raises(RunError, match="earlier version, which cannot be exported"):
-        export_model(folder, tmp_path / "out")
 
 
 @pytest.mark.parametrize("arm", ["local/alpha", "unguarded/alpha", "pooled"])

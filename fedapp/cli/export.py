@@ -24,7 +24,7 @@ def export(
         print(f"the earlier export in {out} was replaced", file=sys.stderr)
     name, number, rounds = (saved.header[key] for key in ("name", "round", "rounds"))
     if as_json:
-        told = {"out": str(out), "name": name, "round": number, "tasks": len(saved.tasks), "digest": saved.header["digest"]}
+        told = {"out": str(out), "name": name, "round": number, "tasks": len(saved.tasks), "digest": saved.digest}
         print(json.dumps(told | {"note": saved.header["note"]}))
         return
     print(f"model of {name}, round {number} of {rounds}, {len(saved.tasks)} tasks, in {out}")

@@ -5,6 +5,7 @@ Imports neither RDKit nor torch: the short messages of a round must not wait for
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from fedapp.data.integrity import (
     SUMMARY,
     TABLES,
     TASKS,
+    Versions,
     check_contents,
     checksums,
     content_digest,
@@ -76,13 +78,9 @@ class Dataset:
             DataError: A missing, incomplete or altered folder; it names the file.
         """
         try:
-            check_contents(directory, versions(directory))
-            header = read_header(directory)
-            arrays: dict[str, Any] = {name: np.load(directory / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS}
-            tasks = pl.read_parquet(directory / TASKS)
+            return _open(directory, versions(directory))
         except DamagedFileError as error:
             raise DataError(f"{directory} is not a complete dataset: {error}", error.hint) from error
-        return Dataset(directory, header["name"], header["bits"], tasks=tasks, note=header["note"], digest=header["digest"], **arrays)
 
     @property
     def header(self) -> dict[str, Any]:
@@ -125,6 +123,20 @@ class Dataset:
         counts = np.zeros(len(kept) + 1, dtype=np.int64)
         np.cumsum(kept, out=counts[1:])
         return replace(self, x_indptr=counts[self.x_indptr], x_indices=self.x_indices[kept])
+
+
+@lru_cache(maxsize=16)  # a simulation's partners, not more: each keeps its files open
+def _open(directory: Path, seen: Versions) -> Dataset:
+    """A dataset, once for each version of its files: a partner opens it several times for every message.
+
+    Raises:
+        DamagedFileError: A file is missing, unreadable or altered.
+    """
+    check_contents(directory, seen)
+    header = read_header(directory)
+    arrays: dict[str, Any] = {name: np.load(directory / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS}
+    tasks = pl.read_parquet(directory / TASKS)
+    return Dataset(directory, header["name"], header["bits"], tasks=tasks, note=header["note"], digest=header["digest"], **arrays)
 
 
 def csr_positions(indptr: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -35,7 +35,9 @@ def load_tensors(path: Path, hint: str = HINT) -> tuple[dict[str, Tensor], dict[
         with reading(path, hint), safe_open(path, framework="pt") as opened:
             header: dict[str, Any] = json.loads(opened.metadata()["header"])
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a mapping)
-            if header.pop(CHECKSUM, None) not in (None, tensors_checksum(header, tensors)):  # None: of an earlier version
+            if CHECKSUM not in header:
+                raise ValueError("it has no checksum, as files of an earlier version")
+            if header.pop(CHECKSUM) != tensors_checksum(header, tensors):
                 raise ValueError("it is not what its own checksum says")
             return tensors, header
     except DamagedFileError as error:

@@ -47,6 +47,15 @@ class SavedModel:
     trunk: Trunk
     heads: Heads
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the header and all tensors, 64 hex digits."""
+        summed = hashlib.sha256(json.dumps(self.header, sort_keys=True).encode())
+        for name, tensor in sorted(named_tensors(self.trunk, self.heads).items()):
+            summed.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+            summed.update(tensor.flatten().view(torch.uint8).numpy().data)
+        return summed.hexdigest()
+
     def predict(self, indptr: np.ndarray, indices: np.ndarray) -> np.ndarray:
         """Probability of being active of each compound in each task: (compounds, tasks), float32.
 
@@ -99,26 +108,27 @@ def model_header(dataset: Dataset, config: Config, number: int, metrics: pl.Data
 
 
 def save_model(folder: Path, trunk: Trunk, heads: Heads, header: dict[str, Any]) -> None:
-    """Write `model.safetensors` and `model.json`; the header gets a digest over both."""
-    tensors = {f"trunk.{name}": held for name, held in trunk.state_dict().items()}
-    tensors |= {f"heads.{name}": held for name, held in heads.state_dict().items()}
-    header = header | {"digest": digest(tensors, header)}
-    save_tensors(folder / MODEL, tensors, header)
+    """Write `model.safetensors` and `model.json`."""
+    save_tensors(folder / MODEL, named_tensors(trunk, heads), header)
     write_json(folder / HEADER, header)
+
+
+def named_tensors(trunk: Trunk, heads: Heads) -> dict[str, Tensor]:
+    """As they are called in the file."""
+    tensors = {f"trunk.{name}": held for name, held in trunk.state_dict().items()}
+    return tensors | {f"heads.{name}": held for name, held in heads.state_dict().items()}
 
 
 def read_model(folder: Path) -> SavedModel:
     """Read a model; `model.safetensors` alone is needed.
 
     Raises:
-        RunError: No model there, a damaged one, or one of an earlier version whose tasks are not known.
+        RunError: No model there, a damaged one, or one of an earlier version.
     """
     path = folder / MODEL
     tensors, header = load_tensors(path)
-    if "digest" in header and header["digest"] != digest(tensors, header):
-        raise RunError(f"{path} is damaged: it has not the digest that it names", "bring it back from a backup, or train again")
     try:
-        tasks = header["tasks"] if isinstance(header["tasks"], list) else tasks_beside(folder, int(header["tasks"]))
+        tasks = header["tasks"]
         trunk, heads = Trunk(header["bits"], header["hidden"], seed=None), Heads(header["hidden"][-1], len(tasks))
         for part, module in (("trunk.", trunk), ("heads.", heads)):
             module.load_state_dict({name.removeprefix(part): held for name, held in tensors.items() if name.startswith(part)})
@@ -127,25 +137,6 @@ def read_model(folder: Path) -> SavedModel:
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
         raise RunError(f"{path} is no model that this version reads: {reason}", "use the version that wrote it, or train again") from error
-
-
-def tasks_beside(folder: Path, count: int) -> list[dict[str, Any]]:
-    """The tasks of a model of an earlier version, which left them to the dataset beside it.
-
-    Raises:
-        RunError: No such dataset, or one of another number of tasks.
-    """
-    path = folder / "dataset" / "tasks.parquet"
-    hint = f"put the dataset that it was trained on at {path.parent}, or train again with this version"
-    try:
-        tasks = pl.read_parquet(path).sort("task").select("group", "threshold").to_dicts()
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise RunError(
-            f"the model in {folder} is of an earlier version and does not name its tasks, and {path} is not there", hint
-        ) from error
-    if len(tasks) != count:
-        raise RunError(f"{path} has {len(tasks)} tasks, and the model beside it {count}", hint)
-    return tasks
 
 
 def counting(metrics: pl.DataFrame, fold: str, minimum: int) -> pl.DataFrame:
@@ -170,14 +161,3 @@ def rounded(value: float | None) -> float | None:
 def shortest(threshold: float | None) -> float | None:
     """The shortest decimal number that is the same threshold in float32: 6.7, and not 6.69999980926."""
     return None if threshold is None else float(str(np.float32(threshold)))
-
-
-def digest(tensors: dict[str, Tensor], header: dict[str, Any]) -> str:
-    """SHA-256 over all tensors, and the header without its digest."""
-    told = {name: value for name, value in header.items() if name != "digest"}
-    summed = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
-    for name in sorted(tensors):
-        held = tensors[name].detach().cpu().contiguous()
-        summed.update(f"{name} {held.dtype} {tuple(held.shape)} ".encode())
-        summed.update(held.flatten().view(torch.uint8).numpy().data)
-    return summed.hexdigest()

@@ -68,3 +68,10 @@ def test_a_reader_that_leaves_ends_a_verb_without_a_word() -> None:
     os.close(writing)
     assert done.stderr == ""
     assert done.returncode in (1, 141)
+
+
+def test_the_command_line_starts_without_what_only_some_verbs_need() -> None:
+    """Each of these takes from half a second to three to import, for every verb, `--help` and completion in the shell."""
+    code = "import sys, fedapp.cli.main; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "scipy", "matplotlib", "rdkit", "polars", "flwr", "ray"} & set(loaded)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from fedapp.errors import RunError
-from fedapp.report import charts, page, write_report
+from fedapp.report import charts, page
+from fedapp.report.page import write_report
 from tests.report.html_page import written
 
 Make = Callable[..., Path]
