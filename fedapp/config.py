@@ -13,7 +13,7 @@ from yaml import YAMLError
 
 from fedapp.config_check import Origin, check
 from fedapp.errors import ConfigError
-from fedapp.yaml_file import read_whole
+from fedapp.storage.yaml_file import read_whole
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 

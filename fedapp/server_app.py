@@ -14,22 +14,25 @@ from flwr.serverapp import Grid, ServerApp
 
 from fedapp.config import Config
 from fedapp.config_check import LEAST_SECURE
-from fedapp.consortium import load_roster
+from fedapp.consortium.agreement import propose, proposed
+from fedapp.consortium.membership import ROSTER, found
+from fedapp.consortium.policy_file import read_policy
+from fedapp.consortium.roster_file import load_roster
 from fedapp.errors import PolyphonyError, RunError
-from fedapp.files import write_json
-from fedapp.first_trunk import first_trunk
-from fedapp.membership import ROSTER, found, propose, proposed, read_policy, trunk_shapes
+from fedapp.model.trunk_shape import trunk_shapes
+from fedapp.partner.first_trunk import first_trunk
 from fedapp.run_folder import RunFolder, bare_config, bare_run_path
 from fedapp.site.folder import SITE_VARIABLE, Site
-from strategies.exchange import Exchanges, RoundFailedError
-from strategies.journal import AWAITED, Journal
-from strategies.plain_trunk import PlainTrunk
-from strategies.prompt_grid import PromptGrid
+from fedapp.storage.files import write_json
+from strategies.coordinator.exchange import Exchanges, RoundFailedError
+from strategies.coordinator.journal import AWAITED, Journal
+from strategies.coordinator.plain_trunk import PlainTrunk
+from strategies.coordinator.polling_grid import PromptGrid
+from strategies.coordinator.secure_trunk import SecureTrunk
 from strategies.secagg.errors import SecAggError
 from strategies.secagg.messages import SessionParameters
 from strategies.secagg.roster import Roster
-from strategies.secure_trunk import SecureTrunk
-from strategies.shared_trunk import Form, SharedTrunk, no_trunk
+from strategies.update.shared_trunk import Form, SharedTrunk, no_trunk
 
 NAMED = (PolyphonyError, RoundFailedError, SecAggError, OSError)  # their texts are for people
 LEAST_PARTNERS = {"secure": LEAST_SECURE, "plain": 2}

@@ -25,14 +25,14 @@ from fedapp.config import Config
 from fedapp.data.dataset import Dataset
 from fedapp.data.merge import merge_datasets
 from fedapp.errors import RunError
-from fedapp.files import atomic_path, write_json
+from fedapp.evaluation.selection import TEST, best_round, read_metrics
 from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.network import Trunk, trunk_arrays
-from fedapp.partner import Partner
-from fedapp.selection import TEST, best_round, read_metrics
-from simulation.follow import Event, saved_event
-from simulation.in_process import first_shared, form_of, take_in, words_of
-from strategies.shared_trunk import SharedTrunk
+from fedapp.partner.client import Partner
+from fedapp.storage.files import atomic_path, write_json
+from simulation.events import Event, saved_event
+from simulation.federation import first_shared, form_of, take_in, words_of
+from strategies.update.shared_trunk import SharedTrunk
 
 UNGUARDED = "unguarded"
 ARMS = ("local", "federated", UNGUARDED, "pooled")

@@ -8,18 +8,18 @@ from typing import Any, Protocol
 
 from fedapp.data.merge import POOLED
 from fedapp.errors import PolyphonyError, RunError, RunInterruptedError, explained
-from fedapp.files import DamagedFileError, sweep
-from fedapp.locks import locked
 from fedapp.report.disclosure import warnings
 from fedapp.report.page import write_report
 from fedapp.report.saved_run import read_run
 from fedapp.report.summary import summarise
 from fedapp.run_folder import RunFolder, now
+from fedapp.storage.files import DamagedFileError, sweep
+from fedapp.storage.locks import locked
 from simulation.arms import UNGUARDED, arms_of, compare_arms, local_arm, pooled_arm, unguarded_arm
-from simulation.follow import Follower
+from simulation.events import Follower
 from simulation.launch import run_flower
 from simulation.preparation import prepare_partners
-from strategies.journal import read_journal, round_seconds
+from strategies.coordinator.journal import read_journal, round_seconds
 
 
 class Display(Protocol):

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from fedapp.bundle import APP
 from fedapp.errors import RunError
-from fedapp.files import PRIVATE_DIRECTORY, DamagedFileError, read_object, sweep, write_text
-from fedapp.flower import CONNECTION, flower_environment, script, toml_text, wait_until_listening
-from fedapp.processes import child, family_memory, free_port
 from fedapp.run_folder import RunFolder
-from fedapp.scratch import for_sockets, scratch
+from fedapp.runtime.bundle import APP
+from fedapp.runtime.flower import CONNECTION, flower_environment, script, toml_text, wait_until_listening
+from fedapp.runtime.processes import child, family_memory, free_port
+from fedapp.storage.files import PRIVATE_DIRECTORY, DamagedFileError, read_object, sweep, write_text
+from fedapp.storage.scratch import for_sockets, scratch
 
 POLL = 0.3
 MEMORY_POLL = 2.0

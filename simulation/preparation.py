@@ -5,15 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fedapp.config import Config
+from fedapp.consortium.membership import found
 from fedapp.data.dataset import LOSSES, Dataset, build_dataset
 from fedapp.data.demo import demo_dataset
 from fedapp.data.integrity import SUMMARY, read_summary
 from fedapp.data.losses import label_warnings, table_warnings, taken_columns
 from fedapp.data.prepare import REJECTED, input_digest, prepare
 from fedapp.errors import BusyError, DataError
-from fedapp.files import DamagedFileError
-from fedapp.membership import found
 from fedapp.run_folder import RunFolder
+from fedapp.storage.files import DamagedFileError
 from simulation.partition import partition_assays
 
 POLL = 1.0  # seconds between looks at what another run prepares

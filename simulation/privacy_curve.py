@@ -20,19 +20,19 @@ from fedapp.config import Config
 from fedapp.config_check import LEAST_NOISE, NO_NOISE, RECORD_DP, Origin, check
 from fedapp.data.dataset import Dataset
 from fedapp.errors import ConfigError, RunError
-from fedapp.files import Kind, read_sealed, write_json, write_sealed
+from fedapp.evaluation.selection import judged_metrics, read_metrics, selected_rounds
 from fedapp.model.noisy_training import plan
-from fedapp.partner import Partner
+from fedapp.partner.client import Partner
 from fedapp.privacy.calibration import noise_multiplier
 from fedapp.privacy.noisy_support import support_event
 from fedapp.report.privacy_curve import draw
 from fedapp.run_folder import RunFolder
-from fedapp.selection import judged_metrics, read_metrics, selected_rounds
+from fedapp.storage.files import Kind, read_sealed, write_json, write_sealed
 from simulation.arms import train_alone
 from simulation.experiment import Display, recorded
-from simulation.in_process import first_shared, form_of, guard, take_in, words_of
+from simulation.federation import first_shared, form_of, guard, take_in, words_of
 from simulation.preparation import prepare_partners
-from simulation.processes import processes
+from simulation.workers import processes
 
 LOCAL, NO_BUDGET = "local", "none"
 POINT: dict[str, Kind] = {"noise_multiplier": (int, float, NoneType), "auc_pr": (int, float), "tasks": int}

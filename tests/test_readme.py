@@ -15,12 +15,12 @@ from flwr.app import Context, RecordDict
 
 from fedapp import client_app, server_app
 from fedapp.cli.main import app
-from fedapp.flower import QUIET, script
+from fedapp.runtime.flower import QUIET, script
 from strategies.secagg.phases import diagram
 from tests.conftest import ROOT
-from tests.local_grid import RUN_ID, LocalGrid
-from tests.readme import README, commands, commands_of
-from tests.small_run import small_run
+from tests.helpers.local_grid import RUN_ID, LocalGrid
+from tests.helpers.readme import README, commands, commands_of
+from tests.helpers.small_run import small_run
 
 # Each command of the README, and what runs it.
 RUN_BY = {

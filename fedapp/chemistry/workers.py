@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from fedapp.chemistry.rejection import CRASHED, TOO_SLOW
 from fedapp.chemistry.structure import Structure
 from fedapp.errors import DataError
-from fedapp.processes import follow_parent
+from fedapp.runtime.processes import follow_parent
 
 SECONDS = 1.0  # of a processor, for one structure: a thousand times what a drug takes
 CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)

@@ -28,7 +28,7 @@ def secagg(
     as_json: Json = False,
 ) -> None:
     """Aggregate one round securely, in this process; compare with the bare cipher and with Flower's SecAgg+; exit 1 if the sum is wrong."""
-    from simulation.benchmark import Setting, measure  # imports flwr: seconds that --help need not wait
+    from simulation.benchmarks.secagg import Setting, measure  # imports flwr: seconds that --help need not wait
 
     told = measure(Setting(partners, words, drop, word_bits, threads))
     if as_json:
@@ -46,7 +46,7 @@ def benchmark_round(
     as_json: Json = False,
 ) -> None:
     """Time whole federated rounds of an experiment in Flower's simulation, secure against plain, four runs each."""
-    from simulation.round_benchmark import measure_round  # imports flwr: seconds that --help need not wait
+    from simulation.benchmarks.round import measure_round  # imports flwr: seconds that --help need not wait
 
     config = read_experiment(experiment)
     with RunProgress(0, [], as_json) as progress:

@@ -29,7 +29,7 @@ def new(
     minimum: Annotated[int | None, typer.Option("--minimum", metavar="M", help="least survivors of a round (default: T)")] = None,
 ) -> None:
     """Begin a consortium file without partners."""
-    from fedapp.consortium import Draft, new_consortium  # imports cryptography, which --help need not wait for
+    from fedapp.consortium.roster_file import Draft, new_consortium  # imports cryptography, which --help need not wait for
 
     new_consortium(file, Draft(name, threshold, minimum))
     print(file)
@@ -38,8 +38,8 @@ def new(
 @app.command("add")
 def add(file: File, name: Name, public: Public) -> None:
     """Add a partner; partners are numbered in the order in which they are added."""
-    from fedapp.consortium import add_partner  # imports cryptography, which --help need not wait for
-    from fedapp.public_file import load_public
+    from fedapp.consortium.public_file import load_public
+    from fedapp.consortium.roster_file import add_partner  # imports cryptography, which --help need not wait for
 
     tell(add_partner(file, name, load_public(public)))
 
@@ -47,8 +47,8 @@ def add(file: File, name: Name, public: Public) -> None:
 @app.command("replace")
 def replace(file: File, name: Name, public: Public) -> None:
     """Give a partner new keys; its name and number stay."""
-    from fedapp.consortium import replace_partner  # imports cryptography, which --help need not wait for
-    from fedapp.public_file import load_public
+    from fedapp.consortium.public_file import load_public
+    from fedapp.consortium.roster_file import replace_partner  # imports cryptography, which --help need not wait for
 
     tell(replace_partner(file, name, load_public(public)))
 
@@ -56,7 +56,7 @@ def replace(file: File, name: Name, public: Public) -> None:
 @app.command("remove")
 def remove(file: File, name: Name) -> None:
     """Take out a partner that has left; those behind it move up by one."""
-    from fedapp.consortium import remove_partner  # imports cryptography, which --help need not wait for
+    from fedapp.consortium.roster_file import remove_partner  # imports cryptography, which --help need not wait for
 
     member = remove_partner(file, name)
     print(f"removed  {member.name}  {member.identity.fingerprint()}")
@@ -71,8 +71,8 @@ def tell(member: "Member") -> None:
 @app.command("show")
 def show(file: File, as_json: Json = False) -> None:
     """Show a consortium file, be it complete or not."""
-    from fedapp.assurance import spoken  # imports cryptography, which --help need not wait for
-    from fedapp.consortium import load_draft
+    from fedapp.consortium.promises import spoken  # imports cryptography, which --help need not wait for
+    from fedapp.consortium.roster_file import load_draft
 
     draft = load_draft(file)
     partners = [
@@ -102,8 +102,9 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Check that a roster is usable, and tell its digest, which must be the same at every partner, and what its threshold means."""
-    from fedapp.assurance import meaning  # imports cryptography, which --help need not wait for
-    from fedapp.consortium import load_identity, load_roster
+    from fedapp.consortium.identity_files import load_identity
+    from fedapp.consortium.promises import meaning  # imports cryptography, which --help need not wait for
+    from fedapp.consortium.roster_file import load_roster
 
     told = meaning(load_roster(file), load_identity(own).public if own else None)
     if as_json:

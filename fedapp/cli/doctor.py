@@ -18,8 +18,8 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Check keys, certificates, the way to the coordinator, clocks, space and data; exit 1 if something would not work."""
-    from fedapp.site.checks import State  # imports cryptography and polars, which --help need not wait for
-    from fedapp.site.doctor import examine
+    from fedapp.site.doctor.checks import State  # imports cryptography and polars, which --help need not wait for
+    from fedapp.site.doctor.examine import examine
     from fedapp.site.folder import Site
 
     lines = []

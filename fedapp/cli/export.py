@@ -16,7 +16,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a partner's model into one folder that `polyphony predict` reads anywhere, with a card that says what it tells."""
-    from fedapp.export import export_model  # imports torch: seconds that --help need not wait
+    from fedapp.prediction.export import export_model  # imports torch: seconds that --help need not wait
 
     replaces = out.is_dir() and any(out.iterdir())
     saved = export_model(model, out)

@@ -18,7 +18,7 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="folder for identity
 def new(directory: Folder) -> None:
     """Generate an identity: Ed25519 and ML-DSA-65 keys that never leave this machine, a node key that connects it to the coordinator,
     and the public file to hand out."""
-    from fedapp.consortium import new_identity  # imports cryptography, which --help need not wait for
+    from fedapp.consortium.identity_files import new_identity  # imports cryptography, which --help need not wait for
 
     tell(directory, new_identity(directory).public)
 
@@ -26,14 +26,14 @@ def new(directory: Folder) -> None:
 @app.command("node")
 def node(directory: Folder) -> None:
     """Generate another node key; the identity stays, and the public file is to be handed out anew."""
-    from fedapp.consortium import renew_node_key  # imports cryptography, which --help need not wait for
+    from fedapp.consortium.identity_files import renew_node_key  # imports cryptography, which --help need not wait for
 
     tell(directory, renew_node_key(directory))
 
 
 def tell(directory: Path, identity: "PublicIdentity") -> None:
     """Print what to hand out, and what to read out."""
-    from fedapp.public_file import PUBLIC_FILE
+    from fedapp.consortium.public_file import PUBLIC_FILE
 
     print(f"public       {directory / PUBLIC_FILE}")
     print(f"fingerprint  {identity.fingerprint()}")

@@ -30,7 +30,7 @@ def new(
     """Make a kit per party: configuration, policy, services and the commands to run, with nothing secret of anyone else."""
     from fedapp.site.floor import DEFAULT, shortfalls, terms_of  # imports cryptography, which --help need not wait for
     from fedapp.site.folder import Site
-    from fedapp.site.kit import Plan, assignments, make_kits
+    from fedapp.site.kit.make import Plan, assignments, make_kits
 
     config = read_experiment([*(experiment or []), *assignments(roster)])
     folders = make_kits(Plan(roster, config, superlink, certificates, seed, page), out)
@@ -52,8 +52,8 @@ def install(
     """
     from fedapp.site.floor import terms_of  # imports cryptography, which --help need not wait for
     from fedapp.site.folder import Site
-    from fedapp.site.install import WEAKER
-    from fedapp.site.install import install as take_over
+    from fedapp.site.kit.install import WEAKER
+    from fedapp.site.kit.install import install as take_over
     from fedapp.site.terms import in_words
 
     changes = take_over(kit, site)

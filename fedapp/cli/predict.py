@@ -19,7 +19,7 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Predict the probability of activity in each of a partner's tasks, for every compound of a file."""
-    from fedapp.prediction import predict_file  # imports torch: seconds that --help need not wait
+    from fedapp.prediction.predict import predict_file  # imports torch: seconds that --help need not wait
 
     replaces = out.is_file()
     predicted = predict_file(model, smiles, out)

@@ -23,7 +23,7 @@ def prepare(
     from fedapp.data.losses import further_lines, label_lines, label_warnings, table_lines, table_warnings
     from fedapp.data.prepare import PREPARED_FOLDER, REJECTED
     from fedapp.data.prepare import prepare as prepare_tables
-    from fedapp.output import check_folder
+    from fedapp.storage.output import check_folder
 
     config, started = read_experiment(experiment), time.monotonic()
     with RunProgress(total_rounds=0, partners=[], json=as_json) as progress:

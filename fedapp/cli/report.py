@@ -21,7 +21,7 @@ def report(
     from fedapp.site.folder import SITE_FILE, Site  # what follows imports scipy and matplotlib: seconds that --help need not wait
 
     if (folder / SITE_FILE).is_file():
-        from fedapp.site.report import write_site_report
+        from fedapp.site.status.report import write_site_report
 
         print(write_site_report(Site.open(folder)))
         return

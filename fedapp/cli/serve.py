@@ -11,7 +11,7 @@ import typer
 from fedapp.cli.arguments import Json
 
 if TYPE_CHECKING:
-    from strategies.journal import Awaited, Exchange
+    from strategies.coordinator.journal import Awaited, Exchange
 
 SiteFolder = Annotated[Path, typer.Argument(metavar="SITE", help="a party's folder, as `polyphony kit install` made it")]
 
@@ -19,7 +19,7 @@ SiteFolder = Annotated[Path, typer.Argument(metavar="SITE", help="a party's fold
 def serve(site: SiteFolder) -> None:
     """Run one party in the foreground until it is ended: a partner's SuperNode, or the coordinator's SuperLink."""
     from fedapp.site.folder import Site
-    from fedapp.site.serve import serve as serve_site
+    from fedapp.site.run.serve import serve as serve_site
 
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     serve_site(Site.open(site))
@@ -27,8 +27,8 @@ def serve(site: SiteFolder) -> None:
 
 def federate(site: SiteFolder, as_json: Json = False) -> None:
     """Run the rounds, from where partners stand; at the coordinator, while `polyphony serve` runs there."""
-    from fedapp.site.federate import federate as run_rounds
     from fedapp.site.folder import Site
+    from fedapp.site.run.federate import federate as run_rounds
 
     result = run_rounds(Site.open(site), tell, tell_awaited)
     if as_json:

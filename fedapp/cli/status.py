@@ -20,8 +20,8 @@ def status(
 ) -> None:
     """Tell how rounds get on at a site, what left the house, and whether anything needs attention."""
     from fedapp.site.folder import Site  # imports polars and cryptography, which --help need not wait for
-    from fedapp.site.metrics import exposition
-    from fedapp.site.status import site_status
+    from fedapp.site.status.prometheus import exposition
+    from fedapp.site.status.site_status import site_status
 
     if as_json and prometheus:
         raise ConfigError("--json and --prometheus are two formats", "choose one of them")
@@ -36,7 +36,7 @@ def status(
 
 def tell(told: dict[str, Any]) -> None:
     """Print for people."""
-    from fedapp.site.wording import headline
+    from fedapp.site.status.wording import headline
 
     print(f"{told['name']}, {told['role']}" + (f" in {told['consortium']['name']}" if told["consortium"] else ""))
     print(headline(told)[1])
@@ -50,7 +50,7 @@ def tell(told: dict[str, Any]) -> None:
 
 def tell_partner(told: dict[str, Any]) -> None:
     """A partner's rounds and its ledger."""
-    from fedapp.site.wording import count, duration, moment, of_rounds, plural, score, size
+    from fedapp.site.status.wording import count, duration, moment, of_rounds, plural, score, size
 
     health, ledger = told["health"], told["ledger"]
     if health["failure"]:
@@ -78,7 +78,7 @@ def tell_partner(told: dict[str, Any]) -> None:
 
 def tell_coordinator(told: dict[str, Any]) -> None:
     """The coordinator's rounds, phases and drop-outs."""
-    from fedapp.site.wording import duration, moment, ranges, size
+    from fedapp.site.status.wording import duration, moment, ranges, size
 
     if told["error"]:
         print(f"error: {told['error']}")

@@ -25,8 +25,8 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Tell whether partners' transcripts agree, or where they first differ and to whom that points; exit 1 if they differ."""
-    from fedapp.assurance import compare_transcripts  # imports cryptography, which --help need not wait for
-    from fedapp.consortium import load_roster
+    from fedapp.consortium.promises import compare_transcripts  # imports cryptography, which --help need not wait for
+    from fedapp.consortium.roster_file import load_roster
 
     told = compare_transcripts(files, load_roster(roster))
     if as_json:

@@ -32,8 +32,8 @@ from fedapp.data.integrity import (
 )
 from fedapp.data.tasks import build_tasks
 from fedapp.errors import DataError
-from fedapp.files import DamagedFileError, file_digests, write_sealed
-from fedapp.output import Kind, output_folder
+from fedapp.storage.files import DamagedFileError, file_digests, write_sealed
+from fedapp.storage.output import Kind, output_folder
 
 LOSSES = "dropped.csv"
 PREPARED_FORMAT = 2  # raised when a prepared folder's contents change meaning

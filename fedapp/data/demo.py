@@ -18,8 +18,8 @@ from fedapp.data.notation import LABEL_UNIT, P_UNIT
 from fedapp.data.prepare import prepare
 from fedapp.data.tables import NOTE_FILE
 from fedapp.errors import DataError
-from fedapp.files import UNFINISHED, held_folder, write_text
-from fedapp.output import Kind, output_folder
+from fedapp.storage.files import UNFINISHED, held_folder, write_text
+from fedapp.storage.output import Kind, output_folder
 
 NOTE = (
     "Demo: the labels are computed from the structures (RDKit descriptors and structural alerts of 4,999 NCI compounds); "

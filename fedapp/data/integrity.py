@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from fedapp.files import DamagedFileError, check_files, checksum, read_sealed, reading
+from fedapp.storage.files import DamagedFileError, check_files, checksum, read_sealed, reading
 
 ARRAYS = {
     "folds": np.uint8,

@@ -26,8 +26,8 @@ from fedapp.data.integrity import PREPARED, SUMMARY
 from fedapp.data.matching import check_assays, list_compounds, match_compounds, split_assays
 from fedapp.data.tables import NOTE_FILE, find_table, read_note
 from fedapp.errors import DataError
-from fedapp.files import file_digests, write_sealed, write_text
-from fedapp.output import Kind, output_folder
+from fedapp.storage.files import file_digests, write_sealed, write_text
+from fedapp.storage.output import Kind, output_folder
 
 REJECTED = "rejected.csv"
 EARLIER = (  # files from before outputs had a list of their own

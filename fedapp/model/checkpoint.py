@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fedapp.errors import RunError
-from fedapp.files import DamagedFileError, atomic_path, checksum, reading
+from fedapp.storage.files import DamagedFileError, atomic_path, checksum, reading
 
 HINT = "restore it from a backup, or train again"
 CHECKSUM = "checksum"

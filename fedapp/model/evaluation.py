@@ -7,11 +7,11 @@ import polars as pl
 import torch
 
 from fedapp.data.dataset import Dataset
+from fedapp.evaluation.metrics import task_metrics
+from fedapp.evaluation.selection import METRICS_SCHEMA
 from fedapp.model.batches import assemble, chunks
-from fedapp.model.metrics import task_metrics
 from fedapp.model.network import Heads, Trunk
 from fedapp.model.sparse import pattern
-from fedapp.selection import METRICS_SCHEMA
 
 CHUNK = 2048
 

@@ -1,6 +1,6 @@
 """Rows of the first layer that stay at home, as heads do: those of bits that several of a partner's training compounds hold, but too few.
 
-What such a row learns would tell of single compounds if it left (`fedapp.privacy.row_guard`), and is worth having at home. So a partner
+What such a row learns would tell of single compounds if it left (`strategies.update.row_guard`), and is worth having at home. So a partner
 keeps it as a difference from the trunk that all share, adds it when the trunk comes in, and takes it off before anything goes out.
 
 Of what a training gives such a row, an eighth is kept, as much as is left of it in the mean of eight partners of whom one trains it.

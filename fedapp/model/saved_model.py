@@ -18,11 +18,11 @@ from torch import Tensor
 from fedapp.config import Chemistry, Config
 from fedapp.data.dataset import Dataset
 from fedapp.errors import RunError
-from fedapp.files import write_json
+from fedapp.evaluation.selection import TEST, VALIDATION
 from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.evaluation import probabilities
 from fedapp.model.network import Heads, Trunk
-from fedapp.selection import TEST, VALIDATION
+from fedapp.storage.files import write_json
 from fedapp.versions import versions
 
 MODEL, HEADER = "model.safetensors", "model.json"

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fedapp.errors import RunError
-from fedapp.files import DamagedFileError, read_json, read_sealed, reading, write_sealed
 from fedapp.privacy.accounting import Event, epsilon, repeats
+from fedapp.storage.files import DamagedFileError, read_json, read_sealed, reading, write_sealed
 
 PAID = "paid"
 

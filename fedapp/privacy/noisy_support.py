@@ -1,6 +1,6 @@
 """Which rows of the first layer a partner supports, as a differentially private statement about its compounds.
 
-The exact mask of `fedapp.privacy.row_guard` tells of a compound whose presence decides whether a bit reaches the guard. Here the counts
+The exact mask of `strategies.update.row_guard` tells of a compound whose presence decides whether a bit reaches the guard. Here the counts
 get Gaussian noise before they are compared. A compound counts for at most `MOST_BITS` of its bits, drawn at random, so that adding or
 removing it moves the vector of all counts by at most sqrt(MOST_BITS) in L2. Rows are chosen once and kept: a mask that is sent again, in
 a later session, says nothing new.

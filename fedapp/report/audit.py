@@ -9,7 +9,6 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound
 
 from fedapp.errors import RunError
-from fedapp.files import read_json, write_text
 from fedapp.report import wording
 from fedapp.report.audit_charts import interval_picture, read_curve, roc_pictures
 from fedapp.report.audit_figures import CONTROL, JUDGED, OFF, ON, WORDS, Figure, read_figure
@@ -17,6 +16,7 @@ from fedapp.report.page import settings
 from fedapp.report.pictures import Picture
 from fedapp.report.structures import galleries
 from fedapp.report.verdict import Verdict, worst
+from fedapp.storage.files import read_json, write_text
 
 TEMPLATES = Path(__file__).parent
 TEMPLATE = "audit.html.j2"

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from fedapp.evaluation.selection import validation_curve
 from fedapp.report import charts
 from fedapp.report.saved_run import ARMS, SavedRun
 from fedapp.report.summary import Interval, Summary, gain_by_size
 from fedapp.report.wording import MINUS, percent, score, signed
-from fedapp.selection import validation_curve
 
 PARTNERS_DRAWN = 40
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from fedapp.files import atomic_path
+from fedapp.storage.files import atomic_path
 
 CURVE, LIMIT, ALONE = "#1f5f8b", "#444444", "#a04000"
 

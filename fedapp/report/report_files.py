@@ -4,10 +4,10 @@ from pathlib import Path
 
 import polars as pl
 
-from fedapp.files import write_text
-from fedapp.output import check_file
+from fedapp.data.task_names import column_names
 from fedapp.report.summary import METRICS, Summary
-from fedapp.task_names import column_names
+from fedapp.storage.files import write_text
+from fedapp.storage.output import check_file
 
 REPORT, TASKS = "report.html", "tasks.csv"
 TITLE = " – Polyphony</title>"

@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
+from fedapp.evaluation.selection import validation_curve
 from fedapp.report.saved_run import SavedRun
-from fedapp.selection import validation_curve
 
 SET_UP, FINISH = "set-up", "finish"
 LAST = ("Finish", "final")  # phases that take the last trunk home: they carry the number of a round that is over

@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from fedapp.errors import RunError
-from fedapp.files import RESTORE, DamagedFileError, read_json, read_object, reading
+from fedapp.storage.files import RESTORE, DamagedFileError, read_json, read_object, reading
 
 ARMS = ("local", "federated", "pooled")
 UNGUARDED = "unguarded"  # the federation without its row guard: compared in figures, drawn in no chart

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 from scipy.stats import bootstrap
 
+from fedapp.evaluation.selection import judged_metrics, selected_rounds
 from fedapp.report.saved_run import ARMS, UNGUARDED, SavedRun
-from fedapp.selection import judged_metrics, selected_rounds
 
 RESAMPLES = 2000
 CLUSTERS_FOR_AN_INTERVAL = 5

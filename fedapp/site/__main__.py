@@ -17,19 +17,19 @@ def main(name: str, path: str) -> None:
     site = Site.open(Path(path))
     match name:
         case "supernode":
-            from fedapp.site.supernode import run_supernode
+            from fedapp.site.run.supernode import run_supernode
 
             run_supernode(site)
         case "superlink":
-            from fedapp.site.serve import run_superlink
+            from fedapp.site.run.serve import run_superlink
 
             run_superlink(site)
         case "gate":
-            from fedapp.site.gate import serve_gate
+            from fedapp.site.run.gate import serve_gate
 
             serve_gate(site)
         case "page":
-            from fedapp.site.page import serve_page
+            from fedapp.site.status.page import serve_page
 
             serve_page(site)
 

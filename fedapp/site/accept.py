@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from fedapp.config import Chemistry, Config
-from fedapp.consortium import load_identity
+from fedapp.consortium.identity_files import load_identity
+from fedapp.consortium.policy_file import read_policy_file, write_policy_file
 from fedapp.data.dataset import DATASET_FOLDER, FILES, Dataset, build_dataset
 from fedapp.data.integrity import HEADER, read_header
 from fedapp.errors import ConfigError, DataError
-from fedapp.files import read_json, read_object, write_json, write_sealed
-from fedapp.membership import read_policy_file, write_policy_file
-from fedapp.output import check_folder, output_folder
 from fedapp.site.folder import Site
+from fedapp.storage.files import read_json, read_object, write_json, write_sealed
+from fedapp.storage.output import check_folder, output_folder
 
 DATASET, OWNER = "dataset", "owner.json"
 OWNED = {"name": str, "fingerprint": str}

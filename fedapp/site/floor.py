@@ -15,13 +15,14 @@ from yaml import YAMLError
 
 from fedapp.config import load_config
 from fedapp.config_check import METRICS
-from fedapp.consortium import load_roster
+from fedapp.consortium.membership import changed
+from fedapp.consortium.policy_file import read_policy_file
+from fedapp.consortium.roster_file import load_roster
 from fedapp.errors import ConfigError
-from fedapp.files import write_text
-from fedapp.membership import changed, read_policy_file
 from fedapp.site.folder import CONFIG_FILE, Site
+from fedapp.site.status.wording import percent
 from fedapp.site.terms import SECURE, Terms
-from fedapp.site.wording import percent
+from fedapp.storage.files import write_text
 from strategies.secagg.roster import LEAST_PARTNERS
 
 HEADER = """\

@@ -23,8 +23,8 @@ from omegaconf import OmegaConf
 
 from fedapp.config import Config, saved_config
 from fedapp.errors import ConfigError
-from fedapp.files import PRIVATE_DIRECTORY, write_text
-from fedapp.yaml_file import read_whole
+from fedapp.storage.files import PRIVATE_DIRECTORY, write_text
+from fedapp.storage.yaml_file import read_whole
 
 SITE_FILE, CONFIG_FILE, FLOOR_FILE = "site.yaml", "config.yaml", "floor.yaml"
 SITE_VARIABLE = "POLYPHONY_SITE"  # tells the server app where its site is

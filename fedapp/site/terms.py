@@ -7,11 +7,11 @@ have it, so of each the weaker of the two counts.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fedapp.assurance import colluders
 from fedapp.config import Config
 from fedapp.config_check import NO_NOISE, RECORD_DP
-from fedapp.membership import PolicyFile
-from fedapp.site.wording import percent
+from fedapp.consortium.policy_file import PolicyFile
+from fedapp.consortium.promises import colluders
+from fedapp.site.status.wording import percent
 from strategies.secagg.roster import Roster
 
 SECURE = "secure"
@@ -32,7 +32,7 @@ class Terms:
         profile, epsilon, delta: Of `privacy` in the configuration; epsilon and delta count under record-level privacy alone.
         rounds: Most rounds.
         metrics_shown: Metrics whose mean the coordinator learns.
-        most_identified, least_compounds: As in `strategies.house.Limits`.
+        most_identified, least_compounds: As in `strategies.partner.side.Limits`.
         word_bits: Word sizes that it sends.
         width: Of the first layer. With fewer compounds than that, an update can be solved for them.
     """

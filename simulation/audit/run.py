@@ -18,21 +18,21 @@ from safetensors.numpy import save_file
 
 from fedapp.config import Config
 from fedapp.config_check import flatten
-from fedapp.files import atomic_path, checksum, reading, write_json
 from fedapp.report.audit import write_audit_report
 from fedapp.report.verdict import Verdict, worst
 from fedapp.run_folder import RunFolder
-from fedapp.scratch import in_memory, scratch
+from fedapp.storage.files import atomic_path, checksum, reading, write_json
+from fedapp.storage.scratch import in_memory, scratch
 from simulation.audit.advice import advice
-from simulation.audit.attacks import Outcome, attack, controls
-from simulation.audit.canary_run import canary_epsilon
+from simulation.audit.all_attacks import Outcome, attack, controls
+from simulation.audit.attacks.canary_run import canary_epsilon
+from simulation.audit.federations import Trial, run_trial
 from simulation.audit.findings import OFF, ON, Finding
 from simulation.audit.pool import Pool, draw_pool
 from simulation.audit.signals import signals
-from simulation.audit.trial import Trial, run_trial
 from simulation.experiment import Display, recorded
 from simulation.preparation import prepare_partners
-from simulation.processes import processes
+from simulation.workers import processes
 
 MEMBERS, CHECKSUM = "members", "checksum"
 SCRATCH = "polyphony-audit"  # name of the folders for partners' states

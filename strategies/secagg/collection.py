@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from strategies.secagg import agreement, keys, round, shamir, shares, wire
-from strategies.secagg.agreement_messages import (
+from strategies.secagg import keys, shamir, shares, verification, wire
+from strategies.secagg.consistency_messages import (
     ConsistencyRequest,
     SealedShares,
     SurvivorsSignature,
@@ -19,8 +19,8 @@ from strategies.secagg.agreement_messages import (
 )
 from strategies.secagg.coordinator import Coordinator
 from strategies.secagg.errors import AlteredReplyError, MalformedMessageError, RoundAbandonedError
+from strategies.secagg.keystream import DTYPES, add_streams
 from strategies.secagg.messages import MaskedInput, cohort_digest
-from strategies.secagg.streams import DTYPES, add_streams
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,12 @@ class Collection:
         if index in self.inputs:
             raise AlteredReplyError(f"a second masked input of partner {index}")
         receivers = shares.sent_to(index, self.cohort, roster.threshold)
-        round.verify_header(roster, self.coordinator.session, self.number, held.header)
+        verification.verify_header(roster, self.coordinator.session, self.number, held.header)
         if body.index != index or body.cohort != cohort_digest(self.cohort) or len(held.bundle) != len(receivers):
             raise AlteredReplyError(f"partner {index} answered for somebody else, or for another cohort")
         if words.dtype != self.dtype or words.ndim != 1 or body.words != len(words):
             raise AlteredReplyError(f"partner {index} sent another vector than it signed")
-        if body.bundle != round.bundle_digest(held.bundle) or body.input != round.input_digest(words, held.public):
+        if body.bundle != verification.bundle_digest(held.bundle) or body.input != verification.input_digest(words, held.public):
             raise AlteredReplyError(f"the vector or the shares of partner {index} were altered on their way")
         if len(held.public) % self.dtype.itemsize:
             raise AlteredReplyError(f"the public words of partner {index} are not whole words")
@@ -124,7 +124,7 @@ class Collection:
             SecAggError: It is none, or on other survivors.
         """
         held, agreed = wire.decode(SurvivorsSignature, reply), self._agreed()
-        agreement.verify_survivors(self.coordinator.roster, self.coordinator.session, self.number, held)
+        verification.verify_survivors(self.coordinator.roster, self.coordinator.session, self.number, held)
         if held.index != index or index not in agreed.survivors or held.survivors != survivors_digest(agreed):
             raise AlteredReplyError(f"partner {index} signed other survivors than it was shown")
         self.signatures[index] = held

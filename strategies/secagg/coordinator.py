@@ -22,7 +22,7 @@ from strategies.secagg.messages import (
     SignedAdvertisement,
 )
 from strategies.secagg.roster import Roster
-from strategies.secagg.session import agreed_trunk, session_id, verify_advertisement, verify_contributions
+from strategies.secagg.verification import agreed_trunk, session_id, verify_advertisement, verify_contributions
 
 
 class Coordinator:

@@ -58,7 +58,7 @@ def share_key(pair: bytes, number: int, dealer: int, holder: int, cohort: bytes)
 
 def fixed_shares(secret: bytes, number: int, dealer: int, holder: int, cohort: bytes, count: int) -> list[int]:
     """The shares that a holder derives instead of receiving them."""
-    from strategies.secagg.streams import keystream
+    from strategies.secagg.keystream import keystream
 
     stream = keystream(derive(secret, b"", "fixed share", number, dealer, holder, cohort), count * WIDE_BYTES)
     return [shamir.field_element(stream[start : start + WIDE_BYTES]) for start in range(0, len(stream), WIDE_BYTES)]

@@ -12,10 +12,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from strategies.secagg import agreement, handover, keys, round, session, wire
-from strategies.secagg.agreement_messages import ConsistencyRequest, UnmaskRequest, survivors_digest
+from strategies.secagg import consistency, handover, keys, masking, session, wire
+from strategies.secagg.consistency_messages import ConsistencyRequest, UnmaskRequest, survivors_digest
 from strategies.secagg.errors import OldRoundError, OldSessionError, PolicyError, SecAggError, SurvivorsDisagreeError
 from strategies.secagg.identity import Identity
+from strategies.secagg.masking import Round
 from strategies.secagg.messages import (
     CollectRequest,
     DeliveredContribution,
@@ -30,7 +31,6 @@ from strategies.secagg.messages import (
 from strategies.secagg.phases import HARMLESS, Phase, Step, after
 from strategies.secagg.policy import Policy
 from strategies.secagg.roster import Roster
-from strategies.secagg.round import Round
 from strategies.secagg.session import Entropy, Session
 from strategies.secagg.state import State
 from strategies.secagg.transcript import Fact
@@ -118,7 +118,7 @@ class Participant:
             self.facts = (Fact("cohort", cohort_digest(parsed.cohort)), *self._sum_facts(parsed.last))
             self._join(parsed.session, parsed.contributions)
             self._check_unused(parsed.number)
-            round.check_cohort(self.session, parsed.cohort, self.least)
+            masking.check_cohort(self.session, parsed.cohort, self.least)
         return parsed
 
     def mask(self, request: bytes, trunk: bytes, words: np.ndarray, public: np.ndarray, threads: int = 1) -> bytes:
@@ -135,7 +135,7 @@ class Participant:
         with self._step(Step.COLLECT, request, CollectRequest) as (parsed, reply):
             self._check_unused(parsed.number)
             number, cohort = parsed.number, parsed.cohort
-            masked, answer = round.mask(
+            masked, answer = masking.mask(
                 self.identity, self.roster, self.session, number, cohort, trunk, words, public, self.entropy, threads
             )
             self.facts += (Fact(f"header {self.index}", hashlib.sha256(wire.encode(answer.header.body)).digest()), Fact("trunk", trunk))
@@ -154,12 +154,12 @@ class Participant:
                 again = wire.decode(ConsistencyRequest, request)
                 current = self._current(again.session, again.number)
                 self.facts = (Fact("survivors", survivors_digest(again)),)
-                agreement.check_list_again(current, again)
+                consistency.check_list_again(current, again)
         with self._step(Step.CONSISTENCY, request, ConsistencyRequest) as (parsed, reply):
             current = self._current(parsed.session, parsed.number)
             named = {f"header {h.body.index}": hashlib.sha256(wire.encode(h.body)).digest() for h in parsed.headers}
             self.facts = tuple(Fact(name, value) for name, value in named.items())
-            agreed, answer = agreement.confirm(self.identity, self.roster, self.least, self.session, current, parsed)
+            agreed, answer = consistency.confirm(self.identity, self.roster, self.least, self.session, current, parsed)
             self.facts += (Fact("survivors", agreed.signed),)
             reply(wire.encode(answer), replace(self.state, round=agreed))
         return self.state.reply
@@ -174,11 +174,11 @@ class Participant:
         if self.phase is Phase.REVEALED:
             with self._refusing():
                 again = wire.decode(UnmaskRequest, request)
-                agreement.check_unmasking_again(self._current(again.session, again.number), again)
+                consistency.check_unmasking_again(self._current(again.session, again.number), again)
         with self._step(Step.UNMASK, request, UnmaskRequest) as (parsed, reply):
             current = self._current(parsed.session, parsed.number)
             self.facts = (Fact("survivors", current.signed),)
-            answer = agreement.reveal(self.roster, self.session, current, parsed)
+            answer = consistency.reveal(self.roster, self.session, current, parsed)
             reply(wire.encode(answer), self.state)
         return self.state.reply
 
@@ -193,10 +193,10 @@ class Participant:
             mine = self.state.round
             if mine is not None and mine.number == last.number and mine.signed and mine.survivors != last.survivors:
                 raise SurvivorsDisagreeError(f"a sum over {last.survivors}, and we signed {mine.survivors}")
-            round.check_sum(self.session, words)
+            masking.check_sum(self.session, words)
             digest = hashlib.sha256(np.ascontiguousarray(words).data).digest()
             self.facts += (Fact("sum", digest),)
-            return round.finish(self.session, last, words, digest, trunk, threads)
+            return masking.finish(self.session, last, words, digest, trunk, threads)
 
     def close(self, request: bytes) -> FinishRequest:
         """Check the last request of a run; `closed` answers it.

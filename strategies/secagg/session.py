@@ -12,7 +12,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import mlkem, x25519
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, MLKEM768X25519PrivateKey, MLKEM768X25519PublicKey, Suite
 
-from strategies.secagg import keys, wire
+from strategies.secagg import keys
 from strategies.secagg.errors import (
     ContributionError,
     OwnMessageAlteredError,
@@ -22,20 +22,24 @@ from strategies.secagg.errors import (
 )
 from strategies.secagg.identity import Identity
 from strategies.secagg.messages import (
-    NO_TRUNK,
     Advertisement,
     DeliveredContribution,
     KeyContributions,
     SessionParameters,
     ShareKeysReply,
     SignedAdvertisement,
-    index_bytes,
 )
-from strategies.secagg.phases import Step
 from strategies.secagg.roster import Roster
+from strategies.secagg.verification import (
+    advertisement_message,
+    agreed_trunk,
+    contributions_message,
+    session_id,
+    verify_advertisement,
+    verify_contributions,
+)
 
 Entropy = Callable[[int], bytes]
-
 SUITE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)  # X-Wing (draft-connolly-cfrg-xwing-kem)
 KEM_SEED, X25519_SEED, KEM_KEY = 64, 32, 1184
 CONTRIBUTION = 32
@@ -105,7 +109,7 @@ def advertise(
     lattice, classical = _private(secret)
     kem = lattice.public_key().public_bytes_raw() + classical.public_key().public_bytes_raw()
     body = Advertisement(index, kem, entropy(32), version, trunk)
-    own = SignedAdvertisement(body, identity.sign(_advertised(parameters) + wire.encode(body)))
+    own = SignedAdvertisement(body, identity.sign(advertisement_message(parameters, body)))
     return Advertised(parameters, own, secret), own
 
 
@@ -124,7 +128,7 @@ def share(
     group, sent = entropy(CONTRIBUTION), [entropy(CONTRIBUTION) for _ in others]
     ciphertexts = tuple(_seal(session, index, other, own + group) for own, other in zip(sent, others, strict=True))
     recipients, digests = tuple(other.index for other in others), b"".join(hashlib.sha256(each).digest() for each in ciphertexts)
-    signature = identity.sign(_contributed(roster, session, index, recipients, digests))
+    signature = identity.sign(contributions_message(roster, session, index, recipients, digests))
     version, trunk, _ = agreed_trunk(advertisements)
     shared = Shared(state.parameters, session, index, state.secret, recipients, tuple(sent), group, version, trunk)
     return shared, ShareKeysReply(KeyContributions(index, recipients, digests, signature), ciphertexts)
@@ -151,44 +155,6 @@ def check_advertisements(roster: Roster, least: int, state: Advertised, advertis
         verify_advertisement(roster, state.parameters, each)
 
 
-def verify_advertisement(roster: Roster, parameters: SessionParameters, signed: SignedAdvertisement) -> None:
-    """Check a partner's signature on its advertisement for these parameters.
-
-    Raises:
-        UnknownPartnerError: Nobody with that index.
-        SignatureError: It does not verify.
-    """
-    member = roster.member(signed.body.index)
-    member.identity.verify(signed.signature, _advertised(parameters) + wire.encode(signed.body), member.index)
-
-
-def verify_contributions(roster: Roster, session: bytes, signed: KeyContributions) -> None:
-    """Check a partner's signature on the list of its contributions.
-
-    Raises:
-        UnknownPartnerError, SignatureError: As `verify_advertisement`.
-    """
-    message = _contributed(roster, session, signed.sender, signed.recipients, signed.digests)
-    roster.member(signed.sender).identity.verify(signed.signature, message, signed.sender)
-
-
-def agreed_trunk(advertisements: tuple[SignedAdvertisement, ...]) -> tuple[int, bytes, tuple[int, ...]]:
-    """The trunk that a session starts from: the one with the most rounds behind it, of these the most common.
-
-    Rounds outrank heads: a trunk that only some partners finished in time is handed over to the rest, and no round is lost.
-
-    Returns:
-        Its version, its digest (`NO_TRUNK` if nobody has any), and who holds it, ascending.
-    """
-    held = [each.body for each in advertisements if each.body.trunk != NO_TRUNK]
-    if not held:
-        return 0, NO_TRUNK, ()
-    newest = max(body.version for body in held)
-    digests = [body.trunk for body in held if body.version == newest]
-    chosen = max(sorted(set(digests)), key=digests.count)
-    return newest, chosen, tuple(sorted(body.index for body in held if (body.version, body.trunk) == (newest, chosen)))
-
-
 def establish(roster: Roster, least: int, state: Shared, delivered: tuple[DeliveredContribution, ...]) -> Session:
     """Derive all keys from the others' contributions; those who sent none are not members.
 
@@ -211,12 +177,6 @@ def establish(roster: Roster, least: int, state: Shared, delivered: tuple[Delive
     pairs = tuple(b"" if j == state.index else _pair(state, j, own[j], received[j][0]) for j in members)
     group = keys.group_key({state.index: state.group} | {j: held[1] for j, held in received.items()}, state.id)
     return Session(state.parameters, state.id, state.index, members, pairs, group, state.version, state.trunk)
-
-
-def session_id(parameters: SessionParameters, advertisements: tuple[SignedAdvertisement, ...]) -> bytes:
-    """SHA-256 over parameters and sorted advertisements."""
-    bodies = sorted((each.body for each in advertisements), key=lambda body: body.index)
-    return hashlib.sha256(b"polyphony/v1/session" + parameters.digest() + b"".join(map(wire.encode, bodies))).digest()
 
 
 def _seal(session: bytes, sender: int, recipient: Advertisement, plain: bytes) -> bytes:
@@ -262,16 +222,6 @@ def _private(secret: bytes) -> tuple[mlkem.MLKEM768PrivateKey, x25519.X25519Priv
 def _public(kem: bytes) -> MLKEM768X25519PublicKey:
     lattice = mlkem.MLKEM768PublicKey.from_public_bytes(kem[:KEM_KEY])
     return MLKEM768X25519PublicKey(lattice, x25519.X25519PublicKey.from_public_bytes(kem[KEM_KEY:]))
-
-
-def _advertised(parameters: SessionParameters) -> bytes:
-    """Before there is a session id, the parameters' digest stands in its place."""
-    return keys.tag(Step.ADVERTISE_KEYS, parameters.roster, parameters.digest(), 0)
-
-
-def _contributed(roster: Roster, session: bytes, sender: int, recipients: tuple[int, ...], digests: bytes) -> bytes:
-    body = sender.to_bytes(4, "big") + index_bytes(recipients) + digests
-    return keys.tag(Step.SHARE_KEYS, roster.digest(), session, 0) + body
 
 
 def _direction(session: bytes, sender: int, recipient: int) -> bytes:

@@ -4,11 +4,11 @@ import hashlib
 from dataclasses import dataclass
 
 from strategies.secagg import wire
-from strategies.secagg.agreement_messages import ConsistencyRequest, UnmaskRequest
+from strategies.secagg.consistency_messages import ConsistencyRequest, UnmaskRequest
 from strategies.secagg.errors import MalformedMessageError
+from strategies.secagg.masking import Round
 from strategies.secagg.messages import CollectRequest, FinishRequest, HandoverRequest, SessionParameters
 from strategies.secagg.phases import Phase, Step
-from strategies.secagg.round import Round
 from strategies.secagg.session import Advertised, Session, Shared
 
 NO_SESSION = bytes(32)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from fedapp.cli.main import main
-from fedapp.files import read_json
-from tests.federated_run import federated_run
+from fedapp.storage.files import read_json
+from tests.helpers.federated_run import federated_run
 
 
 def compared(monkeypatch: pytest.MonkeyPatch, path: Path, guard: int, *words: str) -> None:

@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from fedapp.cli.main import app
-from fedapp.flower import script
+from fedapp.runtime.flower import script
 
 
 def verbs(command: click.Command, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from fedapp.cli.main import app
-from fedapp.consortium import load_draft, load_identity, load_roster
+from fedapp.consortium.identity_files import load_identity
+from fedapp.consortium.roster_file import load_draft, load_roster
 from strategies.secagg.transcript import Entry, Fact, append
 from tests.cli.test_cli import polyphony
 

@@ -8,9 +8,9 @@ import pytest
 from fedapp.cli import main
 from fedapp.model.network import Trunk, trunk_arrays
 from fedapp.model.saved_model import read_model
-from fedapp.partner import Partner
+from fedapp.partner.client import Partner
+from tests.helpers.small_run import small_config, write_dataset
 from tests.site.saved_site import fresh
-from tests.small_run import small_config, write_dataset
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_export_as_json_names_what_was_written(
 def test_another_version_is_a_warning_beside_the_result(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("fedapp.prediction.versions", lambda: {"rdkit": "1900.1", "polyphony": "0"})
+    monkeypatch.setattr("fedapp.prediction.predict.versions", lambda: {"rdkit": "1900.1", "polyphony": "0"})
     (tmp_path / "new.smi").write_text("CCO\n")
     assert typed(monkeypatch, "predict", "--model", model, "--smiles", tmp_path / "new.smi", "--out", tmp_path / "out.csv") == 0
     said = capsys.readouterr()

@@ -17,11 +17,11 @@ from fedapp.data.dataset import Dataset, build_dataset
 from fedapp.data.integrity import ARRAYS, HEADER, PREPARED, SUMMARY, TABLES
 from fedapp.data.prepare import prepare
 from fedapp.errors import DataError, PolyphonyError
-from fedapp.files import read_json, write_json, write_sealed
+from fedapp.storage.files import read_json, write_json, write_sealed
 from simulation.preparation import prepared_tables
-from tests.damage import damages, replaced
 from tests.data.tables import CHEMISTRY, TASKS, good_tables
-from tests.small_run import write_dataset
+from tests.helpers.damage import damages, replaced
+from tests.helpers.small_run import write_dataset
 
 FILES = (HEADER, *TABLES, *(f"{name}.npy" for name in ARRAYS))
 

@@ -12,11 +12,11 @@ from safetensors.torch import save_file
 
 from fedapp.config import load_config
 from fedapp.errors import RunError
-from fedapp.files import read_json
 from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.evaluation import evaluate, probabilities
 from fedapp.model.network import Heads, Trunk
 from fedapp.model.saved_model import model_header, read_model, save_model
+from fedapp.storage.files import read_json
 from tests.model.synthetic import dataset
 
 CONFIG = load_config(overrides=("chemistry.bits=256", "model.hidden=[8]", "evaluation.min_per_class=3"))

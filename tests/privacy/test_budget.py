@@ -8,7 +8,7 @@ import pytest
 
 from fedapp.privacy.accounting import Event, epsilon
 from fedapp.privacy.budget import Budget, BudgetError
-from tests.test_partner import Killed
+from tests.partner.test_client import Killed
 
 ROUND = Event(1.5, 0.05, 20)
 

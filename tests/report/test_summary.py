@@ -5,9 +5,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from fedapp.evaluation.selection import judged_metrics, selected_rounds
 from fedapp.report.saved_run import read_run
 from fedapp.report.summary import gain_by_size, mean_interval, summarise
-from fedapp.selection import judged_metrics, selected_rounds
 
 Make = Callable[..., Path]
 

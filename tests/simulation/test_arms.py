@@ -10,17 +10,17 @@ import pytest
 from fedapp.config import Config
 from fedapp.data.dataset import Dataset
 from fedapp.errors import RunError
-from fedapp.files import read_json
+from fedapp.evaluation.selection import read_metrics
 from fedapp.model.network import Trunk, trunk_arrays
-from fedapp.partner import Partner
-from fedapp.privacy import weight
+from fedapp.partner.client import Partner
 from fedapp.run_folder import RunFolder
-from fedapp.selection import read_metrics
+from fedapp.storage.files import read_json
 from simulation.arms import arms_of, compare_arms, local_arm, pooled_arm, summarise, unguarded_arm
-from simulation.follow import Event
-from strategies.shared_trunk import SharedTrunk
-from tests.federated_run import FEW, NAMES, ROUNDS, federated_run, open_datasets
-from tests.small_run import small_config, write_dataset
+from simulation.events import Event
+from strategies.update import weight
+from strategies.update.shared_trunk import SharedTrunk
+from tests.helpers.federated_run import FEW, NAMES, ROUNDS, federated_run, open_datasets
+from tests.helpers.small_run import small_config, write_dataset
 
 Arm = Callable[[Path, Mapping[str, Dataset], Config], Iterator[Event]]
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from fedapp.consortium import load_roster
+from fedapp.consortium.membership import ROSTER
+from fedapp.consortium.roster_file import load_roster
 from fedapp.errors import BusyError, RunError
-from fedapp.files import UNFINISHED
-from fedapp.locks import locked
-from fedapp.membership import ROSTER
+from fedapp.storage.files import UNFINISHED
+from fedapp.storage.locks import locked
 from simulation.experiment import recorded
-from tests.small_run import small_run
+from tests.helpers.small_run import small_run
 
 
 def test_a_second_process_on_a_run_ends_with_an_error_and_changes_nothing(tmp_path: Path) -> None:

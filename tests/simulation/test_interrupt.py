@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fedapp.files import read_json
-from fedapp.flower import script
-from strategies.journal import read_journal
+from fedapp.runtime.flower import script
+from fedapp.storage.files import read_json
+from strategies.coordinator.journal import read_journal
 from tests.simulation.test_launch import flower_processes, wait_for
 
 SMALL = ("federation.rounds=40", "model.hidden=[16]", "chemistry.bits=1024", "data.partners=3")

@@ -15,26 +15,28 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fedapp.consortium import load_roster
+from fedapp.consortium.agreement import default_policy
+from fedapp.consortium.membership import POLICY, ROSTER
+from fedapp.consortium.policy_file import write_policy
+from fedapp.consortium.roster_file import load_roster
 from fedapp.errors import RunError
-from fedapp.files import read_json
-from fedapp.flower import PROXIES
-from fedapp.locks import locked
-from fedapp.membership import POLICY, ROSTER, default_policy, write_policy
-from fedapp.processes import child
 from fedapp.run_folder import RunFolder
-from fedapp.scratch import scratch
+from fedapp.runtime.flower import PROXIES
+from fedapp.runtime.processes import child
+from fedapp.storage.files import read_json
+from fedapp.storage.locks import locked
+from fedapp.storage.scratch import scratch
 from simulation import launch
-from simulation.follow import Follower
+from simulation.events import Follower
 from simulation.launch import run_flower
-from strategies.secagg.comparison import compare
 from strategies.secagg.phases import Step
 from strategies.secagg.state import load
-from tests.capture_app import FOLDER
+from strategies.secagg.transcript_comparison import compare
 from tests.conftest import ROOT
-from tests.federation import alike, all_held, held, phases, transcripts
-from tests.search import Needles, in_files
-from tests.small_run import small_run
+from tests.helpers.capture_app import FOLDER
+from tests.helpers.federation import alike, all_held, held, phases, transcripts
+from tests.helpers.secret_search import Needles, in_files
+from tests.helpers.small_run import small_run
 
 ODD_NAME = 'run \N{GRINNING FACE} "a" =b\\c'  # beyond U+FFFF, and what TOML and a command line give a meaning to
 
@@ -75,7 +77,7 @@ def test_every_message_of_a_real_run_carries_the_protocol_and_nothing_private(tm
     monkeypatch.setattr(launch, "scratch", noted)
     monkeypatch.setenv(FOLDER, str(captured))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setattr(launch, "APP", launch.APP.replace("fedapp.server_app", "tests.capture_app"))
+    monkeypatch.setattr(launch, "APP", launch.APP.replace("fedapp.server_app", "tests.helpers.capture_app"))
     for name in PROXIES:  # nothing of a simulation leaves this machine, and no proxy is asked for what is on it
         monkeypatch.setenv(name, "socks5://127.0.0.1:9")
         monkeypatch.setenv(name.lower(), "socks5://127.0.0.1:9")
@@ -158,7 +160,7 @@ def test_a_run_whose_launcher_is_killed_leaves_no_process_and_resumes(tmp_path: 
     code = """
 import sys
 from pathlib import Path
-from fedapp.locks import locked
+from fedapp.storage.locks import locked
 from fedapp.run_folder import RunFolder
 from simulation.launch import run_flower
 run = RunFolder.open(Path(sys.argv[1]))
@@ -227,7 +229,7 @@ def test_the_outcome_names_every_failed_partner(tmp_path: Path) -> None:
 RAY = """\x1b[91mERROR \x1b[0m:     Traceback (most recent call last):
   File "ray_actor.py", line 1, in fetch
 ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on memory.
-\x1b[91mERROR \x1b[0m:     strategies.exchange.RoundFailedError: 0 partners advertised, and 3 are needed
+\x1b[91mERROR \x1b[0m:     strategies.coordinator.exchange.RoundFailedError: 0 partners advertised, and 3 are needed
 """
 
 

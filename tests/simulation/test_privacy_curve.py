@@ -9,11 +9,11 @@ from xml.etree import ElementTree
 import pytest
 
 from fedapp.errors import ConfigError
-from fedapp.files import read_json
 from fedapp.model.noisy_training import plan
 from fedapp.privacy.accounting import Event, epsilon
 from fedapp.privacy.noisy_support import support_event
 from fedapp.run_folder import RunFolder
+from fedapp.storage.files import read_json
 from simulation.privacy_curve import config_of
 from tests.simulation.audit.demo_pool import demo_config, demo_datasets
 from tests.simulation.demo_run import demo_run, exit_status

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from fedapp.processes import free_port
+from fedapp.runtime.processes import free_port
 from fedapp.site.accept import accept
 from fedapp.site.folder import Site
+from tests.helpers.small_run import write_dataset
 from tests.site.kits import found
-from tests.small_run import write_dataset
 
 OURS = "alpha"
 

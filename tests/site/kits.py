@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedapp.config import load_config
-from fedapp.consortium import Draft, add_partner, new_consortium, new_identity
-from fedapp.public_file import load_public
-from fedapp.site.certificates import new_certificates
+from fedapp.consortium.identity_files import new_identity
+from fedapp.consortium.public_file import load_public
+from fedapp.consortium.roster_file import Draft, add_partner, new_consortium
 from fedapp.site.floor import DEFAULT, as_strict_as, shortfalls, terms_of, write_floor
 from fedapp.site.folder import FLOOR_FILE, Site
-from fedapp.site.install import install
-from fedapp.site.kit import Plan, assignments, make_kits
+from fedapp.site.kit.certificates import new_certificates
+from fedapp.site.kit.install import install
+from fedapp.site.kit.make import Plan, assignments, make_kits
 
 NAMES = ("alpha", "R&D north", "gamma", "delta")
 SUPERLINK = "polyphony.example.org:9092"

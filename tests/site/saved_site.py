@@ -9,19 +9,20 @@ import numpy as np
 import polars as pl
 
 from fedapp.config import load_config, to_yaml
-from fedapp.consortium import write_roster
-from fedapp.files import write_json
-from fedapp.membership import default_limits, default_policy, write_policy
-from fedapp.request_log import Request, note_request
-from fedapp.selection import METRICS_SCHEMA
+from fedapp.consortium.agreement import default_limits, default_policy
+from fedapp.consortium.policy_file import write_policy
+from fedapp.consortium.roster_file import write_roster
+from fedapp.evaluation.selection import METRICS_SCHEMA
+from fedapp.partner.request_log import Request, note_request
 from fedapp.site.floor import write_floor
 from fedapp.site.folder import COORDINATOR, PARTNER, Settings, Site
-from strategies.house import ROW_LIST
-from strategies.journal import Exchange, Journal
+from fedapp.storage.files import write_json
+from strategies.coordinator.journal import Exchange, Journal
+from strategies.partner.side import ROW_LIST
 from strategies.secagg.phases import Step
 from strategies.secagg.roster import Member, Roster, default_threshold
-from strategies.self_audit import AUDITS, OWN, SUM, Audited
-from strategies.shared_trunk import SharedTrunk
+from strategies.update.self_audit import AUDITS, OWN, SUM, Audited
+from strategies.update.shared_trunk import SharedTrunk
 from tests.strategies.secagg.parties import identities
 
 NAMES = ("Alder", "Birch", "Cedar", "Dogwood", "Elm", "Fir", "Ginkgo")

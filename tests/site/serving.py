@@ -14,9 +14,9 @@ import uvicorn
 from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes, sign_message
 
-from fedapp.processes import free_port
-from fedapp.site.door import Door, Limits, server
-from fedapp.site.gate import gate
+from fedapp.runtime.processes import free_port
+from fedapp.site.run.door import Door, Limits, server
+from fedapp.site.run.gate import gate
 
 PATIENCE = 10.0  # seconds after which something that should have happened has not
 

@@ -9,19 +9,19 @@ import pytest
 
 from fedapp.chemistry.fold import key_digest
 from fedapp.config import load_config
-from fedapp.consortium import new_identity
+from fedapp.consortium.identity_files import new_identity
+from fedapp.consortium.policy_file import read_policy_file, write_policy_file
 from fedapp.data.dataset import Dataset, build_dataset
 from fedapp.data.integrity import read_summary
 from fedapp.data.prepare import prepare
 from fedapp.errors import ConfigError, DataError, OutputError
-from fedapp.files import SEAL, read_json, write_json, write_sealed
-from fedapp.membership import read_policy_file, write_policy_file
-from fedapp.output import MANIFEST
 from fedapp.site.accept import accept, check_data, check_state
 from fedapp.site.folder import Site
+from fedapp.storage.files import SEAL, read_json, write_json, write_sealed
+from fedapp.storage.output import MANIFEST
 from tests.cli.test_cli import polyphony, write_tables
+from tests.helpers.small_run import write_dataset
 from tests.site.saved_site import configure, fresh
-from tests.small_run import write_dataset
 
 TASKS = "tasks: {min_per_class: 5}\n"
 CONFIG = "name: joint\nchemistry: {bits: 256}\nmodel: {hidden: [8]}\nfederation: {initial_trunk: group_key}\n" + TASKS

@@ -5,18 +5,18 @@ from random import Random
 
 import pytest
 
-from fedapp.consortium import new_identity
+from fedapp.consortium.identity_files import new_identity
+from fedapp.consortium.policy_file import read_policy_file, write_policy_file
 from fedapp.errors import PolyphonyError
-from fedapp.membership import read_policy_file, write_policy_file
-from fedapp.site import checks
 from fedapp.site.accept import accept, check_data, check_state
-from fedapp.site.doctor import made
+from fedapp.site.doctor import checks
+from fedapp.site.doctor.examine import made
 from fedapp.site.folder import Site
-from fedapp.site.status import coordinator_status, partner_status
-from tests.damage import damages, replaced, told
+from fedapp.site.status.site_status import coordinator_status, partner_status
+from tests.helpers.damage import damages, replaced, told
+from tests.helpers.small_run import write_dataset
 from tests.site import saved_site
 from tests.site.saved_site import Made
-from tests.small_run import write_dataset
 
 CHECKS_OF = {  # by folder; status reads the others
     "site": (checks.roster, checks.identity, checks.node_key, checks.policy, checks.dataset),

@@ -10,17 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from fedapp.client_app import SITE, place
 from fedapp.config import load_config, to_yaml
+from fedapp.consortium.policy_file import read_policy_file, write_policy_file
 from fedapp.errors import ConfigError
-from fedapp.files import write_text
-from fedapp.membership import read_policy_file, write_policy_file
-from fedapp.site import checks, protection
+from fedapp.partner.place import SITE, place
+from fedapp.site.doctor import checks, protection
 from fedapp.site.floor import DEFAULT, Floor, as_strict_as, check_floor, read_floor, shortfalls, terms_of, write_floor
 from fedapp.site.folder import Site
-from fedapp.site.install import WEAKER, install
-from fedapp.site.kit import make_kits
+from fedapp.site.kit.install import WEAKER, install
+from fedapp.site.kit.make import make_kits
 from fedapp.site.terms import Terms, in_words
+from fedapp.storage.files import write_text
 from tests.cli.test_cli import polyphony
 from tests.site.kits import Founded, allow, found
 

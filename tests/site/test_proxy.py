@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from fedapp.errors import ConfigError
-from fedapp.files import read_json
-from fedapp.flower import DIRECT, PROXIES
+from fedapp.runtime.flower import DIRECT, PROXIES
 from fedapp.site.folder import PARTNER, Settings, Site
 from fedapp.site.proxy import proxy_of
-from fedapp.site.serve import coordinator_services, partner_services
-from fedapp.site.supernode import STATE_FILE, run_supernode
+from fedapp.site.run.serve import coordinator_services, partner_services
+from fedapp.site.run.supernode import STATE_FILE, run_supernode
+from fedapp.storage.files import read_json
 
 THERE = "coordinator.example.org:9092"
 

@@ -11,23 +11,23 @@ import pytest
 from flwr.app import Context, Message, RecordDict
 
 from fedapp import client_app, server_app
-from fedapp.consortium import remove_partner
+from fedapp.consortium.roster_file import remove_partner
 from fedapp.data.dataset import Dataset
 from fedapp.errors import RunError
-from fedapp.export import export_model
-from fedapp.files import read_json
-from fedapp.prediction import predict_file
-from fedapp.request_log import read_requests
-from fedapp.selection import best_round, read_metrics
+from fedapp.evaluation.selection import best_round, read_metrics
+from fedapp.partner.request_log import read_requests
+from fedapp.prediction.export import export_model
+from fedapp.prediction.predict import predict_file
 from fedapp.site.accept import accept
 from fedapp.site.folder import SITE_VARIABLE, Site
-from fedapp.site.report import write_site_report
-from strategies.journal import Exchange, read_journal
-from strategies.shared_trunk import SharedTrunk
-from tests.federation import step
-from tests.local_grid import RUN_ID, Hook, LocalGrid, unchanged
+from fedapp.site.status.report import write_site_report
+from fedapp.storage.files import read_json
+from strategies.coordinator.journal import Exchange, read_journal
+from strategies.update.shared_trunk import SharedTrunk
+from tests.helpers.federation import step
+from tests.helpers.local_grid import RUN_ID, Hook, LocalGrid, unchanged
+from tests.helpers.small_run import write_dataset
 from tests.site.kits import NAMES, Founded, found
-from tests.small_run import write_dataset
 
 ROUNDS = 4
 QUICK = (f"federation.rounds={ROUNDS}", "federation.connect_timeout=1", "privacy.row_guard=3", "evaluation.min_per_class=3")

@@ -13,18 +13,19 @@ import psutil
 import pytest
 
 from fedapp.config import load_config
-from fedapp.consortium import Draft, add_partner, new_consortium, new_identity
-from fedapp.files import read_json
-from fedapp.flower import script
-from fedapp.processes import free_port
-from fedapp.public_file import PUBLIC_FILE, load_public
+from fedapp.consortium.identity_files import new_identity
+from fedapp.consortium.public_file import PUBLIC_FILE, load_public
+from fedapp.consortium.roster_file import Draft, add_partner, new_consortium
+from fedapp.runtime.flower import script
+from fedapp.runtime.processes import free_port
 from fedapp.site.accept import accept
-from fedapp.site.certificates import new_certificates
 from fedapp.site.folder import COORDINATOR, Site
-from fedapp.site.install import install
-from fedapp.site.kit import Plan, assignments, make_kits
-from strategies.journal import Exchange, read_journal
-from strategies.shared_trunk import SharedTrunk
+from fedapp.site.kit.certificates import new_certificates
+from fedapp.site.kit.install import install
+from fedapp.site.kit.make import Plan, assignments, make_kits
+from fedapp.storage.files import read_json
+from strategies.coordinator.journal import Exchange, read_journal
+from strategies.update.shared_trunk import SharedTrunk
 from tests.site.kits import allow
 
 PATIENCE = 240.0  # seconds after which something that should have happened has not

@@ -10,7 +10,7 @@ from flwr.proto.message_pb2 import ObjectTree
 
 from fedapp.config import CONF, load_config
 from fedapp.data.demo import demo_dataset
-from fedapp.site.inbox import Inbox, Letter
+from fedapp.site.run.inbox import Inbox, Letter
 from tests.sites.consortium import Consortium, result, wait_for
 from tests.sites.slow_network import Link, namespaces, possible
 

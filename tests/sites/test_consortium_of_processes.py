@@ -7,13 +7,13 @@ import pytest
 from flwr.app import Message
 
 from fedapp.config import CONF, load_config
-from fedapp.flower import PROXIES
 from fedapp.run_folder import RunFolder
+from fedapp.runtime.flower import PROXIES
 from fedapp.site.folder import Site
 from simulation.preparation import prepare_partners
-from strategies.shared_trunk import SharedTrunk
-from tests.federation import federate, grid_for, step
-from tests.site.connect_proxy import ConnectProxy, proxying
+from strategies.update.shared_trunk import SharedTrunk
+from tests.helpers.federation import federate, grid_for, step
+from tests.site.run.connect_proxy import ConnectProxy, proxying
 from tests.sites.consortium import Consortium, result, wait_for
 
 pytestmark = pytest.mark.sites

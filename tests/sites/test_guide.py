@@ -11,11 +11,11 @@ import pytest
 
 from fedapp.data.demo import demo_tables
 from fedapp.site.folder import Site
-from fedapp.site.status import site_status
-from strategies.shared_trunk import SharedTrunk
+from fedapp.site.status.site_status import site_status
+from strategies.update.shared_trunk import SharedTrunk
 from tests.conftest import ROOT
 from tests.data.forms import as_chembl_download, as_two_columns
-from tests.readme import commands_of
+from tests.helpers.readme import commands_of
 from tests.sites.consortium import kill_family
 
 pytestmark = pytest.mark.sites

@@ -13,20 +13,20 @@ from flwr.app import ArrayRecord, Context, Message
 from flwr.client import Client, NumPyClient
 from flwr.clientapp import ClientApp
 
-from fedapp.assurance import load_transcript
-from fedapp.privacy.holders import Holders
-from strategies.exchange import Exchanges
-from strategies.house import House, Membership
-from strategies.journal import Exchange, Journal, read_journal
+from fedapp.consortium.promises import load_transcript
+from strategies.coordinator.exchange import Exchanges
+from strategies.coordinator.journal import Exchange, Journal, read_journal
+from strategies.coordinator.secure_trunk import SecureTrunk
+from strategies.partner.secure_partner import Arrived, SecurePartner
+from strategies.partner.secure_trunk_mod import secure_trunk_mod
+from strategies.partner.side import House, Membership
 from strategies.secagg.phases import Step
 from strategies.secagg.state import State, load
 from strategies.secagg.transcript import Entry
-from strategies.secure_partner import Arrived, SecurePartner
-from strategies.secure_trunk import SecureTrunk
-from strategies.secure_trunk_mod import secure_trunk_mod
-from strategies.shared_trunk import SharedTrunk
-from tests.federation import body, step
-from tests.local_grid import LocalGrid
+from strategies.update.holders import Holders
+from strategies.update.shared_trunk import SharedTrunk
+from tests.helpers.federation import body, step
+from tests.helpers.local_grid import LocalGrid
 from tests.strategies.secagg.parties import identities, parameters_for, policy_for, roster_of
 
 NOTHING = Arrived([], [])

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import mlkem, x25519
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from strategies.secagg import keys, shamir, shares, wire
-from strategies.secagg.agreement_messages import ConsistencyRequest, UnmaskReply
+from strategies.secagg.consistency_messages import ConsistencyRequest, UnmaskReply
+from strategies.secagg.keystream import add_streams
 from strategies.secagg.messages import (
     CollectRequest,
     Handover,
@@ -25,8 +26,7 @@ from strategies.secagg.messages import (
     cohort_digest,
 )
 from strategies.secagg.phases import Step
-from strategies.secagg.session import session_id
-from strategies.secagg.streams import add_streams
+from strategies.secagg.verification import session_id
 from tests.strategies.secagg.parties import Parties
 
 Lattice = mlkem.MLKEM768PrivateKey

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from strategies.secagg import agreement_messages, check, keys, limbs, messages, shamir, shares, wire
+from strategies.secagg import aggregate_check, consistency_messages, digits, keys, messages, shamir, shares, wire
 from strategies.secagg.identity import KEY_BYTES, PublicIdentity
+from strategies.secagg.keystream import DTYPES, add_streams, keystream
 from strategies.secagg.roster import Member, Roster
-from strategies.secagg.session import session_id
 from strategies.secagg.state import State
-from strategies.secagg.streams import DTYPES, add_streams, keystream
+from strategies.secagg.verification import session_id
 
 FOLDER = Path(__file__).parent / "vectors"
 Case = dict[str, Any]
@@ -78,10 +78,15 @@ def stream_cases() -> Iterator[Case]:
 def check_cases() -> Iterator[Case]:
     extremes = {"<i4": [-(2**31), 2**31 - 1, 0, 1, -1], "<i2": [-(2**15), 2**15 - 1, 0, 1, -1]}
     for dtype, values in extremes.items():
-        yield {"key": SECRET.hex(), "values": values, "times": 1, "tag": check.tag(np.array(values, dtype=dtype), SECRET)}
-        yield {"key": SECRET.hex(), "values": values, "times": 1000, "tag": check.tag(np.tile(np.array(values, dtype=dtype), 1000), SECRET)}
+        yield {"key": SECRET.hex(), "values": values, "times": 1, "tag": aggregate_check.tag(np.array(values, dtype=dtype), SECRET)}
+        yield {
+            "key": SECRET.hex(),
+            "values": values,
+            "times": 1000,
+            "tag": aggregate_check.tag(np.tile(np.array(values, dtype=dtype), 1000), SECRET),
+        }
     for bits, partners in ((32, 3), (32, 50), (16, 3), (16, 50)):
-        yield case(limbs.split, check.PRIME - 5, check.TAG_BITS, bits, partners)
+        yield case(digits.split, aggregate_check.PRIME - 5, aggregate_check.TAG_BITS, bits, partners)
 
 
 def share_cases() -> Iterator[Case]:
@@ -111,7 +116,7 @@ def examples() -> list[Any]:
     delivered = messages.DeliveredContribution(listed, b"ciphertext")
     last, handed = messages.LastRound(6, (1, 2, 3), False), messages.Handover(2, TRUNK, SECRET, b"signature")
     header = messages.SignedHeader(messages.Header(2, COHORT, TRUNK, SECRET, 7, SESSION, ROSTER), b"signature")
-    signature = agreement_messages.SurvivorsSignature(2, SECRET, b"signature")
+    signature = consistency_messages.SurvivorsSignature(2, SECRET, b"signature")
     return [
         parameters,
         advertisement,
@@ -121,10 +126,10 @@ def examples() -> list[Any]:
         messages.CollectRequest(SESSION, 7, (1, 2, 3), False, 4, (), None, handed),
         messages.MaskedInput(header, (b"one", b"two"), b"public"),
         messages.Holding(2, 4),
-        agreement_messages.ConsistencyRequest(SESSION, 7, (1, 2), (3,), (header,)),
+        consistency_messages.ConsistencyRequest(SESSION, 7, (1, 2), (3,), (header,)),
         signature,
-        agreement_messages.UnmaskRequest(SESSION, 7, (signature,), (agreement_messages.SealedShares(1, b"ciphertext"),)),
-        agreement_messages.UnmaskReply(2, SECRET + TRUNK),
+        consistency_messages.UnmaskRequest(SESSION, 7, (signature,), (consistency_messages.SealedShares(1, b"ciphertext"),)),
+        consistency_messages.UnmaskReply(2, SECRET + TRUNK),
         messages.FinishRequest(SESSION, 4, (), last, handed),
         messages.HandoverRequest(SESSION, (delivered,)),
         handed,
@@ -157,12 +162,12 @@ def digest_cases() -> Iterator[Case]:
     members = tuple(Member(index, f"partner-{index}", PublicIdentity(pattern(KEY_BYTES, index))) for index in (1, 2, 3))
     roster = Roster("consortium", 3, 3, members)
     other = messages.SignedAdvertisement(messages.Advertisement(1, pattern(1216, 9), TRUNK, 3, TRUNK), b"another signature")
-    request = next(example for example in examples() if isinstance(example, agreement_messages.ConsistencyRequest))
+    request = next(example for example in examples() if isinstance(example, consistency_messages.ConsistencyRequest))
     yield plain({"function": "Roster.digest", "arguments": [roster], "result": roster.digest()})
     yield plain({"function": "SessionParameters.digest", "arguments": [parameters], "result": parameters.digest()})
     yield case(session_id, parameters, (advertisement, other))
     yield case(messages.cohort_digest, (1, 2, 3))
-    yield case(agreement_messages.survivors_digest, request)
+    yield case(consistency_messages.survivors_digest, request)
 
 
 def vectors() -> dict[str, list[Case]]:

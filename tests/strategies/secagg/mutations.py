@@ -19,7 +19,20 @@ from typing import Any
 
 import pytest
 
-from strategies.secagg import agreement, check, collection, coordinator, handover, participant, phases, policy, round, session, shares
+from strategies.secagg import (
+    aggregate_check,
+    collection,
+    consistency,
+    coordinator,
+    handover,
+    masking,
+    participant,
+    phases,
+    policy,
+    session,
+    shares,
+    verification,
+)
 from tests.strategies.secagg import (
     test_abandoned,
     test_coordinator,
@@ -33,7 +46,20 @@ from tests.strategies.secagg import (
     test_phases,
 )
 
-CHECKED = (agreement, check, collection, coordinator, handover, participant, phases, policy, round, session, shares)
+CHECKED = (
+    consistency,
+    aggregate_check,
+    collection,
+    coordinator,
+    handover,
+    participant,
+    phases,
+    policy,
+    masking,
+    session,
+    shares,
+    verification,
+)
 ATTACKS = (
     test_abandoned,
     test_coordinator,

@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ed25519, mldsa
 
-from strategies.secagg import round, wire
+from strategies.secagg import masking, wire
 from strategies.secagg.collection import Collection
 from strategies.secagg.coordinator import Coordinator
 from strategies.secagg.errors import OutOfOrderError
 from strategies.secagg.identity import Identity
+from strategies.secagg.keystream import DTYPES
 from strategies.secagg.messages import NO_TRUNK, CollectRequest, FinishRequest, Holding, LastRound, SessionParameters
 from strategies.secagg.participant import Participant
 from strategies.secagg.phases import Step
 from strategies.secagg.policy import Policy
 from strategies.secagg.roster import Member, Roster, default_threshold
 from strategies.secagg.state import load
-from strategies.secagg.streams import DTYPES
 
 IDENTITIES: list[Identity] = []
 CONTENT = hashlib.sha256(b"the first trunk").digest()
@@ -140,7 +140,7 @@ class Site:
     def vector(self) -> np.ndarray:
         """The values as words, with space for the tag."""
         session = self.participant.session
-        return as_words(np.append(self.values, np.zeros(round.tag_words(session))), DTYPES[session.parameters.word_bits])
+        return as_words(np.append(self.values, np.zeros(masking.tag_words(session))), DTYPES[session.parameters.word_bits])
 
     def restart(self) -> None:
         """Its process ends, and another one starts from what it wrote down."""

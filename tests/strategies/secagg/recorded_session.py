@@ -8,9 +8,9 @@ from functools import cache
 
 import numpy as np
 
+from strategies.secagg.masking import signed_view
 from strategies.secagg.messages import LastRound
 from strategies.secagg.phases import Step
-from strategies.secagg.round import signed_view
 from strategies.secagg.session import Session, Shared
 from strategies.secagg.state import State, load
 from tests.strategies.secagg.eavesdropper import Eavesdropper, Recording

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from strategies.secagg import wire
-from strategies.secagg.agreement_messages import ConsistencyRequest, SurvivorsSignature, UnmaskReply, UnmaskRequest
 from strategies.secagg.collection import Collection
+from strategies.secagg.consistency_messages import ConsistencyRequest, SurvivorsSignature, UnmaskReply, UnmaskRequest
 from strategies.secagg.errors import SecAggError
 from strategies.secagg.messages import (
     CollectRequest,

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from strategies.secagg import keys, round, wire
-from strategies.secagg.agreement_messages import SurvivorsSignature, UnmaskReply
+from strategies.secagg import keys, verification, wire
 from strategies.secagg.collection import Collection
+from strategies.secagg.consistency_messages import SurvivorsSignature, UnmaskReply
 from strategies.secagg.errors import (
     AlteredReplyError,
     MalformedMessageError,
@@ -148,7 +148,7 @@ def made_up(at: Stage, index: int, cohort: tuple[int, ...], words: int, bundle: 
     partner.collect(at.requests[index])
     at.parties.sites[index].words = np.zeros(7, dtype="<u4")
     confirmation = keys.confirmation(partner.session.group, partner.session.id, 0, index)
-    digests = round.input_digest(at.parties.sites[index].words, public), round.bundle_digest(bundle)
+    digests = verification.input_digest(at.parties.sites[index].words, public), verification.bundle_digest(bundle)
     header = Header(index, cohort_digest(cohort), TRUNK, confirmation, words, *digests)
     tag = keys.tag(Step.COLLECT, at.parties.roster.digest(), partner.session.id, 0)
     return wire.encode(MaskedInput(SignedHeader(header, partner.identity.sign(tag + wire.encode(header))), bundle, public))

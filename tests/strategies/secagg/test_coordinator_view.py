@@ -15,9 +15,9 @@ from scipy import stats
 
 from strategies.secagg import keys
 from strategies.secagg.collection import Collection
+from strategies.secagg.keystream import add_streams
+from strategies.secagg.masking import group_masks, signed_view
 from strategies.secagg.phases import Step
-from strategies.secagg.round import group_masks, signed_view
-from strategies.secagg.streams import add_streams
 from tests.strategies.secagg.parties import Parties, roster_of
 
 COUNT, LENGTH, LEAST_P = 5, 20_000, 1e-4

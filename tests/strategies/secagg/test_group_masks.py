@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strategies.secagg import keys
-from strategies.secagg.round import group_masks
+from strategies.secagg.masking import group_masks
 from strategies.secagg.session import Session
 from tests.strategies.secagg.parties import parameters_for, roster_of
 

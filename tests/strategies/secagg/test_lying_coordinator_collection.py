@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from strategies.secagg import session, wire
-from strategies.secagg.agreement_messages import ConsistencyRequest
+from strategies.secagg.consistency_messages import ConsistencyRequest
 from strategies.secagg.errors import (
     CohortError,
     ContributionError,
@@ -23,7 +23,7 @@ from strategies.secagg.errors import (
 )
 from strategies.secagg.messages import NO_TRUNK, DeliveredContribution, KeyContributions, MaskedInput
 from strategies.secagg.phases import Step
-from strategies.secagg.session import session_id
+from strategies.secagg.verification import session_id
 from tests.strategies.secagg.stages import Stage, before, flipped, refused
 
 # The session's keys

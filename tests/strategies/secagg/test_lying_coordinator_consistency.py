@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from strategies.secagg import keys, wire
-from strategies.secagg.agreement_messages import ConsistencyRequest, survivors_digest
+from strategies.secagg.consistency_messages import ConsistencyRequest, survivors_digest
 from strategies.secagg.errors import (
     AliveAndDroppedError,
     CohortError,
@@ -25,10 +25,10 @@ from strategies.secagg.errors import (
     TrunkMismatchError,
     UnknownPartnerError,
 )
+from strategies.secagg.keystream import add_streams
+from strategies.secagg.masking import group_masks, signed_view
 from strategies.secagg.messages import MaskedInput, SignedHeader
 from strategies.secagg.phases import Step
-from strategies.secagg.round import group_masks, signed_view
-from strategies.secagg.streams import add_streams
 from strategies.secagg.transcript import Fact
 from tests.strategies.secagg.parties import identities
 from tests.strategies.secagg.stages import Stage, before, refused

@@ -16,11 +16,11 @@ from strategies.secagg.errors import (
     SurvivorsDisagreeError,
     UnknownPartnerError,
 )
+from strategies.secagg.keystream import add_streams
+from strategies.secagg.masking import group_masks
 from strategies.secagg.messages import LastRound
 from strategies.secagg.phases import Step
-from strategies.secagg.round import group_masks
 from strategies.secagg.state import State
-from strategies.secagg.streams import add_streams
 from tests.strategies.secagg.parties import Site
 from tests.strategies.secagg.stages import TRUNK, VALUES, VERSION, before, collecting, refused
 

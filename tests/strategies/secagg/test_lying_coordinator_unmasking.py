@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from strategies.secagg import wire
-from strategies.secagg.agreement_messages import SealedShares, SurvivorsSignature
+from strategies.secagg.consistency_messages import SealedShares, SurvivorsSignature
 from strategies.secagg.errors import (
     ContributionError,
     OldRoundError,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from strategies.secagg import keys, session, shamir, shares, wire
+from strategies.secagg import keys, session, shamir, shares, verification, wire
 from strategies.secagg.errors import AlteredSumError, ContributionError, KeyConfirmationError, SecAggError
 from strategies.secagg.messages import ShareKeysReply, cohort_digest
 from strategies.secagg.participant import Participant
@@ -52,7 +52,7 @@ def contributing(change: Callable[[Shared, int], bytes]) -> Stage:
             assert state is not None
             crafted = tuple(change(state, other) for other in state.recipients)
             digests = b"".join(hashlib.sha256(each).digest() for each in crafted)
-            message = session._contributed(at.parties.roster, state.id, LIAR, state.recipients, digests)
+            message = verification.contributions_message(at.parties.roster, state.id, LIAR, state.recipients, digests)
             held = wire.decode(ShareKeysReply, reply).contributions
             signed = replace(held, digests=digests, signature=identities(4)[LIAR - 1].sign(message))
             reply = wire.encode(ShareKeysReply(signed, crafted))
@@ -89,7 +89,7 @@ def test_a_list_of_contributions_that_leaves_the_recipient_out() -> None:
     at = before(Step.COLLECT)
     first, second, third = at.request().contributions
     listed = replace(second.contributions, recipients=(2, 4), digests=bytes(64))
-    message = session._contributed(at.parties.roster, at.parties.coordinator.session, LIAR, listed.recipients, listed.digests)
+    message = verification.contributions_message(at.parties.roster, at.parties.coordinator.session, LIAR, listed.recipients, listed.digests)
     signed = replace(listed, signature=identities(4)[LIAR - 1].sign(message))
     with refused(ContributionError, by=at.partner(1)) as caught:
         at.send(1, contributions=(first, replace(second, contributions=signed), third))

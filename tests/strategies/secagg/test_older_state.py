@@ -7,12 +7,12 @@ its shares are sealed under the same key and nonce.
 import numpy as np
 
 from strategies.secagg import shamir, shares, wire
+from strategies.secagg.keystream import add_streams
+from strategies.secagg.masking import signed_view
 from strategies.secagg.messages import MaskedInput
 from strategies.secagg.participant import Participant
 from strategies.secagg.phases import Step
-from strategies.secagg.round import signed_view
 from strategies.secagg.state import load
-from strategies.secagg.streams import add_streams
 from tests.strategies.secagg.parties import NO_TRUNK, Parties, Site, entropy_from, roster_of
 
 COHORT, LENGTH = (1, 2, 3, 4, 5), 50

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from strategies.secagg import wire
-from strategies.secagg.agreement_messages import UnmaskReply
 from strategies.secagg.collection import Collection
+from strategies.secagg.consistency_messages import UnmaskReply
 from strategies.secagg.coordinator import Coordinator
 from strategies.secagg.errors import MalformedMessageError, RoundAbandonedError, SecAggError
 from strategies.secagg.messages import CollectRequest, FinishRequest, Handover, LastRound, MaskedInput

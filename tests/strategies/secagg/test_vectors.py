@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from strategies.secagg import agreement_messages, messages, wire
+from strategies.secagg import consistency_messages, messages, wire
 from strategies.secagg.errors import MalformedMessageError
-from strategies.secagg.session import session_id
 from strategies.secagg.state import State
+from strategies.secagg.verification import session_id
 from tests.strategies.secagg.make_vectors import FOLDER, examples, text, vectors
 
 
@@ -34,7 +34,7 @@ def test_a_written_message_is_read_as_it_was(place: int) -> None:
 def test_every_message_has_a_vector() -> None:
     travelling = {
         name
-        for module in (messages, agreement_messages)
+        for module in (messages, consistency_messages)
         for name, kind in vars(module).items()
         if isinstance(kind, type) and kind.__module__ == module.__name__
     }

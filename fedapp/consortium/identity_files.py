@@ -1,0 +1,86 @@
+"""A partner's identity and node key on disk: generated once, never overwritten, open to nobody else."""
+
+import stat
+from pathlib import Path
+
+from fedapp.consortium.node_key import new_node_key, public_half, read_node_key
+from fedapp.consortium.public_file import PUBLIC_FILE, PublicFile, load_public, public_text
+from fedapp.errors import ConfigError
+from fedapp.storage.files import PRIVATE_DIRECTORY, write_text
+from strategies.secagg.errors import IdentityFileError
+from strategies.secagg.identity import Identity, PublicIdentity
+
+KEY_FILE, NODE_KEY_FILE, NODE_PUBLIC_FILE = "identity.key", "node.key", "node.pub"
+OTHERS = 0o077  # permission bits of everybody but the owner
+
+
+def new_identity(directory: Path) -> Identity:
+    """Generate an identity and a node key, and write identity.key, identity.pub, node.key and node.pub into `directory` (0700).
+
+    Raises:
+        ConfigError: There is one already, a file has the name of one of these, or others may read the directory.
+    """
+    directory.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+    if directory.stat().st_mode & OTHERS:
+        raise ConfigError(f"{directory} is open to other users", f"close it with `chmod 700 {directory}`, or name a new folder")
+    key = directory / KEY_FILE
+    if key.exists():
+        raise ConfigError(f"{key} exists and is never overwritten", "a new identity goes into another folder, and into the roster anew")
+    _check_left_over(directory)
+    identity = Identity.generate()
+    _write_node_key(directory, identity.public)
+    write_text(key, identity.to_pem().decode())  # last: where there is a key, there is its public file
+    return identity
+
+
+def _check_left_over(directory: Path) -> None:
+    """Refuse to take the place of anybody's files, but for those of an interrupted call, which belong to one public file."""
+    public, node, private = (directory / name for name in (PUBLIC_FILE, NODE_PUBLIC_FILE, NODE_KEY_FILE))
+    try:
+        known = load_public(public).node if public.exists() else None
+        taken = [public] if public.exists() and known is None else []
+        taken += [node] if node.exists() and read_node_key(node.read_text(encoding="utf-8")) != known else []
+        taken += [private] if private.exists() and public_half(private.read_bytes()) != known else []
+    except (ConfigError, ValueError):
+        taken = [directory]
+    if taken:
+        raise ConfigError(
+            f"{taken[0]} holds other keys than those of `polyphony identity new`, which would take their place", "name a new folder"
+        )
+
+
+def renew_node_key(directory: Path) -> PublicIdentity:
+    """Give the identity in `directory` a new node key; node.key, node.pub and identity.pub are written anew.
+
+    Raises:
+        ConfigError: No usable identity.
+    """
+    identity = load_identity(directory).public
+    _write_node_key(directory, identity)
+    return identity
+
+
+def _write_node_key(directory: Path, identity: PublicIdentity) -> None:
+    private, public = new_node_key()
+    write_text(directory / PUBLIC_FILE, public_text(PublicFile(identity, public)))  # first: by it the others are known for ours
+    write_text(directory / NODE_PUBLIC_FILE, f"{public}\n")
+    write_text(directory / NODE_KEY_FILE, private.decode())
+
+
+def load_identity(directory: Path) -> Identity:
+    """The identity that `new_identity` wrote.
+
+    Raises:
+        ConfigError: No key file, a damaged one, or one that others may read.
+    """
+    key = directory / KEY_FILE
+    if not key.is_file():
+        raise ConfigError(f"no {key}", f"`polyphony identity new {directory}` makes an identity")
+    if stat.S_IMODE(key.stat().st_mode) & OTHERS:
+        raise ConfigError(
+            f"{key} is open to other users", f"if nobody has read it, close it with `chmod 600 {key}`; otherwise make a new identity"
+        )
+    try:
+        return Identity.from_pem(key.read_bytes())
+    except IdentityFileError as error:
+        raise ConfigError(f"{key} is damaged: {error}", "bring it back from a backup, or make a new identity") from error

@@ -1,0 +1,60 @@
+"""A partner's place in a consortium: its identity, the roster it pinned and the policy it set; in simulation all made on the fly.
+
+consortium.yaml        the roster, the same at everybody
+partners/<name>/identity/   the partner's private keys
+partners/<name>/policy.yaml the least that it accepts
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+from fedapp.config import Config
+from fedapp.consortium.agreement import default_limits, default_policy
+from fedapp.consortium.identity_files import load_identity, new_identity
+from fedapp.consortium.policy_file import read_limits, read_policy, write_policy
+from fedapp.consortium.roster_file import load_roster, nearest_name, write_roster
+from fedapp.run_folder import RunFolder
+from strategies.partner.side import Limits, Membership
+from strategies.secagg.policy import Policy
+from strategies.secagg.roster import LEAST_PARTNERS, Member, Roster, default_threshold
+
+IDENTITY, POLICY, ROSTER = "identity", "policy.yaml", "consortium.yaml"
+
+
+def found(run: RunFolder, config: Config) -> None:
+    """Make identities, roster and policies of a simulated consortium, unless an earlier process did."""
+    if config.aggregation != "secure" or (run.path / ROSTER).is_file():
+        return
+    names = run.partners()
+    folders = [run.partner(name) / IDENTITY for name in names]
+    identities = [load_identity(folder) if (folder / "identity.key").is_file() else new_identity(folder) for folder in folders]
+    members = tuple(Member(index, name, each.public) for index, (name, each) in enumerate(zip(names, identities, strict=True), 1))
+    least = len(names) if config.federation.min_partners is None else config.federation.min_partners
+    roster = Roster(nearest_name(run.name), default_threshold(len(names)), max(least, LEAST_PARTNERS), members)
+    for name in names:
+        write_policy(run.partner(name) / POLICY, default_policy(config, roster), limits=default_limits(config))
+    write_roster(run.path / ROSTER, roster)
+
+
+def open_membership(identity: Path, roster: Path, policy: Path) -> Membership:
+    """One partner's keys, roster and policy.
+
+    Raises:
+        ConfigError: A file is missing or unusable; it is named.
+    """
+    return Membership(load_identity(identity), _roster(roster, changed(roster)), *_rules(policy, changed(policy)))
+
+
+def changed(path: Path) -> int:
+    """When a file was written, for those that are parsed once per process and version: parsing takes longer than a short phase."""
+    return path.stat().st_mtime_ns if path.is_file() else 0
+
+
+@lru_cache(maxsize=8)
+def _roster(path: Path, _changed: int) -> Roster:
+    return load_roster(path)
+
+
+@lru_cache(maxsize=64)
+def _rules(path: Path, _changed: int) -> tuple[Policy, Limits]:
+    return read_policy(path), read_limits(path)

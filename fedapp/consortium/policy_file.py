@@ -1,0 +1,127 @@
+"""A partner's policy on disk: the least that it accepts, in a YAML file of its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from fedapp.errors import ConfigError
+from fedapp.storage.files import write_text
+from fedapp.storage.yaml_file import first_line, read_whole
+from strategies.partner.side import Limits
+from strategies.secagg.policy import Policy
+
+POLICY_HEADER = "# The least that this partner accepts, whatever the coordinator asks.\n"
+POLICY_HINT = "it says the least that this partner accepts: bring it back from a backup, or take it from the kit"
+STRICT = Limits()
+
+
+@dataclass(frozen=True)
+class PolicyFile:
+    """A policy as people write it; digests are hexadecimal.
+
+    Attributes:
+        most_identified, least_compounds: As in `strategies.partner.side.Limits`; the partner's business alone, which no session names.
+        applications: Digests of the app bundles that may send requests; empty in a simulation, where any may.
+        data: Digest of the dataset that may be used; empty in a simulation, where any may, and at a site that accepted none yet.
+    """
+
+    roster: str
+    configuration: str
+    layout: str
+    word_bits: list[int]
+    row_guard: int
+    rounds: int
+    metrics_shown: list[str]
+    least_survivors: int
+    most_identified: float = Limits.most_identified
+    least_compounds: int = Limits.least_compounds
+    applications: list[str] = field(default_factory=list)
+    data: str = ""
+
+
+def write_policy(
+    path: Path,
+    policy: Policy,
+    applications: Sequence[str] = (),
+    data: str = "",
+    header: str = POLICY_HEADER,
+    limits: Limits = STRICT,
+) -> None:
+    """Write a policy for people to read and change.
+
+    Args:
+        applications, data: As in `PolicyFile`.
+        header: What the file's first line says.
+        limits: Of the partner's own updates.
+    """
+    held = PolicyFile(
+        roster=policy.roster.hex(),
+        configuration=policy.configuration.hex(),
+        layout=policy.layout,
+        word_bits=list(policy.word_bits),
+        row_guard=policy.row_guard,
+        rounds=policy.rounds,
+        metrics_shown=list(policy.metrics),
+        least_survivors=policy.least_survivors,
+        most_identified=limits.most_identified,
+        least_compounds=limits.least_compounds,
+        applications=list(applications),
+        data=data,
+    )
+    write_policy_file(path, held, header)
+
+
+def write_policy_file(path: Path, held: PolicyFile, header: str = POLICY_HEADER) -> None:
+    """Write all that a policy file says."""
+    write_text(path, header + OmegaConf.to_yaml(OmegaConf.structured(held)))
+
+
+def read_policy(path: Path) -> Policy:
+    """The rules for a session in a policy file.
+
+    Raises:
+        ConfigError: Missing or unusable.
+    """
+    held = read_policy_file(path)
+    return Policy(
+        roster=bytes.fromhex(held.roster),
+        configuration=bytes.fromhex(held.configuration),
+        layout=held.layout,
+        word_bits=tuple(held.word_bits),
+        row_guard=held.row_guard,
+        rounds=held.rounds,
+        metrics=tuple(held.metrics_shown),
+        least_survivors=held.least_survivors,
+    )
+
+
+def read_limits(path: Path) -> Limits:
+    """The limits of the partner's own updates in a policy file.
+
+    Raises:
+        ConfigError: Missing or unusable.
+    """
+    return _limits(read_policy_file(path))
+
+
+def _limits(held: PolicyFile) -> Limits:
+    return Limits(held.most_identified, held.least_compounds)
+
+
+def read_policy_file(path: Path) -> PolicyFile:
+    """All that a policy file says.
+
+    Raises:
+        ConfigError: Missing or unusable.
+    """
+    held = read_whole(path, PolicyFile, POLICY_HINT)
+    try:
+        for digest in (held.roster, held.configuration, held.data, *held.applications):
+            if len(bytes.fromhex(digest)) not in (0, 32):
+                raise ValueError(f"{digest:.80} is no SHA-256 of 64 hexadecimal digits")
+        _limits(held)
+    except ValueError as error:
+        raise ConfigError(f"{path}: {first_line(error)}", POLICY_HINT) from error
+    return held

@@ -1,0 +1,129 @@
+"""What partners hold against each other: what their roster means, and whether their transcripts tell the same story."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fedapp.errors import ConfigError, DataError
+from strategies.secagg import transcript
+from strategies.secagg.errors import MalformedMessageError, UnknownPartnerError
+from strategies.secagg.identity import PublicIdentity
+from strategies.secagg.roster import Roster
+from strategies.secagg.transcript_comparison import Difference, common, compare, shorter
+
+ADVISED_PARTNERS = 5
+
+
+def meaning(roster: Roster, own: PublicIdentity | None = None) -> dict[str, Any]:
+    """What a roster promises, as one JSON object.
+
+    Args:
+        own: Finds us in the roster.
+    Raises:
+        ConfigError: We are not in it.
+    """
+    told: dict[str, Any] = {
+        "consortium": roster.consortium,
+        "partners": len(roster.members),
+        "threshold": roster.threshold,
+        "minimum": roster.minimum,
+        "drop_outs": len(roster.members) - roster.least(),
+        "colluders": colluders(roster),
+        "digest": spoken(roster.digest()),
+        "warnings": warnings(roster),
+    }
+    if own is None:
+        return told
+    try:
+        index = roster.index_of(own)
+    except UnknownPartnerError as error:
+        raise ConfigError(str(error), "send our identity.pub to whoever keeps the roster, or name the roster that has us") from error
+    return told | {"index": index, "name": roster.member(index).name}
+
+
+def colluders(roster: Roster) -> int:
+    """Partners that may collude with the coordinator and still learn no more than the sum of the others: the most c with 2t > n + c.
+
+    At most n - 2: n - 1 of them find the last one's update by subtraction, whatever the threshold.
+    """
+    return min(2 * roster.threshold - len(roster.members) - 1, len(roster.members) - 2)
+
+
+def warnings(roster: Roster) -> list[str]:
+    """What is allowed, but not advised."""
+    count, found = len(roster.members), []
+    if count < ADVISED_PARTNERS:
+        found.append(f"{count} partners: {ADVISED_PARTNERS} or more are advised, since a sum of few tells more of each")
+    if roster.least() == count:
+        found.append(f"every round needs all {count} partners: one that drops out ends it")
+    if colluders(roster) == 0:
+        found.append(f"with threshold {roster.threshold}, one partner that colludes with the coordinator may learn single updates")
+    return found
+
+
+def spoken(digest: bytes) -> str:
+    """Hex digits in groups of 8, to be read out."""
+    return digest.hex(" ", 4)
+
+
+def compare_transcripts(paths: Iterable[Path], roster: Roster) -> dict[str, Any]:
+    """Compare partners' transcripts, as one JSON object; `difference` is None if there is none, `shorter` names whose ends before others'.
+
+    Raises:
+        DataError: Fewer than two partners, one partner twice, nothing in common, or a file that is no transcript of a partner.
+        BrokenTranscriptError: A transcript was altered.
+        OSError: No such file.
+    """
+    held: dict[int, tuple[transcript.Entry, ...]] = {}
+    for path in paths:
+        partner, entries = load_transcript(path, roster)
+        if partner in held:
+            raise DataError(f"{path}: a second transcript of partner {partner}", "give one file a partner")
+        held[partner] = entries
+    if len(held) < 2:
+        raise DataError("one transcript alone tells nothing", "give the transcripts of two partners or more")
+    difference, shared = compare(held), common(held)
+    if difference is None and not shared.entries:
+        raise DataError("the transcripts have no exchange in common: nothing was compared", "give transcripts of the same sessions")
+    told = {"partners": sorted(held), "sessions": shared.sessions, "rounds": shared.rounds, "entries": shared.entries}
+    ends = [asdict(each) | {"name": roster.member(each.partner).name} for each in shorter(held)]
+    return told | {"difference": difference and _describe(difference, roster), "shorter": ends}
+
+
+def load_transcript(path: Path, roster: Roster) -> tuple[int, tuple[transcript.Entry, ...]]:
+    """Whose transcript a file holds, and its entries, verified; a last line that was cut off when its writer was killed is left out.
+
+    Raises:
+        DataError: No entries, or not of a partner of this roster.
+        BrokenTranscriptError: A later line was altered.
+        OSError: No such file.
+    """
+    try:
+        *lines, _ = path.read_text(encoding="utf-8").split("\n")
+        member = transcript.owner(lines[0], roster) if lines else None
+    except (UnicodeDecodeError, MalformedMessageError) as error:
+        raise DataError(f"{path}: no transcript, or its first line was altered", "give partners' transcripts as they wrote them") from error
+    if not lines:
+        raise DataError(f"{path}: no entries")
+    if member is None:
+        raise DataError(
+            f"{path}: no partner of {roster.consortium} signed its first line",
+            "it was altered, or written under another roster: --roster names the one that was in force",
+        )
+    return member.index, transcript.read(lines, member, roster.digest())
+
+
+def _describe(difference: Difference, roster: Roster) -> dict[str, Any]:
+    return {
+        "session": difference.session.hex(),
+        "round": difference.round,
+        "phase": difference.phase,
+        "fact": difference.fact,
+        "seen": [
+            {"partner": each.partner, "name": roster.member(each.partner).name, "value": each.short(), "refused": each.refused}
+            for each in difference.seen
+        ],
+        "parties": list(difference.parties),
+        "verdict": difference.verdict,
+    }

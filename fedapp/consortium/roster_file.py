@@ -1,0 +1,223 @@
+"""The files with which a consortium comes together: each partner's identity, and the roster that all of them pin."""
+
+import base64
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import NoneType
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from fedapp.consortium.node_key import read_node_key
+from fedapp.consortium.public_file import PUBLIC_FILE, PublicFile, decode_key
+from fedapp.errors import ConfigError
+from fedapp.storage.files import write_text
+from strategies.secagg.roster import LEAST_PARTNERS, Member, Roster, default_threshold
+
+NAME = re.compile(r"\w([\w .&-]{0,62}[\w.&-])?")  # goes into tables, folders and logs
+LONGEST_NAME = 64  # characters
+FILE_TYPES = {"consortium": (str,), "threshold": (int, NoneType), "minimum": (int, NoneType), "partners": (list,)}
+PARTNER_TYPES = {"index": (int,), "name": (str,), "key": (str,), "node": (str, NoneType)}
+WORDS = {str: "text", int: "a number", list: "a list"}
+ROSTER_HEADER = "# Every partner keeps the same copy: compare the digest that `polyphony consortium check` prints, over the telephone.\n"
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A consortium file, perhaps not complete yet.
+
+    Attributes:
+        threshold: None is ⌊2n/3⌋ + 1.
+        minimum: None is the threshold, but at least 3.
+        members: By index, 1 to n without a gap.
+        nodes: Name to node key, of those who have one; the roster does not depend on them.
+    """
+
+    consortium: str
+    threshold: int | None = None
+    minimum: int | None = None
+    members: tuple[Member, ...] = ()
+    nodes: Mapping[str, str] = field(default_factory=dict)
+
+    def roster(self) -> Roster:
+        """The roster.
+
+        Raises:
+            ValueError: It is not complete, or threshold or minimum do not fit.
+        """
+        threshold = default_threshold(len(self.members)) if self.threshold is None else self.threshold
+        minimum = max(LEAST_PARTNERS, threshold) if self.minimum is None else self.minimum
+        return Roster(self.consortium, threshold, minimum, self.members)
+
+
+def new_consortium(path: Path, draft: Draft) -> None:
+    """Begin a consortium file.
+
+    Raises:
+        ConfigError: There is one already, or the consortium's name is unusable.
+    """
+    if path.exists():
+        raise ConfigError(f"{path} exists", "name another file, or add partners with `polyphony consortium add`")
+    _check_name(draft.consortium, f"{path}: consortium")
+    _write(path, draft)
+
+
+def add_partner(path: Path, name: str, public: PublicFile) -> Member:
+    """Add a partner to a consortium file, with the next index.
+
+    Raises:
+        ConfigError: An unusable file or name, or the name or one of the keys is in it already.
+    """
+    draft = load_draft(path)
+    member = Member(len(draft.members) + 1, name, public.identity)
+    _check_name(name, str(path))
+    _check_unlike(member, public.node, draft, f"{path}: {name}")
+    _write(path, _with(draft, member, public.node))
+    return member
+
+
+def replace_partner(path: Path, name: str, public: PublicFile) -> Member:
+    """Give a partner of a consortium file other keys; name and index stay.
+
+    Raises:
+        ConfigError: An unusable file, no such partner, or one of the keys is another partner's.
+    """
+    draft = load_draft(path)
+    member = replace(_find(path, draft, name), identity=public.identity)
+    others = _without(draft, name)
+    _check_unlike(member, public.node, others, f"{path}: {name}")
+    _write(path, _with(others, member, public.node))
+    return member
+
+
+def remove_partner(path: Path, name: str) -> Member:
+    """Take a partner out of a consortium file; those behind it move up by one.
+
+    Raises:
+        ConfigError: An unusable file, or no such partner.
+    """
+    draft = load_draft(path)
+    member = _find(path, draft, name)
+    left = _without(draft, name)
+    _write(path, replace(left, members=tuple(replace(each, index=index) for index, each in enumerate(left.members, 1))))
+    return member
+
+
+def _find(path: Path, draft: Draft, name: str) -> Member:
+    for member in draft.members:
+        if member.name == name:
+            return member
+    raise ConfigError(f"{path}: there is no partner {name!r:.80}", "`polyphony consortium show` lists them")
+
+
+def _with(draft: Draft, member: Member, node: str | None) -> Draft:
+    nodes = dict(draft.nodes) if node is None else {**draft.nodes, member.name: node}
+    return replace(draft, members=tuple(sorted((*draft.members, member), key=lambda each: each.index)), nodes=nodes)
+
+
+def _without(draft: Draft, name: str) -> Draft:
+    nodes = {owner: node for owner, node in draft.nodes.items() if owner != name}
+    return replace(draft, members=tuple(each for each in draft.members if each.name != name), nodes=nodes)
+
+
+def write_roster(path: Path, roster: Roster) -> None:
+    """Write a roster as a consortium file, with threshold and minimum spelled out."""
+    _write(path, Draft(roster.consortium, roster.threshold, roster.minimum, roster.members))
+
+
+def load_roster(path: Path) -> Roster:
+    """The roster in a consortium file.
+
+    Raises:
+        ConfigError: An unusable file, naming the entry, or not a roster yet.
+    """
+    try:
+        return load_draft(path).roster()
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}", "`polyphony consortium show` tells what is in it, `add` adds a partner") from error
+
+
+def load_draft(path: Path) -> Draft:
+    """What a consortium file holds, be it complete or not.
+
+    Raises:
+        ConfigError: No such file, or an unusable entry, which is named.
+    """
+    if not path.is_file():
+        raise ConfigError(f"no consortium file {path}", f"`polyphony consortium new {path} --name NAME` begins one")
+    try:
+        contents = OmegaConf.to_container(OmegaConf.load(path))
+    except (OmegaConfBaseException, YAMLError, ValueError, OSError) as error:
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}", "it was damaged: ask another partner for its copy") from error
+    held = _typed(contents, FILE_TYPES, str(path))
+    _check_name(held["consortium"], f"{path}: consortium")
+    draft = Draft(held["consortium"], held["threshold"], held["minimum"])
+    for number, each in enumerate(held["partners"], start=1):
+        partner = _typed(each, PARTNER_TYPES, f"{path}: partner {number}")
+        _check_name(partner["name"], f"{path}: partner {number}")
+        where = f"{path}: partner {number} ({partner['name']})"
+        if partner["index"] != number:
+            raise ConfigError(f"{where} has index {partner['index']}", "partners are numbered 1, 2, 3 … in order")
+        try:
+            member = Member(number, partner["name"], decode_key(partner["key"]))
+        except ValueError as error:
+            raise ConfigError(f"{where} has an unusable key: {error}", f"the key is the second word in its {PUBLIC_FILE}") from error
+        try:
+            node = None if partner["node"] is None else read_node_key(partner["node"])
+        except ValueError as error:
+            raise ConfigError(f"{where} has an unusable node key", f"it is the last line of its {PUBLIC_FILE}") from error
+        _check_unlike(member, node, draft, where)
+        draft = _with(draft, member, node)
+    return draft
+
+
+def _typed(held: Any, types: Mapping[str, tuple[type, ...]], where: str) -> dict[str, Any]:
+    """The values of exactly these keys; a key that is absent is None."""
+    hint = f"it holds {', '.join(types)}"
+    if not isinstance(held, dict):
+        raise ConfigError(f"{where}: {held!r:.40} is no entry", hint)
+    if unknown := [key for key in held if key not in types]:
+        raise ConfigError(f"{where}: there is no key {unknown[0]!r:.40}", hint)
+    for key, allowed in types.items():
+        if type(held.get(key)) not in allowed:
+            raise ConfigError(f"{where}: {key} is {held.get(key)!r:.40}, not {WORDS[allowed[0]]}", hint)
+    return {key: held.get(key) for key in types}
+
+
+def nearest_name(text: str) -> str:
+    """A text as a name: what a name may not hold becomes a hyphen."""
+    return re.sub(r"[^\w .&-]", "-", text).lstrip(" .&-")[:LONGEST_NAME].rstrip(" ") or "unnamed"
+
+
+def _check_name(name: str, where: str) -> None:
+    if not NAME.fullmatch(name):
+        raise ConfigError(
+            f"{where}: {name!r} is no name",
+            "a name begins with a letter or digit and has at most 64 of them, with spaces and . & - _ in between",
+        )
+
+
+def _check_unlike(member: Member, node: str | None, others: Draft, where: str) -> None:
+    """Refuse what could be mistaken for one of the others."""
+    for other in others.members:
+        if member.name == other.name:
+            raise ConfigError(f"{where}: partner {other.index} has the same name")
+        if member.identity == other.identity:
+            raise ConfigError(f"{where}: {other.name} has the same key", "each partner has an identity of its own")
+    for name, held in others.nodes.items():
+        if node == held:
+            raise ConfigError(f"{where}: {name} has the same node key", "each partner has a node key of its own")
+
+
+def _write(path: Path, draft: Draft) -> None:
+    partners = [
+        {"index": each.index, "name": each.name, "key": base64.b64encode(each.identity.keys).decode()}
+        | ({"node": draft.nodes[each.name]} if each.name in draft.nodes else {})
+        for each in draft.members
+    ]
+    held = {"consortium": draft.consortium, "threshold": draft.threshold, "minimum": draft.minimum, "partners": partners}
+    write_text(path, ROSTER_HEADER + OmegaConf.to_yaml(OmegaConf.create(held)))

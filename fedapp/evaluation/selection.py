@@ -1,0 +1,84 @@
+"""Which round counts: each partner's best on the validation fold. The test fold is looked at only there."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from fedapp.storage.files import reading
+
+VALIDATION = "validation"
+TEST = "test"
+METRICS_SCHEMA = {
+    "round": pl.Int32,
+    "fold": pl.String,
+    "task": pl.Int32,
+    "positives": pl.Int32,
+    "negatives": pl.Int32,
+    "auc_pr": pl.Float64,
+    "auc_roc": pl.Float64,
+    "bce": pl.Float64,
+}
+METRICS = [
+    pl.when(pl.col(name).cast(kind).is_finite()).then(pl.col(name).cast(kind)) if kind.is_float() else pl.col(name).cast(kind)
+    for name, kind in METRICS_SCHEMA.items()
+]
+AGAIN = "restore it from a backup, or remove it: that round then has no figures and cannot be chosen"
+
+
+def read_metrics(folder: Path) -> pl.DataFrame:
+    """All rounds of one partner's `metrics` folder, by round (columns as `fedapp.model.evaluation` writes them); empty without any.
+
+    Raises:
+        DamagedFileError: One of the files is damaged.
+    """
+    paths = sorted(folder.glob("round-*.parquet"))
+    return pl.concat([read_round(path) for path in paths]) if paths else pl.DataFrame()
+
+
+def read_round(path: Path) -> pl.DataFrame:
+    """The metrics of one round; a value that is not finite counts as undefined.
+
+    Raises:
+        DamagedFileError: The file is damaged.
+    """
+    with reading(path, AGAIN):
+        return pl.read_parquet(path).select(METRICS)
+
+
+def validation_scores(metrics: pl.DataFrame, minimum: int, by: tuple[str, ...]) -> pl.DataFrame:
+    """Mean validation AUC-PR: the columns `by`, auc_pr, sorted.
+
+    The mean is over the tasks with `minimum` of each class in the validation fold, or over all defined ones where none has; rounds
+    without a defined value are absent.
+    """
+    held = metrics.filter(pl.col("fold") == VALIDATION, pl.col("auc_pr").is_finite())
+    enough = (pl.col("positives") >= minimum) & (pl.col("negatives") >= minimum)
+    chosen = held.with_columns(enough.alias("enough")).filter(pl.col("enough") | ~pl.col("enough").any().over(by))
+    return chosen.group_by(by).agg(pl.col("auc_pr").mean()).sort(by)
+
+
+def validation_curve(metrics: pl.DataFrame, minimum: int) -> dict[int, float]:
+    """Round to mean validation AUC-PR over the tasks of all partners in `metrics`."""
+    return dict(validation_scores(metrics, minimum, by=("round",)).iter_rows()) if len(metrics) else {}
+
+
+def best_round(metrics: pl.DataFrame, minimum: int) -> int | None:
+    """One partner's round: the highest of the curve, the earliest of equals; the last one if none is defined; None without metrics."""
+    if metrics.is_empty():
+        return None
+    curve = validation_curve(metrics, minimum)
+    return max(curve, key=lambda number: (curve[number], -number)) if curve else int(metrics["round"].to_numpy().max())
+
+
+def selected_rounds(metrics: pl.DataFrame, minimum: int) -> dict[str, int]:
+    """Partner to its `best_round`, from the metrics of several partners with a column partner."""
+    chosen = {str(name): best_round(own, minimum) for (name,), own in sorted(metrics.partition_by("partner", as_dict=True).items())}
+    return {name: number for name, number in chosen.items() if number is not None}
+
+
+def judged_metrics(metrics: pl.DataFrame, selected: Mapping[str, int]) -> pl.DataFrame:
+    """The test fold's rows of each partner's selected round."""
+    schema: dict[str, type[pl.DataType]] = {"partner": pl.String, "round": pl.Int32}
+    chosen = pl.DataFrame({"partner": list(selected), "round": list(selected.values())}, schema=schema)
+    return metrics.filter(pl.col("fold") == TEST).join(chosen, on=["partner", "round"], how="inner").sort("partner", "task")

@@ -1,0 +1,222 @@
+"""A partner: the trunk comes in and goes out, everything else stays in the partner's own directory.
+
+    directory/                      mode 0700, files 0600, each written whole or not at all
+      state/round-0007.safetensors  heads, private rows and optimiser after the training of round 7; the last two rounds are kept
+      metrics/round-0007.parquet    the averaged trunk of round 7 with the heads and private rows fitted to it
+      loss/round-0007.json          the training of round 7
+      model.safetensors, .json      trunk, private rows in it, and heads of the best round so far on the validation fold, with all that
+                                    predicting takes (`fedapp.model.saved_model`)
+      privacy-budget.json           what record-level privacy was spent; see `fedapp.partner.record_privacy`
+
+Every message may meet a fresh process, so nothing lives in memory from one round to the next. A request that is repeated, because
+the reply was lost or the process was killed, starts from the state before that round and gives the same bytes. A round that was
+abandoned is asked for again with a higher `attempt`: it starts from that same state, and draws other batches. Only a training with noise
+never repeats: each time it draws anew, and under record-level privacy it is paid for anew.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from flwr.client import NumPyClient
+
+from fedapp.config import Config
+from fedapp.config_check import NO_NOISE, RECORD_DP
+from fedapp.data.dataset import Dataset
+from fedapp.errors import RunError
+from fedapp.evaluation.selection import best_round, read_metrics, validation_curve
+from fedapp.model.checkpoint import load_tensors, save_tensors
+from fedapp.model.evaluation import evaluate
+from fedapp.model.network import Heads, Trunk, set_trunk_arrays, trunk_arrays
+from fedapp.model.noisy_training import fitted_heads, plan, train_noisily
+from fedapp.model.private_rows import PrivateRows, private_bits
+from fedapp.model.saved_model import model_header, save_model
+from fedapp.model.state import private_state, restore
+from fedapp.model.training import Outcome, choose_device, learning_rate, optimiser, train
+from fedapp.partner.record_privacy import pay_for_training
+from fedapp.privacy.accounting import Event
+from fedapp.privacy.noise import Noise
+from fedapp.seeds import derived_seed
+from fedapp.storage.files import PRIVATE_DIRECTORY, atomic_path, write_sealed
+
+
+class Partner(NumPyClient):
+    """One partner in local training, as Flower sees it.
+
+    Args:
+        directory: The partner's private directory; created if absent.
+        dataset: The partner's own compounds and tasks.
+        config: The experiment.
+        device: Where to compute; None chooses.
+        sent: Rows of the trunk's first array that may leave, bool [bits]; None means all. Without noise, rows of other bits are this
+            partner's own (`fedapp.model.private_rows`), and of bits that have neither its training compounds do without. With noise
+            there are no rows of its own, and all that leave are trained: which they are must not depend on the compounds unless
+            privately.
+        judged: Whether metrics and the best model are written; an audit, which has no compounds left to judge on, needs neither.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        dataset: Dataset,
+        config: Config,
+        device: torch.device | None = None,
+        sent: np.ndarray | None = None,
+        judged: bool = True,
+    ) -> None:
+        self.directory, self.config, self.judged = directory, config, judged
+        self.device = choose_device() if device is None else device
+        self.sent = np.ones(dataset.bits, dtype=np.bool_) if sent is None else sent
+        rows = dataset.rows_in(config.training_folds())
+        counts = np.bincount(dataset.fingerprints(rows)[1], minlength=dataset.bits)
+        self.private = np.zeros_like(self.sent) if self.noisy else private_bits(counts, self.sent)
+        self.changed = self.sent if self.noisy else self.sent & (counts > 0)
+        self.dataset = dataset if self.sent.all() else dataset.guarded(rows, self.sent | self.private)
+        for folder in (directory, directory / "state", directory / "metrics", directory / "loss"):
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(PRIVATE_DIRECTORY)
+
+    def fit(self, parameters: list[np.ndarray], config: dict[str, Any]) -> tuple[list[np.ndarray], int, dict[str, Any]]:
+        """Fit the heads to the incoming trunk, evaluate both as the result of the round before, then train on.
+
+        Args:
+            parameters: The averaged trunk.
+            config: {"round": r, "attempt": a}, r from 1. The next round after the last one trained here, a later one (this partner
+                missed some and goes on with the heads it has), or the last one again. The attempt, 0 if absent, enters the order of
+                the compounds and the dropout.
+        Returns:
+            The trained trunk, the constant 1, and those metrics that `federation.metrics_shown` names. First-layer rows that may not
+            leave, and without noise those of bits that no training compound holds, come back bit for bit as they came in: weight
+            decay alone is no reason to send one.
+        Raises:
+            RunError: An earlier round than the last or one beyond the end of the run, a trunk of another form, or training that
+                diverges.
+            BudgetError: Record-level privacy is spent.
+        """
+        number = self._checked_round(config, "train")
+        trunk, heads = self._network(parameters)
+        adam = optimiser(trunk, heads, self.config.training)
+        base, own = self._resume(trunk, heads, adam, before=number)
+        before = own.add_to(trunk)
+        for group in adam.param_groups:
+            group["lr"] = learning_rate(self.config.training, number, self.config.federation.rounds)
+        shown = {"auc_pr": self._assess(trunk, heads, number - 1)} if base and self.judged else {}
+        rows, seed = self.training_rows(), self._training_seed(number, int(config.get("attempt", 0)))
+        if self.noisy:
+            outcome = self._train_noisily(trunk, heads, adam, rows, number)
+        else:
+            outcome = train(trunk, heads, adam, self.dataset, rows, self.config.training, self.config.model.dropout, seed)
+        own = own.trained(before, trunk)
+        save_tensors(self._state_path(number), private_state(trunk, heads, adam) | own.tensors(), {"round": number})
+        write_sealed(self.directory / "loss" / f"round-{number:04d}.json", {"round": number, **vars(outcome)})
+        self._forget(keep={base, number})
+        trained = trunk_arrays(trunk)
+        trained[0][~self.changed] = parameters[0][~self.changed]
+        return trained, 1, self._shown({"loss": outcome.loss, **shown})
+
+    def evaluate(self, parameters: list[np.ndarray], config: dict[str, Any]) -> tuple[float, int, dict[str, Any]]:
+        """Evaluate the averaged trunk of the last round with this partner's heads.
+
+        Args:
+            parameters: The averaged trunk.
+            config: {"round": r}, the round whose result it is.
+        Returns:
+            0.0 (a loss would tell of the data), the constant 1, and those metrics that `federation.metrics_shown` names.
+        Raises:
+            RunError: An earlier round than the last one trained here or one beyond the end of the run, or a trunk of another form.
+        """
+        number = self._checked_round(config, "evaluate")
+        trunk, heads = self._network(parameters)
+        _, own = self._resume(trunk, heads, optimiser(trunk, heads, self.config.training), before=number + 1)
+        own.add_to(trunk)
+        return 0.0, 1, self._shown({"auc_pr": self._assess(trunk, heads, number)})
+
+    def last_round(self) -> int:
+        """The last round trained here, 0 before the first."""
+        return max(self._states(), default=0)
+
+    def training_rows(self) -> np.ndarray:
+        """Compounds to learn from, int64: those outside the validation and the test fold."""
+        return self.dataset.rows_in(self.config.training_folds())
+
+    @property
+    def noisy(self) -> bool:
+        """Whether a profile asks for noise in training."""
+        return self.config.privacy.profile != NO_NOISE
+
+    def _train_noisily(self, trunk: Trunk, heads: Heads, adam: torch.optim.Adam, rows: np.ndarray, number: int) -> Outcome:
+        """Train with noise; under record-level privacy, pay first."""
+        privacy, settings = self.config.privacy, self.config.training
+        if privacy.profile == RECORD_DP and len(rows):
+            steps = plan(len(rows), settings)
+            event = Event(privacy.noise_multiplier, steps.sample_rate, steps.count)
+            pay_for_training(self.directory, self.config, len(rows), number, self.last_round(), event)
+        return train_noisily(
+            *(trunk, heads, adam, self.dataset, rows, np.flatnonzero(self.sent), settings, self.config.model.dropout),
+            *(privacy.clipping_norm, privacy.noise_multiplier, Noise.fresh()),
+        )
+
+    def _checked_round(self, config: dict[str, Any], verb: str) -> int:
+        """The round that a request names, neither before the last one trained here nor beyond the end of the run."""
+        number, last, end = int(config["round"]), self.last_round(), self.config.federation.rounds
+        if number > end:
+            raise RunError(
+                f"{self.dataset.name} is asked to {verb} round {number}, but the run ends with round {end}",
+                "a longer run needs a larger federation.rounds at every partner, from its start",
+            )
+        if number < max(last, 1):
+            raise RunError(
+                f"{self.dataset.name} is asked to {verb} round {number}, but has trained round {last}",
+                "resume the run where it stopped, or start a new one",
+            )
+        return number
+
+    def _network(self, parameters: list[np.ndarray]) -> tuple[Trunk, Heads]:
+        model, seed = self.config.model, self.config.seed
+        trunk = Trunk(self.dataset.bits, model.hidden, seed=None)
+        set_trunk_arrays(trunk, parameters)
+        heads = Heads(model.hidden[-1], len(self.dataset.tasks), seed, self.dataset.name)
+        return trunk.to(self.device), heads.to(self.device)
+
+    def _resume(self, trunk: Trunk, heads: Heads, adam: torch.optim.Adam, before: int) -> tuple[int, PrivateRows]:
+        """Load the newest state older than round `before`; its round, 0 if there is none, and the private rows."""
+        base = max((number for number in self._states() if number < before), default=0)
+        state = load_tensors(self._state_path(base))[0] if base else {}
+        if base:
+            restore(trunk, heads, adam, state)
+        return base, PrivateRows.resumed(torch.from_numpy(np.flatnonzero(self.private)).to(self.device), trunk, state)
+
+    def _assess(self, trunk: Trunk, heads: Heads, number: int) -> float:
+        """Write the metrics of round `number`, keep the model if it is the best so far; mean validation AUC-PR."""
+        if self.noisy:
+            rows, seed = self.training_rows(), derived_seed(self.config.seed, "heads", self.dataset.name, number)
+            heads = fitted_heads(trunk, heads, self.dataset, rows, self.config.training, self.config.model.dropout, seed)
+        settings = self.config.evaluation
+        folds = {"validation": settings.validation_fold, "test": settings.test_fold}
+        metrics = evaluate(trunk, heads, self.dataset, folds, number)
+        with atomic_path(self.directory / "metrics" / f"round-{number:04d}.parquet") as path:
+            metrics.write_parquet(path)
+        value = validation_curve(metrics, settings.min_per_class).get(number, float("nan"))
+        until = read_metrics(self.directory / "metrics").filter(pl.col("round") <= number)
+        if best_round(until, settings.min_per_class) == number:
+            save_model(self.directory, trunk, heads, model_header(self.dataset, self.config, number, metrics))
+        return value
+
+    def _training_seed(self, number: int, attempt: int) -> int:
+        """Attempt 0 has the seed of a run without attempts."""
+        return derived_seed(self.config.seed, "training", self.dataset.name, number, *([attempt] if attempt else []))
+
+    def _shown(self, metrics: dict[str, float]) -> dict[str, Any]:
+        return {name: value for name, value in metrics.items() if name in self.config.federation.metrics_shown}
+
+    def _state_path(self, number: int) -> Path:
+        return self.directory / "state" / f"round-{number:04d}.safetensors"
+
+    def _states(self) -> list[int]:
+        return [int(path.stem.removeprefix("round-")) for path in (self.directory / "state").glob("round-*.safetensors")]
+
+    def _forget(self, keep: set[int]) -> None:
+        for number in set(self._states()) - keep:
+            self._state_path(number).unlink()

@@ -1,0 +1,77 @@
+"""What goes wrong at a partner stays there: the reason in its own folder, a reply without one to the coordinator."""
+
+import logging
+import time
+import traceback
+from collections.abc import Callable
+
+from flwr.app import Context, Message
+from flwr.clientapp.typing import ClientAppCallable
+
+from fedapp.errors import PolyphonyError, explained
+from fedapp.partner.place import SITE, partner_folder
+from fedapp.partner.request_log import Request, note_request
+from fedapp.run_folder import now
+from fedapp.storage.files import write_json
+from strategies import message_records
+from strategies.secagg.errors import MalformedMessageError, OutOfOrderError
+
+
+class PartnerFailedError(Exception):
+    """All that the coordinator hears of a failure at a partner: a reason could name a compound, a task or a path."""
+
+
+def keep_errors_home(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+    """Log the request; write the reason of a failure into the partner's own folder, and send a reply that carries none.
+
+    Raises:
+        PartnerFailedError: Whatever went wrong; always with the same text.
+    """
+    started = time.monotonic()
+    number = message.metadata.group_id[: message_records.LONGEST_QUOTE]
+    step, size = (
+        (message_records.step(message.content), message_records.payload_bytes(message.content)) if message.has_content() else ("", 0)
+    )
+
+    def note(answered: int, refused: str) -> None:
+        request = Request(now(), context.run_id, step, number, size, answered, round(time.monotonic() - started, 3), refused)
+        note_request(partner_folder(context), request)
+
+    try:
+        if not message.has_content():
+            raise MalformedMessageError("a request without content")
+        reply = call_next(message, context)
+        note(message_records.payload_bytes(reply.content), "")
+        return reply
+    except Exception as error:
+        reason = f"{type(error).__name__}: {describe(error)}"
+        remember(error, context, lambda: note(0, reason))
+    raise PartnerFailedError("the partner could not answer; its own log says why")
+
+
+def remember(error: Exception, context: Context, note: Callable[[], None]) -> None:
+    """Leave `error.json` in the partner's folder; at a site the reason is in its own log too.
+
+    In a simulation the log is everybody's, and hears no more than what kind of error it was.
+    """
+    told = "".join(traceback.format_exception(error))
+    logging.getLogger("polyphony").error("%s", told if SITE in context.node_config else f"a partner failed: {type(error).__name__}")
+    try:
+        note()
+        path = partner_folder(context) / "error.json"
+        if not (isinstance(error, OutOfOrderError) and path.is_file()):  # a session that was refused says why, not what follows
+            write_json(path, {"error": describe(error), "hint": hint_of(error), "traceback": told})
+    except (OSError, PolyphonyError) as second:
+        logging.getLogger("polyphony").error("could not write error.json: %s", second)
+
+
+def describe(error: Exception) -> str:
+    """One line for a person."""
+    known = explained(error)
+    return f"{type(error).__name__}: {error}" if known is None else str(known)
+
+
+def hint_of(error: Exception) -> str:
+    """What to do about it, if that is known."""
+    known = explained(error)
+    return str(getattr(error, "hint", "")) if known is None else known.hint

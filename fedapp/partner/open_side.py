@@ -1,0 +1,117 @@
+"""From a partner's place to what answers a request: its `NumPyClient`, and its side of the aggregation."""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from flwr.app import Context
+from flwr.client import Client
+
+from fedapp.config_check import RECORD_DP
+from fedapp.data.dataset import Dataset
+from fedapp.errors import ConfigError
+from fedapp.model.trunk_shape import trunk_shapes
+from fedapp.partner.first_trunk import first_trunk
+from fedapp.partner.place import Place, place
+from fedapp.partner.record_privacy import private_support
+from fedapp.seeds import derived_seed
+from fedapp.storage.files import reading
+from strategies.partner.side import ROW_LIST, House
+from strategies.update.holders import Holders
+from strategies.update.row_guard import support
+from strategies.update.weight import weight_of
+
+
+@lru_cache(maxsize=16)
+def read_holders(directory: Path, _digest: str, folds: tuple[int, ...]) -> Holders:
+    """What the self-audit asks of a dataset, counted once per process and version of it."""
+    dataset = Dataset.open(directory)
+    return Holders.of(*dataset.fingerprints(dataset.rows_in(folds)), dataset.bits)
+
+
+def open_partner(context: Context) -> Client:
+    """The `NumPyClient` over this partner's folder.
+
+    Raises:
+        ConfigError: No dataset.
+    """
+    from fedapp.model.training import choose_device
+    from fedapp.partner.client import Partner
+
+    own = place(context)
+    folder = own.folder
+    partner = Partner(folder, open_dataset(own), own.config, choose_device(), read_row_list(folder))
+    (folder / "error.json").unlink(missing_ok=True)
+    return partner.to_client()
+
+
+def read_row_list(folder: Path) -> np.ndarray | None:
+    """Rows that may leave, bool; None before partners agreed on any.
+
+    Raises:
+        DamagedFileError: The list is damaged.
+    """
+    path = folder / ROW_LIST
+    if not path.is_file():
+        return None
+    with reading(path, "remove it: the next training writes it anew"):
+        rows: np.ndarray = np.load(path, allow_pickle=False)
+        if rows.dtype != np.bool_ or rows.ndim != 1:
+            raise ValueError(f"{rows.dtype} with {rows.ndim} dimensions, not a list of bool")
+        return rows
+
+
+def open_dataset(own: Place) -> Dataset:
+    """This partner's dataset; a bare `flwr run .` makes the demo's on the way.
+
+    Raises:
+        ConfigError: A bare run of anything but the demo, whose partners have no data yet.
+    """
+    config = own.config
+    if not own.dataset.is_dir():
+        if config.data.tables != "demo" or own.partition is None:
+            raise ConfigError(
+                f"{own.dataset.parent} has no dataset",
+                f"`flwr run .` alone runs the demo; for {config.name} use `polyphony simulate conf/{config.name}.yaml`",
+            )
+        from fedapp.data.demo import demo_dataset
+
+        demo_dataset(own.dataset, own.partition + 1, config.data.partners, config.chemistry, config.tasks)
+    return Dataset.open(own.dataset)
+
+
+def open_house(context: Context) -> House:
+    """What the mod needs of this partner's house; nothing here imports torch or rdkit before it is called for."""
+    own = place(context)
+    folder, config = own.folder, own.config
+
+    def supported() -> np.ndarray:
+        dataset = open_dataset(own)
+        if config.privacy.profile == RECORD_DP:
+            return private_support(folder, dataset, config)
+        rows = dataset.rows_in(config.training_folds())
+        return support(dataset.x_indptr, dataset.x_indices, rows, config.chemistry.bits, config.privacy.row_guard)
+
+    def holders() -> Holders:
+        dataset = open_dataset(own)
+        return read_holders(dataset.directory, dataset.digest, tuple(config.training_folds()))
+
+    return House(
+        directory=folder,
+        membership=own.membership() if config.aggregation == "secure" else None,
+        support=supported,
+        holders=holders,
+        first_trunk=lambda key: first_trunk(config, key),
+        shapes=trunk_shapes(config),
+        partners=own.partners,
+        word_bits=config.privacy.word_bits,
+        value_range=config.privacy.range,
+        server_learning_rate=config.federation.server_learning_rate,
+        row_guard=0 if config.privacy.profile == RECORD_DP else config.privacy.row_guard,
+        weight=lambda: weight_of(len(open_dataset(own).y_labels), config.federation.largest_weight),
+        largest_weight=config.federation.largest_weight,
+        seed=lambda number, attempt: derived_seed(config.seed, "rounding", own.name, number, attempt),
+        metrics=tuple(sorted(config.federation.metrics_shown)),
+        threads=max(1, (os.cpu_count() or 1) // (1 if own.partition is None else own.partners)),
+    )

@@ -1,0 +1,97 @@
+"""Where a partner lives: its own folder, dataset, experiment and keys, at a site or in a simulation."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+
+from flwr.app import Context
+
+from fedapp.config import Config, saved_config
+from fedapp.consortium.membership import IDENTITY, POLICY, ROSTER, changed, open_membership
+from fedapp.run_folder import RunFolder, bare_config, bare_run_path
+from fedapp.site.accept import check_data, check_state
+from fedapp.site.floor import check_floor
+from fedapp.site.folder import Site
+from strategies.partner.side import Membership
+
+SITE = "site"  # in the node's own configuration: where its site is
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a partner lives.
+
+    Attributes:
+        name: As in the roster.
+        folder: Its own, private.
+        dataset: Its dataset.
+        config: The experiment.
+        partners: Most partners in a sum.
+        membership: Reads its keys, roster and policy.
+        partition: Its number in a simulation, from 0; None at a site.
+    """
+
+    name: str
+    folder: Path
+    dataset: Path
+    config: Config
+    partners: int
+    membership: Callable[[], Membership]
+    partition: int | None = None
+
+
+def partner_folder(context: Context) -> Path:
+    """This partner's own folder.
+
+    Raises:
+        ConfigError: No site.
+        RunError: No run folder.
+    """
+    if SITE in context.node_config:
+        return Site.open(Path(str(context.node_config[SITE]))).state
+    run = simulated_run(context)
+    return run.partner(run.partners()[int(context.node_config["partition-id"])])
+
+
+def place(context: Context) -> Place:
+    """This partner's place: what its own node says, whatever the coordinator does.
+
+    Raises:
+        ConfigError: No site, or not the data that its policy accepts.
+        RunError: No run folder.
+    """
+    if SITE in context.node_config:
+        return site_place(Site.open(Path(str(context.node_config[SITE]))))
+    run, folder = simulated_run(context), partner_folder(context)
+    config = read_config(run.path / "config.yaml", changed(run.path / "config.yaml"))
+    membership = partial(open_membership, folder / IDENTITY, run.path / ROSTER, folder / POLICY)
+    partition = int(context.node_config["partition-id"])
+    return Place(folder.name, folder, folder / "dataset", config, config.data.partners, membership, partition)
+
+
+def site_place(site: Site) -> Place:
+    """A partner at its own premises.
+
+    Raises:
+        ConfigError: Its data or its state are not those that it may use, or its terms lie below its own floor.
+    """
+    check_floor(site)
+    check_data(site)
+    check_state(site)
+    path = site.path / "config.yaml"
+    config = read_config(path, changed(path))
+    membership = partial(open_membership, site.keys, site.roster, site.policy)
+    return Place(site.settings.name, site.state, site.dataset, config, config.data.partners, membership)
+
+
+def simulated_run(context: Context) -> RunFolder:
+    """The run folder of a simulation."""
+    given = str(context.run_config["run-dir"])
+    return RunFolder.open(Path(given) if given else bare_run_path(bare_config(context.run_config), context.run_id))
+
+
+@lru_cache(maxsize=8)
+def read_config(path: Path, _changed: int) -> Config:
+    """The experiment, read once per process and version of its file: parsing takes longer than a short phase."""
+    return saved_config(path)

@@ -1,0 +1,84 @@
+"""Record-level differential privacy at a partner: everything that leaves it, and what each costs its budget.
+
+A record is one compound with all its labels at this partner. What leaves, and why it says little of any one:
+
+- updates of the trunk: `fedapp.model.noisy_training`, paid for round by round before the training begins;
+- the rows that the partner supports: `fedapp.privacy.noisy_support`, drawn once, paid for once and kept;
+- nothing else that depends on compounds: its weight is 1 and no metric is shown (`fedapp.config` insists), and lengths, roundings and
+  counts of clipped values follow from the above.
+
+Public are the number of training compounds, the tasks with their weights, and that the partner takes part. Not covered: the model that
+the partner keeps (its own heads are fitted without noise), how long a training took, and other runs on the same compounds, which have
+accounts of their own: epsilons add up over runs, as they do over partners that hold the same compound.
+
+    directory/privacy-budget.json   what was paid for
+    directory/support.npy           the rows
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from fedapp.config import Config
+from fedapp.data.dataset import Dataset
+from fedapp.privacy.accounting import Event
+from fedapp.privacy.budget import Budget, BudgetError
+from fedapp.privacy.noise import Noise
+from fedapp.privacy.noisy_support import noisy_support, support_event
+from fedapp.storage.files import atomic_path, reading
+
+BUDGET, SUPPORT, ROW_LIST = "privacy-budget.json", "support.npy", "row list"
+
+
+def open_budget(directory: Path, config: Config) -> Budget:
+    """The account of the partner with this private directory."""
+    return Budget(directory / BUDGET, config.privacy.epsilon, config.privacy.delta)
+
+
+def pay_for_training(directory: Path, config: Config, compounds: int, number: int, last: int, event: Event) -> None:
+    """Pay for the training of round `number`, which may begin when this returns.
+
+    Args:
+        compounds: The partner trains on.
+        last: Round of the newest state that the training goes on from or repeats, 0 for none.
+    Raises:
+        BudgetError: It does not fit; earlier training or a row list was not paid for; or delta is too large to mean anything.
+    """
+    if config.privacy.delta * compounds >= 1:
+        raise BudgetError(
+            f"privacy.delta is {config.privacy.delta:g}, and this partner trains on {compounds} compounds",
+            "a delta of one over their number would allow to publish one of them whole: choose a far smaller one",
+        )
+    budget = open_budget(directory, config)
+    needed = {f"round {last}"} if last else set()
+    needed |= {ROW_LIST} if (directory / SUPPORT).is_file() else set()
+    if missing := needed - {what for what, _ in budget.events()}:
+        raise BudgetError(
+            f"{budget.path} does not hold {' and '.join(sorted(missing))}",
+            "restore the file from a backup, or start a new run: a state that was trained without noise, or unaccounted, cannot go on",
+        )
+    budget.spend(f"round {number}", event)
+
+
+def private_support(directory: Path, dataset: Dataset, config: Config) -> np.ndarray:
+    """Rows of the trunk's first layer that this partner supports: bool [bits]; the same ones whenever it is asked again.
+
+    Raises:
+        BudgetError: Choosing them does not fit the budget.
+        DamagedFileError: The file that keeps them is damaged.
+    """
+    bits, path = config.chemistry.bits, directory / SUPPORT
+    if config.privacy.row_guard <= 1:
+        return np.ones(bits, dtype=np.bool_)
+    if not path.is_file():
+        event = support_event(config.privacy.epsilon, config.privacy.delta)
+        open_budget(directory, config).spend(ROW_LIST, event)
+        compounds = dataset.fingerprints(dataset.rows_in(config.training_folds()))
+        rows = noisy_support(*compounds, bits, config.privacy.row_guard, event, Noise.fresh())
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.save(file, rows)
+    with reading(path, "restore it from a backup: drawn anew, the rows would have to be paid for again"):
+        held: np.ndarray = np.load(path, allow_pickle=False)
+        if held.dtype != np.bool_ or held.shape != (bits,):
+            raise ValueError(f"{held.dtype} of shape {held.shape}, not one bool for each of {bits} bits")
+        return held

@@ -1,0 +1,75 @@
+"""One portable folder of a partner's model: `predict` reads it anywhere, and its card says what it is and what it tells.
+
+model.safetensors, .json   as the partner keeps them
+tasks.csv                  each task, its column in predictions, and how well it is predicted
+card.md                    for people
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from fedapp.data.task_names import column_names
+from fedapp.errors import RunError
+from fedapp.model.saved_model import SavedModel, read_model, save_model
+from fedapp.prediction.model_folder import model_folder
+from fedapp.site.status.saved import json_object
+from fedapp.site.status.wording import score
+from fedapp.storage.files import write_text
+from fedapp.storage.output import Kind, output_folder
+
+TASKS, CARD = "tasks.csv", "card.md"
+EXPORT_FOLDER = Kind("an exported model")
+ARMS = ("local", "federated", "unguarded", "pooled")
+TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=False,  # noqa: S701  Markdown, for people who open a file of their own
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+TEMPLATES.filters |= {"score": score, "oneline": lambda text: " ".join(text.split())}
+
+
+def export_model(given: Path, out: Path) -> SavedModel:
+    """Write a folder, mode 0700, that holds all of a model and nothing else of its partner's.
+
+    Args:
+        given: As `fedapp.prediction.model_folder.model_folder` takes it.
+        out: The folder to write; new, empty, or an earlier export.
+    Returns:
+        The model.
+    Raises:
+        RunError: No model, a damaged one, or another arm's of a comparison, of which the card would be untrue.
+        OutputError: `out` holds what is not ours to replace.
+    """
+    folder = model_folder(given).resolve()
+    if folder.parent.name != "partners" and any((parent / "run.json").is_file() for parent in folder.parents[:2]):
+        raise RunError(f"{folder} was made for comparison only", "export the model that was learned together: RUN/partners/NAME")
+    with output_folder(out, EXPORT_FOLDER, [given, folder]) as unfinished:
+        saved = read_model(folder)
+        save_model(unfinished, saved.trunk, saved.heads, saved.header)
+        write_text(unfinished / TASKS, task_table(saved).write_csv())
+        write_text(
+            unfinished / CARD,
+            TEMPLATES.get_template("card.md.j2").render(model=saved.header, digest=saved.digest, arms=compared_arms(folder)),
+        )
+    return saved
+
+
+def task_table(saved: SavedModel) -> pl.DataFrame:
+    """task, column (in predictions), group, threshold, auc_pr, auc_roc (on the test fold, null where it has too few of a class)."""
+    tasks = pl.DataFrame(
+        saved.header["tasks"], schema={"group": pl.String, "threshold": pl.Float64, "auc_pr": pl.Float64, "auc_roc": pl.Float64}
+    )
+    return tasks.select(pl.int_range(pl.len()).alias("task"), pl.Series("column", column_names(saved.tasks), pl.String), pl.all())
+
+
+def compared_arms(folder: Path) -> dict[str, Mapping[str, Any]]:
+    """Arm to this partner's mean metrics, where the run that the model lies in compared arms; else empty."""
+    partners = json_object(folder.parent.parent / "comparison.json").get("partners")
+    own = partners.get(folder.name) if isinstance(partners, dict) and folder.parent.name == "partners" else None
+    return {arm: own[arm] for arm in ARMS if isinstance(own.get(arm), dict)} if isinstance(own, dict) else {}

@@ -1,0 +1,288 @@
+"""What `polyphony doctor` looks at in a site's own files and machine: each check is a function of the site that returns a finding."""
+
+import os
+import platform
+import re
+import shutil
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import metadata, requires, version
+from math import prod
+from pathlib import Path
+
+import psutil
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from fedapp.config import Config
+from fedapp.consortium.agreement import configuration_digest, propose
+from fedapp.consortium.identity_files import KEY_FILE, NODE_KEY_FILE, NODE_PUBLIC_FILE, OTHERS, load_identity
+from fedapp.consortium.node_key import read_private_key
+from fedapp.consortium.policy_file import read_policy, read_policy_file
+from fedapp.consortium.promises import spoken
+from fedapp.consortium.roster_file import load_draft, load_roster
+from fedapp.data.dataset import Dataset
+from fedapp.model.trunk_shape import layout, trunk_shapes
+from fedapp.site.folder import Site
+from fedapp.site.status.wording import size
+from strategies.secagg.errors import PolicyError
+
+PINNED = ("flwr", "torch", "cryptography")
+WEIGHT = 4  # bytes
+# Copies of the trunk that a partner's rounds need: on disk the trunk and the kept model (each once more while it is replaced), Adam's
+# moments of three rounds, and a message in each direction; in memory trunk, gradient, moments, update, masks and messages.
+DISK_COPIES, MEMORY_COPIES = 14, 10
+DISK_BASE, MEMORY_BASE = 500 << 20, 1500 << 20  # bytes for logs and records; for the libraries
+AMPLE = 3  # times what is needed
+KIT = "unpack the kit anew, or ask whoever makes the kits"
+
+
+class State(StrEnum):
+    """How a check ended."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "FAIL"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found, and what to do about it; nothing to do if it is `ok`."""
+
+    state: State
+    told: str
+    hint: str = ""
+
+
+def ok(told: str) -> Finding:
+    """All is well."""
+    return Finding(State.OK, told)
+
+
+def warn(told: str, hint: str) -> Finding:
+    """It works, and somebody should look at it."""
+    return Finding(State.WARN, told, hint)
+
+
+def fail(told: str, hint: str) -> Finding:
+    """It would not work."""
+    return Finding(State.FAIL, told, hint)
+
+
+# What is installed
+
+
+def versions(site: Site) -> Finding:
+    """Python and the packages whose versions rounds depend on."""
+    told = f"polyphony {version('polyphony')}, python {platform.python_version()}, "
+    told += ", ".join(f"{package} {version(package)}" for package in PINNED)
+    wanted = {re.split(r"[^\w-]", line, maxsplit=1)[0]: line for line in requires("polyphony") or [] if "extra ==" not in line}
+    wrong = [package for package in PINNED if not allowed(version(package), wanted.get(package, ""))]
+    if not allowed(platform.python_version(), metadata("polyphony")["Requires-Python"]):
+        wrong.insert(0, "python")
+    if wrong:
+        return fail(
+            f"{told}: {', '.join(wrong)} is not what this version was made for", "install polyphony anew in an environment of its own"
+        )
+    return ok(told)
+
+
+def allowed(installed: str, requirement: str) -> bool:
+    """Whether a version is within the bounds of a requirement such as `flwr[simulation]<1.42,>=1.41`."""
+    compared = {">=": lambda a, b: a >= b, "<": lambda a, b: a < b, "==": lambda a, b: a == b}
+    bounds = re.findall(r"(>=|<|==)\s*([\d.]+)", requirement)
+    return all(compared[sign](_numbers(installed), _numbers(bound)) for sign, bound in bounds)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    held = re.match(r"\d+(\.\d+)*", text)
+    parts = [int(part) for part in held.group().split(".")] if held else []
+    return tuple(parts + [0] * (4 - len(parts)))
+
+
+def application(site: Site) -> Finding:
+    """Whether the policy names the bundle of the version that is installed."""
+    from fedapp.runtime.bundle import bundle_digest
+
+    own, accepted = bundle_digest(), read_policy_file(site.policy if site.partner else site.proposal).applications
+    if own in accepted:
+        return ok(f"{own[:16]}… is accepted")
+    named = ", ".join(f"{digest[:16]}…" for digest in accepted) or "none"
+    return fail(
+        f"this version's bundle is {own[:16]}…, and the policy accepts {named}",
+        "install the version that the consortium runs, or the kit of this version (`polyphony kit install`)",
+    )
+
+
+# Who we are, and what was agreed
+
+
+def roster(site: Site) -> Finding:
+    """The roster, by the digest that people compare."""
+    held = load_roster(site.roster)
+    return ok(f"{held.consortium}, {len(held.members)} partners, threshold {held.threshold}, digest {spoken(held.digest())}")
+
+
+def identity(site: Site) -> Finding:
+    """Our own keys are in the roster, under our name."""
+    public, held = load_identity(site.keys).public, load_roster(site.roster)
+    named = [member.name for member in held.members if member.identity == public]
+    if named == [site.settings.name]:
+        return ok(f"partner {held.index_of(public)}, {named[0]}, {public.fingerprint()[:17]}…")
+    said = f"says {named[0]}" if named else "does not have it"
+    return fail(
+        f"site.yaml says {site.settings.name}, and the roster {said} for the key in {site.keys / KEY_FILE}",
+        "put our own keys in place, or send our identity.pub to whoever keeps the roster",
+    )
+
+
+def node_key(site: Site) -> Finding:
+    """The key that opens the connection is the one that the coordinator was told."""
+    path = site.keys / NODE_KEY_FILE
+    if not path.is_file():
+        return fail(f"no {path}", f"make one: polyphony identity node {site.keys}")
+    own = read_private_key(path).public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    if (site.keys / NODE_PUBLIC_FILE).read_text(encoding="utf-8", errors="replace").split()[:2] != own.split():
+        return fail(
+            f"{site.keys / NODE_PUBLIC_FILE} is not the public half of {path}", f"make both anew: polyphony identity node {site.keys}"
+        )
+    if load_draft(site.roster).nodes.get(site.settings.name) != own:
+        return fail(
+            f"the consortium file has another node key for {site.settings.name} than {path}",
+            "send our identity.pub to whoever keeps the roster, who calls `polyphony consortium replace`",
+        )
+    return ok("its public half is in the consortium file")
+
+
+def node_keys(site: Site) -> Finding:
+    """The coordinator knows every partner's node key."""
+    held = load_draft(site.roster)
+    missing = [member.name for member in held.members if member.name not in held.nodes]
+    if missing:
+        return fail(f"no node key of {', '.join(missing)}", "ask for their identity.pub, and take it in by `polyphony consortium replace`")
+    return ok(f"of all {len(held.members)} partners")
+
+
+def policy(site: Site) -> Finding:
+    """Our policy accepts our own configuration under our own roster."""
+    config, members = site.config(), load_roster(site.roster)
+    try:
+        read_policy(site.policy).check(propose(config, members))
+    except PolicyError as error:
+        told = str(error).replace("the coordinator proposes", "our own configuration has")
+        return fail(
+            told, "if the consortium agreed on it, install its new kit (`polyphony kit install`); otherwise bring the old files back"
+        )
+    return ok(f"accepts our configuration {configuration_digest(config).hex()[:16]}…, row guard {config.privacy.row_guard}")
+
+
+def proposal(site: Site) -> Finding:
+    """What the coordinator proposes is of its own roster and trunk."""
+    config, held = site.config(), read_policy_file(site.proposal)
+    told = {"roster": (held.roster, load_roster(site.roster).digest().hex()), "layout": (held.layout, layout(config))}
+    if config.federation.initial_trunk == "group_key":  # otherwise partners' digest covers a seed that the coordinator does not have
+        told["configuration"] = (held.configuration, configuration_digest(config).hex())
+    wrong = [what for what, (proposed, own) in told.items() if proposed != own]
+    if wrong:
+        return fail(f"{site.proposal} has another {' and '.join(wrong)} than the files beside it: every partner would refuse", KIT)
+    return ok(f"configuration {held.configuration[:16]}…, row guard {held.row_guard}, {held.rounds} rounds")
+
+
+# Files
+
+
+def modes(site: Site) -> Finding:
+    """What is secret is nobody else's to read."""
+    wrong = [path for path in private_paths(site) if path.stat().st_mode & OTHERS]
+    foreign = [path for path in private_paths(site) if path.stat().st_uid != os.geteuid()]
+    if wrong:
+        return fail(
+            f"open to other users: {', '.join(map(str, wrong))}", f"close it: chmod -R go= {site.path}; if others read a key, make new ones"
+        )
+    if foreign:
+        return fail(f"of another user: {', '.join(map(str, foreign))}", f"run as their owner, or: chown -R {os.geteuid()} {site.path}")
+    return ok("keys and state are their owner's alone")
+
+
+def private_paths(site: Site) -> Iterator[Path]:
+    """The site, its folders, and every key in them; only what is there."""
+    yield site.path
+    for name in ("keys", "state") if site.partner else ("tls", "coordinator"):
+        folder = site.path / name
+        if folder.is_dir():
+            if name != "tls":
+                yield folder
+            yield from (path for path in sorted(folder.glob("*.key")) if stat.S_ISREG(path.stat().st_mode))
+
+
+def dataset(site: Site) -> Finding:
+    """The dataset is the accepted one, its contents too, and large enough for our policy."""
+    from fedapp.site.accept import check_data
+
+    check_data(site)
+    held = Dataset.open(site.dataset)
+    training, least = len(held.rows_in(site.config().training_folds())), read_policy_file(site.policy).least_compounds
+    if training < least:
+        return fail(
+            f"{training:,} training compounds, and {site.policy} sends no update of fewer than {least:,}",
+            "accept a larger dataset, or lower `least_compounds` there if an update may be solved for its compounds",
+        )
+    return ok(f"{len(held.folds):,} compounds, {len(held.tasks):,} tasks, {held.digest[:16]}…")
+
+
+def state(site: Site) -> Finding:
+    """The state of earlier rounds is our own."""
+    from fedapp.site.accept import check_state
+
+    check_state(site)
+    return ok("it is this site's own")
+
+
+# The machine
+
+
+def weights(config: Config) -> int:
+    """Of the trunk."""
+    return sum(prod(shape) for shape in trunk_shapes(config))
+
+
+def disk(site: Site) -> Finding:
+    """Space for the trunk and the states of its rounds."""
+    copies = DISK_COPIES if site.partner else 1
+    return _enough("disk", shutil.disk_usage(site.path).free, DISK_BASE + copies * WEIGHT * weights(site.config()))
+
+
+def memory(site: Site) -> Finding:
+    """Memory for a round."""
+    config = site.config()
+    needed = partner_memory(config) if site.partner else coordinator_memory(config, len(load_roster(site.roster).members))
+    return _enough("memory", psutil.virtual_memory().available, needed)
+
+
+def partner_memory(config: Config) -> int:
+    """Bytes that a partner's round needs."""
+    return MEMORY_BASE + MEMORY_COPIES * WEIGHT * weights(config)
+
+
+def coordinator_memory(config: Config, partners: int) -> int:
+    """Bytes that a round needs at the coordinator: every partner's words may be there at once, at Flower and at the app that adds them."""
+    return MEMORY_BASE + (2 * partners + 4) * WEIGHT * weights(config)
+
+
+def _enough(what: str, free: int, needed: int) -> Finding:
+    told = f"{size(free)} free, and about {size(needed)} needed"
+    if free < needed:
+        return fail(told, f"free some {what}, or move the site to a larger machine")
+    if free < AMPLE * needed:
+        return warn(told, f"others' use of this {what} could end a round")
+    return ok(told)
+
+
+def masked_sum(site: Site) -> Finding:
+    """The protocol works here: a trial among throw-away partners."""
+    from fedapp.site.doctor.trial import trial_sum
+
+    tried = trial_sum(load_roster(site.roster), site.config().privacy.word_bits)
+    lost = f"partner {tried.dropped} dropped out" if tried.dropped else "nobody may drop out"
+    return ok(f"exact among {tried.partners} throw-away partners, {lost}, {tried.seconds:.1f} s")

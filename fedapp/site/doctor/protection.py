@@ -1,0 +1,55 @@
+"""What `polyphony doctor` finds about a partner's protection: its terms against its own floor, and what attacks on its updates told."""
+
+from fedapp.config_check import RECORD_DP
+from fedapp.data.dataset import Dataset
+from fedapp.site.doctor.checks import Finding, ok, warn
+from fedapp.site.floor import DEFAULT, check_floor, shortfalls, terms_of
+from fedapp.site.folder import Site
+from fedapp.site.status.attention import named_compounds
+from fedapp.site.status.saved import records
+from strategies.update.row_guard import support
+from strategies.update.self_audit import AUDITS, Audited
+
+
+def floor(site: Site) -> Finding:
+    """Policy and experiment do not fall below what the site itself asks for, and how that compares with what ships."""
+    check_floor(site)
+    held = terms_of(site)
+    weaker = shortfalls(held, DEFAULT)
+    if weaker:
+        return warn(
+            f"{site.floor} holds, and allows weaker terms than the defaults: {'; '.join(weaker.values())}",
+            f"if that is not meant, raise {site.floor}, and ask for a kit that reaches it",
+        )
+    shown = f"{' and '.join(held.metrics_shown)} shown" if held.metrics_shown else "no metric shown"
+    guarded = f"epsilon {held.epsilon:g}" if held.noisy else f"row guard {held.row_guard}"
+    return ok(f"policy and experiment hold {site.floor}: {guarded}, {shown}")
+
+
+def rows(site: Site) -> Finding:
+    """How many rows of the first layer our own compounds let pass the row guard: with none, rounds would be worth nothing to us."""
+    config, held = site.config(), Dataset.open(site.dataset)
+    guard, bits = config.privacy.row_guard, config.chemistry.bits
+    if config.privacy.profile == RECORD_DP:
+        return ok(f"chosen among {bits:,} with noise")
+    passing = int(support(held.x_indptr, held.x_indices, held.rows_in(config.training_folds()), bits, guard).sum())
+    if passing:
+        return ok(f"{passing:,} of {bits:,} are of bits that {max(guard, 1)} or more of our training compounds hold")
+    return warn(
+        f"no bit is held by {guard} or more of our training compounds: none of our rows would leave, and this site would learn nothing "
+        "with the others",
+        "accept a larger dataset; or agree with all partners on shorter fingerprints (chemistry.bits)",
+    )
+
+
+def self_audit(site: Site) -> Finding:
+    """What attacks on this site's updates, and on the sums that came home, named of its compounds."""
+    audits = records(site.state / AUDITS, Audited)
+    if not audits:
+        return ok("no update of ours was attacked yet")
+    found = named_compounds(terms_of(site), audits)
+    if found:
+        return warn(" ".join(held.told for held in found), " ".join(dict.fromkeys(held.hint for held in found)))
+    return ok(
+        f"names none of {audits[-1].compounds:,} training compounds, in updates and sums of {len({held.round for held in audits})} rounds"
+    )

@@ -1,0 +1,159 @@
+"""A party takes over a kit: the first time, and again whenever roster, experiment or addresses change.
+
+Keys, state, log, dataset and floor are the site's own and stay, as do the settings that nobody else has to know; all else comes from the
+kit. A kit under whose terms less would be protected than the floor says is refused before anything of it is taken over.
+"""
+
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+from fedapp.config import Config, saved_config, to_yaml
+from fedapp.consortium.identity_files import KEY_FILE, load_identity
+from fedapp.consortium.policy_file import read_policy_file, write_policy_file
+from fedapp.consortium.roster_file import load_roster
+from fedapp.errors import ConfigError, OutputError
+from fedapp.site.accept import OWNER, own_state
+from fedapp.site.floor import as_strict_as, read_floor, shortfalls, terms_of, write_floor
+from fedapp.site.folder import CONFIG_FILE, FLOOR_FILE, SITE_FILE, Site
+from fedapp.site.kit.make import SERVICES, copy, own_seed
+from fedapp.site.status.saved import json_object
+from fedapp.site.terms import differences
+from fedapp.storage.files import PRIVATE_DIRECTORY, write_text
+from fedapp.storage.locks import locked
+
+WEAKER = " (weaker)"
+DIGESTS = ("configuration", "roster", "layout", "applications")  # of a policy: what people compare, and cannot read a meaning from
+COPIED = ("consortium.yaml", "session.yaml", "ca.crt", "tls/server.key", "tls/server.crt", "README.md")  # where the kit has them
+
+
+def install(kit: Path, path: Path) -> list[str]:
+    """Take over a kit, as a new site or into an existing one.
+
+    Args:
+        kit: One party's folder of `polyphony kit new`.
+        path: The site's folder.
+    Returns:
+        What changed in a partner's terms, a line each, what got weaker ending in `WEAKER`; none at a new site.
+    Raises:
+        ConfigError: No kit, one for another party, one whose roster has other keys for this partner than the site, or one below the
+            site's own floor; a new site then has its floor and nothing else.
+        OutputError: A new site's folder holds files of the names that a site has.
+        BusyError: The site is being served.
+    """
+    given = Site.open(kit)
+    known = Site.open(path) if (path / SITE_FILE).is_file() else None
+    if given.path == path.resolve():
+        raise ConfigError(f"{path} is the kit itself", "name another folder, for the site to live in")
+    if known is not None and party(known) != party(given):
+        raise ConfigError(f"{kit} is for {party(given)}, and {path} is the site of {party(known)}", "take the kit that was made for it")
+    if given.partner:
+        _check_keys(given, path)
+    if known is None:
+        _check_new(given, path)
+    if given.partner:
+        _check_terms(given, path / FLOOR_FILE)
+    with locked(known.path, "polyphony kit install") if known else nullcontext():
+        config, changes = _config(given, known), _changes(given, known)
+        site = Site.create(path, replace(known.settings, superlink=given.settings.superlink) if known else given.settings)
+        _copy(given, site)
+        if site.partner:
+            data = read_policy_file(site.policy).data if site.policy.is_file() else ""
+            write_policy_file(site.policy, replace(read_policy_file(given.policy), data=data))
+            _take_over_state(site)
+        write_text(site.path / CONFIG_FILE, to_yaml(config))
+    return changes
+
+
+def party(site: Site) -> str:
+    """Whose site it is, in words."""
+    return f"the partner {site.settings.name}" if site.partner else "the coordinator"
+
+
+def _check_new(given: Site, path: Path) -> None:
+    """Refuse to make a site of a folder where a person's files have the names of the kit's; keys may be there before it."""
+    taken = [name for name in _named(given) if (path / name).exists()]
+    if taken:
+        raise OutputError(
+            f"{path} is no site, and has files of its own that the kit's would replace: {', '.join(taken)}", "name a new folder"
+        )
+
+
+def _named(given: Site) -> list[str]:
+    """Files of a kit, relative to it, but for its `site.yaml`."""
+    return sorted(
+        name
+        for file in given.path.rglob("*")
+        if file.is_file() and (name := file.relative_to(given.path).as_posix()) != SITE_FILE and not name.startswith("keys/")
+    )
+
+
+def _check_keys(given: Site, path: Path) -> None:
+    """Refuse a roster that has other keys for this partner than those that lie in its site."""
+    keys = path / "keys"
+    if not (keys / KEY_FILE).is_file():
+        return
+    identity, name = load_identity(keys).public, given.settings.name
+    if not any(member.identity == identity and member.name == name for member in load_roster(given.roster).members):
+        raise ConfigError(
+            f"the key in {keys} is not the one that {given.roster} has for {name}",
+            "put the keys in place whose identity.pub was handed out, or have the roster corrected: `polyphony consortium replace`",
+        )
+
+
+def _config(given: Site, known: Site | None) -> Config:
+    """The kit's experiment; a seed that nobody else has to know is drawn here, once."""
+    config = saved_config(given.path / CONFIG_FILE)
+    if not given.partner or config.federation.initial_trunk == "seed":
+        return config
+    drawn = known.config().seed if known and (known.path / CONFIG_FILE).is_file() else own_seed()
+    return replace(config, seed=drawn)
+
+
+def _check_terms(given: Site, floor: Path) -> None:
+    """Refuse a kit that would have its partner accept less than the site's own floor says; make the floor where there is none."""
+    brought = given.floor
+    if brought.exists() or brought.is_symlink():
+        raise ConfigError(
+            f"{brought}: a kit has no {FLOOR_FILE}, which is for each site alone to write", "ask whoever made the kit; remove the file"
+        )
+    if not (floor.exists() or floor.is_symlink()):
+        floor.parent.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+        write_floor(floor)
+    below = shortfalls(terms_of(given), read_floor(floor))
+    if below:
+        listed = "; ".join(f"{name}: {told}" for name, told in below.items())
+        raise ConfigError(
+            f"under {given.path} {given.settings.name} would accept less protection than {floor} asks for: {listed}",
+            f"ask for a kit that holds it; only if {given.settings.name} means to accept less, edit {floor}, and install again",
+        )
+
+
+def _changes(given: Site, known: Site | None) -> list[str]:
+    """Where a site's terms change, and what else of its policy does; what cannot be read any more is not compared."""
+    if known is None or not known.partner:
+        return []
+    try:
+        before, after = terms_of(known), terms_of(given)
+        old, new = vars(read_policy_file(known.policy)), vars(read_policy_file(given.policy))
+    except ConfigError as error:
+        return [f"what this site had before is not known: {error}"]
+    weaker = {*shortfalls(after, as_strict_as(before)), *(["noise"] if before.noisy and not after.noisy else [])}
+    if after.initial_trunk == "seed":
+        weaker.add("first trunk")
+    told = [f"{name}: {how}{WEAKER if name in weaker else ''}" for name, how in differences(before, after).items()]
+    return told + [f"{key}: {old[key]} -> {new[key]}" for key in DIGESTS if old[key] != new[key]]
+
+
+def _copy(given: Site, site: Site) -> None:
+    for name in _named(given):  # what else lies in these folders, such as units of the site's own, stays
+        if name in COPIED or name.startswith(f"{SERVICES}/"):
+            (site.path / name).parent.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
+            copy(given.path / name, site.path / name)
+
+
+def _take_over_state(site: Site) -> None:
+    """After a change of keys: what this partner left under its old ones is its own under the new."""
+    owner = site.state / OWNER
+    if owner.is_file() and json_object(owner).get("name") == site.settings.name and (site.keys / KEY_FILE).is_file():
+        own_state(site)

@@ -1,0 +1,153 @@
+"""At the coordinator: start the rounds, or follow those that are going on, and say how they ended."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from fedapp.errors import RunError
+from fedapp.run_folder import read_outcome
+from fedapp.runtime.bundle import bundle_pyproject
+from fedapp.runtime.flower import CONNECTION, script, wait_until_listening
+from fedapp.runtime.processes import child
+from fedapp.site.folder import Site
+from fedapp.site.run.serve import superlink_connection
+from fedapp.site.status.saved import json_object
+from fedapp.storage.files import write_text
+from fedapp.storage.json_lines import record
+from fedapp.storage.locks import locked
+from strategies.coordinator.journal import AWAITED, Awaited, Exchange, read_journal, round_seconds
+
+POLL = 0.5
+START = 60.0  # seconds for the coordinator to be served
+PATIENCE = 10.0  # seconds between looks at the SuperLink, and before it is told who is awaited
+OVER = "finished"
+
+
+def federate(site: Site, follow: Callable[[Exchange], None], wait_for: Callable[[Awaited], None]) -> dict[str, Any]:
+    """Run the rounds to their end; those that partners have behind them are not repeated.
+
+    Args:
+        follow: Told each exchange.
+        wait_for: Told whose replies are awaited, when that has been so for a while.
+    Returns:
+        rounds, exchanges, seconds_per_round (median), seconds.
+    Raises:
+        RunError: The coordinator is not being served, or the rounds ended before the last one: why, and how to go on.
+        BusyError: Another process has started the rounds or follows them.
+    """
+    with locked(site.coordinator, "polyphony federate"):
+        return _federate(site, follow, wait_for)
+
+
+def _federate(site: Site, follow: Callable[[Exchange], None], wait_for: Callable[[Awaited], None]) -> dict[str, Any]:
+    environment = reached(site)
+    started, told = time.monotonic(), len(read_journal(site.coordinator / "journal.jsonl"))
+    outcome = site.coordinator / "outcome.json"
+    waiting = Waiting(site.coordinator / AWAITED, wait_for)
+    with rounds(site, environment) as going_on:
+        while not outcome.is_file() and going_on():
+            told = tell(site, told, follow)
+            waiting.look()
+            time.sleep(POLL)
+    tell(site, told, follow)
+    ended = {"state": "died", "error": f"the rounds ended without a word; see {site.log}/run.log"}
+    state = read_outcome(outcome) or ended
+    if state["state"] != OVER:
+        raise RunError(str(state["error"]), f"put that right and go on: polyphony federate {site.path}")
+    exchanges = read_journal(site.coordinator / "journal.jsonl")
+    times = sorted(round_seconds(exchanges)) or [0.0]
+    return {
+        "rounds": max((each.round for each in exchanges), default=0),
+        "exchanges": len(exchanges),
+        "seconds_per_round": round(times[len(times) // 2], 2),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+class Waiting:
+    """Tells who is awaited, once each time that it has not changed for a while.
+
+    Args:
+        file: Where the coordinator says it.
+        wait_for: Is told.
+        patience: Seconds that are a while.
+    """
+
+    def __init__(self, file: Path, wait_for: Callable[[Awaited], None], patience: float = PATIENCE) -> None:
+        self.file, self.wait_for, self.patience = file, wait_for, patience
+        self._seen: Awaited | None = None
+        self._since, self._told = time.monotonic(), False
+
+    def look(self) -> None:
+        """See who is awaited now."""
+        found = record(json_object(self.file), Awaited)
+        if found != self._seen:
+            self._seen, self._since, self._told = found, time.monotonic(), False
+        elif found is not None and not self._told and time.monotonic() >= self._since + self.patience:
+            self._told = True
+            self.wait_for(found)
+
+
+def reached(site: Site) -> dict[str, str]:
+    """The environment in which the `flwr` command talks to the SuperLink, when that answers; it may just be starting.
+
+    Raises:
+        RunError: It does not.
+    """
+    deadline = time.monotonic() + START
+    while time.monotonic() < deadline:
+        with suppress(RunError):
+            port, environment = superlink_connection(site)
+            if wait_until_listening(port, site.authority, patience=POLL):
+                return environment
+        time.sleep(POLL)
+    raise RunError("the SuperLink does not answer", f"is `polyphony serve {site.path}` running?")
+
+
+@contextmanager
+def rounds(site: Site, environment: Mapping[str, str]) -> Iterator[Callable[[], bool]]:
+    """Start the rounds, unless they are going on; yields a function that tells whether they still do."""
+    if running(environment):
+        yield patient(lambda: running(environment))
+        return
+    (site.coordinator / "outcome.json").unlink(missing_ok=True)
+    app = site.log / "app"
+    write_text(app / "pyproject.toml", bundle_pyproject())
+    with child([script("flwr"), "run", str(app), CONNECTION, "--stream"], site.log / "run.log", environment) as streaming:
+        yield lambda: streaming.poll() is None
+
+
+def running(environment: Mapping[str, str]) -> bool:
+    """Whether the SuperLink has a run that is not over."""
+    command = [script("flwr"), "list", CONNECTION, "--format", "json"]
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    try:
+        return any(not each["status"].startswith(OVER) for each in json.loads(done.stdout)["runs"])
+    except (ValueError, KeyError):
+        return False  # it does not answer: nothing goes on
+
+
+def patient(look: Callable[[], bool]) -> Callable[[], bool]:
+    """`look`, but at most every few seconds: each look starts a process."""
+    last, found = time.monotonic(), True
+
+    def now_and_then() -> bool:
+        nonlocal last, found
+        if time.monotonic() > last + PATIENCE:
+            last, found = time.monotonic(), look()
+        return found
+
+    return now_and_then
+
+
+def tell(site: Site, told: int, follow: Callable[[Exchange], None]) -> int:
+    """Tell the exchanges that are new; how many have been told now."""
+    exchanges = read_journal(site.coordinator / "journal.jsonl")
+    for each in exchanges[told:]:
+        follow(each)
+    return len(exchanges)

@@ -1,0 +1,145 @@
+"""The request that a partner is answering, on disk: a process that is killed meanwhile answers it when it is back."""
+
+import json
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+from flwr.app import Array, ArrayRecord, Message
+from flwr.proto.message_pb2 import ObjectTree
+from flwr.supercore.inflatable.inflatable_object import get_object_body, get_object_head_values_from_object_content, iterate_object_tree
+from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
+
+from fedapp.errors import RunError
+from fedapp.storage.files import atomic_directory, sync_folder
+from strategies.secagg.policy import Policy
+
+RUN, TREE, OBJECTS = "run", "tree", "objects"
+FLOAT32 = 4
+ROOM = 32 << 20  # bytes of a request beside its vectors: signed messages of hundreds of partners, row lists, Flower's envelopes
+NAME = re.compile(r"[0-9a-f]{64}")  # of an object; it becomes a file's name, and comes from outside
+
+
+class TooLargeError(RunError):
+    """More than any request of the experiment needs.
+
+    Args:
+        what: That is too large.
+        limit: Bytes that are taken in.
+    """
+
+    def __init__(self, what: str, limit: int) -> None:
+        super().__init__(
+            f"{what} of more than {limit} bytes: no request of this experiment needs as many", "ask the coordinator what it sent"
+        )
+        self.limit = limit
+
+
+def largest_request(policy: Policy) -> int:
+    """Bytes that a request may need: a masked sum, beside it a trunk that is handed over, and some room."""
+    coordinates = sum(prod(map(int, shape.split("x"))) for shape in policy.layout.split(","))
+    return coordinates * (max(policy.word_bits) // 8 + FLOAT32) + ROOM
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A request as it arrives.
+
+    Attributes:
+        run_id: Flower's run.
+        tree: The ids of its objects, Flower's protobuf.
+        objects: Their contents; None until they are fetched.
+    """
+
+    run_id: int
+    tree: bytes
+    objects: dict[str, bytes] | None = None
+
+    def message(self) -> Message:
+        """The request, whole.
+
+        Raises:
+            ValueError, LookupError, TypeError: Its objects make none.
+        """
+        assert self.objects is not None
+        tree = ObjectTree.FromString(self.tree)
+        message = inflate_object_from_contents(tree.object_id, dict(self.objects))
+        if not isinstance(message, Message):
+            raise ValueError(f"a request that is a {type(message).__name__}, and no message")
+        message.metadata.__dict__["_message_id"] = tree.object_id  # Flower leaves it out of the contents
+        return message
+
+    def object_ids(self) -> list[str]:
+        """Ids of all its objects.
+
+        Raises:
+            ValueError: One of them is none.
+        """
+        ids = [str(each.object_id) for each in iterate_object_tree(ObjectTree.FromString(self.tree))]
+        if not all(NAME.fullmatch(each) for each in ids):
+            raise ValueError("a request with an object whose id is no SHA-256")
+        return ids
+
+
+def unfolded(objects: Mapping[str, bytes]) -> int:
+    """Bytes of all arrays that a request's objects make: a chunk may be named many times, and an array too.
+
+    Raises:
+        ValueError, LookupError, TypeError: They are no objects of a request.
+    """
+    sizes: dict[str, int] = {}
+    uses: Counter[str] = Counter()
+    for name, content in objects.items():
+        kind, children, _ = get_object_head_values_from_object_content(content)
+        if kind == Array.__qualname__:
+            pieces = json.loads(get_object_body(content, Array))["arraychunk_ids"]
+            sizes[name] = sum(count * len(objects[children[place]]) for place, count in Counter(pieces).items())
+        elif kind == ArrayRecord.__qualname__:
+            uses.update(json.loads(get_object_body(content, ArrayRecord)).values())
+    return sum(size * max(1, uses[name]) for name, size in sizes.items())
+
+
+class Inbox:
+    """At most one letter, kept from its announcement until its answer has left.
+
+    Args:
+        folder: Is made and removed as letters come and go.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def keep(self, letter: Letter) -> None:
+        """Store a letter's announcement, or the objects of one that was announced; whole, and to stay when the power fails."""
+        if letter.objects is None:
+            _write(self.folder, {RUN: str(letter.run_id).encode(), TREE: letter.tree})
+        else:
+            _write(self.folder / OBJECTS, letter.objects)
+
+    def unanswered(self) -> Letter | None:
+        """The letter that an earlier process left."""
+        if not self.folder.is_dir():
+            return None
+        held = self.folder / OBJECTS
+        objects = {path.name: path.read_bytes() for path in held.iterdir()} if held.is_dir() else None
+        return Letter(int((self.folder / RUN).read_text()), (self.folder / TREE).read_bytes(), objects)
+
+    def clear(self) -> None:
+        """The answer has left."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _write(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """A folder with these files: on disk before it has its name, and its name as well before this returns."""
+    with atomic_directory(folder) as unfinished:
+        for name, content in contents.items():
+            with (unfinished / name).open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        sync_folder(unfinished)

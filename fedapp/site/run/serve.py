@@ -1,0 +1,170 @@
+"""One party in the foreground: its processes, each started again when it ends."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from logging import getLogger
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.serialization import load_ssh_public_key
+from flwr.proto.control_pb2 import RegisterNodeRequest
+from flwr.supercore.control import ControlHttpClient
+from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
+from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+
+from fedapp.consortium.roster_file import load_draft
+from fedapp.errors import RunError
+from fedapp.runtime.flower import DIRECT, QUIET, flower_environment, script, wait_until_listening
+from fedapp.runtime.processes import child, free_port
+from fedapp.site.folder import SITE_VARIABLE, Site
+from fedapp.storage.files import read_object, sweep, write_json
+from fedapp.storage.locks import locked
+
+LOG = getLogger("polyphony")
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0  # seconds before a process is started again
+STEADY = 60.0  # seconds after which a process counts as running well
+POLL = 0.5
+LOG_BYTES = 16 << 20
+SUPERLINK_FILE = "superlink.json"
+
+
+@dataclass
+class Service:
+    """A process that is to run for ever, with its output in `log/<name>.out`.
+
+    Attributes:
+        name: Of the part.
+        command: What to start.
+        environment: Beside our own.
+    """
+
+    name: str
+    command: list[str]
+    environment: Mapping[str, str] = field(default_factory=lambda: QUIET)
+    started: float = 0.0
+    pause: float = FIRST_PAUSE
+
+
+def serve(site: Site) -> None:
+    """Run this party until the process is ended.
+
+    Raises:
+        BusyError: Another process serves or changes this site.
+    """
+    with locked(site.path, "polyphony serve"):
+        sweep(site.path)
+        services = partner_services(site) if site.partner else coordinator_services(site)
+        if site.settings.page:
+            services.append(Service("page", part(site, "page")))
+        run_for_ever(site, services)
+
+
+def partner_services(site: Site) -> list[Service]:
+    """The SuperNode."""
+    return [Service("supernode", part(site, "supernode"))]
+
+
+def coordinator_services(site: Site) -> list[Service]:
+    """A SuperLink on loopback, and the gate in front of it."""
+    port = free_port()
+    write_json(site.log / SUPERLINK_FILE, {"port": port})
+    return [Service(name, part(site, name), QUIET | DIRECT) for name in ("superlink", "gate")]
+
+
+def part(site: Site, name: str) -> list[str]:
+    """The command that runs one part of a site."""
+    return [sys.executable, "-m", "fedapp.site", name, str(site.path)]
+
+
+def run_for_ever(site: Site, services: list[Service]) -> None:
+    """Start all services, and each again when it ends, after a pause that grows while it fails at once."""
+    while True:
+        with ExitStack() as stack:
+            running = {each.name: start(stack, site, each) for each in services}
+            LOG.info("serving %s", ", ".join(running))
+            while True:
+                time.sleep(POLL)
+                for each in services:
+                    rotate(output(site, each))
+                    if running[each.name].poll() is not None and time.monotonic() > each.started + each.pause:
+                        each.pause = FIRST_PAUSE if time.monotonic() > each.started + STEADY else min(2 * each.pause, LONGEST_PAUSE)
+                        LOG.warning("%s ended and is started again; its output is %s", each.name, output(site, each))
+                        running[each.name] = start(stack, site, each)
+
+
+def start(stack: ExitStack, site: Site, service: Service) -> subprocess.Popen[bytes]:
+    """Start a service; its output goes on in the same file."""
+    service.started = time.monotonic()
+    return stack.enter_context(child(service.command, output(site, service), service.environment))
+
+
+def rotate(log: Path) -> None:
+    """Begin a log file anew when it has grown large; the one before is kept. Its writer appends, so it notices nothing."""
+    if log.is_file() and log.stat().st_size > LOG_BYTES:
+        shutil.copy2(log, log.with_name(f"{log.name}.1"))
+        os.truncate(log, 0)
+
+
+def output(site: Site, service: Service) -> Path:
+    """Where what a service prints goes."""
+    return site.log / f"{service.name}.out"
+
+
+def run_superlink(site: Site) -> None:
+    """Flower's SuperLink on loopback with all partners' nodes registered, until it ends or this process does.
+
+    Raises:
+        RunError: It ended.
+    """
+    port, environment = superlink_connection(site)
+    command = [
+        *(script("flower-superlink"), "--host", "127.0.0.1", "--port", str(port)),
+        *("--ssl-certfile", str(site.tls / "server.crt"), "--ssl-keyfile", str(site.tls / "server.key")),
+        *("--ssl-ca-certfile", str(site.authority), "--enable-supernode-auth", "--disable-runtime-dependency-installation"),
+    ]
+    log = site.log / "superlink.log"
+    with child(command, log, environment | {SITE_VARIABLE: str(site.path), "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.2"}) as superlink:
+        if wait_until_listening(port, site.authority, lambda: superlink.poll() is None):
+            let_in(site, port)
+        while superlink.poll() is None:
+            time.sleep(POLL)
+            rotate(log)
+    raise RunError("Flower's SuperLink ended", f"its log is {log}")
+
+
+def superlink_connection(site: Site) -> tuple[int, dict[str, str]]:
+    """The SuperLink's loopback port, and the environment that makes the `flwr` command talk to it.
+
+    Raises:
+        RunError: The coordinator is not being served.
+    """
+    path = site.log / SUPERLINK_FILE
+    if not path.is_file():
+        raise RunError(f"the coordinator of {site.path} is not being served", f"start it: polyphony serve {site.path}")
+    port = read_object(path, {"port": int}, f"start the coordinator again: polyphony serve {site.path}")["port"]
+    return port, flower_environment(site.log / "flower", port, site.authority)
+
+
+def let_in(site: Site, port: int) -> None:
+    """Register all partners' node keys; nobody else's SuperNode gets past the authentication."""
+    with ControlHttpClient.from_server_address(
+        f"127.0.0.1:{port}",
+        insecure=False,
+        root_certificates=site.authority.read_bytes(),
+        interceptors=[RuntimeVersionHttpInterceptor(component_name="flwr CLI")],
+    ) as client:
+        for name, public in node_keys(site).items():
+            client.RegisterNode(RegisterNodeRequest(public_key=public_key_to_bytes(public), name=name))
+            LOG.info("%s may connect", name)
+
+
+def node_keys(site: Site) -> dict[str, EllipticCurvePublicKey]:
+    """The partners' node keys, by name."""
+    held = {name: load_ssh_public_key(key.encode()) for name, key in load_draft(site.roster).nodes.items()}
+    return {name: key for name, key in held.items() if isinstance(key, EllipticCurvePublicKey)}  # the roster was checked

@@ -1,0 +1,269 @@
+"""A partner's SuperNode: Flower's connection to the SuperLink, and a loop of our own that runs nothing but what is installed here.
+
+Flower's own SuperNode starts whatever app bundle the SuperLink sends, in a new process for each message. Here a bundle is neither fetched
+nor opened: the run must name one that the partner's policy accepts, and then the installed app answers. A request that was being
+answered when the process died is answered by the next process.
+"""
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx
+from flwr.app import Context, Error, Message, RecordDict
+from flwr.common.constant import ErrorCode
+from flwr.supercore.run import RunNotRunningException
+from flwr.supercore.task_identity import TaskIdentity
+
+from fedapp.consortium.node_key import read_private_key
+from fedapp.consortium.policy_file import read_policy, read_policy_file
+from fedapp.errors import PolyphonyError
+from fedapp.partner.request_log import Request, note_request
+from fedapp.run_folder import now
+from fedapp.site.folder import Site
+from fedapp.site.proxy import proxy_of
+from fedapp.site.run.connection import connect, lost
+from fedapp.site.run.inbox import Inbox, Letter, TooLargeError, largest_request
+from fedapp.site.status.saved import json_object
+from fedapp.storage.files import write_json
+from fedapp.storage.locks import locked
+from strategies import message_records
+
+PROMPT, IDLE = 0.2, 2.0  # seconds between looks for a request: while a run goes on, and otherwise
+AWAKE = 120.0  # seconds after a request for which the next one is expected
+ALIVE = 10.0
+LOG_BYTES, LOG_FILES = 4 << 20, 5
+STATE_FILE, INBOX = "supernode.json", "inbox"
+LOG = logging.getLogger("polyphony")
+FOREIGN = "it comes from an app bundle that this partner's policy does not accept"
+Answer = Callable[[Message, Context], Message]
+
+
+@dataclass
+class Pulse:
+    """What the SuperNode is doing, for the status: `log/supernode.json`, written anew every few seconds.
+
+    Attributes:
+        file: Where.
+        held: What is written.
+    """
+
+    file: Path
+    held: dict[str, Any] = field(default_factory=dict)
+
+    def change(self, state: str, **details: Any) -> None:
+        """Say that something else is being done now."""
+        self.held = self.held | {"state": state, "since": now(), "pid": os.getpid()} | details
+        self.beat()
+
+    def trouble(self, reason: str) -> None:
+        """Say what is wrong, in the log too; an empty text when it is over."""
+        if reason:
+            LOG.warning("%s", reason)
+        self.held = self.held | {"error": reason}
+        self.beat()
+
+    def beat(self) -> None:
+        """Say that the process is alive."""
+        write_json(self.file, self.held | {"alive": now()})
+
+    def go_on(self) -> None:
+        """Beat in the background until the process ends."""
+
+        def beat_for_ever() -> None:
+            while True:
+                time.sleep(ALIVE)
+                with suppress(OSError):  # a full disk may have room again, and who lives must say so then
+                    self.beat()
+
+        threading.Thread(target=beat_for_ever, daemon=True).start()
+
+
+class Link(Protocol):
+    """A connection to the SuperLink, as `fedapp.site.run.connection` has it."""
+
+    node_id: int
+
+    def receive(self) -> Letter | None: ...
+
+    def fetch(self, letter: Letter, largest: int) -> Letter: ...
+
+    def confirm(self, request: Message) -> None: ...
+
+    def bundle(self, run_id: int) -> str: ...
+
+    def send(self, reply: Message, seconds: float) -> None: ...
+
+
+class SuperNode:
+    """Answers the SuperLink's requests, one at a time.
+
+    Args:
+        site: The partner's.
+        link: To the SuperLink.
+        answer: The installed client app.
+        pulse: Is told what goes on.
+    """
+
+    def __init__(self, site: Site, link: Link, answer: Answer, pulse: Pulse) -> None:
+        self.site, self.link, self.answer, self.pulse = site, link, answer, pulse
+        self.inbox = Inbox(site.state / INBOX)
+        self._bundles: dict[int, str] = {}
+        self._awake_until = 0.0
+
+    def run(self) -> None:
+        """Answer requests until the connection fails."""
+        self.pulse.change("waiting", node=self.link.node_id, step="", error="")
+        letter = self._left()
+        while True:
+            letter = self._fetched(letter or self._announced())
+            if letter is None:
+                time.sleep(PROMPT if time.monotonic() < self._awake_until else IDLE)
+            else:
+                self._attend(letter)
+                letter = None
+
+    def _left(self) -> Letter | None:
+        """The request that an earlier process left; one that a power cut damaged is gone."""
+        try:
+            letter = self.inbox.unanswered()
+            if letter is not None:
+                letter.object_ids()
+                LOG.info("answering the request that an earlier process left")
+            return letter
+        except Exception as error:
+            self._dropped(error)
+            return None
+
+    def _dropped(self, error: Exception, run_id: int = 0) -> None:
+        """Forget a request that cannot be answered: kept, it would end every process after this one too."""
+        LOG.error("a request is dropped: %s: %s", type(error).__name__, error)
+        self.inbox.clear()
+        if isinstance(error, TooLargeError):
+            note_request(self.site.state, Request(now(), run_id, "", "", error.limit, 0, 0.0, f"TooLargeError: {error}"))
+
+    def _announced(self) -> Letter | None:
+        """The next request, if there is one, written down as soon as we know of it: it is announced only once."""
+        try:
+            letter = self.link.receive()
+        except RunNotRunningException:
+            return None  # its run is over
+        except TooLargeError as error:
+            self._dropped(error)
+            return None
+        if letter is not None:
+            self.inbox.keep(letter)
+        return letter
+
+    def _fetched(self, letter: Letter | None) -> Letter | None:
+        """The whole request, and on disk before the SuperLink hears that we have it."""
+        if letter is None or letter.objects is not None:
+            return letter
+        try:
+            letter = self.link.fetch(letter, largest_request(read_policy(self.site.policy)))
+            self.inbox.keep(letter)
+            self.link.confirm(letter.message())
+            return letter
+        except Exception as error:
+            if isinstance(error, httpx.HTTPError) and lost(error):
+                raise  # the request may still be there for the next process
+            self._dropped(error, letter.run_id)
+            return None
+
+    def _attend(self, letter: Letter) -> None:
+        """Answer a request, and send the answer."""
+        started = time.monotonic()
+        try:
+            request = letter.message()
+            self.pulse.change("answering", step=message_records.step(request.content), round=request.metadata.group_id)
+            self.link.send(self._answered(request), time.monotonic() - started)
+        except RunNotRunningException:
+            LOG.info("the run ended before the answer was ready")
+        except Exception as error:
+            self._dropped(error, letter.run_id)
+            if isinstance(error, httpx.HTTPError) and lost(error):
+                raise
+        self.inbox.clear()
+        self._awake_until = time.monotonic() + AWAKE
+        self.pulse.change("waiting")
+
+    def _answered(self, request: Message) -> Message:
+        run_id, kind = request.metadata.run_id, request.metadata.message_type
+        TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = run_id, self.link.node_id, request.metadata.dst_task_id or 0
+        if not self._accepted(run_id):
+            LOG.error("a request was refused: %s", FOREIGN)
+            note_request(self.site.state, Request(now(), run_id, "", request.metadata.group_id, 0, 0, 0.0, f"ForeignAppError: {FOREIGN}"))
+            return Message(Error(ErrorCode.INVALID_FAB, "refused"), reply_to=request)
+        context = Context(run_id, self.link.node_id, {"site": str(self.site.path)}, RecordDict(), {})
+        try:
+            return self.answer(request, context)
+        except Exception as error:  # whatever it was, it stays here, and the next request finds us alive
+            LOG.error("%s", error)
+            request.metadata.message_type = kind  # the app may have changed it
+            return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, "the partner could not answer"), reply_to=request)
+
+    def _accepted(self, run_id: int) -> bool:
+        """Whether the run's bundle is one that our policy names."""
+        if run_id not in self._bundles:
+            self._bundles[run_id] = self.link.bundle(run_id)
+        return self._bundles[run_id] in read_policy_file(self.site.policy).applications
+
+
+def run_supernode(site: Site) -> None:
+    """Connect, and answer requests until the connection fails or the process is ended.
+
+    Raises:
+        BusyError: Another SuperNode runs on this site.
+        ConfigError: The node key is missing, or the proxy is none.
+        RunError: The SuperLink refuses us.
+    """
+    from fedapp.client_app import app
+
+    pulse = Pulse(site.log / STATE_FILE)
+    with locked(site.state, "a SuperNode"):  # a partner answers from one place only
+        keep_log(site.log / "supernode.log")
+        before = earlier_node(site)
+        pulse.change("connecting", step="", error="", place=here(site))
+        pulse.go_on()
+        try:
+            private, proxy = read_private_key(site.keys / "node.key"), proxy_of(site)
+            with connect(site.settings.superlink, site.authority.read_bytes(), private, before, pulse.trouble, proxy) as connection:
+                LOG.info("connected to %s%s", site.settings.superlink, f" through the proxy {proxy}" if proxy else "")
+                SuperNode(site, connection, app, pulse).run()
+        except PolyphonyError as error:
+            pulse.change("stopped", error=str(error))
+            raise
+
+
+def earlier_node(site: Site) -> int | None:
+    """The node that the last process in this very place was; a copy of the site elsewhere is another place.
+
+    Who cannot read it connects as a new node, and the file is written anew at once.
+    """
+    path = site.log / STATE_FILE
+    held = json_object(path)
+    if path.is_file() and not held:
+        LOG.warning("%s is damaged and is written anew", path)
+    return held["node"] if held.get("place") == here(site) and isinstance(held.get("node"), int) else None
+
+
+def here(site: Site) -> str:
+    """This machine and folder."""
+    return f"{socket.gethostname()}:{site.path}"
+
+
+def keep_log(path: Path) -> None:
+    """Write Flower's and our own log to a file that is rotated."""
+    handler = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    for name in ("flwr", "polyphony"):
+        logging.getLogger(name).addHandler(handler)
+        logging.getLogger(name).setLevel(logging.INFO)

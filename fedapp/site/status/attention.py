@@ -1,0 +1,121 @@
+"""What in a partner's own figures needs a person's attention: compounds that its updates named, and terms weaker than those that ship.
+
+Nothing here stops a round: what must be stopped is refused elsewhere (`strategies.update.self_audit`, `fedapp.site.floor`). But none of
+it is a fact among others either, so page, terminal, `doctor` and metrics show it as a warning with what to do.
+"""
+
+from dataclasses import dataclass
+
+from fedapp.errors import PolyphonyError
+from fedapp.site.floor import DEFAULT, check_floor, shortfalls
+from fedapp.site.folder import Site
+from fedapp.site.status.ledger import Held, most_named
+from fedapp.site.status.wording import plural
+from fedapp.site.terms import Terms
+from strategies.update.self_audit import OWN, SUM, Audited
+
+NOT_TAKEN_BACK = "What has left cannot be taken back."
+IN_WORDS = {
+    "aggregation": "No masks",
+    "sums": "Sums that tell much",
+    "weights": "Weights that tell of labels",
+    "rounds": "Many rounds",
+    "metrics": "Metrics shown",
+}
+IN_WORDS |= {"noise": "Little noise", "row guard": "Little row guard", "self-audit": "Lenient self-audit"}
+
+
+@dataclass(frozen=True)
+class Concern:
+    """One warning.
+
+    Attributes:
+        about: A title.
+        told: What is the matter.
+        hint: What to do about it.
+    """
+
+    about: str
+    told: str
+    hint: str
+
+
+def concerns(site: Site, terms: Terms | None, audits: list[Audited], trunk: Held) -> list[Concern]:
+    """All warnings of a partner, the gravest first.
+
+    Args:
+        terms: None if its files cannot be read, which is said elsewhere.
+        audits: Every line of its self-audit.
+        trunk: What it holds.
+    """
+    return named_compounds(terms, audits) + (below_floor(site) + weak_terms(terms) if terms else []) + nothing_in_common(trunk)
+
+
+def below_floor(site: Site) -> list[Concern]:
+    """That no request is answered, because of the site's own floor."""
+    try:
+        check_floor(site)
+    except PolyphonyError as error:
+        return [Concern("Every request is refused", f"{error}.", f"{error.hint[:1].upper()}{error.hint[1:]}.")]
+    return []
+
+
+def named_compounds(terms: Terms | None, audits: list[Audited]) -> list[Concern]:
+    """Own compounds that attacks on a sum, or on an update of ours, named."""
+    in_all = audits[-1].compounds if audits else 0
+    by_sum, by_own = most_named(audits, SUM) or 0, most_named(audits, OWN) or 0
+    found = []
+    if by_sum:
+        found.append(
+            Concern(
+                "A sum names compounds of ours",
+                f"The self-audit named {by_sum:,} of {plural(in_all, 'own training compound')} from a sum that came home. Every partner "
+                "has that sum, and whoever has these compounds in a list finds that we trained on them.",
+                f"{NOT_TAKEN_BACK} {remedy(terms)}",
+            )
+        )
+    if by_own:
+        left = "Such an update stays at home."
+        if terms is None or terms.noisy or by_own <= terms.most_identified * in_all:
+            left = "It left under masks, since policy.yaml allows that: all other partners together can take their own off the sum."
+        found.append(
+            Concern(
+                "An update of ours names compounds",
+                f"The self-audit named {by_own:,} of {plural(in_all, 'own training compound')} from an update of this house. {left}",
+                remedy(terms),
+            )
+        )
+    return found
+
+
+def weak_terms(terms: Terms) -> list[Concern]:
+    """Terms that fall short of those that ship, whatever this site's own floor allows."""
+    return [
+        Concern(
+            IN_WORDS[name],
+            f"This site takes part under weaker terms than the defaults: {told}.",
+            "If that is not meant, agree on others with all partners, install their kit, and raise floor.yaml so that none falls below.",
+        )
+        for name, told in shortfalls(terms, DEFAULT).items()
+    ]
+
+
+def nothing_in_common(trunk: Held) -> list[Concern]:
+    """A row list on which there is no row: rounds go on and are worth next to nothing."""
+    if not trunk.rows or trunk.listed:
+        return []
+    return [
+        Concern(
+            "Nothing of the first layer is learned together",
+            f"None of its {trunk.rows:,} rows passes the row guard at two partners; every partner trains them at home, by itself.",
+            "Take part with more compounds, or agree with all partners on shorter fingerprints (chemistry.bits); for compounds that are no "
+            "secret a smaller privacy.row_guard does it too.",
+        )
+    ]
+
+
+def remedy(terms: Terms | None) -> str:
+    """What keeps rows from naming compounds in the next rounds."""
+    if terms is not None and terms.row_guard < DEFAULT.row_guard:
+        return f"Agree with all partners on privacy.row_guard={DEFAULT.row_guard} (here it is {terms.row_guard}) before the next round."
+    return "Agree with all partners on a larger privacy.row_guard, or take part with more compounds; `polyphony audit` tells what it takes."

@@ -1,0 +1,196 @@
+"""A partner's privacy ledger: what left the house in each round and altogether, and what limited it."""
+
+import json
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from safetensors import safe_open
+
+from fedapp.config import Config
+from fedapp.model.trunk_shape import trunk_shapes
+from fedapp.partner.request_log import Request
+from fedapp.storage.files import DamagedFileError, reading
+from strategies.partner.side import ROW_LIST
+from strategies.secagg.phases import Step
+from strategies.update.self_audit import OWN, SUM, Audited
+
+SUMS, SHARED = "sums.jsonl", "shared.safetensors"
+SET_UP = 0
+
+
+@dataclass(frozen=True)
+class Sum:
+    """One line of `sums.jsonl`: a sum of updates that this partner took into its trunk.
+
+    Attributes:
+        round: Whose updates they are.
+        partners: Updates in it.
+        clipped: Values that all of them together clipped.
+        largest: Magnitude in the mean update.
+        coordinates: Values of each update.
+        range: Of the next update.
+    """
+
+    round: int
+    partners: int
+    clipped: int
+    largest: float
+    coordinates: int
+    range: float
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What left the house for one round, and what came of it.
+
+    Attributes:
+        round: `SET_UP` for keys and the row list.
+        bytes_out, bytes_in: Payload of our answers, and of the requests.
+        attempts: Masked vectors that left; more than one if a round was tried again.
+        refused: Requests that were refused.
+        rows: Of the trunk's first layer in the sum; this and what follows is None before there is a sum.
+        coordinates, partners, clipped: As in `Sum`.
+        named, named_by_sum: Own training compounds that the attacks named from our update, in its worst attempt, and from the sum.
+    """
+
+    round: int
+    bytes_out: int
+    bytes_in: int
+    attempts: int
+    refused: int
+    rows: int | None
+    coordinates: int | None
+    partners: int | None
+    clipped: int | None
+    named: int | None
+    named_by_sum: int | None
+
+
+@dataclass(frozen=True)
+class Answers:
+    """All answers of one step: how many, median and sum of the seconds that they took."""
+
+    phase: str
+    exchanges: int
+    seconds: float
+    total_seconds: float
+
+
+@dataclass(frozen=True)
+class Held:
+    """The trunk that a partner holds: rounds behind it, rows of its first layer that partners agreed on, and all rows."""
+
+    version: int = 0
+    listed: int = 0
+    rows: int = 0
+
+
+def held_trunk(folder: Path, problems: list[str] | None = None) -> Held:
+    """Of a file that may have hundreds of megabytes, its row list alone is read; `problems` is told of one that is damaged."""
+    path = folder / SHARED
+    if not path.is_file():
+        return Held()
+    try:
+        with reading(path), safe_open(path, framework="np") as opened:
+            version = int(json.loads(opened.metadata()["shared"])["version"])
+            rows = opened.get_tensor("rows")
+            return Held(version, int(rows.sum()), len(rows))
+    except (DamagedFileError, OSError) as error:
+        if problems is not None:
+            problems.append(str(error))
+        return Held()
+
+
+def sent_by_round(asked: list[Request], sums: list[Sum], audits: list[Audited], config: Config | None) -> list[Sent]:
+    """Every round that left a trace, ascending; requests whose label is no round count as set-up."""
+    taken = {held.round: held for held in sums}
+    by_round: dict[int, list[Request]] = {number: [] for number in taken}
+    for each in asked:
+        by_round.setdefault(labelled(each), []).append(each)
+    audited: dict[int, list[Audited]] = {}
+    for found in audits:
+        audited.setdefault(found.round, []).append(found)
+    return [_one_round(number, by_round[number], taken.get(number), audited.get(number, []), config) for number in sorted(by_round)]
+
+
+def labelled(request: Request) -> int:
+    """The round that the coordinator called it."""
+    return int(request.round) if request.round.isascii() and request.round.isdecimal() and len(request.round) < 9 else SET_UP
+
+
+def left_masked(request: Request) -> bool:
+    """Whether a masked vector left."""
+    return request.step == Step.COLLECT and not request.refused
+
+
+def answers_given(asked: list[Request]) -> list[Answers]:
+    """By step, in the order in which they first came; refused requests are left out."""
+    taken: dict[str, list[float]] = {}
+    for each in asked:
+        if not each.refused:
+            taken.setdefault(each.step, []).append(each.seconds)
+    return [Answers(step, len(held), median(held), sum(held)) for step, held in taken.items()]
+
+
+def most_named(audits: list[Audited], vector: str) -> int | None:
+    """Own compounds named from any one vector of this kind, at most; None without one."""
+    return max((held.identified for held in audits if held.vector == vector), default=None)
+
+
+def ledger(
+    folder: Path, config: Config | None, asked: list[Request], sums: list[Sum], audits: list[Audited], trunk: Held
+) -> dict[str, Any]:
+    """All that left this house so far, and what limited it, as one JSON object."""
+    return {
+        "row_guard": config.privacy.row_guard if config else None,
+        "rows": trunk.rows or None,
+        "rows_listed": trunk.listed if trunk.rows else None,
+        "rows_own": _own_rows(folder / ROW_LIST),
+        "rounds_sent": len({labelled(held) for held in asked if left_masked(held)} - {SET_UP}),
+        "sums": len({held.round for held in sums}),
+        "fewest_partners": min((held.partners for held in sums), default=None),
+        "clipped": sum(held.clipped for held in sums),
+        "coordinates": sum(held.coordinates * held.partners for held in sums),
+        "bytes_out": sum(held.bytes_out for held in asked),
+        "bytes_in": sum(held.bytes_in for held in asked),
+        "requests": len(asked),
+        "refused": sum(bool(held.refused) for held in asked),
+        "named": most_named(audits, OWN),
+        "named_by_sum": most_named(audits, SUM),
+        "compounds": audits[-1].compounds if audits else None,
+    }
+
+
+def _one_round(number: int, asked: list[Request], taken: Sum | None, audits: list[Audited], config: Config | None) -> Sent:
+    return Sent(
+        round=number,
+        bytes_out=sum(held.bytes_out for held in asked),
+        bytes_in=sum(held.bytes_in for held in asked),
+        attempts=sum(map(left_masked, asked)),
+        refused=sum(bool(held.refused) for held in asked),
+        rows=_rows(taken.coordinates, config) if taken and config else None,
+        coordinates=taken.coordinates if taken else None,
+        partners=taken.partners if taken else None,
+        clipped=taken.clipped if taken else None,
+        named=most_named(audits, OWN),
+        named_by_sum=most_named(audits, SUM),
+    )
+
+
+def _rows(coordinates: int, config: Config) -> int:
+    """Rows of the first layer in an update of so many values."""
+    first, *others = trunk_shapes(config)
+    return (coordinates - sum(map(prod, others))) // prod(first[1:])
+
+
+def _own_rows(path: Path) -> int | None:
+    """Rows that our own compounds may train; None without a list that can be read."""
+    try:
+        with reading(path):
+            return int(np.load(path, allow_pickle=False).sum())
+    except (DamagedFileError, OSError):
+        return None

@@ -1,0 +1,60 @@
+"""A site's report: the page of its status, to keep, with a table of its tasks. It is the party's own business, as the page is."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from fedapp.errors import ConfigError
+from fedapp.report.page import uncounted
+from fedapp.report.report_files import names_of, write_report_files
+from fedapp.report.saved_partner import read_partner
+from fedapp.report.saved_run import SavedRun
+from fedapp.report.summary import Summary, summarise
+from fedapp.site.folder import Site
+from fedapp.site.status.page import html
+from fedapp.site.status.site_status import site_status
+from fedapp.site.status.wording import report_headline
+
+LISTED = 300  # tasks in the page; tasks.csv has all
+
+
+def write_site_report(site: Site) -> Path:
+    """Write `report.html`, one self-contained page, into a site's folder, at a partner with `tasks.csv` beside it; the page's path.
+
+    Raises:
+        OutputError: A person's file has one of these names.
+    """
+    status, more, summary = site_status(site), {}, None
+    if site.partner:
+        run = read_partner(site.settings.name, site.state, _dataset(site), site.path / "config.yaml")
+        summary = summarise(run)
+        status["selected"] = summary.selected.get("federated", {}).get(run.partners[0])  # by the rule that chose what is kept
+        status["problems"] = [*status["problems"], *run.problems]
+        more = {"note": _note(run), "tasks": _tasks(summary)}
+    mood, sentence = report_headline(status)
+    every = max((len(held) for held in status.values() if isinstance(held, list)), default=1)
+    page = html(status, mood=mood, sentence=sentence, live=False, shown=every, **more)
+    return write_report_files(site.path, page, summary)
+
+
+def _dataset(site: Site) -> Path | None:
+    """Where the partner's dataset lies, None before one was accepted."""
+    try:
+        return site.dataset
+    except ConfigError:
+        return None
+
+
+def _note(run: SavedRun) -> str:
+    """What the data want said of them."""
+    return " ".join(str(held["note"]) for held in run.datasets.values() if held.get("note"))
+
+
+def _tasks(summary: Summary) -> dict[str, Any]:
+    """How many tasks there are and count, rows of those that do, and for how many what is amiss."""
+    named = summary.tasks.with_columns(names_of(summary.tasks)).select("task", "column")
+    above = pl.col("federated_auc_pr") - pl.col("prevalence")
+    ordered = summary.judged.sort(above, "task", descending=[True, False]).head(LISTED)
+    rows = ordered.join(named, on="task", how="left", maintain_order="left").to_dicts()
+    return {"all": len(summary.tasks), "counted": len(summary.judged), "rows": rows, "left_out": uncounted(summary)}

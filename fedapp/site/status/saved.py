@@ -1,0 +1,50 @@
+"""Reading what other processes write meanwhile: whatever is missing, half written or from another version is left out."""
+
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fedapp.storage.json_lines import as_record, not_a_number, whole_lines
+
+T = TypeVar("T")
+
+
+def json_object(path: Path, problems: list[str] | None = None) -> dict[str, Any]:
+    """The object in a JSON file; empty without one.
+
+    Args:
+        problems: Is told of a file that holds none.
+    """
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"), parse_constant=not_a_number)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError):
+        held = None
+    if not isinstance(held, dict) and problems is not None:
+        problems.append(f"{path} is damaged and is left out")
+    return held if isinstance(held, dict) else {}
+
+
+def records(path: Path, kind: type[T], problems: list[str] | None = None) -> list[T]:
+    """The lines of a JSON-lines file that hold a record of this dataclass; a line without an end is not there yet.
+
+    Args:
+        problems: Is told of lines that hold none.
+    """
+    try:
+        held = [as_record(line, kind) for line in whole_lines(path)]
+    except OSError:
+        return []
+    if problems is not None and None in held:
+        others = f" and {held.count(None) - 1} more" if held.count(None) > 1 else ""
+        problems.append(f"{path}: line {held.index(None) + 1}{others} cannot be read and is left out")
+    return [each for each in held if each is not None]
+
+
+def written(path: Path) -> float | None:
+    """When a file was last written, seconds since 1970; None without one."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None

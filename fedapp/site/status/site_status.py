@@ -1,0 +1,179 @@
+"""What goes on at a site, from its files alone: as much as is there, at any moment, while others write."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from fedapp.consortium.policy_file import read_policy_file
+from fedapp.consortium.promises import spoken
+from fedapp.consortium.roster_file import load_roster
+from fedapp.errors import PolyphonyError
+from fedapp.partner.request_log import REQUESTS, Request
+from fedapp.run_folder import now
+from fedapp.site.folder import Site
+from fedapp.site.status.attention import concerns
+from fedapp.site.status.learning import learning
+from fedapp.site.status.ledger import SUMS, Sum, answers_given, held_trunk, ledger, sent_by_round
+from fedapp.site.status.rounds import OUTCOME, progress
+from fedapp.site.status.saved import json_object, records, written
+from fedapp.site.terms import Terms
+from fedapp.storage.json_lines import record
+from strategies.coordinator.journal import AWAITED, Awaited, Exchange
+from strategies.secagg.roster import Roster
+from strategies.update.self_audit import AUDITS, Audited
+
+RECENT = 50
+STALE = 60.0  # seconds without a sign of life
+AT_WORK = ("connecting", "waiting", "answering")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """`log/supernode.json`, as the SuperNode writes it every few seconds."""
+
+    state: str = "not started"
+    since: str = ""
+    alive: str = ""
+    step: str = ""
+    round: str = ""
+    node: int = 0
+    error: str = ""
+
+
+def site_status(site: Site) -> dict[str, Any]:
+    """Of either party, as one JSON object."""
+    return partner_status(site) if site.partner else coordinator_status(site)
+
+
+def partner_status(site: Site) -> dict[str, Any]:
+    """What a partner knows of itself, as one JSON object; none of it is for others.
+
+    Keys: role, name, time, healthy, consortium, round (rounds behind the trunk that is held), rounds, phase, health, selected (the
+    round of the model that is kept), learning, sent, ledger, phases, requests (newest first), policy, warnings (what needs attention:
+    about, told, hint), problems.
+    """
+    problems: list[str] = []
+    config = _told(site.config, problems)
+    policy = _told(lambda: read_policy_file(site.policy), problems)
+    roster = _told(lambda: load_roster(site.roster), problems)
+    terms = Terms.of(config, policy, roster) if config and policy and roster else None
+    asked, sums = records(site.state / REQUESTS, Request, problems), records(site.state / SUMS, Sum, problems)
+    audits = records(site.state / AUDITS, Audited, problems)
+    trunk, health = held_trunk(site.state, problems), _health(site, problems)
+    return {
+        "role": site.settings.role,
+        "name": site.settings.name,
+        "time": now(),
+        "healthy": health["up"],
+        "consortium": _consortium(roster),
+        "round": max([trunk.version, *(held.round for held in sums)]),
+        "rounds": config.federation.rounds if config else None,
+        "phase": _phase(health, asked),
+        "health": health,
+        "selected": json_object(site.state / "model.json", problems).get("round"),
+        "learning": [asdict(held) for held in learning(site.state, config.evaluation.min_per_class if config else 1, problems)],
+        "sent": [asdict(held) for held in sent_by_round(asked, sums, audits, config)],
+        "ledger": ledger(site.state, config, asked, sums, audits, trunk),
+        "phases": [asdict(held) for held in answers_given(asked)],
+        "requests": [asdict(held) for held in reversed(asked[-RECENT:])],
+        "policy": policy and asdict(policy),
+        "warnings": [asdict(held) for held in concerns(site, terms, audits, trunk)],
+        "problems": problems,
+    }
+
+
+def coordinator_status(site: Site) -> dict[str, Any]:
+    """What the coordinator knows, as one JSON object: who answered when, and how long messages were.
+
+    Keys: role, name, time, healthy, consortium, state, error, last, awaited (whose reply is awaited now, in which phase of which round,
+    since when; None if nobody's is), then those of `progress.progress`, problems.
+    """
+    problems: list[str] = []
+    exchanges = records(site.coordinator / "journal.jsonl", Exchange, problems)
+    outcome = json_object(site.coordinator / OUTCOME, problems)
+    proposal = _told(lambda: read_policy_file(site.proposal), problems)
+    consortium = _consortium(_told(lambda: load_roster(site.roster), problems))
+    state = str(outcome.get("state") or ("running" if exchanges else "not started"))
+    return {
+        "role": site.settings.role,
+        "name": site.settings.name,
+        "time": now(),
+        "healthy": state != "failed",
+        "consortium": consortium,
+        "state": state,
+        "error": str(outcome.get("error", "")),
+        "last": _moment(written(site.coordinator / "journal.jsonl")),
+        "awaited": None if outcome else _awaited(site),
+        "rounds": proposal and proposal.rounds,
+        **progress(exchanges, consortium["threshold"] if consortium else 1, RECENT),
+        "problems": problems,
+    }
+
+
+def _told(read: Callable[[], T], problems: list[str]) -> T | None:
+    """What `read` returns; None if it fails, and then the problem is written down."""
+    try:
+        return read()
+    except (PolyphonyError, OSError) as error:
+        problems.append(str(error))
+        return None
+
+
+def _consortium(roster: Roster | None) -> dict[str, Any] | None:
+    if roster is None:
+        return None
+    return {
+        "name": roster.consortium,
+        "partners": len(roster.members),
+        "threshold": roster.threshold,
+        "least": roster.least(),
+        "digest": spoken(roster.digest()),
+    }
+
+
+def _awaited(site: Site) -> dict[str, Any] | None:
+    path = site.coordinator / AWAITED
+    held = record(json_object(path), Awaited)
+    return None if held is None else {**asdict(held), "since": _moment(written(path))}
+
+
+def _health(site: Site, problems: list[str]) -> dict[str, Any]:
+    """The SuperNode, the last failure and the disk."""
+    beat = record(json_object(site.log / "supernode.json", problems), Heartbeat) or Heartbeat()
+    age, failure = _age(beat.alive), json_object(site.state / "error.json", problems)
+    alive = age is not None and age <= STALE
+    return {
+        **asdict(beat),
+        "up": beat.state in AT_WORK and alive,
+        "stale": beat.state in AT_WORK and not alive,
+        "age": age,
+        "failure": {key: str(failure.get(key, "")) for key in ("error", "hint")} | {"time": _moment(written(site.state / "error.json"))}
+        if failure
+        else None,
+        "disk_free": shutil.disk_usage(site.path).free,
+    }
+
+
+def _phase(health: dict[str, Any], asked: list[Request]) -> str:
+    """`down`, `answering`, or the last step of the protocol that was answered; before the first, the SuperNode's state."""
+    if not health["up"]:
+        return "down"
+    if health["state"] == "answering":
+        return "answering"
+    return next((held.step for held in reversed(asked) if not held.refused), str(health["state"]))
+
+
+def _age(moment: str) -> float | None:
+    """Seconds since an ISO time with its zone; None if it is none."""
+    try:
+        return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+def _moment(seconds: float | None) -> str | None:
+    """ISO 8601, UTC, from seconds since 1970."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,98 @@
+"""Files that grow line by line, each line whole or gone: what a kill left of a last line is cut off before anything follows it."""
+
+import json
+import os
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any, TypeVar, get_origin
+
+from fedapp.storage.files import DamagedFileError
+
+T = TypeVar("T")
+PIECE = 1 << 16  # bytes read at once; more than a line has
+
+
+def append_line(path: Path, line: str) -> None:
+    """One more line, synced, in a file that is nobody else's to read; the last one must be whole (see `last_line`).
+
+    Raises:
+        OSError: The disk takes no more; it names the file.
+    """
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "w", encoding="utf-8") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def last_line(path: Path) -> str | None:
+    """The last whole line without its newline, None if there is none; what follows it is cut off.
+
+    Only the end of the file is read, however long it is.
+    """
+    if not path.is_file():
+        return None
+    with path.open("r+b") as file:
+        tail, start = b"", file.seek(0, os.SEEK_END)
+        while start and tail.count(b"\n") < 2:  # the newline of the last whole line, and the one before it
+            size = min(PIECE, start)
+            start -= size
+            file.seek(start)
+            tail = file.read(size) + tail
+        whole = tail.rfind(b"\n") + 1
+        if whole < len(tail):
+            file.truncate(start + whole)
+            os.fsync(file.fileno())
+    return tail[: whole - 1].rpartition(b"\n")[2].decode(errors="replace") if whole else None
+
+
+def whole_lines(path: Path) -> list[str]:
+    """All lines that have their end; bytes that are no text become replacement characters. Empty without a file."""
+    if not path.is_file():
+        return []
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return text[: text.rfind("\n") + 1].split("\n")[:-1]
+
+
+def read_records(path: Path, kind: type[T]) -> list[T]:
+    """The record of this dataclass in each whole line of JSON; a last line that a kill cut off is not there yet.
+
+    Raises:
+        DamagedFileError: A line that holds none; it is named by its number.
+    """
+    held = []
+    for number, line in enumerate(whole_lines(path), 1):
+        record = as_record(line, kind)
+        if record is None:
+            raise DamagedFileError(f"{path}: line {number} is damaged: {line!r:.60}", "restore the file, or take that line out")
+        held.append(record)
+    return held
+
+
+def as_record(line: str, kind: type[T]) -> T | None:
+    """The record in one line, None if it holds none; keys that we do not know are ignored."""
+    try:
+        held = json.loads(line, parse_constant=not_a_number)
+    except (ValueError, RecursionError):
+        return None
+    return record(held, kind) if isinstance(held, dict) else None
+
+
+def record(held: dict[str, Any], kind: type[T]) -> T | None:
+    """The dataclass with these values, None if one is missing or of another type."""
+    taken: dict[str, Any] = {}
+    for each in fields(kind):  # type: ignore[arg-type]
+        expected: Any = get_origin(each.type) or each.type
+        if each.name in held:
+            if not isinstance(held[each.name], (int, float) if expected is float else expected):
+                return None
+            taken[each.name] = held[each.name]
+        elif each.default is MISSING and each.default_factory is MISSING:
+            return None
+    return kind(**taken)
+
+
+def not_a_number(_: str) -> None:
+    """NaN and the infinities, which JSON has no words for."""

@@ -1,0 +1,106 @@
+"""One process at a time on a run or a site.
+
+The lock is the kernel's (flock(2) on `FOLDER/lock`): it goes with the process, however that ends. Whom this process starts through
+`fedapp.runtime.processes.child` keeps it until it has ended too, so that nobody meets what a killed process left running. The file itself
+stays, and says who holds it. On NFS, Linux turns the lock into one that holds between machines; a file system that keeps none (some
+clusters' parallel ones) is told of in the log, and then nothing keeps two processes apart.
+"""
+
+import errno
+import json
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from fcntl import LOCK_EX, LOCK_NB, flock
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from fedapp.errors import BusyError
+from fedapp.runtime.processes import INHERITED
+
+LOCK = "lock"
+ENDING = 60.0  # seconds that the processes of one that was killed have to end
+POLL = 0.2
+HELD_BY_ANOTHER = (errno.EWOULDBLOCK, errno.EACCES)
+
+
+@contextmanager
+def locked(folder: Path, purpose: str, patience: float = 0.0) -> Iterator[None]:
+    """Hold a folder while inside.
+
+    Args:
+        folder: Exists.
+        purpose: What holds it, in words, such as `polyphony serve`; told to whoever comes second.
+        patience: Seconds to wait for another process to end; one that was killed is waited for in any case.
+    Raises:
+        BusyError: Another process holds it; names that process.
+    """
+    held = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _take(held, folder, patience)
+        INHERITED.add(held)
+        _tell(held, purpose)
+        yield
+    finally:
+        INHERITED.discard(held)
+        os.close(held)  # without LOCK_UN, which would take it from our children too
+
+
+def _take(held: int, folder: Path, patience: float) -> None:
+    begun = time.monotonic()
+    while True:
+        try:
+            flock(held, LOCK_EX | LOCK_NB)
+            return
+        except OSError as error:
+            if error.errno not in HELD_BY_ANOTHER:
+                logging.getLogger("polyphony").warning("%s: its file system keeps no locks; use it from one process at a time", folder)
+                return
+        holder = _holder(folder)
+        if time.monotonic() - begun >= (patience if _alive(holder) else max(patience, ENDING)):
+            raise BusyError(
+                f"{folder} is in use by {holder.get('purpose', 'another process')} (process {holder.get('pid', 'unknown')} on "
+                f"{holder.get('host', 'an unknown host')}, since {_moment(holder)})",
+                "wait until it has ended, or end it; then try again",
+            )
+        time.sleep(POLL)
+
+
+def _tell(held: int, purpose: str) -> None:
+    """Write down who holds it; on a full disk it is held all the same."""
+    told = {"purpose": purpose, "pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
+    with suppress(OSError):
+        os.ftruncate(held, 0)
+        os.pwrite(held, json.dumps(told).encode(), 0)
+
+
+def _holder(folder: Path) -> dict[str, Any]:
+    """What the holder says of itself; nothing if it has not yet."""
+    with suppress(OSError, ValueError):
+        told = json.loads((folder / LOCK).read_text(encoding="utf-8"))
+        if isinstance(told, dict):
+            return told
+    return {}
+
+
+def _alive(holder: dict[str, Any]) -> bool:
+    """Whether it still runs, as far as that can be known from here; its number may have become another's since."""
+    pid, since = holder.get("pid"), holder.get("since")
+    if not isinstance(pid, int) or not isinstance(since, float) or holder.get("host") != socket.gethostname():
+        return True
+    try:
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= since
+    except psutil.Error:
+        return False
+
+
+def _moment(holder: dict[str, Any]) -> str:
+    since = holder.get("since")
+    return datetime.fromtimestamp(since, UTC).isoformat(" ", "seconds") if isinstance(since, float) else "an unknown time"

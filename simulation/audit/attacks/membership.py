@@ -1,0 +1,225 @@
+"""Whether a compound was trained on: guesses from what adversaries see, calibrated on federations that trained on other halves.
+
+Every trial is attacked in turn with all others as its shadow models. They trained on random halves of the very compounds that are
+guessed at, so the adversary knows all of them, just not which ones were used: nobody has more to guess from, and a real one has less.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from simulation.audit.federations import Trial
+from simulation.audit.findings import Curve, Finding
+from simulation.audit.pool import Pool
+from simulation.audit.signals import ROUNDS, TRUNK, standardised, support_signal
+from simulation.audit.statistics import Rate, Scores, curve, measured
+
+JUDGED_AT = 0.001  # rate of false positives; lower ones need more compounds than an audit has
+GATE = 3 * JUDGED_AT
+RATES = (0.0, JUDGED_AT, 0.01)
+PRIOR = 4.0  # degrees of freedom that the variance over all compounds counts for, beside a compound's own
+LEAST = 1e-12  # variance, of a standardised signal: below it differences are those of rounding
+SUPPORT = "support"
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One way to guess: a name in `gates`, a title, who can do it, from which signals, and the gate at `JUDGED_AT`."""
+
+    name: str
+    title: str
+    adversary: str
+    signals: tuple[str, ...]
+    gate: float | None = None
+
+
+LIRA = (
+    Attack("membership_lira", "LiRA on confidence", "outsider", ("confidence",)),
+    Attack("membership_trunk", "LiRA on the last trunk", "partner", TRUNK, GATE),
+    Attack("membership_trunk_rounds", "LiRA on the trunks of all rounds", "partner", ROUNDS, GATE),
+    Attack("membership_support", "LiRA on the row list", "partner", (SUPPORT,), GATE),
+    Attack("membership_partner", "LiRA on trunks and row list", "partner", (*ROUNDS, SUPPORT), GATE),
+)
+RMIA = Attack("membership_rmia", "RMIA on loss", "outsider", ("loss",))
+LOSS = Attack("membership_loss", "loss threshold", "outsider", ("loss",))
+
+
+def findings(trials: Sequence[Trial], pool: Pool, defences: str, generator: np.random.Generator) -> tuple[list[Finding], list[Curve]]:
+    """All membership attacks on trials of one kind, three or more, of which each is attacked with the others.
+
+    An attack that uses the row list is left out where there is none.
+
+    Args:
+        defences: ON or OFF.
+        generator: Resamples compounds, for intervals.
+    Returns:
+        For each attack, true positives at each of `RATES` (`<name>_at_0`, `<name>`, `<name>_at_1_percent`), AUC (`<name>_auc`), and
+        those at `JUDGED_AT` of compounds with and without an active label and of rare scaffolds; and its curve.
+    """
+    members = np.stack([trial.members for trial in trials])
+    held = {name: np.stack([trial.signals[name] for trial in trials]) for name in trials[0].signals}
+    if not all(trial.supports.all() for trial in trials):
+        held[SUPPORT] = np.stack([support_signal(pool.indptr, pool.indices, trial.supports) for trial in trials])
+    scores = {attack: combined([held[name] for name in attack.signals], members) for attack in LIRA if set(attack.signals) <= set(held)}
+    scores |= {RMIA: rmia(np.exp(-held["loss"]), members), LOSS: threshold(held["loss"])}
+    found: list[Finding] = []
+    curves: list[Curve] = []
+    for attack, values in scores.items():
+        scored = Scores(values.ravel(), members.ravel(), np.tile(pool.structures, len(trials)))
+        found += overall(attack, scored, defences, len(trials), generator)
+        found += by_kind(attack, scored, pool, defences, len(trials), generator)
+        curves.append(Curve(attack.title, attack.adversary, defences, *curve(scored.scores[scored.inside], scored.scores[~scored.inside])))
+    return found, curves
+
+
+def combined(signals: Sequence[NDArray[np.floating]], members: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """LiRA on several signals: their log-likelihood ratios added up, as if they were independent; float64 [S, N]."""
+    return np.sum([lira(each, members) for each in signals], axis=0)
+
+
+def lira(signals: NDArray[np.floating], members: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Log-likelihood ratio of having been trained on, of each compound in each trial, from all other trials: float64 [S, N].
+
+    A compound's signal is taken as normal, with one mean where it was trained on and another where not, and one variance. With few
+    trials that variance is uncertain, so it is drawn towards the mean over all compounds, which counts for `PRIOR` degrees of freedom.
+    Where the other trials do not have the compound on both sides, they say nothing: 0.
+
+    Args:
+        signals: [S, N], of trial and compound. Standardised within each trial first: what shifts all compounds alike says nothing.
+        members: bool [S, N].
+    Source: Carlini et al., S&P 2022, arXiv 2112.03570, algorithm 1 (online); the moderated variance is that of G. Smyth, Stat. Appl.
+        Genet. Mol. Biol. 3(1), 2004, with a fixed prior, in the place of their one variance for few shadow models (section VI).
+    """
+    values = standardised(signals.astype(np.float64))
+    inside, outside = Others.of(values, members), Others.of(values, ~members)
+    squares, freedom = inside.squares + outside.squares, inside.freedom + outside.freedom
+    known = freedom.sum(axis=1, keepdims=True)
+    common = np.where(known > 0, squares.sum(axis=1, keepdims=True) / np.maximum(known, 1), 1.0)
+    variance = np.maximum((squares + PRIOR * common) / (freedom + PRIOR), LEAST)
+    ratio = ((values - outside.mean) ** 2 - (values - inside.mean) ** 2) / (2 * variance)
+    return np.where((inside.count > 0) & (outside.count > 0), ratio, 0.0)
+
+
+def rmia(confidence: NDArray[np.floating], members: NDArray[np.bool_], factor: float | None = None) -> NDArray[np.float64]:
+    """Share of all compounds z that trial s favours less than compound x, both relative to the other trials: float64 [S, N].
+
+    Args:
+        confidence: Probability that a model gives the labels of a compound, [S, N], above 0.
+        members: bool [S, N].
+        factor: None: reference models on both sides of x (online). A number from 0 to 1: only those not trained on x, whose mean
+            probability p stands for ((1 + factor) p + 1 - factor) / 2 (offline).
+    Source: Zarifzadeh, Liu, Shokri, ICML 2024, arXiv 2312.03262, with gamma 1, which tells the compounds of a trial apart to the last;
+        z are all compounds of the pool, used and unused.
+    """
+    values = confidence.astype(np.float64)
+    inside, outside = Others.of(values, members), Others.of(values, ~members)
+    if factor is None:
+        usual, known = (inside.mean + outside.mean) / 2, (inside.count > 0) & (outside.count > 0)
+    else:
+        usual, known = ((1 + factor) * outside.mean + 1 - factor) / 2, outside.count > 0
+    ratio = np.divide(values, usual, out=np.ones_like(values), where=known)
+    return np.asarray(rankdata(ratio, method="max", axis=1) / ratio.shape[1], dtype=np.float64)
+
+
+def threshold(loss: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The loss attack: the smaller a compound's loss, the likelier it was trained on; needs no other trial. float64 [S, N].
+
+    Source: Yeom et al., CSF 2018, arXiv 1709.01604.
+    """
+    return np.asarray(standardised(-loss), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Others:
+    """What all trials but one say of each compound, of those trials in which it is on one side: [S, N] each.
+
+    Attributes:
+        count: Such trials.
+        mean: Of the values in them; 0 without any.
+        squares: Of their distances from the mean, summed.
+    """
+
+    count: NDArray[np.int64]
+    mean: NDArray[np.float64]
+    squares: NDArray[np.float64]
+
+    @property
+    def freedom(self) -> NDArray[np.int64]:
+        """Degrees of freedom of `squares`."""
+        return np.maximum(self.count - 1, 0)
+
+    @staticmethod
+    def of(values: NDArray[np.floating], side: NDArray[np.bool_]) -> "Others":
+        """Leave each trial out in turn; sums of all minus its own, about a centre that keeps the differences exact."""
+        centre = values.mean(axis=0)
+        counted = np.where(side, values - centre, 0.0)
+        count = side.sum(axis=0) - side.astype(np.int64)
+        total = counted.sum(axis=0) - counted
+        mean = total / np.maximum(count, 1)
+        squares = np.maximum((counted**2).sum(axis=0) - counted**2 - count * mean**2, 0.0)
+        return Others(count, np.where(count > 0, mean + centre, 0.0), squares)
+
+
+def overall(attack: Attack, scored: Scores, defences: str, trials: int, generator: np.random.Generator) -> list[Finding]:
+    """An attack on all compounds: at each of `RATES`, and its AUC."""
+    (none, judged, percent), area = measured(scored, RATES, generator)
+    outside = int((~scored.inside).sum())
+    return [
+        finding(attack, "", judged, chance(JUDGED_AT, outside), defences, sentence("compounds", "0.1 %"), trials, attack.gate),
+        finding(attack, "_at_0", none, chance(0.0, outside), defences, sentence("compounds", "no"), trials),
+        finding(attack, "_at_1_percent", percent, chance(0.01, outside), defences, sentence("compounds", "1 %"), trials),
+        finding(attack, "_auc", area, 0.5, defences, "Chance that a compound trained on scores higher than another (AUC).", trials),
+    ]
+
+
+def by_kind(attack: Attack, scored: Scores, pool: Pool, defences: str, trials: int, generator: np.random.Generator) -> list[Finding]:
+    """An attack on some of the compounds, at `JUDGED_AT`; a kind of which none is inside, or outside, is left out."""
+    kinds = {
+        "_active": (pool.active, "compounds with an active label"),
+        "_inactive": (~pool.active, "compounds without an active label"),
+        "_rare": (pool.rare, "compounds whose scaffold is theirs alone"),
+    }
+    found = []
+    for ending, (kind, words) in kinds.items():
+        chosen = np.tile(kind, trials)
+        if (chosen & scored.inside).any() and (chosen & ~scored.inside).any():
+            part = scored.of(chosen)
+            (judged,), _ = measured(part, (JUDGED_AT,), generator)
+            guess = chance(JUDGED_AT, int((~part.inside).sum()))
+            found.append(finding(attack, ending, judged, guess, defences, sentence(words, "0.1 %"), trials))
+    return found
+
+
+def chance(false_positive_rate: float, outside: int) -> float:
+    """True positives of blind guesses. Below one false positive it is the chance of beating all scores outside."""
+    return max(false_positive_rate, 1 / (outside + 1))
+
+
+def sentence(compounds: str, false: str) -> str:
+    """What a rate of true positives is."""
+    return f"Share of the {compounds} trained on that are recognised, with {false} false positives among such as were not."
+
+
+def finding(
+    attack: Attack, ending: str, rate: Rate, chance: float, defences: str, what: str, trials: int, gate: float | None = None
+) -> Finding:
+    """A rate as a finding."""
+    return Finding(
+        name=attack.name + ending,
+        attack=attack.title,
+        adversary=attack.adversary,
+        defences=defences,
+        what=what,
+        value=rate.value,
+        lower=rate.lower,
+        upper=rate.upper,
+        chance=chance,
+        gate=gate,
+        judged="value",
+        trials=rate.trials,
+        note=f"{trials} federations, each attacked with all others as shadow models; the interval resamples compounds",
+        finest=rate.finest,
+    )

@@ -1,0 +1,266 @@
+"""What rows of the trunk tell a receiver of the sum: which bits were trained, and which candidates those spell out.
+
+The adversary has a list of candidates, here every structure of the pool, trained on or not, and knows how the defence works: which rows
+are listed, and that a listed row has at least `least` holders. Nobody outside has so short a list; a longer one only makes guesses worse.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse
+from numpy.typing import NDArray
+
+from fedapp.data.dataset import csr_positions
+from simulation.audit.federations import Trial
+from simulation.audit.findings import ON, Finding, Recovered
+from simulation.audit.pool import Pool
+from simulation.audit.statistics import Rate, Scores, at_most, measured, rate
+from strategies.update.leakage import Library, identify, present_rows, twins_within
+
+IDENTIFIED_GATE, MEMBERSHIP_GATE, JUDGED_AT = 0.001, 0.003, 0.001
+RIDGE, BATCH = 10.0, 1024  # of the regression on candidates: as many rows as a candidate's vector is shrunk by; candidates at a time
+SHOWN = 6
+
+
+@dataclass(frozen=True)
+class View:
+    """An update that an adversary holds: of which round, the change of the first layer [bits, width], and that layer before it."""
+
+    title: str
+    update: NDArray[np.float32]
+    before: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Candidates, one for each structure of the pool, n in all.
+
+    Attributes:
+        library: Their full fingerprints.
+        members: bool [n], trained on.
+        judged: bool [n], that the adversary does not know of already.
+        copies: int64 [n], compounds with that structure.
+        rows: int64 [n], one of them, by its number in the pool.
+        least: int64 [bits], fewest compounds that hold a row of the update: 1 without a row guard.
+    """
+
+    library: Library
+    members: NDArray[np.bool_]
+    judged: NDArray[np.bool_]
+    copies: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    least: NDArray[np.int64]
+
+    @staticmethod
+    def of(pool: Pool, trial: Trial, row_guard: int, adversary: int | None = None) -> "Target":
+        """Structures of the pool; of an adversary that has taken its own update off the sum, those of all other partners.
+
+        Args:
+            row_guard: The trial's own. That many compounds hold a row at each partner that sends it, and two partners send it: others
+                than the adversary, unless it sends the row itself.
+            adversary: Number of a partner.
+        """
+        others = np.flatnonzero(pool.owners != (-1 if adversary is None else adversary))
+        structures, first, copies = np.unique(pool.structures[others], return_index=True, return_counts=True)
+        rows = others[first]
+        known = pool.structures[:0] if adversary is None else pool.structures[pool.owners == adversary]
+        indptr, positions = csr_positions(pool.indptr, rows)
+        library = Library(indptr, pool.indices[positions], pool.bits)
+        least = np.full(pool.bits, 2 * row_guard if row_guard > 1 else 1)
+        if adversary is not None and row_guard > 1:
+            least -= row_guard * trial.supports[adversary]
+        return Target(library, trial.members[rows], ~np.isin(structures, known), copies, rows, least)
+
+
+def findings(
+    pool: Pool, trial: Trial, defences: str, row_guard: int, generator: np.random.Generator
+) -> tuple[list[Finding], list[Recovered]]:
+    """Every attack by rows on a target trial.
+
+    Args:
+        trial: With trunks, and with updates if partners' own shall be taken off.
+        defences: ON or OFF.
+        row_guard: The trial's own, 0 for none.
+        generator: Resamples compounds, for intervals.
+    """
+    target = Target.of(pool, trial, row_guard)
+    sums = list(views(trial, defences))
+    named = {view.title: named_by_twins(view, target.library, trial.listed) for view in sums}
+    worst = max(named, key=lambda title: int(target.members[named[title]].sum()))
+    present = present_rows(sums[0].update) & trial.listed
+    found = [
+        bits_finding(present, target, defences),
+        union_finding(present, trial.listed, target, defences),
+        identified("identified_by_rows", "twin rows", named[worst], target, defences, f"Worst of {len(sums)} updates: {worst}."),
+        identified("identified_by_elimination", "last candidate left", last_left(present, trial.listed, target), target, defences),
+        regression_finding(sums, trial.listed, target, defences, generator),
+    ]
+    if trial.updates is not None:
+        found += without_own(pool, trial, defences, row_guard)
+    return found, recovered(named[worst], pool, target, defences)
+
+
+def without_own(pool: Pool, trial: Trial, defences: str, row_guard: int) -> list[Finding]:
+    """Twin rows and elimination on the last sum minus the adversary's own update; of all partners as adversaries the worst."""
+    assert trial.updates is not None
+    total, before = trial.updates.sum(axis=0), trial.trunks[-2][0]
+    twins, left = [], []
+    for adversary, own in enumerate(trial.updates):
+        target, view = Target.of(pool, trial, row_guard, adversary), View("others", total - own, before)
+        note = f"Worst of {len(trial.updates)} partners, which take their own update off the last sum."
+        named, present = named_by_twins(view, target.library, trial.listed), present_rows(view.update) & trial.listed
+        twins.append(identified("identified_by_rows", "twin rows of the others", named, target, defences, note))
+        forced = last_left(present, trial.listed, target)
+        left.append(identified("identified_by_elimination", "last candidate left of the others", forced, target, defences, note))
+    return [max(found, key=lambda each: each.value) for found in (twins, left)]
+
+
+def views(trial: Trial, defences: str) -> Iterator[View]:
+    """The update of each round, last first, and the change over all rounds; with the defences off the last round and all of them are
+    enough to show that an attack works."""
+    first = [arrays[0] for arrays in trial.trunks]
+    for number in range(len(first) - 1, 0 if defences == ON else len(first) - 2, -1):
+        yield View(f"round {number}", first[number] - first[number - 1], first[number - 1])
+    if len(first) > 2:
+        yield View("all rounds", first[-1] - first[0], first[0])
+
+
+def named_by_twins(view: View, library: Library, listed: NDArray[np.bool_]) -> list[int]:
+    """Candidates that twin rows name."""
+    return list(identify(twins_within(view.update, library, listed, view.before), library, listed))
+
+
+def without_absent(present: NDArray[np.bool_], listed: NDArray[np.bool_], library: Library) -> NDArray[np.bool_]:
+    """Candidates none of whose listed bits is absent, the union test: bool [n]."""
+    absent = listed & ~present
+    return np.asarray(np.bincount(library.owner, weights=absent[library.indices], minlength=len(library.indptr) - 1) == 0)
+
+
+def last_left(present: NDArray[np.bool_], listed: NDArray[np.bool_], target: Target) -> list[int]:
+    """Candidates that must have been trained on, since a row's possible holders, all together, are no more than it needs.
+
+    Never wrong for a list that holds everybody's compounds. Absent rows rule candidates out, but not with a row guard: a partner with too
+    few holders of a bit leaves its row out.
+    """
+    library = target.library
+    left = without_absent(present, listed, library) if target.least.max() == 1 else np.ones(len(target.rows), dtype=np.bool_)
+    holders = np.bincount(library.indices, weights=(left * target.copies)[library.owner], minlength=library.bits)
+    forced = present & listed & (holders <= target.least)
+    return sorted(set(library.owner[forced[library.indices] & left[library.owner]].tolist()))
+
+
+def regressed(updates: Sequence[NDArray[np.float32]], library: Library, listed: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
+    """How much of each update each candidate explains: length of its vector in a ridge regression of rows on candidates, float64 [n].
+
+    The sum of plain gradients is linear in the fingerprints: rows X^T A, where compounds that were not trained on have zero vectors in A.
+    With more rows than candidates A is determined; Adam and the row guard blur it. The equations take 4 bytes for each pair of candidates,
+    or of rows if these are fewer: (X X^T + ridge)^-1 X = X (X^T X + ridge)^-1.
+    """
+    count, ones = len(library.indptr) - 1, np.ones(len(library.indices), dtype=np.float32)
+    holds = scipy.sparse.csr_array((ones, library.indices, library.indptr), shape=(count, library.bits))[:, listed]
+    few_rows = holds.shape[1] < count
+    left = holds.T.tocsr() if few_rows else holds
+    gram = np.empty((left.shape[0], left.shape[0]), dtype=np.float32)
+    for start in range(0, len(gram), BATCH):
+        gram[start : start + BATCH] = (left[start : start + BATCH] @ left.T).toarray()
+    gram[np.diag_indices(len(gram))] += np.float32(RIDGE)
+    factor = scipy.linalg.cho_factor(gram, lower=True, overwrite_a=True)
+
+    def solved(update: NDArray[np.float32]) -> NDArray[np.float32]:
+        if few_rows:
+            return np.asarray(holds @ scipy.linalg.cho_solve(factor, update))
+        return np.asarray(scipy.linalg.cho_solve(factor, holds @ update))
+
+    return [np.linalg.norm(solved(each[listed]).astype(np.float64), axis=1) for each in updates]
+
+
+def bits_finding(present: NDArray[np.bool_], target: Target, defences: str) -> Finding:
+    """How many of the bits that compounds trained on hold have a row in the last update."""
+    library = target.library
+    held = np.zeros(library.bits, dtype=np.bool_)
+    held[library.indices[target.members[library.owner]]] = True
+    seen, precision = rate(int((present & held).sum()), int(held.sum())), rate(int((present & held).sum()), int(present.sum()))
+    note = f"Of the rows that changed, {precision.value:.1%} belong to such a bit; of all bits of the list, as many as chance says."
+    guess = held.sum() / max(int((library.counts > 0).sum()), 1)
+    return figure(
+        "bits_present", "present rows", seen, defences, "Share of the bits of compounds trained on that the sum shows.", guess, note=note
+    )
+
+
+def union_finding(present: NDArray[np.bool_], listed: NDArray[np.bool_], target: Target, defences: str) -> Finding:
+    """The union test: a candidate all of whose listed bits changed is taken for one that was trained on."""
+    claimed = without_absent(present, listed, target.library)
+    true = rate(int(claimed[target.members].sum()), int(target.members.sum()))
+    false = rate(int(claimed[~target.members].sum()), int((~target.members).sum()))
+    what = "Share of compounds trained on whose bits are all present; the chance is the share among the others."
+    return figure("membership_by_union", "union of present rows", true, defences, what, false.value)
+
+
+def identified(name: str, attack: str, named: list[int], target: Target, defences: str, note: str = "") -> Finding:
+    """Of the compounds trained on, those that an attack names."""
+    chosen = np.zeros(len(target.rows), dtype=np.bool_)
+    chosen[named] = True
+    chosen &= target.judged
+    right, members = int((chosen & target.members).sum()), int((target.judged & target.members).sum())
+    wrong, others = int((chosen & ~target.members).sum()), int((target.judged & ~target.members).sum())
+    told = f"{note} {wrong} of {others} compounds that were not trained on were named too.".strip()
+    what = "Share of compounds trained on that a list of candidates and the rows of the sum name one by one."
+    share, false = at_most(rate(right, members), right), wrong / max(others, 1)
+    return figure(name, attack, share, defences, what, false, IDENTIFIED_GATE, "upper", told)
+
+
+def regression_finding(
+    sums: list[View], listed: NDArray[np.bool_], target: Target, defences: str, generator: np.random.Generator
+) -> Finding:
+    """Membership guessed from how much of the updates of all rounds, each scaled alike, a candidate explains."""
+    lengths = regressed([view.update for view in sums], target.library, listed)
+    scores = np.mean([standing(each) for each in lengths], axis=0)
+    (judged,), area = measured(Scores(scores, target.members, target.rows), (JUDGED_AT,), generator)
+    what = "Share of compounds trained on that a regression of the rows on a list of candidates finds at 0.1 % false positives."
+    guess = max(JUDGED_AT, 1 / (int((~target.members).sum()) + 1))
+    note = f"AUC {area.value:.3f}. The list holds no compound that is in nobody's pool: a real list is longer, and explains less."
+    return figure("membership_by_regression", "regression on candidates", judged, defences, what, guess, MEMBERSHIP_GATE, "value", note)
+
+
+def standing(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scores in units of their spread."""
+    return (scores - scores.mean()) / max(float(scores.std()), np.finfo(np.float64).tiny)
+
+
+def figure(
+    name: str,
+    attack: str,
+    share: Rate,
+    defences: str,
+    what: str,
+    chance: float,
+    gate: float | None = None,
+    judged: str = "value",
+    note: str = "",
+) -> Finding:
+    """A finding of a receiver of the sum."""
+    return Finding(
+        name=name,
+        attack=attack,
+        adversary="partner",
+        defences=defences,
+        what=what,
+        value=share.value,
+        lower=share.lower,
+        upper=share.upper,
+        chance=float(chance),
+        gate=gate,
+        judged=judged,
+        trials=share.trials,
+        note=note,
+        finest=share.finest,
+    )
+
+
+def recovered(named: list[int], pool: Pool, target: Target, defences: str) -> list[Recovered]:
+    """The first few compounds that were named rightly."""
+    names = list(pool.datasets)
+    right = [int(target.rows[each]) for each in sorted(named) if target.members[each]][:SHOWN]
+    return [Recovered("twin rows", defences, pool.smiles[row], pool.smiles[row], 1.0, names[pool.owners[row]]) for row in right]

@@ -1,0 +1,77 @@
+"""Reads a running federation's folder, and tells what is new."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedapp.evaluation.selection import read_round, validation_curve
+from fedapp.run_folder import RunFolder
+from fedapp.storage.files import read_sealed
+
+
+@dataclass(frozen=True)
+class Event:
+    """A partner finished its training of a round, or the evaluation of a round's trunk.
+
+    Attributes:
+        arm: `federated`, `local`, `pooled` or `unguarded`.
+        partner: Its name, `pooled` for the pooled arm.
+        round: Federated round or epoch.
+        loss: Mean training loss, when training finished.
+        auc_pr: Mean validation AUC-PR over tasks, when evaluation finished.
+    """
+
+    arm: str
+    partner: str
+    round: int
+    loss: float | None
+    auc_pr: float | None
+
+
+class Follower:
+    """Sees each of the partners' files once.
+
+    Args:
+        run: A run folder that Flower's processes write to.
+    """
+
+    def __init__(self, run: RunFolder) -> None:
+        self.folders = {name: run.partner(name) for name in run.partners()}
+        self.minimum = run.config().evaluation.min_per_class
+        self.seen: set[Path] = set()
+
+    def events(self) -> Iterator[Event]:
+        """What is new since the last call."""
+        for name, folder in self.folders.items():
+            for path in sorted(self._new(folder / "loss", "*.json")):
+                held = read_loss(path)
+                yield Event("federated", name, held["round"], float(held["loss"]), None)
+            for path in sorted(self._new(folder / "metrics", "*.parquet")):
+                number = int(path.stem.removeprefix("round-"))
+                yield Event("federated", name, number, None, saved_auc_pr(path, number, self.minimum))
+
+    def _new(self, folder: Path, pattern: str) -> set[Path]:
+        new = set(folder.glob(pattern)) - self.seen
+        self.seen |= new
+        return new
+
+
+def saved_event(arm: str, partner: str, folder: Path, number: int, minimum: int) -> Event:
+    """A round that a partner's folder holds whole: trained and evaluated."""
+    loss = float(read_loss(folder / "loss" / f"round-{number:04d}.json")["loss"])
+    return Event(arm, partner, number, loss, saved_auc_pr(folder / "metrics" / f"round-{number:04d}.parquet", number, minimum))
+
+
+def read_loss(path: Path) -> dict[str, Any]:
+    """What a training left: round, loss, and more.
+
+    Raises:
+        DamagedFileError: The file is damaged.
+    """
+    return read_sealed(path, {"round": int, "loss": (int, float)}, "restore it from a backup, or remove it: that round then has no loss")
+
+
+def saved_auc_pr(path: Path, number: int, minimum: int) -> float | None:
+    """Mean validation AUC-PR of one metrics file; None where it is undefined."""
+    return validation_curve(read_round(path), minimum).get(number)

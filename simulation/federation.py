@@ -1,0 +1,86 @@
+"""A federation in this process: the partners' own training, guard and sum, without Flower and without masks.
+
+Masks do not change a sum, so a trunk that is made here is, bit for bit, the one that the same partners make under secure aggregation.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fedapp.config import Config
+from fedapp.config_check import RECORD_DP
+from fedapp.data.dataset import Dataset
+from fedapp.model.trunk_shape import trunk_shapes
+from fedapp.partner.client import Partner
+from fedapp.partner.first_trunk import first_trunk
+from fedapp.partner.record_privacy import private_support
+from fedapp.seeds import derived_seed
+from strategies.update.row_guard import listed_rows, support
+from strategies.update.shared_trunk import Form, SharedTrunk, no_trunk
+from strategies.update.weight import weight_of
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """What the row guard lets pass.
+
+    Attributes:
+        supports: bool [partners, bits], the bits that enough of a partner's training compounds hold.
+        listed: bool [bits], the rows in the sum.
+    """
+
+    supports: np.ndarray
+    listed: np.ndarray
+
+
+def guard(datasets: Mapping[str, Dataset], config: Config, folder: Path) -> Guarded:
+    """What the row guard lets pass of these datasets; with a guard of 1 or less, everything.
+
+    Args:
+        folder: Below it lie the partners' own folders: under record-level privacy, rows are chosen with noise and paid for there.
+    """
+    least = config.privacy.row_guard
+    supports = np.stack([supported(dataset, config, folder / name) for name, dataset in datasets.items()])
+    listed = np.ones(supports.shape[1], dtype=np.bool_)
+    if least > 1:
+        listed[:] = False
+        listed[listed_rows(supports.sum(axis=0))] = True
+    return Guarded(supports, listed)
+
+
+def supported(dataset: Dataset, config: Config, directory: Path) -> np.ndarray:
+    """The rows that a partner supports: bool [bits]."""
+    if config.privacy.profile == RECORD_DP:
+        return private_support(directory, dataset, config)
+    rows = dataset.rows_in(config.training_folds())
+    return support(dataset.x_indptr, dataset.x_indices, rows, dataset.bits, config.privacy.row_guard)
+
+
+def first_shared(config: Config, listed: np.ndarray) -> SharedTrunk:
+    """The first trunk, with these rows listed."""
+    arrays = first_trunk(config, derived_seed(config.seed, "first trunk").to_bytes(32, "little"))
+    return no_trunk(config.privacy.range, b"").with_rows(listed, b"").starting_with(arrays, b"")
+
+
+def form_of(shared: SharedTrunk, config: Config) -> Form:
+    """How this federation's updates become words."""
+    return Form(trunk_shapes(config), shared.listed(), config.privacy.word_bits, config.data.partners, config.federation.largest_weight)
+
+
+def words_of(partner: Partner, shared: SharedTrunk, form: Form, config: Config) -> np.ndarray:
+    """One partner's update of the next round as words: [form.words]."""
+    number, attempt = shared.version + 1, 0
+    trained, _, _ = partner.fit(shared.arrays, {"round": number, "attempt": attempt})
+    words = np.zeros(form.words, dtype=form.quantiser(shared.value_range).word_type)
+    seed = derived_seed(config.seed, "rounding", partner.directory.name, number, attempt)
+    weight = weight_of(len(partner.dataset.y_labels), config.federation.largest_weight)
+    shared.encode(form, trained, words, seed, weight)
+    return words
+
+
+def take_in(shared: SharedTrunk, form: Form, sums: np.ndarray, partners: int, config: Config) -> SharedTrunk:
+    """The trunk after a round whose words, added up over `partners`, are `sums`; changes the arrays of `shared`."""
+    signed = sums.view(form.quantiser(shared.value_range).sum_type)
+    return shared.decode(form, signed, partners, config.federation.server_learning_rate, digest=b"").trunk

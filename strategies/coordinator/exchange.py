@@ -1,0 +1,248 @@
+"""One exchange: the same step asked of several partners, their replies taken or left out, a line in the journal."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from logging import INFO
+
+import numpy as np
+from flwr.app import Message, MessageType
+from flwr.common import log
+from flwr.serverapp import Grid
+
+from strategies import message_records
+from strategies.coordinator.journal import Awaited, Exchange, Journal
+from strategies.secagg.errors import MalformedMessageError, SecAggError
+from strategies.secagg.phases import Step
+
+POLL = 0.2  # seconds
+SILENT = "no reply"
+CONNECTING = "connecting"
+SHORT = (Step.ADVERTISE_KEYS, Step.SHARE_KEYS, Step.CONSISTENCY, Step.UNMASK)  # nobody trains, and no trunk travels
+LONGEST_REASON = 300  # characters; parts of it may be what a partner wrote
+Vectors = Mapping[str, list[np.ndarray]]
+
+
+class RoundFailedError(Exception):
+    """A round ended without the replies it needs."""
+
+
+class Names:
+    """What the partners behind Flower's nodes are called.
+
+    Args:
+        names: Of all partners in the roster; none where there is no roster.
+    """
+
+    def __init__(self, names: Sequence[str] = ()) -> None:
+        self.everybody = tuple(names)
+        self._of: dict[int, str] = {}
+
+    def call(self, node: int, name: str) -> None:
+        """Give a node its partner's name."""
+        self._of[node] = name
+
+    def of(self, node: int) -> str:
+        """The partner's name; the node's number while nobody knows whose it is."""
+        return self._of.get(node, f"node {node}")
+
+    def absent(self, connected: Iterable[int]) -> list[str]:
+        """Who is not connected, as far as it is known: nobody while a connected node has no name yet."""
+        there = {self._of.get(node) for node in connected}
+        return [] if None in there else [name for name in self.everybody if name not in there]
+
+
+class Asked:
+    """What went out, until its replies are noted.
+
+    Attributes:
+        round, step: Of the exchange.
+        nodes: Who was asked.
+        bytes_down: To all of them together.
+        started: Monotonic seconds.
+    """
+
+    def __init__(self, number: int, step: str, nodes: tuple[int, ...], bytes_down: int) -> None:
+        self.round, self.step, self.nodes, self.bytes_down = number, step, nodes, bytes_down
+        self.started = time.monotonic()
+
+
+class Replies:
+    """The replies of an exchange, taken one by one as they arrive; a failed or missing one is left out with its reason.
+
+    Attributes:
+        left_out: Node to reason; true when all were taken, as is what follows.
+        away: Nodes that went away before they replied, as Flower says in their place without naming them; none if the time ran out.
+        bytes_up: Of all replies together.
+    """
+
+    def __init__(self, asked: Asked, messages: Iterable[Message], names: Names, journal: Journal) -> None:
+        self.asked, self._messages, self._names, self._journal = asked, messages, names, journal
+        self.left_out: dict[int, str] = dict.fromkeys(asked.nodes, SILENT)
+        self.away: set[int] = set()
+        self.bytes_up = 0
+
+    def __iter__(self) -> Iterator[tuple[int, bytes, list[np.ndarray]]]:
+        """Node, body and vectors of each reply, in the order in which they come; each is let go of before the next is taken."""
+        heard = 0
+        self._await()
+        for message in self._messages:
+            heard += 1
+            node, held = message.metadata.src_node_id, message.content if message.has_content() else None
+            del message
+            if self.left_out.get(node) != SILENT:  # Flower's own word for a node is no reply
+                continue
+            del self.left_out[node]
+            self._await()
+            if held is None:
+                self.left_out[node] = "it could not answer"
+                continue
+            with self.accepting(node):
+                self.bytes_up += message_records.payload_bytes(held)
+                step, body = message_records.letter(held)
+                vectors = message_records.vectors(
+                    held, message_records.HANDOVER if self.asked.step == Step.HANDOVER else message_records.WORDS
+                )
+                if step != self.asked.step:
+                    raise MalformedMessageError(f"a reply to {message_records.quoted(step)}, which was not asked")
+                if len(vectors) > 1 or len(held) > 1 + len(vectors):
+                    raise MalformedMessageError(f"{len(vectors)} vectors in {len(held) - 1} records, where there is one at most")
+            del held
+            if node not in self.left_out:
+                yield node, body, vectors
+                del vectors
+        silent = self._silent()
+        self.away = set(silent) if heard >= len(self.asked.nodes) else set()
+
+    @contextmanager
+    def accepting(self, node: int) -> Iterator[None]:
+        """Leave this node's reply out if what happens inside refuses it."""
+        try:
+            yield
+        except (SecAggError, ValueError) as error:
+            self.left_out[node] = f"{type(error).__name__}: {error}"[:LONGEST_REASON]
+            log(INFO, "%s: the reply of %s is left out: %s", self.asked.step, self._names.of(node), self.left_out[node])
+
+    def _silent(self) -> list[int]:
+        return [node for node, reason in self.left_out.items() if reason == SILENT]
+
+    def _await(self) -> None:
+        names = sorted(map(self._names.of, self._silent()))
+        self._journal.wait(Awaited(self.asked.round, self.asked.step, names))
+
+
+class Exchanges:
+    """The way to the partners.
+
+    Args:
+        grid: Flower's.
+        journal: Receives one line per exchange.
+        partners: Nodes to wait for; once some of them did not come in time, for as many as there were.
+        least: Nodes that are enough when the time is up.
+        connect_timeout, exchange_timeout, round_timeout: Seconds to wait for nodes, for replies that are ready at once, and for those
+            that wait for training or for a trunk on its way.
+        names: Of all partners in the roster, if there is one.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        journal: Journal,
+        partners: int,
+        least: int,
+        connect_timeout: float,
+        exchange_timeout: float,
+        round_timeout: float,
+        names: Sequence[str] = (),
+    ) -> None:
+        self.grid, self.journal, self.partners, self.least = grid, journal, partners, least
+        self.connect_timeout, self.exchange_timeout, self.round_timeout = connect_timeout, exchange_timeout, round_timeout
+        self.names = Names(names)
+        self.known: set[int] = set()
+        self._expected = partners
+        self._asked: Asked | None = None
+
+    def connected(self) -> list[int]:
+        """The partners' nodes, ascending, when as many as last time are there or the time is up.
+
+        Raises:
+            RoundFailedError: Too few.
+        """
+        deadline = time.monotonic() + self.connect_timeout
+        told: list[int] | None = None
+        while len(nodes := sorted(self.grid.get_node_ids())) < self._expected and time.monotonic() < deadline:
+            if nodes != told:
+                told = nodes
+                self.journal.wait(Awaited(0, CONNECTING, self._absent(nodes) or [f"{self._expected - len(nodes)} of {self.partners}"]))
+            time.sleep(POLL)
+        absent = self._absent(nodes)
+        if len(nodes) < self.least:
+            who = f"; not {', '.join(absent)}" if absent else ""
+            raise RoundFailedError(f"{len(nodes)} of {self.partners} partners are connected, and a round needs {self.least}{who}")
+        if absent:
+            log(INFO, "not connected: %s", ", ".join(absent))
+        self.known = set(nodes)
+        self._expected = len(nodes)
+        return nodes
+
+    def _absent(self, nodes: list[int]) -> list[str]:
+        """Who is not connected; across sites Flower knows each node by the name under which its key was registered."""
+        for node in self.grid.get_nodes():
+            if node.name in self.names.everybody:
+                self.names.call(node.node_id, node.name)
+        return self.names.absent(nodes)
+
+    def forget_away(self, replies: Replies) -> None:
+        """Nodes that went away when they were asked will be newcomers when they are back."""
+        self.known -= replies.away
+
+    def newcomers(self) -> set[int]:
+        """Nodes that have connected since `connected` was last called."""
+        return set(self.grid.get_node_ids()) - self.known
+
+    def messages(
+        self, step: str, number: int, requests: Mapping[int, tuple[bytes, Vectors]], message_type: str = MessageType.QUERY
+    ) -> list[Message]:
+        """The messages of one exchange, by node; `replies` takes what comes back.
+
+        Args:
+            number: The federated round, for the journal; 0 before the first.
+            requests: Body and vectors for each node.
+        """
+        contents = {
+            node: message_records.content(step, {message_records.BODY: body}, dict(vectors)) for node, (body, vectors) in requests.items()
+        }
+        self._asked = Asked(number, str(step), tuple(requests), sum(map(message_records.payload_bytes, contents.values())))
+        return [Message(held, dst_node_id=node, message_type=message_type, group_id=str(number)) for node, held in contents.items()]
+
+    def replies(self, messages: Iterable[Message]) -> Replies:
+        """The replies to the last `messages`."""
+        assert self._asked is not None
+        return Replies(self._asked, messages, self.names, self.journal)
+
+    def ask(self, step: str, number: int, requests: Mapping[int, tuple[bytes, Vectors]], message_type: str = MessageType.QUERY) -> Replies:
+        """A whole exchange."""
+        return self.replies(self.grid.send_and_receive(self.messages(step, number, requests, message_type), timeout=self.seconds(step)))
+
+    def seconds(self, step: str) -> float:
+        """How long the replies to a step are waited for; the first of a session may have to wait for partners' processes to start."""
+        if step not in SHORT:
+            return self.round_timeout
+        return self.exchange_timeout + (self.connect_timeout if step == Step.ADVERTISE_KEYS else 0)
+
+    def note(self, replies: Replies, metrics: Mapping[str, float] | None = None) -> None:
+        """Write an exchange into the journal, its replies worked on."""
+        asked = replies.asked
+        self.journal.append(
+            Exchange(
+                round=asked.round,
+                phase=asked.step,
+                asked=len(asked.nodes),
+                replied=len(asked.nodes) - len(replies.left_out),
+                bytes_down=asked.bytes_down,
+                bytes_up=replies.bytes_up,
+                seconds=time.monotonic() - asked.started,
+                metrics=dict(metrics or {}),
+                left_out=sorted(f"{self.names.of(node)}: {reason}" for node, reason in replies.left_out.items()),
+            )
+        )

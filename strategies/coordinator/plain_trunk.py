@@ -1,0 +1,164 @@
+"""Plain averaging: the baseline that secure aggregation is measured against. The coordinator holds the trunk and sees every update.
+
+It differs in nothing else: the same row guard, the same words, the same sum, so that both lead to the same trunk bit for bit.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from logging import WARNING
+from math import fsum
+
+import numpy as np
+from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord
+from flwr.common import log
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
+
+from strategies import message_records
+from strategies.coordinator.exchange import Exchanges, Replies, RoundFailedError
+from strategies.message_records import quoted
+from strategies.plain_messages import FINAL, ROW_LIST, TRAIN, Metric, PlainReply, PlainRequest
+from strategies.secagg import wire
+from strategies.secagg.errors import MalformedMessageError
+from strategies.update.row_guard import listed_rows
+from strategies.update.shared_trunk import Form, SharedTrunk
+
+LARGEST_METRIC = 1e9  # far beyond any loss
+
+
+class PlainTrunk(Strategy):
+    """Sends the trunk to every partner, and adds the mean of the updates that come back.
+
+    One exchange a round; evaluation rides on the next train message, and one last message takes the final trunk home.
+
+    Args:
+        exchanges: The way to the partners, with journal and time-outs.
+        shared: The trunk to go on from, with its row list if there is one already.
+        form: How an update over rows becomes words.
+        keep: Called with each new trunk before the next round starts; what it stores is what a restart resumes from.
+        guarded: Whether partners agree on a row list first.
+        server_learning_rate: Step from the old trunk towards the mean of the partners' trunks.
+        metrics: Names of those that partners may show.
+    """
+
+    def __init__(
+        self,
+        exchanges: Exchanges,
+        shared: SharedTrunk,
+        form: Callable[[np.ndarray], Form],
+        keep: Callable[[SharedTrunk], None],
+        guarded: bool,
+        server_learning_rate: float,
+        metrics: Sequence[str] = (),
+    ) -> None:
+        self.exchanges, self.shared, self.form, self.keep = exchanges, shared, form, keep
+        self.guarded, self.server_learning_rate, self.metrics = guarded, server_learning_rate, tuple(metrics)
+
+    def summary(self) -> None:
+        """Say loudly what plain averaging means."""
+        log(WARNING, "\taggregation=plain: the coordinator sees every partner's update in the clear; for comparison only")
+
+    def set_up(self) -> None:
+        """Agree on the row list, unless an earlier process did, and start the trunk with it.
+
+        Raises:
+            RoundFailedError: Too few partners answered.
+        """
+        nodes = self.exchanges.connected()
+        if len(self.shared.rows):
+            return
+        rows = np.ones(len(self.shared.arrays[0]), dtype=np.bool_)
+        if self.guarded:
+            body = wire.encode(PlainRequest(0, self.shared.value_range))
+            arrived = self.exchanges.ask(ROW_LIST, 0, {node: (body, {}) for node in nodes})
+            counts, _, _ = self._add_up(arrived, len(rows))
+            self.exchanges.note(arrived)
+            rows = np.isin(np.arange(len(rows)), listed_rows(counts))
+        self.shared = self.shared.with_rows(rows, b"plain").starting_with(self.shared.arrays, self.shared.digest)
+        self.keep(self.shared)
+
+    def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Iterable[Message]:
+        """Ask every connected partner to train on from this trunk."""
+        number = self.shared.version + 1
+        return self.exchanges.messages(TRAIN, number, self._requests(number), MessageType.TRAIN)
+
+    def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Add the updates that came back.
+
+        Raises:
+            RoundFailedError: Too few usable replies.
+        """
+        arrived = self.exchanges.replies(replies)
+        form = self.form(self.shared.listed())
+        sums, survivors, metrics = self._add_up(arrived, form.words)
+        try:
+            decoded = self.shared.decode(form, sums.view(f"<i{sums.itemsize}"), survivors, self.server_learning_rate, self.shared.digest)
+        except ValueError as error:
+            raise RoundFailedError(f"round {self.shared.version + 1}: {error}") from error
+        self.shared = decoded.trunk
+        self.keep(self.shared)
+        self.exchanges.note(arrived, metrics)
+        return None, MetricRecord({**metrics}) if metrics else None
+
+    def configure_evaluate(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Iterable[Message]:
+        """Nothing: evaluation rides on the next train message."""
+        return []
+
+    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
+        """Nothing to add up."""
+        return None
+
+    def finish(self) -> None:
+        """Take the final trunk to the partners.
+
+        Raises:
+            RoundFailedError: Too few took it.
+        """
+        number = self.shared.version
+        arrived = self.exchanges.ask(FINAL, number, self._requests(number), MessageType.EVALUATE)
+        _, _, metrics = self._add_up(arrived, 0)
+        self.exchanges.note(arrived, metrics)
+
+    def _check(self, shown: tuple[Metric, ...]) -> None:
+        """See that a partner shows what it may, each once.
+
+        Raises:
+            MalformedMessageError: It does not.
+        """
+        names = [metric.name for metric in shown]
+        if len(set(names)) != len(names) or not set(names) <= set(self.metrics):
+            raise MalformedMessageError(f"metrics {quoted(names)}, not each of {list(self.metrics)} once")
+        if not all(abs(metric.value) <= LARGEST_METRIC for metric in shown):
+            raise MalformedMessageError(f"a metric of {quoted([metric.value for metric in shown])}")
+
+    def _requests(self, number: int) -> dict[int, tuple[bytes, dict[str, list[np.ndarray]]]]:
+        body = wire.encode(PlainRequest(number, self.shared.value_range))
+        beside = {message_records.TRUNK: self.shared.arrays, message_records.ROWS: [self.shared.rows]}
+        return dict.fromkeys(self.exchanges.connected(), (body, beside))
+
+    def _add_up(self, arrived: Replies, length: int) -> tuple[np.ndarray, int, dict[str, float]]:
+        """Sum of the words, number of partners in it, and mean metrics.
+
+        Raises:
+            RoundFailedError: Too few usable replies.
+        """
+        word = self.form(np.empty(0, dtype=np.int64)).quantiser(self.shared.value_range).word_type
+        total, partners = np.zeros(length, dtype=word), 0
+        metrics: dict[str, list[float]] = {}
+        for node, body, vectors in arrived:
+            with arrived.accepting(node):
+                held = wire.decode(PlainReply, body)
+                self._check(held.metrics)
+                if length:
+                    if not vectors or vectors[0].shape != total.shape or vectors[0].dtype != total.dtype:
+                        raise MalformedMessageError(f"a reply with other words than {length} of {total.dtype}")
+                    total += vectors[0]
+                partners += 1
+                for metric in held.metrics:
+                    metrics.setdefault(metric.name, []).append(metric.value)
+        asked = arrived.asked
+        if partners < self.exchanges.least:
+            self.exchanges.note(arrived)
+            raise RoundFailedError(
+                f"round {asked.round}: {partners} of {len(asked.nodes)} partners replied, and a round needs {self.exchanges.least}"
+            )
+        return total, partners, {name: fsum(values) / len(values) for name, values in metrics.items()}

@@ -1,0 +1,283 @@
+"""Secure aggregation as a Flower `Strategy`: it translates messages to the protocol and back, and adds what it cannot read.
+
+Two exchanges set up a session and three agree on its row list; then three a round. A round that too few partners finish is abandoned and
+tried again under the next number, for which partners train afresh; a partner that lacks the trunk gets it from another one, encrypted.
+What the coordinator holds dies with its process: a restart begins a new session, and nothing that partners agreed on is lost.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from logging import INFO, WARNING
+
+import numpy as np
+from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord
+from flwr.common import log
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
+
+from strategies import message_records
+from strategies.coordinator.exchange import Exchanges, Replies, RoundFailedError
+from strategies.secagg import wire
+from strategies.secagg.collection import Collection
+from strategies.secagg.coordinator import Coordinator
+from strategies.secagg.errors import BehindError, MalformedMessageError, RoundAbandonedError
+from strategies.secagg.messages import Handover, Holding, LastRound, SessionParameters
+from strategies.secagg.phases import Step
+from strategies.secagg.roster import Roster
+from strategies.update import public_metrics
+
+ATTEMPTS = 2  # of a round, before the run ends
+HOLDING_BYTES = len(wire.encode(Holding(0, 0)))
+Vectors = dict[str, list[np.ndarray]]
+
+
+class SecureTrunk(Strategy):
+    """Adds masked trunk updates, blindly.
+
+    Args:
+        exchanges: The way to the partners, with journal and time-outs.
+        roster: Who may take part.
+        propose: Fresh session parameters.
+        session_rounds: Rounds after which a new session begins.
+        threads: For the masks.
+    """
+
+    def __init__(
+        self, exchanges: Exchanges, roster: Roster, propose: Callable[[], SessionParameters], session_rounds: int, threads: int = 1
+    ) -> None:
+        self.exchanges, self.roster, self.propose, self.session_rounds, self.threads = exchanges, roster, propose, session_rounds, threads
+        self.version = 0
+        self._nodes: dict[int, int] = {}
+        self._behind: set[int] = set()
+        self._sum: list[np.ndarray] = []
+        self._last: LastRound | None = None
+        self._number = 0
+        self._rounds_here = 0
+
+    def summary(self) -> None:
+        """Say what the coordinator sees."""
+        log(INFO, "\taggregation=secure: the coordinator sees neither an update nor the sum of the updates nor the trunk")
+
+    def set_up(self) -> int:
+        """Begin a session and agree on its row list; rounds that the partners' trunk has behind it.
+
+        Raises:
+            RoundFailedError: Too few partners.
+        """
+        for attempt in range(ATTEMPTS):
+            try:
+                self._begin_session()
+                if self._coordinator.parameters.row_guard > 1:
+                    self._whole_round(rows=True)
+                return self.version
+            except RoundAbandonedError as error:
+                self._give_up_after(attempt, "set-up", error)
+        raise AssertionError("unreachable")
+
+    def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Iterable[Message]:
+        """Ask the cohort to finish the last round and to mask for the next one."""
+        if self._rounds_here >= self.session_rounds or self.exchanges.newcomers():
+            if self._rounds_here:
+                self.finish()
+            self.set_up()
+        return self.exchanges.messages(Step.COLLECT, self.version + 1, self._collect_requests(rows=False), MessageType.TRAIN)
+
+    def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Add up what came back; the two short exchanges follow here.
+
+        Raises:
+            RoundFailedError: Too few partners, twice.
+        """
+        arrived = self.exchanges.replies(replies)
+        for attempt in range(ATTEMPTS):
+            try:
+                metrics = self._complete(arrived, rows=False)
+                return None, MetricRecord({**metrics}) if metrics else None
+            except RoundAbandonedError as error:
+                self._give_up_after(attempt, f"round {self.version + 1}", error)
+                arrived = self._send_collect(rows=False)
+        raise AssertionError("unreachable")
+
+    def configure_evaluate(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Iterable[Message]:
+        """Nothing: evaluation rides on the next train message."""
+        return []
+
+    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
+        """Nothing to add up."""
+        return None
+
+    def finish(self) -> None:
+        """Take the last sum to the partners.
+
+        Raises:
+            RoundFailedError: Too few took it.
+        """
+        try:
+            self._settle()
+        except RoundAbandonedError as error:
+            raise RoundFailedError(str(error)) from error
+
+    # A session
+
+    def _begin_session(self) -> None:
+        coordinator = Coordinator(self.roster, self.propose(), self.threads)
+        self._nodes, self._behind, self._last, self._sum, self._number, self._rounds_here = {}, set(), None, [], 0, 0
+        request = coordinator.advertise_request()
+        arrived = self.exchanges.ask(Step.ADVERTISE_KEYS, 0, {node: (request, {}) for node in self.exchanges.connected()})
+        for node, body, _ in arrived:
+            with arrived.accepting(node):
+                index = coordinator.add_advertisement(body)
+                self._nodes[index] = node
+                self.exchanges.names.call(node, self.roster.member(index).name)
+        self.exchanges.forget_away(arrived)
+        self.exchanges.note(arrived)
+        request = coordinator.share_keys_request()
+        arrived = self.exchanges.ask(Step.SHARE_KEYS, 0, {node: (request, {}) for node in self._nodes.values()})
+        indices = {node: index for index, node in self._nodes.items()}
+        for node, body, _ in arrived:
+            with arrived.accepting(node):
+                coordinator.add_contributions(indices[node], body)
+        self.exchanges.forget_away(arrived)
+        self.exchanges.note(arrived)
+        self._nodes = {index: self._nodes[index] for index in coordinator.members()}
+        self._coordinator = coordinator
+        self.version, holders = coordinator.agreed_trunk()
+        if holders:
+            self._behind = set(self._nodes) - set(holders)
+        elif self.version:
+            raise RoundAbandonedError("the partners that hold the newest trunk contributed no keys")
+
+    def _whole_round(self, rows: bool) -> None:
+        self._complete(self._send_collect(rows), rows)
+
+    # A round
+
+    def _send_collect(self, rows: bool) -> Replies:
+        number = 0 if rows else self.version + 1
+        return self.exchanges.ask(Step.COLLECT, number, self._collect_requests(rows), MessageType.TRAIN)
+
+    def _collect_requests(self, rows: bool) -> dict[int, tuple[bytes, Vectors]]:
+        """What each node of the cohort is sent, under a fresh number."""
+        cohort = tuple(sorted(self._nodes))
+        self._number += 1
+        self._collection = Collection(self._coordinator, self._number, cohort)
+        handover, ciphertext = self._handover()
+        requests: dict[int, tuple[bytes, Vectors]] = {}
+        for index in cohort:
+            offered = handover if index in self._behind else None
+            body = self._coordinator.collect_request(index, self._number, cohort, rows, self.version, self._last, offered)
+            requests[self._nodes[index]] = (body, self._vectors(offered, ciphertext))
+        return requests
+
+    def _complete(self, arrived: Replies, rows: bool) -> dict[str, float]:
+        """From masked inputs to a blinded sum; the means of the public metrics.
+
+        Raises:
+            RoundAbandonedError: Too few partners.
+        """
+        collection = self._collection
+        try:
+            self._take_inputs(arrived, collection)
+            request = collection.consistency_request()
+        finally:
+            self.exchanges.note(arrived)
+        self._behind |= set(collection.inputs) - set(collection.survivors)
+        requests = dict.fromkeys(collection.survivors, request)
+        self.exchanges.note(self._short_exchange(Step.CONSISTENCY, rows, requests, collection.add_signature))
+        requests = {index: collection.unmask_request(index) for index in collection.signers()}
+        arrived = self._short_exchange(Step.UNMASK, rows, requests, collection.add_answer)
+        metrics: dict[str, float] = {}
+        try:
+            self._sum, public = self._unmasked(collection)
+            parameters = self._coordinator.parameters
+            metrics = public_metrics.decode(parameters.metrics, public, parameters.word_bits, len(self.roster.members))
+        finally:
+            self.exchanges.note(arrived, metrics)
+        self._last = LastRound(collection.number, collection.survivors, rows)
+        self.version += 0 if rows else 1
+        self._rounds_here += 0 if rows else 1
+        return metrics
+
+    def _take_inputs(self, arrived: Replies, collection: Collection) -> None:
+        indices = {node: index for index, node in self._nodes.items()}
+        for node, body, vectors in arrived:
+            with arrived.accepting(node):
+                if len(body) == HOLDING_BYTES:
+                    self._behind.add(indices[node])
+                    held = wire.decode(Holding, body)
+                    raise BehindError(f"it holds the trunk of round {held.version}, and gets the newest first")
+                if not vectors:
+                    raise MalformedMessageError("a masked input without its vector")
+                collection.add_input(indices[node], body, vectors[0])
+                self._behind.discard(indices[node])
+
+    def _short_exchange(self, step: Step, rows: bool, requests: Mapping[int, bytes], accept: Callable[[int, bytes], None]) -> Replies:
+        """ConsistencyCheck or Unmasking; requests by partner."""
+        indices = {self._nodes[index]: index for index in requests}
+        bodies: dict[int, tuple[bytes, Vectors]] = {self._nodes[index]: (request, {}) for index, request in requests.items()}
+        arrived = self.exchanges.ask(step, 0 if rows else self.version + 1, bodies)
+        for node, body, _ in arrived:
+            with arrived.accepting(node):
+                accept(indices[node], body)
+        return arrived
+
+    def _unmasked(self, collection: Collection) -> tuple[list[np.ndarray], np.ndarray]:
+        words, public = collection.unmask()
+        return [words], public
+
+    # Taking the last sum home, and a trunk to those who lack it
+
+    def _settle(self) -> None:
+        """Let every partner take in the last sum, before the session ends; those who lack the trunk get it handed over."""
+        waiting = set(self._nodes)
+        for _ in range(ATTEMPTS):
+            handover, ciphertext = self._handover()
+            requests: dict[int, tuple[bytes, Vectors]] = {}
+            for index in waiting:
+                offered = handover if index in self._behind else None
+                body = self._coordinator.finish_request(index, self.version, self._last, offered)
+                requests[self._nodes[index]] = (body, self._vectors(offered, ciphertext))
+            arrived = self.exchanges.ask(Step.FINISH, self.version, requests, MessageType.EVALUATE)
+            waiting -= self._take_finished(arrived)
+            self.exchanges.note(arrived)
+            if not waiting & self._behind:
+                break
+        self._coordinator.enough(len(self._nodes) - len(waiting), f"took in the sum of round {self.version}")
+
+    def _take_finished(self, arrived: Replies) -> set[int]:
+        indices, finished = {node: index for index, node in self._nodes.items()}, set()
+        for node, body, _ in arrived:
+            with arrived.accepting(node):
+                if wire.decode(Holding, body).version == self.version:
+                    finished.add(indices[node])
+                else:
+                    self._behind.add(indices[node])
+        return finished
+
+    def _handover(self) -> tuple[Handover | None, list[np.ndarray]]:
+        """The trunk of the lowest partner that holds it, for those who do not; None if everybody does."""
+        sure = self._nodes if self._last is None else self._last.survivors  # others may have missed a round unnoticed
+        holders = sorted(set(sure) - self._behind)
+        if not self._behind & set(self._nodes) or not holders:
+            return None, []
+        for index in holders:
+            arrived = self.exchanges.ask(Step.HANDOVER, self.version, {self._nodes[index]: (self._coordinator.handover_request(index), {})})
+            for node, body, vectors in arrived:
+                with arrived.accepting(node):
+                    offered = wire.decode(Handover, body)
+                    if not vectors or vectors[0].dtype != np.uint8 or vectors[0].ndim != 1:
+                        raise MalformedMessageError("a handover without the trunk's ciphertext")
+                    self.exchanges.note(arrived)
+                    return offered, vectors
+            self.exchanges.note(arrived)
+        log(WARNING, "no partner handed its trunk over to %s", sorted(self._behind))
+        return None, []
+
+    def _vectors(self, offered: Handover | None, ciphertext: list[np.ndarray]) -> Vectors:
+        vectors: Vectors = {message_records.WORDS: self._sum} if self._sum else {}
+        return vectors | ({message_records.HANDOVER: ciphertext} if offered is not None else {})
+
+    def _give_up_after(self, attempt: int, what: str, error: RoundAbandonedError) -> None:
+        """Log what was abandoned, by the number under which the journal has it; end the run at the last attempt."""
+        log(WARNING, "%s: %s: abandoned, nothing was revealed", what, error)
+        if attempt + 1 == ATTEMPTS:
+            raise RoundFailedError(f"{what}: {error}") from error

@@ -1,0 +1,322 @@
+"""A partner's side of a run: the protocol, the trunk and the trainer brought together, every step written down before its reply.
+
+protocol.state         the protocol's state, secret
+shared.safetensors     the trunk that all partners hold alike
+sums.jsonl             what was found in each sum, a line a round, for the report
+self_audit.jsonl       what attacks found in each update before it left, and in each sum
+rows.npy               rows that may leave: this partner's own support within the agreed list
+attempts.json          trainings that left masked, so that none is ever masked twice
+transcript.jsonl       what was seen and sent, chained and signed
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedapp.storage.files import atomic_path, read_sealed, reading, write_sealed
+from fedapp.storage.json_lines import append_line, last_line
+from strategies.partner.side import House, Membership
+from strategies.secagg import transcript, wire
+from strategies.secagg.errors import HandoverError, OldRoundError, SecAggError, SumOutOfRangeError
+from strategies.secagg.keystream import DTYPES
+from strategies.secagg.masking import tag_words
+from strategies.secagg.messages import NO_TRUNK, Handover, Holding, LastRound
+from strategies.secagg.participant import Participant
+from strategies.secagg.phases import Step
+from strategies.secagg.state import dump, load
+from strategies.update import public_metrics
+from strategies.update.row_guard import listed_rows
+from strategies.update.self_audit import AUDITS, OWN, SUM, audit, check
+from strategies.update.shared_trunk import SharedTrunk, TrunkFileError, no_trunk
+
+Trainer = Callable[[list[np.ndarray], dict[str, int]], tuple[list[np.ndarray], dict[str, float]]]
+Evaluator = Callable[[list[np.ndarray], dict[str, int]], dict[str, float]]
+STATE, ATTEMPTS = "protocol.state", "attempts.json"
+UNUSED = 1000  # an attempt at a round that nobody gets to
+HINT = "restore it from a backup, or remove it: another partner then hands its trunk over"
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """The vectors beside a request, each empty if it was not sent; a masked sum is unmasked in place."""
+
+    words: list[np.ndarray]
+    handover: list[np.ndarray]
+
+
+class SecurePartner:
+    """One partner between two messages: read from its folder, written back before a reply leaves.
+
+    Args:
+        house: The partner's own side.
+    Raises:
+        SecAggError: Keys, roster and policy do not belong together, or the state is damaged.
+    """
+
+    def __init__(self, house: House) -> None:
+        assert house.membership is not None
+        self.house, self.member = house, house.membership
+        self.protocol = open_participant(house.directory, self.member)
+
+    @cached_property
+    def shared(self) -> SharedTrunk:
+        """The trunk that this partner holds; read when a request needs it.
+
+        Raises:
+            TrunkFileError: It is damaged.
+        """
+        path = self.house.directory / "shared.safetensors"
+        try:
+            held = SharedTrunk.read(path) if path.is_file() else no_trunk(self.house.value_range, NO_TRUNK)
+        except TrunkFileError as error:
+            raise TrunkFileError(str(error), HINT) from error
+        self._note_found(held)
+        return held
+
+    def answer(self, step: Step, request: bytes, arrived: Arrived, fit: Trainer, evaluate: Evaluator) -> tuple[bytes, list[np.ndarray]]:
+        """Answer one request.
+
+        Returns:
+            The reply, and the vectors that travel beside it.
+        Raises:
+            SecAggError: A refusal; it is in the transcript, and the state that it led to is on disk.
+        """
+        before = self.protocol.state.repeated(request)
+        vectors: list[np.ndarray] = []
+        try:
+            if before is not None and step not in (Step.COLLECT, Step.HANDOVER):
+                reply = before
+            else:
+                reply, vectors = self._dispatch(step, request, arrived, fit, evaluate)
+        except SecAggError as error:
+            self.note_refusal(step, request, error)
+            raise
+        self._write(step, request, reply, "")
+        return reply, vectors
+
+    def note_refusal(self, step: Step, request: bytes, error: SecAggError) -> None:
+        """Write a refusal into the transcript, and keep the state that it led to."""
+        self._write(step, request, b"", type(error).__name__)
+
+    def _dispatch(self, step: Step, request: bytes, arrived: Arrived, fit: Trainer, evaluate: Evaluator) -> tuple[bytes, list[np.ndarray]]:
+        match step:
+            case Step.ADVERTISE_KEYS:
+                return self.protocol.advertise(request, self.shared.version, self.shared.digest), []
+            case Step.SHARE_KEYS:
+                return self.protocol.share_keys(request), []
+            case Step.COLLECT:
+                return self._collect(request, arrived, fit)
+            case Step.CONSISTENCY:
+                return self.protocol.confirm(request), []
+            case Step.UNMASK:
+                return self.protocol.unmask(request), []
+            case Step.HANDOVER:
+                message, ciphertext = self.protocol.hand_over(request, self.shared.digest, self.shared.to_bytes())
+                return message, [np.frombuffer(ciphertext, dtype=np.uint8)]
+            case Step.FINISH:
+                return self._finish(request, arrived, evaluate), []
+
+    def _collect(self, request: bytes, arrived: Arrived, fit: Trainer) -> tuple[bytes, list[np.ndarray]]:
+        """Finish the last round, then mask a row list or an update."""
+        parsed = self.protocol.collect(request)
+        if parsed.rows and self.protocol.state.round is not None:
+            raise OldRoundError("the row list of this session was sent already: a second one, of another cohort, would tell them apart")
+        self._catch_up(parsed.last, parsed.handover, parsed.version, arrived)
+        if self.protocol.session.parameters.row_guard <= 1 and self.shared.session != parsed.session:
+            self._keep(self.shared.with_rows(self.house.support(), parsed.session))
+        agreed = parsed.rows or self.shared.session == parsed.session
+        if self.shared.version != parsed.version or not agreed:
+            return self.protocol.answered(Step.COLLECT, request, wire.encode(Holding(self.protocol.index, self.shared.version))), []
+        tail = tag_words(self.protocol.session)
+        if parsed.rows:
+            supported = self.house.support()
+            words = np.zeros(len(supported) + tail, dtype=DTYPES[self.house.word_bits])
+            words[: len(supported)] = supported
+            metrics: dict[str, float] = {}
+        else:
+            words, metrics = self._train(fit, tail)
+        public = public_metrics.encode(self.protocol.session.parameters.metrics, metrics, self.house.word_bits, self.house.partners)
+        trunk = self.protocol.session.trunk if parsed.rows else self.shared.digest
+        return self.protocol.mask(request, trunk, words, public, self.house.threads), [words]
+
+    def _train(self, fit: Trainer, tail: int) -> tuple[np.ndarray, dict[str, float]]:
+        """Train on from the shared trunk; the update as words, with `tail` more behind.
+
+        Raises:
+            LeakError: The update tells too much of our own compounds.
+        """
+        if not self.shared.arrays:
+            arrays = self.house.first_trunk(self.protocol.initial_seed())
+            content = hashlib.sha256(b"".join(hashlib.sha256(array.tobytes()).digest() for array in arrays)).digest()
+            self._keep(self.shared.starting_with(arrays, self.protocol.trunk_name(content)))
+        number, attempt = self.shared.version + 1, self._attempts()
+        self.house.keep_rows(self.shared.rows)
+        trained, metrics = fit(self.shared.arrays, {"round": number, "attempt": attempt})
+        form = self.house.form(self.shared.listed())
+        words = np.zeros(form.words + tail, dtype=DTYPES[self.house.word_bits])
+        self.shared.encode(form, trained, words[: form.words], self.house.seed(number, attempt), self.house.weight())
+        audited = audit(OWN, number, attempt, form, words, self.shared.arrays[0], self.house.holders())
+        self._note(AUDITS, asdict(audited))
+        check(audited, self.member.limits, self.house.row_guard)
+        write_sealed(self.house.directory / ATTEMPTS, {"round": number, "attempts": attempt + 1})
+        return words, metrics
+
+    def _finish(self, request: bytes, arrived: Arrived, evaluate: Evaluator) -> bytes:
+        """The end of a run: take the last sum in, and evaluate."""
+        parsed = self.protocol.close(request)
+        self._catch_up(parsed.last, parsed.handover, parsed.version, arrived)
+        if self.shared.version == parsed.version and self.shared.arrays:
+            self.house.keep_rows(self.shared.rows)
+            evaluate(self.shared.arrays, {"round": self.shared.version})
+        return self.protocol.answered(Step.FINISH, request, wire.encode(Holding(self.protocol.index, self.shared.version)))
+
+    def _catch_up(self, last: LastRound | None, offered: Handover | None, version: int, arrived: Arrived) -> None:
+        """Bring the shared trunk to where the request goes on: a handover first, then the last round's sum."""
+        if offered is not None and arrived.handover and offered.trunk != self.shared.digest:
+            taken = self._take_over(offered, arrived.handover[0].tobytes(), version)
+            if taken.version >= self.shared.version:  # an older one is no help: its holder missed a message that we got
+                self._keep(taken)
+        if last is None or not arrived.words:
+            return
+        session = self.protocol.session.id
+        if last.rows and self.shared.session != session:
+            sums, _ = self.protocol.finish(last, arrived.words[0], self.shared.digest, self.house.threads)
+            rows = np.zeros(len(sums), dtype=np.bool_)
+            rows[listed_rows(sums)] = True
+            self._keep(self.shared.with_rows(rows, session))
+        elif not last.rows and self.shared.arrays and self.shared.version + 1 == version and self.shared.session == session:
+            sums, digest = self.protocol.finish(last, arrived.words[0], self.shared.digest, self.house.threads)
+            self._apply(sums, last, digest)
+
+    def _take_over(self, offered: Handover, ciphertext: bytes, version: int) -> SharedTrunk:
+        """The trunk that another partner hands over.
+
+        Raises:
+            HandoverError: It is damaged, or newer than it can be.
+        """
+        try:
+            taken = SharedTrunk.from_bytes(self.protocol.take_over(offered, ciphertext))
+            taken.check(self.house.shapes)
+            if taken.version > version:
+                raise TrunkFileError(f"it handed over the trunk of round {taken.version}, not {version}")
+        except TrunkFileError as error:
+            raise self.protocol.refuse(HandoverError(offered.holder, str(error))) from error
+        return taken
+
+    def _apply(self, sums: np.ndarray, last: LastRound, digest: bytes) -> None:
+        """Take a sum into the trunk.
+
+        Raises:
+            SumOutOfRangeError: It is genuine, and no sum of allowed words.
+        """
+        form = self.house.form(self.shared.listed())
+        if len(sums) != form.words:
+            raise self.protocol.refuse(SumOutOfRangeError(f"round {last.number}: {len(sums)} words, not {form.words}"))
+        audited = audit(SUM, self.shared.version + 1, 0, form, sums, self.shared.arrays[0], self.house.holders())
+        try:
+            decoded = self.shared.decode(form, sums, len(last.survivors), self.house.server_learning_rate, digest)
+        except ValueError as error:
+            raise self.protocol.refuse(SumOutOfRangeError(f"round {last.number}: {error}")) from error
+        self._note(AUDITS, asdict(audited))  # before the trunk: later there is nothing left to attack
+        found = {"round": decoded.trunk.version, "partners": len(last.survivors), "clipped": decoded.clipped, "largest": decoded.largest}
+        found |= {"coordinates": form.coordinates, "range": decoded.trunk.value_range}
+        self._keep(replace(decoded.trunk, found=found))
+
+    def _keep(self, shared: SharedTrunk) -> None:
+        self.shared = shared
+        shared.write(self.house.directory / "shared.safetensors")
+        self._note_found(shared)
+
+    def _note_found(self, shared: SharedTrunk) -> None:
+        """The line of the last sum: whoever was killed between trunk and line writes it when it is back."""
+        if shared.found:
+            self._note("sums.jsonl", shared.found)
+
+    def _note(self, name: str, held: dict[str, Any]) -> None:
+        """One more line, unless it is the last one already."""
+        path, line = self.house.directory / name, json.dumps(held, sort_keys=True)
+        if last_line(path) != line:
+            append_line(path, line)
+
+    def _attempts(self) -> int:
+        """Trainings of the next round that left already.
+
+        Raises:
+            DamagedFileError: The file that says so is lost or damaged: the update of one of them could leave once more, under other masks.
+        """
+        number = self.shared.version + 1
+        hint = f'write {{"attempts": {UNUSED}, "round": {number}}} into it, a number that no training had; an older copy could repeat one'
+        held = read_sealed(self.house.directory / ATTEMPTS, {"round": int, "attempts": int}, hint)
+        return int(held["attempts"]) if held["round"] == number else 0
+
+    def _write(self, step: Step, request: bytes, reply: bytes, refused: str) -> None:
+        """State, then transcript: a reply that leaves is in both, and none that could still change is in the transcript.
+
+        Before the first of all states the number of trainings, none: where there is a state, or an update was ever made, it must not be
+        missing.
+        """
+        state, attempts, made = (self.house.directory / name for name in (STATE, ATTEMPTS, AUDITS))
+        if not (state.exists() or attempts.exists() or made.exists()):
+            write_sealed(attempts, {"round": 0, "attempts": 0})
+        with atomic_path(state) as path:
+            path.write_bytes(dump(self.protocol.state))
+        append_to_transcript(transcript_path(self.house.directory, self.member), self.member, self.protocol, step, request, reply, refused)
+
+
+class StateFileError(SecAggError):
+    """`protocol.state` is damaged: nothing is answered from it, since it says what was masked already."""
+
+    hint = "remove it: this partner takes part again from the next session on; an older copy of it could let an update be masked twice"
+
+
+def open_participant(directory: Path, member: Membership) -> Participant:
+    """The protocol where an earlier process left it.
+
+    Raises:
+        StateFileError: What it left is damaged.
+    """
+    path = directory / STATE
+    try:
+        state = load(path.read_bytes()) if path.is_file() else None
+    except SecAggError as error:
+        raise StateFileError(f"{path} is damaged: {error}") from error
+    return Participant(member.identity, member.roster, member.policy, os.urandom, state)
+
+
+def transcript_path(directory: Path, member: Membership) -> Path:
+    """The transcript for this roster."""
+    return directory / f"transcript-{member.roster.digest().hex()[:8]}.jsonl"
+
+
+def append_to_transcript(
+    path: Path, member: Membership, protocol: Participant, step: Step, request: bytes, reply: bytes, refused: str
+) -> None:
+    """One more signed line; a last line that a kill cut off is removed first.
+
+    Raises:
+        DamagedFileError: The last line is whole and no entry.
+    """
+    newest = last_line(path)
+    with reading(path, "move it away: another one begins, and what the old one holds is compared as far as it can be read"):
+        before = transcript.resume([] if newest is None else [newest])
+    session, number = protocol.state.place(step, request)
+    _, line = transcript.append(
+        before,
+        member.identity,
+        member.roster.digest(),
+        session,
+        number,
+        step.value,
+        protocol.facts,
+        hashlib.sha256(request).digest(),
+        hashlib.sha256(reply).digest() if reply else b"",
+        refused,
+    )
+    append_line(path, line)

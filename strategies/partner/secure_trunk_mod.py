@@ -1,0 +1,35 @@
+"""The partner's side of secure aggregation: unmask, call the `NumPyClient`, mask. It translates and does nothing else."""
+
+from collections.abc import Callable
+
+from flwr.app import Context, Message
+from flwr.clientapp.typing import ClientAppCallable, Mod
+
+from strategies import message_records
+from strategies.partner.inner_client import InnerClient
+from strategies.partner.secure_partner import Arrived, SecurePartner
+from strategies.partner.side import House
+from strategies.secagg.errors import MalformedMessageError
+from strategies.secagg.phases import Step
+
+
+def secure_trunk_mod(open_house: Callable[[Context], House]) -> Mod:
+    """The mod for partners whose house `open_house` opens."""
+
+    def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+        held = message.content
+        asked, body = message_records.letter(held)
+        if asked not in set(Step):
+            raise MalformedMessageError(f"{message_records.quoted(asked)} is no step of the protocol")
+        step, partner = Step(asked), SecurePartner(open_house(context))
+        try:
+            arrived = Arrived(message_records.vectors(held, message_records.WORDS), message_records.vectors(held, message_records.HANDOVER))
+        except MalformedMessageError as error:
+            partner.note_refusal(step, body, error)
+            raise
+        inner = InnerClient(message, context, call_next)
+        reply, vectors = partner.answer(step, body, arrived, inner.fit, inner.evaluate)
+        name = message_records.HANDOVER if step is Step.HANDOVER else message_records.WORDS
+        return inner.reply(message_records.content(step, {message_records.BODY: reply}, {name: vectors} if vectors else {}))
+
+    return mod

@@ -1,0 +1,141 @@
+"""A partner's last look at an update before it is masked: what would the others learn from it?
+
+All others may collude, and take their own updates from a round's sum: what is left is this partner's update, rounded as it was sent. So
+it attacks those very words, with the best list of candidates that there can be: its own training compounds. It refuses to send what tells
+more of them than it allows. The coordinator has no say in this, and does not hear why. The sum is attacked too when it comes home; that
+has left already, and is told and not judged.
+
+On a list of nothing but true answers every guess is right, also those that chance makes of rows which merely look alike. A partner knows
+better: it counts those alone that are right for the right reason, twin rows of bits that the very same compounds hold.
+
+Nothing here leaves the house.
+"""
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strategies.partner.side import Limits
+from strategies.secagg.errors import SecAggError
+from strategies.update.holders import Holders
+from strategies.update.leakage import ALIKE, components, cosines
+from strategies.update.shared_trunk import Form
+
+AUDITS = "self_audit.jsonl"
+OWN, SUM = "own", "sum"
+PIECE = 1024  # pairs of rows that are compared at a time
+
+
+class LeakError(SecAggError):
+    """An update that tells more of our compounds than we allow; it stays at home, and the round goes on without it.
+
+    Args:
+        message: Which one, and what it tells.
+        hint: What to do about it.
+    """
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+@dataclass(frozen=True)
+class Audited:
+    """One line of `self_audit.jsonl`: what the attacks found in one vector.
+
+    Attributes:
+        round: Whose update, or sum of updates, it is.
+        vector: `OWN` or `SUM`.
+        attempt: At training for that round; 0 for a sum.
+        rows: Of the first layer that are not zero.
+        fewest: Own training compounds behind the rarest of these rows; a sum has rows of others, and it may be 0.
+        twin_groups: Groups of rows that look alike and whose bits the very same of our training compounds hold.
+        identified: Own training compounds that such a group names.
+        compounds: Own training compounds that differ in their fingerprints.
+    """
+
+    round: int
+    vector: str
+    attempt: int
+    rows: int
+    fewest: int
+    twin_groups: int
+    identified: int
+    compounds: int
+
+
+def audit(vector: str, number: int, attempt: int, form: Form, words: np.ndarray, before: NDArray[np.float32], own: Holders) -> Audited:
+    """Attack the first layer of a vector as somebody who knows the trunk that it changes.
+
+    Args:
+        vector, number, attempt: As in `Audited`.
+        words: An update or a sum of them, uint or int; what follows the first layer does not count.
+        before: The first layer that it changes, [bits, width].
+        own: Our training compounds.
+    """
+    rows, width = len(form.rows), prod(form.shapes[0][1:])
+    change = words[: rows * width].view(f"i{words.itemsize}").reshape(rows, width)  # in units of the rounding: attacks know no scale
+    seen = form.rows[change.any(axis=1)]
+    groups = twins(change, form.rows, before, own, seen)
+    named = {int(own.alone[group[0]]) for group in groups} - {-1}
+    return Audited(
+        round=number,
+        vector=vector,
+        attempt=attempt,
+        rows=len(seen),
+        fewest=int(own.counts[seen].min()) if len(seen) else 0,
+        twin_groups=len(groups),
+        identified=len(named),
+        compounds=own.fingerprints,
+    )
+
+
+def twins(
+    change: NDArray[np.signedinteger], rows: NDArray[np.int64], before: NDArray[np.float32], own: Holders, seen: NDArray[np.int64]
+) -> list[NDArray[np.int64]]:
+    """Groups of two or more rows that look alike, of bits that the very same compounds hold: bits, ascending.
+
+    Args:
+        change: Of the first layer's listed rows, [rows, width].
+        rows: Bits that these stand for, ascending.
+        before: The first layer that was changed, float32 [bits, width].
+        seen: Bits whose rows changed, ascending.
+    """
+    bits = seen[own.counts[seen] > 0]
+    bits = bits[np.argsort(own.marks[bits], kind="stable")]
+    pairs = np.stack([bits[:-1], bits[1:]], axis=1)[np.diff(own.marks[bits]) == 0]
+    alike = [pairs[:0]]
+    for first in range(0, len(pairs), PIECE):
+        piece = pairs[first : first + PIECE]
+        changes = change[np.searchsorted(rows, piece)].astype(np.float32)
+        alike.append(piece[cosines(changes, before[piece])[:, 0, 1] >= ALIKE])
+    return list(components(np.concatenate(alike), len(before)))
+
+
+def check(found: Audited, limits: Limits, row_guard: int) -> None:
+    """Let an update go, or refuse to send it.
+
+    Args:
+        row_guard: Training compounds that each row needs.
+    Raises:
+        LeakError: It tells too much.
+    """
+    told = f"the update of round {found.round}"
+    if found.compounds < limits.least_compounds:
+        raise LeakError(
+            f"{told} is of {found.compounds:,} training compounds, and this partner sends none of fewer than {limits.least_compounds:,}",
+            "take part with more compounds, or lower least_compounds in policy.yaml",
+        )
+    if found.rows and found.fewest < row_guard:
+        raise LeakError(
+            f"{told} has a row of a bit that {found.fewest} training compounds hold, and the row guard is {row_guard}",
+            "the dataset was changed under way, or this is a fault of the software: report it, and let nothing leave until it is found",
+        )
+    if found.identified > limits.most_identified * found.compounds:
+        raise LeakError(
+            f"{told} names {found.identified:,} of {found.compounds:,} training compounds to whoever has them in a list, and this "
+            f"partner allows a share of {limits.most_identified:g}",
+            "agree on a larger privacy.row_guard with all partners; to send it all the same, raise most_identified in policy.yaml",
+        )

@@ -1,0 +1,54 @@
+"""A run folder whose partners have small datasets with learnable labels, made in milliseconds."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from fedapp.config import Config, load_config
+from fedapp.consortium.membership import found
+from fedapp.data.dataset import Dataset, save
+from fedapp.run_folder import RunFolder
+from tests.model import synthetic
+
+BITS = 256
+SMALL = ("chemistry.bits=256", "model.hidden=[8]", "federation.server_learning_rate=1", "federation.connect_timeout=1")
+
+
+def write_dataset(out: Path, name: str, compounds: int = 200, tasks: int = 4) -> Dataset:
+    """Write a synthetic dataset to a folder; its compounds and tasks have names that must never leave the partner."""
+    held = synthetic.dataset(name, compounds=compounds, bits=BITS, tasks=tasks)
+    structures = pl.DataFrame({"smiles": [f"C{name}{row}" for row in range(compounds)], "fold": held.folds})
+    rows = np.repeat(np.arange(compounds), np.diff(held.y_indptr))
+    labels = pl.DataFrame({"row": rows, "task": held.y_tasks, "label": held.y_labels})
+    table = held.tasks.with_columns(pl.format("SECRET-{}-{}", pl.lit(name), "group").alias("group"))
+    header = {"name": name, "bits": BITS, "folds": 5, "note": "", "dropped": {}}
+    return save(out, header, structures, held.x_indptr, held.x_indices, labels, table)
+
+
+def small_config(*overrides: str) -> Config:
+    return load_config(None, (*SMALL, "data.partners=3", "federation.rounds=3", *overrides))
+
+
+def small_run(path: Path, *overrides: str) -> RunFolder:
+    """A new run folder with every partner's dataset in place; partner-1 has the most compounds."""
+    config = small_config(*overrides)
+    run = RunFolder.create(path, config, "simulate")
+    found(run, config)
+    for index, name in enumerate(run.partners()):
+        write_dataset(run.partner(name) / "dataset", name, compounds=200 - 20 * index, tasks=4 + index)
+    return run
+
+
+def rewrite_fingerprints(dataset: Dataset, indptr: np.ndarray, indices: np.ndarray) -> None:
+    """Give a dataset other fingerprints, as if it had been made with them."""
+    labels = pl.DataFrame(
+        {
+            "row": np.repeat(np.arange(len(dataset.folds)), np.diff(dataset.y_indptr)),
+            "task": np.array(dataset.y_tasks),
+            "label": np.array(dataset.y_labels),
+        }
+    )
+    structures = pl.DataFrame({"smiles": dataset.smiles(), "fold": np.array(dataset.folds)})
+    header = {key: dataset.header[key] for key in ("name", "bits", "folds", "note", "dropped")}
+    save(dataset.directory, header, structures, indptr, indices, labels, dataset.tasks)

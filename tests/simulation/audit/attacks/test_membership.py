@@ -1,0 +1,206 @@
+"""Membership attacks where the best possible guess is known, where there is nothing to know, and by definition, loop by loop."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm
+from sklearn.metrics import roc_auc_score
+
+from fedapp.report.verdict import Verdict
+from simulation.audit.attacks.membership import PRIOR, combined, findings, lira, rmia, threshold
+from simulation.audit.federations import Trial
+from simulation.audit.findings import OFF, ON
+from simulation.audit.pool import Pool
+from simulation.audit.signals import OUTSIDER, ROUNDS, TRUNK, standardised
+from simulation.audit.statistics import true_positives
+
+seeds = st.integers(0, 2**32)
+
+
+def halves(generator: np.random.Generator, trials: int, compounds: int) -> np.ndarray:
+    return generator.random((trials, compounds)) < 0.5
+
+
+def normal_signals(seed: int, trials: int, compounds: int, gap: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Signals normal about each compound's own mean, with variance 1, `gap` higher for members; members; the true log-ratio."""
+    generator = np.random.default_rng(seed)
+    members, own = halves(generator, trials, compounds), generator.normal(0, 3, compounds)
+    values = own + gap * members + generator.normal(size=members.shape)
+    return values, members, gap * (values - own) - gap**2 / 2
+
+
+def at(scores: np.ndarray, members: np.ndarray, most: float) -> float:
+    return true_positives(scores[members], scores[~members], most).value
+
+
+def test_lira_with_many_trials_is_the_true_likelihood_ratio_of_normal_signals():
+    values, members, truth = normal_signals(0, 400, 300, gap=1.5)
+    scores = lira(values, members)
+    assert np.corrcoef(scores.ravel(), truth.ravel())[0, 1] > 0.99
+    assert np.abs(scores - truth).mean() < 0.2
+    for most in (0.001, 0.01, 0.1):
+        assert at(scores, members, most) == pytest.approx(norm.sf(norm.isf(most) - 1.5), rel=0.2)
+
+
+def test_lira_beats_a_threshold_even_with_few_trials():
+    values, members, _ = normal_signals(1, 10, 2000, gap=1.5)
+    assert at(lira(values, members), members, 0.01) > 4 * at(threshold(-values), members, 0.01)
+
+
+@settings(max_examples=20)
+@given(seeds, st.integers(3, 7), st.integers(4, 9))
+def test_lira_leaves_out_the_trial_that_it_attacks(seed, trials, compounds):
+    generator = np.random.default_rng(seed)
+    members, signals = halves(generator, trials, compounds), generator.normal(size=(trials, compounds))
+    values, expected = standardised(signals), np.zeros((trials, compounds))
+    for s in range(trials):
+        rest = [t for t in range(trials) if t != s]
+        sides = [[[values[t, i] for t in rest if members[t, i] == side] for side in (True, False)] for i in range(compounds)]
+        squares = np.array([sum(len(v) * np.var(v) for v in pair if v) for pair in sides])
+        freedom = np.array([sum(len(v) - 1 for v in pair if v) for pair in sides])
+        common = squares.sum() / freedom.sum() if freedom.sum() else 1.0
+        for i, (inside, outside) in enumerate(sides):
+            if inside and outside:
+                spread = np.sqrt((squares[i] + PRIOR * common) / (freedom[i] + PRIOR))
+                expected[s, i] = norm.logpdf(values[s, i], np.mean(inside), spread) - norm.logpdf(values[s, i], np.mean(outside), spread)
+    np.testing.assert_allclose(lira(signals, members), expected, rtol=1e-6, atol=1e-6)
+
+
+@settings(max_examples=20)
+@given(seeds, st.integers(3, 8), st.integers(3, 20))
+def test_scores_of_a_trial_do_not_know_who_was_trained_on_in_it(seed, trials, compounds):
+    generator = np.random.default_rng(seed)
+    members, signals = halves(generator, trials, compounds), generator.random((trials, compounds)) + 0.1
+    others = members.copy()
+    others[0] = halves(generator, 1, compounds)[0]
+    for attack in (lira, rmia, lambda values, sides: rmia(values, sides, factor=0.5)):
+        np.testing.assert_allclose(attack(signals, members)[0], attack(signals, others)[0], rtol=1e-9, atol=1e-9)
+
+
+def test_without_a_leak_all_attacks_are_at_chance():
+    generator = np.random.default_rng(0)
+    members = halves(generator, 16, 2500)
+    loss = generator.gamma(2.0, 1.0, 2500) * generator.lognormal(0, 0.4, members.shape)
+    for scores in (lira(loss, members), combined([loss, loss**2], members), rmia(np.exp(-loss), members), threshold(loss)):
+        assert roc_auc_score(members.ravel(), scores.ravel()) == pytest.approx(0.5, abs=0.015)
+        assert at(scores, members, 0.001) < 0.003
+
+
+def test_signals_that_are_constant_say_nothing():
+    members = halves(np.random.default_rng(0), 6, 50)
+    np.testing.assert_array_equal(lira(np.ones(members.shape), members), 0.0)
+
+
+def test_a_compound_that_the_other_trials_have_on_one_side_only_scores_nothing():
+    generator = np.random.default_rng(0)
+    members = halves(generator, 6, 30)
+    members[:, 4], members[:, 5] = True, [True, False, False, False, False, False]
+    scores = lira(generator.normal(size=members.shape), members)
+    assert (scores[:, 4] == 0).all() and scores[0, 5] == 0 and (scores[1:, 5] != 0).all()
+
+
+def test_several_signals_together_say_more_than_one():
+    values, members, _ = normal_signals(2, 40, 1000, gap=1.0)
+    more = values + np.random.default_rng(3).normal(size=values.shape) - np.random.default_rng(4).normal(size=values.shape)
+    both = normal_signals(5, 40, 1000, gap=0.0)[0] + members
+    assert at(combined([values, both], members), members, 0.01) > 1.3 * at(lira(values, members), members, 0.01)
+    assert at(lira(more, members), members, 0.01) < at(lira(values, members), members, 0.01)
+
+
+@pytest.mark.parametrize("factor", [None, 0.3])
+def test_rmia_is_the_share_of_compounds_that_the_trial_favours_less(factor):
+    generator = np.random.default_rng(0)
+    members, confidence = halves(generator, 6, 15), generator.uniform(0.05, 0.95, (6, 15))
+    members[:2], members[2:4] = True, False  # so that all other trials always have both sides
+    found = rmia(confidence, members, factor)
+    for s in range(6):
+        rest = np.arange(6) != s
+        ratios = []
+        for i in range(15):
+            inside, outside = (confidence[rest & (members[:, i] == side), i].mean() for side in (True, False))
+            ratios.append(confidence[s, i] / ((inside + outside) / 2 if factor is None else (1.3 * outside + 0.7) / 2))
+        for i in range(15):
+            assert found[s, i] == pytest.approx(np.mean([ratios[i] / z >= 1 for z in ratios]))
+
+
+def test_rmia_sees_through_easy_and_difficult_compounds_with_four_trials():
+    generator = np.random.default_rng(0)
+    members = halves(generator, 4, 3000)
+    difficulty = generator.gamma(1.0, 1.0, 3000) + 0.05
+    loss = difficulty * np.where(members, 0.5, 1.0) * generator.lognormal(0, 0.2, members.shape)
+    for factor in (None, 0.3):
+        assert roc_auc_score(members.ravel(), rmia(np.exp(-loss), members, factor).ravel()) > 0.75
+    assert roc_auc_score(members.ravel(), threshold(loss).ravel()) < 0.7
+
+
+def audited(leak: dict[str, float], trials: int = 8, compounds: int = 1300, listed: bool = False) -> tuple[list[Trial], Pool]:
+    """Trials whose signals know members by `leak` standard deviations, and are noise else."""
+    generator = np.random.default_rng(1)
+    own = {name: generator.normal(0, 2, compounds) for name in (*OUTSIDER, *TRUNK, *ROUNDS)}
+    pool = Pool(
+        datasets={},
+        owners=np.zeros(compounds, np.int32),
+        indptr=np.arange(0, 5 * compounds + 1, 5),
+        indices=generator.integers(0, 64, 5 * compounds).astype(np.int32),
+        structures=np.arange(compounds),
+        active=np.arange(compounds) % 2 == 0,
+        rare=np.arange(compounds) % 3 == 0,
+        smiles=[],
+    )
+    made = []
+    for _ in range(trials):
+        members = halves(generator, 1, compounds)[0]
+        signals = {name: own[name] + leak.get(name, 0.0) * members + generator.normal(size=compounds) for name in own}
+        signals["loss"] = np.exp(0.3 * signals["loss"])
+        supports = generator.random((3, 64)) < 0.7 if listed else np.ones((3, 64), dtype=np.bool_)
+        held = {name: values.astype(np.float32) for name, values in signals.items()}
+        made.append(Trial(members, supports.sum(axis=0) >= 2, supports, [], None, None, held))
+    return made, pool
+
+
+@pytest.fixture(scope="module")
+def leaky() -> tuple[list, list]:
+    trials, pool = audited({"coherence": 4.0, "loss": -3.0})
+    return findings(trials, pool, OFF, np.random.default_rng(0))
+
+
+def test_a_trunk_that_tells_members_fails_its_gate_and_no_other(leaky):
+    found = {each.name: each for each in leaky[0]}
+    assert found["membership_trunk"].verdict is Verdict.FAIL and found["membership_trunk"].value > 0.2
+    assert found["membership_trunk_rounds"].passes is True
+    assert found["membership_rmia"].passes is None and found["membership_rmia_auc"].value > 0.85
+    assert {each.defences for each in leaky[0]} == {OFF}
+    assert {each.adversary for each in leaky[0]} == {"outsider", "partner"}
+
+
+def test_every_attack_is_told_at_three_rates_as_auc_and_by_kind_of_compound(leaky):
+    endings = {"", "_at_0", "_at_1_percent", "_auc", "_active", "_inactive", "_rare"}
+    attacks = {"membership_lira", "membership_rmia", "membership_loss", "membership_trunk", "membership_trunk_rounds"}
+    assert {each.name for each in leaky[0]} == {attack + ending for attack in attacks for ending in endings}
+    assert len(leaky[1]) == len(attacks) and all(each.false_positives[-1] == each.true_positives[-1] == 1.0 for each in leaky[1])
+    assert all(0 <= each.lower <= each.value <= each.upper <= 1 for each in leaky[0])
+
+
+def test_signals_that_tell_nothing_pass_every_gate_the_row_list_too():
+    trials, pool = audited({}, listed=True)
+    found, curves = findings(trials, pool, ON, np.random.default_rng(0))
+    gated = {each.name: each.passes for each in found if each.gate is not None}
+    assert gated == dict.fromkeys(["membership_trunk", "membership_trunk_rounds", "membership_support", "membership_partner"], True)
+    assert all(each.value == pytest.approx(0.5, abs=0.035) for each in found if each.name.endswith("_auc"))
+    assert len(curves) == 7
+
+
+def test_a_row_list_that_tells_members_fails_its_gate():
+    trials, pool = audited({}, listed=True)
+    for trial in trials:  # the bits of twelve compounds are listed just where these are members
+        trial.supports[:] = False
+        held = np.flatnonzero(trial.members[:12])
+        trial.supports[:, pool.indices.reshape(-1, 5)[held].ravel()] = True
+    small = Pool({}, pool.owners[:12], pool.indptr[:13], pool.indices[:60], pool.structures[:12], pool.active[:12], pool.rare[:12], [])
+    cut = [
+        Trial(t.members[:12], t.listed, t.supports, [], None, None, {name: values[:12] for name, values in t.signals.items()})
+        for t in trials
+    ]
+    found = {each.name: each for each in findings(cut, small, ON, np.random.default_rng(0))[0]}
+    assert found["membership_support"].verdict is Verdict.FAIL and found["membership_support_auc"].value > 0.8

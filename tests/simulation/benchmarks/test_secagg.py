@@ -1,0 +1,170 @@
+"""The benchmark of secure aggregation: a round of real parties whose sum is checked, beside yardsticks of its own. No time is asserted."""
+
+import json
+import os
+import tracemalloc
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from fedapp.cli import benchmark as verb
+from fedapp.errors import ConfigError
+from simulation.benchmarks import secagg
+from simulation.benchmarks.secagg import Bench, Setting, bare_masks, measure
+from simulation.benchmarks.stock_secagg import stock_round
+from simulation.benchmarks.tally import Tally
+from strategies.secagg.collection import Collection
+from strategies.secagg.keystream import BLOCK_BYTES, DTYPES, add_streams
+from strategies.secagg.messages import LastRound
+from strategies.secagg.roster import default_threshold
+
+KEYS = {
+    *("partners", "words", "dropped", "exact", "exchanges_per_round", "threads", "mask_ratio", "coordinator_speedup"),
+    *("partner_mask_s", "partner_share_s", "mask_floor_s", "partner_unmask_s", "partner_answer_s", "coordinator_s", "set_up_s"),
+    *("stock_partner_s", "stock_coordinator_s", "stock_words"),
+    *("upload_bytes", "answer_bytes", "download_bytes", "float32_bytes"),
+}
+
+
+@pytest.mark.parametrize(
+    "setting", [Setting(5, 3000, 0.2), Setting(6, 70_000, 0.0, threads=2), Setting(4, 1, 0.0), Setting(7, 5000, 0.3, word_bits=16)]
+)
+def test_the_sum_is_exact_and_everything_is_told(setting: Setting) -> None:
+    told = measure(setting)
+    assert set(told) == KEYS
+    assert told["exact"] is True
+    assert told["dropped"] == len(setting.dropped())
+    assert all(told[key] > 0 for key in KEYS - {"dropped"})
+    assert told["exchanges_per_round"] == 3
+    json.dumps(told)
+
+
+@pytest.fixture
+def a_wrong_sum(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sum in the clear lacks what partner 2 sent."""
+    whole = Bench.mask
+
+    def forgetful(bench: Bench, index: int, request: bytes, plain: np.ndarray) -> tuple[bytes, np.ndarray]:
+        return whole(bench, index, request, plain if index != 2 else np.zeros_like(plain))
+
+    monkeypatch.setattr(Bench, "mask", forgetful)
+
+
+@pytest.mark.usefixtures("a_wrong_sum")
+def test_a_sum_that_lacks_a_contribution_is_not_exact() -> None:
+    assert not Bench(Setting(4, 100, 0.0), Tally()).round()
+
+
+def test_the_share_of_partners_that_drop_out_is_rounded_down_and_spread() -> None:
+    assert Setting(10, 1, 0.0).dropped() == ()
+    assert Setting(10, 1, 0.19).dropped() == (1,)
+    assert Setting(10, 1, 0.3).dropped() == (1, 4, 7)
+    assert len(Setting(100, 1, 0.29).dropped()) == 29
+
+
+@pytest.mark.parametrize("changed", [{"partners": 2}, {"words": 0}, {"threads": 0}, {"drop": -0.1}, {"drop": 1.0}, {"word_bits": 8}])
+def test_a_setting_out_of_bounds_is_named(changed: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match="cannot measure"):
+        Setting(**({"partners": 10, "words": 10, "drop": 0.1} | changed))  # type: ignore[arg-type]
+
+
+def test_more_drop_outs_than_a_round_survives_are_refused_beforehand() -> None:
+    Setting(10, 10, 0.3)
+    with pytest.raises(ConfigError, match="leaves 6 of 10 partners, and 7 are needed"):
+        Setting(10, 10, 0.4)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("word_bits", [32, 16])
+@pytest.mark.parametrize("words", [1, 1000, BLOCK_BYTES // 2 * 5 + 7])
+def test_the_floor_adds_the_streams_that_masking_adds(words: int, word_bits: int, threads: int) -> None:
+    keys = [os.urandom(32) for _ in range(3)]
+    floor = np.arange(words).astype(DTYPES[word_bits])
+    masked = floor.copy()
+    bare_masks(floor, keys, threads)
+    add_streams(masked, keys, threads=threads)
+    assert np.array_equal(floor, masked)
+
+
+def test_a_partner_holds_at_most_three_vectors() -> None:
+    words = 1_000_000
+    setting = Setting(4, words, 0.0)
+    bench = Bench(setting, Tally())
+    plain = np.zeros(words, dtype=np.int32)
+    collection = Collection(bench.coordinator, 0, (1, 2, 3, 4))
+    peaks = []
+    for index in (1, 2, 3, 4):
+        request = bench.coordinator.collect_request(index, 0, (1, 2, 3, 4), False, 0, None, None)
+        bench.partners[index].collect(request)
+        tracemalloc.start()
+        reply, vector = bench.mask(index, request, plain)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        collection.add_input(index, reply, vector)
+    bench.agree(collection)
+    blinded = bench.reveal(collection)
+    tracemalloc.start()
+    decoded = bench.finish(1, LastRound(0, collection.survivors, False), blinded.copy())
+    peaks.append(tracemalloc.get_traced_memory()[1])
+    tracemalloc.stop()
+    assert np.array_equal(decoded, plain)
+    assert 4 * words < max(peaks) < 3 * 4 * words + 2_000_000
+
+
+def test_flowers_secagg_decodes_the_mean_over_its_survivors() -> None:
+    setting = Setting(7, 2000, 0.3)
+    stock = stock_round(7, default_threshold(7), setting.dropped(), setting.update)
+    survivors = [setting.update(index) for index in range(1, 8) if index not in setting.dropped()]
+    assert len(survivors) == 5
+    assert np.allclose(stock.mean, np.mean(survivors, axis=0), atol=16 / 2**22)  # its step: 16 / 2^22
+
+
+def test_flowers_secagg_on_shorter_vectors_is_not_compared_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secagg, "MOST_STOCK_WORDS", 100)
+    monkeypatch.setattr(secagg, "STOCK_WORDS", 50)
+    told = measure(Setting(3, 101, 0.0))
+    assert told["stock_words"] == 50
+    assert told["coordinator_speedup"] is None
+    assert told["exact"]
+
+
+def test_time_spent_in_a_function_can_be_counted_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 1.0, 4.0, 9.0])
+    monkeypatch.setattr("simulation.benchmarks.tally.perf_counter", lambda: next(clock))
+    tally = Tally()
+    with tally.moved(os, "getpid", "all", "inside", 5), tally.time("all", 5):
+        os.getpid()
+    assert tally.spent["inside"][5] == 3.0
+    assert tally.spent["all"][5] == 6.0
+    assert isinstance(os.getpid(), int)
+    assert next(clock, None) is None
+
+
+def command() -> typer.Typer:
+    app = typer.Typer()
+    app.add_typer(verb.app, name="benchmark")
+    return app
+
+
+def test_the_command_prints_json() -> None:
+    result = CliRunner().invoke(command(), ["benchmark", "secagg", "--partners", "4", "--words", "500", "--drop", "0", "--json"])
+    assert result.exit_code == 0
+    assert set(json.loads(result.stdout)) == KEYS
+
+
+def test_the_command_prints_a_table_with_ratios() -> None:
+    result = CliRunner().invoke(command(), ["benchmark", "secagg", "--partners", "10", "--words", "500"])
+    assert result.exit_code == 0
+    assert "10 partners, 1 dropped, 500 words" in result.stdout
+    assert "the sum is exact" in result.stdout
+    assert " x the floor of " in result.stdout
+    assert "x faster" in result.stdout
+
+
+@pytest.mark.usefixtures("a_wrong_sum")
+def test_the_command_fails_when_the_sum_is_wrong() -> None:
+    result = CliRunner().invoke(command(), ["benchmark", "secagg", "--partners", "4", "--words", "50", "--drop", "0"])
+    assert result.exit_code == 1
+    assert "the sum is WRONG" in result.stdout

@@ -1,0 +1,218 @@
+"""What `polyphony doctor` finds: a site that works passes every check, and each thing that is wrong fails the check of its name."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import typer
+
+from fedapp.cli import doctor as command
+from fedapp.consortium.identity_files import new_identity
+from fedapp.consortium.policy_file import read_policy_file, write_policy_file
+from fedapp.data.dataset import Dataset
+from fedapp.site.doctor import checks, network, protection
+from fedapp.site.doctor.examine import Line, examine, made
+from fedapp.site.folder import Site
+from fedapp.site.kit.certificates import new_certificates
+from tests.site.run.answering import answering
+
+Break = Callable[[Site], object]
+
+
+def lines(site: Site) -> dict[str, Line]:
+    return {line.check: line for line in examine(site)}
+
+
+def failing(site: Site) -> dict[str, Line]:
+    return {name: line for name, line in lines(site).items() if line.state is checks.State.FAIL}
+
+
+# A site that works
+
+
+def test_a_partner_that_followed_the_guide_passes_every_check_while_the_coordinator_is_served(partner: Site, coordinator: Site) -> None:
+    with answering(coordinator):
+        found = lines(partner)
+    assert {line.check: line.told for line in found.values() if line.state is checks.State.FAIL} == {}
+    assert "masked sum" in found and "exact among 4 throw-away partners" in found["masked sum"].told
+    assert "as the coordinator's" in found["clock"].told
+
+
+def test_a_coordinator_that_followed_the_guide_passes_every_check_before_and_while_it_is_served(coordinator: Site) -> None:
+    assert failing(coordinator) == {}
+    with answering(coordinator):
+        assert network.port(coordinator).told.startswith("our own gate listens")
+
+
+def test_what_does_not_fail_and_needs_no_attention_has_no_hint(partner: Site) -> None:
+    for line in lines(partner).values():
+        assert bool(line.hint) == (line.state is not checks.State.OK), line
+
+
+# What is wrong at a partner
+
+
+def swap_keys(site: Site) -> None:
+    shutil.rmtree(site.keys)
+    new_identity(site.keys)
+
+
+def change_policy(**fields: object) -> Break:
+    return lambda site: write_policy_file(site.policy, replace(read_policy_file(site.policy), **fields))  # type: ignore[arg-type]
+
+
+def flip_a_label(site: Site) -> None:
+    path = site.dataset / "y_labels.npy"
+    labels = np.load(path)
+    labels[0] ^= 1
+    np.save(path, labels)
+
+
+BROKEN_AT_A_PARTNER: list[tuple[str, Break, str]] = [
+    ("files", lambda site: (site.keys / "identity.key").chmod(0o640), "chmod"),
+    ("files", lambda site: (site.path / "state").chmod(0o755), "chmod"),
+    ("roster", lambda site: site.roster.write_text("consortium: [\n"), "ask another partner"),
+    ("roster", lambda site: site.roster.unlink(), "polyphony consortium"),
+    ("identity", swap_keys, "send our identity.pub"),
+    ("identity", lambda site: site.changed(name="gamma"), "put our own keys in place"),
+    ("node key", lambda site: (site.keys / "node.key").unlink(), "polyphony identity node"),
+    ("node key", lambda site: (site.keys / "node.key").write_text("no key"), "polyphony identity node"),
+    ("node key", lambda site: (site.keys / "node.pub").write_text("ecdsa-sha2-nistp384 AAAA"), "polyphony identity node"),
+    ("policy", change_policy(row_guard=99), "kit"),
+    ("policy", change_policy(rounds=1), "kit"),
+    ("policy", change_policy(roster="00" * 32), "kit"),
+    ("policy", lambda site: (site.path / "config.yaml").write_text("speed: 9\n"), "kit install"),
+    ("floor", change_policy(row_guard=0), "floor.yaml"),
+    ("floor", lambda site: site.floor.unlink(), "kit install"),
+    ("floor", lambda site: site.floor.write_text(""), "backup"),
+    ("application", change_policy(applications=["ab" * 32]), "kit"),
+    ("authority", lambda site: site.authority.unlink(), "certificates"),
+    ("authority", lambda site: site.authority.write_text("no certificate"), "PEM|BEGIN"),
+    ("dataset", lambda site: site.changed(dataset=None), "polyphony accept"),
+    ("dataset", change_policy(data="ab" * 32), "polyphony accept"),
+    ("dataset", flip_a_label, "backup"),
+    ("dataset", change_policy(least_compounds=10_000), "a larger dataset"),
+]
+
+
+@pytest.mark.parametrize(("check", "damage", "hint"), BROKEN_AT_A_PARTNER, ids=lambda value: value if isinstance(value, str) else "")
+def test_whatever_is_wrong_at_a_partner_fails_the_check_of_that_name_with_what_to_do(
+    partner: Site, check: str, damage: Break, hint: str
+) -> None:
+    damage(partner)
+    found = failing(Site.open(partner.path))
+    assert check in found
+    assert any(word in found[check].hint for word in hint.split("|")), found[check]
+
+
+def test_the_state_of_another_identity_fails(partner: Site) -> None:
+    assert checks.state(partner).state is checks.State.OK  # from now on it is this identity's
+    swap_keys(partner)
+    assert "state" in failing(partner)
+
+
+def test_no_check_tells_a_secret(partner: Site) -> None:
+    pem = (partner.keys / "identity.key").read_text()
+    (partner.keys / "identity.key").write_text(pem[: len(pem) // 2])
+    told = " ".join(line.told + line.hint for line in lines(partner).values())
+    assert not [line for line in pem.splitlines() if len(line) > 20 and line in told]
+
+
+def test_a_guard_that_no_row_of_ours_passes_is_a_warning_and_rows_that_do_are_counted(partner: Site) -> None:
+    held = Dataset.open(partner.dataset)
+    counts = np.bincount(np.concatenate([held.x_indices[held.x_indptr[row] : held.x_indptr[row + 1]] for row in training_rows(partner)]))
+    found = protection.rows(partner)
+    assert counts.max() < 20 and found.state is checks.State.WARN and "no bit is held by 20 or more" in found.told
+    path = partner.path / "config.yaml"
+    path.write_text(path.read_text().replace("row_guard: 20", "row_guard: 5"))
+    assert (counts >= 5).sum() > 0
+    assert protection.rows(partner) == checks.ok(f"{(counts >= 5).sum()} of 256 are of bits that 5 or more of our training compounds hold")
+
+
+def training_rows(site: Site) -> np.ndarray:
+    return Dataset.open(site.dataset).rows_in(site.config().training_folds())
+
+
+# What is wrong at the coordinator
+
+
+def of_another_authority(site: Site) -> None:
+    """A certificate that no partner's `ca.crt` vouches for."""
+    shutil.rmtree(site.tls)
+    new_certificates(site.tls, ["127.0.0.1"])
+
+
+BROKEN_AT_THE_COORDINATOR: list[tuple[str, Break]] = [
+    ("certificate", lambda site: (site.tls / "server.crt").unlink()),
+    ("certificate", lambda site: (site.tls / "server.key").write_text("no key")),
+    ("certificate", lambda site: of_another_authority(site)),
+    ("files", lambda site: (site.tls / "server.key").chmod(0o644)),
+    ("node keys", lambda site: site.roster.write_text("".join(line for line in site.roster.open() if "node:" not in line))),
+    ("proposal", lambda site: write_policy_file(site.proposal, replace(read_policy_file(site.proposal), layout="1x1,1"))),
+    ("proposal", lambda site: write_policy_file(site.proposal, replace(read_policy_file(site.proposal), configuration="ab" * 32))),
+    ("application", lambda site: write_policy_file(site.proposal, replace(read_policy_file(site.proposal), applications=[]))),
+]
+
+
+@pytest.mark.parametrize(("check", "damage"), BROKEN_AT_THE_COORDINATOR)
+def test_whatever_is_wrong_at_the_coordinator_fails_the_check_of_that_name(coordinator: Site, check: str, damage: Break) -> None:
+    damage(coordinator)
+    found = failing(coordinator)
+    assert check in found
+    assert found[check].hint
+
+
+# The checks themselves
+
+
+def test_a_check_that_cannot_be_made_has_failed_and_the_others_are_made(partner: Site) -> None:
+    def broken(site: Site) -> checks.Finding:
+        raise ZeroDivisionError("by zero")
+
+    found = made(broken, partner)
+    assert (found.state, found.told) == (checks.State.FAIL, "ZeroDivisionError: by zero")
+
+
+@pytest.mark.parametrize(
+    ("installed", "requirement", "fits"),
+    [
+        ("1.41.0", "flwr[simulation]<1.42,>=1.41", True),
+        ("1.42.0", "flwr[simulation]<1.42,>=1.41", False),
+        ("1.40.9", "flwr[simulation]<1.42,>=1.41", False),
+        ("1.9", "flwr>=1.41", False),
+        ("2.13.0+cpu", "torch==2.13.0", True),
+        ("2.13.1", "torch==2.13.0", False),
+        ("50", "cryptography>=47", True),
+        ("3.11.7", ">=3.11", True),
+    ],
+)
+def test_a_version_is_held_against_the_bounds_of_its_requirement(installed: str, requirement: str, fits: bool) -> None:
+    assert checks.allowed(installed, requirement) is fits
+
+
+def test_too_little_space_fails_and_little_is_mentioned() -> None:
+    found = [checks._enough("disk", free, 100).state for free in (99, 100, 299, 300)]
+    assert found == ["FAIL", "warn", "warn", "ok"]
+
+
+# The command
+
+
+def test_the_command_prints_a_line_a_check_and_what_to_do_and_exits_with_1(partner: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as ended:
+        command.doctor(partner.path)
+    out, err = capsys.readouterr()
+    assert ended.value.exit_code == 1
+    assert "FAIL  connection   nobody listens" in out
+    assert "→ ask whether `polyphony serve` runs at the coordinator" in out
+    assert "1 of 18 checks failed: connection" in err
+
+
+def test_the_command_prints_one_json_object_and_exits_with_0_if_all_is_well(coordinator: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    command.doctor(coordinator.path, as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert told["ok"] is True
+    assert {line["check"] for line in told["checks"]} >= {"certificate", "node keys", "port", "masked sum"}

@@ -1,0 +1,226 @@
+"""The coordinator's public door lets Flower's Fleet API through for partners, and nothing else for anybody."""
+
+import ssl
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPSConnection
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from cryptography.hazmat.primitives.asymmetric import ec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from fedapp.consortium.node_key import read_private_key
+from fedapp.runtime.flower import PROXIES
+from fedapp.runtime.processes import child, free_port
+from fedapp.site.doctor import network
+from fedapp.site.doctor.checks import State
+from fedapp.site.folder import Site
+from fedapp.site.kit.certificates import new_certificates
+from fedapp.site.run.door import Limits
+from fedapp.site.run.gate import VERBS
+from fedapp.site.run.serve import SUPERLINK_FILE, part
+from fedapp.storage.files import write_json
+from tests.site.serving import open_gate, running, signature, wait_for
+
+KEYS = {name: ec.generate_private_key(ec.SECP384R1()) for name in ("alpha", "beta")}
+PULL = "/v1/fleet/pull-messages"
+
+
+class Echo:
+    """A SuperLink that answers everything: what it was sent, and by which way."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.away = False
+
+    async def answer(self, request: Request) -> Response:
+        self.asked.append(request.url.path)
+        headers = {"x-path": request.url.path, "x-signature": request.headers.get("flwr-signature", "")}
+        return Response(await request.body(), 202 if request.url.path.endswith("get-run") else 200, headers)
+
+    @property
+    def app(self) -> Starlette:
+        return Starlette(routes=[Route("/{anything:path}", self.answer, methods=["GET", "POST"])])
+
+    def transport(self) -> httpx.AsyncBaseTransport:
+        app = httpx.ASGITransport(self.app)
+
+        async def reached(request: httpx.Request) -> httpx.Response:
+            if self.away:
+                raise httpx.ConnectError("refused")
+            return await app.handle_async_request(request)
+
+        return httpx.MockTransport(reached)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("authority") / "certificates"
+    new_certificates(folder, ["127.0.0.1"])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trust(certificates: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(certificates / "ca.crt"))
+
+
+@pytest.fixture(scope="module")
+def reached(certificates: Path, trust: ssl.SSLContext) -> Iterator[tuple[httpx.Client, Echo]]:
+    """A caller at the gate, and the SuperLink behind it."""
+    superlink = Echo()
+    with (
+        open_gate(superlink.transport(), certificates, KEYS) as (port, _),
+        httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=trust, trust_env=False) as caller,
+    ):
+        yield caller, superlink
+
+
+@pytest.fixture
+def caller(reached: tuple[httpx.Client, Echo]) -> httpx.Client:
+    return reached[0]
+
+
+@pytest.fixture
+def superlink(reached: tuple[httpx.Client, Echo]) -> Iterator[Echo]:
+    reached[1].asked.clear()
+    yield reached[1]
+    reached[1].away = False
+
+
+def test_a_supernodes_request_passes_whole_with_its_signature_and_so_does_the_answer(caller: httpx.Client) -> None:
+    body, introduced = bytes(range(256)) * 20_000, signature(KEYS["alpha"])
+    answer = caller.post("/v1/fleet/push-object", content=body, headers=introduced)
+    assert answer.content == body
+    assert (answer.headers["x-path"], answer.headers["x-signature"]) == ("/v1/fleet/push-object", introduced["flwr-signature"])
+    assert caller.post("/v1/fleet/get-run", headers=introduced).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/control/start-run",
+        "/v1/fleet/register-node",
+        "/v1/fleet/unregister-node",
+        "/v1/fleet/get-fab",
+        "/v1/control/register-node",
+        "/v1/control/stream-logs",
+        "/v1/runtime/acquire-task",
+        "/v1/fleet/../control/start-run",
+        "/v1/fleet/%2e%2e/control/start-run",
+        "/v1/fleet/a/b",
+        "/docs",
+        "/",
+    ],
+)
+def test_nobody_outside_can_start_a_run_register_a_node_or_read_a_log(caller: httpx.Client, superlink: Echo, path: str) -> None:
+    for headers in ({}, signature(KEYS["alpha"])):
+        assert caller.post(path, headers=headers).status_code in (404, 405)
+        assert caller.get(path, headers=headers).status_code in (404, 405)
+    assert superlink.asked == []
+
+
+STRANGER = ec.generate_private_key(ec.SECP384R1())
+UNKNOWN: dict[str, tuple[Callable[[], dict[str, str]], int]] = {  # signed when asked for: a clock that is ahead is so for a minute only
+    "nobody": (dict, 412),
+    "a node of no partner": (lambda: signature(STRANGER), 412),
+    "who has heard of a partner's key": (
+        lambda: signature(STRANGER) | {"flwr-public-key": signature(KEYS["alpha"])["flwr-public-key"]},
+        401,
+    ),
+    "who has kept an old request": (lambda: signature(KEYS["alpha"], datetime.now(UTC) - timedelta(minutes=6)), 401),
+    "a clock that is ahead": (lambda: signature(KEYS["alpha"], datetime.now(UTC) + timedelta(minutes=1)), 401),
+    "a time without a zone": (lambda: signature(KEYS["alpha"], datetime.now(UTC).replace(tzinfo=None)), 401),
+    "no signature": (lambda: signature(KEYS["alpha"]) | {"flwr-signature": "bm8="}, 401),
+    "no base64": (lambda: signature(KEYS["alpha"]) | {"flwr-signature": "\xff"}, 401),
+}
+
+
+@pytest.mark.parametrize("who", UNKNOWN)
+def test_nothing_of_a_stranger_reaches_the_superlink_and_its_connection_ends(caller: httpx.Client, superlink: Echo, who: str) -> None:
+    introduced, status = UNKNOWN[who]
+    answer = caller.post(PULL, headers={name: value.encode("latin-1") for name, value in introduced().items()})
+    assert (answer.status_code, answer.headers["connection"]) == (status, "close")
+    assert superlink.asked == []
+
+
+def test_a_connection_of_one_partner_is_not_taken_for_that_of_another_without_a_signature(caller: httpx.Client) -> None:
+    assert caller.post(PULL, headers=signature(KEYS["alpha"])).status_code == 200
+    forged = signature(KEYS["alpha"]) | {"flwr-public-key": signature(KEYS["beta"])["flwr-public-key"]}
+    assert caller.post(PULL, headers=forged).status_code == 401
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("size", ["content-length", "transfer-encoding"])
+def test_a_request_that_is_too_large_for_its_verb_or_of_unknown_size_is_refused_by_its_head(
+    caller: httpx.Client, trust: ssl.SSLContext, superlink: Echo, verb: str, size: str
+) -> None:
+    line = HTTPSConnection(caller.base_url.host, caller.base_url.port, timeout=10, context=trust)
+    line.putrequest("POST", f"/v1/fleet/{verb}")
+    told = {"content-length": str(VERBS[verb] + 1), "transfer-encoding": "chunked"}
+    for name, value in (signature(KEYS["alpha"]) | {size: told[size]}).items():
+        line.putheader(name, value)
+    line.endheaders()
+    assert line.getresponse().status == 413
+    line.close()
+    assert superlink.asked == []
+
+
+def test_what_flower_sends_and_asks_at_once_is_within_the_limits_for_fifty_partners() -> None:
+    from flwr.common.constant import FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE
+    from flwr.supercore.constant import FLWR_PRIVATE_MAX_CONCURRENT_OBJ_PULLS, FLWR_PRIVATE_MAX_CONCURRENT_OBJ_PUSHES
+
+    limits, partners, beside = Limits(), 50, 2  # a heartbeat and a look for messages
+    large = max(FLWR_PRIVATE_MAX_CONCURRENT_OBJ_PULLS, FLWR_PRIVATE_MAX_CONCURRENT_OBJ_PUSHES)
+    assert VERBS["push-object"] > FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE + 1024
+    assert limits.each >= large + beside
+    assert limits.large >= partners * large
+    assert limits.within(1024).connections >= partners * (large + beside)
+    bits = 8 * FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE * partners * large
+    assert bits / limits.exchange < 100e6 / 10, "all partners may share a line of a tenth of 100 Mbit/s"
+
+
+def test_while_the_superlink_is_away_partners_are_told_to_come_back(caller: httpx.Client, superlink: Echo) -> None:
+    superlink.away = True
+    assert caller.post(PULL, headers=signature(KEYS["alpha"])).status_code == 503
+
+
+def test_health_says_whether_partners_get_through_to_the_superlink_and_nothing_else(certificates: Path, trust: ssl.SSLContext) -> None:
+    for away, told in ((False, (200, "ok")), (True, (503, "the SuperLink does not answer"))):
+        superlink = Echo()
+        superlink.away = away
+        with (
+            open_gate(superlink.transport(), certificates, KEYS) as (port, _),
+            httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=trust, trust_env=False) as caller,
+        ):
+            answers = [caller.get("/health") for _ in range(20)]
+        assert {(answer.status_code, answer.text) for answer in answers} == {told}
+        assert len(superlink.asked) <= 2, "whoever asks often does not keep it busy"
+
+
+def test_the_gate_as_it_is_served_reaches_the_superlink_whatever_proxy_the_environment_names(
+    partner: Site, coordinator: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in PROXIES:
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+        monkeypatch.setenv(name.lower(), "http://127.0.0.1:9")
+    superlink, port = Echo(), free_port()
+    files = {"ssl_certfile": str(coordinator.tls / "server.crt"), "ssl_keyfile": str(coordinator.tls / "server.key")}
+    write_json(coordinator.log / SUPERLINK_FILE, {"port": port})
+    key = read_private_key(partner.keys / "node.key")
+    with (
+        running(uvicorn.Server(uvicorn.Config(superlink.app, host="127.0.0.1", port=port, log_level="error", **files))),  # type: ignore[arg-type]
+        child(part(coordinator, "gate"), coordinator.log / "gate.out", {}),
+    ):
+        wait_for(lambda: network.port(coordinator).told.startswith("our own gate listens"), "the gate listens")
+        assert network.port(coordinator).state is State.OK
+        assert network.connection(partner).state is State.OK
+        with httpx.Client(verify=ssl.create_default_context(cafile=str(partner.authority)), trust_env=False) as caller:
+            answer = caller.post(f"https://{partner.settings.superlink}{PULL}", headers=signature(key))
+    assert answer.headers["x-path"] == PULL

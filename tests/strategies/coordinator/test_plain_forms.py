@@ -1,0 +1,87 @@
+"""Plain averaging's own messages: what a partner may show and be sent, whatever the other side writes."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flwr.app import Context, Message
+from flwr.clientapp import ClientApp
+
+from strategies import message_records
+from strategies.coordinator.exchange import Exchanges
+from strategies.coordinator.journal import Exchange, Journal, read_journal
+from strategies.coordinator.plain_trunk import PlainTrunk
+from strategies.partner.plain_trunk_mod import check
+from strategies.plain_messages import FINAL, ROW_LIST, TRAIN, Metric, PlainReply, PlainRequest
+from strategies.secagg import wire
+from strategies.secagg.errors import MalformedMessageError
+from strategies.update.shared_trunk import Form, SharedTrunk
+from tests.helpers.local_grid import LocalGrid
+from tests.strategies.toy import FIRST, SHAPES, Toy
+
+TRUNK = [array.copy() for array in FIRST]
+ROWS = np.ones(4, dtype=np.bool_)
+
+
+def shown_by(folder: Path, shown: dict[int, tuple[Metric, ...]]) -> Exchange:
+    """The journal's line of an exchange in which three nodes show these metrics."""
+    app = ClientApp()
+
+    @app.evaluate()
+    def answer(message: Message, context: Context) -> Message:
+        reply = PlainReply(shown[message.metadata.dst_node_id])
+        return Message(message_records.content(FINAL, {message_records.BODY: wire.encode(reply)}, {}), reply_to=message)
+
+    grid, journal = LocalGrid(app, 3, {}), Journal(folder / "journal.jsonl")
+    exchanges = Exchanges(grid, journal, 3, 2, connect_timeout=0.01, exchange_timeout=1, round_timeout=1)
+    shared = SharedTrunk(TRUNK, 1, b"", 0.25, ROWS, b"")
+    PlainTrunk(exchanges, shared, lambda rows: Form(SHAPES, rows, 32, 3), lambda _: None, False, 1.0, ("loss",)).finish()
+    (line,) = read_journal(journal.path)
+    return line
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        [Metric("loss", float("nan"))],
+        [Metric("loss", float("inf"))],
+        [Metric("loss", 1e308)],
+        [Metric("loss", 0.5), Metric("loss", 0.5)],
+        [Metric("compounds", 7.0)],
+        [Metric(f"m{number}", 1.0) for number in range(1000)],
+    ],
+    ids=["nan", "infinite", "whose sum overflows", "twice", "not to be shown", "a thousand"],
+)
+def test_metrics_that_nobody_may_show_leave_their_sender_out(tmp_path: Path, lie: list[Metric]) -> None:
+    line = shown_by(tmp_path, {101: (Metric("loss", 0.25),), 102: tuple(lie), 103: (Metric("loss", 0.75),)})
+    assert line.metrics == {"loss": 0.5}
+    assert [each.split(": ")[:2] for each in line.left_out] == [["node 102", "MalformedMessageError"]]
+
+
+@pytest.mark.parametrize(
+    ("step", "number", "trunk", "rows"),
+    [
+        ("", 1, TRUNK, [ROWS]),
+        ("Unmasking", 1, TRUNK, [ROWS]),
+        (TRAIN, 0, TRUNK, [ROWS]),
+        (TRAIN, 1, TRUNK, []),
+        (TRAIN, 1, TRUNK, [ROWS, ROWS]),
+        (TRAIN, 1, TRUNK, [ROWS[:3]]),
+        (TRAIN, 1, TRUNK, [ROWS.astype(np.uint8)]),
+        (TRAIN, 1, [], [ROWS]),
+        (TRAIN, 1, TRUNK[:1], [ROWS]),
+        (TRAIN, 1, [TRUNK[0].astype(np.float64), TRUNK[1]], [ROWS]),
+        (TRAIN, 1, [TRUNK[0][:2], TRUNK[1]], [ROWS]),
+        (FINAL, 1, [TRUNK[0], np.full(2, np.nan, dtype=np.float32)], [ROWS]),
+        (FINAL, 1, [], []),
+    ],
+)
+def test_a_request_that_lacks_what_its_step_needs_is_one_named_error(
+    tmp_path: Path, step: str, number: int, trunk: list[np.ndarray], rows: list[np.ndarray]
+) -> None:
+    house = replace(Toy(tmp_path).house(1), membership=None)
+    with pytest.raises(MalformedMessageError):
+        check(house, step, PlainRequest(number, 0.25), trunk, rows)
+    for fine in (ROW_LIST, TRAIN, FINAL):
+        check(house, fine, PlainRequest(1, 0.25), TRUNK, [ROWS])

@@ -1,0 +1,238 @@
+"""What a partner writes down: before a reply leaves, line by line, and readable again after a kill or damage."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from random import Random
+
+import pytest
+from flwr.app import Message
+
+from fedapp.storage.files import DamagedFileError, read_sealed
+from strategies.partner.secure_partner import SecurePartner, StateFileError, open_participant
+from strategies.secagg import wire
+from strategies.secagg.errors import OutOfOrderError, SecAggError
+from strategies.secagg.phases import Step
+from strategies.secagg.roster import Roster
+from strategies.update.self_audit import AUDITS, OWN
+from strategies.update.shared_trunk import TrunkFileError
+from tests.helpers.federation import alike, body, step
+from tests.helpers.local_grid import unchanged
+from tests.strategies.toy import Toy, ask, state_of, stopped_before
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Toy:
+    return Toy(tmp_path)
+
+
+# Before a reply leaves
+
+
+def test_state_and_transcript_hold_a_reply_before_it_leaves(toy: Toy) -> None:
+    seen: Counter[str] = Counter()
+
+    def up(partition: int, message: Message) -> Message:
+        state, written = state_of(toy, partition + 1), toy.entries(partition + 1)[-1]
+        assert written.phase == step(message)
+        assert written.sent == sha256(body(message)).digest()
+        if step(message) != Step.HANDOVER:
+            assert state.reply == body(message)
+        seen[step(message)] += 1
+        return message
+
+    toy.grid.up = up
+    toy.federate()
+    assert set(seen) == set(Step) - {Step.HANDOVER}
+
+
+def test_no_key_and_no_trunk_is_readable_for_others(toy: Toy) -> None:
+    toy.federate()
+    for path in toy.home(2).iterdir():
+        assert path.stat().st_mode & 0o077 == 0, path.name
+
+
+# Lines
+
+
+def test_what_the_partners_found_in_a_sum_is_kept_for_the_report(toy: Toy) -> None:
+    toy.federate()
+    lines = [(toy.home(partner) / "sums.jsonl").read_text() for partner in (1, 2, 3, 4)]
+    assert len(set(lines)) == 1
+    assert [line.count('"partners": 4') for line in lines[0].splitlines()] == [1, 1]
+
+
+def test_a_line_about_a_sum_that_a_kill_prevented_is_written_when_the_partner_is_back(toy: Toy) -> None:
+    """Once, wherever the kill came: before the line, in the middle of it, or after it."""
+    stopped_before(toy, Step.COLLECT, partner=3, number="2")
+    path = toy.home(1) / "sums.jsonl"
+    whole = path.read_bytes()
+    for length in range(len(whole) + 1):
+        path.write_bytes(whole[:length])
+        assert SecurePartner(toy.house(1)).shared.version == 1
+        assert path.read_bytes() == whole
+    toy.grid.down = unchanged
+    toy.federate()
+    assert [json.loads(line)["round"] for line in path.read_text().splitlines()] == [1, 2]
+
+
+def test_who_gets_a_trunk_handed_over_knows_what_was_found_in_its_last_sum(toy: Toy) -> None:
+    toy.rounds, away = 5, {("2", 1), ("3", 1)}
+    toy.grid.down = lambda partition, m: None if step(m) == Step.COLLECT and (m.metadata.group_id, partition) in away else m
+    toy.federate()
+    lines = {partner: (toy.home(partner) / "sums.jsonl").read_text().splitlines() for partner in (1, 2)}
+    assert [json.loads(line)["round"] for line in lines[1]] == [1, 2, 3, 4, 5]
+    assert lines[2] == lines[1][2:], "it was back in round 4, and got the trunk of round 3 with the next request"
+
+
+def test_a_line_of_the_transcript_cut_off_at_any_byte_is_written_again(toy: Toy) -> None:
+    request = stopped_before(toy, Step.CONSISTENCY, partner=2)
+    (path,) = toy.home(2).glob("transcript-*.jsonl")
+    before = path.read_bytes()
+    ask(toy.house(2), Step.CONSISTENCY, request)
+    torn = path.read_bytes()[len(before) :]
+    for length in [*range(0, len(torn) - 1, 97), len(torn) - 1]:
+        path.write_bytes(before + torn[:length])
+        ask(toy.house(2), Step.CONSISTENCY, request)
+        assert path.read_bytes().startswith(before)
+    assert toy.entries(2)[-1].phase == Step.CONSISTENCY
+    assert len(toy.entries(2)) == before.count(b"\n") + 1
+
+
+def test_a_transcript_is_read_from_its_end_only(toy: Toy) -> None:
+    """However long it has become, a message costs the same."""
+    request = stopped_before(toy, Step.CONSISTENCY, partner=2)
+    (path,) = toy.home(2).glob("transcript-*.jsonl")
+    last = path.read_bytes().splitlines(keepends=True)[-1]
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+        file.seek(1 << 40)
+        file.write(b"\n" + last)
+    ask(toy.house(2), Step.CONSISTENCY, request)
+    with path.open("rb") as file:
+        file.seek((1 << 40) + 1)
+        assert [json.loads(line)["phase"] for line in file] == [Step.COLLECT, Step.CONSISTENCY]
+    path.unlink()
+
+
+# Damage at home
+
+
+@pytest.mark.parametrize("length", [0, 3, 40, -1])
+def test_a_damaged_state_is_named_and_never_answered_from(toy: Toy, length: int) -> None:
+    request = stopped_before(toy, Step.CONSISTENCY, partner=2)
+    path = toy.home(2) / "protocol.state"
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(StateFileError, match=r"partner-2/protocol\.state is damaged: truncated") as caught:
+        ask(toy.house(2), Step.CONSISTENCY, request)
+    assert isinstance(caught.value, SecAggError)
+    assert "remove it" in caught.value.hint
+
+
+def test_a_flipped_bit_of_a_state_is_found_at_home_before_anybody_is_blamed_for_it(toy: Toy) -> None:
+    request = stopped_before(toy, Step.CONSISTENCY, partner=2)
+    path = toy.home(2) / "protocol.state"
+    whole, random = path.read_bytes(), Random(4)
+    for place in [*range(0, 400, 7), *(random.randrange(8 * len(whole)) for _ in range(200))]:
+        flipped = bytearray(whole)
+        flipped[place // 8] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        with pytest.raises(StateFileError):
+            open_participant(toy.home(2), toy.house(2).membership)  # type: ignore[arg-type]
+    path.write_bytes(whole)
+    assert ask(toy.house(2), Step.CONSISTENCY, request)[0]
+
+
+def test_a_state_of_an_earlier_version_without_a_digest_is_read(toy: Toy) -> None:
+    request = stopped_before(toy, Step.CONSISTENCY, partner=2)
+    (toy.home(2) / "protocol.state").write_bytes(wire.encode(state_of(toy, 2)))
+    assert ask(toy.house(2), Step.CONSISTENCY, request)[0]
+
+
+LOST = (None, "{", '{"attempts": 0, "round": 1, "seal": "00"}')
+
+
+@pytest.mark.parametrize("damage", LOST)
+def test_a_partner_that_lost_how_often_it_trained_masks_nothing_until_somebody_says_so(toy: Toy, damage: str | None) -> None:
+    """One training, whose update left masked before its round was lost, would leave a second time under other masks."""
+    stopped_before(toy, Step.UNMASK, partner=2)
+    path = toy.home(2) / "attempts.json"
+    assert read_sealed(path, {}) == {"round": 1, "attempts": 1}
+    path.unlink() if damage is None else path.write_text(damage)
+    toy.grid.down = unchanged
+    toy.federate()
+    assert alike([toy.held(partner) for partner in (1, 3, 4)], version=2), "the others go on without it"
+    assert updates_of(toy, 2) == [(1, 0)]
+
+    path.write_text('{"attempts": 1000, "round": 3}')
+    toy.rounds = 3
+    toy.federate()
+    assert alike(toy.all_held(), version=3)
+    assert updates_of(toy, 2) == [(1, 0), (3, 1000)]
+
+
+def updates_of(toy: Toy, partner: int) -> list[tuple[int, int]]:
+    """Round and attempt of every update that a partner made."""
+    lines = map(json.loads, (toy.home(partner) / AUDITS).open())
+    return [(line["round"], line["attempt"]) for line in lines if line["vector"] == OWN]
+
+
+@pytest.mark.parametrize("removed", [("attempts.json",), ("attempts.json", "protocol.state")])
+def test_who_loses_state_and_number_of_trainings_together_masks_nothing_either(toy: Toy, removed: tuple[str, ...]) -> None:
+    stopped_before(toy, Step.COLLECT, partner=2, number="2")
+    for name in removed:
+        (toy.home(2) / name).unlink()
+    toy.grid.down = unchanged
+    toy.federate()
+    assert not (toy.home(2) / "attempts.json").exists()
+    assert updates_of(toy, 2) == [(1, 0)]
+    assert alike([toy.held(partner) for partner in (1, 3, 4)], version=2)
+
+
+def test_a_last_line_of_a_transcript_that_is_whole_and_damaged_is_named(toy: Toy) -> None:
+    request = stopped_before(toy, Step.CONSISTENCY, partner=2)
+    (path,) = toy.home(2).glob("transcript-*.jsonl")
+    path.write_bytes(path.read_bytes()[:-9] + b"nonsense\n")
+    with pytest.raises(DamagedFileError, match=path.name) as caught:
+        ask(toy.house(2), Step.CONSISTENCY, request)
+    assert "move it away" in caught.value.hint
+    path.rename(path.with_suffix(".damaged"))
+    assert ask(toy.house(2), Step.CONSISTENCY, request)[0]
+
+
+def test_a_partner_that_removed_its_damaged_state_takes_part_again_from_the_next_session_on(toy: Toy) -> None:
+    request = stopped_before(toy, Step.CONSISTENCY, partner=2)
+    (toy.home(2) / "protocol.state").unlink()
+    with pytest.raises(OutOfOrderError):
+        ask(toy.house(2), Step.CONSISTENCY, request)
+    toy.grid.down = unchanged
+    toy.federate()
+    assert alike(toy.all_held(), version=2)
+    assert toy.held(2).found["partners"] == 4
+
+
+def test_a_damaged_trunk_is_named(toy: Toy) -> None:
+    request = stopped_before(toy, Step.COLLECT, partner=2, number="2")
+    (toy.home(2) / "shared.safetensors").write_bytes(b"damaged")
+    with pytest.raises(TrunkFileError, match=r"partner-2/shared\.safetensors is damaged") as caught:
+        ask(toy.house(2), Step.COLLECT, request)
+    assert isinstance(caught.value, SecAggError)
+    assert caught.value.hint == "restore it from a backup, or remove it: another partner then hands its trunk over"
+    (toy.home(2) / "shared.safetensors").unlink()
+    toy.grid.down = unchanged
+    toy.federate()
+    assert alike(toy.all_held(), version=2)
+
+
+def test_another_roster_has_another_transcript(toy: Toy) -> None:
+    toy.federate()
+    member = toy.house(2).membership
+    assert member is not None
+    other = Roster("another", member.roster.threshold, member.roster.minimum, member.roster.members)
+    house = replace(toy.house(2), membership=replace(member, roster=other, policy=replace(member.policy, roster=other.digest())))
+    with pytest.raises(SecAggError):
+        ask(house, Step.UNMASK, b"")
+    assert len(list(toy.home(2).glob("transcript-*.jsonl"))) == 2
+    assert toy.entries(1)

@@ -1,0 +1,244 @@
+"""A partner between two messages: what it answers, what it refuses, and what it writes down first."""
+
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import Message
+
+from strategies import message_records
+from strategies.coordinator.exchange import RoundFailedError
+from strategies.partner.secure_partner import Arrived, SecurePartner
+from strategies.secagg import wire
+from strategies.secagg.errors import HandoverError, MalformedMessageError, OldRoundError, OutOfOrderError
+from strategies.secagg.messages import CollectRequest, FinishRequest, Handover, HandoverRequest, Holding
+from strategies.secagg.phases import Phase, Step
+from tests.helpers.federation import alike, body, equal, step
+from tests.helpers.local_grid import LocalGrid
+from tests.strategies.toy import ROWS, Toy, ask, expected, last_request, no_evaluation, no_training, state_of, stopped_before
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Toy:
+    return Toy(tmp_path)
+
+
+@pytest.mark.parametrize("guard", [0, 10])
+def test_the_trunk_is_what_arithmetic_says(tmp_path: Path, guard: int) -> None:
+    toy = Toy(tmp_path, rounds=5, guard=guard)
+    toy.federate()
+    assert alike(toy.all_held(), version=5)
+    assert equal(toy.held(1).arrays, expected([1, 2, 3, 4], rounds=5))
+    assert toy.held(1).rows.tolist() == (ROWS if guard else np.ones(4, dtype=np.bool_)).tolist()
+
+
+def test_a_row_that_one_partner_alone_supports_is_not_listed(tmp_path: Path) -> None:
+    own = np.array([True, True, True, True])
+    toy = Toy(tmp_path, changed={3: {"support": lambda: own}})
+    toy.federate()
+    assert toy.held(3).rows.tolist() == ROWS.tolist()
+    assert np.load(toy.home(3) / "rows.npy").tolist() == ROWS.tolist()
+
+
+def test_a_partner_trains_only_listed_rows_that_it_supports_itself(tmp_path: Path) -> None:
+    own = np.array([True, False, True, True])
+    toy = Toy(tmp_path, changed={3: {"support": lambda: own}})
+    toy.federate()
+    assert toy.held(3).rows.tolist() == ROWS.tolist()
+    assert np.load(toy.home(3) / "rows.npy").tolist() == [True, False, False, True]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_partner_whose_training_fails_takes_part_again(tmp_path: Path, number: int) -> None:
+    """It has not the sum of the round that it missed, and gets the trunk from somebody else."""
+    toy = Toy(tmp_path, rounds=4, ill=frozenset({(2, number)}))
+    toy.federate()
+    assert alike(toy.all_held(), version=4)
+    assert [len(exchange.left_out) for exchange in toy.journal() if (exchange.round, exchange.phase) == (number, Step.COLLECT)] == [1]
+    assert {entry.refused for entry in toy.entries(2)} == {""}
+
+
+@pytest.mark.parametrize("way", ["down", "up"])
+def test_only_those_whose_signature_arrived_are_asked_to_unmask(toy: Toy, way: str) -> None:
+    """Whoever missed the list has nothing to answer, and is spared an error for it."""
+
+    def lose(partition: int, message: Message) -> Message | None:
+        return None if (partition, step(message), message.metadata.group_id) == (1, Step.CONSISTENCY, "1") else message
+
+    setattr(toy.grid, way, lose)
+    toy.federate()
+    assert alike(toy.all_held(), version=2)
+    asked = [m.metadata.dst_node_id for m in toy.grid.sent if (step(m), m.metadata.group_id) == (Step.UNMASK, "1")]
+    assert asked == [LocalGrid.node(partition) for partition in (0, 2, 3)]
+    assert {entry.refused for entry in toy.entries(2)} == {""}
+    assert [e.left_out for e in toy.journal() if (e.round, e.phase) == (1, Step.CONSISTENCY)] == [["partner-2: no reply"]]
+    assert [e.left_out for e in toy.journal() if (e.round, e.phase) == (1, Step.UNMASK)] == [[]]
+
+
+def test_a_partner_that_is_behind_is_named_so_in_the_journal(toy: Toy) -> None:
+    toy.rounds, away = 4, {("2", 1)}
+    toy.grid.down = lambda partition, m: None if step(m) == Step.COLLECT and (m.metadata.group_id, partition) in away else m
+    toy.federate()
+    reasons = [reason for exchange in toy.journal() for reason in exchange.left_out]
+    assert reasons == [
+        "partner-2: no reply",
+        "partner-2: BehindError: it holds the trunk of round 0, and gets the newest first",
+    ]
+
+
+# Handed-over trunks
+
+
+@pytest.mark.parametrize(("plain", "words"), [(b"junk", "a handed-over trunk is damaged"), (None, "it handed over the trunk of round 9")])
+def test_a_handed_over_trunk_that_is_none_or_too_new_is_its_holders_fault(toy: Toy, plain: bytes | None, words: str) -> None:
+    """Signed and encrypted as it should be: the session ends, and the transcript names the error."""
+    request = stopped_before(toy, Step.COLLECT, partner=2)
+    holder = SecurePartner(toy.house(1))
+    content = plain or replace(holder.shared, version=9).to_bytes()
+    asked = wire.decode(CollectRequest, request)
+    offered, ciphertext = holder.protocol.hand_over(wire.encode(HandoverRequest(asked.session, ())), b"x" * 32, content)
+    asked = replace(asked, handover=wire.decode(Handover, offered))
+    arrived = Arrived([], [np.frombuffer(ciphertext, dtype=np.uint8)])
+    with pytest.raises(HandoverError, match=f"partner 1: {words}"):
+        SecurePartner(toy.house(2)).answer(Step.COLLECT, wire.encode(asked), arrived, no_training, no_evaluation)
+    assert toy.entries(2)[-1].refused == "HandoverError"
+    assert state_of(toy, 2).phase == Phase.FAILED
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"arrays": [np.ones((1, 1), dtype=np.float32)]}, "a trunk of"),
+        ({"arrays": [np.ones((4, 2)), np.ones(2)]}, "a trunk of"),
+        ({"arrays": [np.full((4, 2), np.nan, dtype=np.float32), np.ones(2, dtype=np.float32)]}, "values that are not finite"),
+        ({"value_range": float("nan")}, "a range of nan"),
+        ({"value_range": 0.3}, "a range of 0.3"),
+        ({"rows": np.ones(9, dtype=np.bool_)}, "a row list of"),
+        ({"rows": np.ones(4, dtype=np.float32)}, "a row list of"),
+        ({"digest": b"x"}, "without a version, a name and a session"),
+        ({"session": b"x" * 7}, "without a version, a name and a session"),
+        ({"found": {"loss": "high"}}, "no numbers"),
+    ],
+)
+def test_a_handed_over_trunk_that_this_experiment_cannot_have_is_not_stored(toy: Toy, change: dict[str, Any], words: str) -> None:
+    toy.federate()
+    before = toy.held(2)
+    toy.rounds = 4
+    request = wire.decode(CollectRequest, stopped_before(toy, Step.COLLECT, partner=2, number="3"))
+    holder = SecurePartner(toy.house(1))
+    lie = replace(holder.shared, **change)
+    offered, ciphertext = holder.protocol.hand_over(wire.encode(HandoverRequest(request.session, ())), b"x" * 32, lie.to_bytes())
+    asked, arrived = replace(request, handover=wire.decode(Handover, offered)), Arrived([], [np.frombuffer(ciphertext, dtype=np.uint8)])
+    with pytest.raises(HandoverError, match=f"partner 1: .*{words}"):
+        SecurePartner(toy.house(2)).answer(Step.COLLECT, wire.encode(asked), arrived, no_training, no_evaluation)
+    assert alike([toy.held(2), before], version=2)
+
+
+def test_an_older_trunk_than_its_own_is_no_help_and_no_lie(tmp_path: Path) -> None:
+    """In round 4 partner 5 gets the trunk it missed, and its answer is lost; so is the request to the holder, who is then behind it."""
+    lost = {("2", Step.COLLECT, 4), ("4", Step.COLLECT, 0)}
+    toy, answers = Toy(tmp_path, partners=5, rounds=4), [(4, "4")]
+
+    def down(partition: int, message: Message) -> Message | None:
+        what = (message.metadata.group_id, Step(step(message)), partition)
+        if what not in lost:
+            return message
+        lost.remove(what)
+        return None
+
+    def up(partition: int, message: Message) -> Message | None:
+        if (partition, message.metadata.group_id) not in answers or step(message) != Step.COLLECT:
+            return message
+        return answers.clear()
+
+    toy.grid.down, toy.grid.up = down, up
+    toy.federate()
+    assert [exchange.replied for exchange in toy.journal() if (exchange.round, exchange.phase) == (4, Step.COLLECT)] == [3, 5]
+    assert alike(toy.all_held(), version=4)
+    assert {entry.refused for entry in toy.entries(5)} == {""}
+
+
+def test_a_coordinator_cannot_take_a_partner_back_to_an_earlier_trunk(tmp_path: Path) -> None:
+    toy, kept = Toy(tmp_path, rounds=5), dict[str, bytes]()
+
+    def down(partition: int, message: Message) -> Message | None:
+        if partition == 3 and (message.metadata.group_id, step(message)) == ("2", Step.COLLECT):
+            return None
+        if message_records.HANDOVER in message.content and step(message) == Step.COLLECT:
+            kept["handover"] = wire.encode(wire.decode(CollectRequest, body(message)).handover)
+            kept["ciphertext"] = message_records.vectors(message.content, message_records.HANDOVER)[0].tobytes()
+        if partition == 1 and step(message) == Step.FINISH:
+            asked = replace(wire.decode(FinishRequest, body(message)), version=2, handover=wire.decode(Handover, kept["handover"]))
+            message.content[message_records.MESSAGE][message_records.BODY] = wire.encode(asked)
+            message.content[message_records.HANDOVER] = message_records.array_record([np.frombuffer(kept["ciphertext"], dtype=np.uint8)])
+        return message
+
+    toy.grid.down = down
+    toy.federate()
+    assert kept
+    assert [toy.held(partner).version for partner in (1, 2, 3, 4)] == [5, 4, 5, 5]
+
+
+# Repeated and foreign requests
+
+
+@pytest.mark.parametrize("asked", [Step.CONSISTENCY, Step.UNMASK])
+def test_the_same_request_again_gets_the_same_bytes_and_another_line_in_the_transcript(toy: Toy, asked: Step) -> None:
+    """Also if the first line was never written, since its writer was killed."""
+    request = stopped_before(toy, asked, partner=2)
+    (path,) = toy.home(2).glob("transcript-*.jsonl")
+    before = path.read_text()
+    first, _ = ask(toy.house(2), asked, request)
+    for written in (path.read_text(), before, before + "half a li"):
+        path.write_text(written)
+        again, _ = ask(toy.house(2), asked, request)
+        assert again == first
+        last = toy.entries(2)[-1]
+        assert (last.phase, last.received, last.sent, last.refused) == (asked, sha256(request).digest(), sha256(first).digest(), "")
+
+
+def test_a_second_row_list_in_one_session_is_refused(toy: Toy) -> None:
+    """Two lists of different cohorts would tell partners which rows a single one supports."""
+    stopped_before(toy, Step.COLLECT, partner=2)
+    parsed = wire.decode(CollectRequest, last_request(toy, Step.COLLECT, 1))
+    again = replace(parsed, number=9, rows=True, last=None, cohort=(1, 2, 3))
+    with pytest.raises(OldRoundError, match="row list of this session was sent already"):
+        ask(toy.house(2), Step.COLLECT, wire.encode(again))
+    assert toy.entries(2)[-1].refused == "OldRoundError"
+    assert state_of(toy, 2).session is not None
+
+
+def test_a_message_that_is_none_changes_nothing_but_the_transcript(toy: Toy) -> None:
+    stopped_before(toy, Step.CONSISTENCY, partner=2)
+    before = state_of(toy, 2)
+    for junk in (b"", b"junk", bytes(500)):
+        with pytest.raises(MalformedMessageError):
+            ask(toy.house(2), Step.CONSISTENCY, junk)
+    with pytest.raises(OutOfOrderError):
+        ask(toy.house(2), Step.UNMASK, b"")
+    assert state_of(toy, 2) == before
+    assert [entry.refused for entry in toy.entries(2)[-4:]] == ["MalformedMessageError"] * 3 + ["OutOfOrderError"]
+
+
+def test_a_partner_that_lacks_the_trunk_says_which_it_has_and_trains_nothing(toy: Toy) -> None:
+    request = stopped_before(toy, Step.COLLECT, partner=2)
+    ahead = replace(wire.decode(CollectRequest, request), version=5)
+    reply, vectors = ask(toy.house(2), Step.COLLECT, wire.encode(ahead))
+    assert (wire.decode(Holding, reply), vectors) == (Holding(2, 0), [])
+
+
+# A partner that leaves the agreed range
+
+
+def test_a_sum_that_no_allowed_words_have_is_refused_by_everybody(tmp_path: Path) -> None:
+    """The sum is genuine; partner 3 gave itself a weight that nobody else allows."""
+    toy = Toy(tmp_path, partners=3, rounds=1, changed={3: {"weight": lambda: 2, "largest_weight": 2}})
+    with pytest.raises(RoundFailedError, match="partners took in the sum of round 1"):
+        toy.federate()
+    for partner in (1, 2):
+        assert toy.held(partner).version == 0
+        assert toy.entries(partner)[-1].refused == "SumOutOfRangeError"
+        assert state_of(toy, partner).phase == Phase.FAILED

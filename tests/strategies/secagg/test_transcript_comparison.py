@@ -1,0 +1,191 @@
+"""Comparing transcripts: honest ones agree whoever dropped out, and one lie names the right party."""
+
+from collections import defaultdict
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from strategies.secagg.transcript import PHASES, Entry, Fact
+from strategies.secagg.transcript_comparison import Common, Difference, common, compare
+
+Transcripts = dict[int, tuple[Entry, ...]]
+FACTS = {
+    "AdvertiseKeys": ("parameters",),
+    "ShareKeys": ("advertisements",),
+    "MaskedInputCollection": ("cohort", "trunk"),
+    "ConsistencyCheck": ("survivors", "header 1", "header 2", "header 3"),
+    "Unmasking": (),
+    "Finish": ("sum",),
+}
+DIGEST = bytes(32)
+
+
+def entry(session: str, number: int, phase: str, facts: dict[str, str], refused: str = "") -> Entry:
+    held = tuple(Fact(name, value.encode()) for name, value in facts.items())
+    return Entry(1, DIGEST, session.encode().ljust(32), number, phase, held, DIGEST, b"" if refused else DIGEST, refused)
+
+
+def honest(session: str, number: int, phase: str) -> Entry:
+    return entry(session, number, phase, {name: f"{name} of {session} {number}" for name in FACTS[phase]})
+
+
+def whole_run(sessions: tuple[str, ...] = ("a", "b"), rounds: int = 2) -> list[Entry]:
+    found = []
+    for session in sessions:
+        found += [honest(f"nonce {session}", 0, "AdvertiseKeys"), honest(f"nonce {session}", 0, "ShareKeys")]
+        found += [honest(session, number, phase) for number in range(rounds) for phase in PHASES[2:6]]
+    return found
+
+
+@st.composite
+def runs(draw: st.DrawFn) -> Transcripts:
+    """What up to six partners wrote of one honest run, of which each missed anything at all."""
+    run = whole_run()
+    missed = st.sets(st.integers(0, len(run) - 1))
+    return {
+        partner: tuple(entry for place, entry in enumerate(run) if place not in lost)
+        for partner, lost in enumerate(draw(st.lists(missed, min_size=2, max_size=6)), start=1)
+    }
+
+
+def alter(transcripts: Transcripts, partner: int, place: int, name: str, value: bytes, refused: str = "") -> Transcripts:
+    old = transcripts[partner][place]
+    facts = tuple(Fact(fact.name, value) if fact.name == name else fact for fact in old.facts)
+    entries = list(transcripts[partner])
+    entries[place] = replace(old, facts=facts, refused=refused)
+    return transcripts | {partner: tuple(entries)}
+
+
+def parting(transcripts: Transcripts) -> Difference:
+    found = compare(transcripts)
+    assert found is not None
+    return found
+
+
+@given(runs())
+def test_honest_transcripts_agree_whoever_missed_what(transcripts: Transcripts) -> None:
+    assert compare(transcripts) is None
+
+
+@given(runs(), st.data())
+def test_one_altered_fact_is_found_and_named(transcripts: Transcripts, data: st.DataObject) -> None:
+    """Against an oracle of its own: who else told of that fact."""
+    tellers: dict[tuple[bytes, int, str, str], set[int]] = defaultdict(set)
+    for partner, entries in transcripts.items():
+        for each in entries:
+            for fact in each.facts:
+                tellers[each.session, each.round, each.phase, fact.name].add(partner)
+    shared = sorted(key for key, partners in tellers.items() if len(partners) > 1)
+    if not shared:
+        return
+    key = data.draw(st.sampled_from(shared))
+    liar = data.draw(st.sampled_from(sorted(tellers[key])))
+    (place,) = (place for place, each in enumerate(transcripts[liar]) if (each.session, each.round, each.phase) == key[:3])
+    found = parting(alter(transcripts, liar, place, key[3], b"another"))
+    assert (found.session, found.round, found.phase, found.fact) == key
+    assert {each.partner for each in found.seen} == tellers[key]
+    assert {each.partner for each in found.seen if each.value == b"another"} == {liar}
+    if key[3].startswith("header"):
+        assert found.parties == (int(key[3][-1]),)
+    else:
+        assert found.parties == ((liar,) if len(tellers[key]) > 2 else ())
+
+
+@given(st.integers(2, 6), st.data())
+def test_the_first_of_several_differences_is_named(partners: int, data: st.DataObject) -> None:
+    everybody = {partner: tuple(whole_run()) for partner in range(1, partners + 1)}
+    places = data.draw(st.lists(st.sampled_from([0, 1, 2, 3, 5, 6, 9, 10, 11]), min_size=2, max_size=4, unique=True))
+    for place in places:
+        partner = data.draw(st.sampled_from(sorted(everybody)))
+        everybody = alter(everybody, partner, place, everybody[partner][place].facts[0].name, b"another")
+    first = whole_run()[min(places)]
+    found = parting(everybody)
+    assert (found.session, found.round, found.phase, found.fact) == (first.session, first.round, first.phase, first.facts[0].name)
+
+
+def test_sessions_come_in_the_order_in_which_they_were_held_whatever_their_ids() -> None:
+    """The third partner joined late and the second left early: no transcript knows both ends."""
+    run = [honest(session, 0, "Finish") for session in ("z", "y", "b", "a")]
+    lies = [entry(session, 0, "Finish", {"sum": "lie"}) for session in ("y", "b")]
+    transcripts = {1: tuple(run), 2: (run[0], lies[0]), 3: (lies[1], run[3])}
+    assert parting(transcripts).session == run[1].session
+    assert parting({1: tuple(run), 3: transcripts[3]}).session == run[2].session
+
+
+def test_requests_and_replies_differ_between_honest_partners() -> None:
+    one = honest("a", 0, "Finish")
+    assert compare({1: (one,), 2: (replace(one, received=b"x" * 32, sent=b"y" * 32, number=9, previous=b"z" * 32),)}) is None
+
+
+def told(*words: tuple[int, str, str], fact: str = "cohort") -> Difference:
+    """The difference when partners wrote (partner, value, refused) of one fact."""
+    transcripts: Transcripts = {}
+    for partner, value, refused in words:
+        transcripts[partner] = (*transcripts.get(partner, ()), entry("a", 4, "ConsistencyCheck", {fact: value}, refused))
+    return parting(transcripts)
+
+
+def test_with_a_majority_those_who_differ_are_named() -> None:
+    found = told((1, "x", ""), (2, "y", ""), (3, "x", ""), (4, "x", ""), (5, "z", ""))
+    assert found.parties == (2, 5)
+    assert found.verdict == "partners 2, 5 differ from the majority: told something else by the coordinator, or writing falsely"
+    assert [(each.partner, each.short()) for each in found.seen] == [(1, "78"), (2, "79"), (3, "78"), (4, "78"), (5, "7a")]
+
+
+@pytest.mark.parametrize("values", ["xy", "xxyy", "xyz", "xxyz"])
+def test_without_a_majority_nobody_is_named(values: str) -> None:
+    found = told(*((partner, value, "") for partner, value in enumerate(values, start=1)))
+    assert found.parties == ()
+    assert found.verdict == "no majority: the coordinator said different things, or somebody writes falsely"
+
+
+def test_a_partner_that_signed_two_headers_is_named_even_against_a_majority_of_the_others() -> None:
+    found = told((1, "x", ""), (2, "x", ""), (3, "x", ""), (4, "y", ""), fact="header 3")
+    assert found.parties == (3,)
+    assert found.verdict.startswith("partner 3 signed two different ones")
+
+
+def test_a_header_that_was_refused_is_not_held_against_its_signer() -> None:
+    found = told((1, "x", ""), (2, "x", ""), (4, "y", "SignatureError"), fact="header 3")
+    assert found.parties == (4,)
+    assert found.verdict.endswith("told something else by the coordinator, or writing falsely; refused by partner 4 (SignatureError)")
+
+
+def test_one_partner_that_was_told_two_things_is_evidence() -> None:
+    found = told((2, "x", ""), (2, "y", "SecondSurvivorListError"), fact="survivors")
+    assert found.parties == ()
+    assert "refused by partner 2 (SecondSurvivorListError)" in found.verdict
+
+
+def test_a_partner_that_was_also_told_what_the_others_were_is_named_for_the_rest() -> None:
+    found = told((1, "x", ""), (2, "x", ""), (3, "x", ""), (3, "y", "SecondSurvivorListError"), fact="survivors")
+    assert found.parties == (3,)
+    assert [each.refused for each in found.seen] == ["", "", "", "SecondSurvivorListError"]
+
+
+def test_the_same_request_again_or_refused_with_the_same_facts_is_no_difference() -> None:
+    held = entry("a", 0, "ConsistencyCheck", {"survivors": "x"})
+    assert compare({1: (held, held), 2: (held, replace(held, refused="OutOfOrderError"))}) is None
+
+
+def test_values_are_shown_so_that_different_ones_look_different() -> None:
+    found = told((1, "k" * 40 + "x", ""), (2, "k" * 40 + "y", ""), (3, "k" * 32, ""))
+    shown = [each.short() for each in found.seen]
+    assert len(set(shown)) == 3
+    assert shown[2] == "6b" * 32
+    assert all(len(text) < 24 and text.startswith("sha256:") for text in shown[:2])
+
+
+def test_a_fact_that_names_no_possible_partner_points_to_nobody_in_particular() -> None:
+    for fact in ("header 0", "header x", "header", "header " + "9" * 5000):
+        assert told((1, "x", ""), (2, "y", ""), fact=fact).parties == ()
+
+
+def test_what_was_compared_is_counted() -> None:
+    run = whole_run()
+    assert common({1: tuple(run), 2: tuple(run)}) == Common(sessions=2, rounds=4, entries=2 * (len(run) - 4))  # Unmasking has no facts
+    assert common({1: tuple(run[:10]), 2: tuple(run[10:])}) == Common(0, 0, 0)
+    assert common({1: tuple(run), 2: tuple(run[:2])}) == Common(sessions=0, rounds=0, entries=4)
+    assert common({1: tuple(run), 2: tuple(run[:3]), 3: ()}) == Common(sessions=1, rounds=1, entries=6)

@@ -1,0 +1,51 @@
+"""The row guard: bits that few compounds hold, or one partner alone, stay at home."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from strategies.update.row_guard import listed_rows, support
+
+BITS = 12
+
+
+def csr(compounds: list[set[int]]) -> tuple[np.ndarray, np.ndarray]:
+    indptr = np.cumsum([0, *map(len, compounds)], dtype=np.int64)
+    return indptr, np.array([bit for bits in compounds for bit in sorted(bits)], dtype=np.int32)
+
+
+@given(compounds=st.lists(st.sets(st.integers(0, BITS - 1)), min_size=1, max_size=30), least=st.integers(2, 5), data=st.data())
+def test_a_bit_is_supported_if_enough_of_the_chosen_compounds_hold_it(compounds: list[set[int]], least: int, data: st.DataObject) -> None:
+    rows = data.draw(st.lists(st.integers(0, len(compounds) - 1), max_size=40))
+    mask = support(*csr(compounds), np.array(rows, dtype=np.int64), BITS, least)
+    holders = [sum(bit in compounds[row] for row in set(rows)) for bit in range(BITS)]
+    assert mask.dtype == np.bool_
+    assert mask.tolist() == [count >= least for count in holders]
+
+
+def test_compounds_outside_the_rows_do_not_count() -> None:
+    indptr, indices = csr([{1, 2}, {1}, {1, 3}])
+    assert np.flatnonzero(support(indptr, indices, np.array([0, 2]), BITS, 2)).tolist() == [1]
+    assert np.flatnonzero(support(indptr, indices, np.array([0]), BITS, 2)).tolist() == []
+
+
+def test_a_guard_of_one_lets_every_bit_pass() -> None:
+    for least in (1, 0):
+        assert support(*csr([{1}, set()]), np.array([0]), BITS, least).tolist() == [True] * BITS
+
+
+def test_no_two_bits_of_one_compound_alone_get_through() -> None:
+    """What the guard is for: the bits of a compound that no other one shares."""
+    indptr, indices = csr([{0, 1, 2}, {0, 3, 4}, {0, 3, 5}])
+    assert np.flatnonzero(support(indptr, indices, np.arange(3), BITS, 2)).tolist() == [0, 3]
+
+
+@given(masks=st.lists(st.lists(st.booleans(), min_size=BITS, max_size=BITS), min_size=1, max_size=6), least=st.integers(1, 4))
+def test_rows_are_listed_if_enough_partners_support_them(masks: list[list[bool]], least: int) -> None:
+    rows = listed_rows(np.sum(np.array(masks, dtype=np.int32), axis=0), least)
+    assert rows.dtype == np.int64
+    assert rows.tolist() == [bit for bit in range(BITS) if sum(mask[bit] for mask in masks) >= least]
+
+
+def test_a_row_of_one_partner_alone_is_not_listed() -> None:
+    assert listed_rows(np.array([0, 1, 2, 10])).tolist() == [2, 3]

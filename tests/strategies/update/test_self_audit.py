@@ -1,0 +1,307 @@
+"""What a partner finds in its own update and in the sum, and when it refuses to send."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flwr.app import Message
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedapp.storage.files import read_sealed
+from strategies.partner.secure_partner import Arrived, SecurePartner
+from strategies.partner.side import House, Limits
+from strategies.secagg.phases import Phase, Step
+from strategies.update.holders import Holders
+from strategies.update.self_audit import AUDITS, OWN, SUM, Audited, LeakError, audit, check
+from strategies.update.shared_trunk import Form
+from tests.helpers.federation import alike, body, equal, step
+from tests.helpers.local_grid import LocalGrid, unchanged
+from tests.strategies.toy import ROWS, Toy, expected, holders_of, no_evaluation, state_of, stopped_before, update
+
+BITS, MOST = 12, 7
+WIDTH = MOST  # a direction for each compound
+NAMED = [(0, 1, 3), (2,), (2,)]  # the toy's updates have twin rows 0, 1 and 3: they name the first of these
+FOUND = Audited(round=7, vector=OWN, attempt=0, rows=90, fewest=10, twin_groups=3, identified=2, compounds=500)
+
+
+def attacked(holders: list[frozenset[int]], listed: list[bool], word_bits: int = 32) -> Audited:
+    """What is found in the update of compounds that each move the row of every bit that they hold a step in a direction of its own."""
+    compounds = [tuple(bit for bit, held in enumerate(holders) if each in held) for each in range(MOST)]
+    rows = np.flatnonzero(listed)
+    form = Form(((BITS, WIDTH), (WIDTH,)), rows, word_bits, partners=4)
+    change = np.array([[100 * (each in holders[bit]) for each in range(MOST)] for bit in rows], dtype=np.int64)
+    words = np.concatenate([change.reshape(-1), np.full(form.words - rows.size * WIDTH, 77)]).astype(f"u{word_bits // 8}")
+    return audit(OWN, 3, 1, form, words, np.zeros((BITS, WIDTH), np.float32), holders_of(compounds, BITS))
+
+
+# What is found
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.frozensets(st.integers(0, MOST - 1), max_size=4), min_size=BITS, max_size=BITS),
+    st.lists(st.booleans(), min_size=BITS, max_size=BITS),
+    st.sampled_from([16, 32]),
+)
+def test_every_figure_is_the_one_that_counting_sets_gives(holders: list[frozenset[int]], listed: list[bool], word_bits: int) -> None:
+    """Bits of the very same holders are twins; they name a fingerprint if no other has all of them."""
+    prints = {frozenset(bit for bit, held in enumerate(holders) if each in held) for each in range(MOST)}
+    seen = [bit for bit in range(BITS) if listed[bit] and holders[bit]]
+    groups = {frozenset(bit for bit in seen if holders[bit] == holders[one]) for one in seen}
+    groups = {group for group in groups if len(group) > 1}
+    named = {one for group in groups for one in prints if [other for other in prints if group <= other] == [one]}
+    found = attacked(holders, listed, word_bits)
+    assert found == Audited(
+        round=3,
+        vector=OWN,
+        attempt=1,
+        rows=len(seen),
+        fewest=min((len(holders[bit]) for bit in seen), default=0),
+        twin_groups=len(groups),
+        identified=len(named),
+        compounds=len(prints),
+    )
+
+
+def test_rows_that_look_alike_by_chance_name_nobody() -> None:
+    """One compound holds both bits, with others that move the rows hardly at all; or with others by chance in the same direction."""
+    form = Form(((3, 2), (2,)), np.arange(3), 32, partners=4)
+    words = np.array([[9, 9], [9, 9], [9, 9], [0, 0]]).astype(np.uint32).reshape(-1)
+    words = np.append(words, np.zeros(form.words - len(words), np.uint32))
+    fingerprints = holders_of([(0, 1, 2), (0,), (1,), (2,)], 3)
+    found = audit(OWN, 1, 0, form, words, np.zeros((3, 2), np.float32), fingerprints)
+    assert (found.rows, found.twin_groups, found.identified) == (3, 0, 0)
+
+
+def test_twins_that_noise_has_told_apart_name_nobody() -> None:
+    form, noise = Form(((2, 64), (64,)), np.arange(2), 32, partners=4), np.random.default_rng(5).standard_normal((2, 64))
+    for size, identified in ((0, 1), (20, 1), (1000, 0)):
+        words = np.zeros(form.words, np.int32)
+        words[:128] = (100 + size * noise).reshape(-1)
+        assert (
+            audit(OWN, 1, 0, form, words.view(np.uint32), np.zeros((2, 64), np.float32), holders_of([(0, 1)], 2)).identified == identified
+        )
+
+
+def test_weight_decay_hides_no_twins() -> None:
+    """It pulls each weight to zero by its own sign, which everybody knows who knows the trunk before."""
+    form, generator = Form(((2, 64), (64,)), np.arange(2), 32, partners=4), np.random.default_rng(6)
+    before = generator.standard_normal((2, 64)).astype(np.float32)
+    words = np.zeros(form.words, np.int32)
+    words[:128] = (40 * generator.standard_normal(64) - 100 * np.sign(before)).reshape(-1)
+    own = holders_of([(0, 1)], 2)
+    assert audit(OWN, 1, 0, form, words.view(np.uint32), before, own).identified == 1
+    assert audit(OWN, 1, 0, form, words.view(np.uint32), np.zeros_like(before), own).identified == 0
+
+
+# When it refuses
+
+
+@pytest.mark.parametrize(
+    ("changes", "limits", "guard", "words"),
+    [
+        ({}, Limits(0.003, 501), 10, "of 500 training compounds, and this partner sends none of fewer than 501"),
+        ({"fewest": 9}, Limits(1.0, 0), 10, "row of a bit that 9 training compounds hold, and the row guard is 10"),
+        ({}, Limits(0.0039, 0), 10, "2 of 500 training compounds .*, and this partner allows a share of 0.0039"),
+        ({"identified": 1}, Limits(), 0, "1 of 500 "),
+    ],
+)
+def test_an_update_beyond_a_limit_is_refused_with_its_figures(changes: dict[str, int], limits: Limits, guard: int, words: str) -> None:
+    with pytest.raises(LeakError, match=f"the update of round 7 .*{words}") as caught:
+        check(replace(FOUND, **changes), limits, guard)  # type: ignore[arg-type]
+    assert caught.value.hint
+
+
+def test_an_update_at_its_limits_may_leave() -> None:
+    check(FOUND, Limits(0.004, 500), 10)
+    check(replace(FOUND, rows=0, fewest=0), Limits(0.004, 500), 10)
+
+
+@pytest.mark.parametrize("limits", [(-0.1, 0), (1.1, 0), (float("nan"), 0), (0.5, -1)])
+def test_limits_that_make_no_sense_are_none(limits: tuple[float, int]) -> None:
+    with pytest.raises(ValueError, match="most_identified|least_compounds"):
+        Limits(*limits)
+
+
+# In a federation
+
+
+def strict(toy: Toy, partner: int, limits: Limits, compounds: list[tuple[int, ...]]) -> None:
+    """Give one partner limits and compounds of its own."""
+    member = toy.house(partner).membership
+    assert member is not None
+    toy.changed[partner] = {"membership": replace(member, limits=limits), "holders": lambda: holders_of(compounds)}
+
+
+def lines(toy: Toy, partner: int) -> list[Audited]:
+    return [Audited(**json.loads(line)) for line in (toy.home(partner) / AUDITS).read_text().splitlines()]
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Toy:
+    return Toy(tmp_path, guard=0)
+
+
+def test_a_partner_whose_update_names_its_compounds_refuses_and_the_others_finish(toy: Toy) -> None:
+    strict(toy, 2, Limits(), NAMED)
+    toy.federate()
+    assert alike([toy.held(partner) for partner in (1, 3, 4)], version=2)
+    assert near(toy.held(1).arrays, expected([1, 3, 4], rounds=2))
+    replies = [m for m in toy.grid.received if m.metadata.src_node_id == LocalGrid.node(1) and m.metadata.group_id in ("1", "2")]
+    assert [step(m) for m in replies if m.has_content()] == [Step.FINISH], "nothing of an update left"
+    assert sum(m.has_error() for m in replies) == 2
+    assert read_sealed(toy.home(2) / "attempts.json", {}) == {"round": 0, "attempts": 0}
+    refused = [(entry.phase, entry.sent) for entry in toy.entries(2) if entry.refused == "LeakError"]
+    assert [phase for phase, _ in refused] == [Step.COLLECT, Step.COLLECT]
+    assert not any(sent for _, sent in refused)
+    assert [(each.round, each.identified, each.compounds) for each in lines(toy, 2) if each.vector == OWN] == [(1, 1, 2), (2, 1, 2)]
+
+
+def test_a_partner_that_only_wants_to_be_told_sends_the_same_update(toy: Toy) -> None:
+    strict(toy, 2, Limits(most_identified=1.0), NAMED)
+    toy.federate()
+    assert equal(toy.held(2).arrays, expected([1, 2, 3, 4], rounds=2))
+    assert [(each.round, each.vector, each.identified) for each in lines(toy, 2)] == [(1, OWN, 1), (1, SUM, 1), (2, OWN, 1), (2, SUM, 1)]
+
+
+def test_whoever_refused_takes_part_again_when_its_policy_allows_it(toy: Toy) -> None:
+    strict(toy, 2, Limits(), NAMED)
+
+    def loosen(partition: int, message: Message) -> Message:
+        if message.metadata.group_id == "2" and step(message) == Step.COLLECT:
+            strict(toy, 2, Limits(most_identified=1.0), NAMED)
+        return message
+
+    toy.grid.down = loosen
+    toy.federate()
+    assert alike(toy.all_held(), version=2)
+    assert [entry.refused for entry in toy.entries(2) if entry.phase == Step.COLLECT and entry.refused] == ["LeakError"]
+    assert near(toy.held(1).arrays, expected_after_refusal())
+
+
+def near(arrays: list[np.ndarray], others: list[np.ndarray]) -> bool:
+    """A mean over three is not exact."""
+    return all(np.allclose(one, other, rtol=0, atol=1e-6) for one, other in zip(arrays, others, strict=True))
+
+
+def expected_after_refusal() -> list[np.ndarray]:
+    """Round 1 without partner 2, round 2 with it; the guard is off, and row 2 of the first trunk is as it was drawn: zero."""
+    arrays = expected([1, 3, 4], rounds=1)
+    return [array + np.mean([update(each, 2, 0)[place] for each in (1, 2, 3, 4)], axis=0) for place, array in enumerate(arrays)]
+
+
+def test_a_refused_request_is_refused_again_and_noted_once(toy: Toy) -> None:
+    """Nothing was masked, and the session goes on: a refusal of our own proves nobody's lie."""
+    request = stopped_before(toy, Step.COLLECT, partner=2)
+    strict(toy, 2, Limits(), NAMED)
+    for _ in range(2):
+        with pytest.raises(LeakError, match="names 1 of 2"):
+            SecurePartner(toy.house(2)).answer(Step.COLLECT, request, Arrived([], []), training(2), no_evaluation)
+        assert state_of(toy, 2).phase == Phase.KEYED
+        assert len(lines(toy, 2)) == 1
+    toy.grid.down = unchanged
+    strict(toy, 2, Limits(most_identified=1.0), NAMED)
+    toy.federate()
+    assert alike(toy.all_held(), version=2)
+
+
+def training(partner: int) -> Callable[[list[np.ndarray], dict[str, int]], tuple[list[np.ndarray], dict[str, float]]]:
+    def fit(arrays: list[np.ndarray], asked: dict[str, int]) -> tuple[list[np.ndarray], dict[str, float]]:
+        change = update(partner, asked["round"], asked["attempt"])
+        return [array + each for array, each in zip(arrays, change, strict=True)], {"loss": 0.5}
+
+    return fit
+
+
+def test_a_partner_with_too_few_compounds_sends_nothing(tmp_path: Path) -> None:
+    toy = Toy(tmp_path)
+    strict(toy, 3, Limits(least_compounds=3), [(0, 1, 3)] * 10 + [(0, 1, 2, 3)])
+    toy.federate()
+    assert alike([toy.held(partner) for partner in (1, 2, 4)], version=2)
+    assert {entry.refused for entry in toy.entries(3) if entry.phase == Step.COLLECT} == {"", "LeakError"}, "the row list may leave"
+
+
+def test_a_row_below_the_guard_never_leaves_though_the_row_list_would_let_it(tmp_path: Path) -> None:
+    """As after a fault in what makes the list, or a dataset that was changed under way."""
+    toy = Toy(tmp_path)
+    strict(toy, 3, Limits(most_identified=1.0), [(0, 1)] * 10 + [(3,)] * 9)
+    toy.federate()
+    assert alike([toy.held(partner) for partner in (1, 2, 4)], version=2)
+    assert "LeakError" in {entry.refused for entry in toy.entries(3)}
+    assert {each.fewest for each in lines(toy, 3) if each.vector == OWN} == {9}
+
+
+def test_with_the_guard_on_nobody_is_named_in_updates_or_sums(tmp_path: Path) -> None:
+    toy = Toy(tmp_path)
+    toy.federate()
+    for partner in (1, 2, 3, 4):
+        told = lines(toy, partner)
+        assert [(each.round, each.vector) for each in told] == [(1, OWN), (1, SUM), (2, OWN), (2, SUM)]
+        assert {(each.rows, each.fewest, each.identified) for each in told} == {(int(ROWS.sum()), 15, 0)}
+
+
+def test_a_round_that_is_tried_again_is_audited_again(tmp_path: Path) -> None:
+    toy, lost = Toy(tmp_path, rounds=1), Counter[str]()
+
+    def abandon(partition: int, message: Message) -> Message | None:
+        first = step(message) == Step.CONSISTENCY and message.metadata.group_id == "1" and lost["messages"] < 4
+        lost["messages"] += first
+        return None if first else message
+
+    toy.grid.down = abandon
+    toy.federate()
+    assert [(each.round, each.vector, each.attempt) for each in lines(toy, 1)] == [(1, OWN, 0), (1, OWN, 1), (1, SUM, 0)]
+
+
+def test_no_figure_of_our_compounds_travels_with_a_trunk_that_is_handed_over(toy: Toy) -> None:
+    """What all partners found in a sum does; what it told us of our own compounds is ours."""
+    toy.federate()
+    plain = toy.held(1).to_bytes()
+    assert b"largest" in plain
+    assert not any(word in plain for word in (b"identified", b"twin", b"compounds"))
+    sent = b"".join(body(message) for message in toy.grid.received if message.has_content())
+    assert b"identified" not in sent
+    assert (toy.home(1) / AUDITS).stat().st_mode & 0o077 == 0
+
+
+def test_the_line_of_a_sum_is_there_before_its_trunk_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Afterwards it could not be made any more: the sum is in the trunk."""
+    toy, kept = Toy(tmp_path), SecurePartner._keep
+
+    def keep(partner: SecurePartner, shared: object) -> None:
+        if getattr(shared, "version", 0) > partner.shared.version:
+            path = partner.house.directory / AUDITS
+            assert json.loads(path.read_text().splitlines()[-1])["vector"] == SUM
+        kept(partner, shared)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(SecurePartner, "_keep", keep)
+    toy.federate()
+    assert alike(toy.all_held(), version=2)
+
+
+def test_short_phases_never_ask_for_compounds(tmp_path: Path) -> None:
+    """They would open the dataset for it."""
+    toy, asked = Toy(tmp_path), Counter[str]()
+
+    def watched(house: House, where: list[str]) -> House:
+        def holders() -> Holders:
+            asked[where[0]] += 1
+            return holders_of([(0, 1, 3)] * 10 + [(0, 1, 2, 3)] * 5)
+
+        return replace(house, holders=holders)
+
+    answer, where, house = toy.grid.answer, [""], toy.house
+
+    def noting(request: Message) -> Message:
+        where[0] = step(request)
+        return answer(request)
+
+    toy.grid.answer = noting  # type: ignore[method-assign]
+    toy.house = lambda partner: watched(house(partner), where)  # type: ignore[method-assign]
+    toy.federate()
+    assert asked == {Step.COLLECT: 4 * 3, Step.FINISH: 4}
