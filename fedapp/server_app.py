@@ -15,7 +15,7 @@ from flwr.serverapp import Grid, ServerApp
 from fedapp.config import Config
 from fedapp.config_check import LEAST_SECURE
 from fedapp.consortium.agreement import propose, proposed
-from fedapp.consortium.membership import ROSTER, found
+from fedapp.consortium.membership import ROSTER, found_consortium
 from fedapp.consortium.policy_file import read_policy
 from fedapp.consortium.roster_file import load_roster
 from fedapp.errors import PolyphonyError, RunError
@@ -27,12 +27,12 @@ from fedapp.storage.files import write_json
 from strategies.coordinator.exchange import Exchanges, RoundFailedError
 from strategies.coordinator.journal import AWAITED, Journal
 from strategies.coordinator.plain_trunk import PlainTrunk
-from strategies.coordinator.polling_grid import PromptGrid
+from strategies.coordinator.polling_grid import PollingGrid
 from strategies.coordinator.secure_trunk import SecureTrunk
 from strategies.secagg.errors import SecAggError
 from strategies.secagg.messages import SessionParameters
 from strategies.secagg.roster import Roster
-from strategies.update.shared_trunk import Form, SharedTrunk, no_trunk
+from strategies.update.shared_trunk import SharedTrunk, UpdateCodec, no_trunk
 
 NAMED = (PolyphonyError, RoundFailedError, SecAggError, OSError)  # their texts are for people
 LEAST_PARTNERS = {"secure": LEAST_SECURE, "plain": 2}
@@ -41,7 +41,7 @@ app = ServerApp()
 
 
 @dataclass(frozen=True)
-class Desk:
+class CoordinatorSide:
     """What the coordinator works with.
 
     Attributes:
@@ -62,7 +62,7 @@ class Desk:
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Flower calls this."""
-    run(PromptGrid(grid), context)
+    run(PollingGrid(grid), context)
 
 
 def run(grid: Grid, context: Context) -> None:
@@ -80,7 +80,7 @@ def run(grid: Grid, context: Context) -> None:
         log(INFO, "finished; for the report: polyphony report %s", folder.path)
 
 
-def conclude(grid: Grid, folder: Path, open_desk: Callable[[], Desk]) -> None:
+def conclude(grid: Grid, folder: Path, open_desk: Callable[[], CoordinatorSide]) -> None:
     """Drive the rounds to their end, and write down in `folder` how they ended, whatever it was that ended them."""
     outcome, awaited = folder / "outcome.json", folder / AWAITED
     outcome.unlink(missing_ok=True)
@@ -96,17 +96,17 @@ def conclude(grid: Grid, folder: Path, open_desk: Callable[[], Desk]) -> None:
     write_json(outcome, {"state": "finished", "error": ""})
 
 
-def run_desk(run: RunFolder) -> Desk:
+def run_desk(run: RunFolder) -> CoordinatorSide:
     """The coordinator of a simulation."""
     config = run.config()
-    return Desk(config, run.coordinator, lambda: load_roster(run.path / ROSTER), partial(propose, config), config.data.partners)
+    return CoordinatorSide(config, run.coordinator, lambda: load_roster(run.path / ROSTER), partial(propose, config), config.data.partners)
 
 
-def site_desk(site: Site) -> Desk:
+def site_desk(site: Site) -> CoordinatorSide:
     """The coordinator of a consortium, which proposes what partners told it to."""
     roster = load_roster(site.roster)
     proposal = read_policy(site.proposal)
-    return Desk(site.config(), site.coordinator, lambda: roster, lambda _: proposed(proposal), len(roster.members))
+    return CoordinatorSide(site.config(), site.coordinator, lambda: roster, lambda _: proposed(proposal), len(roster.members))
 
 
 def new_run(grid: Grid, context: Context) -> RunFolder:
@@ -127,11 +127,11 @@ def new_run(grid: Grid, context: Context) -> RunFolder:
         log(INFO, '    --federation-config "num-supernodes=%s"', config.data.partners)
     config = replace(config, data=replace(config.data, partners=nodes))
     run = RunFolder.create(bare_run_path(config, context.run_id), config, "simulate")
-    found(run, config)
+    found_consortium(run, config)
     return run
 
 
-def federate(grid: Grid, desk: Desk) -> None:
+def federate(grid: Grid, desk: CoordinatorSide) -> None:
     """Drive the strategy from the last finished round to the last one."""
     if desk.config.aggregation == "secure":
         roster = desk.roster()
@@ -140,7 +140,7 @@ def federate(grid: Grid, desk: Desk) -> None:
         plain_rounds(grid, desk, open_exchanges(grid, desk, ()))
 
 
-def open_exchanges(grid: Grid, desk: Desk, names: tuple[str, ...]) -> Exchanges:
+def open_exchanges(grid: Grid, desk: CoordinatorSide, names: tuple[str, ...]) -> Exchanges:
     """The way to the partners of these names, as the configuration says."""
     settings = desk.config.federation
     return Exchanges(
@@ -155,7 +155,7 @@ def open_exchanges(grid: Grid, desk: Desk, names: tuple[str, ...]) -> Exchanges:
     )
 
 
-def secure_rounds(grid: Grid, desk: Desk, roster: Roster, exchanges: Exchanges) -> None:
+def secure_rounds(grid: Grid, desk: CoordinatorSide, roster: Roster, exchanges: Exchanges) -> None:
     """All rounds blindly: what partners agreed on before tells where to go on."""
     strategy = SecureTrunk(exchanges, roster, lambda: desk.propose(roster), desk.config.federation.session_rounds, os.cpu_count() or 1)
     done = strategy.set_up()
@@ -163,13 +163,13 @@ def secure_rounds(grid: Grid, desk: Desk, roster: Roster, exchanges: Exchanges) 
     strategy.finish()
 
 
-def plain_rounds(grid: Grid, desk: Desk, exchanges: Exchanges) -> None:
+def plain_rounds(grid: Grid, desk: CoordinatorSide, exchanges: Exchanges) -> None:
     """All rounds in the clear, from the last trunk that the coordinator kept."""
     config, privacy, largest = desk.config, desk.config.privacy, desk.config.federation.largest_weight
     strategy = PlainTrunk(
         exchanges,
         latest_trunk(desk),
-        lambda rows: Form(trunk_shapes(config), rows, privacy.word_bits, desk.partners, largest),
+        lambda rows: UpdateCodec(trunk_shapes(config), rows, privacy.word_bits, desk.partners, largest),
         lambda shared: keep_trunk(desk.folder, shared),
         privacy.row_guard > 1,
         config.federation.server_learning_rate,
@@ -185,7 +185,7 @@ def start(rounds: Callable[..., object], grid: Grid, config: Config, done: int) 
     rounds(grid, ArrayRecord(), num_rounds=config.federation.rounds - done, timeout=config.federation.round_timeout)
 
 
-def latest_trunk(desk: Desk) -> SharedTrunk:
+def latest_trunk(desk: CoordinatorSide) -> SharedTrunk:
     """The last trunk that the coordinator kept under plain aggregation; the seeded first one if there is none."""
     stored = sorted(desk.folder.glob("trunk-*.safetensors"), key=round_of)
     if stored:

@@ -30,7 +30,7 @@ from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.network import Trunk, trunk_arrays
 from fedapp.partner.client import Partner
 from fedapp.storage.files import atomic_path, write_json
-from simulation.events import Event, saved_event
+from simulation.events import RunEvent, saved_event
 from simulation.federation import first_shared, form_of, take_in, words_of
 from strategies.update.shared_trunk import SharedTrunk
 
@@ -44,20 +44,20 @@ def arms_of(config: Config) -> tuple[str, ...]:
     return tuple(arm for arm in ARMS if arm != UNGUARDED or config.privacy.row_guard > 1)
 
 
-def local_arm(run: Path, datasets: Mapping[str, Dataset], config: Config, device: torch.device | None = None) -> Iterator[Event]:
+def local_arm(run: Path, datasets: Mapping[str, Dataset], config: Config, device: torch.device | None = None) -> Iterator[RunEvent]:
     """Train every partner on its own, one after another, in `run/local/<name>`; rounds that are done are skipped."""
     for name, dataset in datasets.items():
         yield from train_alone("local", run / "local" / name, dataset, config, device)
 
 
-def pooled_arm(run: Path, datasets: Mapping[str, Dataset], config: Config, device: torch.device | None = None) -> Iterator[Event]:
+def pooled_arm(run: Path, datasets: Mapping[str, Dataset], config: Config, device: torch.device | None = None) -> Iterator[RunEvent]:
     """Merge all partners' data and train on them, in `run/pooled`; rounds that are done are skipped."""
     folder = run / "pooled" / "dataset"
     dataset = Dataset.open(folder) if (folder / "dataset.json").is_file() else merge_datasets(datasets, folder)
     yield from train_alone("pooled", run / "pooled", dataset, config, device)
 
 
-def train_alone(arm: str, directory: Path, dataset: Dataset, config: Config, device: torch.device | None = None) -> Iterator[Event]:
+def train_alone(arm: str, directory: Path, dataset: Dataset, config: Config, device: torch.device | None = None) -> Iterator[RunEvent]:
     """Train one partner that gets its own trunk back each round; resumes a killed run where it stopped."""
     final = config.federation.rounds
     if (directory / "metrics" / f"round-{final:04d}.parquet").is_file():
@@ -76,7 +76,7 @@ def train_alone(arm: str, directory: Path, dataset: Dataset, config: Config, dev
     (directory / "trunk.safetensors").unlink()
 
 
-def unguarded_arm(run: Path, datasets: Mapping[str, Dataset], config: Config, device: torch.device | None = None) -> Iterator[Event]:
+def unguarded_arm(run: Path, datasets: Mapping[str, Dataset], config: Config, device: torch.device | None = None) -> Iterator[RunEvent]:
     """Train the federation without its row guard, in `run/unguarded`; rounds that are done are skipped."""
     folder = run / UNGUARDED
     last = f"round-{config.federation.rounds:04d}.parquet"
@@ -88,7 +88,7 @@ def unguarded_arm(run: Path, datasets: Mapping[str, Dataset], config: Config, de
     (folder / "shared.safetensors").unlink(missing_ok=True)
 
 
-def federate_unguarded(partners: Mapping[str, Partner], path: Path, config: Config) -> Iterator[Event]:
+def federate_unguarded(partners: Mapping[str, Partner], path: Path, config: Config) -> Iterator[RunEvent]:
     """Add up what partners send of every row, round after round; `path` keeps the trunk, from which a killed run goes on."""
     federation, minimum = config.federation, config.evaluation.min_per_class
     shared = SharedTrunk.read(path) if path.is_file() else first_shared(config, np.ones(config.chemistry.bits, dtype=np.bool_))

@@ -11,7 +11,7 @@ from fedapp.storage.files import read_sealed
 
 
 @dataclass(frozen=True)
-class Event:
+class RunEvent:
     """A partner finished its training of a round, or the evaluation of a round's trunk.
 
     Attributes:
@@ -41,15 +41,15 @@ class Follower:
         self.minimum = run.config().evaluation.min_per_class
         self.seen: set[Path] = set()
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Iterator[RunEvent]:
         """What is new since the last call."""
         for name, folder in self.folders.items():
             for path in sorted(self._new(folder / "loss", "*.json")):
                 held = read_loss(path)
-                yield Event("federated", name, held["round"], float(held["loss"]), None)
+                yield RunEvent("federated", name, held["round"], float(held["loss"]), None)
             for path in sorted(self._new(folder / "metrics", "*.parquet")):
                 number = int(path.stem.removeprefix("round-"))
-                yield Event("federated", name, number, None, saved_auc_pr(path, number, self.minimum))
+                yield RunEvent("federated", name, number, None, saved_auc_pr(path, number, self.minimum))
 
     def _new(self, folder: Path, pattern: str) -> set[Path]:
         new = set(folder.glob(pattern)) - self.seen
@@ -57,10 +57,10 @@ class Follower:
         return new
 
 
-def saved_event(arm: str, partner: str, folder: Path, number: int, minimum: int) -> Event:
+def saved_event(arm: str, partner: str, folder: Path, number: int, minimum: int) -> RunEvent:
     """A round that a partner's folder holds whole: trained and evaluated."""
     loss = float(read_loss(folder / "loss" / f"round-{number:04d}.json")["loss"])
-    return Event(arm, partner, number, loss, saved_auc_pr(folder / "metrics" / f"round-{number:04d}.parquet", number, minimum))
+    return RunEvent(arm, partner, number, loss, saved_auc_pr(folder / "metrics" / f"round-{number:04d}.parquet", number, minimum))
 
 
 def read_loss(path: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from fedapp.partner.first_trunk import first_trunk
 from fedapp.partner.record_privacy import private_support
 from fedapp.seeds import derived_seed
 from strategies.update.row_guard import listed_rows, support
-from strategies.update.shared_trunk import Form, SharedTrunk, no_trunk
+from strategies.update.shared_trunk import SharedTrunk, UpdateCodec, no_trunk
 from strategies.update.weight import weight_of
 
 
@@ -64,12 +64,14 @@ def first_shared(config: Config, listed: np.ndarray) -> SharedTrunk:
     return no_trunk(config.privacy.range, b"").with_rows(listed, b"").starting_with(arrays, b"")
 
 
-def form_of(shared: SharedTrunk, config: Config) -> Form:
+def form_of(shared: SharedTrunk, config: Config) -> UpdateCodec:
     """How this federation's updates become words."""
-    return Form(trunk_shapes(config), shared.listed(), config.privacy.word_bits, config.data.partners, config.federation.largest_weight)
+    return UpdateCodec(
+        trunk_shapes(config), shared.listed(), config.privacy.word_bits, config.data.partners, config.federation.largest_weight
+    )
 
 
-def words_of(partner: Partner, shared: SharedTrunk, form: Form, config: Config) -> np.ndarray:
+def words_of(partner: Partner, shared: SharedTrunk, form: UpdateCodec, config: Config) -> np.ndarray:
     """One partner's update of the next round as words: [form.words]."""
     number, attempt = shared.version + 1, 0
     trained, _, _ = partner.fit(shared.arrays, {"round": number, "attempt": attempt})
@@ -80,7 +82,7 @@ def words_of(partner: Partner, shared: SharedTrunk, form: Form, config: Config) 
     return words
 
 
-def take_in(shared: SharedTrunk, form: Form, sums: np.ndarray, partners: int, config: Config) -> SharedTrunk:
+def take_in(shared: SharedTrunk, form: UpdateCodec, sums: np.ndarray, partners: int, config: Config) -> SharedTrunk:
     """The trunk after a round whose words, added up over `partners`, are `sums`; changes the arrays of `shared`."""
     signed = sums.view(form.quantiser(shared.value_range).sum_type)
     return shared.decode(form, signed, partners, config.federation.server_learning_rate, digest=b"").trunk

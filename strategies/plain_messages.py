@@ -14,7 +14,7 @@ class PlainRequest:
 
 
 @dataclass(frozen=True)
-class Metric:
+class PlainMetric:
     """One value that policy lets the coordinator see."""
 
     name: str
@@ -25,4 +25,4 @@ class Metric:
 class PlainReply:
     """What a partner answers; its words travel beside it."""
 
-    metrics: tuple[Metric, ...]
+    metrics: tuple[PlainMetric, ...]

@@ -28,9 +28,9 @@ def secagg(
     as_json: Json = False,
 ) -> None:
     """Aggregate one round securely, in this process; compare with the bare cipher and with Flower's SecAgg+; exit 1 if the sum is wrong."""
-    from simulation.benchmarks.secagg import Setting, measure  # imports flwr: seconds that --help need not wait
+    from simulation.benchmarks.secagg import BenchmarkSetting, measure  # imports flwr: seconds that --help need not wait
 
-    told = measure(Setting(partners, words, drop, word_bits, threads))
+    told = measure(BenchmarkSetting(partners, words, drop, word_bits, threads))
     if as_json:
         print(json.dumps(told))
     else:

@@ -18,7 +18,7 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Check keys, certificates, the way to the coordinator, clocks, space and data; exit 1 if something would not work."""
-    from fedapp.site.doctor.checks import State  # imports cryptography and polars, which --help need not wait for
+    from fedapp.site.doctor.checks import CheckState  # imports cryptography and polars, which --help need not wait for
     from fedapp.site.doctor.examine import examine
     from fedapp.site.folder import Site
 
@@ -29,7 +29,7 @@ def doctor(
             print(f"{line.state:<4}  {line.check:<12} {line.told}", flush=True)
             if line.hint:
                 print(f"{'':<19}→ {line.hint}", flush=True)
-    failed = [line.check for line in lines if line.state is State.FAIL]
+    failed = [line.check for line in lines if line.state is CheckState.FAIL]
     if as_json:
         print(json.dumps({"ok": not failed, "checks": [asdict(line) for line in lines]}))
     elif failed:

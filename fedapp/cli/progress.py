@@ -37,7 +37,7 @@ WIDE, MIDDLE, NARROW = 96, 64, 44  # terminal columns
 
 
 @dataclass
-class Arm:
+class ArmProgress:
     """What one arm has told so far; `""` stands for the only member of an arm without partners."""
 
     name: str
@@ -92,7 +92,7 @@ class RunProgress:
         self.live = self.console.is_terminal and not self.console.is_dumb_terminal and not json
         self.lock = threading.RLock()
         self.started = time.monotonic()
-        self.arms: dict[str, Arm] = {}
+        self.arms: dict[str, ArmProgress] = {}
         self.rows = Progress(console=self.console, auto_refresh=False, speed_estimate_period=MEMORY)  # never started: it keeps time
         self.preparation = Progress(
             TextColumn("structures"),
@@ -167,13 +167,13 @@ class RunProgress:
             if not self.live:
                 self._tell_news(held, number, trained=loss is not None)
 
-    def _new_arm(self, name: str, members: int) -> Arm:
+    def _new_arm(self, name: str, members: int) -> ArmProgress:
         self.spinner.update(text="")
         task = self.rows.add_task(name, total=self.total_rounds * members, round="", partners="", loss="", auc_pr="")
-        self.arms[name] = Arm(name, max(1, members), task, time.monotonic())
+        self.arms[name] = ArmProgress(name, max(1, members), task, time.monotonic())
         return self.arms[name]
 
-    def _update(self, arm: Arm) -> None:
+    def _update(self, arm: ArmProgress) -> None:
         """Bring an arm's row up to date; its progress is the rounds of all its members together."""
         number = arm.current or max(arm.scores, default=0)
         losses = arm.losses.get(number, {})
@@ -190,7 +190,7 @@ class RunProgress:
         else:
             self.rows.update(arm.task, completed=completed, **fields)
 
-    def _tell_news(self, arm: Arm, number: int, trained: bool) -> None:
+    def _tell_news(self, arm: ArmProgress, number: int, trained: bool) -> None:
         """The plain line, if any, that an event of round `number` gives rise to."""
         everyone = len(arm.losses.get(number, {})) >= arm.members
         if everyone and number not in arm.told:
@@ -201,7 +201,7 @@ class RunProgress:
         elif not trained and number == self.total_rounds and len(arm.scores.get(number, {})) >= arm.members:
             self._line(f"{arm.name} evaluated  AUC-PR {mean(arm.scores[number]):.3f}")
 
-    def _tell(self, arm: Arm, number: int) -> None:
+    def _tell(self, arm: ArmProgress, number: int) -> None:
         """The plain line of a finished round."""
         arm.told.add(number)
         losses, score = arm.losses[number], latest_score(arm, number)
@@ -214,7 +214,7 @@ class RunProgress:
         parts.append(f"{clock(time.monotonic() - self.started)} elapsed")
         self._line("  ".join(parts) + self._left(arm))
 
-    def _left(self, arm: Arm) -> str:
+    def _left(self, arm: ArmProgress) -> str:
         remaining = next(task for task in self.rows.tasks if task.id == arm.task).time_remaining
         return f"  {clock(remaining)} left" if remaining else ""
 
@@ -241,7 +241,7 @@ def mean(values: dict[str, float]) -> float:
     return sum(values.values()) / len(values)
 
 
-def latest_score(arm: Arm, until: int | None = None) -> tuple[int, float] | None:
+def latest_score(arm: ArmProgress, until: int | None = None) -> tuple[int, float] | None:
     """The newest round (not after `until`) that as many members evaluated as any other round, and their mean AUC-PR."""
     rounds = [number for number in arm.scores if until is None or number <= until]
     if not rounds:

@@ -18,7 +18,7 @@ def status(
     as_json: Json = False,
     prometheus: Prometheus = False,
 ) -> None:
-    """Tell how rounds get on at a site, what left the house, and whether anything needs attention."""
+    """Tell how rounds get on at a site, what was sent, and whether anything needs attention."""
     from fedapp.site.folder import Site  # imports polars and cryptography, which --help need not wait for
     from fedapp.site.status.prometheus import exposition
     from fedapp.site.status.site_status import site_status
@@ -72,7 +72,7 @@ def tell_partner(told: dict[str, Any]) -> None:
     print_table(columns, rows)
     rows_told = f"{count(ledger['rows_listed'])} of {count(ledger['rows'])} rows, row guard {count(ledger['row_guard'])}"
     print(f"holds the trunk of {of_rounds(told)}")
-    print(f"left the house: {size(ledger['bytes_out'])} in {plural(ledger['rounds_sent'], 'round')}; {rows_told}")
+    print(f"sent: {size(ledger['bytes_out'])} in {plural(ledger['rounds_sent'], 'round')}; {rows_told}")
     print(f"disk free: {size(health['disk_free'])}")
 
 

@@ -7,10 +7,10 @@ import os
 from fedapp.config import Config
 from fedapp.config_check import RECORD_DP, flatten
 from fedapp.model.trunk_shape import layout
-from strategies.partner.side import Limits
 from strategies.secagg.messages import SessionParameters
 from strategies.secagg.policy import Policy
 from strategies.secagg.roster import Roster
+from strategies.update.limits import Limits
 
 # What partners must have in common: everything that the trunk depends on.
 COMMON = (

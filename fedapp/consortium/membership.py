@@ -14,14 +14,15 @@ from fedapp.consortium.identity_files import load_identity, new_identity
 from fedapp.consortium.policy_file import read_limits, read_policy, write_policy
 from fedapp.consortium.roster_file import load_roster, nearest_name, write_roster
 from fedapp.run_folder import RunFolder
-from strategies.partner.side import Limits, Membership
+from strategies.partner.side import Membership
 from strategies.secagg.policy import Policy
 from strategies.secagg.roster import LEAST_PARTNERS, Member, Roster, default_threshold
+from strategies.update.limits import Limits
 
 IDENTITY, POLICY, ROSTER = "identity", "policy.yaml", "consortium.yaml"
 
 
-def found(run: RunFolder, config: Config) -> None:
+def found_consortium(run: RunFolder, config: Config) -> None:
     """Make identities, roster and policies of a simulated consortium, unless an earlier process did."""
     if config.aggregation != "secure" or (run.path / ROSTER).is_file():
         return

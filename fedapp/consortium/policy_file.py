@@ -9,8 +9,8 @@ from omegaconf import OmegaConf
 from fedapp.errors import ConfigError
 from fedapp.storage.files import write_text
 from fedapp.storage.yaml_file import first_line, read_whole
-from strategies.partner.side import Limits
 from strategies.secagg.policy import Policy
+from strategies.update.limits import Limits
 
 POLICY_HEADER = "# The least that this partner accepts, whatever the coordinator asks.\n"
 POLICY_HINT = "it says the least that this partner accepts: bring it back from a backup, or take it from the kit"

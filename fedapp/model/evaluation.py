@@ -17,7 +17,7 @@ CHUNK = 2048
 
 
 @dataclass(frozen=True)
-class Scores:
+class TaskScores:
     """Observed pairs of some compounds, with logits: tasks int32, labels 0/1, logits float32, all (n,)."""
 
     tasks: np.ndarray
@@ -26,7 +26,7 @@ class Scores:
 
 
 @torch.no_grad()
-def score(trunk: Trunk, heads: Heads, dataset: Dataset, rows: np.ndarray) -> Scores:
+def score(trunk: Trunk, heads: Heads, dataset: Dataset, rows: np.ndarray) -> TaskScores:
     """Logits of every observed pair of the compounds `rows`, without dropout."""
     weights = torch.ones(len(heads.bias), device=heads.weight.device)
     tasks, labels, logits = [np.empty(0, np.int32)], [np.empty(0, np.float32)], [np.empty(0, np.float32)]
@@ -35,7 +35,7 @@ def score(trunk: Trunk, heads: Heads, dataset: Dataset, rows: np.ndarray) -> Sco
         tasks.append(batch.pairs.indices.cpu().numpy())
         labels.append(batch.labels.cpu().numpy())
         logits.append(heads(trunk(batch.bits), batch.pairs).cpu().numpy())
-    return Scores(np.concatenate(tasks), np.concatenate(labels), np.concatenate(logits))
+    return TaskScores(np.concatenate(tasks), np.concatenate(labels), np.concatenate(logits))
 
 
 def evaluate(trunk: Trunk, heads: Heads, dataset: Dataset, folds: dict[str, int], round_number: int) -> pl.DataFrame:

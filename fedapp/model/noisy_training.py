@@ -25,7 +25,7 @@ from fedapp.errors import DataError, RunError
 from fedapp.model.batches import Batch, assemble
 from fedapp.model.network import Heads, Trunk
 from fedapp.model.sparse import GradientBuffer, row_sums
-from fedapp.model.training import Outcome, dropped, train
+from fedapp.model.training import TrainingOutcome, dropped, train
 from fedapp.privacy.noise import Noise
 
 HEAD_EPOCHS = 5  # passes over the compounds in which the heads that predict are fitted to a finished trunk
@@ -64,7 +64,7 @@ def train_noisily(
     clipping_norm: float,
     noise_multiplier: float,
     noise: Noise,
-) -> Outcome:
+) -> TrainingOutcome:
     """Train trunk and heads in place for the steps of `plan`.
 
     Args:
@@ -96,7 +96,7 @@ def train_noisily(
         adam.step()
     if not all(torch.isfinite(parameter).all() for parameter in (*trunk.parameters(), *heads.parameters())):
         raise RunError(f"training of {dataset.name} diverged: a parameter is not finite", "lower training.learning_rate")
-    return Outcome(loss / weight if weight else 0.0, perf_counter() - started, len(rows), steps.count)
+    return TrainingOutcome(loss / weight if weight else 0.0, perf_counter() - started, len(rows), steps.count)
 
 
 def clipped_gradients(

@@ -16,7 +16,7 @@ from fedapp.model.network import Heads, Trunk
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingOutcome:
     """What a local training did: mean loss over its pairs, wall-clock seconds, compounds per epoch and optimiser steps."""
 
     loss: float
@@ -62,7 +62,7 @@ def dropped(features: Tensor, share: float, generator: torch.Generator) -> Tenso
 
 def train(
     trunk: Trunk, heads: Heads, adam: torch.optim.Adam, dataset: Dataset, rows: np.ndarray, settings: Training, dropout: float, seed: int
-) -> Outcome:
+) -> TrainingOutcome:
     """Train trunk and heads in place for `settings.local_epochs` shuffled passes over `rows`.
 
     Equal arguments give equal bits, on the same machine with the same number of threads.
@@ -94,4 +94,4 @@ def train(
     mean = total.item() / steps
     if not np.isfinite(mean):
         raise RunError(f"training of {dataset.name} diverged: the loss is not finite", "lower training.learning_rate")
-    return Outcome(mean, perf_counter() - started, len(rows), steps)
+    return TrainingOutcome(mean, perf_counter() - started, len(rows), steps)

@@ -34,9 +34,9 @@ from fedapp.model.noisy_training import fitted_heads, plan, train_noisily
 from fedapp.model.private_rows import PrivateRows, private_bits
 from fedapp.model.saved_model import model_header, save_model
 from fedapp.model.state import private_state, restore
-from fedapp.model.training import Outcome, choose_device, learning_rate, optimiser, train
+from fedapp.model.training import TrainingOutcome, choose_device, learning_rate, optimiser, train
 from fedapp.partner.record_privacy import pay_for_training
-from fedapp.privacy.accounting import Event
+from fedapp.privacy.accounting import NoiseEvent
 from fedapp.privacy.noise import Noise
 from fedapp.seeds import derived_seed
 from fedapp.storage.files import PRIVATE_DIRECTORY, atomic_path, write_sealed
@@ -146,12 +146,12 @@ class Partner(NumPyClient):
         """Whether a profile asks for noise in training."""
         return self.config.privacy.profile != NO_NOISE
 
-    def _train_noisily(self, trunk: Trunk, heads: Heads, adam: torch.optim.Adam, rows: np.ndarray, number: int) -> Outcome:
+    def _train_noisily(self, trunk: Trunk, heads: Heads, adam: torch.optim.Adam, rows: np.ndarray, number: int) -> TrainingOutcome:
         """Train with noise; under record-level privacy, pay first."""
         privacy, settings = self.config.privacy, self.config.training
         if privacy.profile == RECORD_DP and len(rows):
             steps = plan(len(rows), settings)
-            event = Event(privacy.noise_multiplier, steps.sample_rate, steps.count)
+            event = NoiseEvent(privacy.noise_multiplier, steps.sample_rate, steps.count)
             pay_for_training(self.directory, self.config, len(rows), number, self.last_round(), event)
         return train_noisily(
             *(trunk, heads, adam, self.dataset, rows, np.flatnonzero(self.sent), settings, self.config.model.dropout),

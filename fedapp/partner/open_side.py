@@ -17,7 +17,7 @@ from fedapp.partner.place import Place, place
 from fedapp.partner.record_privacy import private_support
 from fedapp.seeds import derived_seed
 from fedapp.storage.files import reading
-from strategies.partner.side import ROW_LIST, House
+from strategies.partner.side import ROW_LIST, PartnerSide
 from strategies.update.holders import Holders
 from strategies.update.row_guard import support
 from strategies.update.weight import weight_of
@@ -81,8 +81,8 @@ def open_dataset(own: Place) -> Dataset:
     return Dataset.open(own.dataset)
 
 
-def open_house(context: Context) -> House:
-    """What the mod needs of this partner's house; nothing here imports torch or rdkit before it is called for."""
+def open_side(context: Context) -> PartnerSide:
+    """What the mod needs of this partner; nothing here imports torch or rdkit before it is called for."""
     own = place(context)
     folder, config = own.folder, own.config
 
@@ -97,7 +97,7 @@ def open_house(context: Context) -> House:
         dataset = open_dataset(own)
         return read_holders(dataset.directory, dataset.digest, tuple(config.training_folds()))
 
-    return House(
+    return PartnerSide(
         directory=folder,
         membership=own.membership() if config.aggregation == "secure" else None,
         support=supported,

@@ -21,7 +21,7 @@ import numpy as np
 
 from fedapp.config import Config
 from fedapp.data.dataset import Dataset
-from fedapp.privacy.accounting import Event
+from fedapp.privacy.accounting import NoiseEvent
 from fedapp.privacy.budget import Budget, BudgetError
 from fedapp.privacy.noise import Noise
 from fedapp.privacy.noisy_support import noisy_support, support_event
@@ -35,7 +35,7 @@ def open_budget(directory: Path, config: Config) -> Budget:
     return Budget(directory / BUDGET, config.privacy.epsilon, config.privacy.delta)
 
 
-def pay_for_training(directory: Path, config: Config, compounds: int, number: int, last: int, event: Event) -> None:
+def pay_for_training(directory: Path, config: Config, compounds: int, number: int, last: int, event: NoiseEvent) -> None:
     """Pay for the training of round `number`, which may begin when this returns.
 
     Args:

@@ -15,7 +15,7 @@ MOST_REPEATS = 1 << 20
 
 
 @dataclass(frozen=True)
-class Event:
+class NoiseEvent:
     """Equal steps, each of which publishes a sum over sampled records plus Gaussian noise.
 
     Attributes:
@@ -33,7 +33,7 @@ class Event:
             raise ValueError(f"{self} is no event: noise above 0, a rate up to 1 and at least one step are needed")
 
 
-def epsilon(events: Iterable[Event], delta: float) -> float:
+def epsilon(events: Iterable[NoiseEvent], delta: float) -> float:
     """The epsilon of all these events together at `delta`; 0 without any."""
     import dp_accounting  # takes a second, and only this profile needs it
     from dp_accounting.rdp import RdpAccountant
@@ -48,7 +48,7 @@ def epsilon(events: Iterable[Event], delta: float) -> float:
     return float(accountant.get_epsilon(delta)) if steps else 0.0
 
 
-def repeats(events: Iterable[Event], event: Event, budget: float, delta: float) -> int:
+def repeats(events: Iterable[NoiseEvent], event: NoiseEvent, budget: float, delta: float) -> int:
     """How many more times `event` fits into an epsilon of `budget` after `events`; at most 2^20."""
     before = list(events)
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fedapp.errors import RunError
-from fedapp.privacy.accounting import Event, epsilon, repeats
+from fedapp.privacy.accounting import NoiseEvent, epsilon, repeats
 from fedapp.storage.files import DamagedFileError, read_json, read_sealed, reading, write_sealed
 
 PAID = "paid"
@@ -35,7 +35,7 @@ class Budget:
     epsilon: float
     delta: float
 
-    def events(self) -> list[tuple[str, Event]]:
+    def events(self) -> list[tuple[str, NoiseEvent]]:
         """What was paid for, in order, and its cost.
 
         Raises:
@@ -46,7 +46,7 @@ class Budget:
             held = read_json(self.path, hint) if self.path.is_file() else []
             with reading(self.path, hint):
                 paid = read_sealed(self.path, {PAID: list}, hint)[PAID] if isinstance(held, dict) else held  # a list: of an earlier version
-                return [(str(entry.pop("what")), Event(**entry)) for entry in paid]
+                return [(str(entry.pop("what")), NoiseEvent(**entry)) for entry in paid]
         except DamagedFileError as error:
             raise BudgetError(str(error), hint) from error
 
@@ -54,11 +54,11 @@ class Budget:
         """Epsilon so far."""
         return epsilon((event for _, event in self.events()), self.delta)
 
-    def left(self, event: Event) -> int:
+    def left(self, event: NoiseEvent) -> int:
         """How many more times this can be paid."""
         return repeats((paid for _, paid in self.events()), event, self.epsilon, self.delta)
 
-    def spend(self, what: str, event: Event) -> float:
+    def spend(self, what: str, event: NoiseEvent) -> float:
         """Pay for an event, on disk when this returns; the caller must not begin it before.
 
         Args:

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from scipy.optimize import brentq
 
-from fedapp.privacy.accounting import Event, epsilon
+from fedapp.privacy.accounting import NoiseEvent, epsilon
 
 LEAST, MOST = 0.05, 1e4  # noise multipliers that are looked at
 PRECISION = 1e-3  # by which the answer may be too large, as a share
 
 
-def noise_multiplier(budget: float, delta: float, sample_rate: float, steps: int, before: Sequence[Event] = ()) -> float:
+def noise_multiplier(budget: float, delta: float, sample_rate: float, steps: int, before: Sequence[NoiseEvent] = ()) -> float:
     """The smallest noise multiplier with which so many steps, after the events `before`, fit into an epsilon of `budget` at `delta`.
 
     Raises:
@@ -18,7 +18,7 @@ def noise_multiplier(budget: float, delta: float, sample_rate: float, steps: int
     """
 
     def above(noise: float) -> float:
-        return epsilon([*before, Event(noise, sample_rate, steps)], delta) - budget
+        return epsilon([*before, NoiseEvent(noise, sample_rate, steps)], delta) - budget
 
     if above(MOST) > 0:
         raise ValueError(f"no noise lets {steps} steps at a rate of {sample_rate:g} fit into an epsilon of {budget:g} at delta {delta:g}")

@@ -11,7 +11,7 @@ from math import log, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from fedapp.privacy.accounting import Event
+from fedapp.privacy.accounting import NoiseEvent
 from fedapp.privacy.noise import Noise
 
 MOST_BITS = 64  # of a compound that count; drug-like molecules have 40 to 80 in ECFP6
@@ -19,18 +19,18 @@ MARGIN = 2.0  # standard deviations above the guard: else every second bit that 
 SHARE = 0.1  # of the budget, as zero-concentrated privacy
 
 
-def support_event(epsilon: float, delta: float) -> Event:
+def support_event(epsilon: float, delta: float) -> NoiseEvent:
     """The noise with which choosing the rows costs about a tenth of the budget (as rho, so less than that of a large epsilon).
 
     Source: Bun and Steinke, TCC 2016: rho-zCDP is (rho + 2 sqrt(rho log(1/delta)), delta)-DP (proposition 1.3), and the Gaussian
     mechanism has rho = 1 / (2 noise_multiplier^2) (proposition 1.6).
     """
     rho = (sqrt(log(1 / delta) + epsilon) - sqrt(log(1 / delta))) ** 2
-    return Event(noise_multiplier=1 / sqrt(2 * SHARE * rho))
+    return NoiseEvent(noise_multiplier=1 / sqrt(2 * SHARE * rho))
 
 
 def noisy_support(
-    indptr: NDArray[np.int64], indices: NDArray[np.int32], bits: int, least: int, event: Event, noise: Noise
+    indptr: NDArray[np.int64], indices: NDArray[np.int32], bits: int, least: int, event: NoiseEvent, noise: Noise
 ) -> NDArray[np.bool_]:
     """Fingerprint bits that, by a noisy count, surely `least` compounds hold: bool [bits].
 

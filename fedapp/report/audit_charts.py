@@ -87,7 +87,7 @@ def decade(number: float, least: float, most: float) -> float:
 
 
 @dataclass(frozen=True)
-class Curve:
+class RocCurve:
     """True against false positives of a membership attack, both ascending from 0 to 1; see simulation.audit.findings.Curve."""
 
     attack: str
@@ -103,7 +103,7 @@ class Curve:
         return max((hit for miss, hit in held if miss <= LOW_RATE), default=math.nan)
 
 
-def read_curve(row: Mapping[str, Any]) -> Curve:
+def read_curve(row: Mapping[str, Any]) -> RocCurve:
     """A curve as the audit saved it.
 
     Raises:
@@ -112,19 +112,19 @@ def read_curve(row: Mapping[str, Any]) -> Curve:
     false, true = ([float(share) for share in row[side]] for side in ("false_positives", "true_positives"))
     if len(false) != len(true) or row["defences"] not in WORDS:
         raise ValueError(f"curve of {row['attack']} has {len(false)} false and {len(true)} true positives, defences {row['defences']!r}")
-    return Curve(str(row["attack"]), str(row["adversary"]), str(row["defences"]), false, true)
+    return RocCurve(str(row["attack"]), str(row["adversary"]), str(row["defences"]), false, true)
 
 
-def roc_pictures(curves: Sequence[Curve]) -> list[Picture]:
+def roc_pictures(curves: Sequence[RocCurve]) -> list[Picture]:
     """One chart per attack and adversary, all settings of the defences in it; curves without points are left out."""
-    groups: dict[tuple[str, str], list[Curve]] = {}
+    groups: dict[tuple[str, str], list[RocCurve]] = {}
     for curve in curves:
         if curve.false_positives:
             groups.setdefault((curve.attack, curve.adversary), []).append(curve)
     return [roc_picture(f"roc-{place}", f"{attack}, {by}", held) for place, ((attack, by), held) in enumerate(groups.items())]
 
 
-def roc_picture(name: str, title: str, curves: Sequence[Curve]) -> Picture:
+def roc_picture(name: str, title: str, curves: Sequence[RocCurve]) -> Picture:
     """Members recognised against others mistaken."""
     rates = "; ".join(f"{WORDS[curve.defences]} {told(curve.at_low_rate)}" for curve in curves)
     caption = f"Members recognised when at most {told(LOW_RATE)} of the others are mistaken: {rates}. Guessing: {told(LOW_RATE)}."
@@ -134,7 +134,7 @@ def roc_picture(name: str, title: str, curves: Sequence[Curve]) -> Picture:
     return Picture(title[:1].upper() + title[1:], chart, caption, legend)
 
 
-def positives(name: str, curves: Sequence[Curve], alt: str) -> str:
+def positives(name: str, curves: Sequence[RocCurve], alt: str) -> str:
     """Members recognised against others mistaken, the diagonal of guessing and 0.1 % marked; points at 0 are drawn at the edge."""
     shares = [share for curve in curves for share in (*curve.false_positives, *curve.true_positives) if share > 0]
     floor = decade(min(shares, default=1e-4), SMALLEST, 1e-4)

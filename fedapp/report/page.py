@@ -12,7 +12,7 @@ from fedapp.report import wording
 from fedapp.report.disclosure import disclosure
 from fedapp.report.pictures import pictures
 from fedapp.report.report_files import write_report_files
-from fedapp.report.rounds import Round, left_out, phases, rounds_of, total_bytes
+from fedapp.report.rounds import RoundFigures, left_out, phases, rounds_of, total_bytes
 from fedapp.report.saved_run import UNGUARDED, SavedRun, read_run
 from fedapp.report.summary import Summary, as_float, summarise
 
@@ -121,7 +121,7 @@ def uncounted(summary: Summary) -> list[tuple[str, int]]:
     return [(str(reason), int(number)) for reason, number in held.iter_rows()]
 
 
-def thinned(rounds: list[Round], most: int = 60) -> list[Round]:
+def thinned(rounds: list[RoundFigures], most: int = 60) -> list[RoundFigures]:
     """At most about `most` rounds, evenly spaced, the first and the last among them."""
     step = -(-len(rounds) // most) if rounds else 1
     return [held for place, held in enumerate(rounds) if place % step == 0 or place == len(rounds) - 1]

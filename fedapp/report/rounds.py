@@ -14,7 +14,7 @@ LAST = ("Finish", "final")  # phases that take the last trunk home: they carry t
 
 
 @dataclass(frozen=True)
-class Round:
+class RoundFigures:
     """One round of the federated arm; what was not saved is None. Bytes are summed over partners.
 
     Attributes:
@@ -34,7 +34,7 @@ class Round:
     auc_pr: float | None
 
 
-def rounds_of(run: SavedRun) -> list[Round]:
+def rounds_of(run: SavedRun) -> list[RoundFigures]:
     """Every round that left a trace; set-up comes first, and the last trunk's way home last."""
     arm = run.arms.get("federated")
     losses: dict[str, float] = {}
@@ -59,10 +59,10 @@ def place(exchange: Mapping[str, Any]) -> str:
     return str(number) if isinstance(number, int) and number > 0 else SET_UP
 
 
-def one_round(name: str, exchanges: list[Mapping[str, Any]], loss: float | None, auc_pr: float | None) -> Round:
+def one_round(name: str, exchanges: list[Mapping[str, Any]], loss: float | None, auc_pr: float | None) -> RoundFigures:
     """Sum a round's exchanges."""
     fewest = min(exchanges, key=lambda row: people(row.get("replied")) or 0, default={})
-    return Round(
+    return RoundFigures(
         name=name,
         exchanges=len(exchanges),
         asked=people(fewest.get("asked")),
@@ -110,7 +110,7 @@ def seconds(exchanges: list[Mapping[str, Any]]) -> float | None:
     return sum(held) if held else None
 
 
-def total_bytes(rounds: list[Round]) -> int | None:
+def total_bytes(rounds: list[RoundFigures]) -> int | None:
     """Both directions, all rounds."""
     held = [value for one in rounds for value in (one.bytes_down, one.bytes_up) if value is not None]
     return sum(held) if held else None

@@ -43,7 +43,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Partner:
+class PartnerSummary:
     """One row of the per-partner table; what is unknown is None."""
 
     name: str
@@ -84,7 +84,7 @@ class Summary:
     riptop_mean: float | None
     riptop_median: float | None
     selected: Mapping[str, Mapping[str, int]]
-    partners: tuple[Partner, ...]
+    partners: tuple[PartnerSummary, ...]
 
 
 def summarise(run: SavedRun) -> Summary:
@@ -215,7 +215,7 @@ def selected_by_arm(run: SavedRun, computed: Mapping[str, Mapping[str, int]]) ->
     return {arm: told.get(arm) or dict(rounds) for arm, rounds in computed.items()}
 
 
-def partner_row(name: str, run: SavedRun, judged: pl.DataFrame, selected: Mapping[str, Mapping[str, int]]) -> Partner:
+def partner_row(name: str, run: SavedRun, judged: pl.DataFrame, selected: Mapping[str, Mapping[str, int]]) -> PartnerSummary:
     """One partner's figures, over the tasks of its own that count."""
     own = judged.filter(pl.col("partner") == name)
     dataset = run.datasets.get(name, {})
@@ -226,7 +226,7 @@ def partner_row(name: str, run: SavedRun, judged: pl.DataFrame, selected: Mappin
         computed = as_float(own[f"{arm}_auc_pr"].mean()) if f"{arm}_auc_pr" in own.columns else None
         held = number(saved.get(arm), "auc_pr") if isinstance(saved.get(arm), Mapping) else as_float(saved.get(arm))
         auc_pr[arm] = held if held is not None else computed
-    return Partner(
+    return PartnerSummary(
         name=name,
         compounds=as_int(dataset.get("compounds")),
         tasks=as_int(dataset.get("tasks")),

@@ -1,4 +1,4 @@
-"""Under which terms a partner takes part: what its policy and its experiment together would let leave the house, in plain words.
+"""Under which terms a partner takes part: what its policy and its experiment together would let leave a partner, in plain words.
 
 A policy says what may be asked of a partner, and the experiment what the partner does by itself. A protection holds only as far as both
 have it, so of each the weaker of the two counts.
@@ -85,7 +85,7 @@ class Terms:
 
 
 def in_words(terms: Terms) -> dict[str, str]:
-    """What each of the terms means: its name, and a sentence about what leaves the house."""
+    """What each of the terms means: its name, and a sentence about what leaves a partner."""
     return {name: told(terms) for name, told in SENTENCES.items()}
 
 

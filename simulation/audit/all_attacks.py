@@ -22,7 +22,7 @@ COORDINATOR_ROWS = 256  # of the first layer, that the coordinator's view is jud
 
 
 @dataclass(frozen=True)
-class Outcome:
+class AuditOutcome:
     """What came out of the attacks on the trials of one kind."""
 
     findings: list[Finding] = field(default_factory=list)
@@ -30,14 +30,14 @@ class Outcome:
     recovered: list[Recovered] = field(default_factory=list)
 
 
-def attack(pool: Pool, config: Config, kind: str, trials: Sequence[Trial], stage: Callable[[str], None]) -> Outcome:
+def attack(pool: Pool, config: Config, kind: str, trials: Sequence[Trial], stage: Callable[[str], None]) -> AuditOutcome:
     """Every attack on the trials of one kind, the target first.
 
     Args:
         kind: ON or OFF.
         stage: Told which attack goes on.
     """
-    outcome, generator = Outcome(), np.random.default_rng(derived_seed(config.seed, "audit attacks", kind))
+    outcome, generator = AuditOutcome(), np.random.default_rng(derived_seed(config.seed, "audit attacks", kind))
     target, guard = trials[0], config.privacy.row_guard if kind == ON else 0
     stage(f"attacking, defences {kind}: rows")
     found, recovered = rows.findings(pool, target, kind, guard, generator)

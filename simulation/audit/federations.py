@@ -23,11 +23,11 @@ from fedapp.model.private_rows import DIFFERENCE, ROWS, private_bits
 from fedapp.partner.client import Partner
 from fedapp.seeds import derived_seed
 from simulation.audit.pool import Pool, selected, with_columns
-from simulation.audit.signals import Model
+from simulation.audit.signals import SuspectModel
 from simulation.federation import Guarded, first_shared, form_of, guard, take_in, words_of
 from strategies.update.shared_trunk import SharedTrunk, no_trunk
 
-Signals = Callable[[list[Dataset], list[Model], list[list[np.ndarray]]], dict[str, NDArray[np.float32]]]
+Signals = Callable[[list[Dataset], list[SuspectModel], list[list[np.ndarray]]], dict[str, NDArray[np.float32]]]
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class OwnRows(Partner):
         whole[np.searchsorted(self.columns, self.own[both])] = own[both]
         return [whole, *trained], count, metrics
 
-    def model(self, arrays: list[np.ndarray], pool: Dataset) -> Model:
+    def model(self, arrays: list[np.ndarray], pool: Dataset) -> SuspectModel:
         """What this partner keeps after the last round, beside its pool with those bits that the model knows.
 
         Args:
@@ -127,7 +127,7 @@ class OwnRows(Partner):
         first[np.searchsorted(bits, self.own[tensors[ROWS].numpy()])] += tensors[DIFFERENCE].numpy()
         heads = Heads(self.config.model.hidden[-1], len(self.dataset.tasks))
         heads.load_state_dict({name: tensors[f"heads.{name}"] for name, _ in heads.named_parameters()})
-        return Model(with_columns(pool, bits), [first, *arrays[1:]], heads.requires_grad_(False))
+        return SuspectModel(with_columns(pool, bits), [first, *arrays[1:]], heads.requires_grad_(False))
 
 
 def rows_of(first: NDArray[np.float32], columns: NDArray[np.int64], bits: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -139,7 +139,7 @@ def rows_of(first: NDArray[np.float32], columns: NDArray[np.int64], bits: NDArra
 
 
 @dataclass(frozen=True)
-class Setting:
+class AuditSetting:
     """A federation before its first round.
 
     Attributes:
@@ -157,7 +157,7 @@ class Setting:
     first: SharedTrunk
 
 
-def set_up(datasets: dict[str, Dataset], config: Config, folder: Path, wanted: NDArray[np.bool_]) -> Setting:
+def set_up(datasets: dict[str, Dataset], config: Config, folder: Path, wanted: NDArray[np.bool_]) -> AuditSetting:
     """Guard the datasets and cut them to the listed bits.
 
     Args:
@@ -179,7 +179,7 @@ def set_up(datasets: dict[str, Dataset], config: Config, folder: Path, wanted: N
         name: OwnRows(folder / name, dataset, config, columns, own & sendable)
         for (name, dataset), own in zip(datasets.items(), guarded.supports, strict=True)
     }
-    return Setting(guarded, columns, cut, partners, first_of(config, columns))
+    return AuditSetting(guarded, columns, cut, partners, first_of(config, columns))
 
 
 def first_of(config: Config, columns: np.ndarray) -> SharedTrunk:
@@ -192,7 +192,7 @@ def first_of(config: Config, columns: np.ndarray) -> SharedTrunk:
     )
 
 
-def federate(setting: Setting) -> tuple[SharedTrunk, list[list[np.ndarray]], np.ndarray]:
+def federate(setting: AuditSetting) -> tuple[SharedTrunk, list[list[np.ndarray]], np.ndarray]:
     """All rounds.
 
     Returns:

@@ -24,7 +24,7 @@ from fedapp.run_folder import RunFolder
 from fedapp.storage.files import atomic_path, checksum, reading, write_json
 from fedapp.storage.scratch import in_memory, scratch
 from simulation.audit.advice import advice
-from simulation.audit.all_attacks import Outcome, attack, controls
+from simulation.audit.all_attacks import AuditOutcome, attack, controls
 from simulation.audit.attacks.canary_run import canary_epsilon
 from simulation.audit.federations import Trial, run_trial
 from simulation.audit.findings import OFF, ON, Finding
@@ -114,9 +114,9 @@ def silent(_: str) -> None:
     """Who attacks in another process tells nobody how far it is."""
 
 
-def joined(outcomes: list[Outcome], found: list[Finding]) -> Outcome:
+def joined(outcomes: list[AuditOutcome], found: list[Finding]) -> AuditOutcome:
     """All outcomes as one, and further findings."""
-    return Outcome(
+    return AuditOutcome(
         [each for outcome in outcomes for each in outcome.findings] + found,
         [each for outcome in outcomes for each in outcome.curves],
         [each for outcome in outcomes for each in outcome.recovered],
@@ -159,7 +159,7 @@ def gates(findings: list[Finding]) -> dict[str, dict[str, Any]]:
     return {name: {key: each.told()[key] for key in keys} for name, each in judged.items()}
 
 
-def told(run: RunFolder, config: Config, pool: Pool, trials: dict[str, list[Trial]], outcome: Outcome) -> dict[str, Any]:
+def told(run: RunFolder, config: Config, pool: Pool, trials: dict[str, list[Trial]], outcome: AuditOutcome) -> dict[str, Any]:
     """Everything that the report shows."""
     status = run.status()
     return {

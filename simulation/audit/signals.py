@@ -24,7 +24,7 @@ Named = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class Model:
+class SuspectModel:
     """What a partner predicts with.
 
     Attributes:
@@ -43,7 +43,7 @@ TRUNK = ("movement", "coherence", "quietest")
 ROUNDS = tuple(f"{name}_rounds" for name in TRUNK)
 
 
-def signals(datasets: list[Dataset], models: list[Model], trunks: list[list[np.ndarray]]) -> Named:
+def signals(datasets: list[Dataset], models: list[SuspectModel], trunks: list[list[np.ndarray]]) -> Named:
     """All statistics of all compounds of all partners, one after another: `OUTSIDER`, `TRUNK` and `ROUNDS`, float32 [compounds] each.
 
     Args:
@@ -58,7 +58,7 @@ def signals(datasets: list[Dataset], models: list[Model], trunks: list[list[np.n
     return outside | trunk_signals(np.cumsum(lengths), indices, trunks)
 
 
-def model_signals(model: Model) -> Named:
+def model_signals(model: SuspectModel) -> Named:
     """`OUTSIDER`: mean over a compound's labels y of (2y - 1) * logit, and mean loss; 0 and log 2 for one without labels.
 
     Source of the first: Carlini et al., S&P 2022, arXiv 2112.03570, section V, of a binary classifier.

@@ -29,7 +29,7 @@ class Rate:
 
 
 @dataclass(frozen=True)
-class Scores:
+class GuessScores:
     """Scores of compounds, higher for those that look trained on; n in all.
 
     Attributes:
@@ -48,9 +48,9 @@ class Scores:
         if self.inside.all() or not self.inside.any():
             raise ValueError("scores of both kinds are needed, of compounds inside and outside")
 
-    def of(self, chosen: NDArray[np.bool_]) -> "Scores":
+    def of(self, chosen: NDArray[np.bool_]) -> "GuessScores":
         """Those of `chosen`, bool [n]."""
-        return Scores(self.scores[chosen], self.inside[chosen], self.compounds[chosen])
+        return GuessScores(self.scores[chosen], self.inside[chosen], self.compounds[chosen])
 
 
 def rate(successes: float, trials: float) -> Rate:
@@ -99,7 +99,7 @@ def true_positives(inside: NDArray[np.floating], outside: NDArray[np.floating], 
     return rate(int((inside > threshold).sum()), len(inside))
 
 
-def measured(scored: Scores, false_positive_rates: Sequence[float], generator: np.random.Generator) -> tuple[list[Rate], Rate]:
+def measured(scored: GuessScores, false_positive_rates: Sequence[float], generator: np.random.Generator) -> tuple[list[Rate], Rate]:
     """True positives at each rate of false positives, and the area under the curve (AUC), with intervals of the cluster bootstrap.
 
     The middle 95 % of 400 resamples of compounds; for a share the wider of that and of Clopper-Pearson with one trial per compound,
@@ -156,7 +156,7 @@ class Ordered:
     clusters: int
 
     @staticmethod
-    def of(scored: Scores) -> "Ordered":
+    def of(scored: GuessScores) -> "Ordered":
         """Sort once for all resamples."""
         order = np.argsort(-scored.scores, kind="stable")
         names, cluster = np.unique(scored.compounds, return_inverse=True)

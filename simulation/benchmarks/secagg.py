@@ -44,7 +44,7 @@ EXCHANGES = 3  # MaskedInputCollection, ConsistencyCheck, Unmasking
 
 
 @dataclass(frozen=True)
-class Setting:
+class BenchmarkSetting:
     """What to measure.
 
     Attributes:
@@ -85,7 +85,7 @@ class Setting:
         return drawn
 
 
-def measure(setting: Setting) -> dict[str, Any]:
+def measure(setting: BenchmarkSetting) -> dict[str, Any]:
     """Run one round of ours and one of Flower's SecAgg+.
 
     Returns:
@@ -130,7 +130,7 @@ class Bench:
         tally: Takes down what they spend.
     """
 
-    def __init__(self, setting: Setting, tally: Tally) -> None:
+    def __init__(self, setting: BenchmarkSetting, tally: Tally) -> None:
         self.setting, self.tally = setting, tally
         self.quantiser = Quantiser.for_sum(setting.word_bits, setting.partners, RANGE)
         identities = [Identity.generate() for _ in range(setting.partners)]

@@ -16,11 +16,11 @@ from flwr.serverapp.strategy import Strategy
 from strategies import message_records
 from strategies.coordinator.exchange import Exchanges, Replies, RoundFailedError
 from strategies.message_records import quoted
-from strategies.plain_messages import FINAL, ROW_LIST, TRAIN, Metric, PlainReply, PlainRequest
+from strategies.plain_messages import FINAL, ROW_LIST, TRAIN, PlainMetric, PlainReply, PlainRequest
 from strategies.secagg import wire
 from strategies.secagg.errors import MalformedMessageError
 from strategies.update.row_guard import listed_rows
-from strategies.update.shared_trunk import Form, SharedTrunk
+from strategies.update.shared_trunk import SharedTrunk, UpdateCodec
 
 LARGEST_METRIC = 1e9  # far beyond any loss
 
@@ -44,7 +44,7 @@ class PlainTrunk(Strategy):
         self,
         exchanges: Exchanges,
         shared: SharedTrunk,
-        form: Callable[[np.ndarray], Form],
+        form: Callable[[np.ndarray], UpdateCodec],
         keep: Callable[[SharedTrunk], None],
         guarded: bool,
         server_learning_rate: float,
@@ -118,7 +118,7 @@ class PlainTrunk(Strategy):
         _, _, metrics = self._add_up(arrived, 0)
         self.exchanges.note(arrived, metrics)
 
-    def _check(self, shown: tuple[Metric, ...]) -> None:
+    def _check(self, shown: tuple[PlainMetric, ...]) -> None:
         """See that a partner shows what it may, each once.
 
         Raises:

@@ -19,7 +19,7 @@ LONGEST_REASON = 300  # characters
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, AssertionError, EOFError, OverflowError, RecursionError, DecodeError)
 
 
-class PromptGrid(Grid):
+class PollingGrid(Grid):
     """Passes everything on to `grid`, except that it takes replies in as they come.
 
     Args:

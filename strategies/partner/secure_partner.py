@@ -22,7 +22,7 @@ import numpy as np
 
 from fedapp.storage.files import atomic_path, read_sealed, reading, write_sealed
 from fedapp.storage.json_lines import append_line, last_line
-from strategies.partner.side import House, Membership
+from strategies.partner.side import Membership, PartnerSide
 from strategies.secagg import transcript, wire
 from strategies.secagg.errors import HandoverError, OldRoundError, SecAggError, SumOutOfRangeError
 from strategies.secagg.keystream import DTYPES
@@ -55,15 +55,15 @@ class SecurePartner:
     """One partner between two messages: read from its folder, written back before a reply leaves.
 
     Args:
-        house: The partner's own side.
+        side: The partner's own side.
     Raises:
         SecAggError: Keys, roster and policy do not belong together, or the state is damaged.
     """
 
-    def __init__(self, house: House) -> None:
-        assert house.membership is not None
-        self.house, self.member = house, house.membership
-        self.protocol = open_participant(house.directory, self.member)
+    def __init__(self, side: PartnerSide) -> None:
+        assert side.membership is not None
+        self.side, self.member = side, side.membership
+        self.protocol = open_participant(side.directory, self.member)
 
     @cached_property
     def shared(self) -> SharedTrunk:
@@ -72,9 +72,9 @@ class SecurePartner:
         Raises:
             TrunkFileError: It is damaged.
         """
-        path = self.house.directory / "shared.safetensors"
+        path = self.side.directory / "shared.safetensors"
         try:
-            held = SharedTrunk.read(path) if path.is_file() else no_trunk(self.house.value_range, NO_TRUNK)
+            held = SharedTrunk.read(path) if path.is_file() else no_trunk(self.side.value_range, NO_TRUNK)
         except TrunkFileError as error:
             raise TrunkFileError(str(error), HINT) from error
         self._note_found(held)
@@ -130,21 +130,21 @@ class SecurePartner:
             raise OldRoundError("the row list of this session was sent already: a second one, of another cohort, would tell them apart")
         self._catch_up(parsed.last, parsed.handover, parsed.version, arrived)
         if self.protocol.session.parameters.row_guard <= 1 and self.shared.session != parsed.session:
-            self._keep(self.shared.with_rows(self.house.support(), parsed.session))
+            self._keep(self.shared.with_rows(self.side.support(), parsed.session))
         agreed = parsed.rows or self.shared.session == parsed.session
         if self.shared.version != parsed.version or not agreed:
             return self.protocol.answered(Step.COLLECT, request, wire.encode(Holding(self.protocol.index, self.shared.version))), []
         tail = tag_words(self.protocol.session)
         if parsed.rows:
-            supported = self.house.support()
-            words = np.zeros(len(supported) + tail, dtype=DTYPES[self.house.word_bits])
+            supported = self.side.support()
+            words = np.zeros(len(supported) + tail, dtype=DTYPES[self.side.word_bits])
             words[: len(supported)] = supported
             metrics: dict[str, float] = {}
         else:
             words, metrics = self._train(fit, tail)
-        public = public_metrics.encode(self.protocol.session.parameters.metrics, metrics, self.house.word_bits, self.house.partners)
+        public = public_metrics.encode(self.protocol.session.parameters.metrics, metrics, self.side.word_bits, self.side.partners)
         trunk = self.protocol.session.trunk if parsed.rows else self.shared.digest
-        return self.protocol.mask(request, trunk, words, public, self.house.threads), [words]
+        return self.protocol.mask(request, trunk, words, public, self.side.threads), [words]
 
     def _train(self, fit: Trainer, tail: int) -> tuple[np.ndarray, dict[str, float]]:
         """Train on from the shared trunk; the update as words, with `tail` more behind.
@@ -153,19 +153,19 @@ class SecurePartner:
             LeakError: The update tells too much of our own compounds.
         """
         if not self.shared.arrays:
-            arrays = self.house.first_trunk(self.protocol.initial_seed())
+            arrays = self.side.first_trunk(self.protocol.initial_seed())
             content = hashlib.sha256(b"".join(hashlib.sha256(array.tobytes()).digest() for array in arrays)).digest()
             self._keep(self.shared.starting_with(arrays, self.protocol.trunk_name(content)))
         number, attempt = self.shared.version + 1, self._attempts()
-        self.house.keep_rows(self.shared.rows)
+        self.side.keep_rows(self.shared.rows)
         trained, metrics = fit(self.shared.arrays, {"round": number, "attempt": attempt})
-        form = self.house.form(self.shared.listed())
-        words = np.zeros(form.words + tail, dtype=DTYPES[self.house.word_bits])
-        self.shared.encode(form, trained, words[: form.words], self.house.seed(number, attempt), self.house.weight())
-        audited = audit(OWN, number, attempt, form, words, self.shared.arrays[0], self.house.holders())
+        form = self.side.form(self.shared.listed())
+        words = np.zeros(form.words + tail, dtype=DTYPES[self.side.word_bits])
+        self.shared.encode(form, trained, words[: form.words], self.side.seed(number, attempt), self.side.weight())
+        audited = audit(OWN, number, attempt, form, words, self.shared.arrays[0], self.side.holders())
         self._note(AUDITS, asdict(audited))
-        check(audited, self.member.limits, self.house.row_guard)
-        write_sealed(self.house.directory / ATTEMPTS, {"round": number, "attempts": attempt + 1})
+        check(audited, self.member.limits, self.side.row_guard)
+        write_sealed(self.side.directory / ATTEMPTS, {"round": number, "attempts": attempt + 1})
         return words, metrics
 
     def _finish(self, request: bytes, arrived: Arrived, evaluate: Evaluator) -> bytes:
@@ -173,7 +173,7 @@ class SecurePartner:
         parsed = self.protocol.close(request)
         self._catch_up(parsed.last, parsed.handover, parsed.version, arrived)
         if self.shared.version == parsed.version and self.shared.arrays:
-            self.house.keep_rows(self.shared.rows)
+            self.side.keep_rows(self.shared.rows)
             evaluate(self.shared.arrays, {"round": self.shared.version})
         return self.protocol.answered(Step.FINISH, request, wire.encode(Holding(self.protocol.index, self.shared.version)))
 
@@ -187,12 +187,12 @@ class SecurePartner:
             return
         session = self.protocol.session.id
         if last.rows and self.shared.session != session:
-            sums, _ = self.protocol.finish(last, arrived.words[0], self.shared.digest, self.house.threads)
+            sums, _ = self.protocol.finish(last, arrived.words[0], self.shared.digest, self.side.threads)
             rows = np.zeros(len(sums), dtype=np.bool_)
             rows[listed_rows(sums)] = True
             self._keep(self.shared.with_rows(rows, session))
         elif not last.rows and self.shared.arrays and self.shared.version + 1 == version and self.shared.session == session:
-            sums, digest = self.protocol.finish(last, arrived.words[0], self.shared.digest, self.house.threads)
+            sums, digest = self.protocol.finish(last, arrived.words[0], self.shared.digest, self.side.threads)
             self._apply(sums, last, digest)
 
     def _take_over(self, offered: Handover, ciphertext: bytes, version: int) -> SharedTrunk:
@@ -203,7 +203,7 @@ class SecurePartner:
         """
         try:
             taken = SharedTrunk.from_bytes(self.protocol.take_over(offered, ciphertext))
-            taken.check(self.house.shapes)
+            taken.check(self.side.shapes)
             if taken.version > version:
                 raise TrunkFileError(f"it handed over the trunk of round {taken.version}, not {version}")
         except TrunkFileError as error:
@@ -216,12 +216,12 @@ class SecurePartner:
         Raises:
             SumOutOfRangeError: It is genuine, and no sum of allowed words.
         """
-        form = self.house.form(self.shared.listed())
+        form = self.side.form(self.shared.listed())
         if len(sums) != form.words:
             raise self.protocol.refuse(SumOutOfRangeError(f"round {last.number}: {len(sums)} words, not {form.words}"))
-        audited = audit(SUM, self.shared.version + 1, 0, form, sums, self.shared.arrays[0], self.house.holders())
+        audited = audit(SUM, self.shared.version + 1, 0, form, sums, self.shared.arrays[0], self.side.holders())
         try:
-            decoded = self.shared.decode(form, sums, len(last.survivors), self.house.server_learning_rate, digest)
+            decoded = self.shared.decode(form, sums, len(last.survivors), self.side.server_learning_rate, digest)
         except ValueError as error:
             raise self.protocol.refuse(SumOutOfRangeError(f"round {last.number}: {error}")) from error
         self._note(AUDITS, asdict(audited))  # before the trunk: later there is nothing left to attack
@@ -231,7 +231,7 @@ class SecurePartner:
 
     def _keep(self, shared: SharedTrunk) -> None:
         self.shared = shared
-        shared.write(self.house.directory / "shared.safetensors")
+        shared.write(self.side.directory / "shared.safetensors")
         self._note_found(shared)
 
     def _note_found(self, shared: SharedTrunk) -> None:
@@ -241,7 +241,7 @@ class SecurePartner:
 
     def _note(self, name: str, held: dict[str, Any]) -> None:
         """One more line, unless it is the last one already."""
-        path, line = self.house.directory / name, json.dumps(held, sort_keys=True)
+        path, line = self.side.directory / name, json.dumps(held, sort_keys=True)
         if last_line(path) != line:
             append_line(path, line)
 
@@ -253,7 +253,7 @@ class SecurePartner:
         """
         number = self.shared.version + 1
         hint = f'write {{"attempts": {UNUSED}, "round": {number}}} into it, a number that no training had; an older copy could repeat one'
-        held = read_sealed(self.house.directory / ATTEMPTS, {"round": int, "attempts": int}, hint)
+        held = read_sealed(self.side.directory / ATTEMPTS, {"round": int, "attempts": int}, hint)
         return int(held["attempts"]) if held["round"] == number else 0
 
     def _write(self, step: Step, request: bytes, reply: bytes, refused: str) -> None:
@@ -262,12 +262,12 @@ class SecurePartner:
         Before the first of all states the number of trainings, none: where there is a state, or an update was ever made, it must not be
         missing.
         """
-        state, attempts, made = (self.house.directory / name for name in (STATE, ATTEMPTS, AUDITS))
+        state, attempts, made = (self.side.directory / name for name in (STATE, ATTEMPTS, AUDITS))
         if not (state.exists() or attempts.exists() or made.exists()):
             write_sealed(attempts, {"round": 0, "attempts": 0})
         with atomic_path(state) as path:
             path.write_bytes(dump(self.protocol.state))
-        append_to_transcript(transcript_path(self.house.directory, self.member), self.member, self.protocol, step, request, reply, refused)
+        append_to_transcript(transcript_path(self.side.directory, self.member), self.member, self.protocol, step, request, reply, refused)
 
 
 class StateFileError(SecAggError):

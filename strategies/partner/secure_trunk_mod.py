@@ -8,20 +8,20 @@ from flwr.clientapp.typing import ClientAppCallable, Mod
 from strategies import message_records
 from strategies.partner.inner_client import InnerClient
 from strategies.partner.secure_partner import Arrived, SecurePartner
-from strategies.partner.side import House
+from strategies.partner.side import PartnerSide
 from strategies.secagg.errors import MalformedMessageError
 from strategies.secagg.phases import Step
 
 
-def secure_trunk_mod(open_house: Callable[[Context], House]) -> Mod:
-    """The mod for partners whose house `open_house` opens."""
+def secure_trunk_mod(open_side: Callable[[Context], PartnerSide]) -> Mod:
+    """The mod for partners that `open_side` opens."""
 
     def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
         held = message.content
         asked, body = message_records.letter(held)
         if asked not in set(Step):
             raise MalformedMessageError(f"{message_records.quoted(asked)} is no step of the protocol")
-        step, partner = Step(asked), SecurePartner(open_house(context))
+        step, partner = Step(asked), SecurePartner(open_side(context))
         try:
             arrived = Arrived(message_records.vectors(held, message_records.WORDS), message_records.vectors(held, message_records.HANDOVER))
         except MalformedMessageError as error:

@@ -1,4 +1,4 @@
-"""What the client mods need of a partner's house; `fedapp.client_app` builds it."""
+"""What the client mods need of one partner; `fedapp.partner.open_side` builds it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,30 +12,10 @@ from strategies.secagg.identity import Identity
 from strategies.secagg.policy import Policy
 from strategies.secagg.roster import Roster
 from strategies.update.holders import Holders
-from strategies.update.shared_trunk import Form
+from strategies.update.limits import Limits
+from strategies.update.shared_trunk import UpdateCodec
 
 ROW_LIST = "rows.npy"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a partner's own update may tell of its training compounds before it refuses to send; see `strategies.update.self_audit`.
-
-    Attributes:
-        most_identified: Share of them that the attacks may name, 0 to 1; 1 refuses nothing.
-        least_compounds: Fewest of them with which an update leaves at all; 0 refuses nothing.
-    Raises:
-        ValueError: Outside these bounds.
-    """
-
-    most_identified: float = 0.001
-    least_compounds: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.most_identified <= 1:
-            raise ValueError(f"most_identified is {self.most_identified}, not a share from 0 to 1")
-        if self.least_compounds < 0:
-            raise ValueError(f"least_compounds is {self.least_compounds}, not 0 or more")
 
 
 @dataclass(frozen=True)
@@ -49,7 +29,7 @@ class Membership:
 
 
 @dataclass(frozen=True)
-class House:
+class PartnerSide:
     """One partner's own side.
 
     Attributes:
@@ -89,9 +69,9 @@ class House:
     metrics: tuple[str, ...]
     threads: int = 1
 
-    def form(self, rows: np.ndarray) -> Form:
+    def form(self, rows: np.ndarray) -> UpdateCodec:
         """How an update over these rows becomes words."""
-        return Form(self.shapes, rows, self.word_bits, self.partners, self.largest_weight)
+        return UpdateCodec(self.shapes, rows, self.word_bits, self.partners, self.largest_weight)
 
     def keep_rows(self, listed: np.ndarray) -> None:
         """Write down which rows of the next training may leave: our own support within the agreed list, bool."""

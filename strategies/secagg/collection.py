@@ -24,7 +24,7 @@ from strategies.secagg.messages import MaskedInput, cohort_digest
 
 
 @dataclass(frozen=True)
-class Form:
+class MaskedForm:
     """What masked inputs have in common whose masks cancel: the trunk's digest, and the numbers of words."""
 
     trunk: bytes
@@ -33,7 +33,7 @@ class Form:
 
 
 @dataclass
-class Sum:
+class MaskedSum:
     """The masked inputs of one form, added up as they arrive, so that memory stays at two vectors however many partners there are."""
 
     partners: list[int]
@@ -59,7 +59,7 @@ class Collection:
     def __init__(self, coordinator: Coordinator, number: int, cohort: tuple[int, ...]) -> None:
         self.coordinator, self.number, self.cohort = coordinator, number, cohort
         self.inputs: dict[int, MaskedInput] = {}
-        self.sums: dict[Form, Sum] = {}
+        self.sums: dict[MaskedForm, MaskedSum] = {}
         self.signatures: dict[int, SurvivorsSignature] = {}
         self.answers: dict[int, UnmaskReply] = {}
         self.dtype = DTYPES[coordinator.parameters.word_bits]
@@ -90,9 +90,9 @@ class Collection:
         self.inputs[index] = held
         self.coordinator.joined.add(index)
         public = np.frombuffer(held.public, dtype=self.dtype)
-        form = Form(body.trunk, len(words), len(public))
+        form = MaskedForm(body.trunk, len(words), len(public))
         if form not in self.sums:
-            self.sums[form] = Sum([], np.zeros(len(words), dtype=self.dtype), np.zeros(len(public), dtype=self.dtype))
+            self.sums[form] = MaskedSum([], np.zeros(len(words), dtype=self.dtype), np.zeros(len(public), dtype=self.dtype))
         self.sums[form].add(index, words, public)
 
     def consistency_request(self) -> bytes:

@@ -94,7 +94,7 @@ class Source:
             raise MalformedMessageError("text that is not UTF-8") from error
 
 
-def form(kind: Any) -> tuple[tuple[Any, str], ...]:
+def field_types(kind: Any) -> tuple[tuple[Any, str], ...]:
     """Type and name of each field, in order."""
     hints = get_type_hints(kind)
     return tuple((hints[field.name], field.name) for field in fields(kind))
@@ -149,7 +149,7 @@ def writer(kind: Any) -> Writer:
                 inner(value, parts)
 
         return write_optional
-    members = [(writer(each), name) for each, name in form(kind)]
+    members = [(writer(each), name) for each, name in field_types(kind)]
 
     def write_fields(value: Any, parts: list[bytes]) -> None:
         for write, name in members:
@@ -169,7 +169,7 @@ def reader(kind: Any) -> Callable[[Source], Any]:
     if get_origin(kind) is UnionType:
         inner = reader(_optional(kind))
         return lambda source: inner(source) if source.flag() else None
-    members = [reader(each) for each, _ in form(kind)]
+    members = [reader(each) for each, _ in field_types(kind)]
 
     def read_fields(source: Source) -> Any:
         values = [read(source) for read in members]

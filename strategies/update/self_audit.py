@@ -8,7 +8,7 @@ has left already, and is told and not judged.
 On a list of nothing but true answers every guess is right, also those that chance makes of rows which merely look alike. A partner knows
 better: it counts those alone that are right for the right reason, twin rows of bits that the very same compounds hold.
 
-Nothing here leaves the house.
+Nothing here leaves a partner.
 """
 
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from strategies.partner.side import Limits
 from strategies.secagg.errors import SecAggError
 from strategies.update.holders import Holders
 from strategies.update.leakage import ALIKE, components, cosines
-from strategies.update.shared_trunk import Form
+from strategies.update.limits import Limits
+from strategies.update.shared_trunk import UpdateCodec
 
 AUDITS = "self_audit.jsonl"
 OWN, SUM = "own", "sum"
@@ -66,7 +66,9 @@ class Audited:
     compounds: int
 
 
-def audit(vector: str, number: int, attempt: int, form: Form, words: np.ndarray, before: NDArray[np.float32], own: Holders) -> Audited:
+def audit(
+    vector: str, number: int, attempt: int, form: UpdateCodec, words: np.ndarray, before: NDArray[np.float32], own: Holders
+) -> Audited:
     """Attack the first layer of a vector as somebody who knows the trunk that it changes.
 
     Args:

@@ -37,7 +37,7 @@ class TrunkFileError(SecAggError):
 
 
 @dataclass(frozen=True)
-class Form:
+class UpdateCodec:
     """How an update becomes words: the listed rows of the first array, the other arrays whole, then counters.
 
     Attributes:
@@ -124,7 +124,7 @@ class SharedTrunk:
         """Listed rows, ascending, int64."""
         return np.flatnonzero(self.rows)
 
-    def encode(self, form: Form, trained: list[np.ndarray], out: np.ndarray, seed: int, weight: int = 1) -> int:
+    def encode(self, form: UpdateCodec, trained: list[np.ndarray], out: np.ndarray, seed: int, weight: int = 1) -> int:
         """Write the update that led to `trained` as words, counters behind.
 
         Args:
@@ -145,7 +145,7 @@ class SharedTrunk:
         out[form.coordinates :] = counters
         return clipped
 
-    def decode(self, form: Form, sums: np.ndarray, survivors: int, step: float, digest: bytes) -> Decoded:
+    def decode(self, form: UpdateCodec, sums: np.ndarray, survivors: int, step: float, digest: bytes) -> Decoded:
         """The trunk after adding `step` times the mean update, whose sum over partners this is; `arrays` are changed in place.
 
         Args:

@@ -24,7 +24,7 @@ from strategies.secagg.phases import Step
 from strategies.secagg.state import State, load
 from tests.helpers.federation import alike, all_held, federate, grid_for, held, kept, step
 from tests.helpers.local_grid import Hook, LocalGrid, unchanged
-from tests.helpers.secret_search import Needles, held_by, in_files, in_messages
+from tests.helpers.secret_search import Secrets, held_by, in_files, in_messages
 from tests.helpers.small_run import small_run
 
 OVERRIDES = ("privacy.row_guard=9", "federation.metrics_shown=[loss]", "model.hidden=[8,4]")
@@ -45,7 +45,7 @@ class Watched:
     run: RunFolder
     grid: LocalGrid
     strategies: list[object] = field(default_factory=list)
-    secrets: Needles = field(default_factory=Needles)
+    secrets: Secrets = field(default_factory=Secrets)
     log: list[bytes] = field(default_factory=list)
     blobs: set[bytes] = field(default_factory=set)
     numbers: set[int | float] = field(default_factory=set)
@@ -160,9 +160,9 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 
 
 @pytest.fixture(scope="module")
-def updates(plain: Watched) -> Needles:
+def updates(plain: Watched) -> Secrets:
     """The words of every partner's update, and of every sum; the rows that a partner supports, and how many do."""
-    needles = Needles()
+    needles = Secrets()
     replies = [message for message in plain.grid.received if step(message) in ("rows", "train")]
     words = [message_records.vectors(message.content, message_records.WORDS)[0] for message in replies]
     for number in range(4):
@@ -175,7 +175,7 @@ def updates(plain: Watched) -> Needles:
     return needles
 
 
-def test_in_the_clear_the_search_finds_everything(plain: Watched, updates: Needles) -> None:
+def test_in_the_clear_the_search_finds_everything(plain: Watched, updates: Secrets) -> None:
     """The control: the same search, where there is something to find."""
     found = {place: updates.found_in(hay) for place, hay in plain.hay().items()}
     assert found["files"] == {"trunk"}
@@ -186,7 +186,7 @@ def test_in_the_clear_the_search_finds_everything(plain: Watched, updates: Needl
     assert plain.secrets.found_in(plain.hay()["replies"]) == {"metric"}
 
 
-def test_the_search_finds_keys_and_trunks_and_metrics_where_they_are(secure: Watched, updates: Needles) -> None:
+def test_the_search_finds_keys_and_trunks_and_metrics_where_they_are(secure: Watched, updates: Secrets) -> None:
     """The control for keys: each partner's own folder has them."""
     names = {"group key", "pair key", "own shares", "identity", "metric", "trunk 3"}
     assert secure.secrets.found_in(in_files(secure.run.partner("partner-2"))) >= names
@@ -200,7 +200,7 @@ def test_the_coordinator_has_no_trunk_no_key_and_no_metric_of_a_partner(secure: 
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_the_coordinator_has_no_update_and_no_sum(secure: Watched, updates: Needles, place: str) -> None:
+def test_the_coordinator_has_no_update_and_no_sum(secure: Watched, updates: Secrets, place: str) -> None:
     assert updates.found_in(secure.hay()[place]) == set()
 
 

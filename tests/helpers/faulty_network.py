@@ -21,7 +21,7 @@ from tests.helpers.expected_trunk import FIRST_RANGE, START, Expected, update
 from tests.helpers.federation import body, equal, step
 from tests.helpers.killed_writes import Death
 from tests.helpers.local_grid import LocalGrid
-from tests.helpers.secret_search import Needles, held_by
+from tests.helpers.secret_search import Secrets, held_by
 from tests.strategies.toy import ROWS
 
 FAULTS = {  # of a hundred messages
@@ -59,7 +59,7 @@ class Weather(LocalGrid):
         self.late: dict[int, Message] = {}
         self.away: dict[int, int] = {}
         self.faults, self.refusals, self.delivered = Counter[str](), Counter[str](), Counter[int]()
-        self.needles = Needles()
+        self.needles = Secrets()
         self.forks: set[int] = set()
 
     # The network

@@ -15,7 +15,7 @@ DISTINCT = 8  # values in a window that is not found everywhere, such as zeros
 CODE = (ModuleType, type, BuiltinFunctionType, FrameType, LocalGrid)
 
 
-class Needles:
+class Secrets:
     """Secrets by name. One is found where any 32 bytes of it are, at any place, or all of it if it is short."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from fedapp.data.dataset import Dataset
 from fedapp.model.network import Heads, Trunk, trunk_arrays
 from fedapp.partner import client
 from fedapp.partner.record_privacy import BUDGET, SUPPORT, open_budget, pay_for_training, private_support
-from fedapp.privacy.accounting import Event, epsilon
+from fedapp.privacy.accounting import NoiseEvent, epsilon
 from fedapp.privacy.budget import Budget, BudgetError
 from fedapp.privacy.noise import Noise
 from strategies.partner.side import ROW_LIST as ROWS
@@ -240,7 +240,7 @@ def test_rows_without_their_payment_stop_training(tmp_path: Path, config: Config
     private_support(tmp_path, dataset(), config)
     (tmp_path / BUDGET).unlink()
     with pytest.raises(BudgetError, match="does not hold row list"):
-        pay_for_training(tmp_path, config, 200, 1, 0, Event(4.0, 0.1, 3))
+        pay_for_training(tmp_path, config, 200, 1, 0, NoiseEvent(4.0, 0.1, 3))
 
 
 @pytest.mark.parametrize("aggregation", ["secure", "plain"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import integrate, optimize, stats
 
-from fedapp.privacy.accounting import ORDERS, Event, epsilon, repeats
+from fedapp.privacy.accounting import ORDERS, NoiseEvent, epsilon, repeats
 
 SAMPLED = [(1.0, 0.1, 100), (0.8, 0.02, 500), (2.0, 0.01, 2000), (0.6, 0.3, 20), (4.0, 0.5, 60)]
 
@@ -71,18 +71,18 @@ def numerical_epsilon(sigma: float, rate: float, steps: int, delta: float, step:
 @pytest.mark.parametrize("delta", [1e-5, 1e-8])
 def test_without_sampling_it_is_just_above_the_exact_gaussian_mechanism(sigma: float, steps: int, delta: float) -> None:
     exact = gaussian_epsilon(sigma / sqrt(steps), delta)
-    assert exact <= epsilon([Event(sigma, 1.0, steps)], delta) <= 1.12 * exact
+    assert exact <= epsilon([NoiseEvent(sigma, 1.0, steps)], delta) <= 1.12 * exact
 
 
 @pytest.mark.parametrize(("sigma", "rate", "steps"), SAMPLED)
 def test_with_sampling_it_is_the_integral_of_the_renyi_divergence(sigma: float, rate: float, steps: int) -> None:
-    assert epsilon([Event(sigma, rate, steps)], 1e-6) == pytest.approx(renyi_epsilon(sigma, rate, steps, 1e-6), rel=1e-6)
+    assert epsilon([NoiseEvent(sigma, rate, steps)], 1e-6) == pytest.approx(renyi_epsilon(sigma, rate, steps, 1e-6), rel=1e-6)
 
 
 @pytest.mark.parametrize(("sigma", "rate", "steps"), SAMPLED)
 def test_with_sampling_it_is_above_the_numerical_privacy_loss_and_not_far(sigma: float, rate: float, steps: int) -> None:
     exact = numerical_epsilon(sigma, rate, steps, 1e-6)
-    assert exact <= epsilon([Event(sigma, rate, steps)], 1e-6) <= 1.2 * exact
+    assert exact <= epsilon([NoiseEvent(sigma, rate, steps)], 1e-6) <= 1.2 * exact
 
 
 def test_the_numerical_privacy_loss_is_right_where_a_formula_is_known() -> None:
@@ -90,21 +90,21 @@ def test_the_numerical_privacy_loss_is_right_where_a_formula_is_known() -> None:
 
 
 def test_events_add_up_whatever_their_order_and_grouping() -> None:
-    rows, round_ = Event(5.0), Event(1.0, 0.05, 20)
-    together = epsilon([rows, Event(1.0, 0.05, 60)], 1e-6)
+    rows, round_ = NoiseEvent(5.0), NoiseEvent(1.0, 0.05, 20)
+    together = epsilon([rows, NoiseEvent(1.0, 0.05, 60)], 1e-6)
     assert epsilon([round_, rows, round_, round_], 1e-6) == pytest.approx(together, rel=1e-12)
-    assert together > epsilon([Event(1.0, 0.05, 60)], 1e-6)
+    assert together > epsilon([NoiseEvent(1.0, 0.05, 60)], 1e-6)
 
 
 def test_nothing_costs_nothing_and_less_noise_costs_more() -> None:
     assert epsilon([], 1e-6) == 0.0
-    costs = [epsilon([Event(noise, 0.1, 50)], 1e-6) for noise in (4.0, 2.0, 1.0, 0.5)]
+    costs = [epsilon([NoiseEvent(noise, 0.1, 50)], 1e-6) for noise in (4.0, 2.0, 1.0, 0.5)]
     assert costs == sorted(costs)
 
 
-@pytest.mark.parametrize("before", [[], [Event(5.0), Event(1.0, 0.02, 300)]])
-def test_the_repeats_that_fit_do_fit_and_one_more_does_not(before: list[Event]) -> None:
-    event = Event(1.0, 0.02, 50)
+@pytest.mark.parametrize("before", [[], [NoiseEvent(5.0), NoiseEvent(1.0, 0.02, 300)]])
+def test_the_repeats_that_fit_do_fit_and_one_more_does_not(before: list[NoiseEvent]) -> None:
+    event = NoiseEvent(1.0, 0.02, 50)
     times = repeats(before, event, 4.0, 1e-6)
     assert times > 0
     assert epsilon([*before, *([event] * times)], 1e-6) <= 4.0 < epsilon([*before, *([event] * (times + 1))], 1e-6)
@@ -114,4 +114,4 @@ def test_the_repeats_that_fit_do_fit_and_one_more_does_not(before: list[Event]) 
 @pytest.mark.parametrize("values", [(0.0, 0.5, 1), (1.0, 0.0, 1), (1.0, 1.1, 1), (1.0, 0.5, 0), (float("nan"), 0.5, 1)])
 def test_what_is_no_event_is_refused(values: tuple[float, float, int]) -> None:
     with pytest.raises(ValueError, match="is no event"):
-        Event(*values)
+        NoiseEvent(*values)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from fedapp.privacy.accounting import Event, epsilon
+from fedapp.privacy.accounting import NoiseEvent, epsilon
 from fedapp.privacy.budget import Budget, BudgetError
 from tests.partner.test_client import Killed
 
-ROUND = Event(1.5, 0.05, 20)
+ROUND = NoiseEvent(1.5, 0.05, 20)
 
 
 def budget(folder: Path, limit: float = 3.0) -> Budget:
@@ -20,10 +20,10 @@ def budget(folder: Path, limit: float = 3.0) -> Budget:
 
 def test_what_was_paid_is_there_for_the_next_process(tmp_path: Path) -> None:
     assert budget(tmp_path).spent() == 0.0
-    budget(tmp_path).spend("row list", Event(5.0))
+    budget(tmp_path).spend("row list", NoiseEvent(5.0))
     total = budget(tmp_path).spend("round 1", ROUND)
-    assert budget(tmp_path).events() == [("row list", Event(5.0)), ("round 1", ROUND)]
-    assert budget(tmp_path).spent() == total == epsilon([Event(5.0), ROUND], 1e-6)
+    assert budget(tmp_path).events() == [("row list", NoiseEvent(5.0)), ("round 1", ROUND)]
+    assert budget(tmp_path).spent() == total == epsilon([NoiseEvent(5.0), ROUND], 1e-6)
     assert (tmp_path / "privacy-budget.json").stat().st_mode & 0o777 == 0o600
 
 
@@ -67,18 +67,18 @@ def test_a_damaged_file_is_refused_and_never_taken_for_an_empty_one(tmp_path: Pa
 
 
 def test_a_number_survives_the_file_bit_for_bit(tmp_path: Path) -> None:
-    event = Event(math.pi, 1 / 3, 7)
+    event = NoiseEvent(math.pi, 1 / 3, 7)
     budget(tmp_path).spend("round 1", event)
     assert budget(tmp_path).events() == [("round 1", event)]
     assert json.loads((tmp_path / "privacy-budget.json").read_text())["paid"][0]["steps"] == 7
 
 
 def test_an_altered_digit_is_found_and_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
-    budget(tmp_path).spend("round 1", Event(40.0, 0.5, 70))
+    budget(tmp_path).spend("round 1", NoiseEvent(40.0, 0.5, 70))
     path = tmp_path / "privacy-budget.json"
     text = path.read_text()
     path.write_text(text.replace('"steps": 70', '"steps": 10'))
     with pytest.raises(BudgetError, match="altered"):
         budget(tmp_path).spent()
     path.write_text(json.dumps(json.loads(text)["paid"]))
-    assert budget(tmp_path).events() == [("round 1", Event(40.0, 0.5, 70))]
+    assert budget(tmp_path).events() == [("round 1", NoiseEvent(40.0, 0.5, 70))]

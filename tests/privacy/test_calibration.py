@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedapp.privacy.accounting import Event, epsilon
+from fedapp.privacy.accounting import NoiseEvent, epsilon
 from fedapp.privacy.calibration import LEAST, noise_multiplier
 
 DELTA = 1e-6
@@ -13,12 +13,12 @@ DELTA = 1e-6
 @settings(max_examples=25, deadline=None)
 @given(st.floats(0.2, 30), st.floats(0.001, 1), st.integers(1, 2000), st.booleans())
 def test_the_steps_just_fit_into_the_budget_and_with_a_little_less_noise_they_do_not(budget: float, rate: float, steps: int, rows: bool):
-    before = [Event(60.0)] if rows else []
+    before = [NoiseEvent(60.0)] if rows else []
     noise = noise_multiplier(budget, DELTA, rate, steps, before)
-    assert epsilon([*before, Event(noise, rate, steps)], DELTA) <= budget
-    assert noise == LEAST or epsilon([*before, Event(noise * 0.995, rate, steps)], DELTA) > budget
+    assert epsilon([*before, NoiseEvent(noise, rate, steps)], DELTA) <= budget
+    assert noise == LEAST or epsilon([*before, NoiseEvent(noise * 0.995, rate, steps)], DELTA) > budget
 
 
 def test_a_budget_that_is_spent_already_is_an_error_that_says_so() -> None:
     with pytest.raises(ValueError, match=r"no noise lets 10 steps .* fit into an epsilon of 1 "):
-        noise_multiplier(1.0, DELTA, 0.1, 10, [Event(1.0)])
+        noise_multiplier(1.0, DELTA, 0.1, 10, [NoiseEvent(1.0)])

@@ -16,13 +16,13 @@ from fedapp.partner.client import Partner
 from fedapp.run_folder import RunFolder
 from fedapp.storage.files import read_json
 from simulation.arms import arms_of, compare_arms, local_arm, pooled_arm, summarise, unguarded_arm
-from simulation.events import Event
+from simulation.events import RunEvent
 from strategies.update import weight
 from strategies.update.shared_trunk import SharedTrunk
 from tests.helpers.federated_run import FEW, NAMES, ROUNDS, federated_run, open_datasets
 from tests.helpers.small_run import small_config, write_dataset
 
-Arm = Callable[[Path, Mapping[str, Dataset], Config], Iterator[Event]]
+Arm = Callable[[Path, Mapping[str, Dataset], Config], Iterator[RunEvent]]
 
 
 @pytest.fixture

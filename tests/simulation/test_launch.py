@@ -35,7 +35,7 @@ from strategies.secagg.transcript_comparison import compare
 from tests.conftest import ROOT
 from tests.helpers.capture_app import FOLDER
 from tests.helpers.federation import alike, all_held, held, phases, transcripts
-from tests.helpers.secret_search import Needles, in_files
+from tests.helpers.secret_search import Secrets, in_files
 from tests.helpers.small_run import small_run
 
 ODD_NAME = 'run \N{GRINNING FACE} "a" =b\\c'  # beyond U+FFFF, and what TOML and a command line give a meaning to
@@ -123,9 +123,9 @@ def test_every_message_of_a_real_run_carries_the_protocol_and_nothing_private(tm
     assert list(long.iterdir()) == []
 
 
-def secrets_of(run: RunFolder) -> Needles:
+def secrets_of(run: RunFolder) -> Secrets:
     """What partners hold at the end of a run that nobody else may have."""
-    private = Needles()
+    private = Secrets()
     for name in run.partners():
         folder = run.partner(name)
         private.add("trunk", b"".join(array.tobytes() for array in held(run, name).arrays))

@@ -10,7 +10,7 @@ import pytest
 
 from fedapp.errors import ConfigError
 from fedapp.model.noisy_training import plan
-from fedapp.privacy.accounting import Event, epsilon
+from fedapp.privacy.accounting import NoiseEvent, epsilon
 from fedapp.privacy.noisy_support import support_event
 from fedapp.run_folder import RunFolder
 from fedapp.storage.files import read_json
@@ -74,7 +74,7 @@ def test_every_partner_can_pay_for_its_rows_and_all_rounds_and_the_smallest_hard
     spent = []
     for dataset in datasets.values():
         steps = plan(len(dataset.rows_in(config.training_folds())), config.training)
-        events = [Event(private.privacy.noise_multiplier, steps.sample_rate, steps.count * config.federation.rounds)]
+        events = [NoiseEvent(private.privacy.noise_multiplier, steps.sample_rate, steps.count * config.federation.rounds)]
         spent.append(epsilon(events + ([support_event(4.0, config.privacy.delta)] if guard > 1 else []), config.privacy.delta))
     assert 3.9 < max(spent) <= 4.0
 

@@ -338,7 +338,7 @@ def test_doctor_compares_policy_and_experiment_with_the_floor(kit: Path, site: P
         protection.floor(own)
     write_floor(own.floor, replace(DEFAULT, metrics_shown=["loss"]))
     found = protection.floor(own)
-    assert found.state is checks.State.WARN
+    assert found.state is checks.CheckState.WARN
     assert "weaker terms than the defaults: the coordinator learns the mean of loss" in found.told
 
 

@@ -10,7 +10,7 @@ from flwr.proto.message_pb2 import ObjectTree
 
 from fedapp.config import CONF, load_config
 from fedapp.data.demo import demo_dataset
-from fedapp.site.run.inbox import Inbox, Letter
+from fedapp.site.run.inbox import Inbox, StoredRequest
 from tests.sites.consortium import Consortium, result, wait_for
 from tests.sites.slow_network import Link, namespaces, possible
 
@@ -74,7 +74,7 @@ def test_all_machines_lose_power_at_once_and_the_rounds_go_on_where_they_were(co
         wait_for(lambda: consortium.finished("MaskedInputCollection", 2), "the second round's masked inputs")
         consortium.stop_all()
     for name in NAMES:  # the power went just when each had heard of another request, which the new SuperLink knows nothing of
-        Inbox(consortium.site(name) / "state" / "inbox").keep(Letter(7, ObjectTree(object_id="ab" * 32).SerializeToString()))
+        Inbox(consortium.site(name) / "state" / "inbox").keep(StoredRequest(7, ObjectTree(object_id="ab" * 32).SerializeToString()))
     consortium.start_all()
     with consortium.federate() as running:
         assert result(running)["rounds"] == 3

@@ -19,7 +19,7 @@ from strategies.coordinator.journal import Exchange, Journal, read_journal
 from strategies.coordinator.secure_trunk import SecureTrunk
 from strategies.partner.secure_partner import Arrived, SecurePartner
 from strategies.partner.secure_trunk_mod import secure_trunk_mod
-from strategies.partner.side import House, Membership
+from strategies.partner.side import Membership, PartnerSide
 from strategies.secagg.phases import Step
 from strategies.secagg.state import State, load
 from strategies.secagg.transcript import Entry
@@ -88,7 +88,7 @@ class Toy:
         partners: How many; one of four may be missing.
         rounds: To train.
         guard: Training compounds that a row needs; 0 is off.
-        changed: Partner to what is different in its house.
+        changed: Partner to what is different on its side.
         ill: Partners and rounds, such as (2, 1), whose training fails.
     """
 
@@ -103,7 +103,7 @@ class Toy:
     def __post_init__(self) -> None:
         self.roster = roster_of(self.partners)
         client_app = ClientApp(
-            self.learner, mods=[secure_trunk_mod(lambda context: self.house(1 + int(context.node_config["partition-id"])))]
+            self.learner, mods=[secure_trunk_mod(lambda context: self.side(1 + int(context.node_config["partition-id"])))]
         )
         self.grid = LocalGrid(client_app, self.partners, {})
         for partner in range(1, self.partners + 1):
@@ -115,9 +115,9 @@ class Toy:
     def home(self, partner: int) -> Path:
         return self.folder / f"partner-{partner}"
 
-    def house(self, partner: int) -> House:
+    def side(self, partner: int) -> PartnerSide:
         policy = policy_for(self.roster, row_guard=self.guard, layout=LAYOUT)
-        house = House(
+        side = PartnerSide(
             directory=self.home(partner),
             membership=Membership(identities(self.partners)[partner - 1], self.roster, policy),
             support=lambda: ROWS.copy() if self.guard > 1 else np.ones(4, dtype=np.bool_),
@@ -134,7 +134,7 @@ class Toy:
             seed=lambda number, attempt: partner + 1000 * number + attempt,
             metrics=("loss",),
         )
-        return replace(house, **self.changed.get(partner, {}))  # type: ignore[arg-type]
+        return replace(side, **self.changed.get(partner, {}))  # type: ignore[arg-type]
 
     def federate(self) -> None:
         """Start the coordinator, or start it again."""
@@ -175,9 +175,9 @@ def no_evaluation(*args: object) -> dict[str, float]:
     raise AssertionError("nothing is evaluated here")
 
 
-def ask(house: House, step: Step, request: bytes) -> tuple[bytes, list[np.ndarray]]:
+def ask(side: PartnerSide, step: Step, request: bytes) -> tuple[bytes, list[np.ndarray]]:
     """The answer of a partner's fresh process to a request that trains nothing."""
-    return SecurePartner(house).answer(step, request, NOTHING, no_training, no_evaluation)
+    return SecurePartner(side).answer(step, request, NOTHING, no_training, no_evaluation)
 
 
 def state_of(toy: Toy, partner: int) -> State:

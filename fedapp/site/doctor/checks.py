@@ -38,7 +38,7 @@ AMPLE = 3  # times what is needed
 KIT = "unpack the kit anew, or ask whoever makes the kits"
 
 
-class State(StrEnum):
+class CheckState(StrEnum):
     """How a check ended."""
 
     OK = "ok"
@@ -47,33 +47,33 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckFinding:
     """What a check found, and what to do about it; nothing to do if it is `ok`."""
 
-    state: State
+    state: CheckState
     told: str
     hint: str = ""
 
 
-def ok(told: str) -> Finding:
+def ok(told: str) -> CheckFinding:
     """All is well."""
-    return Finding(State.OK, told)
+    return CheckFinding(CheckState.OK, told)
 
 
-def warn(told: str, hint: str) -> Finding:
+def warn(told: str, hint: str) -> CheckFinding:
     """It works, and somebody should look at it."""
-    return Finding(State.WARN, told, hint)
+    return CheckFinding(CheckState.WARN, told, hint)
 
 
-def fail(told: str, hint: str) -> Finding:
+def fail(told: str, hint: str) -> CheckFinding:
     """It would not work."""
-    return Finding(State.FAIL, told, hint)
+    return CheckFinding(CheckState.FAIL, told, hint)
 
 
 # What is installed
 
 
-def versions(site: Site) -> Finding:
+def versions(site: Site) -> CheckFinding:
     """Python and the packages whose versions rounds depend on."""
     told = f"polyphony {version('polyphony')}, python {platform.python_version()}, "
     told += ", ".join(f"{package} {version(package)}" for package in PINNED)
@@ -101,7 +101,7 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(parts + [0] * (4 - len(parts)))
 
 
-def application(site: Site) -> Finding:
+def application(site: Site) -> CheckFinding:
     """Whether the policy names the bundle of the version that is installed."""
     from fedapp.runtime.bundle import bundle_digest
 
@@ -118,13 +118,13 @@ def application(site: Site) -> Finding:
 # Who we are, and what was agreed
 
 
-def roster(site: Site) -> Finding:
+def roster(site: Site) -> CheckFinding:
     """The roster, by the digest that people compare."""
     held = load_roster(site.roster)
     return ok(f"{held.consortium}, {len(held.members)} partners, threshold {held.threshold}, digest {spoken(held.digest())}")
 
 
-def identity(site: Site) -> Finding:
+def identity(site: Site) -> CheckFinding:
     """Our own keys are in the roster, under our name."""
     public, held = load_identity(site.keys).public, load_roster(site.roster)
     named = [member.name for member in held.members if member.identity == public]
@@ -137,7 +137,7 @@ def identity(site: Site) -> Finding:
     )
 
 
-def node_key(site: Site) -> Finding:
+def node_key(site: Site) -> CheckFinding:
     """The key that opens the connection is the one that the coordinator was told."""
     path = site.keys / NODE_KEY_FILE
     if not path.is_file():
@@ -155,7 +155,7 @@ def node_key(site: Site) -> Finding:
     return ok("its public half is in the consortium file")
 
 
-def node_keys(site: Site) -> Finding:
+def node_keys(site: Site) -> CheckFinding:
     """The coordinator knows every partner's node key."""
     held = load_draft(site.roster)
     missing = [member.name for member in held.members if member.name not in held.nodes]
@@ -164,7 +164,7 @@ def node_keys(site: Site) -> Finding:
     return ok(f"of all {len(held.members)} partners")
 
 
-def policy(site: Site) -> Finding:
+def policy(site: Site) -> CheckFinding:
     """Our policy accepts our own configuration under our own roster."""
     config, members = site.config(), load_roster(site.roster)
     try:
@@ -177,7 +177,7 @@ def policy(site: Site) -> Finding:
     return ok(f"accepts our configuration {configuration_digest(config).hex()[:16]}…, row guard {config.privacy.row_guard}")
 
 
-def proposal(site: Site) -> Finding:
+def proposal(site: Site) -> CheckFinding:
     """What the coordinator proposes is of its own roster and trunk."""
     config, held = site.config(), read_policy_file(site.proposal)
     told = {"roster": (held.roster, load_roster(site.roster).digest().hex()), "layout": (held.layout, layout(config))}
@@ -192,7 +192,7 @@ def proposal(site: Site) -> Finding:
 # Files
 
 
-def modes(site: Site) -> Finding:
+def modes(site: Site) -> CheckFinding:
     """What is secret is nobody else's to read."""
     wrong = [path for path in private_paths(site) if path.stat().st_mode & OTHERS]
     foreign = [path for path in private_paths(site) if path.stat().st_uid != os.geteuid()]
@@ -216,7 +216,7 @@ def private_paths(site: Site) -> Iterator[Path]:
             yield from (path for path in sorted(folder.glob("*.key")) if stat.S_ISREG(path.stat().st_mode))
 
 
-def dataset(site: Site) -> Finding:
+def dataset(site: Site) -> CheckFinding:
     """The dataset is the accepted one, its contents too, and large enough for our policy."""
     from fedapp.site.accept import check_data
 
@@ -231,7 +231,7 @@ def dataset(site: Site) -> Finding:
     return ok(f"{len(held.folds):,} compounds, {len(held.tasks):,} tasks, {held.digest[:16]}…")
 
 
-def state(site: Site) -> Finding:
+def state(site: Site) -> CheckFinding:
     """The state of earlier rounds is our own."""
     from fedapp.site.accept import check_state
 
@@ -247,13 +247,13 @@ def weights(config: Config) -> int:
     return sum(prod(shape) for shape in trunk_shapes(config))
 
 
-def disk(site: Site) -> Finding:
+def disk(site: Site) -> CheckFinding:
     """Space for the trunk and the states of its rounds."""
     copies = DISK_COPIES if site.partner else 1
     return _enough("disk", shutil.disk_usage(site.path).free, DISK_BASE + copies * WEIGHT * weights(site.config()))
 
 
-def memory(site: Site) -> Finding:
+def memory(site: Site) -> CheckFinding:
     """Memory for a round."""
     config = site.config()
     needed = partner_memory(config) if site.partner else coordinator_memory(config, len(load_roster(site.roster).members))
@@ -270,7 +270,7 @@ def coordinator_memory(config: Config, partners: int) -> int:
     return MEMORY_BASE + (2 * partners + 4) * WEIGHT * weights(config)
 
 
-def _enough(what: str, free: int, needed: int) -> Finding:
+def _enough(what: str, free: int, needed: int) -> CheckFinding:
     told = f"{size(free)} free, and about {size(needed)} needed"
     if free < needed:
         return fail(told, f"free some {what}, or move the site to a larger machine")
@@ -279,7 +279,7 @@ def _enough(what: str, free: int, needed: int) -> Finding:
     return ok(told)
 
 
-def masked_sum(site: Site) -> Finding:
+def masked_sum(site: Site) -> CheckFinding:
     """The protocol works here: a trial among throw-away partners."""
     from fedapp.site.doctor.trial import trial_sum
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from fedapp.errors import PolyphonyError
 from fedapp.site.doctor import checks, network, protection
-from fedapp.site.doctor.checks import Finding, State, fail
+from fedapp.site.doctor.checks import CheckFinding, CheckState, fail
 from fedapp.site.folder import Site
 
-Check = Callable[[Site], Finding]
+Check = Callable[[Site], CheckFinding]
 AT_BOTH: dict[str, Check] = {"versions": checks.versions, "files": checks.modes, "roster": checks.roster}
 AT_PARTNER: dict[str, Check] = {
     "identity": checks.identity,
@@ -41,23 +41,23 @@ AT_COORDINATOR: dict[str, Check] = {
 
 
 @dataclass(frozen=True)
-class Line:
+class Examined:
     """One check and what it found."""
 
     check: str
-    state: State
+    state: CheckState
     told: str
     hint: str
 
 
-def examine(site: Site) -> Iterator[Line]:
+def examine(site: Site) -> Iterator[Examined]:
     """Make every check of the site's party, one after the other."""
     for name, check in (AT_BOTH | (AT_PARTNER if site.partner else AT_COORDINATOR)).items():
         found = made(check, site)
-        yield Line(name, found.state, found.told, found.hint)
+        yield Examined(name, found.state, found.told, found.hint)
 
 
-def made(check: Check, site: Site) -> Finding:
+def made(check: Check, site: Site) -> CheckFinding:
     """What a check finds; one that cannot be made has failed, and says why."""
     try:
         return check(site)

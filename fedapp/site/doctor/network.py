@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from fedapp.site.doctor.checks import Finding, fail, ok, warn
+from fedapp.site.doctor.checks import CheckFinding, fail, ok, warn
 from fedapp.site.folder import SITE_FILE, Site
 from fedapp.site.kit.certificates import SERVER, SERVER_KEY, certificate_facts
 from fedapp.site.proxy import FORM, Proxy, http_client, proxy_of
@@ -67,7 +67,7 @@ def ask(site: Site, proxy: Proxy | None = None, host: str | None = None) -> Answ
     return Answer(expires, ahead, response.is_success)
 
 
-def authority(site: Site) -> Finding:
+def authority(site: Site) -> CheckFinding:
     """The authority's certificate is there and valid."""
     held = certificate_facts(site.authority)
     told = f"{site.authority.name} is valid until {held.ends:%Y-%m-%d}"
@@ -79,7 +79,7 @@ def authority(site: Site) -> Finding:
     return warn(told, "agree with the consortium on a new authority") if held.days_left() < SOON else ok(told)
 
 
-def certificate(site: Site) -> Finding:
+def certificate(site: Site) -> CheckFinding:
     """The coordinator's certificate as a partner would see it: a handshake in memory."""
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
@@ -115,7 +115,7 @@ def handshake(server: ssl.SSLContext, client: ssl.SSLContext, host: str) -> None
                 continue
 
 
-def connection(site: Site) -> Finding:
+def connection(site: Site) -> CheckFinding:
     """The coordinator answers, and is who it should be, on the way that the SuperNode takes."""
     proxy = proxy_of(site)
     try:
@@ -140,7 +140,7 @@ def through(site: Site, proxy: Proxy | None) -> str:
     return f"; through the proxy {proxy} that {proxy.said_by} names here, and a service only if `proxy` in {SITE_FILE} does"
 
 
-def unreached(site: Site, proxy: Proxy | None, error: Exception) -> Finding:
+def unreached(site: Site, proxy: Proxy | None, error: Exception) -> CheckFinding:
     """Why the coordinator was not reached, and whose business that is."""
     where, reason = site.settings.superlink, cause(error)
     if isinstance(reason, FileNotFoundError):
@@ -170,7 +170,7 @@ def unreached(site: Site, proxy: Proxy | None, error: Exception) -> Finding:
     )
 
 
-def turned_away(site: Site, proxy: Proxy, error: Exception, reason: Exception) -> Finding:
+def turned_away(site: Site, proxy: Proxy, error: Exception, reason: Exception) -> CheckFinding:
     """Why a proxy did not let us through to the coordinator."""
     where, at = site.settings.superlink, f"the proxy {proxy} ({proxy.said_by})"
     if isinstance(reason, httpx.ProxyError):
@@ -196,7 +196,7 @@ def cause(error: Exception) -> Exception:
     return found if isinstance(found, Exception) else error
 
 
-def clock(site: Site) -> Finding:
+def clock(site: Site) -> CheckFinding:
     """Our clock against the coordinator's."""
     try:
         ahead = ask(site, proxy_of(site)).ahead
@@ -210,7 +210,7 @@ def clock(site: Site) -> Finding:
     return ok("as the coordinator's" if abs(ahead) < 1 else told)
 
 
-def port(site: Site) -> Finding:
+def port(site: Site) -> CheckFinding:
     """The public port is free, or our own gate listens there."""
     number, host = address(site)[1], site.settings.listen
     with listening(host, number) as error:

@@ -2,7 +2,7 @@
 
 from fedapp.config_check import RECORD_DP
 from fedapp.data.dataset import Dataset
-from fedapp.site.doctor.checks import Finding, ok, warn
+from fedapp.site.doctor.checks import CheckFinding, ok, warn
 from fedapp.site.floor import DEFAULT, check_floor, shortfalls, terms_of
 from fedapp.site.folder import Site
 from fedapp.site.status.attention import named_compounds
@@ -11,7 +11,7 @@ from strategies.update.row_guard import support
 from strategies.update.self_audit import AUDITS, Audited
 
 
-def floor(site: Site) -> Finding:
+def floor(site: Site) -> CheckFinding:
     """Policy and experiment do not fall below what the site itself asks for, and how that compares with what ships."""
     check_floor(site)
     held = terms_of(site)
@@ -26,7 +26,7 @@ def floor(site: Site) -> Finding:
     return ok(f"policy and experiment hold {site.floor}: {guarded}, {shown}")
 
 
-def rows(site: Site) -> Finding:
+def rows(site: Site) -> CheckFinding:
     """How many rows of the first layer our own compounds let pass the row guard: with none, rounds would be worth nothing to us."""
     config, held = site.config(), Dataset.open(site.dataset)
     guard, bits = config.privacy.row_guard, config.chemistry.bits
@@ -42,7 +42,7 @@ def rows(site: Site) -> Finding:
     )
 
 
-def self_audit(site: Site) -> Finding:
+def self_audit(site: Site) -> CheckFinding:
     """What attacks on this site's updates, and on the sums that came home, named of its compounds."""
     audits = records(site.state / AUDITS, Audited)
     if not audits:

@@ -25,7 +25,7 @@ CONTENT = hashlib.sha256(b"a trial has no trunk").digest()
 
 
 @dataclass(frozen=True)
-class Trial:
+class ProtocolTrial:
     """What was tried: partners, the one that dropped out (0 for nobody), and seconds."""
 
     partners: int
@@ -33,7 +33,7 @@ class Trial:
     seconds: float
 
 
-def trial_sum(like: Roster, word_bits: int) -> Trial:
+def trial_sum(like: Roster, word_bits: int) -> ProtocolTrial:
     """Sum random vectors of as many partners as `like` has, with its threshold; one drops out if it may.
 
     Raises:
@@ -52,7 +52,7 @@ def trial_sum(like: Roster, word_bits: int) -> Trial:
     _agree_on_keys(coordinator, partners)
     dropped = secrets.choice(tuple(partners)) if len(members) > roster.least() else 0
     _one_round(coordinator, partners, dropped)
-    return Trial(len(members), dropped, time.monotonic() - started)
+    return ProtocolTrial(len(members), dropped, time.monotonic() - started)
 
 
 def _agree_on_keys(coordinator: Coordinator, partners: dict[int, Participant]) -> None:

@@ -39,7 +39,7 @@ from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from fedapp.errors import RunError
 from fedapp.site.proxy import Proxy, http_client
-from fedapp.site.run.inbox import Letter, TooLargeError, unfolded
+from fedapp.site.run.inbox import StoredRequest, TooLargeError, unfolded
 
 HEARTBEAT = 15.0  # seconds; the SuperLink takes a node for gone after two without a word
 BEAT = 5.0
@@ -113,7 +113,7 @@ class Connection:
     def __init__(self, client: FleetHttpClient, node_id: int) -> None:
         self.client, self.node_id, self.node = client, node_id, Node(node_id=node_id)
 
-    def receive(self) -> Letter | None:
+    def receive(self) -> StoredRequest | None:
         """The next request, if there is one; it will not be announced again, and its objects wait until it is confirmed.
 
         Raises:
@@ -122,9 +122,11 @@ class Connection:
         response = self.client.PullMessages(PullMessagesRequest(node=self.node))
         if not response.messages_list:
             return None
-        return Letter(message_from_proto(response.messages_list[0]).metadata.run_id, response.message_object_trees[0].SerializeToString())
+        return StoredRequest(
+            message_from_proto(response.messages_list[0]).metadata.run_id, response.message_object_trees[0].SerializeToString()
+        )
 
-    def fetch(self, letter: Letter, largest: int) -> Letter:
+    def fetch(self, letter: StoredRequest, largest: int) -> StoredRequest:
         """The same request with its objects.
 
         Args:
@@ -200,23 +202,23 @@ def connect(
         RunError: The SuperLink, or its certificate, refuses for good.
     """
     signed = (RuntimeVersionHttpInterceptor(component_name="SuperNode"), NodeAuthHttpInterceptor(private, private.public_key()))
-    patience, trust = patient(trouble, proxy), ssl.create_default_context(cadata=authority.decode("ascii"))
+    patience, trust = retrying(trouble, proxy), ssl.create_default_context(cadata=authority.decode("ascii"))
     with Client(f"https://{superlink}", trust, proxy, interceptors=signed, retry_invoker=patience) as client:
         try:
-            node_id = go_on(client, before) or activate(client, private)
+            node_id = resume_node(client, before) or activate(client, private)
         except httpx.HTTPError as error:
             raise refusal(superlink, error) from error
         try:
-            with beating(client, node_id):
+            with heartbeats(client, node_id):
                 yield Connection(client, node_id)
         except httpx.HTTPError as error:
             raise refusal(superlink, error) from error
         finally:  # who leaves in order is not waited for
             patience.max_tries = 1
-            leave(client, node_id)
+            deactivate(client, node_id)
 
 
-def go_on(client: FleetHttpClient, before: int | None) -> int | None:
+def resume_node(client: FleetHttpClient, before: int | None) -> int | None:
     """The node of an earlier process, if the SuperLink still knows it."""
     try:
         return before if before is not None and heartbeat(client, before) else None
@@ -224,7 +226,7 @@ def go_on(client: FleetHttpClient, before: int | None) -> int | None:
         return None
 
 
-def leave(client: FleetHttpClient, node_id: int) -> None:
+def deactivate(client: FleetHttpClient, node_id: int) -> None:
     """Say that a node is gone, if it can be said."""
     with suppress(httpx.HTTPError, RunNotRunningException, TooLargeError):
         client.DeactivateNode(DeactivateNodeRequest(node_id=node_id))
@@ -242,7 +244,7 @@ def heartbeat(client: FleetHttpClient, node_id: int) -> bool:
 
 
 @contextmanager
-def beating(client: FleetHttpClient, node_id: int) -> Iterator[None]:
+def heartbeats(client: FleetHttpClient, node_id: int) -> Iterator[None]:
     """Say so every few seconds while inside; what goes wrong here is noticed where requests are received."""
     stop = threading.Event()
 
@@ -258,7 +260,7 @@ def beating(client: FleetHttpClient, node_id: int) -> Iterator[None]:
         stop.set()
 
 
-def patient(trouble: Callable[[str], None], proxy: Proxy | None = None) -> RetryInvoker:
+def retrying(trouble: Callable[[str], None], proxy: Proxy | None = None) -> RetryInvoker:
     """Tries again while the SuperLink cannot be reached, for ever."""
 
     def in_vain(error: Exception) -> bool:
@@ -280,7 +282,7 @@ def patient(trouble: Callable[[str], None], proxy: Proxy | None = None) -> Retry
     return RetryInvoker(pauses, httpx.HTTPError, None, None, on_backoff=waiting, on_success=reached, should_giveup=in_vain)
 
 
-def lost(error: httpx.HTTPError) -> bool:
+def is_disconnected(error: httpx.HTTPError) -> bool:
     """Whether the connection has ended, and not just one request with it: a SuperLink that was restarted fails on those of earlier runs."""
     return not isinstance(error, httpx.HTTPStatusError) or error.response.status_code in UNKNOWN_NODE
 

@@ -47,7 +47,7 @@ def largest_request(policy: Policy) -> int:
 
 
 @dataclass(frozen=True)
-class Letter:
+class StoredRequest:
     """A request as it arrives.
 
     Attributes:
@@ -114,20 +114,20 @@ class Inbox:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def keep(self, letter: Letter) -> None:
+    def keep(self, letter: StoredRequest) -> None:
         """Store a letter's announcement, or the objects of one that was announced; whole, and to stay when the power fails."""
         if letter.objects is None:
             _write(self.folder, {RUN: str(letter.run_id).encode(), TREE: letter.tree})
         else:
             _write(self.folder / OBJECTS, letter.objects)
 
-    def unanswered(self) -> Letter | None:
+    def unanswered(self) -> StoredRequest | None:
         """The letter that an earlier process left."""
         if not self.folder.is_dir():
             return None
         held = self.folder / OBJECTS
         objects = {path.name: path.read_bytes() for path in held.iterdir()} if held.is_dir() else None
-        return Letter(int((self.folder / RUN).read_text()), (self.folder / TREE).read_bytes(), objects)
+        return StoredRequest(int((self.folder / RUN).read_text()), (self.folder / TREE).read_bytes(), objects)
 
     def clear(self) -> None:
         """The answer has left."""

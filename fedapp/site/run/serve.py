@@ -131,7 +131,7 @@ def run_superlink(site: Site) -> None:
     log = site.log / "superlink.log"
     with child(command, log, environment | {SITE_VARIABLE: str(site.path), "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.2"}) as superlink:
         if wait_until_listening(port, site.authority, lambda: superlink.poll() is None):
-            let_in(site, port)
+            register_nodes(site, port)
         while superlink.poll() is None:
             time.sleep(POLL)
             rotate(log)
@@ -151,7 +151,7 @@ def superlink_connection(site: Site) -> tuple[int, dict[str, str]]:
     return port, flower_environment(site.log / "flower", port, site.authority)
 
 
-def let_in(site: Site, port: int) -> None:
+def register_nodes(site: Site, port: int) -> None:
     """Register all partners' node keys; nobody else's SuperNode gets past the authentication."""
     with ControlHttpClient.from_server_address(
         f"127.0.0.1:{port}",

@@ -30,8 +30,8 @@ from fedapp.partner.request_log import Request, note_request
 from fedapp.run_folder import now
 from fedapp.site.folder import Site
 from fedapp.site.proxy import proxy_of
-from fedapp.site.run.connection import connect, lost
-from fedapp.site.run.inbox import Inbox, Letter, TooLargeError, largest_request
+from fedapp.site.run.connection import connect, is_disconnected
+from fedapp.site.run.inbox import Inbox, StoredRequest, TooLargeError, largest_request
 from fedapp.site.status.saved import json_object
 from fedapp.storage.files import write_json
 from fedapp.storage.locks import locked
@@ -92,9 +92,9 @@ class Link(Protocol):
 
     node_id: int
 
-    def receive(self) -> Letter | None: ...
+    def receive(self) -> StoredRequest | None: ...
 
-    def fetch(self, letter: Letter, largest: int) -> Letter: ...
+    def fetch(self, letter: StoredRequest, largest: int) -> StoredRequest: ...
 
     def confirm(self, request: Message) -> None: ...
 
@@ -131,7 +131,7 @@ class SuperNode:
                 self._attend(letter)
                 letter = None
 
-    def _left(self) -> Letter | None:
+    def _left(self) -> StoredRequest | None:
         """The request that an earlier process left; one that a power cut damaged is gone."""
         try:
             letter = self.inbox.unanswered()
@@ -150,7 +150,7 @@ class SuperNode:
         if isinstance(error, TooLargeError):
             note_request(self.site.state, Request(now(), run_id, "", "", error.limit, 0, 0.0, f"TooLargeError: {error}"))
 
-    def _announced(self) -> Letter | None:
+    def _announced(self) -> StoredRequest | None:
         """The next request, if there is one, written down as soon as we know of it: it is announced only once."""
         try:
             letter = self.link.receive()
@@ -163,7 +163,7 @@ class SuperNode:
             self.inbox.keep(letter)
         return letter
 
-    def _fetched(self, letter: Letter | None) -> Letter | None:
+    def _fetched(self, letter: StoredRequest | None) -> StoredRequest | None:
         """The whole request, and on disk before the SuperLink hears that we have it."""
         if letter is None or letter.objects is not None:
             return letter
@@ -173,12 +173,12 @@ class SuperNode:
             self.link.confirm(letter.message())
             return letter
         except Exception as error:
-            if isinstance(error, httpx.HTTPError) and lost(error):
+            if isinstance(error, httpx.HTTPError) and is_disconnected(error):
                 raise  # the request may still be there for the next process
             self._dropped(error, letter.run_id)
             return None
 
-    def _attend(self, letter: Letter) -> None:
+    def _attend(self, letter: StoredRequest) -> None:
         """Answer a request, and send the answer."""
         started = time.monotonic()
         try:
@@ -189,7 +189,7 @@ class SuperNode:
             LOG.info("the run ended before the answer was ready")
         except Exception as error:
             self._dropped(error, letter.run_id)
-            if isinstance(error, httpx.HTTPError) and lost(error):
+            if isinstance(error, httpx.HTTPError) and is_disconnected(error):
                 raise
         self.inbox.clear()
         self._awake_until = time.monotonic() + AWAKE

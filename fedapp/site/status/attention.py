@@ -81,7 +81,7 @@ def named_compounds(terms: Terms | None, audits: list[Audited]) -> list[Concern]
         found.append(
             Concern(
                 "An update of ours names compounds",
-                f"The self-audit named {by_own:,} of {plural(in_all, 'own training compound')} from an update of this house. {left}",
+                f"The self-audit named {by_own:,} of {plural(in_all, 'own training compound')} from an update of this partner. {left}",
                 remedy(terms),
             )
         )

@@ -20,7 +20,7 @@ class Tick:
 
 
 @dataclass(frozen=True)
-class Line:
+class CurveLine:
     """One series: its name, a path for each stretch without gaps, and the points to be marked."""
 
     name: str
@@ -32,7 +32,7 @@ class Line:
 class Chart:
     """A drawing of `WIDTH` by `HEIGHT`; `chosen` is the place of a marked round on the first line."""
 
-    lines: list[Line]
+    lines: list[CurveLine]
     across: list[Tick]
     up: list[Tick]
     chosen: tuple[float, float] | None
@@ -96,7 +96,7 @@ def whole(first: int, last: int) -> list[float]:
     return [float(first), *inside]
 
 
-def _line(name: str, points: list[tuple[int, float, float]]) -> Line:
+def _line(name: str, points: list[tuple[int, float, float]]) -> CurveLine:
     stretches: list[list[tuple[int, float, float]]] = []
     for point in points:
         if stretches and point[0] == stretches[-1][-1][0] + 1:
@@ -105,7 +105,7 @@ def _line(name: str, points: list[tuple[int, float, float]]) -> Line:
             stretches.append([point])
     paths = [" ".join(f"{x:g},{y:g}" for _, x, y in part) for part in stretches if len(part) > 1]
     alone = [part[0] for part in stretches if len(part) == 1]
-    return Line(name, paths, [(x, y) for _, x, y in (points if len(points) <= FEW else alone)])
+    return CurveLine(name, paths, [(x, y) for _, x, y in (points if len(points) <= FEW else alone)])
 
 
 def _label(value: float, width: float) -> str:

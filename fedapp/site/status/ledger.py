@@ -1,4 +1,4 @@
-"""A partner's privacy ledger: what left the house in each round and altogether, and what limited it."""
+"""A partner's privacy ledger: what was sent in each round and altogether, and what limited it."""
 
 import json
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ SET_UP = 0
 
 
 @dataclass(frozen=True)
-class Sum:
+class RoundSum:
     """One line of `sums.jsonl`: a sum of updates that this partner took into its trunk.
 
     Attributes:
@@ -45,7 +45,7 @@ class Sum:
 
 @dataclass(frozen=True)
 class Sent:
-    """What left the house for one round, and what came of it.
+    """What was sent for one round, and what came of it.
 
     Attributes:
         round: `SET_UP` for keys and the row list.
@@ -53,7 +53,7 @@ class Sent:
         attempts: Masked vectors that left; more than one if a round was tried again.
         refused: Requests that were refused.
         rows: Of the trunk's first layer in the sum; this and what follows is None before there is a sum.
-        coordinates, partners, clipped: As in `Sum`.
+        coordinates, partners, clipped: As in `RoundSum`.
         named, named_by_sum: Own training compounds that the attacks named from our update, in its worst attempt, and from the sum.
     """
 
@@ -105,7 +105,7 @@ def held_trunk(folder: Path, problems: list[str] | None = None) -> Held:
         return Held()
 
 
-def sent_by_round(asked: list[Request], sums: list[Sum], audits: list[Audited], config: Config | None) -> list[Sent]:
+def sent_by_round(asked: list[Request], sums: list[RoundSum], audits: list[Audited], config: Config | None) -> list[Sent]:
     """Every round that left a trace, ascending; requests whose label is no round count as set-up."""
     taken = {held.round: held for held in sums}
     by_round: dict[int, list[Request]] = {number: [] for number in taken}
@@ -142,9 +142,9 @@ def most_named(audits: list[Audited], vector: str) -> int | None:
 
 
 def ledger(
-    folder: Path, config: Config | None, asked: list[Request], sums: list[Sum], audits: list[Audited], trunk: Held
+    folder: Path, config: Config | None, asked: list[Request], sums: list[RoundSum], audits: list[Audited], trunk: Held
 ) -> dict[str, Any]:
-    """All that left this house so far, and what limited it, as one JSON object."""
+    """All that was sent so far, and what limited it, as one JSON object."""
     return {
         "row_guard": config.privacy.row_guard if config else None,
         "rows": trunk.rows or None,
@@ -165,7 +165,7 @@ def ledger(
     }
 
 
-def _one_round(number: int, asked: list[Request], taken: Sum | None, audits: list[Audited], config: Config | None) -> Sent:
+def _one_round(number: int, asked: list[Request], taken: RoundSum | None, audits: list[Audited], config: Config | None) -> Sent:
     return Sent(
         round=number,
         bytes_out=sum(held.bytes_out for held in asked),

@@ -11,7 +11,7 @@ Sample = tuple[str, Mapping[str, str], float | None]
 
 
 @dataclass(frozen=True)
-class Metric:
+class PrometheusMetric:
     """One family; a sample whose value is None is left out.
 
     Attributes:
@@ -30,7 +30,7 @@ def exposition(status: Mapping[str, Any]) -> str:
     return "".join(line + "\n" for family in families for line in lines(family))
 
 
-def lines(family: Metric) -> Iterator[str]:
+def lines(family: PrometheusMetric) -> Iterator[str]:
     """A family's lines; none without a sample."""
     samples = [(suffix, labels, value) for suffix, labels, value in family.samples if value is not None]
     if not samples:
@@ -54,12 +54,12 @@ def number(value: float) -> str:
     return str(int(value)) if value == int(value) else repr(float(value))
 
 
-def one(name: str, kind: str, text: str, value: float | None) -> Metric:
+def one(name: str, kind: str, text: str, value: float | None) -> PrometheusMetric:
     """A family of a single sample."""
-    return Metric(f"polyphony_{name}", kind, text, [("", {}, value)])
+    return PrometheusMetric(f"polyphony_{name}", kind, text, [("", {}, value)])
 
 
-def timed(name: str, text: str, phases: Sequence[Mapping[str, Any]], by: tuple[str, ...]) -> Metric:
+def timed(name: str, text: str, phases: Sequence[Mapping[str, Any]], by: tuple[str, ...]) -> PrometheusMetric:
     """Durations: median, sum and count for each value of the labels `by`."""
     samples: list[Sample] = []
     for held in phases:
@@ -67,10 +67,10 @@ def timed(name: str, text: str, phases: Sequence[Mapping[str, Any]], by: tuple[s
         samples.append(("", labels | {"quantile": "0.5"}, held["seconds"]))
         samples.append(("_sum", labels, held["total_seconds"]))
         samples.append(("_count", labels, held["exchanges"]))
-    return Metric(f"polyphony_{name}", SUMMARY, text, samples)
+    return PrometheusMetric(f"polyphony_{name}", SUMMARY, text, samples)
 
 
-def partner_metrics(status: Mapping[str, Any]) -> list[Metric]:
+def partner_metrics(status: Mapping[str, Any]) -> list[PrometheusMetric]:
     """A partner's own business: they are served on loopback alone."""
     health, ledger = status["health"], status["ledger"]
     last = status["learning"][-1] if status["learning"] else {}
@@ -92,14 +92,14 @@ def partner_metrics(status: Mapping[str, Any]) -> list[Metric]:
         one("disk_free_bytes", GAUGE, "Free space where the site lies.", health["disk_free"]),
         one("requests_total", COUNTER, "Requests that arrived.", ledger["requests"]),
         one("refused_requests_total", COUNTER, "Requests that were refused.", ledger["refused"]),
-        one("upload_bytes_total", COUNTER, "Payload that left the house, all of it masked, encrypted or public.", ledger["bytes_out"]),
+        one("upload_bytes_total", COUNTER, "Payload that was sent, all of it masked, encrypted or public.", ledger["bytes_out"]),
         one("download_bytes_total", COUNTER, "Payload that came in.", ledger["bytes_in"]),
         one("rounds_sent_total", COUNTER, "Rounds for which a masked update left.", ledger["rounds_sent"]),
         one("clipped_coordinates", GAUGE, "Values that all partners together clipped, newest sum.", clipped[-1] if clipped else None),
         one("rows_listed", GAUGE, "Rows of the first layer that are trained and sent.", ledger["rows_listed"]),
         one("row_guard", GAUGE, "Training compounds that a row needs.", ledger["row_guard"]),
         one("training_compounds", GAUGE, "Own training compounds, as the self-audit counts them.", ledger["compounds"]),
-        Metric(
+        PrometheusMetric(
             "polyphony_self_audit_named",
             GAUGE,
             "Own training compounds that attacks named from one of our updates or from a sum, at most; more than 0 needs attention.",
@@ -111,7 +111,7 @@ def partner_metrics(status: Mapping[str, Any]) -> list[Metric]:
     ]
 
 
-def coordinator_metrics(status: Mapping[str, Any]) -> list[Metric]:
+def coordinator_metrics(status: Mapping[str, Any]) -> list[PrometheusMetric]:
     """What the journal says."""
     made, drop_outs = status["made"], status["drop_outs"]
     return [

@@ -15,7 +15,7 @@ from fedapp.run_folder import now
 from fedapp.site.folder import Site
 from fedapp.site.status.attention import concerns
 from fedapp.site.status.learning import learning
-from fedapp.site.status.ledger import SUMS, Sum, answers_given, held_trunk, ledger, sent_by_round
+from fedapp.site.status.ledger import SUMS, RoundSum, answers_given, held_trunk, ledger, sent_by_round
 from fedapp.site.status.rounds import OUTCOME, progress
 from fedapp.site.status.saved import json_object, records, written
 from fedapp.site.terms import Terms
@@ -60,7 +60,7 @@ def partner_status(site: Site) -> dict[str, Any]:
     policy = _told(lambda: read_policy_file(site.policy), problems)
     roster = _told(lambda: load_roster(site.roster), problems)
     terms = Terms.of(config, policy, roster) if config and policy and roster else None
-    asked, sums = records(site.state / REQUESTS, Request, problems), records(site.state / SUMS, Sum, problems)
+    asked, sums = records(site.state / REQUESTS, Request, problems), records(site.state / SUMS, RoundSum, problems)
     audits = records(site.state / AUDITS, Audited, problems)
     trunk, health = held_trunk(site.state, problems), _health(site, problems)
     return {

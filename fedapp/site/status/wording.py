@@ -145,7 +145,7 @@ def activity(status: Mapping[str, Any]) -> tuple[str, str]:
         return "good", "All rounds are done. The model of the best round is kept."
     if not status["requests"]:
         return "good", "Connected, and waiting for the coordinator's first request."
-    return "good", f"Connected, and waiting for the coordinator. This house last {step(status['phase'])}."
+    return "good", f"Connected, and waiting for the coordinator. This partner last {step(status['phase'])}."
 
 
 def coordinator_state(status: Mapping[str, Any]) -> tuple[str, str]:

@@ -35,7 +35,7 @@ Entropy = Callable[[int], bytes]
 
 
 @dataclass
-class View:
+class CoordinatorView:
     """All that the coordinator held.
 
     Attributes:
@@ -49,12 +49,12 @@ class View:
     messages: list[tuple[str, int]] = field(default_factory=list)
 
 
-def plain_view(words: Words) -> View:
+def plain_view(words: Words) -> CoordinatorView:
     """Under plain aggregation: the words themselves."""
-    return View(words, words.sum(axis=0, dtype=np.uint32), [("words", own.nbytes) for own in words])
+    return CoordinatorView(words, words.sum(axis=0, dtype=np.uint32), [("words", own.nbytes) for own in words])
 
 
-def secure_view(words: Words, entropy: Entropy = os.urandom) -> View:
+def secure_view(words: Words, entropy: Entropy = os.urandom) -> CoordinatorView:
     """Run a session and one round of secure aggregation over these words.
 
     Args:
@@ -64,7 +64,7 @@ def secure_view(words: Words, entropy: Entropy = os.urandom) -> View:
         RuntimeError: Partners did not decode the sum of the words.
     """
     coordinator, partners = session(len(words), entropy)
-    view = View(np.empty_like(words), np.empty_like(words[0]))
+    view = CoordinatorView(np.empty_like(words), np.empty_like(words[0]))
 
     def carried(step: str, request: bytes, reply: bytes) -> bytes:
         view.messages += [(f"{step} request", len(request)), (f"{step} reply", len(reply))]
@@ -130,7 +130,7 @@ def coordinator_findings(words: Words, other: Words, width: int, entropy: Entrop
     return secure + judged(words, width, plain_view(words), plain_view(other), OFF)
 
 
-def judged(words: Words, width: int, view: View, other: View, defences: str) -> list[Finding]:
+def judged(words: Words, width: int, view: CoordinatorView, other: CoordinatorView, defences: str) -> list[Finding]:
     """The figures of one pair of views; `words` are the truth about the first of them."""
     found = [
         (
@@ -169,7 +169,7 @@ def judged(words: Words, width: int, view: View, other: View, defences: str) -> 
 
 
 @dataclass(frozen=True)
-class Figure:
+class ViewFigure:
     """A distance from chance, its interval, and what it is counted over."""
 
     value: float
@@ -178,7 +178,7 @@ class Figure:
     trials: int
 
 
-def zero_rows(words: Words, width: int, view: View) -> Figure:
+def zero_rows(words: Words, width: int, view: CoordinatorView) -> ViewFigure:
     """Mann-Whitney's AUC of zero rows against others, for each of five statistics of a row; the largest distance from one half.
 
     Nothing to tell apart where all rows are zero, or none.
@@ -188,7 +188,7 @@ def zero_rows(words: Words, width: int, view: View) -> Figure:
     seen = view.vectors[:, : rows * width].reshape(-1, width)
     inside, outside = int(zero.sum()), int((~zero).sum())
     if not inside or not outside:
-        return Figure(0.0, 0.0, 0.0, 0)
+        return ViewFigure(0.0, 0.0, 0.0, 0)
     size = np.abs(signed_view(seen).astype(np.float64))
     statistics = [size.mean(axis=1), size.max(axis=1), size.min(axis=1), np.bitwise_count(seen).mean(axis=1), seen.std(axis=1)]
     areas = [stats.mannwhitneyu(each[zero], each[~zero]).statistic / (inside * outside) for each in statistics]
@@ -197,7 +197,7 @@ def zero_rows(words: Words, width: int, view: View) -> Figure:
     return around(away, spread * stats.norm.isf(LEVEL / len(areas) / 2), len(zero))
 
 
-def two_inputs(view: View, other: View) -> Figure:
+def two_inputs(view: CoordinatorView, other: CoordinatorView) -> ViewFigure:
     """Accuracy, less one half, of a linear classifier on the bytes of blocks: learned on every second block, judged on the others."""
     features = np.concatenate([blocks(view), blocks(other)])
     labels = np.repeat([1.0, -1.0], len(features) // 2)
@@ -208,10 +208,10 @@ def two_inputs(view: View, other: View) -> Figure:
     right = int((np.sign(features[~learned] @ weights) == labels[~learned]).sum())
     trials = int((~learned).sum())
     limits = stats.binomtest(right, trials).proportion_ci(1 - LEVEL)
-    return Figure(right / trials - 0.5, float(limits.low) - 0.5, float(limits.high) - 0.5, trials)
+    return ViewFigure(right / trials - 0.5, float(limits.low) - 0.5, float(limits.high) - 0.5, trials)
 
 
-def blocks(view: View) -> NDArray[np.float64]:
+def blocks(view: CoordinatorView) -> NDArray[np.float64]:
     """Of each block of words, how often each half byte occurs at each of a word's eight places: [blocks, 8 * 16]."""
     vectors = np.vstack([view.vectors, view.total])
     count = vectors.shape[1] // BLOCK
@@ -221,32 +221,32 @@ def blocks(view: View) -> NDArray[np.float64]:
     return np.hstack([place.reshape(-1, 16) for place in places]).astype(np.float64)
 
 
-def uniform_bytes(view: View) -> Figure:
+def uniform_bytes(view: CoordinatorView) -> ViewFigure:
     """Chi-square of the bytes at each place of the words of each partner and of the sum; the largest, less what chance gives it."""
     vectors = np.vstack([view.vectors, view.total])
     places = [np.ascontiguousarray(vector).view(np.uint8)[start::4] for vector in vectors for start in range(4)]
     largest = max(float(stats.chisquare(np.bincount(place, minlength=256)).statistic) for place in places)
     count, degrees, share = vectors.shape[1], 255, LEVEL / len(places)
     low, high = stats.chi2.ppf(share, degrees), stats.chi2.isf(share, degrees)
-    return Figure((largest - degrees) / count, float(largest - high) / count, float(largest - low) / count, len(places) * count)
+    return ViewFigure((largest - degrees) / count, float(largest - high) / count, float(largest - low) / count, len(places) * count)
 
 
-def correlation(words: Words, view: View) -> Figure:
+def correlation(words: Words, view: CoordinatorView) -> ViewFigure:
     """Largest correlation, by partner, of the words that are seen with the true ones."""
     pairs = [(true, seen) for true, seen in zip(words, view.vectors, strict=True) if np.ptp(true)]
     if not pairs:
-        return Figure(0.0, 0.0, 0.0, 0)
+        return ViewFigure(0.0, 0.0, 0.0, 0)
     found = max(abs(float(np.corrcoef(signed_view(true), signed_view(seen))[0, 1])) for true, seen in pairs)
     return around(found, stats.norm.isf(LEVEL / len(pairs) / 2) / np.sqrt(words.shape[1]), len(pairs) * words.shape[1])
 
 
-def sizes(view: View, other: View) -> Figure:
+def sizes(view: CoordinatorView, other: CoordinatorView) -> ViewFigure:
     """Messages of one view that have another name or size in the other."""
     longest = max(len(view.messages), len(other.messages))
     differ = float(longest - sum(one == two for one, two in zip(view.messages, other.messages, strict=False)))
-    return Figure(differ, differ, differ, longest)
+    return ViewFigure(differ, differ, differ, longest)
 
 
-def around(value: float, margin: float, trials: int) -> Figure:
+def around(value: float, margin: float, trials: int) -> ViewFigure:
     """A figure within its margin."""
-    return Figure(value, float(value - margin), float(value + margin), trials)
+    return ViewFigure(value, float(value - margin), float(value + margin), trials)

@@ -15,7 +15,7 @@ from simulation.audit.federations import Trial
 from simulation.audit.findings import Curve, Finding
 from simulation.audit.pool import Pool
 from simulation.audit.signals import ROUNDS, TRUNK, standardised, support_signal
-from simulation.audit.statistics import Rate, Scores, curve, measured
+from simulation.audit.statistics import GuessScores, Rate, curve, measured
 
 JUDGED_AT = 0.001  # rate of false positives; lower ones need more compounds than an audit has
 GATE = 3 * JUDGED_AT
@@ -26,7 +26,7 @@ SUPPORT = "support"
 
 
 @dataclass(frozen=True)
-class Attack:
+class MembershipAttack:
     """One way to guess: a name in `gates`, a title, who can do it, from which signals, and the gate at `JUDGED_AT`."""
 
     name: str
@@ -37,14 +37,14 @@ class Attack:
 
 
 LIRA = (
-    Attack("membership_lira", "LiRA on confidence", "outsider", ("confidence",)),
-    Attack("membership_trunk", "LiRA on the last trunk", "partner", TRUNK, GATE),
-    Attack("membership_trunk_rounds", "LiRA on the trunks of all rounds", "partner", ROUNDS, GATE),
-    Attack("membership_support", "LiRA on the row list", "partner", (SUPPORT,), GATE),
-    Attack("membership_partner", "LiRA on trunks and row list", "partner", (*ROUNDS, SUPPORT), GATE),
+    MembershipAttack("membership_lira", "LiRA on confidence", "outsider", ("confidence",)),
+    MembershipAttack("membership_trunk", "LiRA on the last trunk", "partner", TRUNK, GATE),
+    MembershipAttack("membership_trunk_rounds", "LiRA on the trunks of all rounds", "partner", ROUNDS, GATE),
+    MembershipAttack("membership_support", "LiRA on the row list", "partner", (SUPPORT,), GATE),
+    MembershipAttack("membership_partner", "LiRA on trunks and row list", "partner", (*ROUNDS, SUPPORT), GATE),
 )
-RMIA = Attack("membership_rmia", "RMIA on loss", "outsider", ("loss",))
-LOSS = Attack("membership_loss", "loss threshold", "outsider", ("loss",))
+RMIA = MembershipAttack("membership_rmia", "RMIA on loss", "outsider", ("loss",))
+LOSS = MembershipAttack("membership_loss", "loss threshold", "outsider", ("loss",))
 
 
 def findings(trials: Sequence[Trial], pool: Pool, defences: str, generator: np.random.Generator) -> tuple[list[Finding], list[Curve]]:
@@ -68,7 +68,7 @@ def findings(trials: Sequence[Trial], pool: Pool, defences: str, generator: np.r
     found: list[Finding] = []
     curves: list[Curve] = []
     for attack, values in scores.items():
-        scored = Scores(values.ravel(), members.ravel(), np.tile(pool.structures, len(trials)))
+        scored = GuessScores(values.ravel(), members.ravel(), np.tile(pool.structures, len(trials)))
         found += overall(attack, scored, defences, len(trials), generator)
         found += by_kind(attack, scored, pool, defences, len(trials), generator)
         curves.append(Curve(attack.title, attack.adversary, defences, *curve(scored.scores[scored.inside], scored.scores[~scored.inside])))
@@ -163,7 +163,7 @@ class Others:
         return Others(count, np.where(count > 0, mean + centre, 0.0), squares)
 
 
-def overall(attack: Attack, scored: Scores, defences: str, trials: int, generator: np.random.Generator) -> list[Finding]:
+def overall(attack: MembershipAttack, scored: GuessScores, defences: str, trials: int, generator: np.random.Generator) -> list[Finding]:
     """An attack on all compounds: at each of `RATES`, and its AUC."""
     (none, judged, percent), area = measured(scored, RATES, generator)
     outside = int((~scored.inside).sum())
@@ -175,7 +175,9 @@ def overall(attack: Attack, scored: Scores, defences: str, trials: int, generato
     ]
 
 
-def by_kind(attack: Attack, scored: Scores, pool: Pool, defences: str, trials: int, generator: np.random.Generator) -> list[Finding]:
+def by_kind(
+    attack: MembershipAttack, scored: GuessScores, pool: Pool, defences: str, trials: int, generator: np.random.Generator
+) -> list[Finding]:
     """An attack on some of the compounds, at `JUDGED_AT`; a kind of which none is inside, or outside, is left out."""
     kinds = {
         "_active": (pool.active, "compounds with an active label"),
@@ -204,7 +206,7 @@ def sentence(compounds: str, false: str) -> str:
 
 
 def finding(
-    attack: Attack, ending: str, rate: Rate, chance: float, defences: str, what: str, trials: int, gate: float | None = None
+    attack: MembershipAttack, ending: str, rate: Rate, chance: float, defences: str, what: str, trials: int, gate: float | None = None
 ) -> Finding:
     """A rate as a finding."""
     return Finding(

@@ -16,7 +16,7 @@ from fedapp.data.dataset import csr_positions
 from simulation.audit.federations import Trial
 from simulation.audit.findings import ON, Finding, Recovered
 from simulation.audit.pool import Pool
-from simulation.audit.statistics import Rate, Scores, at_most, measured, rate
+from simulation.audit.statistics import GuessScores, Rate, at_most, measured, rate
 from strategies.update.leakage import Library, identify, present_rows, twins_within
 
 IDENTIFIED_GATE, MEMBERSHIP_GATE, JUDGED_AT = 0.001, 0.003, 0.001
@@ -25,7 +25,7 @@ SHOWN = 6
 
 
 @dataclass(frozen=True)
-class View:
+class RowsView:
     """An update that an adversary holds: of which round, the change of the first layer [bits, width], and that layer before it."""
 
     title: str
@@ -108,7 +108,7 @@ def without_own(pool: Pool, trial: Trial, defences: str, row_guard: int) -> list
     total, before = trial.updates.sum(axis=0), trial.trunks[-2][0]
     twins, left = [], []
     for adversary, own in enumerate(trial.updates):
-        target, view = Target.of(pool, trial, row_guard, adversary), View("others", total - own, before)
+        target, view = Target.of(pool, trial, row_guard, adversary), RowsView("others", total - own, before)
         note = f"Worst of {len(trial.updates)} partners, which take their own update off the last sum."
         named, present = named_by_twins(view, target.library, trial.listed), present_rows(view.update) & trial.listed
         twins.append(identified("identified_by_rows", "twin rows of the others", named, target, defences, note))
@@ -117,17 +117,17 @@ def without_own(pool: Pool, trial: Trial, defences: str, row_guard: int) -> list
     return [max(found, key=lambda each: each.value) for found in (twins, left)]
 
 
-def views(trial: Trial, defences: str) -> Iterator[View]:
+def views(trial: Trial, defences: str) -> Iterator[RowsView]:
     """The update of each round, last first, and the change over all rounds; with the defences off the last round and all of them are
     enough to show that an attack works."""
     first = [arrays[0] for arrays in trial.trunks]
     for number in range(len(first) - 1, 0 if defences == ON else len(first) - 2, -1):
-        yield View(f"round {number}", first[number] - first[number - 1], first[number - 1])
+        yield RowsView(f"round {number}", first[number] - first[number - 1], first[number - 1])
     if len(first) > 2:
-        yield View("all rounds", first[-1] - first[0], first[0])
+        yield RowsView("all rounds", first[-1] - first[0], first[0])
 
 
-def named_by_twins(view: View, library: Library, listed: NDArray[np.bool_]) -> list[int]:
+def named_by_twins(view: RowsView, library: Library, listed: NDArray[np.bool_]) -> list[int]:
     """Candidates that twin rows name."""
     return list(identify(twins_within(view.update, library, listed, view.before), library, listed))
 
@@ -212,12 +212,12 @@ def identified(name: str, attack: str, named: list[int], target: Target, defence
 
 
 def regression_finding(
-    sums: list[View], listed: NDArray[np.bool_], target: Target, defences: str, generator: np.random.Generator
+    sums: list[RowsView], listed: NDArray[np.bool_], target: Target, defences: str, generator: np.random.Generator
 ) -> Finding:
     """Membership guessed from how much of the updates of all rounds, each scaled alike, a candidate explains."""
     lengths = regressed([view.update for view in sums], target.library, listed)
     scores = np.mean([standing(each) for each in lengths], axis=0)
-    (judged,), area = measured(Scores(scores, target.members, target.rows), (JUDGED_AT,), generator)
+    (judged,), area = measured(GuessScores(scores, target.members, target.rows), (JUDGED_AT,), generator)
     what = "Share of compounds trained on that a regression of the rows on a list of candidates finds at 0.1 % false positives."
     guess = max(JUDGED_AT, 1 / (int((~target.members).sum()) + 1))
     note = f"AUC {area.value:.3f}. The list holds no compound that is in nobody's pool: a real list is longer, and explains less."

@@ -16,12 +16,12 @@ from fedapp.partner.client import Partner
 from fedapp.seeds import derived_seed
 from simulation.audit.federations import Trial, run_trial
 from simulation.audit.pool import selected
-from simulation.audit.signals import Model, model_signals
+from simulation.audit.signals import SuspectModel, model_signals
 from simulation.federation import first_shared, form_of, guard, take_in, words_of
 from tests.simulation.audit.demo_pool import demo_config, demo_pool
 
 
-def signals(datasets: list[Dataset], models: list[Model], trunks: list[list[np.ndarray]]) -> dict[str, np.ndarray]:
+def signals(datasets: list[Dataset], models: list[SuspectModel], trunks: list[list[np.ndarray]]) -> dict[str, np.ndarray]:
     """How many bits a compound has, of those that are left."""
     for dataset, model in zip(datasets, models, strict=True):
         assert trunks[0][0].shape[0] == dataset.bits and len(model.heads.bias) == len(dataset.tasks)
@@ -75,7 +75,7 @@ def test_cutting_fingerprints_to_the_listed_bits_changes_no_bit_of_the_trunk(con
 def test_what_a_partner_predicts_with_is_that_of_the_federation_with_all_rows(tmp_path: Path) -> None:
     pool, config, found = demo_pool(), demo_config("privacy.row_guard=3"), []
 
-    def kept(datasets: list[Dataset], models: list[Model], trunks: list[list[np.ndarray]]) -> dict[str, np.ndarray]:
+    def kept(datasets: list[Dataset], models: list[SuspectModel], trunks: list[list[np.ndarray]]) -> dict[str, np.ndarray]:
         found.extend(models)
         return {}
 
@@ -88,7 +88,7 @@ def test_what_a_partner_predicts_with_is_that_of_the_federation_with_all_rows(tm
         first[state[ROWS].numpy()] += state[DIFFERENCE].numpy()
         heads = Heads(first.shape[1], len(partner.dataset.tasks))
         heads.load_state_dict({name: state[f"heads.{name}"] for name in ("weight", "bias")})
-        expected = model_signals(Model(pool.datasets[partner.dataset.name], [first, *arrays[1:]], heads.requires_grad_(False)))
+        expected = model_signals(SuspectModel(pool.datasets[partner.dataset.name], [first, *arrays[1:]], heads.requires_grad_(False)))
         for name, values in model_signals(model).items():
             np.testing.assert_allclose(values, expected[name], atol=1e-5)
 

@@ -9,7 +9,17 @@ from fedapp.data.dataset import Dataset
 from fedapp.model.network import Heads, Trunk, trunk_arrays
 from fedapp.model.training import optimiser, train
 from simulation.audit import signals as module
-from simulation.audit.signals import OUTSIDER, ROUNDS, TRUNK, Model, change_signals, signals, standardised, support_signal, trunk_signals
+from simulation.audit.signals import (
+    OUTSIDER,
+    ROUNDS,
+    TRUNK,
+    SuspectModel,
+    change_signals,
+    signals,
+    standardised,
+    support_signal,
+    trunk_signals,
+)
 from tests.model.synthetic import dataset, from_dense
 
 SETTINGS = Training(batch_size=32, local_epochs=3, learning_rate=0.004, last_learning_rate=0.004, weight_decay=2e-5)
@@ -41,7 +51,7 @@ def made() -> Dataset:
 @pytest.mark.parametrize("hidden", [[16], [16, 8]])
 def test_an_outsider_sees_mean_loss_and_mean_confidence_in_the_right_answer(made, hidden):
     trunks, heads = some_trunks(made.bits, hidden, 1), Heads(hidden[-1], 5, 1)
-    found = signals([made], [Model(made, trunks[-1], heads)], trunks)
+    found = signals([made], [SuspectModel(made, trunks[-1], heads)], trunks)
     layer, *others = trunks[-1][:1], *zip(trunks[-1][2::2], trunks[-1][3::2], strict=True)
     features = np.maximum(dense_bits(made) @ layer[0] + trunks[-1][1], 0)
     for weight, bias in others:
@@ -59,14 +69,14 @@ def test_an_outsider_sees_mean_loss_and_mean_confidence_in_the_right_answer(made
 
 def test_all_statistics_are_there_one_of_each_compound(made):
     trunks = some_trunks(made.bits, [16], 2)
-    found = signals([made], [Model(made, trunks[-1], Heads(16, 5, 1))], trunks)
+    found = signals([made], [SuspectModel(made, trunks[-1], Heads(16, 5, 1))], trunks)
     assert set(found) == {*OUTSIDER, *TRUNK, *ROUNDS}
     assert all(values.shape == (60,) and values.dtype == np.float32 and np.isfinite(values).all() for values in found.values())
 
 
 def test_the_statistics_of_several_partners_stand_one_after_another(made):
     trunks = some_trunks(made.bits, [16], 2)
-    models = [Model(made, trunks[-1], Heads(16, 5, seed)) for seed in (1, 2)]
+    models = [SuspectModel(made, trunks[-1], Heads(16, 5, seed)) for seed in (1, 2)]
     both, alone = signals([made, made], models, trunks), [signals([made], [own], trunks) for own in models]
     for name, values in both.items():
         assert np.allclose(values, np.concatenate([each[name] for each in alone]), atol=1e-5), name
@@ -127,7 +137,7 @@ def test_compounds_with_bits_of_their_own_are_recognised_in_a_trunk_that_learned
     made = dataset(compounds=240, bits=2048, tasks=6)
     members = np.random.default_rng(0).random(240) < 0.5
     heads, trunks = trained(made, members, rounds=3)
-    found = signals([made], [Model(made, trunks[-1], heads)], trunks)
+    found = signals([made], [SuspectModel(made, trunks[-1], heads)], trunks)
     assert roc_auc_score(members, found["quietest"]) > 0.95
     for name in ("coherence", "coherence_rounds", "movement", "confidence"):
         assert roc_auc_score(members, found[name]) > 0.75, name
@@ -138,6 +148,9 @@ def test_compounds_that_a_trunk_never_saw_are_not_recognised_in_it():
     members = np.random.default_rng(0).random(1200) < 0.5
     heads, trunks = trained(made, np.arange(1200) < 1, rounds=1)
     noise = some_trunks(made.bits, [32], 3, seed=1)
-    for found in (signals([made], [Model(made, trunks[-1], heads)], trunks), signals([made], [Model(made, noise[-1], heads)], noise)):
+    for found in (
+        signals([made], [SuspectModel(made, trunks[-1], heads)], trunks),
+        signals([made], [SuspectModel(made, noise[-1], heads)], noise),
+    ):
         for name, values in found.items():
             assert abs(roc_auc_score(members, values) - 0.5) < 0.05, name

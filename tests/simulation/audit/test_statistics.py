@@ -7,16 +7,16 @@ from hypothesis import strategies as st
 from scipy.stats import binom, binomtest, norm
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from simulation.audit.statistics import Ordered, Scores, above, area, at_most, curve, measured, rate, true_positives
+from simulation.audit.statistics import GuessScores, Ordered, above, area, at_most, curve, measured, rate, true_positives
 
 some_scores = st.lists(st.integers(0, 12), min_size=1, max_size=40)
 
 
-def scored(generator: np.random.Generator, compounds: int, each: int, gap: float = 1.0, own: float = 0.8) -> Scores:
+def scored(generator: np.random.Generator, compounds: int, each: int, gap: float = 1.0, own: float = 0.8) -> GuessScores:
     """`each` normal scores of every compound, of which `own` of the variance is its own; half of the compounds are inside."""
     inside = np.arange(compounds) < compounds // 2
     values = np.sqrt(own) * generator.normal(size=(compounds, 1)) + np.sqrt(1 - own) * generator.normal(size=(compounds, each))
-    return Scores((values + gap * inside[:, None]).ravel(), np.repeat(inside, each), np.repeat(np.arange(compounds), each))
+    return GuessScores((values + gap * inside[:, None]).ravel(), np.repeat(inside, each), np.repeat(np.arange(compounds), each))
 
 
 @settings(max_examples=40)
@@ -67,7 +67,7 @@ def test_scores_that_are_all_equal_recognise_nobody():
 def test_weighted_totals_give_the_weighted_roc_curve(inside, outside, seed):
     scores, labels = np.array(inside + outside, dtype=float), np.repeat([True, False], [len(inside), len(outside)])
     weights = np.random.default_rng(seed).integers(1, 4, len(scores)).astype(float)
-    ordered = Ordered.of(Scores(scores, labels, np.arange(len(scores))))
+    ordered = Ordered.of(GuessScores(scores, labels, np.arange(len(scores))))
     order = np.argsort(-scores, kind="stable")
     true, false = ordered.totals(weights[order])
     assert area(true, false) == pytest.approx(roc_auc_score(labels, scores, sample_weight=weights))
@@ -80,7 +80,7 @@ def test_weighted_totals_give_the_weighted_roc_curve(inside, outside, seed):
 def test_scores_of_one_compound_in_many_trials_count_little_more_than_one():
     generator = np.random.default_rng(1)
     once = scored(generator, 300, 1)
-    often = Scores(*(np.repeat(values, 20) for values in (once.scores, once.inside, once.compounds)))
+    often = GuessScores(*(np.repeat(values, 20) for values in (once.scores, once.inside, once.compounds)))
     (single,), single_area = measured(once, [0.1], generator)
     (repeated,), repeated_area = measured(often, [0.1], generator)
     naive = true_positives(often.scores[often.inside], often.scores[~often.inside], 0.1)
@@ -103,7 +103,7 @@ def test_intervals_of_dependent_scores_hold_the_truth_about_as_often_as_they_say
 
 def test_nobody_recognised_among_few_compounds_is_no_proof():
     inside = np.repeat([True, False], 100)
-    nothing = Scores(np.where(inside, 0.0, 1.0), inside, np.repeat(np.arange(20), 10))
+    nothing = GuessScores(np.where(inside, 0.0, 1.0), inside, np.repeat(np.arange(20), 10))
     (found,), auc = measured(nothing, [0.0], np.random.default_rng(0))
     assert found.value == 0.0 and found.upper >= rate(0, 10).upper and auc.value == 0.0
 
@@ -132,6 +132,6 @@ def test_a_thinned_curve_keeps_the_points_of_the_smallest_rates():
 
 def test_scores_that_are_no_numbers_or_of_one_kind_are_refused():
     with pytest.raises(ValueError, match="not a number"):
-        Scores(np.array([0.0, np.nan]), np.array([True, False]), np.arange(2))
+        GuessScores(np.array([0.0, np.nan]), np.array([True, False]), np.arange(2))
     with pytest.raises(ValueError, match="both kinds"):
-        Scores(np.array([0.0, 1.0]), np.array([True, True]), np.arange(2))
+        GuessScores(np.array([0.0, 1.0]), np.array([True, True]), np.arange(2))

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from fedapp.cli import benchmark as verb
 from fedapp.errors import ConfigError
 from simulation.benchmarks import secagg
-from simulation.benchmarks.secagg import Bench, Setting, bare_masks, measure
+from simulation.benchmarks.secagg import Bench, BenchmarkSetting, bare_masks, measure
 from simulation.benchmarks.stock_secagg import stock_round
 from simulation.benchmarks.tally import Tally
 from strategies.secagg.collection import Collection
@@ -29,9 +29,15 @@ KEYS = {
 
 
 @pytest.mark.parametrize(
-    "setting", [Setting(5, 3000, 0.2), Setting(6, 70_000, 0.0, threads=2), Setting(4, 1, 0.0), Setting(7, 5000, 0.3, word_bits=16)]
+    "setting",
+    [
+        BenchmarkSetting(5, 3000, 0.2),
+        BenchmarkSetting(6, 70_000, 0.0, threads=2),
+        BenchmarkSetting(4, 1, 0.0),
+        BenchmarkSetting(7, 5000, 0.3, word_bits=16),
+    ],
 )
-def test_the_sum_is_exact_and_everything_is_told(setting: Setting) -> None:
+def test_the_sum_is_exact_and_everything_is_told(setting: BenchmarkSetting) -> None:
     told = measure(setting)
     assert set(told) == KEYS
     assert told["exact"] is True
@@ -54,26 +60,26 @@ def a_wrong_sum(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("a_wrong_sum")
 def test_a_sum_that_lacks_a_contribution_is_not_exact() -> None:
-    assert not Bench(Setting(4, 100, 0.0), Tally()).round()
+    assert not Bench(BenchmarkSetting(4, 100, 0.0), Tally()).round()
 
 
 def test_the_share_of_partners_that_drop_out_is_rounded_down_and_spread() -> None:
-    assert Setting(10, 1, 0.0).dropped() == ()
-    assert Setting(10, 1, 0.19).dropped() == (1,)
-    assert Setting(10, 1, 0.3).dropped() == (1, 4, 7)
-    assert len(Setting(100, 1, 0.29).dropped()) == 29
+    assert BenchmarkSetting(10, 1, 0.0).dropped() == ()
+    assert BenchmarkSetting(10, 1, 0.19).dropped() == (1,)
+    assert BenchmarkSetting(10, 1, 0.3).dropped() == (1, 4, 7)
+    assert len(BenchmarkSetting(100, 1, 0.29).dropped()) == 29
 
 
 @pytest.mark.parametrize("changed", [{"partners": 2}, {"words": 0}, {"threads": 0}, {"drop": -0.1}, {"drop": 1.0}, {"word_bits": 8}])
 def test_a_setting_out_of_bounds_is_named(changed: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="cannot measure"):
-        Setting(**({"partners": 10, "words": 10, "drop": 0.1} | changed))  # type: ignore[arg-type]
+        BenchmarkSetting(**({"partners": 10, "words": 10, "drop": 0.1} | changed))  # type: ignore[arg-type]
 
 
 def test_more_drop_outs_than_a_round_survives_are_refused_beforehand() -> None:
-    Setting(10, 10, 0.3)
+    BenchmarkSetting(10, 10, 0.3)
     with pytest.raises(ConfigError, match="leaves 6 of 10 partners, and 7 are needed"):
-        Setting(10, 10, 0.4)
+        BenchmarkSetting(10, 10, 0.4)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -90,7 +96,7 @@ def test_the_floor_adds_the_streams_that_masking_adds(words: int, word_bits: int
 
 def test_a_partner_holds_at_most_three_vectors() -> None:
     words = 1_000_000
-    setting = Setting(4, words, 0.0)
+    setting = BenchmarkSetting(4, words, 0.0)
     bench = Bench(setting, Tally())
     plain = np.zeros(words, dtype=np.int32)
     collection = Collection(bench.coordinator, 0, (1, 2, 3, 4))
@@ -114,7 +120,7 @@ def test_a_partner_holds_at_most_three_vectors() -> None:
 
 
 def test_flowers_secagg_decodes_the_mean_over_its_survivors() -> None:
-    setting = Setting(7, 2000, 0.3)
+    setting = BenchmarkSetting(7, 2000, 0.3)
     stock = stock_round(7, default_threshold(7), setting.dropped(), setting.update)
     survivors = [setting.update(index) for index in range(1, 8) if index not in setting.dropped()]
     assert len(survivors) == 5
@@ -124,7 +130,7 @@ def test_flowers_secagg_decodes_the_mean_over_its_survivors() -> None:
 def test_flowers_secagg_on_shorter_vectors_is_not_compared_with(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(secagg, "MOST_STOCK_WORDS", 100)
     monkeypatch.setattr(secagg, "STOCK_WORDS", 50)
-    told = measure(Setting(3, 101, 0.0))
+    told = measure(BenchmarkSetting(3, 101, 0.0))
     assert told["stock_words"] == 50
     assert told["coordinator_speedup"] is None
     assert told["exact"]

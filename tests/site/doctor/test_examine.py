@@ -14,7 +14,7 @@ from fedapp.consortium.identity_files import new_identity
 from fedapp.consortium.policy_file import read_policy_file, write_policy_file
 from fedapp.data.dataset import Dataset
 from fedapp.site.doctor import checks, network, protection
-from fedapp.site.doctor.examine import Line, examine, made
+from fedapp.site.doctor.examine import Examined, examine, made
 from fedapp.site.folder import Site
 from fedapp.site.kit.certificates import new_certificates
 from tests.site.run.answering import answering
@@ -22,12 +22,12 @@ from tests.site.run.answering import answering
 Break = Callable[[Site], object]
 
 
-def lines(site: Site) -> dict[str, Line]:
+def lines(site: Site) -> dict[str, Examined]:
     return {line.check: line for line in examine(site)}
 
 
-def failing(site: Site) -> dict[str, Line]:
-    return {name: line for name, line in lines(site).items() if line.state is checks.State.FAIL}
+def failing(site: Site) -> dict[str, Examined]:
+    return {name: line for name, line in lines(site).items() if line.state is checks.CheckState.FAIL}
 
 
 # A site that works
@@ -36,7 +36,7 @@ def failing(site: Site) -> dict[str, Line]:
 def test_a_partner_that_followed_the_guide_passes_every_check_while_the_coordinator_is_served(partner: Site, coordinator: Site) -> None:
     with answering(coordinator):
         found = lines(partner)
-    assert {line.check: line.told for line in found.values() if line.state is checks.State.FAIL} == {}
+    assert {line.check: line.told for line in found.values() if line.state is checks.CheckState.FAIL} == {}
     assert "masked sum" in found and "exact among 4 throw-away partners" in found["masked sum"].told
     assert "as the coordinator's" in found["clock"].told
 
@@ -49,7 +49,7 @@ def test_a_coordinator_that_followed_the_guide_passes_every_check_before_and_whi
 
 def test_what_does_not_fail_and_needs_no_attention_has_no_hint(partner: Site) -> None:
     for line in lines(partner).values():
-        assert bool(line.hint) == (line.state is not checks.State.OK), line
+        assert bool(line.hint) == (line.state is not checks.CheckState.OK), line
 
 
 # What is wrong at a partner
@@ -109,7 +109,7 @@ def test_whatever_is_wrong_at_a_partner_fails_the_check_of_that_name_with_what_t
 
 
 def test_the_state_of_another_identity_fails(partner: Site) -> None:
-    assert checks.state(partner).state is checks.State.OK  # from now on it is this identity's
+    assert checks.state(partner).state is checks.CheckState.OK  # from now on it is this identity's
     swap_keys(partner)
     assert "state" in failing(partner)
 
@@ -125,7 +125,7 @@ def test_a_guard_that_no_row_of_ours_passes_is_a_warning_and_rows_that_do_are_co
     held = Dataset.open(partner.dataset)
     counts = np.bincount(np.concatenate([held.x_indices[held.x_indptr[row] : held.x_indptr[row + 1]] for row in training_rows(partner)]))
     found = protection.rows(partner)
-    assert counts.max() < 20 and found.state is checks.State.WARN and "no bit is held by 20 or more" in found.told
+    assert counts.max() < 20 and found.state is checks.CheckState.WARN and "no bit is held by 20 or more" in found.told
     path = partner.path / "config.yaml"
     path.write_text(path.read_text().replace("row_guard: 20", "row_guard: 5"))
     assert (counts >= 5).sum() > 0
@@ -169,11 +169,11 @@ def test_whatever_is_wrong_at_the_coordinator_fails_the_check_of_that_name(coord
 
 
 def test_a_check_that_cannot_be_made_has_failed_and_the_others_are_made(partner: Site) -> None:
-    def broken(site: Site) -> checks.Finding:
+    def broken(site: Site) -> checks.CheckFinding:
         raise ZeroDivisionError("by zero")
 
     found = made(broken, partner)
-    assert (found.state, found.told) == (checks.State.FAIL, "ZeroDivisionError: by zero")
+    assert (found.state, found.told) == (checks.CheckState.FAIL, "ZeroDivisionError: by zero")
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,9 @@ from tests.site.run.connect_proxy import ConnectProxy, proxying
 
 def test_a_coordinator_that_is_not_served_fails_the_connection_and_says_whom_to_ask(partner: Site) -> None:
     found = network.connection(partner)
-    assert (found.state, "nobody listens" in found.told) == (checks.State.FAIL, True)
+    assert (found.state, "nobody listens" in found.told) == (checks.CheckState.FAIL, True)
     assert "polyphony serve" in found.hint
-    assert network.clock(partner).state is checks.State.WARN
+    assert network.clock(partner).state is checks.CheckState.WARN
 
 
 def test_a_name_that_does_not_resolve_is_told_from_a_port_that_is_closed(partner: Site) -> None:
@@ -36,7 +36,7 @@ def test_a_coordinator_under_another_authority_is_not_accepted(partner: Site, co
     shutil.copy(tmp_path / "other" / "ca.crt", partner.authority)
     with answering(coordinator):
         found = network.connection(partner)
-    assert (found.state, "is not accepted" in found.told) == (checks.State.FAIL, True)
+    assert (found.state, "is not accepted" in found.told) == (checks.CheckState.FAIL, True)
 
 
 def test_something_else_that_listens_there_is_not_taken_for_the_coordinator(partner: Site, coordinator: Site) -> None:
@@ -53,7 +53,7 @@ def test_something_else_that_listens_there_is_not_taken_for_the_coordinator(part
         thread.start()
         found = network.connection(partner)
         thread.join()
-    assert (found.state, "is not the coordinator" in found.told) == (checks.State.FAIL, True)
+    assert (found.state, "is not the coordinator" in found.told) == (checks.CheckState.FAIL, True)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_flower_still_takes_the_times_that_the_clock_check_is_made_for() -> None
 def test_a_gate_that_does_not_reach_its_superlink_fails_on_both_sides(partner: Site, coordinator: Site) -> None:
     with answering(coordinator, status=503):
         for found in (network.connection(partner), network.port(coordinator)):
-            assert (found.state, "not reach the SuperLink" in found.told) == (checks.State.FAIL, True)
+            assert (found.state, "not reach the SuperLink" in found.told) == (checks.CheckState.FAIL, True)
 
 
 # Through a proxy
@@ -102,8 +102,8 @@ def test_the_way_of_doctor_is_through_the_proxy_that_the_site_names(partner: Sit
     with answering(coordinator), proxying(ConnectProxy()) as proxy:
         site = Site.open(behind(proxy.url, partner).path)
         found = network.connection(site)
-        assert (found.state, found.told.endswith(f"through the proxy 127.0.0.1:{proxy.port}")) == (checks.State.OK, True)
-        assert network.clock(site).state is checks.State.OK
+        assert (found.state, found.told.endswith(f"through the proxy 127.0.0.1:{proxy.port}")) == (checks.CheckState.OK, True)
+        assert network.clock(site).state is checks.CheckState.OK
         assert set(proxy.asked) == {site.settings.superlink}
 
 
@@ -113,10 +113,10 @@ def test_a_proxy_of_the_environment_is_taken_and_it_is_said_that_a_service_may_h
     with answering(coordinator), proxying(ConnectProxy()) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         found = network.connection(behind(None, partner))
-        assert (found.state, "HTTPS_PROXY" in found.told, "site.yaml" in found.told) == (checks.State.OK, True, True)
+        assert (found.state, "HTTPS_PROXY" in found.told, "site.yaml" in found.told) == (checks.CheckState.OK, True, True)
         proxy.asked.clear()
-        assert network.connection(partner).state is checks.State.OK
-        assert network.port(coordinator).state is checks.State.OK
+        assert network.connection(partner).state is checks.CheckState.OK
+        assert network.port(coordinator).state is checks.CheckState.OK
         assert proxy.asked == [], "nothing on this machine is looked for at a proxy"
 
 
@@ -139,16 +139,16 @@ def test_a_proxy_that_wants_to_know_who_asks_is_told(partner: Site, coordinator:
 def test_a_proxy_that_does_not_let_us_through_is_named_with_what_it_says(partner: Site, status: str) -> None:
     with proxying(ConnectProxy(status=status)) as proxy:
         found = network.connection(behind(proxy.url, partner))
-    assert found.state is checks.State.FAIL
+    assert found.state is checks.CheckState.FAIL
     assert f"the proxy 127.0.0.1:{proxy.port}" in found.told
     assert status[:3] == "200" or f"does not let us through to {COORDINATOR}" in found.told and status in found.told
 
 
 def test_a_proxy_that_is_not_there_is_told_from_a_coordinator_that_is_not(partner: Site) -> None:
     found = network.connection(behind(DEAD, partner))
-    assert (found.state, "nobody listens at the proxy 127.0.0.1:9" in found.told) == (checks.State.FAIL, True)
+    assert (found.state, "nobody listens at the proxy 127.0.0.1:9" in found.told) == (checks.CheckState.FAIL, True)
     found = network.connection(behind("http://proxy.invalid:3128", partner))
-    assert (found.state, "no address for the proxy proxy.invalid:3128" in found.told) == (checks.State.FAIL, True)
+    assert (found.state, "no address for the proxy proxy.invalid:3128" in found.told) == (checks.CheckState.FAIL, True)
 
 
 def test_something_else_at_the_proxys_address_is_not_taken_for_one(partner: Site) -> None:
@@ -164,7 +164,7 @@ def test_something_else_at_the_proxys_address_is_not_taken_for_one(partner: Site
         thread.start()
         found = network.connection(behind(f"http://127.0.0.1:{held.getsockname()[1]}", partner))
         thread.join()
-    assert (found.state, "brings us no answer" in found.told) == (checks.State.FAIL, True), found
+    assert (found.state, "brings us no answer" in found.told) == (checks.CheckState.FAIL, True), found
 
 
 def test_a_proxy_that_opens_tls_is_not_taken_for_the_coordinator(partner: Site, coordinator: Site, tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_proxy_that_opens_tls_is_not_taken_for_the_coordinator(partner: Site, 
         shutil.copy(tmp_path / "other" / name, coordinator.tls / name)
     with answering(coordinator), proxying(ConnectProxy()) as proxy:
         found = network.connection(behind(proxy.url, partner))
-    assert (found.state, "is not accepted" in found.told, "unopened" in found.hint) == (checks.State.FAIL, True, True)
+    assert (found.state, "is not accepted" in found.told, "unopened" in found.hint) == (checks.CheckState.FAIL, True, True)
 
 
 # Certificates
@@ -190,22 +190,22 @@ def test_a_certificate_that_expired_fails_on_both_sides(consortium: Path, partne
     renewed(consortium, coordinator, 0)
     time.sleep(1.1)
     found = network.certificate(coordinator)
-    assert (found.state, "expired" in found.told) == (checks.State.FAIL, True)
+    assert (found.state, "expired" in found.told) == (checks.CheckState.FAIL, True)
     with answering(coordinator):
         found = network.connection(partner)
-    assert (found.state, "expired" in found.told) == (checks.State.FAIL, True)
+    assert (found.state, "expired" in found.told) == (checks.CheckState.FAIL, True)
 
 
 def test_a_certificate_that_expires_within_a_month_is_mentioned_on_both_sides(consortium: Path, partner: Site, coordinator: Site) -> None:
     renewed(consortium, coordinator, 20)
-    assert network.certificate(coordinator).state is checks.State.WARN
+    assert network.certificate(coordinator).state is checks.CheckState.WARN
     with answering(coordinator):
-        assert network.connection(partner).state is checks.State.WARN
+        assert network.connection(partner).state is checks.CheckState.WARN
 
 
 def test_a_certificate_for_another_host_fails(coordinator: Site) -> None:
     found = network.certificate(coordinator.changed(superlink="polyphony.example.net:9092"))
-    assert (found.state, "polyphony.example.net" in found.told) == (checks.State.FAIL, True)
+    assert (found.state, "polyphony.example.net" in found.told) == (checks.CheckState.FAIL, True)
 
 
 def test_a_port_that_another_program_has_is_not_free(coordinator: Site) -> None:
@@ -213,4 +213,4 @@ def test_a_port_that_another_program_has_is_not_free(coordinator: Site) -> None:
         held.bind(("0.0.0.0", network.address(coordinator)[1]))
         held.listen()
         found = network.port(coordinator)
-    assert (found.state, "not to be had" in found.told) == (checks.State.FAIL, True)
+    assert (found.state, "not to be had" in found.told) == (checks.CheckState.FAIL, True)

@@ -25,7 +25,7 @@ from fedapp.storage.files import read_json
 from fedapp.storage.locks import LOCK, locked
 from strategies.secagg.errors import PolicyError
 from tests.cli.test_cli import polyphony
-from tests.helpers.secret_search import Needles, in_files
+from tests.helpers.secret_search import Secrets, in_files
 from tests.site.kits import NAMES, SMALL, SUPERLINK, Founded, allow, found, put_keys
 
 PARTIES = ("coordinator", *NAMES)
@@ -81,7 +81,7 @@ def test_a_party_gets_what_is_its_own_and_no_more(kits: Path) -> None:
 
 
 def test_nothing_secret_is_in_any_kit_but_the_coordinators_own_key_in_its_own(founded: Founded, kits: Path) -> None:
-    needles = Needles()
+    needles = Secrets()
     secret = [founded.certificates / "ca.key", founded.certificates / "server.key"]
     secret += [founded.keys(name) / key for name in NAMES for key in ("identity.key", "node.key")]
     for path in secret:

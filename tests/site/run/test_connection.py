@@ -35,7 +35,7 @@ from fedapp.runtime.processes import free_port
 from fedapp.site.kit.certificates import new_certificates
 from fedapp.site.proxy import parsed
 from fedapp.site.run.connection import LARGEST_ANSWER, OBJECT, connect
-from fedapp.site.run.inbox import Letter, TooLargeError
+from fedapp.site.run.inbox import StoredRequest, TooLargeError
 from strategies import message_records
 from tests.site.run.connect_proxy import ConnectProxy, proxying
 
@@ -264,7 +264,9 @@ def test_neither_the_environment_nor_an_answer_leads_a_node_elsewhere(
 # What is too large
 
 
-def fetched(superlink: FakeSuperLink, certificates: Path, key: ec.EllipticCurvePrivateKey, letter: Letter, largest: int) -> Letter:
+def fetched(
+    superlink: FakeSuperLink, certificates: Path, key: ec.EllipticCurvePrivateKey, letter: StoredRequest, largest: int
+) -> StoredRequest:
     """A letter whose objects this SuperLink hands out."""
     with (
         listening(superlink, certificates) as address,
@@ -273,7 +275,7 @@ def fetched(superlink: FakeSuperLink, certificates: Path, key: ec.EllipticCurveP
         return connection.fetch(replace(letter, objects=None), largest)
 
 
-def letter_with(words: np.ndarray, names: int = 1) -> Letter:
+def letter_with(words: np.ndarray, names: int = 1) -> StoredRequest:
     """A request with a vector, under so many names."""
     TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1
     content = message_records.content("Hello", {message_records.BODY: b""}, {})
@@ -281,22 +283,22 @@ def letter_with(words: np.ndarray, names: int = 1) -> Letter:
     content[message_records.WORDS] = ArrayRecord({str(number): array for number in range(names)})
     message = Message(content, dst_node_id=NODE, message_type="query")
     objects = {name: each.deflate() for name, each in get_all_nested_objects(message).items()}
-    return Letter(1, get_object_tree(message).SerializeToString(), objects)
+    return StoredRequest(1, get_object_tree(message).SerializeToString(), objects)
 
 
 @pytest.fixture
-def letter() -> Letter:
+def letter() -> StoredRequest:
     """8 MB in two chunks, and their envelope."""
     return letter_with(np.arange(2_000_000, dtype=np.uint32))
 
 
-def size(letter: Letter) -> int:
+def size(letter: StoredRequest) -> int:
     assert letter.objects is not None
     return sum(len(content) + OBJECT for content in letter.objects.values())
 
 
 def test_a_request_is_fetched_as_long_as_it_is_no_larger_than_it_may_be(
-    certificates: Path, key: ec.EllipticCurvePrivateKey, letter: Letter
+    certificates: Path, key: ec.EllipticCurvePrivateKey, letter: StoredRequest
 ) -> None:
     superlink = FakeSuperLink()
     superlink.objects = dict(letter.objects or {})
@@ -311,11 +313,13 @@ def test_many_small_objects_are_not_fetched_without_end(certificates: Path, key:
     superlink = FakeSuperLink()
     superlink.objects = dict.fromkeys(names, b"")
     with pytest.raises(TooLargeError):
-        fetched(superlink, certificates, key, Letter(1, tree.SerializeToString()), 20 * OBJECT)
+        fetched(superlink, certificates, key, StoredRequest(1, tree.SerializeToString()), 20 * OBJECT)
     assert len(superlink.pulled) < 100
 
 
-def test_an_answer_that_does_not_end_is_not_read_to_its_end(certificates: Path, key: ec.EllipticCurvePrivateKey, letter: Letter) -> None:
+def test_an_answer_that_does_not_end_is_not_read_to_its_end(
+    certificates: Path, key: ec.EllipticCurvePrivateKey, letter: StoredRequest
+) -> None:
     superlink = FakeSuperLink()
     superlink.objects = dict.fromkeys(letter.objects or {}, 1000)
     with pytest.raises(TooLargeError, match=f"an answer of the SuperLink of more than {LARGEST_ANSWER} bytes"):
@@ -323,7 +327,7 @@ def test_an_answer_that_does_not_end_is_not_read_to_its_end(certificates: Path, 
     assert superlink.streamed < 500
 
 
-def test_a_compressed_answer_is_not_unpacked(certificates: Path, key: ec.EllipticCurvePrivateKey, letter: Letter) -> None:
+def test_a_compressed_answer_is_not_unpacked(certificates: Path, key: ec.EllipticCurvePrivateKey, letter: StoredRequest) -> None:
     superlink = FakeSuperLink()
     superlink.objects, superlink.compressed = dict.fromkeys(letter.objects or {}, bytes(1 << 20)), True
     with pytest.raises(TooLargeError, match="compressed"):

@@ -19,7 +19,7 @@ from fedapp.consortium.node_key import read_private_key
 from fedapp.runtime.flower import PROXIES
 from fedapp.runtime.processes import child, free_port
 from fedapp.site.doctor import network
-from fedapp.site.doctor.checks import State
+from fedapp.site.doctor.checks import CheckState
 from fedapp.site.folder import Site
 from fedapp.site.kit.certificates import new_certificates
 from fedapp.site.run.door import Limits
@@ -219,8 +219,8 @@ def test_the_gate_as_it_is_served_reaches_the_superlink_whatever_proxy_the_envir
         child(part(coordinator, "gate"), coordinator.log / "gate.out", {}),
     ):
         wait_for(lambda: network.port(coordinator).told.startswith("our own gate listens"), "the gate listens")
-        assert network.port(coordinator).state is State.OK
-        assert network.connection(partner).state is State.OK
+        assert network.port(coordinator).state is CheckState.OK
+        assert network.connection(partner).state is CheckState.OK
         with httpx.Client(verify=ssl.create_default_context(cafile=str(partner.authority)), trust_env=False) as caller:
             answer = caller.post(f"https://{partner.settings.superlink}{PULL}", headers=signature(key))
     assert answer.headers["x-path"] == PULL

@@ -8,12 +8,12 @@ import pytest
 from flwr.app import Array
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
 
-from fedapp.site.run.inbox import ROOM, Inbox, Letter, largest_request
+from fedapp.site.run.inbox import ROOM, Inbox, StoredRequest, largest_request
 from fedapp.storage import files
 from tests.strategies.secagg.parties import policy_for, roster_of
 
-ANNOUNCED = Letter(7, b"tree")
-WHOLE = Letter(7, b"tree", {"ab" * 32: b"one", "cd" * 32: b"two"})
+ANNOUNCED = StoredRequest(7, b"tree")
+WHOLE = StoredRequest(7, b"tree", {"ab" * 32: b"one", "cd" * 32: b"two"})
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_an_announcement_is_never_gone_while_its_objects_are_written(tmp_path: P
     ids=["announcement", "objects"],
 )
 def test_a_letter_is_on_disk_before_it_has_its_name_and_its_name_before_anybody_relies_on_it(
-    tmp_path: Path, done: list[tuple[str, str]], letter: Letter, contents: set[str], folder: str, above: str
+    tmp_path: Path, done: list[tuple[str, str]], letter: StoredRequest, contents: set[str], folder: str, above: str
 ) -> None:
     (tmp_path / "state" / "inbox").mkdir(parents=True)
     Inbox(tmp_path / "state" / "inbox").keep(letter)
@@ -88,6 +88,6 @@ def test_a_request_needs_no_more_than_a_sum_and_a_trunk_in_float32_and_some_room
 def test_a_letter_that_is_no_message_is_a_named_error() -> None:
     held = Array(np.arange(3))
     objects = {name: each.deflate() for name, each in get_all_nested_objects(held).items()}
-    letter = Letter(7, get_object_tree(held).SerializeToString(), objects)
+    letter = StoredRequest(7, get_object_tree(held).SerializeToString(), objects)
     with pytest.raises(ValueError, match="a request that is a Array, and no message"):
         letter.message()

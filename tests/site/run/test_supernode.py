@@ -21,7 +21,7 @@ from fedapp.errors import BusyError
 from fedapp.partner.request_log import read_requests
 from fedapp.site.folder import PARTNER, Settings, Site
 from fedapp.site.run import supernode
-from fedapp.site.run.inbox import ROOM, Inbox, Letter, TooLargeError
+from fedapp.site.run.inbox import ROOM, Inbox, StoredRequest, TooLargeError
 from fedapp.site.run.supernode import Pulse, SuperNode, earlier_node, here, run_supernode
 from fedapp.storage.files import DamagedFileError, read_json, write_json
 from fedapp.storage.locks import locked
@@ -50,7 +50,7 @@ class SuperLink:
 
     def __init__(self, digest: str) -> None:
         self.digest = digest
-        self.waiting: list[Letter] = []
+        self.waiting: list[StoredRequest] = []
         self.dies_after = ""
         self.status = 0
         self.confirmed: list[str] = []
@@ -64,17 +64,17 @@ class SuperLink:
             message_records.content(step, {message_records.BODY: b"question"}, {}), dst_node_id=NODE, message_type="query", group_id="3"
         )
         objects = {name: each.deflate() for name, each in get_all_nested_objects(message).items()}
-        self.waiting.append(Letter(RUN, get_object_tree(message).SerializeToString(), objects))
+        self.waiting.append(StoredRequest(RUN, get_object_tree(message).SerializeToString(), objects))
         return message.object_id
 
-    def receive(self) -> Letter | None:
+    def receive(self) -> StoredRequest | None:
         if not self.waiting:
             raise ConnectionLostError
         letter = self.waiting.pop(0)
         self.objects = letter.objects
         return replace(letter, objects=None)
 
-    def fetch(self, letter: Letter, largest: int) -> Letter:
+    def fetch(self, letter: StoredRequest, largest: int) -> StoredRequest:
         self.largest = largest
         if self.dies_after == "receive":
             raise KilledError
@@ -255,7 +255,7 @@ def test_a_request_is_kept_for_the_next_process_when_the_superlink_does_not_take
 @pytest.mark.parametrize("name", ["../../../keys/identity.key", "/etc/passwd", "AB" * 32, "ab" * 31, ""])
 def test_an_object_whose_name_is_no_digest_becomes_no_file_and_the_next_request_is_answered(site: Site, name: str) -> None:
     superlink = SuperLink(OURS)
-    superlink.waiting.append(Letter(RUN, ObjectTree(object_id=name).SerializeToString(), {name: b"planted"}))
+    superlink.waiting.append(StoredRequest(RUN, ObjectTree(object_id=name).SerializeToString(), {name: b"planted"}))
     asked = superlink.ask("Hello")
     serve(site, superlink)
     assert [reply.metadata.reply_to_message_id for reply in superlink.replies] == [asked]
@@ -264,7 +264,7 @@ def test_an_object_whose_name_is_no_digest_becomes_no_file_and_the_next_request_
 
 def test_a_request_that_is_no_message_ends_nothing(site: Site) -> None:
     superlink = SuperLink(OURS)
-    superlink.waiting.append(Letter(RUN, ObjectTree(object_id="ab" * 32).SerializeToString(), {"ab" * 32: b"nonsense"}))
+    superlink.waiting.append(StoredRequest(RUN, ObjectTree(object_id="ab" * 32).SerializeToString(), {"ab" * 32: b"nonsense"}))
     asked = superlink.ask("Hello")
     serve(site, superlink)
     assert [reply.metadata.reply_to_message_id for reply in superlink.replies] == [asked]
@@ -291,7 +291,7 @@ def test_an_announcement_without_end_is_refused_with_a_line_and_the_next_request
     asked = superlink.ask("Hello")
     receive, answers = superlink.receive, iter([True])
 
-    def too_large_at_first() -> Letter | None:
+    def too_large_at_first() -> StoredRequest | None:
         if next(answers, False):
             raise TooLargeError("an answer", 7)
         return receive()

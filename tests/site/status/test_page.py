@@ -87,12 +87,12 @@ def shown(site: Site) -> Page:
 # What it shows
 
 
-def test_a_partners_page_tells_rounds_scores_and_what_left_the_house(site: Site) -> None:
+def test_a_partners_page_tells_rounds_scores_and_what_was_sent(site: Site) -> None:
     text = shown(site).text
     assert "5 of 20 rounds" in text
     assert "Connected, and waiting for the coordinator." in text
     assert "180 of 256" in text
-    for section in ("Learning", "What left the house", "Requests", "Health", "Roster and policy"):
+    for section in ("Learning", "What was sent", "Requests", "Health", "Roster and policy"):
         assert section in text
     assert site_status(site)["consortium"]["digest"] in text
 
@@ -100,7 +100,7 @@ def test_a_partners_page_tells_rounds_scores_and_what_left_the_house(site: Site)
 def test_a_page_of_a_partner_without_a_round_says_what_will_come(tmp_path: Path) -> None:
     page = shown(saved_site.fresh(tmp_path / "site"))
     assert "Curves appear when the first round has been trained." in page.text
-    assert "Nothing has left this house yet." in page.text
+    assert "Nothing has been sent yet." in page.text
     assert not page.all("table")
 
 

@@ -43,11 +43,11 @@ def table(site: Site) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_the_page_tells_how_it_went_what_left_the_house_and_how_good_tasks_are(tmp_path: Path) -> None:
+def test_the_page_tells_how_it_went_what_was_sent_and_how_good_tasks_are(tmp_path: Path) -> None:
     site = trained(tmp_path / "site")
     found = Page(write_site_report(site))
     assert "20 of 20 rounds done. Round 20 is kept: mean AUC-PR 0.730 on the test fold." in found.text
-    for heading in ("Learning", "Tasks", "What left the house", "Requests", "Roster and policy"):
+    for heading in ("Learning", "Tasks", "What was sent", "Requests", "Roster and policy"):
         assert heading in found.text
     assert "2 tasks of 3 count:" in found.text
     assert "fewer than 5 actives in the test fold 1" in found.text

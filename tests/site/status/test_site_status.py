@@ -15,7 +15,7 @@ from fedapp.cli import status as command
 from fedapp.consortium.policy_file import read_policy, write_policy
 from fedapp.partner.request_log import REQUESTS, Request, note_request
 from fedapp.site.doctor import protection
-from fedapp.site.doctor.checks import State
+from fedapp.site.doctor.checks import CheckState
 from fedapp.site.floor import DEFAULT, as_strict_as, terms_of, write_floor
 from fedapp.site.folder import COORDINATOR, Site
 from fedapp.site.run.federate import Waiting
@@ -24,8 +24,8 @@ from fedapp.site.status.site_status import coordinator_status, partner_status
 from fedapp.site.status.wording import headline
 from fedapp.storage.files import write_json
 from strategies.coordinator.journal import Awaited, Exchange, Journal
-from strategies.partner.side import Limits
 from strategies.secagg.phases import Step
+from strategies.update.limits import Limits
 from strategies.update.self_audit import OWN, SUM
 from strategies.update.shared_trunk import SharedTrunk
 from tests.site import saved_site
@@ -65,7 +65,7 @@ def test_learning_curves_are_means_over_the_tasks_that_count(site: Site) -> None
     assert (second["validation"], second["test"], second["loss"]) == (None, None, 0.61)
 
 
-def test_what_left_the_house_is_added_up_by_round_with_attempts_rows_and_clipped_values(site: Site) -> None:
+def test_what_was_sent_is_added_up_by_round_with_attempts_rows_and_clipped_values(site: Site) -> None:
     saved_site.hold_trunk(site, 1)
     for out in (700, 900):  # the round was abandoned once, and tried again
         note_request(site.state, saved_site.answered(Step.COLLECT, "1", out, 5.0, 60))
@@ -185,7 +185,7 @@ def test_where_nothing_is_named_under_the_terms_that_ship_there_is_no_warning(tm
     saved_site.beat(held)
     told = partner_status(held)
     assert told["warnings"] == [] and headline(told)[0] == "good"
-    assert protection.self_audit(held).state is State.OK
+    assert protection.self_audit(held).state is CheckState.OK
 
 
 def test_compounds_that_a_sum_names_are_a_warning_with_what_to_do_in_every_place(
@@ -206,7 +206,7 @@ def test_compounds_that_a_sum_names_are_a_warning_with_what_to_do_in_every_place
     assert families["polyphony_warnings"].samples["", ()] == len(told["warnings"]) >= 1
     assert families["polyphony_self_audit_named"].samples["", (("vector", "sum"),)] == 21
     found = protection.self_audit(site)
-    assert found.state is State.WARN and sentence in found.told and "privacy.row_guard=20" in found.hint
+    assert found.state is CheckState.WARN and sentence in found.told and "privacy.row_guard=20" in found.hint
 
 
 @pytest.mark.parametrize(("allowed", "left"), [(0.001, "Such an update stays at home."), (1.0, "It left under masks")])
@@ -392,7 +392,7 @@ def test_the_coordinators_metrics_have_the_seconds_of_each_phase(coordinator: Si
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), st.floats())
 def test_any_label_and_any_number_comes_back_as_it_was(label: str, value: float) -> None:
-    family = prometheus.Metric("polyphony_any", prometheus.GAUGE, f"of {label!r}", [("", {"phase": label}, value)])
+    family = prometheus.PrometheusMetric("polyphony_any", prometheus.GAUGE, f"of {label!r}", [("", {"phase": label}, value)])
     text = "".join(line + "\n" for line in prometheus.lines(family))
     ((key, read),) = exposition.read(text)["polyphony_any"].samples.items()
     assert key == ("", (("phase", label),))

@@ -13,10 +13,10 @@ from strategies.coordinator.exchange import Exchanges
 from strategies.coordinator.journal import Exchange, Journal, read_journal
 from strategies.coordinator.plain_trunk import PlainTrunk
 from strategies.partner.plain_trunk_mod import check
-from strategies.plain_messages import FINAL, ROW_LIST, TRAIN, Metric, PlainReply, PlainRequest
+from strategies.plain_messages import FINAL, ROW_LIST, TRAIN, PlainMetric, PlainReply, PlainRequest
 from strategies.secagg import wire
 from strategies.secagg.errors import MalformedMessageError
-from strategies.update.shared_trunk import Form, SharedTrunk
+from strategies.update.shared_trunk import SharedTrunk, UpdateCodec
 from tests.helpers.local_grid import LocalGrid
 from tests.strategies.toy import FIRST, SHAPES, Toy
 
@@ -24,7 +24,7 @@ TRUNK = [array.copy() for array in FIRST]
 ROWS = np.ones(4, dtype=np.bool_)
 
 
-def shown_by(folder: Path, shown: dict[int, tuple[Metric, ...]]) -> Exchange:
+def shown_by(folder: Path, shown: dict[int, tuple[PlainMetric, ...]]) -> Exchange:
     """The journal's line of an exchange in which three nodes show these metrics."""
     app = ClientApp()
 
@@ -36,7 +36,7 @@ def shown_by(folder: Path, shown: dict[int, tuple[Metric, ...]]) -> Exchange:
     grid, journal = LocalGrid(app, 3, {}), Journal(folder / "journal.jsonl")
     exchanges = Exchanges(grid, journal, 3, 2, connect_timeout=0.01, exchange_timeout=1, round_timeout=1)
     shared = SharedTrunk(TRUNK, 1, b"", 0.25, ROWS, b"")
-    PlainTrunk(exchanges, shared, lambda rows: Form(SHAPES, rows, 32, 3), lambda _: None, False, 1.0, ("loss",)).finish()
+    PlainTrunk(exchanges, shared, lambda rows: UpdateCodec(SHAPES, rows, 32, 3), lambda _: None, False, 1.0, ("loss",)).finish()
     (line,) = read_journal(journal.path)
     return line
 
@@ -44,17 +44,17 @@ def shown_by(folder: Path, shown: dict[int, tuple[Metric, ...]]) -> Exchange:
 @pytest.mark.parametrize(
     "lie",
     [
-        [Metric("loss", float("nan"))],
-        [Metric("loss", float("inf"))],
-        [Metric("loss", 1e308)],
-        [Metric("loss", 0.5), Metric("loss", 0.5)],
-        [Metric("compounds", 7.0)],
-        [Metric(f"m{number}", 1.0) for number in range(1000)],
+        [PlainMetric("loss", float("nan"))],
+        [PlainMetric("loss", float("inf"))],
+        [PlainMetric("loss", 1e308)],
+        [PlainMetric("loss", 0.5), PlainMetric("loss", 0.5)],
+        [PlainMetric("compounds", 7.0)],
+        [PlainMetric(f"m{number}", 1.0) for number in range(1000)],
     ],
     ids=["nan", "infinite", "whose sum overflows", "twice", "not to be shown", "a thousand"],
 )
-def test_metrics_that_nobody_may_show_leave_their_sender_out(tmp_path: Path, lie: list[Metric]) -> None:
-    line = shown_by(tmp_path, {101: (Metric("loss", 0.25),), 102: tuple(lie), 103: (Metric("loss", 0.75),)})
+def test_metrics_that_nobody_may_show_leave_their_sender_out(tmp_path: Path, lie: list[PlainMetric]) -> None:
+    line = shown_by(tmp_path, {101: (PlainMetric("loss", 0.25),), 102: tuple(lie), 103: (PlainMetric("loss", 0.75),)})
     assert line.metrics == {"loss": 0.5}
     assert [each.split(": ")[:2] for each in line.left_out] == [["node 102", "MalformedMessageError"]]
 
@@ -80,8 +80,8 @@ def test_metrics_that_nobody_may_show_leave_their_sender_out(tmp_path: Path, lie
 def test_a_request_that_lacks_what_its_step_needs_is_one_named_error(
     tmp_path: Path, step: str, number: int, trunk: list[np.ndarray], rows: list[np.ndarray]
 ) -> None:
-    house = replace(Toy(tmp_path).house(1), membership=None)
+    side = replace(Toy(tmp_path).side(1), membership=None)
     with pytest.raises(MalformedMessageError):
-        check(house, step, PlainRequest(number, 0.25), trunk, rows)
+        check(side, step, PlainRequest(number, 0.25), trunk, rows)
     for fine in (ROW_LIST, TRAIN, FINAL):
-        check(house, fine, PlainRequest(1, 0.25), TRUNK, [ROWS])
+        check(side, fine, PlainRequest(1, 0.25), TRUNK, [ROWS])

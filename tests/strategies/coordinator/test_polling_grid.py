@@ -8,7 +8,7 @@ from flwr.app import Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 from google.protobuf.message import DecodeError
 
-from strategies.coordinator.polling_grid import PromptGrid
+from strategies.coordinator.polling_grid import PollingGrid
 from tests.helpers.local_grid import RUN_ID, LocalGrid
 
 
@@ -49,7 +49,7 @@ def requests(count: int) -> list[Message]:
 
 def test_each_reply_is_taken_in_once_as_it_comes() -> None:
     late = LateGrid([0.3, 0.0, 0.1])
-    replies = PromptGrid(late).send_and_receive(requests(3), timeout=20)
+    replies = PollingGrid(late).send_and_receive(requests(3), timeout=20)
     assert [reply.metadata.reply_to_message_id for reply in replies] == ["message-1", "message-2", "message-0"]
     assert late.pulls[0] == {"message-0", "message-1", "message-2"}
     assert late.pulls[-1] == {"message-0"}, "what has come is not asked for again"
@@ -57,23 +57,23 @@ def test_each_reply_is_taken_in_once_as_it_comes() -> None:
 
 @pytest.mark.parametrize("timeout", [0.0, 0.2])
 def test_when_the_time_is_up_what_has_come_is_what_there_is(timeout: float) -> None:
-    replies = PromptGrid(LateGrid([None, 0.0])).send_and_receive(requests(2), timeout=timeout)
+    replies = PollingGrid(LateGrid([None, 0.0])).send_and_receive(requests(2), timeout=timeout)
     assert [reply.metadata.reply_to_message_id for reply in replies] == (["message-1"] if timeout else [])
 
 
 def test_without_a_limit_it_waits_until_all_have_come() -> None:
-    assert len(list(PromptGrid(LateGrid([0.4, 0.2])).send_and_receive(requests(2)))) == 2
+    assert len(list(PollingGrid(LateGrid([0.4, 0.2])).send_and_receive(requests(2)))) == 2
 
 
 def test_nobody_asked_is_nothing_to_wait_for() -> None:
     late = LateGrid([])
-    assert list(PromptGrid(late).send_and_receive([])) == []
+    assert list(PollingGrid(late).send_and_receive([])) == []
     assert late.pulls == []
 
 
 def test_messages_leave_before_anybody_asks_for_replies_and_each_reply_is_there_while_others_are_on_their_way() -> None:
     late = LateGrid([None, 0.0])
-    replies = PromptGrid(late).send_and_receive(requests(2), timeout=60)
+    replies = PollingGrid(late).send_and_receive(requests(2), timeout=60)
     assert set(late.due) == {"message-1"}
     assert next(iter(replies)).metadata.reply_to_message_id == "message-1"
 
@@ -97,10 +97,10 @@ class Garbled(LateGrid):
     "error", [ValueError("x"), KeyError("Array"), TypeError(), DecodeError("truncated"), AssertionError(), IndexError()]
 )
 def test_a_reply_that_flower_cannot_put_together_costs_nobody_else_theirs(error: Exception) -> None:
-    replies = PromptGrid(Garbled(error)).send_and_receive(requests(2), timeout=0.4)
+    replies = PollingGrid(Garbled(error)).send_and_receive(requests(2), timeout=0.4)
     assert [reply.metadata.reply_to_message_id for reply in replies] == ["message-1"]
 
 
 def test_a_superlink_that_is_gone_is_no_reply_of_anybody() -> None:
     with pytest.raises(ConnectionError):
-        list(PromptGrid(Garbled(ConnectionError())).send_and_receive(requests(2), timeout=0.4))
+        list(PollingGrid(Garbled(ConnectionError())).send_and_receive(requests(2), timeout=0.4))

@@ -71,7 +71,7 @@ def test_a_line_about_a_sum_that_a_kill_prevented_is_written_when_the_partner_is
     whole = path.read_bytes()
     for length in range(len(whole) + 1):
         path.write_bytes(whole[:length])
-        assert SecurePartner(toy.house(1)).shared.version == 1
+        assert SecurePartner(toy.side(1)).shared.version == 1
         assert path.read_bytes() == whole
     toy.grid.down = unchanged
     toy.federate()
@@ -91,11 +91,11 @@ def test_a_line_of_the_transcript_cut_off_at_any_byte_is_written_again(toy: Toy)
     request = stopped_before(toy, Step.CONSISTENCY, partner=2)
     (path,) = toy.home(2).glob("transcript-*.jsonl")
     before = path.read_bytes()
-    ask(toy.house(2), Step.CONSISTENCY, request)
+    ask(toy.side(2), Step.CONSISTENCY, request)
     torn = path.read_bytes()[len(before) :]
     for length in [*range(0, len(torn) - 1, 97), len(torn) - 1]:
         path.write_bytes(before + torn[:length])
-        ask(toy.house(2), Step.CONSISTENCY, request)
+        ask(toy.side(2), Step.CONSISTENCY, request)
         assert path.read_bytes().startswith(before)
     assert toy.entries(2)[-1].phase == Step.CONSISTENCY
     assert len(toy.entries(2)) == before.count(b"\n") + 1
@@ -110,7 +110,7 @@ def test_a_transcript_is_read_from_its_end_only(toy: Toy) -> None:
         file.truncate(1 << 40)
         file.seek(1 << 40)
         file.write(b"\n" + last)
-    ask(toy.house(2), Step.CONSISTENCY, request)
+    ask(toy.side(2), Step.CONSISTENCY, request)
     with path.open("rb") as file:
         file.seek((1 << 40) + 1)
         assert [json.loads(line)["phase"] for line in file] == [Step.COLLECT, Step.CONSISTENCY]
@@ -126,7 +126,7 @@ def test_a_damaged_state_is_named_and_never_answered_from(toy: Toy, length: int)
     path = toy.home(2) / "protocol.state"
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(StateFileError, match=r"partner-2/protocol\.state is damaged: truncated") as caught:
-        ask(toy.house(2), Step.CONSISTENCY, request)
+        ask(toy.side(2), Step.CONSISTENCY, request)
     assert isinstance(caught.value, SecAggError)
     assert "remove it" in caught.value.hint
 
@@ -140,15 +140,15 @@ def test_a_flipped_bit_of_a_state_is_found_at_home_before_anybody_is_blamed_for_
         flipped[place // 8] ^= 1 << place % 8
         path.write_bytes(flipped)
         with pytest.raises(StateFileError):
-            open_participant(toy.home(2), toy.house(2).membership)  # type: ignore[arg-type]
+            open_participant(toy.home(2), toy.side(2).membership)  # type: ignore[arg-type]
     path.write_bytes(whole)
-    assert ask(toy.house(2), Step.CONSISTENCY, request)[0]
+    assert ask(toy.side(2), Step.CONSISTENCY, request)[0]
 
 
 def test_a_state_of_an_earlier_version_without_a_digest_is_read(toy: Toy) -> None:
     request = stopped_before(toy, Step.CONSISTENCY, partner=2)
     (toy.home(2) / "protocol.state").write_bytes(wire.encode(state_of(toy, 2)))
-    assert ask(toy.house(2), Step.CONSISTENCY, request)[0]
+    assert ask(toy.side(2), Step.CONSISTENCY, request)[0]
 
 
 LOST = (None, "{", '{"attempts": 0, "round": 1, "seal": "00"}')
@@ -196,17 +196,17 @@ def test_a_last_line_of_a_transcript_that_is_whole_and_damaged_is_named(toy: Toy
     (path,) = toy.home(2).glob("transcript-*.jsonl")
     path.write_bytes(path.read_bytes()[:-9] + b"nonsense\n")
     with pytest.raises(DamagedFileError, match=path.name) as caught:
-        ask(toy.house(2), Step.CONSISTENCY, request)
+        ask(toy.side(2), Step.CONSISTENCY, request)
     assert "move it away" in caught.value.hint
     path.rename(path.with_suffix(".damaged"))
-    assert ask(toy.house(2), Step.CONSISTENCY, request)[0]
+    assert ask(toy.side(2), Step.CONSISTENCY, request)[0]
 
 
 def test_a_partner_that_removed_its_damaged_state_takes_part_again_from_the_next_session_on(toy: Toy) -> None:
     request = stopped_before(toy, Step.CONSISTENCY, partner=2)
     (toy.home(2) / "protocol.state").unlink()
     with pytest.raises(OutOfOrderError):
-        ask(toy.house(2), Step.CONSISTENCY, request)
+        ask(toy.side(2), Step.CONSISTENCY, request)
     toy.grid.down = unchanged
     toy.federate()
     assert alike(toy.all_held(), version=2)
@@ -217,7 +217,7 @@ def test_a_damaged_trunk_is_named(toy: Toy) -> None:
     request = stopped_before(toy, Step.COLLECT, partner=2, number="2")
     (toy.home(2) / "shared.safetensors").write_bytes(b"damaged")
     with pytest.raises(TrunkFileError, match=r"partner-2/shared\.safetensors is damaged") as caught:
-        ask(toy.house(2), Step.COLLECT, request)
+        ask(toy.side(2), Step.COLLECT, request)
     assert isinstance(caught.value, SecAggError)
     assert caught.value.hint == "restore it from a backup, or remove it: another partner then hands its trunk over"
     (toy.home(2) / "shared.safetensors").unlink()
@@ -228,11 +228,11 @@ def test_a_damaged_trunk_is_named(toy: Toy) -> None:
 
 def test_another_roster_has_another_transcript(toy: Toy) -> None:
     toy.federate()
-    member = toy.house(2).membership
+    member = toy.side(2).membership
     assert member is not None
     other = Roster("another", member.roster.threshold, member.roster.minimum, member.roster.members)
-    house = replace(toy.house(2), membership=replace(member, roster=other, policy=replace(member.policy, roster=other.digest())))
+    side = replace(toy.side(2), membership=replace(member, roster=other, policy=replace(member.policy, roster=other.digest())))
     with pytest.raises(SecAggError):
-        ask(house, Step.UNMASK, b"")
+        ask(side, Step.UNMASK, b"")
     assert len(list(toy.home(2).glob("transcript-*.jsonl"))) == 2
     assert toy.entries(1)

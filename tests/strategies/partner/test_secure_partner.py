@@ -96,14 +96,14 @@ def test_a_partner_that_is_behind_is_named_so_in_the_journal(toy: Toy) -> None:
 def test_a_handed_over_trunk_that_is_none_or_too_new_is_its_holders_fault(toy: Toy, plain: bytes | None, words: str) -> None:
     """Signed and encrypted as it should be: the session ends, and the transcript names the error."""
     request = stopped_before(toy, Step.COLLECT, partner=2)
-    holder = SecurePartner(toy.house(1))
+    holder = SecurePartner(toy.side(1))
     content = plain or replace(holder.shared, version=9).to_bytes()
     asked = wire.decode(CollectRequest, request)
     offered, ciphertext = holder.protocol.hand_over(wire.encode(HandoverRequest(asked.session, ())), b"x" * 32, content)
     asked = replace(asked, handover=wire.decode(Handover, offered))
     arrived = Arrived([], [np.frombuffer(ciphertext, dtype=np.uint8)])
     with pytest.raises(HandoverError, match=f"partner 1: {words}"):
-        SecurePartner(toy.house(2)).answer(Step.COLLECT, wire.encode(asked), arrived, no_training, no_evaluation)
+        SecurePartner(toy.side(2)).answer(Step.COLLECT, wire.encode(asked), arrived, no_training, no_evaluation)
     assert toy.entries(2)[-1].refused == "HandoverError"
     assert state_of(toy, 2).phase == Phase.FAILED
 
@@ -128,12 +128,12 @@ def test_a_handed_over_trunk_that_this_experiment_cannot_have_is_not_stored(toy:
     before = toy.held(2)
     toy.rounds = 4
     request = wire.decode(CollectRequest, stopped_before(toy, Step.COLLECT, partner=2, number="3"))
-    holder = SecurePartner(toy.house(1))
+    holder = SecurePartner(toy.side(1))
     lie = replace(holder.shared, **change)
     offered, ciphertext = holder.protocol.hand_over(wire.encode(HandoverRequest(request.session, ())), b"x" * 32, lie.to_bytes())
     asked, arrived = replace(request, handover=wire.decode(Handover, offered)), Arrived([], [np.frombuffer(ciphertext, dtype=np.uint8)])
     with pytest.raises(HandoverError, match=f"partner 1: .*{words}"):
-        SecurePartner(toy.house(2)).answer(Step.COLLECT, wire.encode(asked), arrived, no_training, no_evaluation)
+        SecurePartner(toy.side(2)).answer(Step.COLLECT, wire.encode(asked), arrived, no_training, no_evaluation)
     assert alike([toy.held(2), before], version=2)
 
 
@@ -191,10 +191,10 @@ def test_the_same_request_again_gets_the_same_bytes_and_another_line_in_the_tran
     request = stopped_before(toy, asked, partner=2)
     (path,) = toy.home(2).glob("transcript-*.jsonl")
     before = path.read_text()
-    first, _ = ask(toy.house(2), asked, request)
+    first, _ = ask(toy.side(2), asked, request)
     for written in (path.read_text(), before, before + "half a li"):
         path.write_text(written)
-        again, _ = ask(toy.house(2), asked, request)
+        again, _ = ask(toy.side(2), asked, request)
         assert again == first
         last = toy.entries(2)[-1]
         assert (last.phase, last.received, last.sent, last.refused) == (asked, sha256(request).digest(), sha256(first).digest(), "")
@@ -206,7 +206,7 @@ def test_a_second_row_list_in_one_session_is_refused(toy: Toy) -> None:
     parsed = wire.decode(CollectRequest, last_request(toy, Step.COLLECT, 1))
     again = replace(parsed, number=9, rows=True, last=None, cohort=(1, 2, 3))
     with pytest.raises(OldRoundError, match="row list of this session was sent already"):
-        ask(toy.house(2), Step.COLLECT, wire.encode(again))
+        ask(toy.side(2), Step.COLLECT, wire.encode(again))
     assert toy.entries(2)[-1].refused == "OldRoundError"
     assert state_of(toy, 2).session is not None
 
@@ -216,9 +216,9 @@ def test_a_message_that_is_none_changes_nothing_but_the_transcript(toy: Toy) -> 
     before = state_of(toy, 2)
     for junk in (b"", b"junk", bytes(500)):
         with pytest.raises(MalformedMessageError):
-            ask(toy.house(2), Step.CONSISTENCY, junk)
+            ask(toy.side(2), Step.CONSISTENCY, junk)
     with pytest.raises(OutOfOrderError):
-        ask(toy.house(2), Step.UNMASK, b"")
+        ask(toy.side(2), Step.UNMASK, b"")
     assert state_of(toy, 2) == before
     assert [entry.refused for entry in toy.entries(2)[-4:]] == ["MalformedMessageError"] * 3 + ["OutOfOrderError"]
 
@@ -226,7 +226,7 @@ def test_a_message_that_is_none_changes_nothing_but_the_transcript(toy: Toy) -> 
 def test_a_partner_that_lacks_the_trunk_says_which_it_has_and_trains_nothing(toy: Toy) -> None:
     request = stopped_before(toy, Step.COLLECT, partner=2)
     ahead = replace(wire.decode(CollectRequest, request), version=5)
-    reply, vectors = ask(toy.house(2), Step.COLLECT, wire.encode(ahead))
+    reply, vectors = ask(toy.side(2), Step.COLLECT, wire.encode(ahead))
     assert (wire.decode(Holding, reply), vectors) == (Holding(2, 0), [])
 
 

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from fedapp.storage.files import read_sealed
 from strategies.partner.secure_partner import Arrived, SecurePartner
-from strategies.partner.side import House, Limits
+from strategies.partner.side import PartnerSide
 from strategies.secagg.phases import Phase, Step
 from strategies.update.holders import Holders
+from strategies.update.limits import Limits
 from strategies.update.self_audit import AUDITS, OWN, SUM, Audited, LeakError, audit, check
-from strategies.update.shared_trunk import Form
+from strategies.update.shared_trunk import UpdateCodec
 from tests.helpers.federation import alike, body, equal, step
 from tests.helpers.local_grid import LocalGrid, unchanged
 from tests.strategies.toy import ROWS, Toy, expected, holders_of, no_evaluation, state_of, stopped_before, update
@@ -33,7 +34,7 @@ def attacked(holders: list[frozenset[int]], listed: list[bool], word_bits: int =
     """What is found in the update of compounds that each move the row of every bit that they hold a step in a direction of its own."""
     compounds = [tuple(bit for bit, held in enumerate(holders) if each in held) for each in range(MOST)]
     rows = np.flatnonzero(listed)
-    form = Form(((BITS, WIDTH), (WIDTH,)), rows, word_bits, partners=4)
+    form = UpdateCodec(((BITS, WIDTH), (WIDTH,)), rows, word_bits, partners=4)
     change = np.array([[100 * (each in holders[bit]) for each in range(MOST)] for bit in rows], dtype=np.int64)
     words = np.concatenate([change.reshape(-1), np.full(form.words - rows.size * WIDTH, 77)]).astype(f"u{word_bits // 8}")
     return audit(OWN, 3, 1, form, words, np.zeros((BITS, WIDTH), np.float32), holders_of(compounds, BITS))
@@ -70,7 +71,7 @@ def test_every_figure_is_the_one_that_counting_sets_gives(holders: list[frozense
 
 def test_rows_that_look_alike_by_chance_name_nobody() -> None:
     """One compound holds both bits, with others that move the rows hardly at all; or with others by chance in the same direction."""
-    form = Form(((3, 2), (2,)), np.arange(3), 32, partners=4)
+    form = UpdateCodec(((3, 2), (2,)), np.arange(3), 32, partners=4)
     words = np.array([[9, 9], [9, 9], [9, 9], [0, 0]]).astype(np.uint32).reshape(-1)
     words = np.append(words, np.zeros(form.words - len(words), np.uint32))
     fingerprints = holders_of([(0, 1, 2), (0,), (1,), (2,)], 3)
@@ -79,7 +80,7 @@ def test_rows_that_look_alike_by_chance_name_nobody() -> None:
 
 
 def test_twins_that_noise_has_told_apart_name_nobody() -> None:
-    form, noise = Form(((2, 64), (64,)), np.arange(2), 32, partners=4), np.random.default_rng(5).standard_normal((2, 64))
+    form, noise = UpdateCodec(((2, 64), (64,)), np.arange(2), 32, partners=4), np.random.default_rng(5).standard_normal((2, 64))
     for size, identified in ((0, 1), (20, 1), (1000, 0)):
         words = np.zeros(form.words, np.int32)
         words[:128] = (100 + size * noise).reshape(-1)
@@ -90,7 +91,7 @@ def test_twins_that_noise_has_told_apart_name_nobody() -> None:
 
 def test_weight_decay_hides_no_twins() -> None:
     """It pulls each weight to zero by its own sign, which everybody knows who knows the trunk before."""
-    form, generator = Form(((2, 64), (64,)), np.arange(2), 32, partners=4), np.random.default_rng(6)
+    form, generator = UpdateCodec(((2, 64), (64,)), np.arange(2), 32, partners=4), np.random.default_rng(6)
     before = generator.standard_normal((2, 64)).astype(np.float32)
     words = np.zeros(form.words, np.int32)
     words[:128] = (40 * generator.standard_normal(64) - 100 * np.sign(before)).reshape(-1)
@@ -133,7 +134,7 @@ def test_limits_that_make_no_sense_are_none(limits: tuple[float, int]) -> None:
 
 def strict(toy: Toy, partner: int, limits: Limits, compounds: list[tuple[int, ...]]) -> None:
     """Give one partner limits and compounds of its own."""
-    member = toy.house(partner).membership
+    member = toy.side(partner).membership
     assert member is not None
     toy.changed[partner] = {"membership": replace(member, limits=limits), "holders": lambda: holders_of(compounds)}
 
@@ -201,7 +202,7 @@ def test_a_refused_request_is_refused_again_and_noted_once(toy: Toy) -> None:
     strict(toy, 2, Limits(), NAMED)
     for _ in range(2):
         with pytest.raises(LeakError, match="names 1 of 2"):
-            SecurePartner(toy.house(2)).answer(Step.COLLECT, request, Arrived([], []), training(2), no_evaluation)
+            SecurePartner(toy.side(2)).answer(Step.COLLECT, request, Arrived([], []), training(2), no_evaluation)
         assert state_of(toy, 2).phase == Phase.KEYED
         assert len(lines(toy, 2)) == 1
     toy.grid.down = unchanged
@@ -275,7 +276,7 @@ def test_the_line_of_a_sum_is_there_before_its_trunk_is(tmp_path: Path, monkeypa
 
     def keep(partner: SecurePartner, shared: object) -> None:
         if getattr(shared, "version", 0) > partner.shared.version:
-            path = partner.house.directory / AUDITS
+            path = partner.side.directory / AUDITS
             assert json.loads(path.read_text().splitlines()[-1])["vector"] == SUM
         kept(partner, shared)  # type: ignore[arg-type]
 
@@ -288,20 +289,20 @@ def test_short_phases_never_ask_for_compounds(tmp_path: Path) -> None:
     """They would open the dataset for it."""
     toy, asked = Toy(tmp_path), Counter[str]()
 
-    def watched(house: House, where: list[str]) -> House:
+    def watched(side: PartnerSide, where: list[str]) -> PartnerSide:
         def holders() -> Holders:
             asked[where[0]] += 1
             return holders_of([(0, 1, 3)] * 10 + [(0, 1, 2, 3)] * 5)
 
-        return replace(house, holders=holders)
+        return replace(side, holders=holders)
 
-    answer, where, house = toy.grid.answer, [""], toy.house
+    answer, where, side = toy.grid.answer, [""], toy.side
 
     def noting(request: Message) -> Message:
         where[0] = step(request)
         return answer(request)
 
     toy.grid.answer = noting  # type: ignore[method-assign]
-    toy.house = lambda partner: watched(house(partner), where)  # type: ignore[method-assign]
+    toy.side = lambda partner: watched(side(partner), where)  # type: ignore[method-assign]
     toy.federate()
     assert asked == {Step.COLLECT: 4 * 3, Step.FINISH: 4}

@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from strategies.update.shared_trunk import Form, SharedTrunk, TrunkFileError, no_trunk
+from strategies.update.shared_trunk import SharedTrunk, TrunkFileError, UpdateCodec, no_trunk
 
 SHAPES = ((6, 2), (2,), (3, 2), (3,))
 RANGE = 0.25
 DIGEST = b"d" * 32
 
 
-def form_of(rows: list[int], word_bits: int = 32, partners: int = 3, largest_weight: int = 1) -> Form:
-    return Form(SHAPES, np.array(rows, dtype=np.int64), word_bits, partners, largest_weight)
+def form_of(rows: list[int], word_bits: int = 32, partners: int = 3, largest_weight: int = 1) -> UpdateCodec:
+    return UpdateCodec(SHAPES, np.array(rows, dtype=np.int64), word_bits, partners, largest_weight)
 
 
 def trunk_of(rows: list[int], seed: int = 0) -> SharedTrunk:
@@ -34,7 +34,7 @@ def copied(trunk: SharedTrunk) -> SharedTrunk:
     return SharedTrunk.from_bytes(trunk.to_bytes())
 
 
-def words_of(form: Form, trunk: SharedTrunk, update: list[np.ndarray], seed: int = 0, weight: int = 1) -> np.ndarray:
+def words_of(form: UpdateCodec, trunk: SharedTrunk, update: list[np.ndarray], seed: int = 0, weight: int = 1) -> np.ndarray:
     """One partner's words for an update."""
     words = np.zeros(form.words, dtype=np.uint32 if form.word_bits == 32 else np.uint16)
     trunk.encode(form, [array + change for array, change in zip(trunk.arrays, update, strict=True)], words, seed, weight)

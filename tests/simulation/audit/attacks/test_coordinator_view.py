@@ -13,7 +13,7 @@ from fedapp.config import load_config
 from fedapp.errors import DataError
 from simulation.audit.all_attacks import coordinators
 from simulation.audit.attacks import coordinator_view
-from simulation.audit.attacks.coordinator_view import View, coordinator_findings, judged, plain_view, secure_view
+from simulation.audit.attacks.coordinator_view import CoordinatorView, coordinator_findings, judged, plain_view, secure_view
 from simulation.audit.federations import Trial
 from simulation.audit.findings import OFF, ON, Finding
 
@@ -30,7 +30,7 @@ def updates() -> np.ndarray:
 
 
 @cache
-def views() -> tuple[View, View]:
+def views() -> tuple[CoordinatorView, CoordinatorView]:
     """Of the updates, and of zeros."""
     entropy = np.random.default_rng(1).bytes
     return secure_view(updates(), entropy), secure_view(np.zeros_like(updates()), entropy)
@@ -43,7 +43,7 @@ def findings() -> dict[tuple[str, str], Finding]:
     return {(each.defences, each.attack): each for each in found}
 
 
-def by_attack(view: View, other: View) -> dict[str, Finding]:
+def by_attack(view: CoordinatorView, other: CoordinatorView) -> dict[str, Finding]:
     return {each.attack: each for each in judged(updates(), WIDTH, view, other, ON)}
 
 
@@ -91,19 +91,19 @@ def test_a_mask_that_forgets_zero_rows_is_noticed() -> None:
     view, other = views()
     leaky = view.vectors.copy().reshape(-1, WIDTH)
     leaky[~updates().reshape(-1, WIDTH).any(axis=1)] &= np.uint32(0x0FFFFFFF)
-    assert by_attack(View(leaky.reshape(updates().shape), view.total, view.messages), other)["zero rows"].passes is False
+    assert by_attack(CoordinatorView(leaky.reshape(updates().shape), view.total, view.messages), other)["zero rows"].passes is False
 
 
 def test_a_mask_of_16_bits_is_noticed() -> None:
     view, other = views()
     masked = updates() + (view.vectors & np.uint32(0xFFFF))
-    found = by_attack(View(masked, view.total, view.messages), other)
+    found = by_attack(CoordinatorView(masked, view.total, view.messages), other)
     assert not found["uniform bytes"].passes and not found["correlation"].passes and not found["two inputs"].passes
 
 
 def test_an_unmasked_sum_alone_is_noticed() -> None:
     view, other = views()
-    bare = View(view.vectors, updates().sum(axis=0, dtype=np.uint32), view.messages)
+    bare = CoordinatorView(view.vectors, updates().sum(axis=0, dtype=np.uint32), view.messages)
     assert by_attack(bare, other)["uniform bytes"].passes is False
 
 
@@ -111,9 +111,9 @@ def test_a_message_whose_size_depends_on_the_input_is_noticed() -> None:
     view, other = views()
     name, size = view.messages[5]
     longer = [*view.messages[:5], (name, size + 1), *view.messages[6:]]
-    found = by_attack(View(view.vectors, view.total, longer), other)["sizes"]
+    found = by_attack(CoordinatorView(view.vectors, view.total, longer), other)["sizes"]
     assert found.value == 1.0 and found.passes is False
-    assert by_attack(View(view.vectors, view.total, view.messages[:-1]), other)["sizes"].value == 1.0
+    assert by_attack(CoordinatorView(view.vectors, view.total, view.messages[:-1]), other)["sizes"].value == 1.0
 
 
 # The figures themselves
@@ -127,7 +127,7 @@ def test_the_area_for_zero_rows_is_that_of_an_independent_implementation() -> No
     size = np.abs(rows.view(np.int32).astype(float))
     statistics = [size.mean(1), size.max(1), size.min(1), np.bitwise_count(rows).mean(1), rows.std(1)]
     expected = max(abs(roc_auc_score(zero, each) - 0.5) for each in statistics)
-    found = coordinator_view.zero_rows(updates(), WIDTH, View(seen, seen[0]))
+    found = coordinator_view.zero_rows(updates(), WIDTH, CoordinatorView(seen, seen[0]))
     assert found.value == pytest.approx(expected)
     assert found.trials == len(zero)
 
@@ -137,7 +137,7 @@ def test_the_byte_figure_passes_exactly_where_no_chi_square_test_rejects() -> No
     for share in (0.0, 0.002, 0.01, 0.1):
         seen = generator.integers(0, 2**32, (2, 5000), dtype=np.uint32)
         seen[0, : int(share * 5000)] = 7
-        view = View(seen, seen[1])
+        view = CoordinatorView(seen, seen[1])
         places = [vector.view(np.uint8)[start::4] for vector in (*seen, seen[1]) for start in range(4)]
         least = min(stats.chisquare(np.bincount(place, minlength=256)).pvalue for place in places)
         assert (coordinator_view.uniform_bytes(view).lower <= 0) == (least >= coordinator_view.LEVEL / len(places))
@@ -147,14 +147,16 @@ def test_perfect_noise_fails_no_figure_in_thirty_views() -> None:
     generator = np.random.default_rng(6)
     words = updates()[:, :2000]
     for _ in range(30):
-        one, other = (View(drawn[:-1], drawn[-1]) for drawn in generator.integers(0, 2**32, (2, PARTNERS + 1, 2000), dtype=np.uint32))
+        one, other = (
+            CoordinatorView(drawn[:-1], drawn[-1]) for drawn in generator.integers(0, 2**32, (2, PARTNERS + 1, 2000), dtype=np.uint32)
+        )
         assert all(each.passes for each in judged(words, WIDTH, one, other, ON))
 
 
 @given(seed=st.integers(0, 2**32), blocks=st.integers(1, 3))
 def test_half_bytes_are_counted_once_each(seed: int, blocks: int) -> None:
     words = np.random.default_rng(seed).integers(0, 2**32, (2, blocks * coordinator_view.BLOCK), dtype=np.uint32)
-    counted = coordinator_view.blocks(View(words[:1], words[1]))
+    counted = coordinator_view.blocks(CoordinatorView(words[:1], words[1]))
     first = [int(digit, 16) for word in words[0, : coordinator_view.BLOCK] for digit in f"{word:08x}"[::-1]]
     expected = np.array([np.bincount(first[place::8], minlength=16) for place in range(8)]).ravel()
     assert counted.shape == (2 * blocks, 128) and np.array_equal(counted[0], expected)
