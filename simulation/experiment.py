@@ -13,8 +13,8 @@ from fedapp.report.page import write_report
 from fedapp.report.saved_run import read_run
 from fedapp.report.summary import summarise
 from fedapp.run_folder import RunFolder, now
+from fedapp.runtime.locks import locked
 from fedapp.storage.files import DamagedFileError, sweep
-from fedapp.storage.locks import locked
 from simulation.arms import UNGUARDED, arms_of, compare_arms, local_arm, pooled_arm, unguarded_arm
 from simulation.events import Follower
 from simulation.launch import run_flower

@@ -15,7 +15,7 @@ def new(
     days: Annotated[int, typer.Option("--days", metavar="N", min=1, max=3650, help="validity of the coordinator's certificate")] = 365,
 ) -> None:
     """Make an authority and a certificate for the coordinator; called again, only a new certificate, for the same hosts unless told."""
-    from fedapp.site.kit.certificates import certificate_files, new_certificates  # imports cryptography, which --help need not wait for
+    from fedapp.consortium.certificates import certificate_files, new_certificates  # imports cryptography, which --help need not wait for
 
     new_certificates(directory, hosts or (), days)
     for path in certificate_files(directory):
@@ -25,7 +25,7 @@ def new(
 @app.command("check")
 def check(path: Annotated[Path, typer.Argument(metavar="DIR|FILE", help="a folder of `certificates new`, or a certificate")]) -> None:
     """Tell until when certificates are valid, and for which hosts; fails if one is not valid now."""
-    from fedapp.site.kit.certificates import certificate_files  # imports cryptography, which --help need not wait for
+    from fedapp.consortium.certificates import certificate_files  # imports cryptography, which --help need not wait for
 
     invalid = [each for each in certificate_files(path) if not describe(each)]
     if invalid:
@@ -34,7 +34,7 @@ def check(path: Annotated[Path, typer.Argument(metavar="DIR|FILE", help="a folde
 
 def describe(path: Path) -> bool:
     """Print one line; whether the certificate is valid now."""
-    from fedapp.site.kit.certificates import certificate_facts
+    from fedapp.consortium.certificates import certificate_facts
 
     facts = certificate_facts(path)
     what = "authority" if facts.authority else ", ".join(facts.hosts) or "no host"

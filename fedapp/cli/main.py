@@ -32,7 +32,7 @@ from fedapp.cli import (
     transcript,
 )
 from fedapp.errors import PolyphonyError, explained
-from fedapp.versions import versions
+from fedapp.runtime.versions import versions
 from strategies.secagg.errors import SecAggError
 
 FAILED = 1

@@ -36,7 +36,7 @@ def status(
 
 def tell(told: dict[str, Any]) -> None:
     """Print for people."""
-    from fedapp.site.status.wording import headline
+    from fedapp.site.status.sentences import headline
 
     print(f"{told['name']}, {told['role']}" + (f" in {told['consortium']['name']}" if told["consortium"] else ""))
     print(headline(told)[1])
@@ -50,7 +50,8 @@ def tell(told: dict[str, Any]) -> None:
 
 def tell_partner(told: dict[str, Any]) -> None:
     """A partner's rounds and its ledger."""
-    from fedapp.site.status.wording import count, duration, moment, of_rounds, plural, score, size
+    from fedapp.site.status.sentences import of_rounds
+    from fedapp.wording import count, duration, moment, plural, score, size
 
     health, ledger = told["health"], told["ledger"]
     if health["failure"]:
@@ -78,7 +79,8 @@ def tell_partner(told: dict[str, Any]) -> None:
 
 def tell_coordinator(told: dict[str, Any]) -> None:
     """The coordinator's rounds, phases and drop-outs."""
-    from fedapp.site.status.wording import duration, moment, ranges, size
+    from fedapp.site.status.sentences import ranges
+    from fedapp.wording import duration, moment, size
 
     if told["error"]:
         print(f"error: {told['error']}")

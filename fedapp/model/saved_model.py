@@ -22,8 +22,8 @@ from fedapp.evaluation.selection import TEST, VALIDATION
 from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.evaluation import probabilities
 from fedapp.model.network import Heads, Trunk
+from fedapp.runtime.versions import versions
 from fedapp.storage.files import write_json
-from fedapp.versions import versions
 
 MODEL, HEADER = "model.safetensors", "model.json"
 DIGITS = 3  # of a task's figures: more of them would tell counts

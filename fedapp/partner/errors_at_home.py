@@ -10,8 +10,8 @@ from flwr.clientapp.typing import ClientAppCallable
 
 from fedapp.errors import PolyphonyError, explained
 from fedapp.partner.place import SITE, partner_folder
-from fedapp.partner.request_log import Request, note_request
 from fedapp.run_folder import now
+from fedapp.site.request_log import Request, note_request
 from fedapp.storage.files import write_json
 from strategies import message_records
 from strategies.secagg.errors import MalformedMessageError, OutOfOrderError

@@ -16,10 +16,10 @@ from fedapp.data.task_names import column_names
 from fedapp.errors import RunError
 from fedapp.model.saved_model import SavedModel, read_model, save_model
 from fedapp.prediction.model_folder import model_folder
-from fedapp.site.status.saved import json_object
-from fedapp.site.status.wording import score
 from fedapp.storage.files import write_text
+from fedapp.storage.live_files import json_object
 from fedapp.storage.output import Kind, output_folder
+from fedapp.wording import score
 
 TASKS, CARD = "tasks.csv", "card.md"
 EXPORT_FOLDER = Kind("an exported model")

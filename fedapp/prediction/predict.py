@@ -13,9 +13,9 @@ from fedapp.data.task_names import OWN_COLUMNS, column_names
 from fedapp.errors import DataError
 from fedapp.model.saved_model import SavedModel, read_model
 from fedapp.prediction.model_folder import model_folder
+from fedapp.runtime.versions import CHEMISTRY, versions
 from fedapp.storage.files import atomic_path
 from fedapp.storage.output import check_file
-from fedapp.versions import CHEMISTRY, versions
 
 SUFFIXES = (".csv", ".parquet")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound
 
+from fedapp import wording
 from fedapp.errors import RunError
-from fedapp.report import wording
 from fedapp.report.audit_charts import interval_picture, read_curve, roc_pictures
 from fedapp.report.audit_figures import CONTROL, JUDGED, OFF, ON, WORDS, Figure, read_figure
 from fedapp.report.page import settings

@@ -13,7 +13,7 @@ from fedapp.report import charts
 from fedapp.report.audit_figures import CONTROL, OFF, ON, WORDS, Figure, told
 from fedapp.report.charts import ARM_COLOURS, ARM_DASHES, ARM_MARKERS, INK, MUTED, PAPER
 from fedapp.report.pictures import Mark, Picture
-from fedapp.report.wording import NBSP
+from fedapp.wording import NBSP
 
 ARMS = {ON: "federated", OFF: "pooled", CONTROL: "local"}  # whose colour, dash and marker a setting takes
 MARKS = {ON: ("--federated", ""), OFF: ("--pooled", "1.5 2.5"), CONTROL: ("--local", "6 3")}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedapp.report.verdict import SEVERITY, Verdict, judge
-from fedapp.report.wording import DASH, MINUS, NBSP
+from fedapp.wording import DASH, MINUS, NBSP
 
 ON, OFF, CONTROL = "on", "off", "control"
 WORDS = {ON: "defences on", OFF: "defences off", CONTROL: "control setting"}

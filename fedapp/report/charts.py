@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from fedapp.report.summary import Interval
-from fedapp.report.wording import score, signed
+from fedapp.wording import score, signed
 
 WIDTH, HEIGHT = 4.7, 3.0
 INK, MUTED, GRID, PAPER = "#010101", "#020202", "#030303", "#040404"

@@ -7,8 +7,9 @@ from typing import Any
 import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound
 
+from fedapp import wording
 from fedapp.errors import RunError
-from fedapp.report import wording
+from fedapp.report import sentences
 from fedapp.report.disclosure import disclosure
 from fedapp.report.pictures import pictures
 from fedapp.report.report_files import write_report_files
@@ -20,7 +21,7 @@ TEMPLATES = Path(__file__).parent
 TEMPLATE = "report.html.j2"
 EXTREMES = 10
 UNCOUNTED_LISTED = 500
-FILTERS = ("count", "score", "signed", "percent", "spread", "megabytes", "duration", "moment", "threshold", "plural")
+FILTERS = ("count", "score", "signed", "percent", "size", "duration", "moment", "plural")
 
 
 def write_report(run_dir: Path) -> Path:
@@ -44,7 +45,8 @@ def render(run: SavedRun, summary: Summary) -> str:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update({name: getattr(wording, name) for name in FILTERS})
+    environment.filters |= {name: getattr(wording, name) for name in FILTERS}
+    environment.filters |= {"spread": sentences.spread, "threshold": sentences.threshold}
     try:
         template = environment.get_template(TEMPLATE)
         return template.render(contents(run, summary))
@@ -64,10 +66,10 @@ def contents(run: SavedRun, summary: Summary) -> dict[str, Any]:
         "guessing": as_float(summary.judged["prevalence"].mean()),
         "above_guessing": as_float((summary.judged["federated_auc_pr"] > summary.judged["prevalence"]).mean()),
         "disclosure": disclosure(run),
-        "guard_effect": wording.guard_effect(summary.guard_effect),
-        "verdict": wording.verdict(run, summary, evaluated),
-        "unfinished": wording.unfinished(run, evaluated),
-        "failures": wording.failures(run),
+        "guard_effect": sentences.guard_effect(summary.guard_effect),
+        "verdict": sentences.verdict(run, summary, evaluated),
+        "unfinished": sentences.unfinished(run, evaluated),
+        "failures": sentences.failures(run),
         "inconsistent": inconsistent(run, summary),
         "pictures": pictures(run, summary),
         "best": best,
@@ -77,12 +79,12 @@ def contents(run: SavedRun, summary: Summary) -> dict[str, Any]:
         "rounds": rounds,
         "rounds_shown": thinned(rounds),
         "traffic": total_bytes(rounds),
-        "exchanges": wording.exchanges(phases(run.journal)),
-        "left_out": wording.left_out(left_out(run.journal)),
-        "clipped": wording.clipped(run.sums),
+        "exchanges": sentences.exchanges(phases(run.journal)),
+        "left_out": sentences.left_out(left_out(run.journal)),
+        "clipped": sentences.clipped(run.sums),
         "settings": settings(run.config),
         "versions": run.facts.get("versions") if isinstance(run.facts.get("versions"), Mapping) else {},
-        "caveats": wording.caveats(run, summary, evaluated),
+        "caveats": sentences.caveats(run, summary, evaluated),
         "arm_names": [arm for arm in ("local", "federated", UNGUARDED, "pooled") if arm in summary.arms],
     }
 

@@ -9,7 +9,7 @@ from fedapp.evaluation.selection import validation_curve
 from fedapp.report import charts
 from fedapp.report.saved_run import ARMS, SavedRun
 from fedapp.report.summary import Interval, Summary, gain_by_size
-from fedapp.report.wording import MINUS, percent, score, signed
+from fedapp.wording import MINUS, percent, score, signed
 
 PARTNERS_DRAWN = 40
 

@@ -20,9 +20,9 @@ from fedapp.consortium.policy_file import read_policy_file
 from fedapp.consortium.roster_file import load_roster
 from fedapp.errors import ConfigError
 from fedapp.site.folder import CONFIG_FILE, Site
-from fedapp.site.status.wording import percent
 from fedapp.site.terms import SECURE, Terms
 from fedapp.storage.files import write_text
+from fedapp.wording import percent
 from strategies.secagg.roster import LEAST_PARTNERS
 
 HEADER = """\

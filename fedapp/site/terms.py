@@ -11,7 +11,7 @@ from fedapp.config import Config
 from fedapp.config_check import NO_NOISE, RECORD_DP
 from fedapp.consortium.policy_file import PolicyFile
 from fedapp.consortium.promises import colluders
-from fedapp.site.status.wording import percent
+from fedapp.wording import percent
 from strategies.secagg.roster import Roster
 
 SECURE = "secure"

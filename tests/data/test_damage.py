@@ -17,10 +17,10 @@ from fedapp.data.dataset import Dataset
 from fedapp.model.checkpoint import load_tensors
 from fedapp.model.saved_model import read_model
 from fedapp.partner.open_side import read_row_list
-from fedapp.partner.request_log import read_requests
 from fedapp.report.saved_run import read_run
 from fedapp.report.summary import summarise
 from fedapp.run_folder import FACTS, RunFolder
+from fedapp.site.request_log import read_requests
 from fedapp.storage.files import Kind, read_sealed
 from simulation.events import Follower
 from simulation.experiment import headline

@@ -9,8 +9,8 @@ from omegaconf import OmegaConf
 
 from fedapp.consortium.membership import POLICY
 from fedapp.data.dataset import Dataset
-from fedapp.partner.request_log import read_requests
 from fedapp.run_folder import RunFolder
+from fedapp.site.request_log import read_requests
 from fedapp.storage.files import read_json
 from strategies.coordinator.exchange import RoundFailedError
 from strategies.secagg.phases import Phase, Step

@@ -22,9 +22,9 @@ from fedapp.consortium.roster_file import load_roster
 from fedapp.errors import RunError
 from fedapp.run_folder import RunFolder
 from fedapp.runtime.flower import PROXIES
+from fedapp.runtime.locks import locked
 from fedapp.runtime.processes import child
 from fedapp.storage.files import read_json
-from fedapp.storage.locks import locked
 from fedapp.storage.scratch import scratch
 from simulation import launch
 from simulation.events import Follower
@@ -160,7 +160,7 @@ def test_a_run_whose_launcher_is_killed_leaves_no_process_and_resumes(tmp_path: 
     code = """
 import sys
 from pathlib import Path
-from fedapp.storage.locks import locked
+from fedapp.runtime.locks import locked
 from fedapp.run_folder import RunFolder
 from simulation.launch import run_flower
 run = RunFolder.open(Path(sys.argv[1]))

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedapp.config import load_config
+from fedapp.consortium.certificates import new_certificates
 from fedapp.consortium.identity_files import new_identity
 from fedapp.consortium.public_file import load_public
 from fedapp.consortium.roster_file import Draft, add_partner, new_consortium
 from fedapp.site.floor import DEFAULT, as_strict_as, shortfalls, terms_of, write_floor
 from fedapp.site.folder import FLOOR_FILE, Site
-from fedapp.site.kit.certificates import new_certificates
 from fedapp.site.kit.install import install
 from fedapp.site.kit.make import Plan, assignments, make_kits
 

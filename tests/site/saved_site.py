@@ -13,9 +13,9 @@ from fedapp.consortium.agreement import default_limits, default_policy
 from fedapp.consortium.policy_file import write_policy
 from fedapp.consortium.roster_file import write_roster
 from fedapp.evaluation.selection import METRICS_SCHEMA
-from fedapp.partner.request_log import Request, note_request
 from fedapp.site.floor import write_floor
 from fedapp.site.folder import COORDINATOR, PARTNER, Settings, Site
+from fedapp.site.request_log import Request, note_request
 from fedapp.storage.files import write_json
 from strategies.coordinator.journal import Exchange, Journal
 from strategies.partner.side import ROW_LIST

@@ -15,11 +15,11 @@ from fedapp.consortium.roster_file import remove_partner
 from fedapp.data.dataset import Dataset
 from fedapp.errors import RunError
 from fedapp.evaluation.selection import best_round, read_metrics
-from fedapp.partner.request_log import read_requests
 from fedapp.prediction.export import export_model
 from fedapp.prediction.predict import predict_file
 from fedapp.site.accept import accept
 from fedapp.site.folder import SITE_VARIABLE, Site
+from fedapp.site.request_log import read_requests
 from fedapp.site.status.report import write_site_report
 from fedapp.storage.files import read_json
 from strategies.coordinator.journal import Exchange, read_journal

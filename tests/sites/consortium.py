@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from fedapp.config import load_config
+from fedapp.consortium.certificates import new_certificates
 from fedapp.consortium.identity_files import new_identity
 from fedapp.consortium.public_file import PUBLIC_FILE, load_public
 from fedapp.consortium.roster_file import Draft, add_partner, new_consortium
@@ -20,7 +21,6 @@ from fedapp.runtime.flower import script
 from fedapp.runtime.processes import free_port
 from fedapp.site.accept import accept
 from fedapp.site.folder import COORDINATOR, Site
-from fedapp.site.kit.certificates import new_certificates
 from fedapp.site.kit.install import install
 from fedapp.site.kit.make import Plan, assignments, make_kits
 from fedapp.storage.files import read_json

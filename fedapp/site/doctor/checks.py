@@ -25,7 +25,7 @@ from fedapp.consortium.roster_file import load_draft, load_roster
 from fedapp.data.dataset import Dataset
 from fedapp.model.trunk_shape import layout, trunk_shapes
 from fedapp.site.folder import Site
-from fedapp.site.status.wording import size
+from fedapp.wording import size
 from strategies.secagg.errors import PolicyError
 
 PINNED = ("flwr", "torch", "cryptography")

@@ -11,9 +11,9 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
+from fedapp.consortium.certificates import SERVER, SERVER_KEY, certificate_facts
 from fedapp.site.doctor.checks import CheckFinding, fail, ok, warn
 from fedapp.site.folder import SITE_FILE, Site
-from fedapp.site.kit.certificates import SERVER, SERVER_KEY, certificate_facts
 from fedapp.site.proxy import FORM, Proxy, http_client, proxy_of
 
 PATIENCE = 5.0  # seconds to wait for an answer

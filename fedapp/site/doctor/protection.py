@@ -6,7 +6,7 @@ from fedapp.site.doctor.checks import CheckFinding, ok, warn
 from fedapp.site.floor import DEFAULT, check_floor, shortfalls, terms_of
 from fedapp.site.folder import Site
 from fedapp.site.status.attention import named_compounds
-from fedapp.site.status.saved import records
+from fedapp.storage.live_files import records
 from strategies.update.row_guard import support
 from strategies.update.self_audit import AUDITS, Audited
 

@@ -13,14 +13,14 @@ from fedapp.consortium.identity_files import KEY_FILE, load_identity
 from fedapp.consortium.policy_file import read_policy_file, write_policy_file
 from fedapp.consortium.roster_file import load_roster
 from fedapp.errors import ConfigError, OutputError
+from fedapp.runtime.locks import locked
 from fedapp.site.accept import OWNER, own_state
 from fedapp.site.floor import as_strict_as, read_floor, shortfalls, terms_of, write_floor
 from fedapp.site.folder import CONFIG_FILE, FLOOR_FILE, SITE_FILE, Site
 from fedapp.site.kit.make import SERVICES, copy, own_seed
-from fedapp.site.status.saved import json_object
 from fedapp.site.terms import differences
 from fedapp.storage.files import PRIVATE_DIRECTORY, write_text
-from fedapp.storage.locks import locked
+from fedapp.storage.live_files import json_object
 
 WEAKER = " (weaker)"
 DIGESTS = ("configuration", "roster", "layout", "applications")  # of a policy: what people compare, and cannot read a meaning from

@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from fedapp.config import CONF, Config, to_yaml
 from fedapp.consortium.agreement import default_limits, default_policy
+from fedapp.consortium.certificates import AUTHORITY, SERVER, SERVER_KEY, certificate_facts
 from fedapp.consortium.policy_file import write_policy
 from fedapp.consortium.promises import spoken
 from fedapp.consortium.roster_file import Draft, load_draft, load_roster
@@ -22,7 +23,6 @@ from fedapp.errors import ConfigError
 from fedapp.runtime.bundle import bundle_digest
 from fedapp.site.doctor.checks import coordinator_memory, partner_memory
 from fedapp.site.folder import CONFIG_FILE, COORDINATOR, PARTNER, Settings, Site
-from fedapp.site.kit.certificates import AUTHORITY, SERVER, SERVER_KEY, certificate_facts
 from fedapp.storage.files import atomic_directory, write_text
 from strategies.secagg.roster import Roster
 

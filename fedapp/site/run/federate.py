@@ -13,13 +13,13 @@ from fedapp.errors import RunError
 from fedapp.run_folder import read_outcome
 from fedapp.runtime.bundle import bundle_pyproject
 from fedapp.runtime.flower import CONNECTION, script, wait_until_listening
+from fedapp.runtime.locks import locked
 from fedapp.runtime.processes import child
 from fedapp.site.folder import Site
 from fedapp.site.run.serve import superlink_connection
-from fedapp.site.status.saved import json_object
 from fedapp.storage.files import write_text
 from fedapp.storage.json_lines import record
-from fedapp.storage.locks import locked
+from fedapp.storage.live_files import json_object
 from strategies.coordinator.journal import AWAITED, Awaited, Exchange, read_journal, round_seconds
 
 POLL = 0.5

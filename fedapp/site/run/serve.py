@@ -21,10 +21,10 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from fedapp.consortium.roster_file import load_draft
 from fedapp.errors import RunError
 from fedapp.runtime.flower import DIRECT, QUIET, flower_environment, script, wait_until_listening
+from fedapp.runtime.locks import locked
 from fedapp.runtime.processes import child, free_port
 from fedapp.site.folder import SITE_VARIABLE, Site
 from fedapp.storage.files import read_object, sweep, write_json
-from fedapp.storage.locks import locked
 
 LOG = getLogger("polyphony")
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0  # seconds before a process is started again
@@ -79,7 +79,7 @@ def coordinator_services(site: Site) -> list[Service]:
 
 def part(site: Site, name: str) -> list[str]:
     """The command that runs one part of a site."""
-    return [sys.executable, "-m", "fedapp.site", name, str(site.path)]
+    return [sys.executable, "-m", "fedapp.site.run", name, str(site.path)]
 
 
 def run_for_ever(site: Site, services: list[Service]) -> None:

@@ -26,15 +26,15 @@ from flwr.supercore.task_identity import TaskIdentity
 from fedapp.consortium.node_key import read_private_key
 from fedapp.consortium.policy_file import read_policy, read_policy_file
 from fedapp.errors import PolyphonyError
-from fedapp.partner.request_log import Request, note_request
 from fedapp.run_folder import now
+from fedapp.runtime.locks import locked
 from fedapp.site.folder import Site
 from fedapp.site.proxy import proxy_of
+from fedapp.site.request_log import Request, note_request
 from fedapp.site.run.connection import connect, is_disconnected
 from fedapp.site.run.inbox import Inbox, StoredRequest, TooLargeError, largest_request
-from fedapp.site.status.saved import json_object
 from fedapp.storage.files import write_json
-from fedapp.storage.locks import locked
+from fedapp.storage.live_files import json_object
 from strategies import message_records
 
 PROMPT, IDLE = 0.2, 2.0  # seconds between looks for a request: while a run goes on, and otherwise

@@ -10,8 +10,8 @@ from fedapp.errors import PolyphonyError
 from fedapp.site.floor import DEFAULT, check_floor, shortfalls
 from fedapp.site.folder import Site
 from fedapp.site.status.ledger import Held, most_named
-from fedapp.site.status.wording import plural
 from fedapp.site.terms import Terms
+from fedapp.wording import plural
 from strategies.update.self_audit import OWN, SUM, Audited
 
 NOT_TAKEN_BACK = "What has left cannot be taken back."

@@ -7,8 +7,8 @@ from pathlib import Path
 import polars as pl
 
 from fedapp.evaluation.selection import TEST, VALIDATION, read_round, validation_curve
-from fedapp.site.status.saved import json_object
 from fedapp.storage.files import DamagedFileError
+from fedapp.storage.live_files import json_object
 
 
 @dataclass(frozen=True)

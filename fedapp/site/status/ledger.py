@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 from fedapp.config import Config
 from fedapp.model.trunk_shape import trunk_shapes
-from fedapp.partner.request_log import Request
+from fedapp.site.request_log import Request
 from fedapp.storage.files import DamagedFileError, reading
 from strategies.partner.side import ROW_LIST
 from strategies.secagg.phases import Step

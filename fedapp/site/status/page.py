@@ -19,9 +19,10 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fedapp import wording
 from fedapp.errors import ConfigError
 from fedapp.site.folder import Site
-from fedapp.site.status import prometheus, wording
+from fedapp.site.status import prometheus, sentences
 from fedapp.site.status.curve import Chart, chart
 from fedapp.site.status.site_status import site_status
 
@@ -39,12 +40,13 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
 }
-FILTERS = ("count", "score", "percent", "size", "duration", "moment", "short", "plural", "ranges", "step")
+FILTERS = ("count", "score", "percent", "size", "duration", "moment", "short", "plural")
 SHOWN = 100  # rounds in a table
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
-TEMPLATES.filters.update({name: getattr(wording, name) for name in FILTERS})
+TEMPLATES.filters |= {name: getattr(wording, name) for name in FILTERS}
+TEMPLATES.filters |= {"ranges": sentences.ranges, "step": sentences.step}
 
 
 def page_app(site: Site) -> ASGIApp:
@@ -122,7 +124,7 @@ def refusal(scope: Scope) -> Response | None:
 
 def render(status: Mapping[str, Any], nonce: str) -> str:
     """The live page as HTML."""
-    mood, sentence = wording.headline(status)
+    mood, sentence = sentences.headline(status)
     return html(status, mood=mood, sentence=sentence, live=True, nonce=nonce, shown=SHOWN)
 
 

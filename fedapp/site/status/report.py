@@ -13,8 +13,8 @@ from fedapp.report.saved_run import SavedRun
 from fedapp.report.summary import Summary, summarise
 from fedapp.site.folder import Site
 from fedapp.site.status.page import html
+from fedapp.site.status.sentences import report_headline
 from fedapp.site.status.site_status import site_status
-from fedapp.site.status.wording import report_headline
 
 LISTED = 300  # tasks in the page; tasks.csv has all
 

@@ -10,16 +10,16 @@ from fedapp.consortium.policy_file import read_policy_file
 from fedapp.consortium.promises import spoken
 from fedapp.consortium.roster_file import load_roster
 from fedapp.errors import PolyphonyError
-from fedapp.partner.request_log import REQUESTS, Request
 from fedapp.run_folder import now
 from fedapp.site.folder import Site
+from fedapp.site.request_log import REQUESTS, Request
 from fedapp.site.status.attention import concerns
 from fedapp.site.status.learning import learning
 from fedapp.site.status.ledger import SUMS, RoundSum, answers_given, held_trunk, ledger, sent_by_round
 from fedapp.site.status.rounds import OUTCOME, progress
-from fedapp.site.status.saved import json_object, records, written
 from fedapp.site.terms import Terms
 from fedapp.storage.json_lines import record
+from fedapp.storage.live_files import json_object, records, written
 from strategies.coordinator.journal import AWAITED, Awaited, Exchange
 from strategies.secagg.roster import Roster
 from strategies.update.self_audit import AUDITS, Audited

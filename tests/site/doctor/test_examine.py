@@ -10,13 +10,13 @@ import pytest
 import typer
 
 from fedapp.cli import doctor as command
+from fedapp.consortium.certificates import new_certificates
 from fedapp.consortium.identity_files import new_identity
 from fedapp.consortium.policy_file import read_policy_file, write_policy_file
 from fedapp.data.dataset import Dataset
 from fedapp.site.doctor import checks, network, protection
 from fedapp.site.doctor.examine import Examined, examine, made
 from fedapp.site.folder import Site
-from fedapp.site.kit.certificates import new_certificates
 from tests.site.run.answering import answering
 
 Break = Callable[[Site], object]

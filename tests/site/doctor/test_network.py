@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from fedapp.consortium.certificates import new_certificates
 from fedapp.runtime.flower import PROXIES
 from fedapp.site.doctor import checks, network
 from fedapp.site.folder import Site
-from fedapp.site.kit.certificates import new_certificates
 from tests.site.run.answering import answering
 from tests.site.run.connect_proxy import ConnectProxy, proxying
 

@@ -15,6 +15,7 @@ from fedapp.consortium.public_file import PublicFile, load_public
 from fedapp.consortium.roster_file import load_roster, remove_partner, replace_partner
 from fedapp.errors import BusyError, ConfigError, OutputError
 from fedapp.runtime.bundle import bundle_digest
+from fedapp.runtime.locks import LOCK, locked
 from fedapp.site.accept import check_state
 from fedapp.site.folder import Site
 from fedapp.site.kit.install import install
@@ -22,7 +23,6 @@ from fedapp.site.kit.make import Plan, make_kits
 from fedapp.site.run.federate import federate
 from fedapp.site.run.serve import serve
 from fedapp.storage.files import read_json
-from fedapp.storage.locks import LOCK, locked
 from strategies.secagg.errors import PolicyError
 from tests.cli.test_cli import polyphony
 from tests.helpers.secret_search import Secrets, in_files

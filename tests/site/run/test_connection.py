@@ -30,9 +30,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from fedapp.consortium.certificates import new_certificates
 from fedapp.errors import RunError
 from fedapp.runtime.processes import free_port
-from fedapp.site.kit.certificates import new_certificates
 from fedapp.site.proxy import parsed
 from fedapp.site.run.connection import LARGEST_ANSWER, OBJECT, connect
 from fedapp.site.run.inbox import StoredRequest, TooLargeError

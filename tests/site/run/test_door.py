@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from fedapp.site.kit.certificates import new_certificates
+from fedapp.consortium.certificates import new_certificates
 from fedapp.site.run.door import Door, Limits, open_files, source
 from tests.site.serving import PATIENCE, open_gate, signature, wait_for
 

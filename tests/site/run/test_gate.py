@@ -15,13 +15,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from fedapp.consortium.certificates import new_certificates
 from fedapp.consortium.node_key import read_private_key
 from fedapp.runtime.flower import PROXIES
 from fedapp.runtime.processes import child, free_port
 from fedapp.site.doctor import network
 from fedapp.site.doctor.checks import CheckState
 from fedapp.site.folder import Site
-from fedapp.site.kit.certificates import new_certificates
 from fedapp.site.run.door import Limits
 from fedapp.site.run.gate import VERBS
 from fedapp.site.run.serve import SUPERLINK_FILE, part

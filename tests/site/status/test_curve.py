@@ -1,10 +1,10 @@
 """Charts as numbers, and numbers as words."""
 
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fedapp.site.status.curve import BOTTOM, HEIGHT, LEFT, RIGHT, TICKS, TOP, WIDTH, chart, steps, whole
-from fedapp.site.status.wording import DASH, duration, percent, ranges, size
+from fedapp.site.status.sentences import ranges
 
 FINITE = st.floats(-1e6, 1e6)
 POINTS = st.dictionaries(st.integers(1, 500), st.none() | FINITE, max_size=30)
@@ -62,22 +62,3 @@ def test_ranges_name_every_number_once(numbers: list[int]) -> None:
         low, _, high = part.partition("–")
         named += range(int(low), int(high or low) + 1)
     assert named == numbers
-
-
-@given(st.integers(0, 10**15))
-def test_a_size_has_at_most_four_characters_before_its_unit(value: int) -> None:
-    number, unit = size(value).split("\u00a0")
-    assume(unit != "TB")
-    assert len(number) <= 4
-    factor = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}[unit]
-    assert abs(float(number) * factor - value) <= 0.06 * value
-
-
-def test_small_shares_and_long_times_stay_readable() -> None:
-    assert [percent(share) for share in (None, 0, 0.5, 0.00012)] == [DASH, "0\u00a0%", "50\u00a0%", "0.012\u00a0%"]
-    assert [duration(seconds) for seconds in (0.42, 95, 3700, 100_000)] == [
-        "0.4\u00a0s",
-        "1\u00a0min 35\u00a0s",
-        "1\u00a0h 1\u00a0min",
-        "1\u00a0d 3\u00a0h",
-    ]

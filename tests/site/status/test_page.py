@@ -14,9 +14,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from fedapp.errors import ConfigError
-from fedapp.partner.request_log import Request, note_request
 from fedapp.runtime.processes import free_port
 from fedapp.site.folder import COORDINATOR, Site
+from fedapp.site.request_log import Request, note_request
 from fedapp.site.status.page import page_app, serve_page
 from fedapp.site.status.site_status import site_status
 from fedapp.storage.files import write_json
@@ -220,7 +220,7 @@ def test_it_asks_nothing_of_anybody_outside(which: str, request: pytest.FixtureR
 def served(site: Site) -> Iterator[psutil.Process]:
     """The page's process, as `polyphony serve` starts it."""
     own = site.changed(page=free_port())
-    with subprocess.Popen([sys.executable, "-m", "fedapp.site", "page", str(own.path)]) as process:
+    with subprocess.Popen([sys.executable, "-m", "fedapp.site.run", "page", str(own.path)]) as process:
         deadline = time.monotonic() + 60
         while not answers(own.settings.page):
             assert time.monotonic() < deadline and process.poll() is None

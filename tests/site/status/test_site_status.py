@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from fedapp.cli import status as command
 from fedapp.consortium.policy_file import read_policy, write_policy
-from fedapp.partner.request_log import REQUESTS, Request, note_request
 from fedapp.site.doctor import protection
 from fedapp.site.doctor.checks import CheckState
 from fedapp.site.floor import DEFAULT, as_strict_as, terms_of, write_floor
 from fedapp.site.folder import COORDINATOR, Site
+from fedapp.site.request_log import REQUESTS, Request, note_request
 from fedapp.site.run.federate import Waiting
 from fedapp.site.status import prometheus
+from fedapp.site.status.sentences import headline
 from fedapp.site.status.site_status import coordinator_status, partner_status
-from fedapp.site.status.wording import headline
 from fedapp.storage.files import write_json
 from strategies.coordinator.journal import Awaited, Exchange, Journal
 from strategies.secagg.phases import Step

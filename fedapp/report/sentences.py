@@ -1,37 +1,11 @@
 """The report's sentences and the form of its numbers."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from fedapp.report.saved_run import SavedRun
 from fedapp.report.summary import Interval, Summary
-
-DASH = "–"
-NBSP = "\u00a0"
-MINUS = "\u2212"
-
-
-def count(value: Any) -> str:
-    """1460 -> 1,460."""
-    return DASH if value is None else f"{int(value):,}"
-
-
-def score(value: float | None) -> str:
-    """A metric between 0 and 1, three decimals."""
-    return DASH if value is None else f"{value:.3f}"
-
-
-def signed(value: float | None, digits: int = 3) -> str:
-    """A difference with its sign; what rounds to zero has none."""
-    if value is None:
-        return DASH
-    text = f"{abs(value):.{digits}f}"
-    return text if float(text) == 0 else f"{'+' if value > 0 else MINUS}{text}"
-
-
-def percent(value: float | None) -> str:
-    return DASH if value is None else f"{value * 100:.0f}{NBSP}%".replace("-", MINUS)
+from fedapp.wording import DASH, NBSP, count, percent, plural, score, signed
 
 
 def spread(held: Interval | None) -> str:
@@ -41,45 +15,9 @@ def spread(held: Interval | None) -> str:
     return f"{signed(held.low)} to {signed(held.high)}"
 
 
-def megabytes(value: float | None) -> str:
-    if value is None:
-        return DASH
-    size = value / 1e6
-    if size >= 10_000:
-        return f"{size / 1000:,.1f}{NBSP}GB"
-    return f"{size:,.0f}{NBSP}MB" if size >= 10 else f"{size:.2f}{NBSP}MB"
-
-
-def duration(seconds: float | None) -> str:
-    """95 -> 1 min 35 s."""
-    if seconds is None:
-        return DASH
-    if seconds < 10:
-        return f"{seconds:.1f}{NBSP}s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}{NBSP}h {minutes}{NBSP}min"
-    return f"{minutes}{NBSP}min {rest}{NBSP}s" if minutes else f"{rest}{NBSP}s"
-
-
-def moment(value: Any) -> str:
-    """A saved time (ISO text or seconds since 1970) as a date and a time."""
-    try:
-        held = datetime.fromtimestamp(value, UTC) if isinstance(value, int | float) else datetime.fromisoformat(str(value))
-    except (ValueError, OverflowError, OSError):
-        return DASH if value is None else str(value)
-    zone = held.tzname() or ""
-    return f"{held.day} {held:%B %Y, %H:%M} {zone}".strip()
-
-
 def threshold(value: float | None) -> str:
     """A task's threshold; tasks of 0/1 labels have none."""
     return "0/1 label" if value is None else f"pX{NBSP}≥{NBSP}{value:g}"
-
-
-def plural(number: int, word: str) -> str:
-    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 
 def verdict(run: SavedRun, summary: Summary, rounds_done: int) -> str:

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from fedapp.consortium.certificates import certificate_facts, certificate_files, new_certificates
 from fedapp.errors import ConfigError
-from fedapp.site.kit.certificates import certificate_facts, certificate_files, new_certificates
 from tests.cli.test_cli import polyphony
 
 HOST = "polyphony.example.org"

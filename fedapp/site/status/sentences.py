@@ -1,13 +1,11 @@
 """The page's and the terminal's sentences and the form of their numbers."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
+from fedapp.wording import duration, plural, score
 from strategies.secagg.phases import Step
 
-DASH, NBSP = "–", "\u00a0"
-UNITS = ("B", "kB", "MB", "GB", "TB")
 STEPS = {
     Step.ADVERTISE_KEYS: "offered fresh keys",
     Step.SHARE_KEYS: "shared key contributions",
@@ -17,68 +15,6 @@ STEPS = {
     Step.UNMASK: "revealed the survivors' shares",
     Step.FINISH: "took the last sum in",
 }
-
-
-def count(value: float | None) -> str:
-    """1460 -> 1,460."""
-    return DASH if value is None else f"{int(value):,}"
-
-
-def score(value: float | None) -> str:
-    """A metric, three decimals."""
-    return DASH if value is None else f"{value:.3f}"
-
-
-def percent(share: float | None) -> str:
-    """Of small shares two digits are shown: 0.00012 -> 0.012 %."""
-    if share is None:
-        return DASH
-    return f"{share * 100:.0f}{NBSP}%" if share >= 0.1 or share == 0 else f"{share * 100:.2g}{NBSP}%"
-
-
-def size(value: float | None) -> str:
-    """Bytes in decimal units: 1234567 -> 1.2 MB."""
-    if value is None:
-        return DASH
-    held, unit = float(value), 0
-    while held >= 999.5 and unit < len(UNITS) - 1:
-        held, unit = held / 1000, unit + 1
-    return f"{held:.0f}{NBSP}{UNITS[unit]}" if unit == 0 or held >= 99.5 else f"{held:.1f}{NBSP}{UNITS[unit]}"
-
-
-def duration(seconds: float | None) -> str:
-    """95 -> 1 min 35 s."""
-    if seconds is None:
-        return DASH
-    if seconds < 9.95:
-        return f"{seconds:.1f}{NBSP}s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days}{NBSP}d {hours}{NBSP}h"
-    if hours:
-        return f"{hours}{NBSP}h {minutes}{NBSP}min"
-    return f"{minutes}{NBSP}min {rest}{NBSP}s" if minutes else f"{rest}{NBSP}s"
-
-
-def moment(value: str | None) -> str:
-    """An ISO time as `12 Mar, 14:03:22 UTC`; what is none, as it is."""
-    try:
-        held = datetime.fromisoformat(value or "").astimezone(UTC)
-    except ValueError:
-        return value or DASH
-    return f"{held.day} {held:%b}, {held:%H:%M:%S}{NBSP}UTC"
-
-
-def short(digest: str) -> str:
-    """The first digits of a digest."""
-    return f"{digest[:16]}…" if len(digest) > 16 else digest or DASH
-
-
-def plural(number: int, word: str) -> str:
-    """1 round, 2 rounds."""
-    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 
 def ranges(numbers: list[int]) -> str:

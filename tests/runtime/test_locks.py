@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from fedapp.errors import BusyError
-from fedapp.storage import locks
-from fedapp.storage.locks import locked
+from fedapp.runtime import locks
+from fedapp.runtime.locks import locked
 from tests.conftest import ROOT
 
 HOLD = """
 import sys
 from pathlib import Path
-from fedapp.storage.locks import locked
+from fedapp.runtime.locks import locked
 with locked(Path(sys.argv[1]), "polyphony simulate"):
     print("held", flush=True)
     sys.stdin.read()
@@ -26,7 +26,7 @@ with locked(Path(sys.argv[1]), "polyphony simulate"):
 WITH_A_CHILD = """
 import sys
 from pathlib import Path
-from fedapp.storage.locks import locked
+from fedapp.runtime.locks import locked
 from fedapp.runtime.processes import child
 stubborn = "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(2)"
 with locked(Path(sys.argv[1]), "polyphony simulate"), child([sys.executable, "-c", stubborn], Path(sys.argv[1]) / "log", {}):

@@ -1,0 +1,77 @@
+"""The form of numbers and times wherever people read them: reports, pages, cards and the terminal."""
+
+from datetime import UTC, datetime
+
+DASH, NBSP, MINUS = "–", "\u00a0", "\u2212"
+UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def count(value: float | None) -> str:
+    """1460 -> 1,460."""
+    return DASH if value is None else f"{int(value):,}"
+
+
+def score(value: float | None) -> str:
+    """A metric between 0 and 1, three decimals."""
+    return DASH if value is None else f"{value:.3f}"
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """A difference with its sign; what rounds to zero has none."""
+    if value is None:
+        return DASH
+    text = f"{abs(value):.{digits}f}"
+    return text if float(text) == 0 else f"{'+' if value > 0 else MINUS}{text}"
+
+
+def percent(share: float | None) -> str:
+    """Of small shares two digits are shown: 0.00012 -> 0.012 %."""
+    if share is None:
+        return DASH
+    text = f"{share * 100:.0f}" if abs(share) >= 0.1 or share == 0 else f"{share * 100:.2g}"
+    return f"{text}{NBSP}%".replace("-", MINUS)
+
+
+def size(value: float | None) -> str:
+    """Bytes in decimal units: 1234567 -> 1.2 MB."""
+    if value is None:
+        return DASH
+    scaled, unit = float(value), 0
+    while scaled >= 999.5 and unit < len(UNITS) - 1:
+        scaled, unit = scaled / 1000, unit + 1
+    return f"{scaled:.0f}{NBSP}{UNITS[unit]}" if unit == 0 or scaled >= 99.5 else f"{scaled:.1f}{NBSP}{UNITS[unit]}"
+
+
+def duration(seconds: float | None) -> str:
+    """95 -> 1 min 35 s."""
+    if seconds is None:
+        return DASH
+    if seconds < 9.95:
+        return f"{seconds:.1f}{NBSP}s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days}{NBSP}d {hours}{NBSP}h"
+    if hours:
+        return f"{hours}{NBSP}h {minutes}{NBSP}min"
+    return f"{minutes}{NBSP}min {rest}{NBSP}s" if minutes else f"{rest}{NBSP}s"
+
+
+def moment(value: str | float | None) -> str:
+    """A time, as ISO text or in seconds since 1970, as `12 Mar 2026, 14:03:22 UTC`; what is none, as it is."""
+    try:
+        time = datetime.fromtimestamp(value, UTC) if isinstance(value, int | float) else datetime.fromisoformat(value or "").astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        return DASH if value in (None, "") else str(value)
+    return f"{time.day} {time:%b %Y, %H:%M:%S}{NBSP}UTC"
+
+
+def plural(number: int, word: str) -> str:
+    """1 round, 2 rounds."""
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
+
+
+def short(digest: str) -> str:
+    """The first digits of a digest."""
+    return f"{digest[:16]}…" if len(digest) > 16 else digest or DASH

@@ -1,0 +1,48 @@
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from fedapp.wording import DASH, count, duration, moment, percent, score, short, signed, size
+
+
+def test_numbers_read_as_in_print() -> None:
+    assert signed(0.0104) == "+0.010"
+    assert signed(-0.0104) == "\u22120.010"
+    assert signed(-0.0001) == "0.000"
+    assert percent(0.614) == "61\u00a0%"
+    assert percent(0.004) == "0.4\u00a0%"
+    assert percent(-0.25) == "\u221225\u00a0%"
+    assert size(52_430_400) == "52.4\u00a0MB"
+    assert size(17_196_800_000) == "17.2\u00a0GB"
+    assert (count(1460), score(0.8751), short("ab" * 16)) == ("1,460", "0.875", "abababababababab…")
+
+
+def test_what_is_not_known_is_a_dash() -> None:
+    assert {form(None) for form in (count, score, signed, percent, size, duration, moment)} == {DASH}
+
+
+def test_times_read_as_in_print() -> None:
+    assert duration(4.25) == "4.2\u00a0s"
+    assert duration(95) == "1\u00a0min 35\u00a0s"
+    assert duration(7300) == "2\u00a0h 1\u00a0min"
+    assert moment("2026-11-22T10:14:03+01:00") == "22 Nov 2026, 09:14:03\u00a0UTC"
+    assert moment(0) == "1 Jan 1970, 00:00:00\u00a0UTC"
+    assert moment("yesterday") == "yesterday"
+
+
+@given(st.integers(0, 10**15))
+def test_a_size_has_at_most_four_characters_before_its_unit(value: int) -> None:
+    number, unit = size(value).split("\u00a0")
+    assume(unit != "TB")
+    assert len(number) <= 4
+    factor = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}[unit]
+    assert abs(float(number) * factor - value) <= 0.06 * value
+
+
+def test_small_shares_and_long_times_stay_readable() -> None:
+    assert [percent(share) for share in (None, 0, 0.5, 0.00012)] == [DASH, "0\u00a0%", "50\u00a0%", "0.012\u00a0%"]
+    assert [duration(seconds) for seconds in (0.42, 95, 3700, 100_000)] == [
+        "0.4\u00a0s",
+        "1\u00a0min 35\u00a0s",
+        "1\u00a0h 1\u00a0min",
+        "1\u00a0d 3\u00a0h",
+    ]
