@@ -1,0 +1,1 @@
+"""Partners on one machine: dealt out, launched in Flower, compared."""

@@ -1,176 +1,181 @@
-"""Which part may import which: the arrows of the layout, checked against the source."""
+"""The layout as a rule: which room stands on which, who may use which library, and what the coordinator's code cannot even name."""
 
 import ast
+import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("fedapp", "strategies", "simulation")
 
-# package or module -> third-party packages and parts of ours that it may import; the standard library is free
-ALLOWED = {
-    "fedapp/errors.py": set(),
-    "fedapp/storage/files.py": {"fedapp.errors"},
-    "fedapp/storage/output.py": {"fedapp.errors", "fedapp.storage.files"},
-    "fedapp/storage/scratch.py": {"fedapp.errors", "fedapp.storage.files"},
-    "fedapp/runtime/locks.py": {"psutil", "fedapp.errors", "fedapp.runtime.processes"},
-    "fedapp/config.py": {"omegaconf", "yaml", "fedapp.config_check", "fedapp.errors", "fedapp.storage.yaml_file"},
-    "fedapp/config_check.py": {"fedapp.config", "fedapp.errors"},
-    "fedapp/storage/yaml_file.py": {"omegaconf", "yaml", "fedapp.errors"},
-    "fedapp/evaluation/selection.py": {"polars", "fedapp.storage.files"},
-    "fedapp/seeds.py": set(),
-    "fedapp/data/task_names.py": set(),
-    "fedapp/runtime/versions.py": set(),
-    "fedapp/consortium/roster_file.py": {
-        *{"omegaconf", "yaml", "fedapp.errors", "fedapp.storage.files", "fedapp.consortium.node_key", "fedapp.consortium.public_file"},
-        "strategies.secagg",
-    },
-    "fedapp/consortium/node_key.py": {"cryptography", "fedapp.storage.files"},
-    "fedapp/consortium/public_file.py": {"fedapp.errors", "fedapp.consortium.node_key", "strategies.secagg"},
-    "fedapp/runtime/bundle.py": {"flwr"},
-    "fedapp/runtime/flower.py": {"httpx", "fedapp.errors", "fedapp.storage.files"},
-    "fedapp/runtime/processes.py": {"psutil"},
-    "fedapp/site/request_log.py": {"fedapp.storage.json_lines"},
-    "fedapp/site": {
-        *{"flwr", "httpx", "starlette", "uvicorn", "cryptography", "omegaconf", "yaml", "psutil", "jinja2", "markupsafe"},
-        *{"numpy", "polars", "safetensors", "fedapp", "strategies"},
-    },
-    "fedapp/consortium/promises.py": {"fedapp.errors", "strategies.secagg"},
-    "fedapp/consortium/membership.py": {
-        *{
-            "omegaconf",
-            "fedapp.storage.yaml_file",
-            "fedapp.config",
-            "fedapp.config_check",
-            "fedapp.consortium.roster_file",
-            "fedapp.errors",
-        },
-        *{"fedapp.storage.files", "fedapp.run_folder", "strategies.partner.side", "strategies.secagg"},
-    },
-    "fedapp/partner/first_trunk.py": {
-        "numpy",
-        "fedapp.config",
-        "fedapp.consortium.membership",
-        "fedapp.model.network",
-        "strategies.secagg.keystream",
-    },
-    "fedapp/chemistry": {"rdkit", "numpy", "fedapp.chemistry", "fedapp.config", "fedapp.errors", "fedapp.runtime.processes"},
-    "fedapp/data": {
-        "rdkit",
-        "numpy",
-        "polars",
-        "fedapp.data",
-        "fedapp.chemistry",
-        "fedapp.config",
-        "fedapp.errors",
-        "fedapp.storage.files",
-        "fedapp.storage.output",
-    },
-    "fedapp/model": {
-        *{"torch", "numpy", "scipy", "polars", "safetensors"},
-        *{
-            "fedapp.model",
-            "fedapp.data",
-            "fedapp.config",
-            "fedapp.errors",
-            "fedapp.storage.files",
-            "fedapp.seeds",
-            "fedapp.evaluation.selection",
-        },
-        *{"fedapp.privacy.noise", "fedapp.runtime.versions"},
-    },
-    "fedapp/privacy": {"numpy", "fedapp.privacy"},
-    "fedapp/privacy/noise.py": {"numpy", "cryptography"},
-    "fedapp/privacy/accounting.py": {"dp_accounting"},
-    "fedapp/privacy/calibration.py": {"scipy", "fedapp.privacy"},
-    "fedapp/privacy/budget.py": {"fedapp.privacy.accounting", "fedapp.errors", "fedapp.storage.files"},
-    "fedapp/partner/record_privacy.py": {"numpy", "fedapp.privacy", "fedapp.data", "fedapp.config", "fedapp.storage.files"},
-    "fedapp/partner/client.py": {
-        *{"flwr", "numpy", "polars", "torch", "fedapp.privacy", "fedapp.partner.record_privacy"},
-        *{
-            "fedapp.model",
-            "fedapp.data",
-            "fedapp.config",
-            "fedapp.errors",
-            "fedapp.storage.files",
-            "fedapp.seeds",
-            "fedapp.evaluation.selection",
-        },
-        "fedapp.config_check",
-    },
-    "fedapp/prediction/model_folder.py": {"fedapp.errors", "fedapp.model", "fedapp.site.folder"},
-    "fedapp/prediction/predict.py": {"numpy", "polars", "fedapp"},
-    "fedapp/prediction/export.py": {"polars", "jinja2", "fedapp"},
-    "fedapp/run_folder.py": {"fedapp.config", "fedapp.errors", "fedapp.storage.files", "fedapp.runtime.versions"},
-    "fedapp/server_app.py": {"flwr", "fedapp", "strategies"},
-    "fedapp/client_app.py": {"flwr", "numpy", "fedapp", "strategies"},
-    "fedapp/report": {
-        *{"numpy", "polars", "scipy", "rdkit", "matplotlib", "jinja2", "markupsafe", "omegaconf", "yaml"},
-        *{
-            "fedapp.report",
-            "fedapp.errors",
-            "fedapp.storage.files",
-            "fedapp.storage.output",
-            "fedapp.evaluation.selection",
-            "fedapp.data.task_names",
-        },
-    },
-    "fedapp/cli": {"typer", "rich", "polars", "numpy", "fedapp", "simulation", "strategies.coordinator.journal", "strategies.secagg"},
-    "strategies": {"flwr", "numpy", "safetensors", "fedapp.storage.files", "fedapp.privacy", "strategies"},
-    "strategies/coordinator/polling_grid.py": {"flwr", "google.protobuf"},
-    "strategies/secagg": {"numpy", "cryptography", "strategies.secagg"},
-    "simulation": {"numpy", "polars", "torch", "fedapp", "strategies", "simulation"},
-    "simulation/audit": {"numpy", "polars", "torch", "scipy", "rdkit", "safetensors", "fedapp", "strategies", "simulation"},
-    "simulation/workers.py": {"torch", "threadpoolctl", "fedapp.runtime.processes"},
-    "simulation/benchmarks/secagg.py": {"numpy", "cryptography", "fedapp", "strategies", "simulation"},
-    "simulation/benchmarks/stock_secagg.py": {"flwr", "numpy", "simulation"},
+# From the ground up. A room imports from the floors below its own, and nothing from its own floor but itself.
+FLOORS = (
+    {"fedapp.errors", "fedapp.seeds", "fedapp.wording", "strategies.plain_messages", "strategies.secagg"},
+    {"fedapp.storage", "strategies.message_records"},
+    {"fedapp.config", "fedapp.evaluation", "fedapp.privacy", "fedapp.runtime", "strategies.update"},
+    {"fedapp.chemistry", "fedapp.run_folder", "strategies.coordinator", "strategies.partner"},
+    {"fedapp.data"},
+    {"fedapp.model", "fedapp.report"},
+    {"fedapp.consortium"},
+    {"fedapp.site"},
+    {"fedapp.partner", "fedapp.prediction", "fedapp.site.kit", "fedapp.site.status"},
+    {"fedapp.client_app", "fedapp.server_app", "fedapp.site.doctor", "simulation"},
+    {"fedapp.site.run", "simulation.audit", "simulation.benchmarks"},
+    {"fedapp.cli"},
+)
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+SAME_ROOM = {"fedapp.config_check": "fedapp.config", "simulation.audit.attacks": "simulation.audit"}
+
+# Room or module -> libraries that it may use; the standard library is free.
+LIBRARIES = {
+    "fedapp.chemistry": {"rdkit", "numpy"},
+    "fedapp.cli": {"rich", "typer"},
+    "fedapp.client_app": {"flwr"},
+    "fedapp.config": {"omegaconf", "yaml"},
+    "fedapp.consortium": {"cryptography", "omegaconf", "yaml"},
+    "fedapp.data": {"numpy", "polars", "rdkit"},
+    "fedapp.evaluation": {"numpy", "polars"},
+    "fedapp.model": {"numpy", "polars", "safetensors", "scipy", "torch"},
+    "fedapp.model.trunk_shape": set(),
+    "fedapp.partner": {"flwr", "numpy", "polars", "torch"},
+    "fedapp.prediction": {"jinja2", "numpy", "polars"},
+    "fedapp.privacy": {"numpy"},
+    "fedapp.privacy.accounting": {"dp_accounting"},
+    "fedapp.privacy.calibration": {"scipy"},
+    "fedapp.privacy.noise": {"cryptography", "numpy"},
+    "fedapp.report": {"jinja2", "matplotlib", "numpy", "omegaconf", "polars", "rdkit", "scipy", "yaml"},
+    "fedapp.runtime": {"flwr", "httpx", "psutil"},
+    "fedapp.server_app": {"flwr"},
+    "fedapp.site": {"httpx", "omegaconf", "yaml"},
+    "fedapp.site.doctor": {"cryptography", "httpx", "numpy", "psutil"},
+    "fedapp.site.kit": {"jinja2"},
+    "fedapp.site.run": {"cryptography", "flwr", "httpx", "starlette", "uvicorn"},
+    "fedapp.site.status": {"jinja2", "numpy", "polars", "safetensors", "starlette", "uvicorn"},
+    "fedapp.storage": {"omegaconf", "yaml"},
+    "simulation": {"numpy", "polars", "threadpoolctl", "torch"},
+    "simulation.audit": {"numpy", "polars", "rdkit", "safetensors", "scipy", "torch"},
+    "simulation.benchmarks": {"cryptography", "flwr", "numpy"},
+    "strategies.coordinator": {"flwr", "google", "numpy"},
+    "strategies.message_records": {"flwr", "numpy"},
+    "strategies.partner": {"flwr", "numpy"},
+    "strategies.secagg": {"cryptography", "numpy"},
+    "strategies.update": {"numpy", "safetensors"},
 }
-OURS = {"fedapp", "strategies", "simulation", "tests"}
+
+# Modules that make, hold or open a partner's secrets, and the names by which others could.
+SECRETS = {f"strategies.secagg.{name}" for name in ("consistency", "handover", "masking", "participant", "session", "state")}
+PRIVATE_NAMES = {"Identity", "load_identity"}
+COORDINATORS = ("strategies.coordinator", "strategies.secagg.coordinator", "strategies.secagg.collection", "fedapp.server_app")
 OUTSIDE_WORLD = {"asyncio", "datetime", "io", "logging", "os", "pathlib", "random", "secrets", "socket", "subprocess", "tempfile", "time"}
 
 
-def rule_for(path: Path) -> str:
-    relative = path.relative_to(ROOT).as_posix()
-    return max((rule for rule in ALLOWED if relative == rule or relative.startswith(f"{rule}/")), key=len)
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def imports(path: Path) -> set[str]:
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+MODULES = {module_of(path): path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))}
+
+
+@cache
+def imported(module: str) -> set[str]:
+    """What a module imports, anywhere in it, as `package.module.name`."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+            assert node.level == 0, f"{module}: relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
 
 
-def sources() -> list[Path]:
-    return [path for package in ("fedapp", "strategies", "simulation") for path in sorted((ROOT / package).rglob("*.py"))]
+def known(name: str) -> str:
+    """The module of ours that holds a name; empty for one of a library."""
+    while name and name not in MODULES:
+        name = name.rpartition(".")[0]
+    return name if name not in PACKAGES else ""
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_a_module_imports_only_what_its_layer_may(path: Path) -> None:
-    if path.name == "__init__.py" and not path.read_text().strip():
-        return
-    import sys
-
-    allowed = ALLOWED[rule_for(path)]
-    for name in imports(path):
-        top = name.split(".")[0]
-        if top in sys.stdlib_module_names:
-            continue
-        assert any(name == part or name.startswith(f"{part}.") for part in allowed), f"{path.relative_to(ROOT)} may not import {name}"
+def room_of(module: str) -> str:
+    """The room that a module stands in: the package around it, or the module itself where it stands in `fedapp/` or `strategies/`."""
+    package = module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
+    room = module if package in ("fedapp", "strategies") else package
+    return SAME_ROOM.get(room, room)
 
 
-def test_nobody_imports_the_command_line_or_the_simulation_but_themselves() -> None:
-    for path in sources():
-        inside = path.relative_to(ROOT).as_posix()
-        if inside.startswith(("fedapp/cli/", "simulation/")):
-            continue
-        assert not any(f"{name}.".startswith(("simulation.", "fedapp.cli.")) for name in imports(path)), inside
+@cache
+def neighbours(module: str) -> set[str]:
+    """Modules of ours that a module imports."""
+    return {known(name) for name in imported(module)} - {"", module}
+
+
+@cache
+def within_reach(module: str) -> set[str]:
+    """Modules of ours that are loaded with a module, itself among them."""
+    reached, new = set(), {module}
+    while new:
+        reached |= new
+        new = set().union(*map(neighbours, new)) - reached
+    return reached
+
+
+def modules_in(part: str) -> list[str]:
+    return [module for module in MODULES if module == part or module.startswith(f"{part}.")]
+
+
+ROOMS = sorted({room_of(module) for module in MODULES} - set(PACKAGES) | {"simulation"})
+
+
+def test_every_room_has_its_floor_and_its_line_of_what_lives_there() -> None:
+    assert set(ROOMS) == set(FLOOR_OF)
+    for path in MODULES.values():
+        if path.name == "__init__.py":
+            assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{path.relative_to(ROOT)} says nothing of its room"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_stands_on_the_floors_below_it(room: str) -> None:
+    for module in (module for module in MODULES if room_of(module) == room):
+        for other in neighbours(module):
+            below = FLOOR_OF[room_of(other)] < FLOOR_OF[room]
+            assert below or room_of(other) == room, f"{module} may not import {other}"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_uses_only_its_own_libraries(room: str) -> None:
+    for module in (module for module in MODULES if room_of(module) == room):
+        allowed = LIBRARIES.get(module, LIBRARIES.get(room, set()))
+        used = {name.split(".")[0] for name in imported(module)} - set(PACKAGES) - set(sys.stdlib_module_names)
+        assert used <= allowed, f"{module} uses {used - allowed}"
+
+
+def test_no_module_loads_itself_by_a_detour() -> None:
+    for module in MODULES:
+        if module != "fedapp.config_check":  # it names the type of what it checks
+            assert module not in set().union(*map(within_reach, neighbours(module))) or module == "fedapp.config", module
+
+
+@pytest.mark.parametrize("part", COORDINATORS)
+def test_nothing_of_the_coordinators_can_name_a_secret_of_a_partners(part: str) -> None:
+    for module in modules_in(part):
+        assert not within_reach(module) & SECRETS if part != "fedapp.server_app" else not neighbours(module) & SECRETS, module
+        assert not {name.rpartition(".")[2] for name in imported(module)} & PRIVATE_NAMES, module
+
+
+def test_coordinator_and_partner_never_meet_in_code() -> None:
+    for one, other in (("strategies.coordinator", "strategies.partner"), ("strategies.partner", "strategies.coordinator")):
+        for module in modules_in(one):
+            assert not within_reach(module) & set(modules_in(other)), module
+
+
+def test_strategies_take_nothing_of_the_app_but_how_files_are_kept() -> None:
+    for module in modules_in("strategies"):
+        ours = {other for other in neighbours(module) if other.startswith(("fedapp", "simulation"))}
+        assert {room_of(other) for other in ours} <= {"fedapp.storage"}, module
 
 
 def test_the_protocol_knows_no_clock_no_file_no_network_and_no_randomness_of_its_own() -> None:
-    for path in sorted((ROOT / "strategies" / "secagg").glob("*.py")):
-        assert not {name.split(".")[0] for name in imports(path)} & OUTSIDE_WORLD, path.name
+    for module in modules_in("strategies.secagg"):
+        assert not {name.split(".")[0] for name in imported(module)} & OUTSIDE_WORLD, module

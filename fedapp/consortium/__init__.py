@@ -1,0 +1,1 @@
+"""What partners agree on out of band, as files: identities, roster, policies, certificates, and what transcripts prove."""

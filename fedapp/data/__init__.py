@@ -1,0 +1,1 @@
+"""Assay tables to matrices on disk: read, checked, matched, made into tasks."""

@@ -1,0 +1,1 @@
+"""How good a model is and which round counts, from saved figures: without torch, without RDKit."""

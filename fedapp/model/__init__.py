@@ -1,0 +1,1 @@
+"""The network that is trained: trunk, heads and private rows, local epochs, and models on disk."""

@@ -1,0 +1,1 @@
+"""How processes and Flower's commands start and end, one at a time on a folder."""

@@ -1,0 +1,1 @@
+"""One party's installation: its folder, data, floor and terms."""

@@ -1,0 +1,1 @@
+"""What the coordinator runs: Flower strategies, exchanges, the journal. Nothing here can name a partner's secret."""

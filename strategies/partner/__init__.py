@@ -1,0 +1,1 @@
+"""What a partner runs between Flower's message and its own `NumPyClient`."""

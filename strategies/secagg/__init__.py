@@ -1,0 +1,1 @@
+"""Secure aggregation without input or output of its own: PROTOCOL.md in this folder as code."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from fedapp.client_app import app
 from fedapp.errors import ConfigError
 from fedapp.runtime.flower import DIRECT, PROXIES
 from fedapp.site.folder import PARTNER, Settings, Site
@@ -99,6 +100,6 @@ def test_what_talks_to_this_machine_alone_is_told_of_no_proxy_and_a_partners_sup
 
 def test_a_supernode_that_cannot_start_for_its_proxy_says_so_in_its_status(partner: Site) -> None:
     with pytest.raises(ConfigError, match="socks5"):
-        run_supernode(partner.changed(proxy="socks5://proxy.example:1080"))
+        run_supernode(partner.changed(proxy="socks5://proxy.example:1080"), app)
     told = read_json(partner.log / STATE_FILE)
     assert (told["state"], "socks5" in told["error"]) == ("stopped", True)

@@ -1,0 +1,1 @@
+"""Whether a site would work, and what to do about what would not."""

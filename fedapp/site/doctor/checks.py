@@ -9,13 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import metadata, requires, version
-from math import prod
 from pathlib import Path
 
 import psutil
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from fedapp.config import Config
 from fedapp.consortium.agreement import configuration_digest, propose
 from fedapp.consortium.identity_files import KEY_FILE, NODE_KEY_FILE, NODE_PUBLIC_FILE, OTHERS, load_identity
 from fedapp.consortium.node_key import read_private_key
@@ -23,17 +21,13 @@ from fedapp.consortium.policy_file import read_policy, read_policy_file
 from fedapp.consortium.promises import spoken
 from fedapp.consortium.roster_file import load_draft, load_roster
 from fedapp.data.dataset import Dataset
-from fedapp.model.trunk_shape import layout, trunk_shapes
+from fedapp.model.trunk_shape import layout
 from fedapp.site.folder import Site
+from fedapp.site.needs import DISK_BASE, DISK_COPIES, WEIGHT, coordinator_memory, partner_memory, weights
 from fedapp.wording import size
 from strategies.secagg.errors import PolicyError
 
 PINNED = ("flwr", "torch", "cryptography")
-WEIGHT = 4  # bytes
-# Copies of the trunk that a partner's rounds need: on disk the trunk and the kept model (each once more while it is replaced), Adam's
-# moments of three rounds, and a message in each direction; in memory trunk, gradient, moments, update, masks and messages.
-DISK_COPIES, MEMORY_COPIES = 14, 10
-DISK_BASE, MEMORY_BASE = 500 << 20, 1500 << 20  # bytes for logs and records; for the libraries
 AMPLE = 3  # times what is needed
 KIT = "unpack the kit anew, or ask whoever makes the kits"
 
@@ -68,9 +62,6 @@ def warn(told: str, hint: str) -> CheckFinding:
 def fail(told: str, hint: str) -> CheckFinding:
     """It would not work."""
     return CheckFinding(CheckState.FAIL, told, hint)
-
-
-# What is installed
 
 
 def versions(site: Site) -> CheckFinding:
@@ -113,9 +104,6 @@ def application(site: Site) -> CheckFinding:
         f"this version's bundle is {own[:16]}…, and the policy accepts {named}",
         "install the version that the consortium runs, or the kit of this version (`polyphony kit install`)",
     )
-
-
-# Who we are, and what was agreed
 
 
 def roster(site: Site) -> CheckFinding:
@@ -189,9 +177,6 @@ def proposal(site: Site) -> CheckFinding:
     return ok(f"configuration {held.configuration[:16]}…, row guard {held.row_guard}, {held.rounds} rounds")
 
 
-# Files
-
-
 def modes(site: Site) -> CheckFinding:
     """What is secret is nobody else's to read."""
     wrong = [path for path in private_paths(site) if path.stat().st_mode & OTHERS]
@@ -239,14 +224,6 @@ def state(site: Site) -> CheckFinding:
     return ok("it is this site's own")
 
 
-# The machine
-
-
-def weights(config: Config) -> int:
-    """Of the trunk."""
-    return sum(prod(shape) for shape in trunk_shapes(config))
-
-
 def disk(site: Site) -> CheckFinding:
     """Space for the trunk and the states of its rounds."""
     copies = DISK_COPIES if site.partner else 1
@@ -258,16 +235,6 @@ def memory(site: Site) -> CheckFinding:
     config = site.config()
     needed = partner_memory(config) if site.partner else coordinator_memory(config, len(load_roster(site.roster).members))
     return _enough("memory", psutil.virtual_memory().available, needed)
-
-
-def partner_memory(config: Config) -> int:
-    """Bytes that a partner's round needs."""
-    return MEMORY_BASE + MEMORY_COPIES * WEIGHT * weights(config)
-
-
-def coordinator_memory(config: Config, partners: int) -> int:
-    """Bytes that a round needs at the coordinator: every partner's words may be there at once, at Flower and at the app that adds them."""
-    return MEMORY_BASE + (2 * partners + 4) * WEIGHT * weights(config)
 
 
 def _enough(what: str, free: int, needed: int) -> CheckFinding:

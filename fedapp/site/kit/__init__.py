@@ -1,0 +1,1 @@
+"""What each party gets to set up its site, and how it is taken over."""

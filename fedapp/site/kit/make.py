@@ -21,8 +21,8 @@ from fedapp.consortium.promises import spoken
 from fedapp.consortium.roster_file import Draft, load_draft, load_roster
 from fedapp.errors import ConfigError
 from fedapp.runtime.bundle import bundle_digest
-from fedapp.site.doctor.checks import coordinator_memory, partner_memory
 from fedapp.site.folder import CONFIG_FILE, COORDINATOR, PARTNER, Settings, Site
+from fedapp.site.needs import coordinator_memory, partner_memory
 from fedapp.storage.files import atomic_directory, write_text
 from strategies.secagg.roster import Roster
 

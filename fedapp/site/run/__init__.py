@@ -1,0 +1,1 @@
+"""A site in service: SuperNode at a partner, gate and rounds at the coordinator."""

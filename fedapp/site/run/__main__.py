@@ -17,9 +17,10 @@ def main(name: str, path: str) -> None:
     site = Site.open(Path(path))
     match name:
         case "supernode":
+            from fedapp.client_app import app
             from fedapp.site.run.supernode import run_supernode
 
-            run_supernode(site)
+            run_supernode(site, app)
         case "superlink":
             from fedapp.site.run.serve import run_superlink
 

@@ -217,16 +217,14 @@ class SuperNode:
         return self._bundles[run_id] in read_policy_file(self.site.policy).applications
 
 
-def run_supernode(site: Site) -> None:
-    """Connect, and answer requests until the connection fails or the process is ended.
+def run_supernode(site: Site, answer: Answer) -> None:
+    """Connect, and answer requests with the installed client app until the connection fails or the process is ended.
 
     Raises:
         BusyError: Another SuperNode runs on this site.
         ConfigError: The node key is missing, or the proxy is none.
         RunError: The SuperLink refuses us.
     """
-    from fedapp.client_app import app
-
     pulse = Pulse(site.log / STATE_FILE)
     with locked(site.state, "a SuperNode"):  # a partner answers from one place only
         keep_log(site.log / "supernode.log")
@@ -237,7 +235,7 @@ def run_supernode(site: Site) -> None:
             private, proxy = read_private_key(site.keys / "node.key"), proxy_of(site)
             with connect(site.settings.superlink, site.authority.read_bytes(), private, before, pulse.trouble, proxy) as connection:
                 LOG.info("connected to %s%s", site.settings.superlink, f" through the proxy {proxy}" if proxy else "")
-                SuperNode(site, connection, app, pulse).run()
+                SuperNode(site, connection, answer, pulse).run()
         except PolyphonyError as error:
             pulse.change("stopped", error=str(error))
             raise

@@ -1,0 +1,1 @@
+"""What goes on at a site, from its files: page, terminal, metrics, report."""

@@ -16,6 +16,7 @@ from flwr.supercore.inflatable.inflatable_utils import ObjectPullError
 from flwr.supercore.run import RunNotRunningException
 from flwr.supercore.task_identity import TaskIdentity
 
+from fedapp.client_app import app
 from fedapp.consortium.node_key import read_private_key
 from fedapp.errors import BusyError
 from fedapp.runtime.locks import locked
@@ -363,7 +364,7 @@ def test_the_pulse_goes_on_after_the_disk_was_full(site: Site, monkeypatch: pyte
 
 def test_a_second_supernode_on_the_same_site_ends_with_a_clear_error(site: Site) -> None:
     with locked(site.state, "a SuperNode"), pytest.raises(BusyError, match=r"in use by a SuperNode \(process \d+ on "):
-        run_supernode(site)
+        run_supernode(site, app)
 
 
 def test_a_node_key_that_is_missing_damaged_or_of_another_kind_is_named(tmp_path: Path) -> None:
