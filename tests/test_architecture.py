@@ -49,7 +49,7 @@ LIBRARIES = {
     "fedapp.runtime": {"flwr", "httpx", "psutil"},
     "fedapp.server_app": {"flwr"},
     "fedapp.site": {"httpx", "omegaconf", "yaml"},
-    "fedapp.site.doctor": {"cryptography", "httpx", "numpy", "psutil"},
+    "fedapp.site.doctor": {"cryptography", "httpx", "numpy", "packaging", "psutil"},
     "fedapp.site.kit": {"jinja2"},
     "fedapp.site.run": {"cryptography", "flwr", "httpx", "starlette", "uvicorn"},
     "fedapp.site.status": {"jinja2", "numpy", "polars", "safetensors", "starlette", "uvicorn"},

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import re
 import shutil
 import stat
 from collections.abc import Iterator
@@ -13,6 +12,8 @@ from pathlib import Path
 
 import psutil
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from fedapp.consortium.agreement import configuration_digest, propose
 from fedapp.consortium.identity_files import KEY_FILE, NODE_KEY_FILE, NODE_PUBLIC_FILE, OTHERS, load_identity
@@ -68,28 +69,15 @@ def versions(site: Site) -> CheckFinding:
     """Python and the packages whose versions rounds depend on."""
     told = f"polyphony {version('polyphony')}, python {platform.python_version()}, "
     told += ", ".join(f"{package} {version(package)}" for package in PINNED)
-    wanted = {re.split(r"[^\w-]", line, maxsplit=1)[0]: line for line in requires("polyphony") or [] if "extra ==" not in line}
-    wrong = [package for package in PINNED if not allowed(version(package), wanted.get(package, ""))]
-    if not allowed(platform.python_version(), metadata("polyphony")["Requires-Python"]):
-        wrong.insert(0, "python")
+    wanted = {each.name: each.specifier for each in map(Requirement, requires("polyphony") or []) if each.marker is None}
+    installed = {package: (version(package), wanted[package]) for package in PINNED}
+    installed["python"] = (platform.python_version(), SpecifierSet(metadata("polyphony")["Requires-Python"]))
+    wrong = sorted(name for name, (held, specifier) in installed.items() if not specifier.contains(held, prereleases=True))
     if wrong:
         return fail(
             f"{told}: {', '.join(wrong)} is not what this version was made for", "install polyphony anew in an environment of its own"
         )
     return ok(told)
-
-
-def allowed(installed: str, requirement: str) -> bool:
-    """Whether a version is within the bounds of a requirement such as `flwr[simulation]<1.42,>=1.41`."""
-    compared = {">=": lambda a, b: a >= b, "<": lambda a, b: a < b, "==": lambda a, b: a == b}
-    bounds = re.findall(r"(>=|<|==)\s*([\d.]+)", requirement)
-    return all(compared[sign](_numbers(installed), _numbers(bound)) for sign, bound in bounds)
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    held = re.match(r"\d+(\.\d+)*", text)
-    parts = [int(part) for part in held.group().split(".")] if held else []
-    return tuple(parts + [0] * (4 - len(parts)))
 
 
 def application(site: Site) -> CheckFinding:
