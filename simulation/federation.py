@@ -12,9 +12,9 @@ import numpy as np
 from fedapp.config import Config
 from fedapp.config_check import RECORD_DP
 from fedapp.data.dataset import Dataset
+from fedapp.model.first_trunk import first_trunk
 from fedapp.model.trunk_shape import trunk_shapes
 from fedapp.partner.client import Partner
-from fedapp.partner.first_trunk import first_trunk
 from fedapp.partner.record_privacy import private_support
 from fedapp.seeds import derived_seed
 from strategies.update.row_guard import listed_rows, support

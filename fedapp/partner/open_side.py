@@ -11,8 +11,8 @@ from flwr.client import Client
 from fedapp.config_check import RECORD_DP
 from fedapp.data.dataset import Dataset
 from fedapp.errors import ConfigError
+from fedapp.model.first_trunk import first_trunk
 from fedapp.model.trunk_shape import trunk_shapes
-from fedapp.partner.first_trunk import first_trunk
 from fedapp.partner.place import Place, place
 from fedapp.partner.record_privacy import private_support
 from fedapp.seeds import derived_seed

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from fedapp.config import load_config
+from fedapp.model.first_trunk import drawn_trunk, first_trunk
 from fedapp.model.network import Trunk, trunk_arrays
 from fedapp.model.trunk_shape import trunk_shapes
-from fedapp.partner.first_trunk import drawn_trunk, first_trunk
 from tests.helpers.federation import equal
 
 KEY = b"k" * 32
