@@ -7,7 +7,7 @@ Theory of operation:
   arithmetic and the checks are pure functions in `session.py`, `masking.py` and `consistency.py`; here is only their order.
 - Nothing here waits, sends, reads a clock or a file. The caller keeps `state` in a private file, written and synced before a reply
   leaves, and gives it back in the next process (section 6).
-- A state is used once. Masks are derived from keys and a round's number, so whoever masked two vectors from one state would show the
+- A state is used once. Masks are derived from keys and a round's number, so two vectors masked from one state may show the
   coordinator their difference. So the state says which numbers are left (`next_number`), and a caller must never put an older one back.
 - The same request again gets the same bytes again: the state keeps its digest and the reply. Networks deliver twice.
 - A refusal does one of two things (section 7). Errors of `HARMLESS` prove nothing, since anybody can send old or damaged bytes: the state
