@@ -7,6 +7,7 @@ reads everything.
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,13 +17,13 @@ from scipy import stats
 from simulation.audit.findings import OFF, ON, Finding
 from strategies.secagg.masking import signed_view
 from strategies.secagg.rehearsal import Rehearsal, Transmission, throw_away_parties
-from strategies.secagg.session import Entropy
 
 LEVEL = 1e-4
 BLOCK = 256  # words that the distinguisher judges at once
 FEWEST_WORDS = 2 * BLOCK  # one to learn from, and one to judge
 
 Words = NDArray[np.uint32]
+Entropy = Callable[[int], bytes]
 
 
 @dataclass
