@@ -19,8 +19,9 @@ from strategies.message_records import quoted
 from strategies.plain_messages import FINAL, ROW_LIST, TRAIN, PlainMetric, PlainReply, PlainRequest
 from strategies.secagg import wire
 from strategies.secagg.errors import MalformedMessageError
+from strategies.update.codec import UpdateCodec
 from strategies.update.row_guard import listed_rows
-from strategies.update.shared_trunk import SharedTrunk, UpdateCodec
+from strategies.update.shared_trunk import SharedTrunk
 
 LARGEST_METRIC = 1e9  # far beyond any loss
 

@@ -95,12 +95,12 @@ class Entry:
             raise ValueError("a name with control characters")
 
 
-def append(
+def append(  # noqa: PLR0913 - the columns of a line; called with keywords
     last: Entry | None,
     identity: Identity,
     roster_digest: bytes,
     session: bytes,
-    round: int,
+    number: int,
     phase: str,
     facts: tuple[Fact, ...],
     received: bytes,
@@ -115,7 +115,7 @@ def append(
     Raises:
         ValueError: As `Entry` says.
     """
-    entry = Entry(*_place_after(last), session, round, phase, facts, received, sent, refused)
+    entry = Entry(*_place_after(last), session, number, phase, facts, received, sent, refused)
     return entry, _line(entry, identity.sign(_signed(entry, roster_digest)))
 
 

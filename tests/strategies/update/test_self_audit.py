@@ -16,10 +16,10 @@ from fedapp.storage.files import read_sealed
 from strategies.partner.secure_partner import Arrived, SecurePartner
 from strategies.partner.side import PartnerSide
 from strategies.secagg.phases import Phase, Step
+from strategies.update.codec import UpdateCodec
 from strategies.update.holders import Holders
 from strategies.update.limits import Limits
 from strategies.update.self_audit import AUDITS, OWN, SUM, Audited, LeakError, audit, check
-from strategies.update.shared_trunk import UpdateCodec
 from tests.helpers.federation import alike, body, equal, step
 from tests.helpers.local_grid import LocalGrid, unchanged
 from tests.strategies.toy import ROWS, Toy, expected, holders_of, no_evaluation, state_of, stopped_before, update
@@ -294,7 +294,7 @@ def test_short_phases_never_ask_for_compounds(tmp_path: Path) -> None:
             asked[where[0]] += 1
             return holders_of([(0, 1, 3)] * 10 + [(0, 1, 2, 3)] * 5)
 
-        return replace(side, holders=holders)
+        return replace(side, data=replace(side.data, holders=holders))
 
     answer, where, side = toy.grid.answer, [""], toy.side
 
