@@ -144,7 +144,7 @@ class Exchanges:
         names: Of all partners in the roster, if there is one.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - three people and three times to wait, called with keywords
         self,
         grid: Grid,
         journal: Journal,

@@ -78,7 +78,7 @@ def check_cohort(session: Session, cohort: tuple[int, ...], least: int) -> None:
         raise TooFewPartnersError(f"a cohort of {len(cohort)}, and {least} are needed")
 
 
-def mask(
+def mask(  # noqa: PLR0913 - who, in which round, what and with what; called with keywords
     identity: Identity,
     roster: Roster,
     session: Session,
