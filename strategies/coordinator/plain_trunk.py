@@ -147,14 +147,14 @@ class PlainTrunk(Strategy):
         metrics: dict[str, list[float]] = {}
         for node, body, vectors in arrived:
             with arrived.accepting(node):
-                held = wire.decode(PlainReply, body)
-                self._check(held.metrics)
+                reply = wire.decode(PlainReply, body)
+                self._check(reply.metrics)
                 if length:
                     if not vectors or vectors[0].shape != total.shape or vectors[0].dtype != total.dtype:
                         raise MalformedMessageError(f"a reply with other words than {length} of {total.dtype}")
                     total += vectors[0]
                 partners += 1
-                for metric in held.metrics:
+                for metric in reply.metrics:
                     metrics.setdefault(metric.name, []).append(metric.value)
         asked = arrived.asked
         if partners < self.exchanges.least:

@@ -20,10 +20,10 @@ def plain_trunk_mod(open_side: Callable[[Context], PartnerSide]) -> Mod:
     """The mod for partners that `open_side` opens."""
 
     def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-        held, side = message.content, open_side(context)
-        step, body = message_records.letter(held)
+        content, side = message.content, open_side(context)
+        step, body = message_records.step_and_body(content)
         parsed = wire.decode(PlainRequest, body)
-        trunk, rows = message_records.vectors(held, message_records.TRUNK), message_records.vectors(held, message_records.ROWS)
+        trunk, rows = message_records.vectors(content, message_records.TRUNK), message_records.vectors(content, message_records.ROWS)
         check(side, step, parsed, trunk, rows)
         inner = InnerClient(message, context, call_next)
         words, metrics = answer(side, step, parsed, trunk, rows, inner)

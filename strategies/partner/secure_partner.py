@@ -71,11 +71,11 @@ class SecurePartner:
         """
         path = self.side.directory / "shared.safetensors"
         try:
-            held = SharedTrunk.read(path) if path.is_file() else no_trunk(self.side.terms.value_range, NO_TRUNK)
+            shared = SharedTrunk.read(path) if path.is_file() else no_trunk(self.side.terms.value_range, NO_TRUNK)
         except TrunkFileError as error:
             raise TrunkFileError(str(error), HINT) from error
-        self._note_found(held)
-        return held
+        self._note_found(shared)
+        return shared
 
     def answer(self, step: Step, request: bytes, arrived: Arrived, fit: Trainer, evaluate: Evaluator) -> tuple[bytes, list[np.ndarray]]:
         """Answer one request.
@@ -242,9 +242,10 @@ class SecurePartner:
         state, attempts, made = (self.side.directory / name for name in (STATE, ATTEMPTS, AUDITS))
         if not (state.exists() or attempts.exists() or made.exists()):
             begin_counting(self.side.directory)
-        with atomic_path(state) as path:
-            path.write_bytes(dump(self.protocol.state))
-        append_to_transcript(transcript_path(self.side.directory, self.member), self.member, self.protocol, step, request, reply, refused)
+        with atomic_path(state) as temporary:
+            temporary.write_bytes(dump(self.protocol.state))
+        path = transcript_path(self.side.directory, self.member)
+        append_to_transcript(path, self.member, self.protocol, step=step, request=request, reply=reply, refused=refused)
 
 
 class StateFileError(SecAggError):

@@ -93,18 +93,18 @@ def check_headers(roster: Roster, session: Session, state: Round, request: Consi
         raise RepeatedPartnerError("there is not exactly one header for each survivor, in order")
     if state.header not in request.headers:
         raise OwnMessageAlteredError("our own header was changed")
-    own = state.header.body
+    ours = state.header.body
     for header in request.headers:  # ours is among them, and equals itself
         body = header.body
         verify_header(roster, session.id, state.number, header)
-        if body.cohort != own.cohort:
+        if body.cohort != ours.cohort:
             raise CohortMismatchError(body.index, "it masked for another cohort: the coordinator named different ones")
-        if body.trunk != own.trunk:
+        if body.trunk != ours.trunk:
             raise TrunkMismatchError(body.index, "it trained from another trunk: the coordinator handed out different sums")
         if body.confirmation != keys.confirmation(session.group, session.id, state.number, body.index):
             raise KeyConfirmationError(body.index, "it does not hold this session's group key")
-        if body.words != own.words:
-            raise FormMismatchError(body.index, f"it sent {body.words} words, and we {own.words}")
+        if body.words != ours.words:
+            raise FormMismatchError(body.index, f"it sent {body.words} words, and we {ours.words}")
 
 
 def reveal(roster: Roster, session: Session, state: Round, request: UnmaskRequest) -> UnmaskReply:
@@ -184,5 +184,5 @@ def check_unmasking_again(state: Round, request: UnmaskRequest) -> None:
     Raises:
         SecondUnmaskingError: It is about another one.
     """
-    if any(each.survivors != state.signed for each in request.signatures):
+    if any(signature.survivors != state.signed for signature in request.signatures):
         raise SecondUnmaskingError("a second request to unmask, on another list than the one whose shares this partner revealed")

@@ -108,7 +108,18 @@ class Coordinator:
         self, index: int, number: int, cohort: tuple[int, ...], rows: bool, version: int, last: LastRound | None, handover: Handover | None
     ) -> bytes:
         """For one partner of the cohort; a masked sum or a handed-over trunk travels beside it."""
-        return wire.encode(CollectRequest(self.session, number, cohort, rows, version, self._delivered(index), last, handover))
+        return wire.encode(
+            CollectRequest(
+                session=self.session,
+                number=number,
+                cohort=cohort,
+                rows=rows,
+                version=version,
+                contributions=self._delivered(index),
+                last=last,
+                handover=handover,
+            )
+        )
 
     def finish_request(self, index: int, version: int, last: LastRound | None, handover: Handover | None) -> bytes:
         """For one partner, after the last round."""

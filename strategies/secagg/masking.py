@@ -145,10 +145,10 @@ def mask(  # noqa: PLR0913 - who, in which round, what and with what; called wit
 def group_masks(session: Session, number: int, partners: tuple[int, ...]) -> tuple[list[bytes], list[bytes]]:
     """The sum of these partners' group masks: keys of the streams to add, and of those to subtract.
 
-    A member's mask is its member stream minus that of the member before it. So each is as random as if all were drawn apart (any choice
+    A member's mask is its own stream minus that of the member before it. So each is as random as if all were drawn apart (any choice
     of masks comes from one choice of streams), and in a sum all streams cancel but one, and up to two for each gap in `partners`.
 
-    Never one mask common to all: |U| times it would have the low bits of |U| in common with the sum.
+    Never one mask common to all: |U| times a mask is not uniform (for an even |U| its lowest bit is 0), and would show low bits of the sum.
     """
     following = (*session.members[1:], 0)
     count = {member: (member in partners) - (after in partners) for member, after in zip(session.members, following, strict=True)}
