@@ -34,7 +34,7 @@ class PlainTrunk(Strategy):
     Args:
         exchanges: The way to the partners, with journal and time-outs.
         shared: The trunk to go on from, with its row list if there is one already.
-        form: How an update over rows becomes words.
+        codec_of: How an update over rows becomes words.
         keep: Called with each new trunk before the next round starts; what it stores is what a restart resumes from.
         guarded: Whether partners agree on a row list first.
         server_learning_rate: Step from the old trunk towards the mean of the partners' trunks.
@@ -45,13 +45,13 @@ class PlainTrunk(Strategy):
         self,
         exchanges: Exchanges,
         shared: SharedTrunk,
-        form: Callable[[np.ndarray], UpdateCodec],
+        codec_of: Callable[[np.ndarray], UpdateCodec],
         keep: Callable[[SharedTrunk], None],
         guarded: bool,
         server_learning_rate: float,
         metrics: Sequence[str] = (),
     ) -> None:
-        self.exchanges, self.shared, self.form, self.keep = exchanges, shared, form, keep
+        self.exchanges, self.shared, self.codec_of, self.keep = exchanges, shared, codec_of, keep
         self.guarded, self.server_learning_rate, self.metrics = guarded, server_learning_rate, tuple(metrics)
 
     def summary(self) -> None:
@@ -89,10 +89,10 @@ class PlainTrunk(Strategy):
             RoundFailedError: Too few usable replies.
         """
         arrived = self.exchanges.replies(replies)
-        form = self.form(self.shared.listed())
-        sums, survivors, metrics = self._add_up(arrived, form.words)
+        codec = self.codec_of(self.shared.listed())
+        sums, survivors, metrics = self._add_up(arrived, codec.words)
         try:
-            decoded = self.shared.decode(form, sums.view(f"<i{sums.itemsize}"), survivors, self.server_learning_rate, self.shared.digest)
+            decoded = self.shared.decode(codec, sums.view(f"<i{sums.itemsize}"), survivors, self.server_learning_rate, self.shared.digest)
         except ValueError as error:
             raise RoundFailedError(f"round {self.shared.version + 1}: {error}") from error
         self.shared = decoded.trunk
@@ -142,7 +142,7 @@ class PlainTrunk(Strategy):
         Raises:
             RoundFailedError: Too few usable replies.
         """
-        word = self.form(np.empty(0, dtype=np.int64)).quantiser(self.shared.value_range).word_type
+        word = self.codec_of(np.empty(0, dtype=np.int64)).quantiser(self.shared.value_range).word_type
         total, partners = np.zeros(length, dtype=word), 0
         metrics: dict[str, list[float]] = {}
         for node, body, vectors in arrived:
