@@ -56,11 +56,11 @@ def plain_rounds(grid: Grid, side: CoordinatorSide, exchanges: Exchanges) -> Non
     strategy = PlainTrunk(
         exchanges,
         latest_trunk(side),
-        codec_of=lambda rows: UpdateCodec(trunk_shapes(config), rows, privacy.word_bits, side.partners, largest),
-        keep=lambda shared: keep_trunk(side.folder, shared),
-        guarded=privacy.row_guard > 1,
-        server_learning_rate=config.federation.server_learning_rate,
-        metrics=config.federation.metrics_shown,
+        lambda rows: UpdateCodec(trunk_shapes(config), rows, privacy.word_bits, side.partners, largest),
+        lambda shared: keep_trunk(side.folder, shared),
+        privacy.row_guard > 1,
+        config.federation.server_learning_rate,
+        config.federation.metrics_shown,
     )
     strategy.set_up()
     start(strategy.start, grid, config, strategy.shared.version)

@@ -13,7 +13,7 @@ import numpy as np
 from fedapp.storage.files import read_sealed, write_sealed
 from strategies.partner.side import PartnerSide
 from strategies.secagg.keystream import DTYPES
-from strategies.update.limits import Limits
+from strategies.update.limits import LeakLimits
 from strategies.update.self_audit import AUDITS, OWN, audit, check
 from strategies.update.shared_trunk import SharedTrunk
 
@@ -22,7 +22,7 @@ ATTEMPTS = "attempts.json"
 UNUSED = 1000  # an attempt at a round that nobody gets to
 
 
-def prepare(side: PartnerSide, limits: Limits, shared: SharedTrunk, fit: Trainer, tail: int) -> tuple[np.ndarray, dict[str, float]]:
+def prepare(side: PartnerSide, limits: LeakLimits, shared: SharedTrunk, fit: Trainer, tail: int) -> tuple[np.ndarray, dict[str, float]]:
     """Train on from the shared trunk, and make the update ready to be masked.
 
     Args:

@@ -16,7 +16,7 @@ from strategies.secagg.policy import Policy
 from strategies.secagg.roster import Roster
 from strategies.update.codec import UpdateCodec
 from strategies.update.holders import Holders
-from strategies.update.limits import Limits
+from strategies.update.limits import LeakLimits
 
 ROW_LIST = "rows.npy"
 
@@ -28,7 +28,7 @@ class Membership:
     identity: Identity
     roster: Roster
     policy: Policy
-    limits: Limits = field(default_factory=Limits)
+    limits: LeakLimits = field(default_factory=LeakLimits)
 
 
 @dataclass(frozen=True)

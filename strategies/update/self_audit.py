@@ -21,7 +21,7 @@ from strategies.secagg.errors import SecAggError
 from strategies.update.codec import UpdateCodec
 from strategies.update.holders import Holders
 from strategies.update.leakage import ALIKE, components, cosines
-from strategies.update.limits import Limits
+from strategies.update.limits import LeakLimits
 
 AUDITS = "self_audit.jsonl"
 OWN, SUM = "own", "sum"
@@ -118,7 +118,7 @@ def twins(
     return list(components(np.concatenate(alike), len(before)))
 
 
-def check(audited: Audited, limits: Limits, row_guard: int) -> None:
+def check(audited: Audited, limits: LeakLimits, row_guard: int) -> None:
     """Let an update go, or refuse to send it.
 
     Args:
