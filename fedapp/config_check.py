@@ -74,7 +74,7 @@ class Origin:
         return f"command line, {' '.join(typed)}" if typed else str(self.path)
 
 
-def check(config: "Config", origin: Origin) -> None:
+def check(config: "Config", origin: Origin) -> None:  # noqa: C901 - one rule after the other, none of which knows another
     """Refuse values outside their range.
 
     Raises:

@@ -51,7 +51,7 @@ def privacy_curve(run: RunFolder, display: Display) -> dict[str, Any]:
         names = {LOCAL: None, NO_BUDGET: None} | {f"{epsilon:g}": epsilon for epsilon in config.audit.epsilons}
         folder, where = run.path / "privacy", {name: dataset.directory for name, dataset in datasets.items()}
         missing = [name for name in names if not (folder / f"{name}.json").is_file()]
-        jobs = [workers.submit(point, name, config_of(name, names[name], config, datasets), where, folder / name) for name in missing]
+        jobs = [workers.submit(point, name, config_of(names[name], config, datasets), where, folder / name) for name in missing]
         display.stage(f"training {len(jobs)} federations")
         for done, each in enumerate(as_completed(jobs), 1):
             each.result()
@@ -64,7 +64,7 @@ def privacy_curve(run: RunFolder, display: Display) -> dict[str, Any]:
     return told | {"run": str(run.path), "seconds": run.status()["seconds"], "plot": str(run.path / "privacy.svg")}
 
 
-def config_of(name: str, epsilon: float | None, config: Config, datasets: Mapping[str, Dataset]) -> Config:
+def config_of(epsilon: float | None, config: Config, datasets: Mapping[str, Dataset]) -> Config:
     """The experiment at this budget, with the least noise with which every partner can pay for all rounds; without noise for None.
 
     Raises:

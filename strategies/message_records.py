@@ -26,10 +26,10 @@ LONGEST_QUOTE = 60  # characters of what others sent, in a message
 
 def content(step: str, values: dict[str, int | float | bytes], vectors: dict[str, list[np.ndarray]]) -> RecordDict:
     """A message: the step, small values, and arrays by name."""
-    held = RecordDict({MESSAGE: ConfigRecord({STEP: str(step), **values})})
+    record = RecordDict({MESSAGE: ConfigRecord({STEP: str(step), **values})})
     for name, arrays in vectors.items():
-        held[name] = array_record(arrays)
-    return held
+        record[name] = array_record(arrays)
+    return record
 
 
 def array_record(arrays: list[np.ndarray]) -> ArrayRecord:
@@ -37,13 +37,13 @@ def array_record(arrays: list[np.ndarray]) -> ArrayRecord:
     return ArrayRecord({str(position): Array(array) for position, array in enumerate(arrays)})
 
 
-def letter(held: RecordDict) -> tuple[str, bytes]:
+def step_and_body(content: RecordDict) -> tuple[str, bytes]:
     """Step and body of a message, which has nothing else beside its vectors.
 
     Raises:
         MalformedMessageError: It is of another form.
     """
-    message = held.get(MESSAGE)
+    message = content.get(MESSAGE)
     if not isinstance(message, ConfigRecord):
         raise MalformedMessageError(f"a message without its record {MESSAGE!r}")
     if set(message) != {STEP, BODY}:
@@ -51,20 +51,20 @@ def letter(held: RecordDict) -> tuple[str, bytes]:
     step, body = message[STEP], message[BODY]
     if not isinstance(step, str) or not isinstance(body, bytes):
         raise MalformedMessageError(f"a step of {type(step).__name__} and a body of {type(body).__name__}, not a text and bytes")
-    if unknown := set(held) - BESIDE - {MESSAGE}:
+    if unknown := set(content) - BESIDE - {MESSAGE}:
         raise MalformedMessageError(f"a message with records that nobody asked for: {quoted(sorted(unknown))}")
     return step, body
 
 
-def vectors(held: RecordDict, name: str) -> list[np.ndarray]:
+def vectors(content: RecordDict, name: str) -> list[np.ndarray]:
     """The arrays of that name in a message, writable; none if it has none.
 
     Raises:
         MalformedMessageError: They are no arrays, or not in order.
     """
-    if name not in held:
+    if name not in content:
         return []
-    record = held[name]
+    record = content[name]
     if not isinstance(record, ArrayRecord):
         raise MalformedMessageError(f"{name} is a {type(record).__name__}, not arrays")
     return arrays_from(record)
@@ -105,16 +105,16 @@ def array_from(array: Array) -> np.ndarray:
     return values.copy(order="K")
 
 
-def step(held: RecordDict) -> str:
+def step(content: RecordDict) -> str:
     """What a message asks or answers, for a log; empty if it does not say."""
-    message = held.get(MESSAGE)
-    told = message.get(STEP, "") if isinstance(message, ConfigRecord) else ""
-    return told[:LONGEST_QUOTE] if isinstance(told, str) else ""
+    message = content.get(MESSAGE)
+    asked = message.get(STEP, "") if isinstance(message, ConfigRecord) else ""
+    return asked[:LONGEST_QUOTE] if isinstance(asked, str) else ""
 
 
-def payload_bytes(held: RecordDict) -> int:
+def payload_bytes(content: RecordDict) -> int:
     """Size of a message's records, without Flower's envelope; what has an empty value, as no message of ours has, counts nothing."""
-    return sum(map(_bytes, held.values()))
+    return sum(map(_bytes, content.values()))
 
 
 def _bytes(record: ArrayRecord | ConfigRecord | MetricRecord) -> int:
@@ -126,5 +126,5 @@ def _bytes(record: ArrayRecord | ConfigRecord | MetricRecord) -> int:
 
 def quoted(text: object) -> str:
     """What somebody else wrote, short and printable."""
-    told = ascii(text)
-    return told if len(told) <= LONGEST_QUOTE else f"{told[:LONGEST_QUOTE]}…"
+    printable = ascii(text)
+    return printable if len(printable) <= LONGEST_QUOTE else f"{printable[:LONGEST_QUOTE]}…"

@@ -66,7 +66,7 @@ LIBRARIES = {
 }
 
 # Modules that make, hold or open a partner's secrets, and the names by which others could.
-SECRETS = {f"strategies.secagg.{name}" for name in ("consistency", "handover", "masking", "participant", "session", "state")}
+SECRETS = {f"strategies.secagg.{name}" for name in ("consistency", "handover", "masking", "participant", "rehearsal", "session", "state")}
 PRIVATE_NAMES = {"Identity", "load_identity"}
 COORDINATORS = ("strategies.coordinator", "strategies.secagg.coordinator", "strategies.secagg.collection")  # what comes with them, too
 COORDINATORS_APP = ("fedapp.coordinator", "fedapp.server_app")

@@ -10,7 +10,7 @@ from fedapp.model.trunk_shape import layout
 from strategies.secagg.messages import SessionParameters
 from strategies.secagg.policy import Policy
 from strategies.secagg.roster import Roster
-from strategies.update.limits import Limits
+from strategies.update.limits import LeakLimits
 
 # What partners must have in common: everything that the trunk depends on.
 COMMON = (
@@ -53,7 +53,7 @@ def default_policy(config: Config, roster: Roster) -> Policy:
     )
 
 
-def default_limits(config: Config) -> Limits:
+def default_limits(config: Config) -> LeakLimits:
     """The limits of a partner that wants this experiment's protection.
 
     With no more compounds than the first layer has units, what each compound adds to the rows is linearly independent, and whole
@@ -61,7 +61,7 @@ def default_limits(config: Config) -> Limits:
     nor does anybody under record-level privacy, where a refusal that depends on compounds would itself be unpaid for.
     """
     judged = config.privacy.row_guard > 1 and config.privacy.profile != RECORD_DP
-    return Limits(least_compounds=config.model.hidden[0]) if judged else Limits(most_identified=1.0)
+    return LeakLimits(least_compounds=config.model.hidden[0]) if judged else LeakLimits(most_identified=1.0)
 
 
 def configuration_digest(config: Config) -> bytes:

@@ -17,7 +17,7 @@ from fedapp.run_folder import RunFolder
 from strategies.partner.side import Membership
 from strategies.secagg.policy import Policy
 from strategies.secagg.roster import LEAST_PARTNERS, Member, Roster, default_threshold
-from strategies.update.limits import Limits
+from strategies.update.limits import LeakLimits
 
 IDENTITY, POLICY, ROSTER = "identity", "policy.yaml", "consortium.yaml"
 
@@ -57,5 +57,5 @@ def _roster(path: Path, _changed: int) -> Roster:
 
 
 @lru_cache(maxsize=64)
-def _rules(path: Path, _changed: int) -> tuple[Policy, Limits]:
+def _rules(path: Path, _changed: int) -> tuple[Policy, LeakLimits]:
     return read_policy(path), read_limits(path)

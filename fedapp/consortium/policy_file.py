@@ -10,11 +10,11 @@ from fedapp.errors import ConfigError
 from fedapp.storage.files import write_text
 from fedapp.storage.yaml_file import first_line, read_whole
 from strategies.secagg.policy import Policy
-from strategies.update.limits import Limits
+from strategies.update.limits import LeakLimits
 
 POLICY_HEADER = "# The least that this partner accepts, whatever the coordinator asks.\n"
 POLICY_HINT = "it says the least that this partner accepts: bring it back from a backup, or take it from the kit"
-STRICT = Limits()
+STRICT = LeakLimits()
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class PolicyFile:
     """A policy as people write it; digests are hexadecimal.
 
     Attributes:
-        most_identified, least_compounds: As in `strategies.partner.side.Limits`; the partner's business alone, which no session names.
+        most_identified, least_compounds: As in `strategies.update.limits.LeakLimits`; the partner's business alone, which no session names.
         applications: Digests of the app bundles that may send requests; empty in a simulation, where any may.
         data: Digest of the dataset that may be used; empty in a simulation, where any may, and at a site that accepted none yet.
     """
@@ -35,8 +35,8 @@ class PolicyFile:
     rounds: int
     metrics_shown: list[str]
     least_survivors: int
-    most_identified: float = Limits.most_identified
-    least_compounds: int = Limits.least_compounds
+    most_identified: float = LeakLimits.most_identified
+    least_compounds: int = LeakLimits.least_compounds
     applications: list[str] = field(default_factory=list)
     data: str = ""
 
@@ -47,7 +47,7 @@ def write_policy(
     applications: Sequence[str] = (),
     data: str = "",
     header: str = POLICY_HEADER,
-    limits: Limits = STRICT,
+    limits: LeakLimits = STRICT,
 ) -> None:
     """Write a policy for people to read and change.
 
@@ -97,7 +97,7 @@ def read_policy(path: Path) -> Policy:
     )
 
 
-def read_limits(path: Path) -> Limits:
+def read_limits(path: Path) -> LeakLimits:
     """The limits of the partner's own updates in a policy file.
 
     Raises:
@@ -106,8 +106,8 @@ def read_limits(path: Path) -> Limits:
     return _limits(read_policy_file(path))
 
 
-def _limits(held: PolicyFile) -> Limits:
-    return Limits(held.most_identified, held.least_compounds)
+def _limits(held: PolicyFile) -> LeakLimits:
+    return LeakLimits(held.most_identified, held.least_compounds)
 
 
 def read_policy_file(path: Path) -> PolicyFile:

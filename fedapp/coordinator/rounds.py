@@ -33,12 +33,12 @@ def open_exchanges(grid: Grid, side: CoordinatorSide, names: tuple[str, ...]) ->
     return Exchanges(
         grid,
         Journal(side.folder / "journal.jsonl"),
-        side.partners,
-        side.partners if settings.min_partners is None else settings.min_partners,
-        settings.connect_timeout,
-        settings.exchange_timeout,
-        settings.round_timeout,
-        names,
+        partners=side.partners,
+        least=side.partners if settings.min_partners is None else settings.min_partners,
+        connect_timeout=settings.connect_timeout,
+        exchange_timeout=settings.exchange_timeout,
+        round_timeout=settings.round_timeout,
+        names=names,
     )
 
 

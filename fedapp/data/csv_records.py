@@ -58,7 +58,9 @@ def read_header(lines: Lines) -> tuple[list[str], str]:
     return [shown(name.strip()) for name in splits[separator]], separator
 
 
-def read_records(lines: Lines, names: Sequence[str], used: Sequence[int], separator: str, unreadable: list[Unreadable]) -> Iterator[Record]:
+def read_records(  # noqa: C901 - one automaton, whose states would otherwise lie in several places
+    lines: Lines, names: Sequence[str], used: Sequence[int], separator: str, unreadable: list[Unreadable]
+) -> Iterator[Record]:
     """Yield all rows after the header that can be taken apart; the others go to `unreadable`, and blank lines are skipped.
 
     A quoted cell may span lines where its column is not read, as pictures and molblocks do. Anywhere else, and where one of the

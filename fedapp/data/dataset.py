@@ -207,7 +207,7 @@ def read_activities(prepared: Path, name: str, group_by: str, assays: Collection
     return summary, activities.join(groups, on="assay_id", maintain_order="left")
 
 
-def save(
+def save(  # noqa: PLR0913 - a dataset's parts, by name
     out: Path,
     header: dict[str, Any],
     structures: pl.DataFrame,

@@ -52,7 +52,7 @@ def plan(compounds: int, settings: Training) -> Steps:
     return Steps(rate, rate * compounds, -(-compounds // settings.batch_size) * settings.local_epochs)
 
 
-def train_noisily(
+def train_noisily(  # noqa: PLR0913 - as `train`, and what the noise needs
     trunk: Trunk,
     heads: Heads,
     adam: torch.optim.Adam,

@@ -60,7 +60,7 @@ def dropped(features: Tensor, share: float, generator: torch.Generator) -> Tenso
     return features * kept.to(features.dtype).div_(1.0 - share)
 
 
-def train(
+def train(  # noqa: PLR0913 - a model's parts, its data and how to go over them
     trunk: Trunk, heads: Heads, adam: torch.optim.Adam, dataset: Dataset, rows: np.ndarray, settings: Training, dropout: float, seed: int
 ) -> TrainingOutcome:
     """Train trunk and heads in place for `settings.local_epochs` shuffled passes over `rows`.

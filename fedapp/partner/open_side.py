@@ -17,7 +17,7 @@ from fedapp.partner.place import Place, place
 from fedapp.partner.record_privacy import private_support
 from fedapp.seeds import derived_seed
 from fedapp.storage.files import reading
-from strategies.partner.side import ROW_LIST, PartnerSide
+from strategies.partner.side import ROW_LIST, PartnerData, PartnerSide, UpdateTerms
 from strategies.update.holders import Holders
 from strategies.update.row_guard import support
 from strategies.update.weight import weight_of
@@ -97,21 +97,27 @@ def open_side(context: Context) -> PartnerSide:
         dataset = open_dataset(own)
         return read_holders(dataset.directory, dataset.digest, tuple(config.training_folds()))
 
-    return PartnerSide(
-        directory=folder,
-        membership=own.membership() if config.aggregation == "secure" else None,
-        support=supported,
-        holders=holders,
-        first_trunk=lambda key: first_trunk(config, key),
+    terms = UpdateTerms(
         shapes=trunk_shapes(config),
         partners=own.partners,
         word_bits=config.privacy.word_bits,
         value_range=config.privacy.range,
+        largest_weight=config.federation.largest_weight,
         server_learning_rate=config.federation.server_learning_rate,
         row_guard=0 if config.privacy.profile == RECORD_DP else config.privacy.row_guard,
-        weight=lambda: weight_of(len(open_dataset(own).y_labels), config.federation.largest_weight),
-        largest_weight=config.federation.largest_weight,
-        seed=lambda number, attempt: derived_seed(config.seed, "rounding", own.name, number, attempt),
         metrics=tuple(sorted(config.federation.metrics_shown)),
+    )
+    data = PartnerData(
+        support=supported,
+        holders=holders,
+        weight=lambda: weight_of(len(open_dataset(own).y_labels), config.federation.largest_weight),
+        first_trunk=lambda key: first_trunk(config, key),
+        rounding_seed=lambda number, attempt: derived_seed(config.seed, "rounding", own.name, number, attempt),
+    )
+    return PartnerSide(
+        directory=folder,
+        membership=own.membership() if config.aggregation == "secure" else None,
+        terms=terms,
+        data=data,
         threads=max(1, (os.cpu_count() or 1) // (1 if own.partition is None else own.partners)),
     )

@@ -30,7 +30,7 @@ def disclosure(run: SavedRun) -> list[Statement]:
     sums = [row for rows in run.audits.values() for row in rows if row["vector"] == "sum"]
     if sums and not any(row["rows"] for row in sums):
         held.append(nothing_in_common(guard))
-    return held + [named(run, guard)] if any(run.audits.values()) else held
+    return [*held, named(run, guard)] if any(run.audits.values()) else held
 
 
 def warnings(run: SavedRun) -> list[str]:

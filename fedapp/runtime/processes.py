@@ -57,7 +57,7 @@ def supervise(parent: int, command: Sequence[str]) -> int:
         end_with_parent()
     if os.getppid() != parent:  # it died before it could be watched
         return 128 + signal.SIGTERM
-    process = subprocess.Popen(command, preexec_fn=end_with_parent if linux else None)  # noqa: PLW1509  there is one thread
+    process = subprocess.Popen(command, preexec_fn=end_with_parent if linux else None)  # safe: there is one thread
     try:
         return process.wait()
     finally:

@@ -32,7 +32,7 @@ class Terms:
         profile, epsilon, delta: Of `privacy` in the configuration; epsilon and delta count under record-level privacy alone.
         rounds: Most rounds.
         metrics_shown: Metrics whose mean the coordinator learns.
-        most_identified, least_compounds: As in `strategies.partner.side.Limits`.
+        most_identified, least_compounds: As in `strategies.update.limits.LeakLimits`.
         word_bits: Word sizes that it sends.
         width: Of the first layer. With fewer compounds than that, an update can be solved for them.
     """

@@ -58,7 +58,7 @@ def audit(run: RunFolder, display: Display) -> dict[str, Any]:
         outcomes = [attack(pool, config, ON, trials[ON], display.stage)]
         display.stage("attacking, defences off")
         outcomes.append(without.result())
-        outcome = joined(outcomes, controls(pool, config, trials[ON][0]) + [canary.result()])
+        outcome = joined(outcomes, [*controls(pool, config, trials[ON][0]), canary.result()])
     write_json(run.path / "audit.json", told(run, config, pool, trials, outcome))
     report = write_audit_report(run.path)
     held = gates(outcome.findings)

@@ -3,18 +3,18 @@
 How times are taken:
 - One partner works after another, on this process's clock, so that nobody's time holds another's; a partner's figure is the median
   over the partners that took part. Making updates, and adding them up in the clear, is in nobody's time.
-- `partner_mask_s` and `partner_share_s` part one reply: the calls of `add_streams` and `check.tag` inside it, and quantising before it,
-  are the first; all the rest is the second.
+- `partner_mask_s` and `partner_share_s` part one reply: the calls of `add_streams` and `aggregate_check.tag` inside it, and quantising
+  before it, are the first; all the rest is the second.
 - The floor is measured before each partner's mask, on the same memory, so that both meet the same machine. That memory has been written
   to before: neither pays for the first touch of a page.
 - A set-up is two replies and the derivation of keys that the first request to mask brings about.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from math import floor
 from typing import Any
 
@@ -25,22 +25,24 @@ from fedapp.errors import ConfigError
 from simulation.benchmarks.stock_secagg import stock_round
 from simulation.benchmarks.tally import Tally
 from strategies.secagg import aggregate_check, masking
-from strategies.secagg.collection import Collection
-from strategies.secagg.coordinator import Coordinator
-from strategies.secagg.identity import Identity
 from strategies.secagg.keystream import BLOCK_BYTES, DTYPES
-from strategies.secagg.messages import NO_TRUNK, LastRound, SessionParameters
-from strategies.secagg.participant import Participant
-from strategies.secagg.policy import Policy
-from strategies.secagg.roster import LEAST_PARTNERS, Member, Roster, default_threshold
+from strategies.secagg.phases import Step
+from strategies.secagg.rehearsal import COORDINATOR, Rehearsal, Transmission, throw_away_parties
+from strategies.secagg.roster import LEAST_PARTNERS, default_threshold
 from strategies.update.quantise import Quantiser
 
-TRUNK = sha256(b"benchmark").digest()
 RANGE = 2.0**-4  # of the quantiser: beyond six standard deviations
 SPREAD = np.float32(0.01)  # standard deviation of an update
 MOST_STOCK_WORDS = 2_000_000  # SecAgg+ holds 8 bytes a word and partner at once, and temporaries
 STOCK_WORDS = 1_000_000  # where there are more
 EXCHANGES = 3  # MaskedInputCollection, ConsistencyCheck, Unmasking
+WORK = {  # what a partner's work is called
+    Step.ADVERTISE_KEYS: "set_up",
+    Step.SHARE_KEYS: "set_up",
+    Step.CONSISTENCY: "partner_answer",
+    Step.UNMASK: "partner_answer",
+    Step.FINISH: "partner_unmask",
+}
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def measure(setting: BenchmarkSetting) -> dict[str, Any]:
 
 
 class Bench:
-    """The parties of one session.
+    """The parties of one session, and what they spend.
 
     Args:
         setting: How many, and what they aggregate.
@@ -131,113 +133,73 @@ class Bench:
     """
 
     def __init__(self, setting: BenchmarkSetting, tally: Tally) -> None:
-        self.setting, self.tally = setting, tally
+        self.setting, self.tally, self.dropped = setting, tally, setting.dropped()
         self.quantiser = Quantiser.for_sum(setting.word_bits, setting.partners, RANGE)
-        identities = [Identity.generate() for _ in range(setting.partners)]
-        members = tuple(Member(index, f"partner-{index}", each.public) for index, each in enumerate(identities, 1))
-        roster = Roster("benchmark", default_threshold(setting.partners), LEAST_PARTNERS, members)
-        configuration, layout = sha256(repr(setting).encode()).digest(), str(setting.words)
-        parameters = SessionParameters(roster.digest(), configuration, layout, setting.word_bits, 0, 1, (), os.urandom(32))
-        policy = Policy(roster.digest(), configuration, layout, (setting.word_bits,), 0, 1, (), LEAST_PARTNERS)
-        self.coordinator = Coordinator(roster, parameters, setting.threads)
-        self.partners = {index: Participant(each, roster, policy, os.urandom) for index, each in enumerate(identities, 1)}
-        self._set_up()
-
-    def _set_up(self) -> None:
-        """AdvertiseKeys and ShareKeys."""
-        request = self.coordinator.advertise_request()
-        for index, partner in self.partners.items():
-            with self.tally.time("set_up", index):
-                reply = partner.advertise(request, 0, NO_TRUNK)
-            self.coordinator.add_advertisement(reply)
-        request = self.coordinator.share_keys_request()
-        for index, partner in self.partners.items():
-            with self.tally.time("set_up", index):
-                reply = partner.share_keys(request)
-            self.coordinator.add_contributions(index, reply)
+        self.plain = np.zeros(setting.words, dtype=np.int32)  # no sum of words within the quantiser's bounds wraps
+        coordinator, partners = throw_away_parties(setting.partners, os.urandom, word_bits=setting.word_bits, threads=setting.threads)
+        self.rehearsal = Rehearsal(coordinator, partners, setting.words, self.carry, self.measure)
 
     def round(self) -> bool:
-        """One round; whether every survivor decoded exactly the sum of the survivors' integers."""
-        tally, cohort = self.tally, self.coordinator.members()
-        plain = np.zeros(self.setting.words, dtype=np.int32)  # no sum of words within the quantiser's bounds wraps
-        collection = Collection(self.coordinator, 0, cohort)
-        for index in cohort:
-            with tally.time("coordinator"):
-                request = self.coordinator.collect_request(index, 0, cohort, False, 0, None, None)
-            with tally.time("set_up", index):
-                self.partners[index].collect(request)
-            if index in self.setting.dropped():
-                continue
-            reply, words = self.mask(index, request, plain)
-            tally.add("download_bytes", index, len(request) + words.nbytes)  # of a round in full swing: the last sum comes with the request
-            tally.add("upload_bytes", index, len(reply) + words.nbytes)
-            with tally.time("coordinator"):
-                collection.add_input(index, reply, words)
-        self.agree(collection)
-        blinded = self.reveal(collection)
-        last = LastRound(0, collection.survivors, False)
-        return all(np.array_equal(self.finish(index, last, blinded.copy()), plain) for index in collection.survivors)
+        """Set-up and one round; whether every survivor decoded exactly the sum of the survivors' integers."""
+        self.rehearsal.set_up()
+        collection = self.rehearsal.collect(self.write)
+        self.rehearsal.agree(collection)
+        masked_sum = self.rehearsal.reveal(collection)
+        return all(np.array_equal(self.rehearsal.decode(index, collection, masked_sum), self.plain) for index in collection.survivors)
 
-    def mask(self, index: int, request: bytes, plain: np.ndarray) -> tuple[bytes, np.ndarray]:
-        """The reply to a request that the partner accepted, and its vector; its integers are also added to `plain`."""
-        tally, setting, partner, update = self.tally, self.setting, self.partners[index], self.setting.update(index)
-        words = np.empty(setting.words + masking.tag_words(partner.session), dtype=DTYPES[setting.word_bits])
-        words.fill(0)
-        keys = [os.urandom(32) for _ in range(setting.partners + (1 if index == 1 else 2))]  # pairwise, self, and one or two for the group
-        with tally.time("mask_floor", index):
-            bare_masks(words, keys, setting.threads)
-        private = words[: setting.words]
-        with tally.time("partner_mask", index):
+    def write(self, index: int, private: np.ndarray) -> None:
+        """A partner's update as integers, which are also added up in the clear; before that, the floor is measured."""
+        keys = [
+            os.urandom(32) for _ in range(self.setting.partners + (1 if index == 1 else 2))
+        ]  # pairwise, self, and one or two for the group
+        private.fill(0)  # written to before anything is measured: fresh zeros have no pages yet
+        with self.tally.time("mask_floor", index):
+            bare_masks(private, keys, self.setting.threads)
+        update = self.setting.update(index)
+        with self.tally.time("partner_mask", index):
             self.quantiser.quantise([update], private, seed=index)
-        np.add(plain, masking.signed_view(private), out=plain)
-        with (
-            tally.moved(masking, "add_streams", "partner_share", "partner_mask", index),
-            tally.moved(aggregate_check, "tag", "partner_share", "partner_mask", index),
-            tally.time("partner_share", index),
-        ):
-            reply = partner.mask(request, TRUNK, words, np.empty(0, dtype=words.dtype), setting.threads)
-        return reply, words
+        np.add(self.plain, masking.signed_view(private), out=self.plain)
 
-    def agree(self, collection: Collection) -> None:
-        """ConsistencyCheck."""
-        with self.tally.time("coordinator"):
-            request = collection.consistency_request()
-        for index in collection.survivors:
-            with self.tally.time("partner_answer", index):
-                reply = self.partners[index].confirm(request)
-            self._carried(index, request, reply)
+    def carry(self, sent: Transmission) -> bool:
+        """Count bytes from the round's first message on; the partners that drop out are asked to mask in vain."""
+        if sent.step is Step.COLLECT:
+            if sent.partner in self.dropped:
+                return False
+            if sent.upward:
+                self.tally.add("upload_bytes", sent.partner, len(sent.body) + sent.words.nbytes)
+                self.tally.add(
+                    "download_bytes", sent.partner, sent.words.nbytes
+                )  # of a round in full swing: the last sum comes with the request
+            else:
+                self.tally.add("download_bytes", sent.partner, len(sent.body))
+        elif sent.step in (Step.CONSISTENCY, Step.UNMASK):
+            self.tally.add("answer_bytes" if sent.upward else "download_bytes", sent.partner, len(sent.body))
+        return True
+
+    @contextmanager
+    def measure(self, step: Step, party: int) -> Iterator[None]:
+        """Take down the time of a party's work under the name that the benchmark gives it."""
+        if party == COORDINATOR:
             with self.tally.time("coordinator"):
-                collection.add_signature(index, reply)
-
-    def reveal(self, collection: Collection) -> np.ndarray:
-        """Unmasking; the sum under group masks."""
-        for index in collection.survivors:
-            with self.tally.time("coordinator"):
-                request = collection.unmask_request(index)
-            with self.tally.time("partner_answer", index):
-                reply = self.partners[index].unmask(request)
-            self._carried(index, request, reply)
-            with self.tally.time("coordinator"):
-                collection.add_answer(index, reply)
-        with self.tally.time("coordinator"):
-            blinded, _ = collection.unmask()
-        return blinded
-
-    def finish(self, index: int, last: LastRound, words: np.ndarray) -> np.ndarray:
-        """The sum that a partner decodes, in place."""
-        with self.tally.time("partner_unmask", index):
-            decoded, _ = self.partners[index].finish(last, words, TRUNK, self.setting.threads)
-        return decoded
-
-    def _carried(self, index: int, request: bytes, reply: bytes) -> None:
-        self.tally.add("download_bytes", index, len(request))
-        self.tally.add("answer_bytes", index, len(reply))
+                yield
+        elif step is Step.COLLECT:
+            with (
+                self.tally.moved(masking, "add_streams", "partner_share", "partner_mask", party),
+                self.tally.moved(aggregate_check, "tag", "partner_share", "partner_mask", party),
+                self.tally.time("partner_share", party),
+            ):
+                yield
+        elif party not in self.dropped:
+            with self.tally.time(WORK[step], party):
+                yield
+        else:
+            yield
 
 
 def bare_masks(words: np.ndarray, keys: Sequence[bytes], threads: int) -> None:
     """The least that masking takes: add the stream of every key to `words` by the bare cipher, in place, a block at a time.
 
-    Written apart from `streams.add_streams`, of which it is the yardstick.
+    Written apart from `keystream.add_streams`, of which it is the yardstick.
     """
     size = BLOCK_BYTES // words.itemsize
     blocks = -(-len(words) // size)

@@ -88,26 +88,26 @@ class Replies:
         self._await()
         for message in self._messages:
             heard += 1
-            node, held = message.metadata.src_node_id, message.content if message.has_content() else None
+            node, content = message.metadata.src_node_id, message.content if message.has_content() else None
             del message
             if self.left_out.get(node) != SILENT:  # Flower's own word for a node is no reply
                 continue
             del self.left_out[node]
             self._await()
-            if held is None:
+            if content is None:
                 self.left_out[node] = "it could not answer"
                 continue
             with self.accepting(node):
-                self.bytes_up += message_records.payload_bytes(held)
-                step, body = message_records.letter(held)
+                self.bytes_up += message_records.payload_bytes(content)
+                step, body = message_records.step_and_body(content)
                 vectors = message_records.vectors(
-                    held, message_records.HANDOVER if self.asked.step == Step.HANDOVER else message_records.WORDS
+                    content, message_records.HANDOVER if self.asked.step == Step.HANDOVER else message_records.WORDS
                 )
                 if step != self.asked.step:
                     raise MalformedMessageError(f"a reply to {message_records.quoted(step)}, which was not asked")
-                if len(vectors) > 1 or len(held) > 1 + len(vectors):
-                    raise MalformedMessageError(f"{len(vectors)} vectors in {len(held) - 1} records, where there is one at most")
-            del held
+                if len(vectors) > 1 or len(content) > 1 + len(vectors):
+                    raise MalformedMessageError(f"{len(vectors)} vectors in {len(content) - 1} records, where there is one at most")
+            del content
             if node not in self.left_out:
                 yield node, body, vectors
                 del vectors
@@ -144,7 +144,7 @@ class Exchanges:
         names: Of all partners in the roster, if there is one.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - three people and three times to wait, called with keywords
         self,
         grid: Grid,
         journal: Journal,
@@ -169,10 +169,10 @@ class Exchanges:
             RoundFailedError: Too few.
         """
         deadline = time.monotonic() + self.connect_timeout
-        told: list[int] | None = None
+        reported: list[int] | None = None
         while len(nodes := sorted(self.grid.get_node_ids())) < self._expected and time.monotonic() < deadline:
-            if nodes != told:
-                told = nodes
+            if nodes != reported:
+                reported = nodes
                 self.journal.wait(Awaited(0, CONNECTING, self._absent(nodes) or [f"{self._expected - len(nodes)} of {self.partners}"]))
             time.sleep(POLL)
         absent = self._absent(nodes)
@@ -213,7 +213,7 @@ class Exchanges:
             node: message_records.content(step, {message_records.BODY: body}, dict(vectors)) for node, (body, vectors) in requests.items()
         }
         self._asked = Asked(number, str(step), tuple(requests), sum(map(message_records.payload_bytes, contents.values())))
-        return [Message(held, dst_node_id=node, message_type=message_type, group_id=str(number)) for node, held in contents.items()]
+        return [Message(content, dst_node_id=node, message_type=message_type, group_id=str(number)) for node, content in contents.items()]
 
     def replies(self, messages: Iterable[Message]) -> Replies:
         """The replies to the last `messages`."""

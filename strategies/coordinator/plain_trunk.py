@@ -19,8 +19,9 @@ from strategies.message_records import quoted
 from strategies.plain_messages import FINAL, ROW_LIST, TRAIN, PlainMetric, PlainReply, PlainRequest
 from strategies.secagg import wire
 from strategies.secagg.errors import MalformedMessageError
+from strategies.update.codec import UpdateCodec
 from strategies.update.row_guard import listed_rows
-from strategies.update.shared_trunk import SharedTrunk, UpdateCodec
+from strategies.update.shared_trunk import SharedTrunk
 
 LARGEST_METRIC = 1e9  # far beyond any loss
 
@@ -33,7 +34,7 @@ class PlainTrunk(Strategy):
     Args:
         exchanges: The way to the partners, with journal and time-outs.
         shared: The trunk to go on from, with its row list if there is one already.
-        form: How an update over rows becomes words.
+        codec_of: How an update over rows becomes words.
         keep: Called with each new trunk before the next round starts; what it stores is what a restart resumes from.
         guarded: Whether partners agree on a row list first.
         server_learning_rate: Step from the old trunk towards the mean of the partners' trunks.
@@ -44,13 +45,13 @@ class PlainTrunk(Strategy):
         self,
         exchanges: Exchanges,
         shared: SharedTrunk,
-        form: Callable[[np.ndarray], UpdateCodec],
+        codec_of: Callable[[np.ndarray], UpdateCodec],
         keep: Callable[[SharedTrunk], None],
         guarded: bool,
         server_learning_rate: float,
         metrics: Sequence[str] = (),
     ) -> None:
-        self.exchanges, self.shared, self.form, self.keep = exchanges, shared, form, keep
+        self.exchanges, self.shared, self.codec_of, self.keep = exchanges, shared, codec_of, keep
         self.guarded, self.server_learning_rate, self.metrics = guarded, server_learning_rate, tuple(metrics)
 
     def summary(self) -> None:
@@ -88,10 +89,10 @@ class PlainTrunk(Strategy):
             RoundFailedError: Too few usable replies.
         """
         arrived = self.exchanges.replies(replies)
-        form = self.form(self.shared.listed())
-        sums, survivors, metrics = self._add_up(arrived, form.words)
+        codec = self.codec_of(self.shared.listed())
+        sums, survivors, metrics = self._add_up(arrived, codec.words)
         try:
-            decoded = self.shared.decode(form, sums.view(f"<i{sums.itemsize}"), survivors, self.server_learning_rate, self.shared.digest)
+            decoded = self.shared.decode(codec, sums.view(f"<i{sums.itemsize}"), survivors, self.server_learning_rate, self.shared.digest)
         except ValueError as error:
             raise RoundFailedError(f"round {self.shared.version + 1}: {error}") from error
         self.shared = decoded.trunk
@@ -141,19 +142,19 @@ class PlainTrunk(Strategy):
         Raises:
             RoundFailedError: Too few usable replies.
         """
-        word = self.form(np.empty(0, dtype=np.int64)).quantiser(self.shared.value_range).word_type
+        word = self.codec_of(np.empty(0, dtype=np.int64)).quantiser(self.shared.value_range).word_type
         total, partners = np.zeros(length, dtype=word), 0
         metrics: dict[str, list[float]] = {}
         for node, body, vectors in arrived:
             with arrived.accepting(node):
-                held = wire.decode(PlainReply, body)
-                self._check(held.metrics)
+                reply = wire.decode(PlainReply, body)
+                self._check(reply.metrics)
                 if length:
                     if not vectors or vectors[0].shape != total.shape or vectors[0].dtype != total.dtype:
                         raise MalformedMessageError(f"a reply with other words than {length} of {total.dtype}")
                     total += vectors[0]
                 partners += 1
-                for metric in held.metrics:
+                for metric in reply.metrics:
                     metrics.setdefault(metric.name, []).append(metric.value)
         asked = arrived.asked
         if partners < self.exchanges.least:

@@ -164,7 +164,15 @@ class SecureTrunk(Strategy):
         requests: dict[int, tuple[bytes, Vectors]] = {}
         for index in cohort:
             offered = handover if index in self._behind else None
-            body = self._coordinator.collect_request(index, self._number, cohort, rows, self.version, self._last, offered)
+            body = self._coordinator.collect_request(
+                index=index,
+                number=self._number,
+                cohort=cohort,
+                rows=rows,
+                version=self.version,
+                last=self._last,
+                handover=offered,
+            )
             requests[self._nodes[index]] = (body, self._vectors(offered, ciphertext))
         return requests
 
@@ -203,8 +211,8 @@ class SecureTrunk(Strategy):
             with arrived.accepting(node):
                 if len(body) == HOLDING_BYTES:
                     self._behind.add(indices[node])
-                    held = wire.decode(Holding, body)
-                    raise BehindError(f"it holds the trunk of round {held.version}, and gets the newest first")
+                    holding = wire.decode(Holding, body)
+                    raise BehindError(f"it holds the trunk of round {holding.version}, and gets the newest first")
                 if not vectors:
                     raise MalformedMessageError("a masked input without its vector")
                 collection.add_input(indices[node], body, vectors[0])

@@ -24,9 +24,9 @@ class InnerClient:
 
     def fit(self, trunk: list[np.ndarray], config: Mapping[str, int]) -> tuple[list[np.ndarray], dict[str, float]]:
         """`NumPyClient.fit`; the trained trunk and the metrics. Everything that Flower adds (example count, status) stays here."""
-        found = self._call("fit", MessageType.TRAIN, trunk, config)
-        trained = found.array_records["fitres.parameters"]
-        return [trained[str(position)].numpy() for position in range(len(trained))], _floats(found.config_records["fitres.metrics"])
+        answer = self._call("fit", MessageType.TRAIN, trunk, config)
+        trained = answer.array_records["fitres.parameters"]
+        return [trained[str(position)].numpy() for position in range(len(trained))], _floats(answer.config_records["fitres.metrics"])
 
     def evaluate(self, trunk: list[np.ndarray], config: Mapping[str, int]) -> dict[str, float]:
         """`NumPyClient.evaluate`; the metrics."""

@@ -20,14 +20,16 @@ def plain_trunk_mod(open_side: Callable[[Context], PartnerSide]) -> Mod:
     """The mod for partners that `open_side` opens."""
 
     def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-        held, side = message.content, open_side(context)
-        step, body = message_records.letter(held)
+        content, side = message.content, open_side(context)
+        step, body = message_records.step_and_body(content)
         parsed = wire.decode(PlainRequest, body)
-        trunk, rows = message_records.vectors(held, message_records.TRUNK), message_records.vectors(held, message_records.ROWS)
+        trunk, rows = message_records.vectors(content, message_records.TRUNK), message_records.vectors(content, message_records.ROWS)
         check(side, step, parsed, trunk, rows)
         inner = InnerClient(message, context, call_next)
         words, metrics = answer(side, step, parsed, trunk, rows, inner)
-        reply = PlainReply(tuple(PlainMetric(name, metrics[name]) for name in side.metrics if isfinite(metrics.get(name, float("nan")))))
+        reply = PlainReply(
+            tuple(PlainMetric(name, metrics[name]) for name in side.terms.metrics if isfinite(metrics.get(name, float("nan"))))
+        )
         return inner.reply(
             message_records.content(step, {message_records.BODY: wire.encode(reply)}, {message_records.WORDS: words} if words else {})
         )
@@ -48,10 +50,10 @@ def check(side: PartnerSide, step: str, request: PlainRequest, trunk: list[np.nd
     if request.number < (step == plain_messages.TRAIN):
         raise MalformedMessageError("training for a round before the first")
     listed = [(array.dtype, array.shape) for array in rows]
-    if listed != [(np.dtype(np.bool_), (side.shapes[0][0],))]:
-        raise MalformedMessageError(f"a row list of {listed}, not of {side.shapes[0][0]} rows")
+    if listed != [(np.dtype(np.bool_), (side.terms.shapes[0][0],))]:
+        raise MalformedMessageError(f"a row list of {listed}, not of {side.terms.shapes[0][0]} rows")
     try:
-        check_trunk(trunk, side.shapes)
+        check_trunk(trunk, side.terms.shapes)
     except TrunkFileError as error:
         raise MalformedMessageError(str(error)) from error
 
@@ -61,14 +63,14 @@ def answer(
 ) -> tuple[list[np.ndarray], dict[str, float]]:
     """The words of a reply, and the metrics of this partner."""
     if step == plain_messages.ROW_LIST:
-        form = side.form(np.empty(0, dtype=np.int64))
-        return [side.support().astype(form.quantiser(side.value_range).word_type)], {}
+        codec = side.terms.codec(np.empty(0, dtype=np.int64))
+        return [side.data.support().astype(codec.quantiser(side.terms.value_range).word_type)], {}
     if step == plain_messages.FINAL:
         return [], inner.evaluate(trunk, {"round": request.number})
     side.keep_rows(rows[0])
     shared = SharedTrunk(trunk, request.number - 1, b"", request.value_range, rows[0], b"")
-    form = side.form(shared.listed())
+    codec = side.terms.codec(shared.listed())
     trained, metrics = inner.fit(trunk, {"round": request.number, "attempt": 0})
-    words = np.zeros(form.words, dtype=form.quantiser(request.value_range).word_type)
-    shared.encode(form, trained, words, side.seed(request.number, 0), side.weight())
+    words = np.zeros(codec.words, dtype=codec.quantiser(request.value_range).word_type)
+    shared.encode(codec, trained, words, side.data.rounding_seed(request.number, 0), side.data.weight())
     return [words], metrics

@@ -10,18 +10,17 @@ transcript.jsonl       what was seen and sent, chained and signed
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from fedapp.storage.files import atomic_path, read_sealed, reading, write_sealed
+from fedapp.storage.files import atomic_path, reading
 from fedapp.storage.json_lines import append_line, last_line
+from strategies.partner.departure import ATTEMPTS, Trainer, begin_counting, prepare
 from strategies.partner.side import Membership, PartnerSide
 from strategies.secagg import transcript, wire
 from strategies.secagg.errors import HandoverError, OldRoundError, SecAggError, SumOutOfRangeError
@@ -33,13 +32,11 @@ from strategies.secagg.phases import Step
 from strategies.secagg.state import dump, load
 from strategies.update import public_metrics
 from strategies.update.row_guard import listed_rows
-from strategies.update.self_audit import AUDITS, OWN, SUM, audit, check
+from strategies.update.self_audit import AUDITS, SUM, audit
 from strategies.update.shared_trunk import SharedTrunk, TrunkFileError, no_trunk
 
-Trainer = Callable[[list[np.ndarray], dict[str, int]], tuple[list[np.ndarray], dict[str, float]]]
 Evaluator = Callable[[list[np.ndarray], dict[str, int]], dict[str, float]]
-STATE, ATTEMPTS = "protocol.state", "attempts.json"
-UNUSED = 1000  # an attempt at a round that nobody gets to
+STATE = "protocol.state"
 HINT = "restore it from a backup, or remove it: another partner then hands its trunk over"
 
 
@@ -74,11 +71,11 @@ class SecurePartner:
         """
         path = self.side.directory / "shared.safetensors"
         try:
-            held = SharedTrunk.read(path) if path.is_file() else no_trunk(self.side.value_range, NO_TRUNK)
+            shared = SharedTrunk.read(path) if path.is_file() else no_trunk(self.side.terms.value_range, NO_TRUNK)
         except TrunkFileError as error:
             raise TrunkFileError(str(error), HINT) from error
-        self._note_found(held)
-        return held
+        self._note_found(shared)
+        return shared
 
     def answer(self, step: Step, request: bytes, arrived: Arrived, fit: Trainer, evaluate: Evaluator) -> tuple[bytes, list[np.ndarray]]:
         """Answer one request.
@@ -130,43 +127,31 @@ class SecurePartner:
             raise OldRoundError("the row list of this session was sent already: a second one, of another cohort, would tell them apart")
         self._catch_up(parsed.last, parsed.handover, parsed.version, arrived)
         if self.protocol.session.parameters.row_guard <= 1 and self.shared.session != parsed.session:
-            self._keep(self.shared.with_rows(self.side.support(), parsed.session))
+            self._keep(self.shared.with_rows(self.side.data.support(), parsed.session))
         agreed = parsed.rows or self.shared.session == parsed.session
         if self.shared.version != parsed.version or not agreed:
             return self.protocol.answered(Step.COLLECT, request, wire.encode(Holding(self.protocol.index, self.shared.version))), []
         tail = tag_words(self.protocol.session)
         if parsed.rows:
-            supported = self.side.support()
-            words = np.zeros(len(supported) + tail, dtype=DTYPES[self.side.word_bits])
+            supported = self.side.data.support()
+            words = np.zeros(len(supported) + tail, dtype=DTYPES[self.side.terms.word_bits])
             words[: len(supported)] = supported
             metrics: dict[str, float] = {}
         else:
             words, metrics = self._train(fit, tail)
-        public = public_metrics.encode(self.protocol.session.parameters.metrics, metrics, self.side.word_bits, self.side.partners)
+        public = public_metrics.encode(
+            self.protocol.session.parameters.metrics, metrics, self.side.terms.word_bits, self.side.terms.partners
+        )
         trunk = self.protocol.session.trunk if parsed.rows else self.shared.digest
         return self.protocol.mask(request, trunk, words, public, self.side.threads), [words]
 
     def _train(self, fit: Trainer, tail: int) -> tuple[np.ndarray, dict[str, float]]:
-        """Train on from the shared trunk; the update as words, with `tail` more behind.
-
-        Raises:
-            LeakError: The update tells too much of our own compounds.
-        """
+        """Train on from the shared trunk, or from a first one if there is none; see `departure.prepare`."""
         if not self.shared.arrays:
-            arrays = self.side.first_trunk(self.protocol.initial_seed())
+            arrays = self.side.data.first_trunk(self.protocol.initial_seed())
             content = hashlib.sha256(b"".join(hashlib.sha256(array.tobytes()).digest() for array in arrays)).digest()
             self._keep(self.shared.starting_with(arrays, self.protocol.trunk_name(content)))
-        number, attempt = self.shared.version + 1, self._attempts()
-        self.side.keep_rows(self.shared.rows)
-        trained, metrics = fit(self.shared.arrays, {"round": number, "attempt": attempt})
-        form = self.side.form(self.shared.listed())
-        words = np.zeros(form.words + tail, dtype=DTYPES[self.side.word_bits])
-        self.shared.encode(form, trained, words[: form.words], self.side.seed(number, attempt), self.side.weight())
-        audited = audit(OWN, number, attempt, form, words, self.shared.arrays[0], self.side.holders())
-        self._note(AUDITS, asdict(audited))
-        check(audited, self.member.limits, self.side.row_guard)
-        write_sealed(self.side.directory / ATTEMPTS, {"round": number, "attempts": attempt + 1})
-        return words, metrics
+        return prepare(self.side, self.member.limits, self.shared, fit, tail)
 
     def _finish(self, request: bytes, arrived: Arrived, evaluate: Evaluator) -> bytes:
         """The end of a run: take the last sum in, and evaluate."""
@@ -203,7 +188,7 @@ class SecurePartner:
         """
         try:
             taken = SharedTrunk.from_bytes(self.protocol.take_over(offered, ciphertext))
-            taken.check(self.side.shapes)
+            taken.check(self.side.terms.shapes)
             if taken.version > version:
                 raise TrunkFileError(f"it handed over the trunk of round {taken.version}, not {version}")
         except TrunkFileError as error:
@@ -216,18 +201,27 @@ class SecurePartner:
         Raises:
             SumOutOfRangeError: It is genuine, and no sum of allowed words.
         """
-        form = self.side.form(self.shared.listed())
-        if len(sums) != form.words:
-            raise self.protocol.refuse(SumOutOfRangeError(f"round {last.number}: {len(sums)} words, not {form.words}"))
-        audited = audit(SUM, self.shared.version + 1, 0, form, sums, self.shared.arrays[0], self.side.holders())
+        codec = self.side.terms.codec(self.shared.listed())
+        if len(sums) != codec.words:
+            raise self.protocol.refuse(SumOutOfRangeError(f"round {last.number}: {len(sums)} words, not {codec.words}"))
+        version, survivors = self.shared.version + 1, len(last.survivors)
+        audited = audit(
+            vector=SUM, number=version, attempt=0, codec=codec, words=sums, before=self.shared.arrays[0], holders=self.side.data.holders()
+        )
         try:
-            decoded = self.shared.decode(form, sums, len(last.survivors), self.side.server_learning_rate, digest)
+            decoded = self.shared.decode(codec, sums, survivors, self.side.terms.server_learning_rate, digest)
         except ValueError as error:
             raise self.protocol.refuse(SumOutOfRangeError(f"round {last.number}: {error}")) from error
-        self._note(AUDITS, asdict(audited))  # before the trunk: later there is nothing left to attack
-        found = {"round": decoded.trunk.version, "partners": len(last.survivors), "clipped": decoded.clipped, "largest": decoded.largest}
-        found |= {"coordinates": form.coordinates, "range": decoded.trunk.value_range}
-        self._keep(replace(decoded.trunk, found=found))
+        self.side.note(AUDITS, asdict(audited))  # before the trunk: later there is nothing left to attack
+        findings = {
+            "round": decoded.trunk.version,
+            "partners": survivors,
+            "clipped": decoded.clipped,
+            "largest": decoded.largest,
+            "coordinates": codec.coordinates,
+            "range": decoded.trunk.value_range,
+        }
+        self._keep(replace(decoded.trunk, found=findings))
 
     def _keep(self, shared: SharedTrunk) -> None:
         self.shared = shared
@@ -237,24 +231,7 @@ class SecurePartner:
     def _note_found(self, shared: SharedTrunk) -> None:
         """The line of the last sum: whoever was killed between trunk and line writes it when it is back."""
         if shared.found:
-            self._note("sums.jsonl", shared.found)
-
-    def _note(self, name: str, held: dict[str, Any]) -> None:
-        """One more line, unless it is the last one already."""
-        path, line = self.side.directory / name, json.dumps(held, sort_keys=True)
-        if last_line(path) != line:
-            append_line(path, line)
-
-    def _attempts(self) -> int:
-        """Trainings of the next round that left already.
-
-        Raises:
-            DamagedFileError: The file that says so is lost or damaged: the update of one of them could leave once more, under other masks.
-        """
-        number = self.shared.version + 1
-        hint = f'write {{"attempts": {UNUSED}, "round": {number}}} into it, a number that no training had; an older copy could repeat one'
-        held = read_sealed(self.side.directory / ATTEMPTS, {"round": int, "attempts": int}, hint)
-        return int(held["attempts"]) if held["round"] == number else 0
+            self.side.note("sums.jsonl", shared.found)
 
     def _write(self, step: Step, request: bytes, reply: bytes, refused: str) -> None:
         """State, then transcript: a reply that leaves is in both, and none that could still change is in the transcript.
@@ -264,10 +241,11 @@ class SecurePartner:
         """
         state, attempts, made = (self.side.directory / name for name in (STATE, ATTEMPTS, AUDITS))
         if not (state.exists() or attempts.exists() or made.exists()):
-            write_sealed(attempts, {"round": 0, "attempts": 0})
-        with atomic_path(state) as path:
-            path.write_bytes(dump(self.protocol.state))
-        append_to_transcript(transcript_path(self.side.directory, self.member), self.member, self.protocol, step, request, reply, refused)
+            begin_counting(self.side.directory)
+        with atomic_path(state) as temporary:
+            temporary.write_bytes(dump(self.protocol.state))
+        path = transcript_path(self.side.directory, self.member)
+        append_to_transcript(path, self.member, self.protocol, step=step, request=request, reply=reply, refused=refused)
 
 
 class StateFileError(SecAggError):
@@ -309,14 +287,14 @@ def append_to_transcript(
     session, number = protocol.state.place(step, request)
     _, line = transcript.append(
         before,
-        member.identity,
-        member.roster.digest(),
-        session,
-        number,
-        step.value,
-        protocol.facts,
-        hashlib.sha256(request).digest(),
-        hashlib.sha256(reply).digest() if reply else b"",
-        refused,
+        identity=member.identity,
+        roster_digest=member.roster.digest(),
+        session=session,
+        number=number,
+        phase=step.value,
+        facts=protocol.facts,
+        received=hashlib.sha256(request).digest(),
+        sent=hashlib.sha256(reply).digest() if reply else b"",
+        refused=refused,
     )
     append_line(path, line)

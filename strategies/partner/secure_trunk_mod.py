@@ -17,13 +17,15 @@ def secure_trunk_mod(open_side: Callable[[Context], PartnerSide]) -> Mod:
     """The mod for partners that `open_side` opens."""
 
     def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-        held = message.content
-        asked, body = message_records.letter(held)
+        content = message.content
+        asked, body = message_records.step_and_body(content)
         if asked not in set(Step):
             raise MalformedMessageError(f"{message_records.quoted(asked)} is no step of the protocol")
         step, partner = Step(asked), SecurePartner(open_side(context))
         try:
-            arrived = Arrived(message_records.vectors(held, message_records.WORDS), message_records.vectors(held, message_records.HANDOVER))
+            arrived = Arrived(
+                message_records.vectors(content, message_records.WORDS), message_records.vectors(content, message_records.HANDOVER)
+            )
         except MalformedMessageError as error:
             partner.note_refusal(step, body, error)
             raise

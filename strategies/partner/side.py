@@ -1,19 +1,22 @@
 """What the client mods need of one partner; `fedapp.partner.open_side` builds it."""
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fedapp.storage.files import atomic_path
+from fedapp.storage.json_lines import append_line, last_line
 from strategies.secagg.identity import Identity
 from strategies.secagg.policy import Policy
 from strategies.secagg.roster import Roster
+from strategies.update.codec import UpdateCodec
 from strategies.update.holders import Holders
-from strategies.update.limits import Limits
-from strategies.update.shared_trunk import UpdateCodec
+from strategies.update.limits import LeakLimits
 
 ROW_LIST = "rows.npy"
 
@@ -25,7 +28,56 @@ class Membership:
     identity: Identity
     roster: Roster
     policy: Policy
-    limits: Limits = Limits()
+    limits: LeakLimits = field(default_factory=LeakLimits)
+
+
+@dataclass(frozen=True)
+class UpdateTerms:
+    """What partners of a run agreed on about updates: whose words differ in one of these cannot be added.
+
+    Attributes:
+        shapes: Of the trunk's arrays.
+        partners: Most partners in a sum.
+        word_bits: 32 or 16.
+        value_range: Of the first update's quantiser.
+        largest_weight: Of any partner.
+        server_learning_rate: Step from the old trunk towards the mean of the partners' trunks.
+        row_guard: Training compounds that each row of an update must have, checked before it leaves; 0 where noise decides on rows.
+        metrics: Names of the metrics whose mean the coordinator may learn.
+    """
+
+    shapes: tuple[tuple[int, ...], ...]
+    partners: int
+    word_bits: int
+    value_range: float
+    largest_weight: int
+    server_learning_rate: float
+    row_guard: int
+    metrics: tuple[str, ...]
+
+    def codec(self, rows: np.ndarray) -> UpdateCodec:
+        """How an update over these rows of the first array, ascending, int64, becomes words."""
+        return UpdateCodec(self.shapes, rows, self.word_bits, self.partners, self.largest_weight)
+
+
+@dataclass(frozen=True)
+class PartnerData:
+    """What only a partner's own data and secrets can say; each is computed when it is asked for, since most requests need none.
+
+    Attributes:
+        support: Which rows of the trunk's first array it may train and send, bool.
+        holders: Its training compounds behind each bit of their whole fingerprints.
+        weight: Its weight in the mean, 1 to `largest_weight`.
+        first_trunk: Draws a first trunk, given 32 secret bytes that all partners have in common; whether it uses them, or a seed
+            that partners agreed on, is theirs to say.
+        rounding_seed: Of a round and an attempt at it; never the same for two updates, or their rounding would tell of their difference.
+    """
+
+    support: Callable[[], np.ndarray]
+    holders: Callable[[], Holders]
+    weight: Callable[[], int]
+    first_trunk: Callable[[bytes], list[np.ndarray]]
+    rounding_seed: Callable[[int, int], int]
 
 
 @dataclass(frozen=True)
@@ -35,49 +87,28 @@ class PartnerSide:
     Attributes:
         directory: Its private folder.
         membership: Its keys, roster and policy; None under plain aggregation.
-        support: Computes which rows of the trunk's first array it may train and send, bool.
-        holders: Its training compounds behind each bit of their whole fingerprints.
-        first_trunk: Draws a first trunk, given 32 secret bytes that all partners have in common; whether it uses them, or a seed
-            that partners agreed on, is theirs to say.
-        shapes: Of the trunk's arrays.
-        partners: Most partners in a sum.
-        word_bits: 32 or 16.
-        value_range: Of the first update's quantiser.
-        server_learning_rate: Step from the old trunk towards the mean of the partners' trunks.
-        row_guard: Training compounds that each row of an update must have, checked before it leaves; 0 where noise decides on rows.
-        weight: Computes this partner's weight in the mean, 1 to `largest_weight`.
-        largest_weight: Of any partner.
-        seed: Of the rounding in a round and attempt.
-        metrics: Names of the metrics whose mean the coordinator may learn.
+        terms: What it has in common with the others.
+        data: What it has not.
         threads: For the masks.
     """
 
     directory: Path
     membership: Membership | None
-    support: Callable[[], np.ndarray]
-    holders: Callable[[], Holders]
-    first_trunk: Callable[[bytes], list[np.ndarray]]
-    shapes: tuple[tuple[int, ...], ...]
-    partners: int
-    word_bits: int
-    value_range: float
-    server_learning_rate: float
-    row_guard: int
-    weight: Callable[[], int]
-    largest_weight: int
-    seed: Callable[[int, int], int]
-    metrics: tuple[str, ...]
+    terms: UpdateTerms
+    data: PartnerData
     threads: int = 1
-
-    def form(self, rows: np.ndarray) -> UpdateCodec:
-        """How an update over these rows becomes words."""
-        return UpdateCodec(self.shapes, rows, self.word_bits, self.partners, self.largest_weight)
 
     def keep_rows(self, listed: np.ndarray) -> None:
         """Write down which rows of the next training may leave: our own support within the agreed list, bool."""
-        held, path = BytesIO(), self.directory / ROW_LIST
-        np.save(held, listed & self.support())
-        if path.is_file() and path.read_bytes() == held.getvalue():
+        content, path = BytesIO(), self.directory / ROW_LIST
+        np.save(content, listed & self.data.support())
+        if path.is_file() and path.read_bytes() == content.getvalue():
             return
         with atomic_path(path) as temporary:
-            temporary.write_bytes(held.getvalue())
+            temporary.write_bytes(content.getvalue())
+
+    def note(self, name: str, record: dict[str, Any]) -> None:
+        """One more line in a file of the private folder, unless it is the last one already: whoever was killed after it notes it again."""
+        path, line = self.directory / name, json.dumps(record, sort_keys=True)
+        if last_line(path) != line:
+            append_line(path, line)

@@ -1,8 +1,12 @@
-"""The aggregate check: a linear tag of the words, so that partners notice a sum that the coordinator changed.
+"""The aggregate check: a linear tag of the words, so that partners notice a sum that the coordinator changed. PROTOCOL.md, section 5.
 
 tag(q) = Σ_k ρ_k q[k] mod p, p = 2^61 - 1, is linear: the tags of the survivors add up to the tag of the sum. ρ is secret and fresh for
 each round. It has the form ρ_k = α_{row of k} · β_{column of k}, so that only a few values are drawn however long the vector. A
 changed vector passes with probability at most 2/p: its difference meets β in a row where it is not zero, then α.
+
+A tag must never be seen in the clear beside its words: being linear, it would show others (twice the words have twice the tag). It
+leaves under the same masks, and its key is of one round and one trunk (`keys.check_key`). Against partners it proves nothing: each of
+them has the key (section 9).
 
 Source: the universal hash of J. L. Carter, M. N. Wegman, "Universal classes of hash functions", JCSS 18(2), 1979, section 3, twice.
 """
@@ -26,8 +30,8 @@ def tag(values: np.ndarray, key: bytes) -> int:
     """The tag of a vector, below 2^61 - 1.
 
     Args:
-        values: Signed integers of 16 or 32 bits.
-        key: 32 bytes, secret, fresh for each round.
+        values: int16 or int32 [words].
+        key: 32 bytes, secret, for one round and one trunk.
     """
     rows = -(-len(values) // COLUMNS)
     draws = np.frombuffer(keystream(key, (COLUMNS + rows) * 8), dtype="<u8") & np.uint64(PRIME)
@@ -72,8 +76,8 @@ def _joined(products: np.ndarray) -> np.ndarray:
     """
     total = np.zeros(len(products), dtype=np.uint64)
     for place in range(LIMBS):
-        held = (products[:, place].astype(np.int64) % PRIME).astype(np.uint64)
+        limb = (products[:, place].astype(np.int64) % PRIME).astype(np.uint64)
         turn = np.uint64(LIMB_BITS * place)
-        total += ((held << turn) & np.uint64(PRIME)) | (held >> (np.uint64(TAG_BITS) - turn))
+        total += ((limb << turn) & np.uint64(PRIME)) | (limb >> (np.uint64(TAG_BITS) - turn))
     total %= np.uint64(PRIME)
     return total

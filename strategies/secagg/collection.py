@@ -1,7 +1,10 @@
-"""One round at the coordinator: it adds masked words, and takes off the masks that survivors reveal.
+"""One round at the coordinator: it adds masked words, and takes off the masks that survivors reveal. PROTOCOL.md, section 4.
 
 What remains is a sum under group masks that it cannot take off. Replies that do not hold are left out with their reason, as if their
-senders had dropped out.
+senders had dropped out: the round goes on with the others as long as there are enough.
+
+Nothing that is checked here protects a partner, since a coordinator may lie: each partner checks for itself, in `consistency.py`. These
+checks keep an honest coordinator's round from being spoiled by a damaged reply, and name its sender.
 """
 
 from dataclasses import dataclass
@@ -68,28 +71,30 @@ class Collection:
     def add_input(self, index: int, reply: bytes, words: np.ndarray) -> None:
         """Take one partner's masked input, and add it to those of the same form: from the same trunk, with as many words.
 
+        Args:
+            words: uint32 or uint16, as the session's word size; read, not kept.
         Raises:
             SecAggError: It is not what the partner signed, or not for this round.
         """
-        held = wire.decode(MaskedInput, reply)
-        body, roster = held.header.body, self.coordinator.roster
+        masked = wire.decode(MaskedInput, reply)
+        body, roster = masked.header.body, self.coordinator.roster
         if index not in self.cohort:
             raise AlteredReplyError(f"partner {index} was not asked")
         if index in self.inputs:
             raise AlteredReplyError(f"a second masked input of partner {index}")
         receivers = shares.sent_to(index, self.cohort, roster.threshold)
-        verification.verify_header(roster, self.coordinator.session, self.number, held.header)
-        if body.index != index or body.cohort != cohort_digest(self.cohort) or len(held.bundle) != len(receivers):
+        verification.verify_header(roster, self.coordinator.session, self.number, masked.header)
+        if body.index != index or body.cohort != cohort_digest(self.cohort) or len(masked.bundle) != len(receivers):
             raise AlteredReplyError(f"partner {index} answered for somebody else, or for another cohort")
         if words.dtype != self.dtype or words.ndim != 1 or body.words != len(words):
             raise AlteredReplyError(f"partner {index} sent another vector than it signed")
-        if body.bundle != verification.bundle_digest(held.bundle) or body.input != verification.input_digest(words, held.public):
+        if body.bundle != verification.bundle_digest(masked.bundle) or body.input != verification.input_digest(words, masked.public):
             raise AlteredReplyError(f"the vector or the shares of partner {index} were altered on their way")
-        if len(held.public) % self.dtype.itemsize:
+        if len(masked.public) % self.dtype.itemsize:
             raise AlteredReplyError(f"the public words of partner {index} are not whole words")
-        self.inputs[index] = held
-        self.coordinator.joined.add(index)
-        public = np.frombuffer(held.public, dtype=self.dtype)
+        self.inputs[index] = masked
+        self.coordinator.joined.add(index)  # it has the session's keys: no later request need bring it the contributions again
+        public = np.frombuffer(masked.public, dtype=self.dtype)
         form = MaskedForm(body.trunk, len(words), len(public))
         if form not in self.sums:
             self.sums[form] = MaskedSum([], np.zeros(len(words), dtype=self.dtype), np.zeros(len(public), dtype=self.dtype))
@@ -103,10 +108,10 @@ class Collection:
         Raises:
             RoundAbandonedError: Too few are left.
         """
-        largest = max(self.sums.values(), key=lambda held: len(held.partners), default=None)
+        largest = max(self.sums.values(), key=lambda total: len(total.partners), default=None)
         survivors = tuple(sorted(largest.partners)) if largest else ()
         self.coordinator.enough(len(survivors), "sent a masked input")
-        self.sums = {form: held for form, held in self.sums.items() if held is largest}
+        self.sums = {form: total for form, total in self.sums.items() if total is largest}
         headers = tuple(self.inputs[index].header for index in survivors)
         dropped = tuple(sorted(set(self.cohort) - set(survivors)))
         self.consistency = ConsistencyRequest(self.coordinator.session, self.number, survivors, dropped, headers)
@@ -123,11 +128,11 @@ class Collection:
         Raises:
             SecAggError: It is none, or on other survivors.
         """
-        held, agreed = wire.decode(SurvivorsSignature, reply), self._agreed()
-        verification.verify_survivors(self.coordinator.roster, self.coordinator.session, self.number, held)
-        if held.index != index or index not in agreed.survivors or held.survivors != survivors_digest(agreed):
+        signed, agreed = wire.decode(SurvivorsSignature, reply), self._agreed()
+        verification.verify_survivors(self.coordinator.roster, self.coordinator.session, self.number, signed)
+        if signed.index != index or index not in agreed.survivors or signed.survivors != survivors_digest(agreed):
             raise AlteredReplyError(f"partner {index} signed other survivors than it was shown")
-        self.signatures[index] = held
+        self.signatures[index] = signed
 
     def signers(self) -> tuple[int, ...]:
         """The survivors whose signature arrived, ascending: who is asked to unmask. The others may not have seen the list.
@@ -139,7 +144,7 @@ class Collection:
         return tuple(sorted(self.signatures))
 
     def unmask_request(self, index: int) -> bytes:
-        """For one of the signers.
+        """For one of the signers: all signatures, and the encrypted shares that others dealt to it.
 
         Raises:
             RoundAbandonedError: Fewer than `threshold` signed.
@@ -153,13 +158,13 @@ class Collection:
         Raises:
             SecAggError: They are none, or of another number.
         """
-        held, agreed = wire.decode(UnmaskReply, reply), self._agreed()
+        answer, agreed = wire.decode(UnmaskReply, reply), self._agreed()
         expected = len(agreed.survivors) * (1 + len(agreed.dropped)) * shamir.SHARE_BYTES
-        if held.index != index or index not in agreed.survivors:
-            raise MalformedMessageError(f"partner {index} answered in the place of partner {held.index}, or of nobody who survived")
-        if len(held.shares) != expected:
-            raise MalformedMessageError(f"partner {index} revealed {len(held.shares)} bytes of shares, not {expected}")
-        self.answers[index] = held
+        if answer.index != index or index not in agreed.survivors:
+            raise MalformedMessageError(f"partner {index} answered in the place of partner {answer.index}, or of nobody who survived")
+        if len(answer.shares) != expected:
+            raise MalformedMessageError(f"partner {index} revealed {len(answer.shares)} bytes of shares, not {expected}")
+        self.answers[index] = answer
 
     def unmask(self) -> tuple[np.ndarray, np.ndarray]:
         """Take off the survivors' self masks, and their pairwise masks with those who dropped out.
@@ -170,11 +175,11 @@ class Collection:
             RoundAbandonedError: Fewer than `threshold` answered; nothing was revealed.
         """
         self._threshold(len(self.answers), "answered the unmasking")
-        plus, minus = self._masks()
+        plus, minus = self._masks()  # as partners added and subtracted them: what was added is subtracted here
         (total,) = self.sums.values()
         add_streams(total.words, minus, plus, self.coordinator.threads)
         add_streams(total.public, list(map(keys.public_seed, minus)), list(map(keys.public_seed, plus)))
-        self.answers.clear()
+        self.answers.clear()  # taken off once: the same streams again would spoil the sum
         return total.words, total.public
 
     def _agreed(self) -> ConsistencyRequest:
@@ -194,15 +199,19 @@ class Collection:
         return tuple(sealed)
 
     def _masks(self) -> tuple[list[bytes], list[bytes]]:
-        """Seeds of the masks that were added, and of those that were subtracted, in the sum of the survivors."""
+        """Seeds of the masks that were added, and of those that were subtracted, in the sum of the survivors.
+
+        Masks between two survivors cancelled already. Left are each survivor's self mask (`dealer == about`, added), and its pairwise
+        mask with each dropped partner: added by the partner with the lower index, subtracted by the other.
+        """
         agreed = self._agreed()
         plus: list[bytes] = []
         minus: list[bytes] = []
         names = [(dealer, about) for dealer in agreed.survivors for about in (dealer, *agreed.dropped)]
         for place, (dealer, about) in enumerate(names):
             start = place * shamir.SHARE_BYTES
-            held = {index: answer.shares[start : start + shamir.SHARE_BYTES] for index, answer in self.answers.items()}
-            points = {index: int.from_bytes(share, "big") for index, share in held.items()}
+            shares_of = {index: answer.shares[start : start + shamir.SHARE_BYTES] for index, answer in self.answers.items()}
+            points = {index: int.from_bytes(share, "big") for index, share in shares_of.items()}
             seed = shamir.to_bytes(shamir.reconstruct(points, self.coordinator.roster.threshold))
             (plus if dealer <= about else minus).append(seed)
         return plus, minus

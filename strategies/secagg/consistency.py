@@ -1,4 +1,11 @@
-"""One round at a partner, between masking and its sum: all survivors agree on who they are, and only then reveal shares."""
+"""One round at a partner, between masking and its sum: all survivors agree on who they are, and only then reveal shares.
+
+PROTOCOL.md, section 4, ConsistencyCheck and Unmasking. Everything hangs on one list. Of each partner of the cohort either the share of
+its self mask may leave (it survived) or those of its pairwise masks (it dropped out): with both, its vector lies under the group mask
+alone, which any other partner can take off. A coordinator that named it a survivor to some partners and dropped to others would get
+both. So a partner signs one list in a round, and reveals only when `threshold` of the survivors signed the same one: two lists with that
+many signatures each would need partners that sign twice, and no honest one does.
+"""
 
 from dataclasses import replace
 
@@ -86,18 +93,18 @@ def check_headers(roster: Roster, session: Session, state: Round, request: Consi
         raise RepeatedPartnerError("there is not exactly one header for each survivor, in order")
     if state.header not in request.headers:
         raise OwnMessageAlteredError("our own header was changed")
-    own = state.header.body
-    for header in request.headers:
+    ours = state.header.body
+    for header in request.headers:  # ours is among them, and equals itself
         body = header.body
         verify_header(roster, session.id, state.number, header)
-        if body.cohort != own.cohort:
+        if body.cohort != ours.cohort:
             raise CohortMismatchError(body.index, "it masked for another cohort: the coordinator named different ones")
-        if body.trunk != own.trunk:
+        if body.trunk != ours.trunk:
             raise TrunkMismatchError(body.index, "it trained from another trunk: the coordinator handed out different sums")
         if body.confirmation != keys.confirmation(session.group, session.id, state.number, body.index):
             raise KeyConfirmationError(body.index, "it does not hold this session's group key")
-        if body.words != own.words:
-            raise FormMismatchError(body.index, f"it sent {body.words} words, and we {own.words}")
+        if body.words != ours.words:
+            raise FormMismatchError(body.index, f"it sent {body.words} words, and we {ours.words}")
 
 
 def reveal(roster: Roster, session: Session, state: Round, request: UnmaskRequest) -> UnmaskReply:
@@ -109,13 +116,15 @@ def reveal(roster: Roster, session: Session, state: Round, request: UnmaskReques
         SecAggError: As `check_signatures` and `held_shares`.
     """
     check_signatures(roster, session, state, request)
-    sealed = {each.dealer: each for each in request.shares}
+    sealed = {bundle.dealer: bundle for bundle in request.shares}
     if len(sealed) != len(request.shares):
         raise RepeatedPartnerError("two bundles of shares of one dealer")
     revealed = b""
     for dealer in state.survivors:
-        held = held_shares(roster.threshold, session, state, dealer, sealed.get(dealer))
-        revealed += held[dealer] + b"".join(held[gone] for gone in state.dropped)
+        shares_by = held_shares(roster.threshold, session, state, dealer, sealed.get(dealer))
+        # Of a survivor its self mask, and what it shares with the dropped. Never its pairwise seeds with other survivors: those masks
+        # cancelled in the sum, and taken off its vector alone they would leave it under the group mask.
+        revealed += shares_by[dealer] + b"".join(shares_by[gone] for gone in state.dropped)
     return UnmaskReply(session.index, revealed)
 
 
@@ -125,15 +134,17 @@ def check_signatures(roster: Roster, session: Session, state: Round, request: Un
     Raises:
         RepeatedPartnerError, UnknownPartnerError, SignatureError, SurvivorsDisagreeError, TooFewSignaturesError.
     """
-    signers = [each.index for each in request.signatures]
+    signers = [signature.index for signature in request.signatures]
     if len(set(signers)) != len(signers):
         raise RepeatedPartnerError(f"a partner's signature twice: {sorted(signers)}")
-    for each in request.signatures:
-        if each.index not in state.survivors:
-            raise UnknownPartnerError(f"a signature of partner {each.index}, who is not a survivor")
-        verify_survivors(roster, session.id, state.number, each)
-        if each.survivors != state.signed:
-            raise SurvivorsDisagreeError(f"partner {each.index} signed other survivors than we did: the coordinator named different ones")
+    for signature in request.signatures:
+        if signature.index not in state.survivors:
+            raise UnknownPartnerError(f"a signature of partner {signature.index}, who is not a survivor")
+        verify_survivors(roster, session.id, state.number, signature)
+        if signature.survivors != state.signed:
+            raise SurvivorsDisagreeError(
+                f"partner {signature.index} signed other survivors than we did: the coordinator named different ones"
+            )
     if len(signers) < roster.threshold:
         raise TooFewSignaturesError(f"{len(signers)} signatures on the survivors, and {roster.threshold} are needed")
 
@@ -145,14 +156,14 @@ def held_shares(threshold: int, session: Session, state: Round, dealer: int, sea
         TooFewPartnersError: Its encrypted shares were not delivered.
         ContributionError: They do not open.
     """
-    names, own, cohort = shares.secrets_of(dealer, state.cohort), session.index, cohort_digest(state.cohort)
-    if own in shares.derived_by(dealer, state.cohort, threshold):
-        secret = state.own_secret if dealer == own else session.pair(dealer)
-        derived = keys.fixed_shares(secret, state.number, dealer, own, cohort, len(names))
+    names, holder, cohort = shares.secrets_of(dealer, state.cohort), session.index, cohort_digest(state.cohort)
+    if holder in shares.derived_by(dealer, state.cohort, threshold):
+        secret = state.own_secret if dealer == holder else session.pair(dealer)
+        derived = keys.fixed_shares(secret, state.number, dealer, holder, cohort, len(names))
         return dict(zip(names, map(shamir.to_bytes, derived), strict=True))
     if sealed is None:
         raise TooFewPartnersError(f"the shares that partner {dealer} dealt to us were not delivered")
-    key = keys.share_key(session.pair(dealer), state.number, dealer, own, cohort)
+    key = keys.share_key(session.pair(dealer), state.number, dealer, holder, cohort)
     opened = shares.open_sealed(sealed.ciphertext, key, session.id, len(names), dealer)
     return dict(zip(names, opened, strict=True))
 
@@ -173,5 +184,5 @@ def check_unmasking_again(state: Round, request: UnmaskRequest) -> None:
     Raises:
         SecondUnmaskingError: It is about another one.
     """
-    if any(each.survivors != state.signed for each in request.signatures):
+    if any(signature.survivors != state.signed for signature in request.signatures):
         raise SecondUnmaskingError("a second request to unmask, on another list than the one whose shares this partner revealed")

@@ -1,5 +1,7 @@
 """The coordinator in the protocol: it sets up a session and carries messages; what it does in a round is in `collection.py`.
 
+PROTOCOL.md, section 3.
+
 It holds no key, no model and no plain number. Replies that do not hold are left out with their reason, as if their senders had dropped
 out.
 """
@@ -53,12 +55,12 @@ class Coordinator:
         Raises:
             SecAggError: It is none, or not from the roster.
         """
-        held = wire.decode(SignedAdvertisement, reply)
-        verify_advertisement(self.roster, self.parameters, held)
-        if held.body.index in self.advertisements:
-            raise RepeatedPartnerError(f"two nodes call themselves partner {held.body.index}: each needs an identity of its own")
-        self.advertisements[held.body.index] = held
-        return held.body.index
+        signed = wire.decode(SignedAdvertisement, reply)
+        verify_advertisement(self.roster, self.parameters, signed)
+        if signed.body.index in self.advertisements:
+            raise RepeatedPartnerError(f"two nodes call themselves partner {signed.body.index}: each needs an identity of its own")
+        self.advertisements[signed.body.index] = signed
+        return signed.body.index
 
     def share_keys_request(self) -> bytes:
         """For everybody who advertised.
@@ -77,14 +79,14 @@ class Coordinator:
         Raises:
             SecAggError: They are none, somebody else's, or incomplete.
         """
-        held = wire.decode(ShareKeysReply, reply)
+        sent = wire.decode(ShareKeysReply, reply)
         others = tuple(sorted(set(self.advertisements) - {index}))
-        if held.contributions.sender != index or held.contributions.recipients != others:
+        if sent.contributions.sender != index or sent.contributions.recipients != others:
             raise AlteredReplyError(f"partner {index} sent contributions that are not its own, or not for everybody")
-        verify_contributions(self.roster, self.session, held.contributions)
-        if held.contributions.digests != b"".join(hashlib.sha256(each).digest() for each in held.ciphertexts):
+        verify_contributions(self.roster, self.session, sent.contributions)
+        if sent.contributions.digests != b"".join(hashlib.sha256(ciphertext).digest() for ciphertext in sent.ciphertexts):
             raise AlteredReplyError(f"the contributions of partner {index} were altered on their way")
-        self.contributions[index] = held
+        self.contributions[index] = sent
 
     def members(self) -> tuple[int, ...]:
         """Everybody who contributed to the keys, ascending.
@@ -106,7 +108,18 @@ class Coordinator:
         self, index: int, number: int, cohort: tuple[int, ...], rows: bool, version: int, last: LastRound | None, handover: Handover | None
     ) -> bytes:
         """For one partner of the cohort; a masked sum or a handed-over trunk travels beside it."""
-        return wire.encode(CollectRequest(self.session, number, cohort, rows, version, self._delivered(index), last, handover))
+        return wire.encode(
+            CollectRequest(
+                session=self.session,
+                number=number,
+                cohort=cohort,
+                rows=rows,
+                version=version,
+                contributions=self._delivered(index),
+                last=last,
+                handover=handover,
+            )
+        )
 
     def finish_request(self, index: int, version: int, last: LastRound | None, handover: Handover | None) -> bytes:
         """For one partner, after the last round."""
@@ -120,9 +133,9 @@ class Coordinator:
         delivered: list[DeliveredContribution] = []
         for sender in () if recipient in self.joined else self.members():
             if sender != recipient:
-                held = self.contributions[sender]
-                place = held.contributions.recipients.index(recipient)
-                delivered.append(DeliveredContribution(held.contributions, held.ciphertexts[place]))
+                sent = self.contributions[sender]
+                place = sent.contributions.recipients.index(recipient)
+                delivered.append(DeliveredContribution(sent.contributions, sent.ciphertexts[place]))
         return tuple(delivered)
 
     def enough(self, count: int, what: str) -> None:

@@ -1,28 +1,33 @@
 """Everything that the protocol refuses, each by a name of its own, grouped by who is at fault.
 
-`OutOfOrderError` changes nothing: the message is not expected now. Every other error, raised for a message that was expected, is a
-refusal; what a refusal does to the session is written in `phases.py`.
+An error says what it proves and who is at fault, as far as the one who raises it can tell. A partner hears everything through the
+coordinator: "the coordinator" always stands for whoever is between it and the partner, too. What a signature covers its signer said;
+what is unsigned anybody may have changed. What a refusal does to the session is written in `phases.py`; how several partners'
+transcripts narrow down who is at fault, in `transcript_comparison.py`.
 """
 
 
 class SecAggError(Exception):
-    """Base of all refusals."""
+    """Base of all refusals; never raised as itself."""
 
 
 class MalformedMessageError(SecAggError):
-    """Bytes that are not a message of this protocol: truncated, too long, or not in the one canonical form. Whoever sent it."""
+    """Bytes that are not a message of this protocol: truncated, too long, or not in the one canonical form.
+
+    Proves nothing: a damaged or an older program sends them as well as an attacker. State is unchanged.
+    """
 
 
 class IdentityFileError(SecAggError):
-    """A key or roster file at home is missing, unreadable or inconsistent. Nobody else is at fault."""
+    """A key or roster file at home is missing, unreadable or inconsistent. The fault is at home, and nobody else's."""
 
 
 class NotEnoughSharesError(SecAggError):
-    """Fewer shares than the threshold."""
+    """Fewer shares than the threshold, from which no secret follows. A fault of the program: the coordinator counts before."""
 
 
 class OutOfOrderError(SecAggError):
-    """A message that this phase does not expect. State is unchanged."""
+    """A message that this phase does not expect. Proves nothing: networks deliver late and twice. State is unchanged."""
 
 
 # The coordinator asks for what a partner's policy or the protocol forbids.
@@ -33,63 +38,89 @@ class CoordinatorError(SecAggError):
 
 
 class PolicyError(CoordinatorError):
-    """A request outside the partner's own policy."""
+    """A request outside the partner's own policy.
+
+    Proves that the coordinator's configuration and this partner's policy differ: by mistake on either side, or because the coordinator
+    tries what was not agreed.
+    """
 
 
 class OldSessionError(CoordinatorError):
-    """A message of another session."""
+    """A message of another session. Proves nothing: it may be late. State is unchanged."""
 
 
 class OldRoundError(CoordinatorError):
-    """A round number that was used before, or another one than the round in progress."""
+    """A round number that was used before, or another one than the round in progress. Proves nothing, as `OldSessionError`.
+
+    That it is refused is what keeps a partner from masking two vectors alike.
+    """
 
 
 class CohortError(CoordinatorError):
-    """A cohort that lacks us, repeats a partner, names one outside the session, is too small, or is not the one we masked for."""
+    """A cohort that lacks us, repeats a partner, names one outside the session, or is not the one we masked for.
+
+    Proves a faulty or lying coordinator: no honest one makes such a list.
+    """
 
 
 class OwnMessageAlteredError(CoordinatorError):
-    """Our own advertisement, header or signature came back changed or not at all."""
+    """Our own advertisement or header came back changed or not at all. Proves it: we know what we sent."""
 
 
 class TooFewPartnersError(CoordinatorError):
-    """Fewer partners than threshold and policy demand."""
+    """Fewer partners than threshold and policy demand.
+
+    Proves that the coordinator went on where it had to wait or give up; in a sum of fewer each would be more visible.
+    """
 
 
 class UnknownPartnerError(CoordinatorError):
-    """A partner index that is not in the roster or not in the session."""
+    """A partner index that is not in the roster or not in the session. Proves that the coordinator invents or mixes up partners."""
 
 
 class RepeatedPartnerError(CoordinatorError):
-    """One partner listed twice."""
+    """One partner listed twice: it would count twice towards a threshold. At a coordinator: two nodes have one identity."""
 
 
 class AliveAndDroppedError(CoordinatorError):
-    """One partner listed both as survivor and as dropped."""
+    """One partner listed both as survivor and as dropped.
+
+    Proves an attack or a grave fault: both kinds of shares about one partner would open its vector up to the group mask.
+    """
 
 
 class SelfDroppedError(CoordinatorError):
-    """We are listed as dropped, or not at all, though we answered."""
+    """We are listed as dropped, or not at all, though we answered.
+
+    The coordinator may not have got our answer, and then should not have asked us; or it asks for shares against us.
+    """
 
 
 class SecondSurvivorListError(CoordinatorError):
-    """Another list of survivors for a round whose first we signed."""
+    """Another list of survivors for a round whose first we signed. Proves that the coordinator said two things about one round."""
 
 
 class SurvivorsDisagreeError(CoordinatorError):
-    """Another partner signed another list of survivors than we did."""
+    """Another partner signed another list of survivors than we did, or a sum is of other survivors.
+
+    With two signatures it proves that the coordinator showed two lists: an honest partner signs what it is shown.
+    """
 
 
 class TooFewSignaturesError(CoordinatorError):
-    """Fewer signatures on the survivors than the threshold."""
+    """Fewer signatures on the survivors than the threshold. Proves that the coordinator asks for shares before enough partners agree."""
 
 
 class SecondUnmaskingError(CoordinatorError):
-    """A second request to reveal shares of one round, on another list of survivors."""
+    """A second request to reveal shares of one round, on another list of survivors. Proves an attempt to get both kinds of shares."""
 
 
 class AlteredSumError(CoordinatorError):
-    """The masked sum is not the sum of what the survivors sent."""
+    """The masked sum is not the sum of what the survivors sent.
+
+    Proves that somebody changed it, and not who: the coordinator, or a partner that revealed a wrong share. An honest mistake passes the
+    check with probability below 2^-59, and so does an attack by whoever lacks the group key.
+    """
 
     hint = (
         "compare transcripts (polyphony transcript compare): if all were given the same sum, the coordinator or a partner that revealed "
@@ -98,14 +129,17 @@ class AlteredSumError(CoordinatorError):
 
 
 class AlteredReplyError(SecAggError):
-    """What reached the coordinator is not what the partner signed; the reply is left out."""
+    """What reached the coordinator is not what the partner signed; the reply is left out.
+
+    Proves that it was altered on its way, or that the partner's program is at fault.
+    """
 
 
 # A partner is at fault, or the coordinator put words into its mouth.
 
 
 class PeerError(SecAggError):
-    """A partner's message does not hold.
+    """A partner's message does not hold. That partner is at fault, or the coordinator, where no signature of the partner says so.
 
     Args:
         partner: Its index in the roster.
@@ -118,35 +152,50 @@ class PeerError(SecAggError):
 
 
 class SignatureError(PeerError):
-    """A signature that does not verify: altered, forged, or by another key."""
+    """A signature that does not verify: altered, forged, or by another key.
+
+    Proves nothing against the partner that it names: whoever carries a message can spoil its signature.
+    """
 
 
 class KeyConfirmationError(PeerError):
-    """A partner that does not hold the group key of this session."""
+    """A partner whose signed header says that it holds another group key than we do.
+
+    It was given other contributions than we were, by the coordinator or by a third partner that sent two; or it is at fault itself.
+    """
 
 
 class CohortMismatchError(PeerError):
-    """A partner masked for another cohort than we did."""
+    """A partner signed that it masked for another cohort than we did: proves that the coordinator named different ones."""
 
 
 class TrunkMismatchError(PeerError):
-    """A partner trained from another trunk than we did."""
+    """A partner signed that it trained from another trunk than we did.
+
+    The coordinator handed out different sums, or one of the two partners has a trunk that it should not have.
+    """
 
 
 class FormMismatchError(PeerError):
-    """A partner whose vector has another length than ours."""
+    """A partner signed a vector of another length than ours: it has another row list or another configuration."""
 
 
 class ContributionError(PeerError):
-    """An encrypted contribution or share that does not open."""
+    """An encrypted contribution or share that does not open, or a key that nothing can be encrypted for.
+
+    Where the sender signed the digest of just this ciphertext, the sender made it so; otherwise it may have been altered.
+    """
 
 
 class HandoverError(PeerError):
-    """A handed-over trunk that does not open, or is not the one asked for."""
+    """A handed-over trunk that does not open, is damaged, or is not the one asked for. If its ciphertext is the signed one: its holder."""
 
 
 class SumOutOfRangeError(SecAggError):
-    """The sum is genuine, but no sum of allowed words: a survivor left the agreed range."""
+    """The sum is genuine, but no sum of allowed words.
+
+    Proves that a survivor left the agreed range, by a fault or on purpose, and not which one: the others' words hide it.
+    """
 
 
 class BehindError(SecAggError):

@@ -1,4 +1,7 @@
-"""Handing a trunk to members who lack it: encrypted under the group key, so that the coordinator carries what it cannot read."""
+"""Handing a trunk to members who lack it: encrypted under the group key, so that the coordinator carries what it cannot read.
+
+PROTOCOL.md, section 3; what a handed-over trunk does not prove is in section 9.
+"""
 
 import hashlib
 

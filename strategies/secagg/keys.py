@@ -1,4 +1,7 @@
-"""Every key and seed of the protocol: HKDF-SHA512 under a label, so that no two purposes, rounds or partners share one."""
+"""Every key and seed of the protocol: HKDF-SHA512 under a label, so that no two purposes, rounds or partners share one.
+
+PROTOCOL.md, sections 3 to 5, writes them k_ij, K, s_ij and h_i.
+"""
 
 import hashlib
 import hmac
@@ -22,8 +25,8 @@ def derive(secret: bytes, salt: bytes, label: str, *parts: bytes | int, length: 
     """HKDF-SHA512 (RFC 5869). Parts enter `info` with their lengths, so that no two lists of parts give the same."""
     info = VERSION + label.encode() + b"\x00"
     for part in parts:
-        held = part.to_bytes(4, "big") if isinstance(part, int) else part
-        info += len(held).to_bytes(4, "big") + held
+        content = part.to_bytes(4, "big") if isinstance(part, int) else part
+        info += len(content).to_bytes(4, "big") + content
     return HKDF(algorithm=hashes.SHA512(), length=length, salt=salt, info=info).derive(secret)
 
 
@@ -47,7 +50,7 @@ def pairwise_seed(pair: bytes, number: int, cohort: bytes, trunk: bytes) -> byte
 
 
 def group_seed(group: bytes, number: int, partner: int) -> bytes:
-    """h_i of a round: the streams that group masks are made of; see `round.group_masks`."""
+    """h_i of a round: the streams that group masks are made of; see `masking.group_masks`."""
     return derive(group, b"", "group mask", number, partner)
 
 

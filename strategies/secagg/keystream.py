@@ -1,6 +1,15 @@
 """Masks: AES-256-CTR keystreams, read as little-endian words and added to a vector in place, modulo the word size.
 
 A keystream has a key of its own, so the counter starts at 0; it is in one vector, or in those of two partners with opposite signs.
+
+What must never happen: two different vectors under the same keys. Their masks are equal, so whoever sees both, the coordinator, subtracts
+one from the other and has the difference of two updates in the clear. Nothing here can notice that. Keys are therefore derived for one
+round, cohort and trunk (`keys.py`), a partner counts rounds in its state, and an older copy of a state must never come back.
+
+How long a stream may be: a vector has fewer than 2^32 words, since its header counts them in 4 bytes, and so a stream at most 2^34 bytes,
+or 2^30 blocks. No block of AES under one key occurs twice while random blocks would; at this length that tells a stream from random with
+advantage below 2^(60 - 129) = 2^-69. The counter of 128 bits cannot wrap.
+
 Blocks stay in the processor's cache while all streams pass over them; the cipher releases Python's lock, so that threads scale.
 """
 
@@ -22,8 +31,8 @@ def add_streams(words: np.ndarray, plus: Sequence[bytes], minus: Sequence[bytes]
     """Add the streams of the keys `plus` to `words`, and subtract those of `minus`, in place.
 
     Args:
-        words: uint32 or uint16, one-dimensional and contiguous.
-        plus, minus: Keys of 32 bytes, each for this round alone.
+        words: uint32 or uint16, one-dimensional and contiguous; up to 2^34 bytes.
+        plus, minus: Keys of 32 bytes, each for this vector alone, or for one more in which it has the other sign.
         threads: How many ranges of the vector to work on at once.
     """
     signed = [(key, np.add) for key in plus] + [(key, np.subtract) for key in minus]
@@ -40,7 +49,7 @@ def add_streams(words: np.ndarray, plus: Sequence[bytes], minus: Sequence[bytes]
 
 
 def keystream(key: bytes, count: int) -> bytes:
-    """The first `count` bytes of a key's stream."""
+    """The first `count` bytes of a key's stream; for values that are drawn, under keys that mask nothing."""
     return _cipher(key, 0).update(bytes(count))
 
 

@@ -1,4 +1,6 @@
-"""One round at a partner, first and last step: mask, and finish. Pure functions, as in `session.py`; between them lies `agreement.py`.
+"""One round at a partner, first and last step: mask (PROTOCOL.md, section 4), and finish (section 5).
+
+Pure functions, as in `session.py`; between the two lies `consistency.py`.
 
 A vector is [private words | words of the check's tag]; the sum of its private words is what partners learn. A second, short vector of
 public words carries no group mask: its sum is for the coordinator.
@@ -26,7 +28,7 @@ from strategies.secagg.verification import bundle_digest, header_message, input_
 
 @dataclass(frozen=True)
 class Round:
-    """A round that this partner has masked for.
+    """A round that this partner has masked for; secret, since its self mask follows from it.
 
     Attributes:
         number, cohort, trunk: What it masked for.
@@ -76,7 +78,7 @@ def check_cohort(session: Session, cohort: tuple[int, ...], least: int) -> None:
         raise TooFewPartnersError(f"a cohort of {len(cohort)}, and {least} are needed")
 
 
-def mask(
+def mask(  # noqa: PLR0913 - who, in which round, what and with what; called with keywords
     identity: Identity,
     roster: Roster,
     session: Session,
@@ -90,16 +92,24 @@ def mask(
 ) -> tuple[Round, MaskedInput]:
     """MaskedInputCollection: mask `words` in place, and share the seeds.
 
+    Once for a round number: every mask but the self mask comes from keys, number, cohort and trunk, so two vectors under one number would
+    differ, but for their self masks, by what they say. Of that the caller takes care, in `Participant`.
+
     Args:
         words: The session's word size; its last `tag_words` are overwritten.
         public: Same word size; masked in a copy.
         threads: For the keystreams.
+    Returns:
+        What to keep, and what to send beside `words`.
     """
-    held = cohort_digest(cohort)
+    asked = cohort_digest(cohort)
     others = tuple(index for index in cohort if index != session.index)
-    seeds = {j: keys.pairwise_seed(session.pair(j), number, held, trunk) for j in others}
+    seeds = {j: keys.pairwise_seed(session.pair(j), number, asked, trunk) for j in others}
+    # The self mask is the one fresh seed. Without it, a coordinator that calls a slow partner dropped, collects the shares of its pairwise
+    # seeds and then receives its vector after all, would find it under the group mask alone, which any other partner can take off.
     seeds[session.index] = shares.seed_bytes(entropy(keys.WIDE_BYTES))
-    _write_tag(session, number, trunk, words)
+    _write_tag(session, number, trunk, words)  # before masking: the tag is masked with the words that it is about
+    # Of two partners the one with the lower index adds their stream and the other subtracts it; its own self mask each adds.
     plus = [seeds[j] for j in cohort if j >= session.index]
     minus = [seeds[j] for j in cohort if j < session.index]
     hidden, cancelled = group_masks(session, number, (session.index,))
@@ -109,17 +119,27 @@ def mask(
     own_secret = entropy(keys.KEY_BYTES)
     bundle = _bundle(roster, session, number, cohort, seeds, own_secret)
     header = Header(
-        session.index,
-        held,
-        trunk,
-        keys.confirmation(session.group, session.id, number, session.index),
-        len(words),
-        input_digest(words, shown.tobytes()),
-        bundle_digest(bundle),
+        index=session.index,
+        cohort=asked,
+        trunk=trunk,
+        confirmation=keys.confirmation(session.group, session.id, number, session.index),
+        words=len(words),
+        input=input_digest(words, shown.tobytes()),
+        bundle=bundle_digest(bundle),
     )
     signed = SignedHeader(header, identity.sign(header_message(roster, session.id, number, header)))
-    state = Round(number, cohort, trunk, seeds[session.index], own_secret, signed, (), (), b"")
-    return state, MaskedInput(signed, bundle, shown.tobytes())
+    masked = Round(
+        number=number,
+        cohort=cohort,
+        trunk=trunk,
+        self_seed=seeds[session.index],
+        own_secret=own_secret,
+        header=signed,
+        survivors=(),
+        dropped=(),
+        signed=b"",
+    )
+    return masked, MaskedInput(signed, bundle, shown.tobytes())
 
 
 def group_masks(session: Session, number: int, partners: tuple[int, ...]) -> tuple[list[bytes], list[bytes]]:
@@ -127,11 +147,13 @@ def group_masks(session: Session, number: int, partners: tuple[int, ...]) -> tup
 
     A member's mask is its own stream minus that of the member before it. So each is as random as if all were drawn apart (any choice
     of masks comes from one choice of streams), and in a sum all streams cancel but one, and up to two for each gap in `partners`.
+
+    Never one mask common to all: |U| times a mask is not uniform (for an even |U| its lowest bit is 0), and would show low bits of the sum.
     """
     following = (*session.members[1:], 0)
-    count = {own: (own in partners) - (after in partners) for own, after in zip(session.members, following, strict=True)}
-    seeds = {own: keys.group_seed(session.group, number, own) for own, times in count.items() if times}
-    return [seeds[own] for own in seeds if count[own] > 0], [seeds[own] for own in seeds if count[own] < 0]
+    count = {member: (member in partners) - (after in partners) for member, after in zip(session.members, following, strict=True)}
+    seeds = {member: keys.group_seed(session.group, number, member) for member, times in count.items() if times}
+    return [seeds[member] for member in seeds if count[member] > 0], [seeds[member] for member in seeds if count[member] < 0]
 
 
 def finish(session: Session, last: LastRound, words: np.ndarray, digest: bytes, trunk: bytes, threads: int = 1) -> tuple[np.ndarray, bytes]:
@@ -156,13 +178,14 @@ def finish(session: Session, last: LastRound, words: np.ndarray, digest: bytes, 
     add_streams(words, cancelled, hidden, threads)
     private = signed_view(words[:-tail])
     claimed = digits.join(words[-tail:].tolist(), session.parameters.word_bits, len(session.members))
+    # The check's key names the trunk that the round starts from, so a sum that was taken in, whose trunk is another, passes never again.
     start = session.trunk if last.rows else trunk
     aggregate_check.verify(private, keys.check_key(session.group, last.number, start), claimed)
     return private, keys.next_trunk(session.group, trunk, last.number, digest)
 
 
 def check_sum(session: Session, words: np.ndarray) -> None:
-    """See that an array can be a masked sum of this session.
+    """See that an array can be a masked sum of this session, before it is worked on: it came over the network.
 
     Raises:
         MalformedMessageError: Other words than the session's, more than one dimension, or no more words than a tag has.
@@ -182,12 +205,13 @@ def _write_tag(session: Session, number: int, trunk: bytes, words: np.ndarray) -
 def _bundle(
     roster: Roster, session: Session, number: int, cohort: tuple[int, ...], seeds: dict[int, bytes], own_secret: bytes
 ) -> tuple[bytes, ...]:
-    own, held = session.index, cohort_digest(cohort)
+    """Every seed, shared among the cohort and sealed for those holders that do not derive their shares."""
+    dealer, asked = session.index, cohort_digest(cohort)
 
     def derived(holder: int) -> list[int]:
-        secret = own_secret if holder == own else session.pair(holder)
-        return keys.fixed_shares(secret, number, own, holder, held, len(cohort))
+        secret = own_secret if holder == dealer else session.pair(holder)
+        return keys.fixed_shares(secret, number, dealer, holder, asked, len(cohort))
 
-    dealt = shares.deal(own, cohort, roster.threshold, seeds, derived)
-    sealing = {holder: keys.share_key(session.pair(holder), number, own, holder, held) for holder in dealt}
+    dealt = shares.deal(dealer, cohort, roster.threshold, seeds, derived)
+    sealing = {holder: keys.share_key(session.pair(holder), number, dealer, holder, asked) for holder in dealt}
     return tuple(shares.seal(dealt[holder], sealing[holder], session.id) for holder in dealt)

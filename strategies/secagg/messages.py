@@ -1,4 +1,4 @@
-"""What travels, phase by phase; `agreement_messages.py` has the two phases between masked inputs and their sum.
+"""What travels, phase by phase; `consistency_messages.py` has the two phases between masked inputs and their sum.
 
 Vectors of words travel beside these messages, uncopied. Names of phases are those of K. Bonawitz et al., "Practical secure aggregation
 for privacy-preserving machine learning", CCS 2017.

@@ -1,7 +1,20 @@
 """A partner in the protocol: it moves from state to state as the table of phases says.
 
-Nothing here waits, sends, reads a clock or a file. The caller keeps `state` in a private file, written and synced before a reply
-leaves, and gives it back in the next process: a partner answers a request once, and the same request again with the same bytes.
+Theory of operation:
+
+- A `Participant` is a frozen `State` and one method for each request of the coordinator (PROTOCOL.md, sections 3 to 5). A method reads
+  the request, checks it, and makes a reply and the next state, which take effect together in `_answer`, or neither does. The
+  arithmetic and the checks are pure functions in `session.py`, `masking.py` and `consistency.py`; here is only their order.
+- Nothing here waits, sends, reads a clock or a file. The caller keeps `state` in a private file, written and synced before a reply
+  leaves, and gives it back in the next process (section 6).
+- A state is used once. Masks are derived from keys and a round's number, so two vectors masked from one state may show the
+  coordinator their difference. So the state says which numbers are left (`next_number`), and a caller must never put an older one back.
+- The same request again gets the same bytes again: the state keeps its digest and the reply. Networks deliver twice.
+- A refusal does one of two things (section 7). Errors of `HARMLESS` prove nothing, since anybody can send old or damaged bytes: the state
+  stays. Any other proves a lie or a fault: the state becomes FAILED and every key is dropped, so that nothing more can be asked of it.
+- COLLECT and FINISH are answered in two calls, a check and an answer: the caller trains, or evaluates, between them.
+- `facts` is what the request in hand showed, for the transcript. It is an attribute because a refused request is written down as well,
+  with what was seen until it was refused, and a method that raises returns nothing.
 """
 
 import hashlib
@@ -26,6 +39,7 @@ from strategies.secagg.messages import (
     LastRound,
     SessionParameters,
     ShareKeysRequest,
+    SignedHeader,
     cohort_digest,
 )
 from strategies.secagg.phases import HARMLESS, Phase, Step, after
@@ -35,7 +49,8 @@ from strategies.secagg.session import Entropy, Session
 from strategies.secagg.state import State
 from strategies.secagg.transcript import Fact
 
-T = TypeVar("T")
+T = TypeVar("T")  # a message
+Result = TypeVar("Result")
 
 
 class Participant:
@@ -78,116 +93,142 @@ class Participant:
         return self.state.session
 
     def advertise(self, request: bytes, version: int, trunk: bytes) -> bytes:
-        """Answer AdvertiseKeys: a new session begins, and every key of the last one is forgotten.
+        """Answer AdvertiseKeys: a new session begins, and every key of the last one is forgotten. PROTOCOL.md, section 3.
 
         Args:
             version, trunk: Rounds and digest of the trunk that this partner holds; `NO_TRUNK` for none.
         Raises:
             PolicyError: The parameters are outside our policy.
         """
-        with self._step(Step.ADVERTISE_KEYS, request, SessionParameters) as (parameters, reply):
+
+        def work(parameters: SessionParameters) -> tuple[bytes, State]:
             self.policy.check(parameters)
-            self.facts = (Fact("parameters", parameters.digest()),)
-            advertised, own = session.advertise(self.identity, self.index, parameters, version, trunk, self.entropy)
-            reply(wire.encode(own), State(advertised=advertised))
-        return self.state.reply
+            self._saw(Fact("parameters", parameters.digest()))
+            advertised, advertisement = session.advertise(self.identity, self.index, parameters, version, trunk, self.entropy)
+            return wire.encode(advertisement), State(advertised=advertised)
+
+        return self._answer(Step.ADVERTISE_KEYS, request, SessionParameters, work)
 
     def share_keys(self, request: bytes) -> bytes:
-        """Answer ShareKeys.
+        """Answer ShareKeys. PROTOCOL.md, section 3.
 
         Raises:
             SecAggError: As `session.share`.
         """
-        with self._step(Step.SHARE_KEYS, request, ShareKeysRequest) as (parsed, reply):
+
+        def work(shown: ShareKeysRequest) -> tuple[bytes, State]:
             assert self.state.advertised is not None
-            self.facts = (Fact("advertisements", hashlib.sha256(request).digest()),)
-            shared, answer = session.share(
-                self.identity, self.roster, self.least, self.state.advertised, parsed.advertisements, self.entropy
+            self._saw(Fact("advertisements", hashlib.sha256(request).digest()))
+            shared, contributions = session.share(
+                self.identity, self.roster, self.least, self.state.advertised, shown.advertisements, self.entropy
             )
-            reply(wire.encode(answer), State(shared=shared))
-        return self.state.reply
+            return wire.encode(contributions), State(shared=shared)
+
+        return self._answer(Step.SHARE_KEYS, request, ShareKeysRequest, work)
 
     def collect(self, request: bytes) -> CollectRequest:
-        """Check a request to train and mask; `mask` answers it.
+        """Check a request to train and mask; `mask` answers it. PROTOCOL.md, section 4.
+
+        Nothing is trained for a cohort that would be refused, and the last round's sum, which comes with the request, is read under
+        the session's keys: so the session is joined here, before anything else.
 
         Raises:
             OldSessionError, OldRoundError: Replayed, or late.
-            SecAggError: As `session.establish` and `round.check_cohort`.
+            SecAggError: As `session.establish` and `masking.check_cohort`.
         """
-        with self._open(Step.COLLECT, request, CollectRequest) as parsed:
-            self.facts = (Fact("cohort", cohort_digest(parsed.cohort)), *self._sum_facts(parsed.last))
+
+        def work(parsed: CollectRequest) -> CollectRequest:
+            self._saw(Fact("cohort", cohort_digest(parsed.cohort)), *_facts_of(parsed.last))
             self._join(parsed.session, parsed.contributions)
             self._check_unused(parsed.number)
             masking.check_cohort(self.session, parsed.cohort, self.least)
-        return parsed
+            return parsed
+
+        return self._accept(Step.COLLECT, request, CollectRequest, work)
 
     def mask(self, request: bytes, trunk: bytes, words: np.ndarray, public: np.ndarray, threads: int = 1) -> bytes:
-        """Answer a request that `collect` accepted; the words are masked in place and travel beside the reply.
+        """Answer a request that `collect` accepted; the words are masked in place and travel beside the reply. PROTOCOL.md, section 4.
 
         Args:
             request: The same bytes.
             trunk: Digest of the trunk that this partner trained from.
-            words: uint32 or uint16; the last `round.tag_words` of them are filled here.
+            words: uint32 or uint16; the last `masking.tag_words` of them are filled here.
             public: Words whose sum the coordinator may know; may be empty.
         Raises:
             OldRoundError: It was answered before.
         """
-        with self._step(Step.COLLECT, request, CollectRequest) as (parsed, reply):
-            self._check_unused(parsed.number)
-            number, cohort = parsed.number, parsed.cohort
-            masked, answer = masking.mask(
-                self.identity, self.roster, self.session, number, cohort, trunk, words, public, self.entropy, threads
+
+        def work(parsed: CollectRequest) -> tuple[bytes, State]:
+            self._check_unused(parsed.number)  # once more: `collect` and training lie between, and a number is masked for once
+            masked, reply = masking.mask(
+                identity=self.identity,
+                roster=self.roster,
+                session=self.session,
+                number=parsed.number,
+                cohort=parsed.cohort,
+                trunk=trunk,
+                words=words,
+                public=public,
+                entropy=self.entropy,
+                threads=threads,
             )
-            self.facts += (Fact(f"header {self.index}", hashlib.sha256(wire.encode(answer.header.body)).digest()), Fact("trunk", trunk))
-            reply(wire.encode(answer), replace(self.state, round=masked, next_number=number + 1))
-        return self.state.reply
+            self._saw(_header_fact(reply.header), Fact("trunk", trunk))
+            return wire.encode(reply), replace(self.state, round=masked, next_number=parsed.number + 1)
+
+        return self._answer(Step.COLLECT, request, CollectRequest, work, seen=self.facts)
 
     def confirm(self, request: bytes) -> bytes:
-        """Answer ConsistencyCheck: sign the survivors of the round in progress.
+        """Answer ConsistencyCheck: sign the survivors of the round in progress, one list of them. PROTOCOL.md, section 4.
 
         Raises:
             SecondSurvivorListError: Another list than the one that was signed.
-            SecAggError: As `agreement.confirm`.
+            SecAggError: As `consistency.confirm`.
         """
-        if self.phase in (Phase.SIGNED, Phase.REVEALED):
+        if self.phase in (Phase.SIGNED, Phase.REVEALED):  # out of order, which is harmless, but for a list that contradicts the signed one
             with self._refusing():
                 again = wire.decode(ConsistencyRequest, request)
                 current = self._current(again.session, again.number)
                 self.facts = (Fact("survivors", survivors_digest(again)),)
                 consistency.check_list_again(current, again)
-        with self._step(Step.CONSISTENCY, request, ConsistencyRequest) as (parsed, reply):
-            current = self._current(parsed.session, parsed.number)
-            named = {f"header {h.body.index}": hashlib.sha256(wire.encode(h.body)).digest() for h in parsed.headers}
-            self.facts = tuple(Fact(name, value) for name, value in named.items())
-            agreed, answer = consistency.confirm(self.identity, self.roster, self.least, self.session, current, parsed)
-            self.facts += (Fact("survivors", agreed.signed),)
-            reply(wire.encode(answer), replace(self.state, round=agreed))
-        return self.state.reply
+
+        def work(shown: ConsistencyRequest) -> tuple[bytes, State]:
+            current = self._current(shown.session, shown.number)
+            headers = {fact.name: fact for fact in map(_header_fact, shown.headers)}  # a name once, also if a header is there twice
+            self._saw(*headers.values())
+            agreed, signature = consistency.confirm(self.identity, self.roster, self.least, self.session, current, shown)
+            self._saw(Fact("survivors", agreed.signed))
+            return wire.encode(signature), replace(self.state, round=agreed)
+
+        return self._answer(Step.CONSISTENCY, request, ConsistencyRequest, work)
 
     def unmask(self, request: bytes) -> bytes:
-        """Answer Unmasking: reveal the shares that the signed survivors call for, once.
+        """Answer Unmasking: reveal the shares that the signed survivors call for, once. PROTOCOL.md, section 4.
 
         Raises:
             SecondUnmaskingError: After the shares were revealed, and on another list.
-            SecAggError: As `agreement.reveal`.
+            SecAggError: As `consistency.reveal`.
         """
-        if self.phase is Phase.REVEALED:
+        if self.phase is Phase.REVEALED:  # as in `confirm`
             with self._refusing():
                 again = wire.decode(UnmaskRequest, request)
                 consistency.check_unmasking_again(self._current(again.session, again.number), again)
-        with self._step(Step.UNMASK, request, UnmaskRequest) as (parsed, reply):
+
+        def work(parsed: UnmaskRequest) -> tuple[bytes, State]:
             current = self._current(parsed.session, parsed.number)
-            self.facts = (Fact("survivors", current.signed),)
-            answer = consistency.reveal(self.roster, self.session, current, parsed)
-            reply(wire.encode(answer), self.state)
-        return self.state.reply
+            self._saw(Fact("survivors", current.signed))
+            revealed = consistency.reveal(self.roster, self.session, current, parsed)
+            return wire.encode(revealed), self.state
+
+        return self._answer(Step.UNMASK, request, UnmaskRequest, work)
 
     def finish(self, last: LastRound, words: np.ndarray, trunk: bytes, threads: int = 1) -> tuple[np.ndarray, bytes]:
-        """Decode a masked sum in place; see `round.finish`.
+        """Decode a masked sum in place; see `masking.finish`. PROTOCOL.md, section 5.
+
+        It comes with the next COLLECT or FINISH, between that request's check and its answer.
 
         Raises:
             SurvivorsDisagreeError: Other survivors than this partner signed.
-            SecAggError: As `round.check_sum` and `round.finish`.
+            SecAggError: As `masking.check_sum` and `masking.finish`.
         """
         with self._refusing():
             mine = self.state.round
@@ -195,22 +236,28 @@ class Participant:
                 raise SurvivorsDisagreeError(f"a sum over {last.survivors}, and we signed {mine.survivors}")
             masking.check_sum(self.session, words)
             digest = hashlib.sha256(np.ascontiguousarray(words).data).digest()
-            self.facts += (Fact("sum", digest),)
+            self._saw(Fact("sum", digest))
             return masking.finish(self.session, last, words, digest, trunk, threads)
 
     def close(self, request: bytes) -> FinishRequest:
-        """Check the last request of a run; `closed` answers it.
+        """Check the last request of a run; `answered` answers it.
 
         Raises:
             SecAggError: As `collect`.
         """
-        with self._open(Step.FINISH, request, FinishRequest) as parsed:
-            self.facts = self._sum_facts(parsed.last)
+
+        def work(parsed: FinishRequest) -> FinishRequest:
+            self._saw(*_facts_of(parsed.last))
             self._join(parsed.session, parsed.contributions)
-        return parsed
+            return parsed
+
+        return self._accept(Step.FINISH, request, FinishRequest, work)
 
     def answered(self, step: Step, request: bytes, reply: bytes) -> bytes:
-        """Remember an answer that the caller made itself: to `close`, or that it lacks the trunk to go on from."""
+        """Remember an answer that the caller made itself: to `close`, or that it lacks the trunk to go on from.
+
+        The second leaves the phase as it is: nothing was masked, so the round's number is still to be had.
+        """
         phase = after(self.phase, step) if step is Step.FINISH else self.phase
         self.state = replace(self.state, phase=phase.value, request=hashlib.sha256(request).digest(), reply=reply)
         return reply
@@ -224,9 +271,12 @@ class Participant:
         Returns:
             The message, and the ciphertext that travels beside it.
         """
-        with self._open(Step.HANDOVER, request, HandoverRequest) as parsed:
+
+        def work(parsed: HandoverRequest) -> tuple[Handover, bytes]:
             self._join(parsed.session, parsed.contributions)
-            message, ciphertext = handover.seal(self.identity, self.roster, self.session, trunk, plain, self.entropy)
+            return handover.seal(self.identity, self.roster, self.session, trunk, plain, self.entropy)
+
+        message, ciphertext = self._accept(Step.HANDOVER, request, HandoverRequest, work)
         return wire.encode(message), ciphertext
 
     def take_over(self, offered: Handover, ciphertext: bytes) -> bytes:
@@ -251,11 +301,11 @@ class Participant:
         """The digest of a first trunk, from SHA-256 of its content."""
         return keys.trunk_name(self.session.group, content)
 
-    def _sum_facts(self, last: LastRound | None) -> tuple[Fact, ...]:
-        return () if last is None else (Fact("last survivors", cohort_digest(last.survivors)),)
-
     def _join(self, claimed: bytes, delivered: tuple[DeliveredContribution, ...]) -> None:
-        """Make sure that the request is of our session, deriving its keys when the contributions arrive first."""
+        """Make sure that the request is of our session, deriving its keys when the contributions arrive first.
+
+        They come with the first request after ShareKeys, so that set-up takes two exchanges and not three. Who contributed is a member.
+        """
         shared = self.state.shared
         known = shared.id if shared is not None else self.session.id
         if claimed != known:
@@ -265,12 +315,12 @@ class Participant:
             self.state = replace(self.state, shared=None, session=joined)
 
     def _check_unused(self, number: int) -> None:
-        """One masking for each round number."""
+        """One masking for each round number: two under the same pairwise and group masks would show their difference."""
         if number < self.state.next_number:
             raise OldRoundError(f"round {number} of this session is over: the next is {self.state.next_number} or later")
 
     def _current(self, claimed: bytes, number: int) -> Round:
-        """The round in progress."""
+        """The round in progress, if the request is about it."""
         current = self.state.round
         if claimed != self.session.id:
             raise OldSessionError(f"a request of session {claimed.hex()[:16]}, and ours is {self.session.id.hex()[:16]}")
@@ -290,23 +340,39 @@ class Participant:
             self.state = State(phase=Phase.FAILED.value)
             raise
 
-    @contextmanager
-    def _open(self, step: Step, request: bytes, kind: type[T]) -> Iterator[T]:
-        """The request, if the phase expects it."""
+    def _accept(self, step: Step, request: bytes, kind: type[T], work: Callable[[T], Result]) -> Result:
+        """What `work` makes of a request that the phase expects; phase and reply stay, and `mask` or `answered` may set them later."""
         self.facts = ()
         after(self.phase, step)
         with self._refusing():
-            yield wire.decode(kind, request)
+            return work(wire.decode(kind, request))
 
-    @contextmanager
-    def _step(self, step: Step, request: bytes, kind: type[T]) -> Iterator[tuple[T, Callable[[bytes, State], None]]]:
-        """As `_open`; the caller leaves its answer and the next state, which take effect together."""
+    def _answer(
+        self, step: Step, request: bytes, kind: type[T], work: Callable[[T], tuple[bytes, State]], seen: tuple[Fact, ...] = ()
+    ) -> bytes:
+        """Answer a request that the phase expects.
+
+        Args:
+            work: Makes the reply and the next state from the message.
+            seen: What earlier calls saw in the same request.
+        """
         following = after(self.phase, step)
-        left: list[State] = []
-
-        def reply(answer: bytes, state: State) -> None:
-            left.append(replace(state, phase=following.value, request=hashlib.sha256(request).digest(), reply=answer))
-
+        self.facts = seen
         with self._refusing():
-            yield wire.decode(kind, request), reply
-        self.state = left[0]
+            reply, state = work(wire.decode(kind, request))
+        # One assignment: there is no moment in which a reply exists and the state does not know it.
+        self.state = replace(state, phase=following.value, request=hashlib.sha256(request).digest(), reply=reply)
+        return reply
+
+    def _saw(self, *facts: Fact) -> None:
+        """Note what the request in hand shows, before the check that could refuse it where that check is about it."""
+        self.facts += facts
+
+
+def _facts_of(last: LastRound | None) -> tuple[Fact, ...]:
+    """Whom the coordinator calls the survivors of the round before."""
+    return () if last is None else (Fact("last survivors", cohort_digest(last.survivors)),)
+
+
+def _header_fact(header: SignedHeader) -> Fact:
+    return Fact(f"header {header.body.index}", hashlib.sha256(wire.encode(header.body)).digest())

@@ -1,4 +1,4 @@
-"""Which message a partner expects when, as a table; and what a refusal does.
+"""Which message a partner expects when, as a table; and what a refusal does. PROTOCOL.md, section 7.
 
 A message that the phase does not expect is refused and changes nothing. So are messages that prove nothing: bytes that cannot be read,
 an old session, an old round. Any other refusal ends the session for this partner: FAILED has no exit but a new session, with new keys.

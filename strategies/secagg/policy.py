@@ -50,6 +50,6 @@ class Policy:
             ("rounds", proposed.rounds <= self.rounds, proposed.rounds, f"at most {self.rounds}"),
             ("metrics shown", set(proposed.metrics) <= set(self.metrics), proposed.metrics, self.metrics),
         ]
-        for what, allowed, given, own in rules:
+        for what, allowed, given, allows in rules:
             if not allowed:
-                raise PolicyError(f"the coordinator proposes {what} {given}, and this partner's policy says {own}")
+                raise PolicyError(f"the coordinator proposes {what} {given}, and this partner's policy says {allows}")

@@ -49,8 +49,8 @@ class Roster:
             raise ValueError(f"a consortium has at least {LEAST_PARTNERS} partners, not {count}: with two, each knows the other's update")
         if [member.index for member in self.members] != list(range(1, count + 1)):
             raise ValueError(f"partners are numbered 1 to {count} in order, not {[member.index for member in self.members]}")
-        for what, held in (("name", [m.name for m in self.members]), ("public key", [m.identity.keys for m in self.members])):
-            if len(set(held)) != count:
+        for what, values in (("name", [m.name for m in self.members]), ("public key", [m.identity.keys for m in self.members])):
+            if len(set(values)) != count:
                 raise ValueError(f"two partners have the same {what}")
         if not count / 2 < self.threshold <= count:
             raise ValueError(f"the threshold is more than half of {count} partners and at most all, not {self.threshold}")

@@ -1,5 +1,9 @@
 """Setting up a session: keys between every two partners, and one that all partners have and the coordinator has not.
 
+PROTOCOL.md, section 3. `advertise`, `share` and `establish` are the three calls of a partner, in order; each takes the value that the one
+before left, and nothing else is remembered. A value is used once: a second `share` from one `Advertised` would encrypt other keys for
+the same session.
+
 Everything here is a pure function: state, message and randomness in, state and message out. (HPKE and ML-DSA draw on the operating
 system's generator inside the cryptographic library.)
 """
@@ -47,7 +51,13 @@ CONTRIBUTION = 32
 
 @dataclass(frozen=True)
 class Advertised:
-    """A partner that has sent its advertisement."""
+    """A partner that has sent its advertisement.
+
+    Attributes:
+        own: As it was sent.
+        secret: Seeds of both private keys of the advertised one; used in this session alone, so that what was recorded of it cannot be
+            opened once the state is gone.
+    """
 
     parameters: SessionParameters
     own: SignedAdvertisement
@@ -104,13 +114,17 @@ class Session:
 def advertise(
     identity: Identity, index: int, parameters: SessionParameters, version: int, trunk: bytes, entropy: Entropy
 ) -> tuple[Advertised, SignedAdvertisement]:
-    """AdvertiseKeys: a fresh hybrid key, and which trunk this partner holds."""
+    """AdvertiseKeys: a fresh hybrid key, and which trunk this partner holds.
+
+    Returns:
+        What to keep, secret, and what to send.
+    """
     secret = entropy(KEM_SEED + X25519_SEED)
     lattice, classical = _private(secret)
     kem = lattice.public_key().public_bytes_raw() + classical.public_key().public_bytes_raw()
     body = Advertisement(index, kem, entropy(32), version, trunk)
-    own = SignedAdvertisement(body, identity.sign(advertisement_message(parameters, body)))
-    return Advertised(parameters, own, secret), own
+    signed = SignedAdvertisement(body, identity.sign(advertisement_message(parameters, body)))
+    return Advertised(parameters, signed, secret), signed
 
 
 def share(
@@ -124,13 +138,26 @@ def share(
     index = state.own.body.index
     check_advertisements(roster, least, state, advertisements)
     session = session_id(state.parameters, advertisements)
-    others = [each.body for each in sorted(advertisements, key=lambda each: each.body.index) if each.body.index != index]
+    bodies = sorted((signed.body for signed in advertisements), key=lambda body: body.index)
+    others = [body for body in bodies if body.index != index]
     group, sent = entropy(CONTRIBUTION), [entropy(CONTRIBUTION) for _ in others]
-    ciphertexts = tuple(_seal(session, index, other, own + group) for own, other in zip(sent, others, strict=True))
-    recipients, digests = tuple(other.index for other in others), b"".join(hashlib.sha256(each).digest() for each in ciphertexts)
+    # Of the pair's key each end makes one part; the part of the group's key is the same for everybody.
+    ciphertexts = tuple(_seal(session, index, other, pair + group) for pair, other in zip(sent, others, strict=True))
+    recipients = tuple(other.index for other in others)
+    digests = b"".join(hashlib.sha256(ciphertext).digest() for ciphertext in ciphertexts)
     signature = identity.sign(contributions_message(roster, session, index, recipients, digests))
     version, trunk, _ = agreed_trunk(advertisements)
-    shared = Shared(state.parameters, session, index, state.secret, recipients, tuple(sent), group, version, trunk)
+    shared = Shared(
+        parameters=state.parameters,
+        id=session,
+        index=index,
+        secret=state.secret,
+        recipients=recipients,
+        sent=tuple(sent),
+        group=group,
+        version=version,
+        trunk=trunk,
+    )
     return shared, ShareKeysReply(KeyContributions(index, recipients, digests, signature), ciphertexts)
 
 
@@ -144,39 +171,51 @@ def check_advertisements(roster: Roster, least: int, state: Advertised, advertis
         OwnMessageAlteredError: Our own is missing or changed.
         SignatureError: Not signed by the key in the roster, for these parameters.
     """
-    indices = [each.body.index for each in advertisements]
+    indices = [signed.body.index for signed in advertisements]
     if len(set(indices)) != len(indices):
         raise RepeatedPartnerError(f"a partner advertises twice: {sorted(indices)}")
     if state.own not in advertisements:
         raise OwnMessageAlteredError("our own advertisement is missing or was changed")
     if len(indices) < least:
         raise TooFewPartnersError(f"{len(indices)} partners in the session, and {least} are needed")
-    for each in advertisements:
-        verify_advertisement(roster, state.parameters, each)
+    for signed in advertisements:
+        verify_advertisement(roster, state.parameters, signed)
 
 
 def establish(roster: Roster, least: int, state: Shared, delivered: tuple[DeliveredContribution, ...]) -> Session:
     """Derive all keys from the others' contributions; those who sent none are not members.
+
+    Partners that are shown different contributions derive different group keys. Nobody notices here: the key confirmation in the header
+    of the first masked input says so (`consistency.check_headers`).
 
     Raises:
         RepeatedPartnerError, UnknownPartnerError, TooFewPartnersError, SignatureError: As their names say.
         ContributionError: A ciphertext that is not ours, not the signed one, or does not open.
     """
     received: dict[int, tuple[bytes, bytes]] = {}
-    for each in delivered:
-        sender = each.contributions.sender
+    for contribution in delivered:
+        sender = contribution.contributions.sender
         if sender in received:
             raise RepeatedPartnerError(f"two contributions of partner {sender}")
         if sender not in state.recipients:
             raise UnknownPartnerError(f"a contribution of partner {sender}, who did not advertise")
-        received[sender] = _open_contribution(roster, state, each)
+        received[sender] = _open_contribution(roster, state, contribution)
     members = tuple(sorted([state.index, *received]))
     if len(members) < least:
         raise TooFewPartnersError(f"{len(members)} partners contributed to the session's keys, and {least} are needed")
-    own = dict(zip(state.recipients, state.sent, strict=True))
-    pairs = tuple(b"" if j == state.index else _pair(state, j, own[j], received[j][0]) for j in members)
-    group = keys.group_key({state.index: state.group} | {j: held[1] for j, held in received.items()}, state.id)
-    return Session(state.parameters, state.id, state.index, members, pairs, group, state.version, state.trunk)
+    sent = dict(zip(state.recipients, state.sent, strict=True))
+    pairs = tuple(b"" if j == state.index else _pair(state, j, sent[j], received[j][0]) for j in members)
+    group = keys.group_key({state.index: state.group} | {j: contributed for j, (_, contributed) in received.items()}, state.id)
+    return Session(
+        parameters=state.parameters,
+        id=state.id,
+        index=state.index,
+        members=members,
+        pairs=pairs,
+        group=group,
+        version=state.version,
+        trunk=state.trunk,
+    )
 
 
 def _seal(session: bytes, sender: int, recipient: Advertisement, plain: bytes) -> bytes:
@@ -225,4 +264,5 @@ def _public(kem: bytes) -> MLKEM768X25519PublicKey:
 
 
 def _direction(session: bytes, sender: int, recipient: int) -> bytes:
+    """HPKE's info: a ciphertext opens in this session, from this sender, at this recipient, and nowhere else."""
     return session + sender.to_bytes(4, "big") + recipient.to_bytes(4, "big")

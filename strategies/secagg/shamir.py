@@ -51,15 +51,15 @@ def reconstruct(shares: Mapping[int, int], threshold: int) -> int:
 @lru_cache(maxsize=4096)
 def coefficients(points: tuple[int, ...], at: int) -> tuple[int, ...]:
     """Lagrange's: the value at `at` is the sum of coefficient times value over `points`."""
-    found = []
-    for own in points:
+    weights = []
+    for point in points:
         above = below = 1
         for other in points:
-            if other != own:
+            if other != point:
                 above = above * (at - other) % PRIME
-                below = below * (own - other) % PRIME
-        found.append(above * pow(below, -1, PRIME) % PRIME)
-    return tuple(found)
+                below = below * (point - other) % PRIME
+        weights.append(above * pow(below, -1, PRIME) % PRIME)
+    return tuple(weights)
 
 
 def combine(weights: Sequence[int], values: Sequence[int]) -> int:

@@ -1,5 +1,7 @@
 """Sharing a round's seeds among its cohort: each dealer's self-mask seed and its pairwise seed with every other partner.
 
+PROTOCOL.md, section 4; why fixing shares in advance gives nothing away is in `shamir.py`.
+
 A holder among the first threshold - 1 after the dealer (in the ring of the cohort) derives its shares from a key that it has with the
 dealer; the others get theirs encrypted. The dealer is the first of its own ring and keeps its own shares under a key of its own.
 """

@@ -1,4 +1,4 @@
-"""What a partner remembers between two messages, and where a message belongs."""
+"""What a partner remembers between two messages, and where a message belongs. PROTOCOL.md, section 6."""
 
 import hashlib
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ DIGEST = 32
 
 @dataclass(frozen=True)
 class State:
-    """All that a partner remembers; secret.
+    """All that a partner remembers; secret, and used once: an older copy of it could mask two vectors alike (`keystream.py`).
 
     Attributes:
         phase: Of `phases.Phase`.
@@ -51,8 +51,8 @@ class State:
                 case Step.ADVERTISE_KEYS:
                     return wire.decode(SessionParameters, request).nonce, 0
                 case Step.SHARE_KEYS:
-                    held = self.shared or self.advertised
-                    return (held.parameters.nonce if held else NO_SESSION), 0
+                    set_up = self.shared or self.advertised
+                    return (set_up.parameters.nonce if set_up else NO_SESSION), 0
                 case Step.COLLECT:
                     parsed = wire.decode(CollectRequest, request)
                     return known(parsed.session), parsed.number

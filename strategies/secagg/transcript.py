@@ -95,12 +95,12 @@ class Entry:
             raise ValueError("a name with control characters")
 
 
-def append(
+def append(  # noqa: PLR0913 - the columns of a line; called with keywords
     last: Entry | None,
     identity: Identity,
     roster_digest: bytes,
     session: bytes,
-    round: int,
+    number: int,
     phase: str,
     facts: tuple[Fact, ...],
     received: bytes,
@@ -115,7 +115,7 @@ def append(
     Raises:
         ValueError: As `Entry` says.
     """
-    entry = Entry(*_place_after(last), session, round, phase, facts, received, sent, refused)
+    entry = Entry(*_place_after(last), session, number, phase, facts, received, sent, refused)
     return entry, _line(entry, identity.sign(_signed(entry, roster_digest)))
 
 
@@ -177,20 +177,20 @@ def _signed(entry: Entry, roster_digest: bytes) -> bytes:
 
 
 def _line(entry: Entry, signature: bytes) -> str:
-    held = {name: value.hex() if isinstance(value, bytes) else value for name, value in asdict(entry).items()}
-    held["facts"] = {fact.name: fact.value.hex() for fact in entry.facts}
-    return json.dumps(held | {"signature": base64.b64encode(signature).decode()})
+    columns = {name: value.hex() if isinstance(value, bytes) else value for name, value in asdict(entry).items()}
+    columns["facts"] = {fact.name: fact.value.hex() for fact in entry.facts}
+    return json.dumps(columns | {"signature": base64.b64encode(signature).decode()})
 
 
 def _parse(line: str) -> tuple[Entry, bytes]:
     """Entry and signature of a line, which is refused unless it is exactly what `append` would have written."""
     line = line.removesuffix("\n")
     try:
-        held = json.loads(line)
-        signature = base64.b64decode(held.pop("signature"), validate=True)
-        held["facts"] = tuple(Fact(name, bytes.fromhex(value)) for name, value in held["facts"].items())
-        held |= {name: bytes.fromhex(held[name]) for name in ("previous", "session", "received", "sent")}
-        entry = wire.decode(Entry, wire.encode(Entry(**held)))  # through the canonical bytes, so that `true` for 1 is another line
+        columns = json.loads(line)
+        signature = base64.b64decode(columns.pop("signature"), validate=True)
+        columns["facts"] = tuple(Fact(name, bytes.fromhex(value)) for name, value in columns["facts"].items())
+        columns |= {name: bytes.fromhex(columns[name]) for name in ("previous", "session", "received", "sent")}
+        entry = wire.decode(Entry, wire.encode(Entry(**columns)))  # through the canonical bytes, so that `true` for 1 is another line
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise MalformedMessageError("not an entry of a transcript") from error
     if _line(entry, signature) != line:

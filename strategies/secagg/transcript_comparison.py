@@ -105,7 +105,7 @@ def common(transcripts: Mapping[int, tuple[Entry, ...]]) -> Common:
     """How much a comparison rests on."""
     shared = {key for key, seen in _seen(transcripts).items() if len({each.partner for each in seen}) > 1}
     rounds = {key[:2] for key in shared if key[2] not in SET_UP}
-    entries = sum(any(key in shared for key in _keys(entry)) for held in transcripts.values() for entry in held)
+    entries = sum(any(key in shared for key in _keys(entry)) for entries_of_one in transcripts.values() for entry in entries_of_one)
     return Common(len({session for session, _ in rounds}), len(rounds), entries)
 
 
@@ -131,12 +131,12 @@ def _keys(entry: Entry) -> list[Key]:
 
 def _seen(transcripts: Mapping[int, tuple[Entry, ...]]) -> dict[Key, list[Seen]]:
     """What was written of each fact, by partner; the same thing seen again counts once."""
-    found: dict[Key, dict[Seen, None]] = {}
+    seen_of: dict[Key, dict[Seen, None]] = {}
     for partner, entries in sorted(transcripts.items()):
         for entry in entries:
             for key, fact in zip(_keys(entry), entry.facts, strict=True):
-                found.setdefault(key, {})[Seen(partner, fact.value, entry.refused)] = None
-    return {key: list(seen) for key, seen in found.items()}
+                seen_of.setdefault(key, {})[Seen(partner, fact.value, entry.refused)] = None
+    return {key: list(seen) for key, seen in seen_of.items()}
 
 
 def _sessions(transcripts: Mapping[int, tuple[Entry, ...]]) -> list[bytes]:

@@ -1,13 +1,15 @@
-"""What anybody can check of a partner's words by its public keys alone: nothing here has, or asks for, a secret."""
+"""What anybody can check of a partner's words by its public keys alone: nothing here has, or asks for, a secret.
+
+PROTOCOL.md, section 2: what a signature covers; section 3: session id and the trunk that a session goes on from. The coordinator imports
+this and none of the modules that hold a partner's secrets, so that its code cannot even name one (tests/test_architecture.py).
+"""
 
 import hashlib
 
 import numpy as np
 
 from strategies.secagg import keys, wire
-from strategies.secagg.consistency_messages import (
-    SurvivorsSignature,
-)
+from strategies.secagg.consistency_messages import SurvivorsSignature
 from strategies.secagg.messages import (
     NO_TRUNK,
     Advertisement,
@@ -51,18 +53,18 @@ def agreed_trunk(advertisements: tuple[SignedAdvertisement, ...]) -> tuple[int, 
     Returns:
         Its version, its digest (`NO_TRUNK` if nobody has any), and who holds it, ascending.
     """
-    held = [each.body for each in advertisements if each.body.trunk != NO_TRUNK]
-    if not held:
+    holders = [signed.body for signed in advertisements if signed.body.trunk != NO_TRUNK]
+    if not holders:
         return 0, NO_TRUNK, ()
-    newest = max(body.version for body in held)
-    digests = [body.trunk for body in held if body.version == newest]
-    chosen = max(sorted(set(digests)), key=digests.count)
-    return newest, chosen, tuple(sorted(body.index for body in held if (body.version, body.trunk) == (newest, chosen)))
+    newest = max(body.version for body in holders)
+    digests = [body.trunk for body in holders if body.version == newest]
+    chosen = max(sorted(set(digests)), key=digests.count)  # sorted: of equally common ones everybody must choose the same
+    return newest, chosen, tuple(sorted(body.index for body in holders if (body.version, body.trunk) == (newest, chosen)))
 
 
 def session_id(parameters: SessionParameters, advertisements: tuple[SignedAdvertisement, ...]) -> bytes:
     """SHA-256 over parameters and sorted advertisements."""
-    bodies = sorted((each.body for each in advertisements), key=lambda body: body.index)
+    bodies = sorted((signed.body for signed in advertisements), key=lambda body: body.index)
     return hashlib.sha256(b"polyphony/v1/session" + parameters.digest() + b"".join(map(wire.encode, bodies))).digest()
 
 
@@ -86,7 +88,7 @@ def input_digest(words: np.ndarray, public: bytes) -> bytes:
 
 def bundle_digest(bundle: tuple[bytes, ...]) -> bytes:
     """SHA-256 over ciphertexts with their lengths."""
-    return hashlib.sha256(b"".join(len(each).to_bytes(4, "big") + each for each in bundle)).digest()
+    return hashlib.sha256(b"".join(len(sealed).to_bytes(4, "big") + sealed for sealed in bundle)).digest()
 
 
 def verify_header(roster: Roster, session: bytes, number: int, header: SignedHeader) -> None:

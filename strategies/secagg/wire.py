@@ -72,8 +72,8 @@ class Source:
 
     def real(self) -> float:
         """8 bytes, IEEE 754."""
-        held: float = struct.unpack(">d", self.take(8))[0]
-        return held
+        value: float = struct.unpack(">d", self.take(8))[0]
+        return value
 
     def flag(self) -> bool:
         """1 byte, 0 or 1."""

@@ -34,10 +34,10 @@ class Holders:
         prints = np.bincount(owner, weights=random.random(bits)[indices], minlength=len(indptr) - 1)
         first = np.zeros(len(prints), dtype=np.bool_)
         first[np.unique(prints, return_index=True)[1]] = True  # rows may well name one of several equal ones: to them it is one
-        kept, held = owner[first[owner]], indices[first[owner]]
+        kept, bits_of = owner[first[owner]], indices[first[owner]]
         alone = np.full(bits, -1)
-        alone[held] = kept
-        alone[np.bincount(held, minlength=bits) != 1] = -1
+        alone[bits_of] = kept
+        alone[np.bincount(bits_of, minlength=bits) != 1] = -1
         weights = random.random(len(prints))
-        marks = np.bincount(held, weights=weights[kept], minlength=bits).astype(np.float64)
+        marks = np.bincount(bits_of, weights=weights[kept], minlength=bits).astype(np.float64)
         return cls(np.bincount(indices, minlength=bits), marks, alone, int(first.sum()))

@@ -221,14 +221,14 @@ def twin_groups(update: NDArray[np.float32], before: NDArray[np.float32] | None 
 
 def neighbours(keys: NDArray[np.uint16]) -> NDArray[np.int64]:
     """Pairs of rows that lie side by side in some table and differ in a quarter of all hashed bits at most: int64 [pairs, 2]."""
-    found = []
+    candidates = []
     for key in keys.T:
         order = np.argsort(key, kind="stable")
         for step in range(1, NEIGHBOURS + 1):
             one, other = order[:-step], order[step:]
             same = key[one] == key[other]
-            found.append(np.stack([one[same], other[same]], axis=1))
-    pairs = np.concatenate(found)
+            candidates.append(np.stack([one[same], other[same]], axis=1))
+    pairs = np.concatenate(candidates)
     codes = np.unique(pairs.min(axis=1) * len(keys) + pairs.max(axis=1))
     one, other = np.divmod(codes, len(keys))
     differing = np.bitwise_count(keys[one] ^ keys[other]).sum(axis=1)

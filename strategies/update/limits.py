@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Limits:
+class LeakLimits:
     """What a partner's own update may tell of its training compounds before it refuses to send; see `strategies.update.self_audit`.
 
     Attributes:

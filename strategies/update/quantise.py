@@ -47,7 +47,7 @@ class Quantiser:
             raise ValueError(f"weight is {self.weight}: {self.value_bits}-bit values times it must fit {self.word_bits}-bit words")
 
     @classmethod
-    def for_sum(cls, word_bits: int, partners: int, range: float, weight: int = 1, largest_weight: int = 1) -> "Quantiser":
+    def for_sum(cls, word_bits: int, partners: int, value_range: float, weight: int = 1, largest_weight: int = 1) -> "Quantiser":
         """The finest quantiser, up to 24 bits, whose words can be added over all partners and never wrap.
 
         Args:
@@ -67,7 +67,7 @@ class Quantiser:
                 f"{word_bits}-bit words leave {value_bits} bits to a value in a sum over {partners} partners of weight up to "
                 f"{largest_weight}, fewer than {FEWEST_BITS}: use wider words or smaller weights"
             )
-        return cls(word_bits, value_bits, range, weight)
+        return cls(word_bits, value_bits, value_range, weight)
 
     @property
     def step(self) -> float:
@@ -196,7 +196,7 @@ class Dither:
             self._used += len(values)
 
 
-def next_range(range: float, largest_mean: float, clipped: int, coordinates: int, partners: int) -> float:
+def next_range(value_range: float, largest_mean: float, clipped: int, coordinates: int, partners: int) -> float:
     """The next round's range, a power of two from 2^-16 to 2^4, from what every partner decoded of the last round.
 
     It doubles when more than one in 10,000 of all coordinates sent were clipped. Otherwise it goes to the smallest power of two that
@@ -204,7 +204,7 @@ def next_range(range: float, largest_mean: float, clipped: int, coordinates: int
     Only comparisons and exact scalings by powers of two: all partners get the same range.
 
     Args:
-        range: The last round's; one that is no power of two is rounded up to the next.
+        value_range: The last round's; one that is no power of two is rounded up to the next.
         largest_mean: Largest magnitude among the decoded means.
         clipped: Clipped coordinates of all partners together.
         coordinates: Coordinates that each partner sent.
@@ -212,9 +212,9 @@ def next_range(range: float, largest_mean: float, clipped: int, coordinates: int
     Raises:
         ValueError: A range or a mean that is not finite, or negative.
     """
-    if not (0 < range < inf and 0 <= largest_mean < inf):
-        raise ValueError(f"range {range} and largest mean {largest_mean}: not finite, or negative")
-    wanted = 2 * range if clipped * CLIPPED_SHARE > coordinates * partners else 4 * largest_mean
-    bounded = min(max(min(wanted, 2 * range), range / 2, NARROWEST), WIDEST)
+    if not (0 < value_range < inf and 0 <= largest_mean < inf):
+        raise ValueError(f"range {value_range} and largest mean {largest_mean}: not finite, or negative")
+    wanted = 2 * value_range if clipped * CLIPPED_SHARE > coordinates * partners else 4 * largest_mean
+    bounded = min(max(min(wanted, 2 * value_range), value_range / 2, NARROWEST), WIDEST)
     fraction, exponent = frexp(bounded)
     return 2.0 ** (exponent - 1 if fraction == 0.5 else exponent)

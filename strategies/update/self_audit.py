@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strategies.secagg.errors import SecAggError
+from strategies.update.codec import UpdateCodec
 from strategies.update.holders import Holders
 from strategies.update.leakage import ALIKE, components, cosines
-from strategies.update.limits import Limits
-from strategies.update.shared_trunk import UpdateCodec
+from strategies.update.limits import LeakLimits
 
 AUDITS = "self_audit.jsonl"
 OWN, SUM = "own", "sum"
@@ -67,47 +67,49 @@ class Audited:
 
 
 def audit(
-    vector: str, number: int, attempt: int, form: UpdateCodec, words: np.ndarray, before: NDArray[np.float32], own: Holders
+    vector: str, number: int, attempt: int, codec: UpdateCodec, words: np.ndarray, before: NDArray[np.float32], holders: Holders
 ) -> Audited:
     """Attack the first layer of a vector as somebody who knows the trunk that it changes.
 
     Args:
         vector, number, attempt: As in `Audited`.
+        codec: How the vector is written.
         words: An update or a sum of them, uint or int; what follows the first layer does not count.
-        before: The first layer that it changes, [bits, width].
-        own: Our training compounds.
+        before: The first layer that it changes, float32 [bits, width].
+        holders: Our training compounds.
     """
-    rows, width = len(form.rows), prod(form.shapes[0][1:])
+    rows, width = len(codec.rows), prod(codec.shapes[0][1:])
     change = words[: rows * width].view(f"i{words.itemsize}").reshape(rows, width)  # in units of the rounding: attacks know no scale
-    seen = form.rows[change.any(axis=1)]
-    groups = twins(change, form.rows, before, own, seen)
-    named = {int(own.alone[group[0]]) for group in groups} - {-1}
+    seen = codec.rows[change.any(axis=1)]
+    groups = twins(change, codec.rows, before, holders, seen)
+    named = {int(holders.alone[group[0]]) for group in groups} - {-1}
     return Audited(
         round=number,
         vector=vector,
         attempt=attempt,
         rows=len(seen),
-        fewest=int(own.counts[seen].min()) if len(seen) else 0,
+        fewest=int(holders.counts[seen].min()) if len(seen) else 0,
         twin_groups=len(groups),
         identified=len(named),
-        compounds=own.fingerprints,
+        compounds=holders.fingerprints,
     )
 
 
 def twins(
-    change: NDArray[np.signedinteger], rows: NDArray[np.int64], before: NDArray[np.float32], own: Holders, seen: NDArray[np.int64]
+    change: NDArray[np.signedinteger], rows: NDArray[np.int64], before: NDArray[np.float32], holders: Holders, seen: NDArray[np.int64]
 ) -> list[NDArray[np.int64]]:
     """Groups of two or more rows that look alike, of bits that the very same compounds hold: bits, ascending.
 
     Args:
         change: Of the first layer's listed rows, [rows, width].
         rows: Bits that these stand for, ascending.
+        holders: Our training compounds.
         before: The first layer that was changed, float32 [bits, width].
         seen: Bits whose rows changed, ascending.
     """
-    bits = seen[own.counts[seen] > 0]
-    bits = bits[np.argsort(own.marks[bits], kind="stable")]
-    pairs = np.stack([bits[:-1], bits[1:]], axis=1)[np.diff(own.marks[bits]) == 0]
+    bits = seen[holders.counts[seen] > 0]
+    bits = bits[np.argsort(holders.marks[bits], kind="stable")]
+    pairs = np.stack([bits[:-1], bits[1:]], axis=1)[np.diff(holders.marks[bits]) == 0]
     alike = [pairs[:0]]
     for first in range(0, len(pairs), PIECE):
         piece = pairs[first : first + PIECE]
@@ -116,7 +118,7 @@ def twins(
     return list(components(np.concatenate(alike), len(before)))
 
 
-def check(found: Audited, limits: Limits, row_guard: int) -> None:
+def check(audited: Audited, limits: LeakLimits, row_guard: int) -> None:
     """Let an update go, or refuse to send it.
 
     Args:
@@ -124,20 +126,21 @@ def check(found: Audited, limits: Limits, row_guard: int) -> None:
     Raises:
         LeakError: It tells too much.
     """
-    told = f"the update of round {found.round}"
-    if found.compounds < limits.least_compounds:
+    update = f"the update of round {audited.round}"
+    if audited.compounds < limits.least_compounds:
         raise LeakError(
-            f"{told} is of {found.compounds:,} training compounds, and this partner sends none of fewer than {limits.least_compounds:,}",
+            f"{update} is of {audited.compounds:,} training compounds, and this partner sends none of fewer than "
+            f"{limits.least_compounds:,}",
             "take part with more compounds, or lower least_compounds in policy.yaml",
         )
-    if found.rows and found.fewest < row_guard:
+    if audited.rows and audited.fewest < row_guard:
         raise LeakError(
-            f"{told} has a row of a bit that {found.fewest} training compounds hold, and the row guard is {row_guard}",
+            f"{update} has a row of a bit that {audited.fewest} training compounds hold, and the row guard is {row_guard}",
             "the dataset was changed under way, or this is a fault of the software: report it, and let nothing leave until it is found",
         )
-    if found.identified > limits.most_identified * found.compounds:
+    if audited.identified > limits.most_identified * audited.compounds:
         raise LeakError(
-            f"{told} names {found.identified:,} of {found.compounds:,} training compounds to whoever has them in a list, and this "
+            f"{update} names {audited.identified:,} of {audited.compounds:,} training compounds to whoever has them in a list, and this "
             f"partner allows a share of {limits.most_identified:g}",
             "agree on a larger privacy.row_guard with all partners; to send it all the same, raise most_identified in policy.yaml",
         )

@@ -1,9 +1,13 @@
-"""What every partner holds alike between two rounds: the trunk, and what its next update is written in."""
+"""What every partner holds alike between two rounds: the trunk, and what its next update is written in.
+
+PROTOCOL.md of `strategies.secagg`, sections 3 (the trunk that a session goes on from) and 5 (finishing a round). Partners never send the
+trunk to each other but in a handover: each adds the same decoded integers to the same floats, in the same order, with the same
+arithmetic, and so holds the same bits. Whatever is changed here must keep that, and all partners must run the same version of it.
+"""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from math import frexp, isfinite, prod
+from math import frexp, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +18,9 @@ from safetensors.numpy import load, save, save_file
 from fedapp.storage.files import atomic_path, checksum
 from strategies.secagg import digits
 from strategies.secagg.errors import SecAggError
-from strategies.update.quantise import PIECE, Quantiser, next_range
+from strategies.update.codec import CLIPPED_BITS, WEIGHT_BITS, UpdateCodec
+from strategies.update.quantise import next_range
 
-WEIGHT_BITS, CLIPPED_BITS = 32, 40
 ROWS, USED = "rows", "used"
 DIGEST = 32  # bytes
 LEAST_RANGE, LARGEST_RANGE = 2.0**-64, 2.0**64  # as `Quantiser` has them
@@ -34,49 +38,6 @@ class TrunkFileError(SecAggError):
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
-
-
-@dataclass(frozen=True)
-class UpdateCodec:
-    """How an update becomes words: the listed rows of the first array, the other arrays whole, then counters.
-
-    Attributes:
-        shapes: Of the trunk's arrays.
-        rows: Listed rows of the first array, ascending, int64.
-        word_bits: 32 or 16.
-        partners: Most partners in a sum.
-        largest_weight: Largest weight of a partner.
-    """
-
-    shapes: tuple[tuple[int, ...], ...]
-    rows: np.ndarray
-    word_bits: int
-    partners: int
-    largest_weight: int = 1
-
-    @property
-    def coordinates(self) -> int:
-        """Values of an update."""
-        return len(self.rows) * prod(self.shapes[0][1:]) + sum(prod(shape) for shape in self.shapes[1:])
-
-    @property
-    def words(self) -> int:
-        """Coordinates and counters."""
-        return self.coordinates + sum(digits.count(bits, self.word_bits, self.partners) for bits in (WEIGHT_BITS, CLIPPED_BITS))
-
-    def quantiser(self, value_range: float, weight: int = 1) -> Quantiser:
-        """The finest encoding whose sum over all partners cannot wrap."""
-        return Quantiser.for_sum(self.word_bits, self.partners, value_range, weight, self.largest_weight)
-
-    def pieces(self, arrays: list[np.ndarray]) -> Iterator[tuple[int, np.ndarray | slice]]:
-        """The coordinates in order, in pieces that stay in the processor's cache: array number, and rows or a slice of it."""
-        width = prod(self.shapes[0][1:])
-        step = max(1, PIECE // max(width, 1))
-        for first in range(0, len(self.rows), step):
-            yield 0, self.rows[first : first + step]
-        for number, array in enumerate(arrays[1:], 1):
-            for first in range(0, array.size, PIECE):
-                yield number, slice(first, first + PIECE)
 
 
 @dataclass(frozen=True)
@@ -124,13 +85,15 @@ class SharedTrunk:
         """Listed rows, ascending, int64."""
         return np.flatnonzero(self.rows)
 
-    def encode(self, form: UpdateCodec, trained: list[np.ndarray], out: np.ndarray, seed: int, weight: int = 1) -> int:
+    def encode(self, codec: UpdateCodec, trained: list[np.ndarray], out: np.ndarray, seed: int, weight: int = 1) -> int:
         """Write the update that led to `trained` as words, counters behind.
 
         Args:
-            trained: As `arrays`.
-            out: uint32 or uint16 [form.words].
-            seed: Of the rounding.
+            codec: How; of the rows that are listed.
+            trained: As `arrays`; what it says of unlisted rows stays at home.
+            out: uint32 or uint16 [codec.words].
+            seed: Of the rounding; another for every update.
+            weight: Of this partner, 1 to `codec.largest_weight`.
         Returns:
             Coordinates that were clipped.
         Raises:
@@ -138,41 +101,48 @@ class SharedTrunk:
         """
         if [array.shape for array in trained] != [array.shape for array in self.arrays]:
             raise ValueError(f"a trunk of shapes {[a.shape for a in trained]}, not {[a.shape for a in self.arrays]}")
-        blocks = (_part(trained[n], part) - _part(self.arrays[n], part) for n, part in form.pieces(trained))
-        clipped = form.quantiser(self.value_range, weight).quantise(blocks, out[: form.coordinates], seed)
-        counters = digits.split(weight, WEIGHT_BITS, form.word_bits, form.partners)
-        counters += digits.split(clipped, CLIPPED_BITS, form.word_bits, form.partners)
-        out[form.coordinates :] = counters
+        blocks = (_part(trained[n], part) - _part(self.arrays[n], part) for n, part in codec.pieces(trained))
+        clipped = codec.quantiser(self.value_range, weight).quantise(blocks, out[: codec.coordinates], seed)
+        counters = digits.split(weight, WEIGHT_BITS, codec.word_bits, codec.partners)
+        counters += digits.split(clipped, CLIPPED_BITS, codec.word_bits, codec.partners)
+        out[codec.coordinates :] = counters
         return clipped
 
-    def decode(self, form: UpdateCodec, sums: np.ndarray, survivors: int, step: float, digest: bytes) -> Decoded:
+    def decode(self, codec: UpdateCodec, sums: np.ndarray, survivors: int, step: float, digest: bytes) -> Decoded:
         """The trunk after adding `step` times the mean update, whose sum over partners this is; `arrays` are changed in place.
 
+        Nothing in a sum says whose words it has, so the sum itself is looked at: a weight that so many partners cannot have together, or a
+        value beyond what that weight allows. One word out of range spoils the round, and names nobody (PROTOCOL.md, section 9).
+
         Args:
-            sums: int32 or int16 [form.words].
+            codec: As they were encoded.
+            sums: int32 or int16 [codec.words].
             survivors: Partners in the sum.
+            step: 1 replaces the trunk by the mean of the partners' trunks.
             digest: Of the new trunk.
         Raises:
             ValueError: A sum that no allowed words have.
         """
-        place = form.coordinates + digits.count(WEIGHT_BITS, form.word_bits, form.partners)
+        place = codec.coordinates + digits.count(WEIGHT_BITS, codec.word_bits, codec.partners)
         unsigned = sums.view(f"<u{sums.itemsize}")
-        weight = digits.join(unsigned[form.coordinates : place].tolist(), form.word_bits, form.partners)
-        clipped = digits.join(unsigned[place:].tolist(), form.word_bits, form.partners)
-        quantiser = form.quantiser(self.value_range)
-        values = sums[: form.coordinates]
-        bound = min(weight, survivors * form.largest_weight) * quantiser.largest
-        if not survivors <= weight <= survivors * form.largest_weight or values.max() > bound or values.min() < -bound:
+        weight = digits.join(unsigned[codec.coordinates : place].tolist(), codec.word_bits, codec.partners)
+        clipped = digits.join(unsigned[place:].tolist(), codec.word_bits, codec.partners)
+        quantiser = codec.quantiser(self.value_range)
+        values = sums[: codec.coordinates]
+        bound = min(weight, survivors * codec.largest_weight) * quantiser.largest
+        if not survivors <= weight <= survivors * codec.largest_weight or values.max() > bound or values.min() < -bound:
             raise ValueError(f"a sum over {survivors} partners with weight {weight} and values beyond {bound}: a partner left the range")
         largest = 0.0
         first = 0
-        for number, part in form.pieces(self.arrays):
+        # Piece by piece and in place: a large trunk is never there twice.
+        for number, part in codec.pieces(self.arrays):
             shape = _part(self.arrays[number], part).shape
             mean = quantiser.mean(values[first : first + shape[0]], weight)
             largest = max(largest, float(np.abs(mean).max(initial=0.0)))
             _add(self.arrays[number], part, mean, np.float32(step))
             first += shape[0]
-        following = next_range(self.value_range, largest, clipped, form.coordinates, survivors)
+        # The next range follows from the sum, which everybody has alike: no partner needs to tell how large its own update is.
+        following = next_range(self.value_range, largest, clipped, codec.coordinates, survivors)
         return Decoded(
             replace(self, version=self.version + 1, digest=digest, value_range=following),
             weight=weight,
@@ -201,14 +171,14 @@ class SharedTrunk:
 
     def to_bytes(self) -> bytes:
         """Everything, as safetensors."""
-        return save(self._tensors(), metadata={SHARED: json.dumps(self._told(), sort_keys=True)})
+        return save(self._tensors(), metadata={SHARED: json.dumps(self._metadata(), sort_keys=True)})
 
     def write(self, path: Path) -> None:
         """Everything, as a safetensors file of half the size; whole or not at all, mode 0600."""
         with atomic_path(path, own_folder=True) as temporary:
-            tensors, told = self._compact(), self._told()
-            told[CHECKSUM] = checksum(json.dumps(told, sort_keys=True), tensors)
-            save_file(tensors, temporary, metadata={SHARED: json.dumps(told, sort_keys=True)})
+            tensors, metadata = self._compact(), self._metadata()
+            metadata[CHECKSUM] = checksum(json.dumps(metadata, sort_keys=True), tensors)
+            save_file(tensors, temporary, metadata={SHARED: json.dumps(metadata, sort_keys=True)})
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "SharedTrunk":
@@ -232,10 +202,11 @@ class SharedTrunk:
         """
         try:
             with safe_open(path, framework="np") as opened:
-                tensors, told = {name: opened.get_tensor(name) for name in opened.keys()}, json.loads(opened.metadata()[SHARED])  # noqa: SIM118
-            if told.pop(CHECKSUM, None) not in (None, checksum(json.dumps(told, sort_keys=True), tensors)):
+                tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
+                metadata = json.loads(opened.metadata()[SHARED])
+            if metadata.pop(CHECKSUM, None) not in (None, checksum(json.dumps(metadata, sort_keys=True), tensors)):
                 raise ValueError("it is not what its own checksum says")
-            return cls._from(_whole(tensors), told)
+            return cls._from(_whole(tensors), metadata)
         except (SafetensorError, AttributeError, LookupError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
             raise TrunkFileError(f"{path} is damaged: {error}") from error
 
@@ -244,25 +215,35 @@ class SharedTrunk:
 
     def _compact(self) -> dict[str, np.ndarray]:
         """The same, without rows of the first array that are zero: about half of them."""
-        held = self._tensors()
+        tensors = self._tensors()
         if self.arrays:
             bits = self.arrays[0].reshape(len(self.arrays[0]), -1).view(np.uint32)  # minus zero is not zero
-            held[USED] = np.asarray(bits.any(axis=1))
-            held["0"] = self.arrays[0][held[USED]]
-        return held
+            tensors[USED] = np.asarray(bits.any(axis=1))
+            tensors["0"] = self.arrays[0][tensors[USED]]
+        return tensors
 
-    def _told(self) -> dict[str, Any]:
-        held = {"version": self.version, "digest": self.digest.hex(), "range": self.value_range, "session": self.session.hex()}
-        return held | {"found": self.found}
+    def _metadata(self) -> dict[str, Any]:
+        return {
+            "version": self.version,
+            "digest": self.digest.hex(),
+            "range": self.value_range,
+            "session": self.session.hex(),
+            "found": self.found,
+        }
 
     @classmethod
-    def _from(cls, tensors: dict[str, np.ndarray], held: Any) -> "SharedTrunk":
-        if not isinstance(held, dict):
-            raise TypeError(f"its metadata is a {type(held).__name__}")
-        found = dict(held.get("found", {}))
-        arrays = [np.require(tensors[str(number)], requirements="W") for number in range(len(tensors) - 1)]
-        digest, session = bytes.fromhex(held["digest"]), bytes.fromhex(held["session"])
-        return cls(arrays, int(held["version"]), digest, float(held["range"]), tensors[ROWS], session, found)
+    def _from(cls, tensors: dict[str, np.ndarray], metadata: Any) -> "SharedTrunk":
+        if not isinstance(metadata, dict):
+            raise TypeError(f"its metadata is a {type(metadata).__name__}")
+        return cls(
+            arrays=[np.require(tensors[str(number)], requirements="W") for number in range(len(tensors) - 1)],
+            version=int(metadata["version"]),
+            digest=bytes.fromhex(metadata["digest"]),
+            value_range=float(metadata["range"]),
+            rows=tensors[ROWS],
+            session=bytes.fromhex(metadata["session"]),
+            found=dict(metadata.get("found", {})),
+        )
 
 
 def check_trunk(arrays: list[np.ndarray], shapes: tuple[tuple[int, ...], ...]) -> None:
@@ -271,9 +252,9 @@ def check_trunk(arrays: list[np.ndarray], shapes: tuple[tuple[int, ...], ...]) -
     Raises:
         TrunkFileError: Other shapes, no float32, or values that are not finite.
     """
-    held = [(str(array.dtype), array.shape) for array in arrays]
-    if held != [("float32", shape) for shape in shapes]:
-        raise TrunkFileError(f"a trunk of {held[:4]}, not of shapes {list(shapes)} in float32")
+    forms = [(str(array.dtype), array.shape) for array in arrays]
+    if forms != [("float32", shape) for shape in shapes]:
+        raise TrunkFileError(f"a trunk of {forms[:4]}, not of shapes {list(shapes)} in float32")
     if not all(np.isfinite(array).all() for array in arrays):
         raise TrunkFileError("a trunk with values that are not finite")
 
@@ -300,8 +281,8 @@ def _whole(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def _part(array: np.ndarray, part: np.ndarray | slice) -> np.ndarray:
     """Rows, or a slice of all values, as a vector."""
-    held: np.ndarray = array.reshape(-1)[part] if isinstance(part, slice) else array[part].reshape(-1)
-    return held
+    values: np.ndarray = array.reshape(-1)[part] if isinstance(part, slice) else array[part].reshape(-1)
+    return values
 
 
 def _add(array: np.ndarray, part: np.ndarray | slice, mean: np.ndarray, step: np.float32) -> None:

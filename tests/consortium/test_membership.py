@@ -18,7 +18,7 @@ from fedapp.run_folder import RunFolder
 from strategies.partner.side import Membership
 from strategies.secagg.errors import PolicyError
 from strategies.secagg.policy import Policy
-from strategies.update.limits import Limits
+from strategies.update.limits import LeakLimits
 
 FIVE = ("data.partners=5", "federation.min_partners=3", "federation.metrics_shown=[loss]")
 
@@ -108,8 +108,8 @@ def test_a_policy_reads_back_as_it_was_written(tmp_path: Path) -> None:
 
 def test_limits_of_a_partners_own_updates_read_back_as_they_were_written(tmp_path: Path) -> None:
     policy = Policy(b"r" * 32, b"c" * 32, "4x2,2", (32,), 10, 20, (), 4)
-    write_policy(tmp_path / POLICY, policy, limits=Limits(0.25, 77))
-    assert read_limits(tmp_path / POLICY) == Limits(0.25, 77)
+    write_policy(tmp_path / POLICY, policy, limits=LeakLimits(0.25, 77))
+    assert read_limits(tmp_path / POLICY) == LeakLimits(0.25, 77)
     assert read_policy(tmp_path / POLICY) == policy
 
 
@@ -127,15 +127,15 @@ def test_a_policy_that_lost_a_line_is_an_error_and_never_a_laxer_one(run: RunFol
 @pytest.mark.parametrize(
     ("overrides", "limits"),
     [
-        ((), Limits(most_identified=0.001, least_compounds=128)),
-        (("model.hidden=[64,32]", "privacy.row_guard=2"), Limits(most_identified=0.001, least_compounds=64)),
-        (("privacy.row_guard=1",), Limits(most_identified=1.0, least_compounds=0)),
-        (("federation.metrics_shown=[]", "privacy.profile=record_dp"), Limits(most_identified=1.0, least_compounds=0)),
-        (("privacy.row_guard=0",), Limits(most_identified=1.0, least_compounds=0)),
+        ((), LeakLimits(most_identified=0.001, least_compounds=128)),
+        (("model.hidden=[64,32]", "privacy.row_guard=2"), LeakLimits(most_identified=0.001, least_compounds=64)),
+        (("privacy.row_guard=1",), LeakLimits(most_identified=1.0, least_compounds=0)),
+        (("federation.metrics_shown=[]", "privacy.profile=record_dp"), LeakLimits(most_identified=1.0, least_compounds=0)),
+        (("privacy.row_guard=0",), LeakLimits(most_identified=1.0, least_compounds=0)),
     ],
 )
 def test_with_the_row_guard_off_or_under_record_level_privacy_a_partner_is_told_and_refuses_nothing(
-    tmp_path: Path, overrides: tuple[str, ...], limits: Limits
+    tmp_path: Path, overrides: tuple[str, ...], limits: LeakLimits
 ) -> None:
     config = load_config(None, (*FIVE, *overrides))
     run = RunFolder.create(tmp_path / "run", config, "simulate")

@@ -117,7 +117,7 @@ def test_one_table_whose_assays_may_be_in_another_column_is_not_taken_as_one_ass
 @pytest.mark.parametrize("cells", [["=", "<", "="], ["'='", "'>'"], [">=", "", "~"]])
 def test_a_column_of_relations_under_any_name_is_an_error(cells: list[str]) -> None:
     with pytest.raises(DataError, match="no column relation, but mod holds such"):
-        refuse_contents(FILE, {"mod": cells, "note": ["="] + ["text"]}, ["relation", "unit"])
+        refuse_contents(FILE, {"mod": cells, "note": ["=", "text"]}, ["relation", "unit"])
 
 
 def test_a_few_odd_cells_do_not_hide_a_column_of_relations() -> None:

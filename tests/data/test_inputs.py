@@ -240,8 +240,18 @@ def test_a_decimal_comma_is_never_a_separator_of_thousands_nor_the_other_way_rou
 
 @pytest.mark.parametrize(
     ("value", "unit", "fine"),
-    [("16", "p", True), ("16.1", "p", False), ("-2", "p", True), ("-2.1", "p", False), ("6500", "p", False)]
-    + [("100", "M", True), ("1e6", "M", False), ("1e9", "nM", True), ("1e-5", "pM", False), ("1e15", "nM", False)],
+    [
+        ("16", "p", True),
+        ("16.1", "p", False),
+        ("-2", "p", True),
+        ("-2.1", "p", False),
+        ("6500", "p", False),
+        ("100", "M", True),
+        ("1e6", "M", False),
+        ("1e9", "nM", True),
+        ("1e-5", "pM", False),
+        ("1e15", "nM", False),
+    ],
 )
 def test_values_that_cannot_be_are_rejected_by_their_range(tmp_path: Path, value: str, unit: str, fine: bool) -> None:
     rows = ["x,A,6,=,p", f"x,B,{value},=,{unit}"]

@@ -50,4 +50,4 @@ def test_only_training_and_evaluation_import_torch_and_nothing_imports_rdkit(tmp
     imported = {name: {part for each, parts in told if each == name for part in parts} for name, _ in told}
     assert set(imported) == set(Step)
     assert imported.pop(Step.FINISH) == {"torch"}
-    assert imported == dict.fromkeys(set(Step) - {Step.FINISH}, set())
+    assert imported == {step: set() for step in set(Step) - {Step.FINISH}}

@@ -208,7 +208,7 @@ def test_a_first_trunk_from_the_partners_secret_is_nowhere_either(tmp_path: Path
     made = watched(tmp_path / "run", "federation.initial_trunk=group_key")
     assert alike(all_held(made.run), version=3)
     assert "trunk 0" in made.secrets.windows.values()
-    assert {place: made.secrets.found_in(hay) for place, hay in made.hay().items()} == dict.fromkeys(PLACES, set())
+    assert {place: made.secrets.found_in(hay) for place, hay in made.hay().items()} == {place: set() for place in PLACES}
 
 
 def test_nor_is_anything_of_a_partner_that_drops_out_or_of_a_trunk_that_is_handed_over(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_nor_is_anything_of_a_partner_that_drops_out_or_of_a_trunk_that_is_hande
     made = watched(tmp_path / "run", "data.partners=4", "federation.min_partners=3", down=down)
     assert {step(message) for message in made.grid.sent} == set(Step)
     assert alike(all_held(made.run), version=3)
-    assert {place: made.secrets.found_in(hay) for place, hay in made.hay().items()} == dict.fromkeys(PLACES, set())
+    assert {place: made.secrets.found_in(hay) for place, hay in made.hay().items()} == {place: set() for place in PLACES}
 
 
 def test_the_coordinator_has_no_number_of_a_partners_compounds_or_labels(secure: Watched) -> None:

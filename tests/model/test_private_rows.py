@@ -117,7 +117,7 @@ def test_a_row_that_may_leave_from_now_on_is_the_shared_one_again(tmp_path: Path
 
 def test_a_row_that_may_not_leave_any_more_starts_from_the_shared_one(tmp_path: Path, config: Config, initial: Arrays) -> None:
     at = partner(tmp_path, config, None)
-    arrays, _, _ = at.fit(initial, {"round": 1})
+    at.fit(initial, {"round": 1})
     trunk = Trunk(BITS, [WIDTH])
     rows = torch.from_numpy(np.flatnonzero(holders(at, data())))
     state, _ = load_tensors(tmp_path / "state" / "round-0001.safetensors")

@@ -70,7 +70,7 @@ def test_a_killed_run_goes_on_with_the_points_that_were_finished(done: Path, tmp
 @pytest.mark.parametrize("guard", [0, 3])
 def test_every_partner_can_pay_for_its_rows_and_all_rounds_and_the_smallest_hardly_more(guard: int) -> None:
     config, datasets = demo_config(*SMALL, f"privacy.row_guard={guard}"), demo_datasets()
-    private = config_of("4", 4.0, config, datasets)
+    private = config_of(4.0, config, datasets)
     spent = []
     for dataset in datasets.values():
         steps = plan(len(dataset.rows_in(config.training_folds())), config.training)
@@ -83,5 +83,5 @@ def test_a_budget_that_no_noise_can_keep_is_an_error_that_says_what_to_do() -> N
     config = demo_config(*SMALL)
     huge = replace(config, federation=replace(config.federation, rounds=10**9))
     with pytest.raises(ConfigError, match="fit into an epsilon of 0.001") as error:
-        config_of("0.001", 0.001, huge, demo_datasets())
+        config_of(0.001, huge, demo_datasets())
     assert "audit.epsilons" in error.value.hint

@@ -35,7 +35,7 @@ def test_every_process_computes_with_a_single_thread_and_this_one_has_its_own_ba
 
 
 def test_an_interrupt_does_not_wait_for_the_work_that_goes_on() -> None:
-    with pytest.raises(KeyboardInterrupt), processes() as workers:  # noqa: PT012
+    with pytest.raises(KeyboardInterrupt), processes() as workers:
         working = workers.submit(time.sleep, 600)
         while not working.running():
             time.sleep(0.05)

@@ -43,7 +43,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 def test_status_and_checks_tell_what_they_can_of_a_site_with_any_damaged_file(site: Site) -> None:
     random = Random(21)
     for path in sorted(path for path in site.path.rglob("*") if path.is_file()):
-        if path.parent.name == "dataset" and path.name != "x_indices.npy" or path.stem == "round-0002":
+        if (path.parent.name == "dataset" and path.name != "x_indices.npy") or path.stem == "round-0002":
             continue  # see tests/data/test_integrity.py; one round is like another
         for what, content in damages(path.read_bytes(), random, flips=1):
             with replaced(path, content):

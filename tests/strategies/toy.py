@@ -19,7 +19,7 @@ from strategies.coordinator.journal import Exchange, Journal, read_journal
 from strategies.coordinator.secure_trunk import SecureTrunk
 from strategies.partner.secure_partner import Arrived, SecurePartner
 from strategies.partner.secure_trunk_mod import secure_trunk_mod
-from strategies.partner.side import Membership, PartnerSide
+from strategies.partner.side import Membership, PartnerData, PartnerSide, UpdateTerms
 from strategies.secagg.phases import Step
 from strategies.secagg.state import State, load
 from strategies.secagg.transcript import Entry
@@ -117,24 +117,25 @@ class Toy:
 
     def side(self, partner: int) -> PartnerSide:
         policy = policy_for(self.roster, row_guard=self.guard, layout=LAYOUT)
-        side = PartnerSide(
-            directory=self.home(partner),
-            membership=Membership(identities(self.partners)[partner - 1], self.roster, policy),
-            support=lambda: ROWS.copy() if self.guard > 1 else np.ones(4, dtype=np.bool_),
-            holders=lambda: holders_of(COMPOUNDS),
-            first_trunk=lambda key: [array * (ROWS[:, None] if array.ndim == 2 else 1) for array in FIRST],
+        terms = UpdateTerms(
             shapes=SHAPES,
             partners=self.partners,
             word_bits=32,
             value_range=0.25,
+            largest_weight=1,
             server_learning_rate=1.0,
             row_guard=self.guard,
-            weight=lambda: 1,
-            largest_weight=1,
-            seed=lambda number, attempt: partner + 1000 * number + attempt,
             metrics=("loss",),
         )
-        return replace(side, **self.changed.get(partner, {}))  # type: ignore[arg-type]
+        data = PartnerData(
+            support=lambda: ROWS.copy() if self.guard > 1 else np.ones(4, dtype=np.bool_),
+            holders=lambda: holders_of(COMPOUNDS),
+            weight=lambda: 1,
+            first_trunk=lambda key: [array * (ROWS[:, None] if array.ndim == 2 else 1) for array in FIRST],
+            rounding_seed=lambda number, attempt: partner + 1000 * number + attempt,
+        )
+        membership = Membership(identities(self.partners)[partner - 1], self.roster, policy)
+        return changed(PartnerSide(self.home(partner), membership, terms, data), self.changed.get(partner, {}))
 
     def federate(self) -> None:
         """Start the coordinator, or start it again."""
@@ -165,6 +166,15 @@ class Toy:
     def transcripts(self) -> dict[int, tuple[Entry, ...]]:
         """Everybody's."""
         return {partner: self.entries(partner) for partner in range(1, self.partners + 1)}
+
+
+def changed(side: PartnerSide, changes: dict[str, object]) -> PartnerSide:
+    """The side with some fields, of its own or of its terms and data, replaced."""
+    within = {name: {key: value for key, value in changes.items() if hasattr(getattr(side, name), key)} for name in ("terms", "data")}
+    whole = {key: value for key, value in changes.items() if hasattr(side, key)}
+    assert len(whole) + sum(map(len, within.values())) == len(changes)
+    parts = {name: replace(getattr(side, name), **values) for name, values in within.items()}
+    return replace(side, **parts, **whole)  # type: ignore[arg-type]
 
 
 def no_training(*args: object) -> tuple[list[np.ndarray], dict[str, float]]:

@@ -65,7 +65,7 @@ def fail(told: str, hint: str) -> CheckFinding:
     return CheckFinding(CheckState.FAIL, told, hint)
 
 
-def versions(site: Site) -> CheckFinding:
+def versions(site: Site) -> CheckFinding:  # noqa: ARG001 - every check is asked with the site
     """Python and the packages whose versions rounds depend on."""
     told = f"polyphony {version('polyphony')}, python {platform.python_version()}, "
     told += ", ".join(f"{package} {version(package)}" for package in PINNED)

@@ -9,26 +9,18 @@ reads everything.
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
 from simulation.audit.findings import OFF, ON, Finding
-from strategies.secagg.collection import Collection
-from strategies.secagg.coordinator import Coordinator
-from strategies.secagg.identity import Identity
-from strategies.secagg.masking import signed_view, tag_words
-from strategies.secagg.messages import NO_TRUNK, LastRound, SessionParameters
-from strategies.secagg.participant import Participant
-from strategies.secagg.policy import Policy
-from strategies.secagg.roster import LEAST_PARTNERS, Member, Roster, default_threshold
+from strategies.secagg.masking import signed_view
+from strategies.secagg.rehearsal import Rehearsal, Transmission, throw_away_parties
 
 LEVEL = 1e-4
 BLOCK = 256  # words that the distinguisher judges at once
 FEWEST_WORDS = 2 * BLOCK  # one to learn from, and one to judge
-TRUNK = sha256(b"audit").digest()
 
 Words = NDArray[np.uint32]
 Entropy = Callable[[int], bytes]
@@ -63,52 +55,28 @@ def secure_view(words: Words, entropy: Entropy = os.urandom) -> CoordinatorView:
     Raises:
         RuntimeError: Partners did not decode the sum of the words.
     """
-    coordinator, partners = session(len(words), entropy)
+    coordinator, partners = throw_away_parties(len(words), entropy)
     view = CoordinatorView(np.empty_like(words), np.empty_like(words[0]))
 
-    def carried(step: str, request: bytes, reply: bytes) -> bytes:
-        view.messages += [(f"{step} request", len(request)), (f"{step} reply", len(reply))]
-        return reply
+    def seen(sent: Transmission) -> bool:
+        view.messages.append((f"{sent.step} {'reply' if sent.upward else 'request'}", len(sent.body)))
+        if sent.words.size:
+            view.messages.append(("words", sent.words.nbytes))
+            view.vectors[sent.partner - 1] = sent.words[: words.shape[1]]
+        return True
 
-    request = coordinator.advertise_request()
-    for partner in partners.values():
-        coordinator.add_advertisement(carried("advertise", request, partner.advertise(request, 0, NO_TRUNK)))
-    request = coordinator.share_keys_request()
-    for index, partner in partners.items():
-        coordinator.add_contributions(index, carried("share keys", request, partner.share_keys(request)))
-    collection = Collection(coordinator, 0, coordinator.members())
-    for index, partner in partners.items():
-        request = coordinator.collect_request(index, 0, coordinator.members(), False, 0, None, None)
-        partner.collect(request)
-        masked = np.append(words[index - 1], np.zeros(tag_words(partner.session), dtype=np.uint32))
-        reply = carried("collect", request, partner.mask(request, TRUNK, masked, np.empty(0, dtype=np.uint32)))
-        view.messages.append(("words", masked.nbytes))
-        view.vectors[index - 1] = masked[: words.shape[1]]
-        collection.add_input(index, reply, masked)
-    request = collection.consistency_request()
-    for index, partner in partners.items():
-        collection.add_signature(index, carried("consistency", request, partner.confirm(request)))
-    for index, partner in partners.items():
-        request = collection.unmask_request(index)
-        collection.add_answer(index, carried("unmask", request, partner.unmask(request)))
-    blinded, _ = collection.unmask()
-    view.total[:] = blinded[: words.shape[1]]
-    decoded, _ = partners[1].finish(LastRound(0, collection.survivors, False), blinded.copy(), TRUNK)
-    if not np.array_equal(decoded, signed_view(words.sum(axis=0, dtype=np.uint32))):
+    def write(index: int, private: Words) -> None:
+        private[:] = words[index - 1]
+
+    rehearsal = Rehearsal(coordinator, partners, words.shape[1], carry=seen)
+    rehearsal.set_up()
+    collection = rehearsal.collect(write)
+    rehearsal.agree(collection)
+    masked_sum = rehearsal.reveal(collection)
+    view.total[:] = masked_sum[: words.shape[1]]
+    if not np.array_equal(rehearsal.decode(1, collection, masked_sum), signed_view(words.sum(axis=0, dtype=np.uint32))):
         raise RuntimeError("the round under audit did not give the sum of the words")
     return view
-
-
-def session(count: int, entropy: Entropy) -> tuple[Coordinator, dict[int, Participant]]:
-    """A coordinator and new partners, before their first message."""
-    identities = [Identity.generate() for _ in range(count)]
-    members = tuple(Member(index, f"partner-{index}", each.public) for index, each in enumerate(identities, 1))
-    roster = Roster("audit", default_threshold(count), LEAST_PARTNERS, members)
-    digest = roster.digest()
-    policy = Policy(digest, TRUNK, "audit", (32,), 0, 1, (), LEAST_PARTNERS)
-    parameters = SessionParameters(digest, TRUNK, "audit", 32, 0, 1, (), entropy(32))
-    partners = {index: Participant(each, roster, policy, entropy) for index, each in enumerate(identities, 1)}
-    return Coordinator(roster, parameters), partners
 
 
 # Figures

@@ -205,7 +205,7 @@ def sentence(compounds: str, false: str) -> str:
     return f"Share of the {compounds} trained on that are recognised, with {false} false positives among such as were not."
 
 
-def finding(
+def finding(  # noqa: PLR0913 - the columns of a finding
     attack: MembershipAttack, ending: str, rate: Rate, chance: float, defences: str, what: str, trials: int, gate: float | None = None
 ) -> Finding:
     """A rate as a finding."""

@@ -229,7 +229,7 @@ def standing(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     return (scores - scores.mean()) / max(float(scores.std()), np.finfo(np.float64).tiny)
 
 
-def figure(
+def figure(  # noqa: PLR0913 - the columns of a finding
     name: str,
     attack: str,
     share: Rate,

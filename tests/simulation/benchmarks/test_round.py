@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fedapp.cli.progress import RunProgress
 from fedapp.config import CONF, load_config
 from fedapp.errors import RunError
-from simulation.benchmarks import round
+from simulation.benchmarks import round as round_benchmark
 from simulation.benchmarks.round import ORDER, compared, measure_round, timed_rounds
 from tests.simulation.demo_run import exit_status
 
@@ -55,7 +55,9 @@ def test_runs_without_a_round_to_count_are_refused_before_anything_starts(rounds
 
 def test_the_command_tells_what_it_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     seconds = {"plain": 2.0, "secure": 2.2}
-    monkeypatch.setattr(round, "timed_rounds", lambda config, *_: [9.0] + [seconds[config.aggregation]] * config.federation.rounds)
+    monkeypatch.setattr(
+        round_benchmark, "timed_rounds", lambda config, *_: [9.0] + [seconds[config.aggregation]] * config.federation.rounds
+    )
     words = ("benchmark", "round", str(CONF / "demo.yaml"), "--rounds", "2", f"runs={tmp_path}")
     assert exit_status(*words, "--json") == 0
     told = json.loads(capsys.readouterr().out)

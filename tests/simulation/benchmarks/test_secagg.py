@@ -17,7 +17,7 @@ from simulation.benchmarks.stock_secagg import stock_round
 from simulation.benchmarks.tally import Tally
 from strategies.secagg.collection import Collection
 from strategies.secagg.keystream import BLOCK_BYTES, DTYPES, add_streams
-from strategies.secagg.messages import LastRound
+from strategies.secagg.rehearsal import NUMBER, VERSION
 from strategies.secagg.roster import default_threshold
 
 KEYS = {
@@ -50,12 +50,15 @@ def test_the_sum_is_exact_and_everything_is_told(setting: BenchmarkSetting) -> N
 @pytest.fixture
 def a_wrong_sum(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sum in the clear lacks what partner 2 sent."""
-    whole = Bench.mask
+    whole = Bench.write
 
-    def forgetful(bench: Bench, index: int, request: bytes, plain: np.ndarray) -> tuple[bytes, np.ndarray]:
-        return whole(bench, index, request, plain if index != 2 else np.zeros_like(plain))
+    def forgetful(bench: Bench, index: int, private: np.ndarray) -> None:
+        before = bench.plain.copy()
+        whole(bench, index, private)
+        if index == 2:
+            bench.plain = before
 
-    monkeypatch.setattr(Bench, "mask", forgetful)
+    monkeypatch.setattr(Bench, "write", forgetful)
 
 
 @pytest.mark.usefixtures("a_wrong_sum")
@@ -98,24 +101,24 @@ def test_a_partner_holds_at_most_three_vectors() -> None:
     words = 1_000_000
     setting = BenchmarkSetting(4, words, 0.0)
     bench = Bench(setting, Tally())
-    plain = np.zeros(words, dtype=np.int32)
-    collection = Collection(bench.coordinator, 0, (1, 2, 3, 4))
+    rehearsal, coordinator = bench.rehearsal, bench.rehearsal.coordinator
+    rehearsal.set_up()
+    collection = Collection(coordinator, NUMBER, coordinator.members())
     peaks = []
-    for index in (1, 2, 3, 4):
-        request = bench.coordinator.collect_request(index, 0, (1, 2, 3, 4), False, 0, None, None)
-        bench.partners[index].collect(request)
+    for index in collection.cohort:
+        request = coordinator.collect_request(index, NUMBER, collection.cohort, False, VERSION, None, None)
         tracemalloc.start()
-        reply, vector = bench.mask(index, request, plain)
+        reply, vector = rehearsal.mask(index, request, bench.write)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         collection.add_input(index, reply, vector)
-    bench.agree(collection)
-    blinded = bench.reveal(collection)
+    rehearsal.agree(collection)
+    masked_sum = rehearsal.reveal(collection)
     tracemalloc.start()
-    decoded = bench.finish(1, LastRound(0, collection.survivors, False), blinded.copy())
+    decoded = rehearsal.decode(1, collection, masked_sum)
     peaks.append(tracemalloc.get_traced_memory()[1])
     tracemalloc.stop()
-    assert np.array_equal(decoded, plain)
+    assert np.array_equal(decoded, bench.plain)
     assert 4 * words < max(peaks) < 3 * 4 * words + 2_000_000
 
 

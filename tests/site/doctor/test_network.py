@@ -141,7 +141,7 @@ def test_a_proxy_that_does_not_let_us_through_is_named_with_what_it_says(partner
         found = network.connection(behind(proxy.url, partner))
     assert found.state is checks.CheckState.FAIL
     assert f"the proxy 127.0.0.1:{proxy.port}" in found.told
-    assert status[:3] == "200" or f"does not let us through to {COORDINATOR}" in found.told and status in found.told
+    assert status[:3] == "200" or (f"does not let us through to {COORDINATOR}" in found.told and status in found.told)
 
 
 def test_a_proxy_that_is_not_there_is_told_from_a_coordinator_that_is_not(partner: Site) -> None:

@@ -447,7 +447,7 @@ def test_new_names_the_folders_and_install_tells_what_changes(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "site"
     assert "accepts  rounds       7 at most" in lines
-    assert [line for line in lines if line.startswith(("changes", "WEAKER"))][0] == "changes  rounds: from “20 at most” to “7 at most”"
+    assert next(line for line in lines if line.startswith(("changes", "WEAKER"))) == "changes  rounds: from “20 at most” to “7 at most”"
     assert lines[-1].startswith("changes  configuration: ")
     assert polyphony(monkeypatch, "kit", "install", "two/coordinator", "site") == 1
     assert "is the site of the partner alpha" in capsys.readouterr().err

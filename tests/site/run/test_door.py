@@ -216,7 +216,7 @@ def test_a_head_without_end_is_refused_long_before_it_fills_memory(at_the_door: 
     port, door = at_the_door(ROOM)
     with callers(port, 1, "127.0.0.1", trust) as (line,):
         line.sendall(b"POST /v1/fleet/push-object HTTP/1.1\r\n")
-        with pytest.raises(OSError):  # noqa: PT011  reset or broken, as it happens
+        with pytest.raises(OSError):
             for number in range(200):  # MiB
                 line.sendall(b"x-%d: " % number + b"x" * (1 << 20) + b"\r\n")
     wait_for(lambda: not door.guests, "it is forgotten")

@@ -137,7 +137,7 @@ def test_the_installed_app_answers_each_request_once(site: Site) -> None:
     serve(site, superlink)
     assert superlink.confirmed == asked
     assert [reply.metadata.reply_to_message_id for reply in superlink.replies] == asked
-    assert [message_records.letter(reply.content)[1] for reply in superlink.replies] == [str(site.path).encode()] * 2
+    assert [message_records.step_and_body(reply.content)[1] for reply in superlink.replies] == [str(site.path).encode()] * 2
 
 
 def test_a_run_of_a_foreign_bundle_is_refused_before_anything_runs_and_the_partners_log_says_so(site: Site) -> None:

@@ -25,7 +25,7 @@ from fedapp.site.status.site_status import coordinator_status, partner_status
 from fedapp.storage.files import write_json
 from strategies.coordinator.journal import Awaited, Exchange, Journal
 from strategies.secagg.phases import Step
-from strategies.update.limits import Limits
+from strategies.update.limits import LeakLimits
 from strategies.update.self_audit import OWN, SUM
 from strategies.update.shared_trunk import SharedTrunk
 from tests.site import saved_site
@@ -212,7 +212,7 @@ def test_compounds_that_a_sum_names_are_a_warning_with_what_to_do_in_every_place
 @pytest.mark.parametrize(("allowed", "left"), [(0.001, "Such an update stays at home."), (1.0, "It left under masks")])
 def test_compounds_that_an_own_update_names_are_a_warning_that_says_whether_it_left(tmp_path: Path, allowed: float, left: str) -> None:
     site = named_at(tmp_path / "site", guard=20, own=40)
-    write_policy(site.policy, read_policy(site.policy), limits=Limits(most_identified=allowed, least_compounds=8))
+    write_policy(site.policy, read_policy(site.policy), limits=LeakLimits(most_identified=allowed, least_compounds=8))
     write_floor(site.floor, replace(DEFAULT, most_identified=allowed))
     first = partner_status(site)["warnings"][0]
     assert first["about"] == "An update of ours names compounds"

@@ -30,7 +30,7 @@ def a_message() -> RecordDict:
 
 
 def read(held: RecordDict) -> tuple[str, bytes, list[np.ndarray]]:
-    return (*message_records.letter(held), message_records.vectors(held, message_records.WORDS))
+    return (*message_records.step_and_body(held), message_records.vectors(held, message_records.WORDS))
 
 
 @pytest.mark.parametrize("dtype", [np.uint32, np.uint16, np.uint8, np.float32, np.bool_, np.int64])

@@ -16,7 +16,8 @@ from strategies.partner.plain_trunk_mod import check
 from strategies.plain_messages import FINAL, ROW_LIST, TRAIN, PlainMetric, PlainReply, PlainRequest
 from strategies.secagg import wire
 from strategies.secagg.errors import MalformedMessageError
-from strategies.update.shared_trunk import SharedTrunk, UpdateCodec
+from strategies.update.codec import UpdateCodec
+from strategies.update.shared_trunk import SharedTrunk
 from tests.helpers.local_grid import LocalGrid
 from tests.strategies.toy import FIRST, SHAPES, Toy
 

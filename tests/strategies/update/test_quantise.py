@@ -17,7 +17,7 @@ exact = st.builds(
     Quantiser.for_sum,
     word_bits=word_bits,
     partners=st.integers(1, 10),
-    range=st.sampled_from([2.0**-16, 0.0625, 1.0, 16.0]),
+    value_range=st.sampled_from([2.0**-16, 0.0625, 1.0, 16.0]),
     weight=st.sampled_from([1, 4, 16]),
     largest_weight=st.just(16),
 )
@@ -49,7 +49,7 @@ def test_a_word_is_one_of_the_two_integers_beside_the_scaled_and_clipped_value(
         Quantiser.for_sum,
         word_bits=word_bits,
         partners=st.integers(1, 9),
-        range=st.floats(1e-6, 10),
+        value_range=st.floats(1e-6, 10),
         weight=st.integers(1, 16),
         largest_weight=st.just(16),
     ),

@@ -16,10 +16,10 @@ from fedapp.storage.files import read_sealed
 from strategies.partner.secure_partner import Arrived, SecurePartner
 from strategies.partner.side import PartnerSide
 from strategies.secagg.phases import Phase, Step
+from strategies.update.codec import UpdateCodec
 from strategies.update.holders import Holders
-from strategies.update.limits import Limits
+from strategies.update.limits import LeakLimits
 from strategies.update.self_audit import AUDITS, OWN, SUM, Audited, LeakError, audit, check
-from strategies.update.shared_trunk import UpdateCodec
 from tests.helpers.federation import alike, body, equal, step
 from tests.helpers.local_grid import LocalGrid, unchanged
 from tests.strategies.toy import ROWS, Toy, expected, holders_of, no_evaluation, state_of, stopped_before, update
@@ -106,33 +106,33 @@ def test_weight_decay_hides_no_twins() -> None:
 @pytest.mark.parametrize(
     ("changes", "limits", "guard", "words"),
     [
-        ({}, Limits(0.003, 501), 10, "of 500 training compounds, and this partner sends none of fewer than 501"),
-        ({"fewest": 9}, Limits(1.0, 0), 10, "row of a bit that 9 training compounds hold, and the row guard is 10"),
-        ({}, Limits(0.0039, 0), 10, "2 of 500 training compounds .*, and this partner allows a share of 0.0039"),
-        ({"identified": 1}, Limits(), 0, "1 of 500 "),
+        ({}, LeakLimits(0.003, 501), 10, "of 500 training compounds, and this partner sends none of fewer than 501"),
+        ({"fewest": 9}, LeakLimits(1.0, 0), 10, "row of a bit that 9 training compounds hold, and the row guard is 10"),
+        ({}, LeakLimits(0.0039, 0), 10, "2 of 500 training compounds .*, and this partner allows a share of 0.0039"),
+        ({"identified": 1}, LeakLimits(), 0, "1 of 500 "),
     ],
 )
-def test_an_update_beyond_a_limit_is_refused_with_its_figures(changes: dict[str, int], limits: Limits, guard: int, words: str) -> None:
+def test_an_update_beyond_a_limit_is_refused_with_its_figures(changes: dict[str, int], limits: LeakLimits, guard: int, words: str) -> None:
     with pytest.raises(LeakError, match=f"the update of round 7 .*{words}") as caught:
         check(replace(FOUND, **changes), limits, guard)  # type: ignore[arg-type]
     assert caught.value.hint
 
 
 def test_an_update_at_its_limits_may_leave() -> None:
-    check(FOUND, Limits(0.004, 500), 10)
-    check(replace(FOUND, rows=0, fewest=0), Limits(0.004, 500), 10)
+    check(FOUND, LeakLimits(0.004, 500), 10)
+    check(replace(FOUND, rows=0, fewest=0), LeakLimits(0.004, 500), 10)
 
 
 @pytest.mark.parametrize("limits", [(-0.1, 0), (1.1, 0), (float("nan"), 0), (0.5, -1)])
 def test_limits_that_make_no_sense_are_none(limits: tuple[float, int]) -> None:
     with pytest.raises(ValueError, match="most_identified|least_compounds"):
-        Limits(*limits)
+        LeakLimits(*limits)
 
 
 # In a federation
 
 
-def strict(toy: Toy, partner: int, limits: Limits, compounds: list[tuple[int, ...]]) -> None:
+def strict(toy: Toy, partner: int, limits: LeakLimits, compounds: list[tuple[int, ...]]) -> None:
     """Give one partner limits and compounds of its own."""
     member = toy.side(partner).membership
     assert member is not None
@@ -149,7 +149,7 @@ def toy(tmp_path: Path) -> Toy:
 
 
 def test_a_partner_whose_update_names_its_compounds_refuses_and_the_others_finish(toy: Toy) -> None:
-    strict(toy, 2, Limits(), NAMED)
+    strict(toy, 2, LeakLimits(), NAMED)
     toy.federate()
     assert alike([toy.held(partner) for partner in (1, 3, 4)], version=2)
     assert near(toy.held(1).arrays, expected([1, 3, 4], rounds=2))
@@ -164,18 +164,18 @@ def test_a_partner_whose_update_names_its_compounds_refuses_and_the_others_finis
 
 
 def test_a_partner_that_only_wants_to_be_told_sends_the_same_update(toy: Toy) -> None:
-    strict(toy, 2, Limits(most_identified=1.0), NAMED)
+    strict(toy, 2, LeakLimits(most_identified=1.0), NAMED)
     toy.federate()
     assert equal(toy.held(2).arrays, expected([1, 2, 3, 4], rounds=2))
     assert [(each.round, each.vector, each.identified) for each in lines(toy, 2)] == [(1, OWN, 1), (1, SUM, 1), (2, OWN, 1), (2, SUM, 1)]
 
 
 def test_whoever_refused_takes_part_again_when_its_policy_allows_it(toy: Toy) -> None:
-    strict(toy, 2, Limits(), NAMED)
+    strict(toy, 2, LeakLimits(), NAMED)
 
     def loosen(partition: int, message: Message) -> Message:
         if message.metadata.group_id == "2" and step(message) == Step.COLLECT:
-            strict(toy, 2, Limits(most_identified=1.0), NAMED)
+            strict(toy, 2, LeakLimits(most_identified=1.0), NAMED)
         return message
 
     toy.grid.down = loosen
@@ -199,14 +199,14 @@ def expected_after_refusal() -> list[np.ndarray]:
 def test_a_refused_request_is_refused_again_and_noted_once(toy: Toy) -> None:
     """Nothing was masked, and the session goes on: a refusal of our own proves nobody's lie."""
     request = stopped_before(toy, Step.COLLECT, partner=2)
-    strict(toy, 2, Limits(), NAMED)
+    strict(toy, 2, LeakLimits(), NAMED)
     for _ in range(2):
         with pytest.raises(LeakError, match="names 1 of 2"):
             SecurePartner(toy.side(2)).answer(Step.COLLECT, request, Arrived([], []), training(2), no_evaluation)
         assert state_of(toy, 2).phase == Phase.KEYED
         assert len(lines(toy, 2)) == 1
     toy.grid.down = unchanged
-    strict(toy, 2, Limits(most_identified=1.0), NAMED)
+    strict(toy, 2, LeakLimits(most_identified=1.0), NAMED)
     toy.federate()
     assert alike(toy.all_held(), version=2)
 
@@ -221,7 +221,7 @@ def training(partner: int) -> Callable[[list[np.ndarray], dict[str, int]], tuple
 
 def test_a_partner_with_too_few_compounds_sends_nothing(tmp_path: Path) -> None:
     toy = Toy(tmp_path)
-    strict(toy, 3, Limits(least_compounds=3), [(0, 1, 3)] * 10 + [(0, 1, 2, 3)])
+    strict(toy, 3, LeakLimits(least_compounds=3), [(0, 1, 3)] * 10 + [(0, 1, 2, 3)])
     toy.federate()
     assert alike([toy.held(partner) for partner in (1, 2, 4)], version=2)
     assert {entry.refused for entry in toy.entries(3) if entry.phase == Step.COLLECT} == {"", "LeakError"}, "the row list may leave"
@@ -230,7 +230,7 @@ def test_a_partner_with_too_few_compounds_sends_nothing(tmp_path: Path) -> None:
 def test_a_row_below_the_guard_never_leaves_though_the_row_list_would_let_it(tmp_path: Path) -> None:
     """As after a fault in what makes the list, or a dataset that was changed under way."""
     toy = Toy(tmp_path)
-    strict(toy, 3, Limits(most_identified=1.0), [(0, 1)] * 10 + [(3,)] * 9)
+    strict(toy, 3, LeakLimits(most_identified=1.0), [(0, 1)] * 10 + [(3,)] * 9)
     toy.federate()
     assert alike([toy.held(partner) for partner in (1, 2, 4)], version=2)
     assert "LeakError" in {entry.refused for entry in toy.entries(3)}
@@ -294,7 +294,7 @@ def test_short_phases_never_ask_for_compounds(tmp_path: Path) -> None:
             asked[where[0]] += 1
             return holders_of([(0, 1, 3)] * 10 + [(0, 1, 2, 3)] * 5)
 
-        return replace(side, holders=holders)
+        return replace(side, data=replace(side.data, holders=holders))
 
     answer, where, side = toy.grid.answer, [""], toy.side
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
-from strategies.update.shared_trunk import SharedTrunk, TrunkFileError, UpdateCodec, no_trunk
+from strategies.update.codec import UpdateCodec
+from strategies.update.shared_trunk import SharedTrunk, TrunkFileError, no_trunk
 
 SHAPES = ((6, 2), (2,), (3, 2), (3,))
 RANGE = 0.25

@@ -64,7 +64,7 @@ def updates_of(case: Case, seed: int = 0, private: bool = True) -> np.ndarray:
     return found
 
 
-def attack(case: Case, updates: np.ndarray, **also: object):  # noqa: ANN201
+def attack(case: Case, updates: np.ndarray, **also: object):
     return from_sums(case, updates.mean(axis=1), np.random.default_rng(1), **also)  # type: ignore[arg-type]
 
 

@@ -16,6 +16,7 @@ from simulation.audit.attacks import coordinator_view
 from simulation.audit.attacks.coordinator_view import CoordinatorView, coordinator_findings, judged, plain_view, secure_view
 from simulation.audit.federations import Trial
 from simulation.audit.findings import OFF, ON, Finding
+from strategies.secagg.phases import Step
 
 PARTNERS, WORDS, WIDTH = 4, 20_000, 50
 
@@ -74,7 +75,8 @@ def test_the_view_is_that_of_a_real_round_whose_masks_hide_words_and_sum() -> No
     assert np.mean(view.vectors == updates()) < 1e-3
     assert not np.any(view.total == updates().sum(axis=0, dtype=np.uint32))
     steps = {name for name, _ in view.messages}
-    assert {"advertise reply", "share keys reply", "collect reply", "words", "consistency reply", "unmask reply"} <= steps
+    asked = (Step.ADVERTISE_KEYS, Step.SHARE_KEYS, Step.COLLECT, Step.CONSISTENCY, Step.UNMASK)
+    assert steps == {"words", *(f"{step} {kind}" for step in asked for kind in ("request", "reply"))}
     assert all(size > 4 * WORDS for name, size in view.messages if name == "words")
 
 

@@ -1,0 +1,75 @@
+"""What is done to an update before it leaves this partner: `prepare` is the list, in order.
+
+Whoever asks what protects an update reads the lines there, and the module behind each of them. Masking, which leaves nothing of it to be
+seen but its part of the sum, comes last and is the protocol's (`strategies.secagg.masking`).
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from fedapp.storage.files import read_sealed, write_sealed
+from strategies.partner.side import PartnerSide
+from strategies.secagg.keystream import DTYPES
+from strategies.update.limits import LeakLimits
+from strategies.update.self_audit import AUDITS, OWN, audit, check
+from strategies.update.shared_trunk import SharedTrunk
+
+Trainer = Callable[[list[np.ndarray], dict[str, int]], tuple[list[np.ndarray], dict[str, float]]]
+ATTEMPTS = "attempts.json"
+UNUSED = 1000  # an attempt at a round that nobody gets to
+
+
+def prepare(side: PartnerSide, limits: LeakLimits, shared: SharedTrunk, fit: Trainer, tail: int) -> tuple[np.ndarray, dict[str, float]]:
+    """Train on from the shared trunk, and make the update ready to be masked.
+
+    Args:
+        limits: What the update may tell of this partner's compounds.
+        shared: The trunk, which has arrays.
+        fit: Trains a trunk, given round and attempt; it leaves its argument as it is.
+        tail: Words to leave free behind the update.
+    Returns:
+        The update as words, uint32 or uint16, with `tail` zeros behind; and the metrics of the training.
+    Raises:
+        LeakError: The update tells too much of our own compounds.
+        ValueError: It is not finite.
+        DamagedFileError: Nobody can say how often this round was trained for.
+    """
+    terms, number = side.terms, shared.version + 1
+    attempt = attempts(side.directory, number)
+    codec = terms.codec(shared.listed())
+    # 1. Rows of bits that few of our compounds, or no other partner's, hold stay at home: training reads the list.
+    side.keep_rows(shared.rows)
+    # 2. Train; under record-level privacy this clips each compound's gradient and adds noise.
+    trained, metrics = fit(shared.arrays, {"round": number, "attempt": attempt})
+    # 3. Clip every value to the agreed range, round it at random, and count weight and clipped values behind.
+    words = np.zeros(codec.words + tail, dtype=DTYPES[terms.word_bits])
+    shared.encode(codec, trained, words[: codec.words], side.data.rounding_seed(number, attempt), side.data.weight())
+    # 4. Attack these very words as all others together could, and write down what that found.
+    audited = audit(
+        vector=OWN, number=number, attempt=attempt, codec=codec, words=words, before=shared.arrays[0], holders=side.data.holders()
+    )
+    side.note(AUDITS, asdict(audited))
+    # 5. Keep at home what tells more than this partner allows.
+    check(audited, limits, terms.row_guard)
+    # 6. Before it is masked: whatever happens from here on, this training is never masked a second time.
+    write_sealed(side.directory / ATTEMPTS, {"round": number, "attempts": attempt + 1})
+    return words, metrics
+
+
+def attempts(directory: Path, number: int) -> int:
+    """Trainings for round `number` that left already.
+
+    Raises:
+        DamagedFileError: The file that says so is lost or damaged: the update of one of them could leave once more, under other masks.
+    """
+    hint = f'write {{"attempts": {UNUSED}, "round": {number}}} into it, a number that no training had; an older copy could repeat one'
+    counted = read_sealed(directory / ATTEMPTS, {"round": int, "attempts": int}, hint)
+    return int(counted["attempts"]) if counted["round"] == number else 0
+
+
+def begin_counting(directory: Path) -> None:
+    """Write down that nothing was trained yet."""
+    write_sealed(directory / ATTEMPTS, {"round": 0, "attempts": 0})
