@@ -60,7 +60,7 @@ class Consortium:
     serving: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def set_up(self, datasets: dict[str, Path], conf: Path, *settings: str, seed: int | None = None) -> "Consortium":
-        """Keys, roster, certificates, kits, sites and data, as the README tells (`test_guide` types it), without pages."""
+        """Keys, roster, certificates, kits, sites and data, as in the rehearsal (`test_guide` types it), without pages."""
         work = self.path
         work.mkdir(parents=True, exist_ok=True)
         roster = work / "consortium.yaml"

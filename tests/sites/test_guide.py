@@ -1,4 +1,4 @@
-"""The README's rehearsal of a consortium on one machine, followed to the letter."""
+"""The rehearsal of a consortium on one machine, in `fedapp/site/README.md`, followed to the letter."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from fedapp.site.status.site_status import site_status
 from strategies.update.shared_trunk import SharedTrunk
 from tests.conftest import ROOT
 from tests.data.forms import as_chembl_download, as_two_columns
-from tests.helpers.readme import commands_of
+from tests.helpers.docs import commands, section
 from tests.sites.consortium import kill_family
 
 pytestmark = pytest.mark.sites
@@ -24,14 +24,14 @@ PARTNERS = ("alpha", "beta", "gamma")
 ROUNDS = 3
 
 
-def test_the_rehearsal_in_the_readme_works_as_it_is_written(tmp_path: Path) -> None:
+def test_the_rehearsal_works_as_it_is_written(tmp_path: Path) -> None:
     for number, name in enumerate(PARTNERS, 1):
         demo_tables(tmp_path / "tables" / name, number, len(PARTNERS))
     as_chembl_download(tmp_path / "tables" / "alpha")
     as_two_columns(tmp_path / "tables" / "beta")  # and gamma has our own form
     (tmp_path / "conf").symlink_to(ROOT / "conf")
     (tmp_path / "new.smi").write_text("CC(=O)Oc1ccccc1C(=O)O aspirin\nnonsense broken\nCn1cnc2c1c(=O)n(C)c(=O)n2C caffeine\n")
-    script = "\n".join(["set -e", *commands_of("A rehearsal on one machine")])
+    script = "\n".join(["set -e", *commands(section("fedapp/site/README.md", "A rehearsal on one machine"))])
     environment = {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
     with (tmp_path / "said").open("wb") as said:
         typed = subprocess.Popen(["bash", "-c", script], cwd=tmp_path, env=environment, stdout=said, stderr=said, start_new_session=True)

@@ -1,4 +1,4 @@
-"""The README, held to its word: every command in it is run, and every verb of the command line is in it."""
+"""The project's pages, held to their word: commands are run, and whatever they name or link to exists."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from importlib.metadata import distribution
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,18 @@ from flwr.app import Context, RecordDict
 
 from fedapp import client_app, server_app
 from fedapp.cli.main import app
+from fedapp.config import CONF, load_config
 from fedapp.runtime.flower import QUIET, script
 from strategies.secagg.phases import diagram
 from tests.conftest import ROOT
+from tests.helpers.docs import PAGES, README, anchors, commands, inline_code, links, section, target_of
 from tests.helpers.local_grid import RUN_ID, LocalGrid
-from tests.helpers.readme import README, commands, commands_of
 from tests.helpers.small_run import small_run
 
-# Each command of the README, and what runs it.
+LONGEST_README = 150  # lines
+FILES = {"csv", "html", "json", "safetensors", "svg"}  # audit.html is a file and no key
+
+# Each command of the pages, and what runs it.
 RUN_BY = {
     "pip install -e .": "test_the_package_is_installed_from_this_tree",
     "pip install -e '.[dev]'": "test_the_package_is_installed_from_this_tree",
@@ -40,37 +45,91 @@ RUN_BY = {
 }
 
 
-def test_every_command_in_the_readme_is_run_by_something() -> None:
-    rehearsal = commands_of("A rehearsal on one machine")  # run by tests/sites/test_guide.py
-    assert set(commands(README)) == {*RUN_BY, *rehearsal}
+def test_every_command_is_run_by_something() -> None:
+    rehearsal = commands(section("fedapp/site/README.md", "A rehearsal on one machine"))  # run by tests/sites/test_guide.py
+    assert {command for text in PAGES.values() for command in commands(text)} == {*RUN_BY, *rehearsal}
     gate = (ROOT / ".ci" / "run").read_text()
     for command, place in RUN_BY.items():
         if place == ".ci/run":
+            assert command in section("README.md", "Development"), "where .ci/run says that it stands"
             assert all(part.strip() in gate for part in command.split("&&")), command
         else:
             assert place in globals(), place
 
 
-def test_every_verb_is_in_the_readme() -> None:
-    for command in app.registered_commands:
-        assert f"`polyphony {command.name}" in README
+def test_the_readme_is_short_enough_to_be_read() -> None:
+    assert len(README.splitlines()) <= LONGEST_README
+
+
+def verbs() -> dict[str, set[str]]:
+    """Each verb of the command line, with the verbs under it."""
+    groups = {}
     for group in app.registered_groups:
-        assert f"`polyphony {group.name}" in README
         assert group.typer_instance is not None
-        for command in group.typer_instance.registered_commands:
-            assert re.search(rf"`(polyphony {group.name} )?{command.name}\b", README), f"{group.name} {command.name}"
+        groups[str(group.name)] = {str(command.name) for command in group.typer_instance.registered_commands}
+    return {str(command.name): set() for command in app.registered_commands} | groups
 
 
-def test_every_promise_names_tests_that_exist() -> None:
+def test_every_verb_is_in_the_readme() -> None:
+    table = section("README.md", "Verbs")
+    for verb, under in verbs().items():
+        assert re.search(rf"`(polyphony )?{verb}\b", table), verb
+        for second in under:
+            assert re.search(rf"`(polyphony {verb} )?{second}\b", table), f"{verb} {second}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_verb_key_and_module_that_a_page_names_exists(page: str) -> None:
+    config = load_config(CONF / "default.yaml")
+    sections = {name for name in vars(config) if hasattr(getattr(config, name), "__dataclass_fields__")}
+    for code in inline_code(PAGES[page]):
+        words = code.split()
+        if words[0] == "polyphony" and len(words) > 1 and not words[1].startswith("-"):
+            assert words[1] in verbs(), code
+            assert not verbs()[words[1]] or len(words) == 2 or words[2] in verbs()[words[1]], code
+        for name, key in re.findall(r"(?<![\w./-])([a-z]+)\.([a-z_]+)\b(?![(/])", code):
+            if name in sections and not (key in FILES or hasattr(getattr(config, name), key)):
+                pytest.fail(f"no key {name}.{key}")
+        if words[:2] == ["python", "-m"]:
+            assert find_spec(words[2]), code
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_somewhere(page: str) -> None:
+    for link in links(PAGES[page]):
+        target, anchor = target_of(page, link)
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target.read_text(encoding="utf-8")), link
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached, new = set(), {"README.md"}
+    while new:
+        reached |= new
+        targets = {target_of(page, link)[0] for page in new for link in links(PAGES[page])}
+        new = {page for page in PAGES if ROOT / page in targets} - reached
+    assert reached == set(PAGES)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_test_that_a_page_names_exists(page: str) -> None:
     """A security officer can look each of them up."""
-    named = set(re.findall(r"`(test_\w+)`", README))
-    assert len(named) > 20
-    source = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    named = {code for code in inline_code(PAGES[page]) if re.fullmatch(r"test_\w+", code)}
     assert not {name for name in named if f"def {name}(" not in source}
 
 
+@pytest.mark.parametrize("heading", ["Promises", "What a recording tells later"])
+def test_every_promise_and_every_thing_that_falls_is_shown_by_tests(heading: str) -> None:
+    text = section("strategies/SECURITY.md", heading)
+    told = re.findall(r"^\| (\d+) \|", text, re.MULTILINE)
+    shown = re.findall(r"^(\d+)\. `test_", text, re.MULTILINE)
+    assert told == shown == [str(number) for number in range(1, len(told) + 1)]
+    assert len(told) > 10
+
+
 def test_the_diagram_is_the_table_of_phases() -> None:
-    assert f"```mermaid\n{diagram()}\n```" in README
+    assert f"```mermaid\n{diagram()}\n```" in PAGES["strategies/secagg/PROTOCOL.md"]
 
 
 def test_a_consortium_is_put_together_as_described(tmp_path: Path) -> None:
@@ -97,9 +156,9 @@ def test_transcripts_of_a_run_agree(tmp_path: Path) -> None:
     assert "agree" in done.stdout
 
 
-def test_every_experiment_that_ships_is_in_the_readme_or_the_default() -> None:
-    for path in (ROOT / "conf").glob("*.yaml"):
-        assert f"conf/{path.name}" in README or path.name == "demo.yaml"
+def test_every_experiment_that_ships_is_told() -> None:
+    for path in CONF.glob("*.yaml"):
+        assert f"({path.name})" in PAGES["conf/README.md"]
 
 
 def test_the_package_is_installed_from_this_tree() -> None:
@@ -140,7 +199,7 @@ def shape(line: str) -> str:
 
 @pytest.mark.flower
 def test_flwr_run_installs_nothing(tmp_path: Path) -> None:
-    """`flwr run .` from a fresh clone, with the README's variable: the SuperLink uses what is installed, torch included."""
+    """`flwr run .` from a fresh clone, with the variable that the page names: the SuperLink uses what is installed, torch included."""
     clone = tmp_path / "clone"
     files = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in files.splitlines():
