@@ -50,7 +50,7 @@ def tell(told: dict[str, Any]) -> None:
 
 def tell_partner(told: dict[str, Any]) -> None:
     """A partner's rounds and its ledger."""
-    from fedapp.site.status.sentences import of_rounds
+    from fedapp.site.status.sentences import of_rounds, privacy_spent
     from fedapp.wording import count, duration, moment, plural, score, size
 
     health, ledger = told["health"], told["ledger"]
@@ -74,6 +74,8 @@ def tell_partner(told: dict[str, Any]) -> None:
     rows_told = f"{count(ledger['rows_listed'])} of {count(ledger['rows'])} rows, row guard {count(ledger['row_guard'])}"
     print(f"holds the trunk of {of_rounds(told)}")
     print(f"sent: {size(ledger['bytes_out'])} in {plural(ledger['rounds_sent'], 'round')}; {rows_told}")
+    if told["privacy_spent"]:
+        print(f"record-level privacy spent: {privacy_spent(told['privacy_spent'])}")
     print(f"disk free: {size(health['disk_free'])}")
 
 
