@@ -15,7 +15,7 @@ from fedapp.site.folder import Site
 from fedapp.site.request_log import REQUESTS, Request
 from fedapp.site.status.attention import concerns
 from fedapp.site.status.learning import learning
-from fedapp.site.status.ledger import SUMS, RoundSum, answers_given, held_trunk, ledger, sent_by_round
+from fedapp.site.status.ledger import answers_given, held_trunk, ledger, sent_by_round
 from fedapp.site.status.privacy_spent import privacy_spent
 from fedapp.site.status.rounds import OUTCOME, progress
 from fedapp.site.terms import Terms
@@ -23,6 +23,7 @@ from fedapp.storage.json_lines import record
 from fedapp.storage.live_files import json_object, records, written
 from strategies.coordinator.journal import AWAITED, Awaited, Exchange
 from strategies.secagg.roster import Roster
+from strategies.update.round_sum import SUMS, RoundSum
 from strategies.update.self_audit import AUDITS, Audited
 
 RECENT = 50
