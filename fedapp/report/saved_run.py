@@ -11,27 +11,16 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from fedapp.errors import RunError
+from fedapp.evaluation.arms import DRAWN, FEDERATED, LOCAL, POOLED, column
+from fedapp.evaluation.selection import METRICS_SCHEMA
 from fedapp.storage.files import RESTORE, DamagedFileError, read_json, read_object, reading
 from fedapp.storage.live_files import records
 from strategies.coordinator.journal import Exchange
 from strategies.update.round_sum import SUMS, RoundSum
 from strategies.update.self_audit import AUDITS, Audited
 
-ARMS = ("local", "federated", "pooled")
-UNGUARDED = "unguarded"  # the federation without its row guard: compared in figures, drawn in no chart
 FINISHED = "finished"
-POOLED = "pooled"
 KINDS = ("simulate", "compare")
-METRICS: dict[str, Any] = {
-    "round": pl.Int32,
-    "fold": pl.String,
-    "task": pl.Int32,
-    "positives": pl.Int64,
-    "negatives": pl.Int64,
-    "auc_pr": pl.Float64,
-    "auc_roc": pl.Float64,
-    "bce": pl.Float64,
-}
 LOSSES: dict[str, Any] = {"round": pl.Int32, "loss": pl.Float64, "seconds": pl.Float64, "compounds": pl.Int64, "steps": pl.Int64}
 COMPARED = ("partner", "task", "group", "threshold", "positives", "negatives", "riptop")
 # What the report tells depends on these.
@@ -46,7 +35,7 @@ TASKS: dict[str, Any] = {"task": pl.Int32, "group": pl.String, "threshold": pl.F
 class Arm:
     """One way of training.
 
-    metrics: partner, then the columns of METRICS: one row per partner, round, fold and task.
+    metrics: partner, then the columns of METRICS_SCHEMA: one row per partner, round, fold and task.
     losses: partner, then the columns of LOSSES: one row per partner and round.
     """
 
@@ -217,7 +206,7 @@ def read_optional(path: Path, problems: list[str]) -> dict[str, Any] | None:
 def read_compared(path: Path, problems: list[str]) -> pl.DataFrame | None:
     """comparison.parquet, if it is there with the columns that the report needs."""
     table = read_table(path, None, problems)
-    if table is not None and (absent := sorted({*COMPARED, *(f"{arm}_auc_pr" for arm in ARMS)} - set(table.columns))):
+    if table is not None and (absent := sorted({*COMPARED, *map(column, DRAWN)} - set(table.columns))):
         problems.append(f"comparison.parquet lacks {', '.join(absent)}, so the comparison is not shown.")
         return None
     return table
@@ -258,9 +247,9 @@ def read_tasks(directory: Path, partners: tuple[str, ...], problems: list[str]) 
 def read_arms(directory: Path, partners: tuple[str, ...], problems: list[str]) -> dict[str, Arm]:
     """Those arms of which any round is saved."""
     places = {
-        "local": {name: directory / "local" / name for name in partners},
-        "federated": {name: directory / "partners" / name for name in partners},
-        "pooled": {POOLED: directory / "pooled"},
+        LOCAL: {name: directory / LOCAL / name for name in partners},
+        FEDERATED: {name: directory / "partners" / name for name in partners},
+        POOLED: {POOLED: directory / POOLED},
     }
     arms = {}
     for arm, folders in places.items():
@@ -274,8 +263,8 @@ def read_arms(directory: Path, partners: tuple[str, ...], problems: list[str]) -
 
 def read_metrics(folder: Path, partner: str, problems: list[str]) -> pl.DataFrame:
     """Every saved round of one partner's metrics."""
-    tables = [read_table(path, METRICS, problems) for path in sorted((folder / "metrics").glob("round-*.parquet"))]
-    held = pl.concat([pl.DataFrame(schema=METRICS), *(table for table in tables if table is not None)])
+    tables = [read_table(path, METRICS_SCHEMA, problems) for path in sorted((folder / "metrics").glob("round-*.parquet"))]
+    held = pl.concat([pl.DataFrame(schema=METRICS_SCHEMA), *(table for table in tables if table is not None)])
     return held.select(pl.lit(partner).alias("partner"), pl.all())
 
 
