@@ -25,6 +25,8 @@ from fedapp.config import Config
 from fedapp.data.dataset import Dataset
 from fedapp.data.merge import merge_datasets
 from fedapp.errors import RunError
+from fedapp.evaluation.arms import ARMS, FEDERATED, LOCAL, METRICS, POOLED, UNGUARDED, column
+from fedapp.evaluation.comparison import figures, riptop
 from fedapp.evaluation.selection import TEST, best_round, read_metrics
 from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.network import Trunk, trunk_arrays
@@ -33,10 +35,6 @@ from fedapp.storage.files import atomic_path, write_json
 from simulation.events import RunEvent, saved_event
 from simulation.federation import first_shared, form_of, take_in, words_of
 from strategies.update.shared_trunk import SharedTrunk
-
-UNGUARDED = "unguarded"
-ARMS = ("local", "federated", UNGUARDED, "pooled")
-METRICS = ("auc_pr", "auc_roc", "bce")
 
 
 def arms_of(config: Config) -> tuple[str, ...]:
@@ -47,14 +45,14 @@ def arms_of(config: Config) -> tuple[str, ...]:
 def local_arm(run: Path, datasets: Mapping[str, Dataset], config: Config, device: torch.device | None = None) -> Iterator[RunEvent]:
     """Train every partner on its own, one after another, in `run/local/<name>`; rounds that are done are skipped."""
     for name, dataset in datasets.items():
-        yield from train_alone("local", run / "local" / name, dataset, config, device)
+        yield from train_alone(LOCAL, run / LOCAL / name, dataset, config, device)
 
 
 def pooled_arm(run: Path, datasets: Mapping[str, Dataset], config: Config, device: torch.device | None = None) -> Iterator[RunEvent]:
     """Merge all partners' data and train on them, in `run/pooled`; rounds that are done are skipped."""
-    folder = run / "pooled" / "dataset"
+    folder = run / POOLED / "dataset"
     dataset = Dataset.open(folder) if (folder / "dataset.json").is_file() else merge_datasets(datasets, folder)
-    yield from train_alone("pooled", run / "pooled", dataset, config, device)
+    yield from train_alone(POOLED, run / POOLED, dataset, config, device)
 
 
 def train_alone(arm: str, directory: Path, dataset: Dataset, config: Config, device: torch.device | None = None) -> Iterator[RunEvent]:
@@ -126,10 +124,7 @@ def compare_arms(run: Path, config: Config) -> dict[str, Any]:
     that counts) and `comparison.json`.
 
     Returns:
-        Per arm {"auc_pr", "auc_roc", "bce"}, means over tasks; "pooled_gain_share", the federated gain in AUC-PR over the pooled one,
-        null if pooling gains nothing; "row_guard_effect", the federated AUC-PR minus the unguarded one, null without that arm; "tasks";
-        "share_improved" and "riptop_mean", "riptop_median" of federated against local; "partners": the same per partner, with the
-        selected rounds.
+        The `figures` of all tasks, and "partners": the same per partner, with the selected rounds.
     Raises:
         RunError: An arm has no metrics, or no task counts.
     """
@@ -146,9 +141,9 @@ def compare_arms(run: Path, config: Config) -> dict[str, Any]:
         raise RunError(
             f"no task has {per_class} actives and as many inactives in the test fold", "lower evaluation.min_per_class or use more data"
         )
-    summary = summarise(table)
+    summary = figures(table)
     summary["partners"] = {
-        name: {"selected": rounds[name], **summarise(own)} for name in names if len(own := table.filter(pl.col("partner") == name))
+        name: {"selected": rounds[name], **figures(own)} for name in names if len(own := table.filter(pl.col("partner") == name))
     }
     with atomic_path(run / "comparison.parquet") as path:
         table.write_parquet(path)
@@ -172,45 +167,24 @@ def compare_partner(run: Path, name: str, arms: Collection[str], per_class: int)
         test = metrics.filter((pl.col("round") == chosen) & (pl.col("fold") == TEST))
         counts = ["positives", "negatives"] if arm == ARMS[0] else []
         table = table.join(
-            test.select("task", *counts, *(pl.col(m).alias(f"{arm}_{m}") for m in METRICS)), on="task", maintain_order="left"
+            test.select("task", *counts, *(pl.col(name).alias(column(arm, name)) for name in METRICS)), on="task", maintain_order="left"
         )
     table = table.filter((pl.col("positives") >= per_class) & (pl.col("negatives") >= per_class))
-    gain = (pl.col("federated_auc_pr") - pl.col("local_auc_pr")) / (1 - pl.col("local_auc_pr"))
-    table = table.with_columns(pl.when(pl.col("local_auc_pr") < 1).then(gain).alias("riptop"))
+    table = table.with_columns(riptop(FEDERATED).alias("riptop"))
     first = ["partner", "task", "group", "threshold", "positives", "negatives"]
     return table.select(*first, pl.exclude(first)), rounds
 
 
 def arm_metrics(run: Path, name: str) -> dict[str, pl.DataFrame]:
     """Each arm's saved metrics on one partner's tasks, under that partner's own task numbers."""
-    pooled = read_metrics(run / "pooled" / "metrics")
+    pooled = read_metrics(run / POOLED / "metrics")
     if len(pooled):
-        merged = Dataset.open(run / "pooled" / "dataset").tasks.filter(pl.col("partner") == name).sort("task")
+        merged = Dataset.open(run / POOLED / "dataset").tasks.filter(pl.col("partner") == name).sort("task")
         own = merged.select("task", pl.int_range(pl.len(), dtype=pl.Int32).alias("own"))
         pooled = pooled.join(own, on="task", maintain_order="left").with_columns(pl.col("own").alias("task")).drop("own")
     return {
-        "local": read_metrics(run / "local" / name / "metrics"),
-        "federated": read_metrics(run / "partners" / name / "metrics"),
+        LOCAL: read_metrics(run / LOCAL / name / "metrics"),
+        FEDERATED: read_metrics(run / "partners" / name / "metrics"),
         UNGUARDED: read_metrics(run / UNGUARDED / name / "metrics"),
-        "pooled": pooled,
+        POOLED: pooled,
     }
-
-
-def summarise(table: pl.DataFrame) -> dict[str, Any]:
-    """Means over the rows of a comparison table (see `compare_arms`)."""
-    arms = [arm for arm in ARMS if f"{arm}_auc_pr" in table.columns]
-    summary: dict[str, Any] = {arm: {metric: mean(table[f"{arm}_{metric}"]) for metric in METRICS} for arm in arms}
-    local, federated, pooled = (summary[arm]["auc_pr"] for arm in ("local", "federated", "pooled"))
-    summary["pooled_gain_share"] = (federated - local) / (pooled - local) if pooled > local else None
-    summary["row_guard_effect"] = federated - summary[UNGUARDED]["auc_pr"] if UNGUARDED in arms else None
-    summary["tasks"] = len(table)
-    summary["share_improved"] = mean((table["federated_auc_pr"] > table["local_auc_pr"]).cast(pl.Float64))
-    summary["riptop_mean"] = mean(table["riptop"])
-    summary["riptop_median"] = None if table["riptop"].is_null().all() else float(np.median(table["riptop"].drop_nulls().to_numpy()))
-    return summary
-
-
-def mean(values: pl.Series) -> float | None:
-    """Mean of the defined values, None without any."""
-    defined = values.drop_nulls().to_numpy()
-    return float(defined.mean()) if len(defined) else None

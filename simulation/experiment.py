@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from statistics import median
 from typing import Any, Protocol
 
-from fedapp.data.merge import POOLED
 from fedapp.errors import PolyphonyError, RunError, RunInterruptedError, explained
+from fedapp.evaluation.arms import FEDERATED, POOLED, UNGUARDED
 from fedapp.report.disclosure import warnings
 from fedapp.report.page import write_report
 from fedapp.report.saved_run import read_run
@@ -15,7 +15,7 @@ from fedapp.report.summary import summarise
 from fedapp.run_folder import RunFolder, now
 from fedapp.runtime.locks import locked
 from fedapp.storage.files import DamagedFileError, sweep
-from simulation.arms import UNGUARDED, arms_of, compare_arms, local_arm, pooled_arm, unguarded_arm
+from simulation.arms import arms_of, compare_arms, local_arm, pooled_arm, unguarded_arm
 from simulation.events import Follower
 from simulation.launch import run_flower
 from simulation.preparation import prepare_partners
@@ -45,7 +45,7 @@ def simulate(run: RunFolder, display: Display) -> dict[str, Any]:
         prepare_partners(run, display.stage, display.advance_preparation)
         federated_arm(run, display)
     report, saved = write_report(run.path), read_run(run.path)
-    return headline(run) | {"auc_pr": summarise(saved).arms["federated"]["auc_pr"], "report": str(report), "warnings": warnings(saved)}
+    return headline(run) | {"auc_pr": summarise(saved).arms[FEDERATED]["auc_pr"], "report": str(report), "warnings": warnings(saved)}
 
 
 def compare(run: RunFolder, display: Display) -> dict[str, Any]:

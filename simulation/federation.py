@@ -10,16 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from fedapp.config import Config
-from fedapp.config_check import RECORD_DP
 from fedapp.data.dataset import Dataset
 from fedapp.model.first_trunk import first_trunk
-from fedapp.model.trunk_shape import trunk_shapes
+from fedapp.model.update_codec import update_codec
 from fedapp.partner.client import Partner
-from fedapp.partner.record_privacy import private_support
+from fedapp.partner.update_rules import rounding_seed, supported_rows, weight
 from fedapp.seeds import derived_seed
-from strategies.update.row_guard import listed_rows, support
+from strategies.update.row_guard import listed_rows
 from strategies.update.shared_trunk import SharedTrunk, UpdateCodec, no_trunk
-from strategies.update.weight import weight_of
 
 
 @dataclass(frozen=True)
@@ -42,20 +40,12 @@ def guard(datasets: Mapping[str, Dataset], config: Config, folder: Path) -> Guar
         folder: Below it lie the partners' own folders: under record-level privacy, rows are chosen with noise and paid for there.
     """
     least = config.privacy.row_guard
-    supports = np.stack([supported(dataset, config, folder / name) for name, dataset in datasets.items()])
+    supports = np.stack([supported_rows(folder / name, dataset, config) for name, dataset in datasets.items()])
     listed = np.ones(supports.shape[1], dtype=np.bool_)
     if least > 1:
         listed[:] = False
         listed[listed_rows(supports.sum(axis=0))] = True
     return Guarded(supports, listed)
-
-
-def supported(dataset: Dataset, config: Config, directory: Path) -> np.ndarray:
-    """The rows that a partner supports: bool [bits]."""
-    if config.privacy.profile == RECORD_DP:
-        return private_support(directory, dataset, config)
-    rows = dataset.rows_in(config.training_folds())
-    return support(dataset.x_indptr, dataset.x_indices, rows, dataset.bits, config.privacy.row_guard)
 
 
 def first_shared(config: Config, listed: np.ndarray) -> SharedTrunk:
@@ -66,9 +56,7 @@ def first_shared(config: Config, listed: np.ndarray) -> SharedTrunk:
 
 def form_of(shared: SharedTrunk, config: Config) -> UpdateCodec:
     """How this federation's updates become words."""
-    return UpdateCodec(
-        trunk_shapes(config), shared.listed(), config.privacy.word_bits, config.data.partners, config.federation.largest_weight
-    )
+    return update_codec(config, shared.listed(), config.data.partners)
 
 
 def words_of(partner: Partner, shared: SharedTrunk, form: UpdateCodec, config: Config) -> np.ndarray:
@@ -76,9 +64,7 @@ def words_of(partner: Partner, shared: SharedTrunk, form: UpdateCodec, config: C
     number, attempt = shared.version + 1, 0
     trained, _, _ = partner.fit(shared.arrays, {"round": number, "attempt": attempt})
     words = np.zeros(form.words, dtype=form.quantiser(shared.value_range).word_type)
-    seed = derived_seed(config.seed, "rounding", partner.directory.name, number, attempt)
-    weight = weight_of(len(partner.dataset.y_labels), config.federation.largest_weight)
-    shared.encode(form, trained, words, seed, weight)
+    shared.encode(form, trained, words, rounding_seed(config, partner.directory.name, number, attempt), weight(partner.dataset, config))
     return words
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from fedapp.errors import RunError
 from fedapp.run_folder import RunFolder
-from fedapp.runtime.bundle import APP
-from fedapp.runtime.flower import CONNECTION, flower_environment, script, toml_text, wait_until_listening
+from fedapp.runtime.bundle import bundle_pyproject
+from fedapp.runtime.flower import CONNECTION, flower_environment, script, wait_until_listening
 from fedapp.runtime.processes import child, family_memory, free_port
+from fedapp.runtime.toml_file import toml
 from fedapp.storage.files import PRIVATE_DIRECTORY, DamagedFileError, read_object, sweep, write_text
 from fedapp.storage.scratch import for_sockets, scratch
 
@@ -157,8 +158,8 @@ def superlink(logs: Path) -> Iterator[dict[str, str]]:
 def submission(run: RunFolder, logs: Path) -> list[str]:
     """The `flwr run` command that starts this run and streams its log."""
     app, configuration = logs / "app", logs / "run.toml"
-    write_text(app / "pyproject.toml", APP.format(version=run.status()["versions"]["polyphony"]))
-    write_text(configuration, f"run-dir = {toml_text(run.path)}\n")
+    write_text(app / "pyproject.toml", bundle_pyproject(run.status()["versions"]["polyphony"]))
+    write_text(configuration, toml({"run-dir": str(run.path)}))
     partners = len(run.partners())
     cpus = max(1, (os.cpu_count() or 1) // partners)
     federation = f"num-supernodes={partners} client-resources-num-cpus={cpus} client-resources-num-gpus={gpu_share(partners)}"

@@ -4,6 +4,7 @@ import json
 
 from fedapp.cli.arguments import Experiment, Json, Resume, open_or_create, tell_cost
 from fedapp.cli.progress import RunProgress
+from fedapp.evaluation.arms import ARMS
 
 
 def compare(experiment: Experiment = None, resume: Resume = None, as_json: Json = False) -> None:
@@ -17,7 +18,7 @@ def compare(experiment: Experiment = None, resume: Resume = None, as_json: Json 
         print(json.dumps(result))
         return
     print(f"{result['tasks']} tasks, {result['rounds']} rounds; means over tasks, test fold, selected on the validation fold")
-    for arm in ("local", "federated", "unguarded", "pooled"):
+    for arm in ARMS:
         if arm in result:
             print(f"{arm:<10} AUC-PR {result[arm]['auc_pr']:.4f}  AUC-ROC {result[arm]['auc_roc']:.4f}")
     share, effect = result["pooled_gain_share"], result["row_guard_effect"]

@@ -28,8 +28,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from fedapp.evaluation.arms import POOLED
+
 SETTLING = 2.0  # seconds after an arm's first event that say nothing of its speed: a resumed run tells its old rounds at once
-POOLED = "pooled"  # the arm of one model on all data: it has no partners
 MEMORY = 7 * 24 * 3600.0  # seconds that the estimate of the time left looks back: a round may take hours
 PREPARATION_LINES = 10
 REFRESHES = 4.0  # a second

@@ -5,11 +5,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from fedapp.cli.arguments import Json
 from fedapp.errors import ConfigError
 
 LAST = 8  # rounds in a table
+WIDTH = 1000  # columns: a table is cut by nobody, in a pipe neither
 Prometheus = Annotated[bool, typer.Option("--prometheus", help="print metrics in Prometheus' text format")]
 
 
@@ -50,7 +54,7 @@ def tell(told: dict[str, Any]) -> None:
 
 def tell_partner(told: dict[str, Any]) -> None:
     """A partner's rounds and its ledger."""
-    from fedapp.site.status.sentences import of_rounds
+    from fedapp.site.status.sentences import of_rounds, privacy_spent
     from fedapp.wording import count, duration, moment, plural, score, size
 
     health, ledger = told["health"], told["ledger"]
@@ -74,6 +78,8 @@ def tell_partner(told: dict[str, Any]) -> None:
     rows_told = f"{count(ledger['rows_listed'])} of {count(ledger['rows'])} rows, row guard {count(ledger['row_guard'])}"
     print(f"holds the trunk of {of_rounds(told)}")
     print(f"sent: {size(ledger['bytes_out'])} in {plural(ledger['rounds_sent'], 'round')}; {rows_told}")
+    if told["privacy_spent"]:
+        print(f"record-level privacy spent: {privacy_spent(told['privacy_spent'])}")
     print(f"disk free: {size(health['disk_free'])}")
 
 
@@ -105,6 +111,7 @@ def print_table(columns: tuple[str, ...], rows: list[list[str]]) -> None:
     """A table as wide as its contents; nothing without rows."""
     if not rows:
         return
-    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
-    for row in (columns, *rows):
-        print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    table = Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console(width=WIDTH).print(table)

@@ -9,13 +9,12 @@ from flwr.serverapp import Grid
 from fedapp.config import Config
 from fedapp.coordinator.kept_trunk import keep_trunk, latest_trunk
 from fedapp.coordinator.side import CoordinatorSide
-from fedapp.model.trunk_shape import trunk_shapes
+from fedapp.model.update_codec import update_codec
 from strategies.coordinator.exchange import Exchanges
 from strategies.coordinator.journal import Journal
 from strategies.coordinator.plain_trunk import PlainTrunk
 from strategies.coordinator.secure_trunk import SecureTrunk
 from strategies.secagg.roster import Roster
-from strategies.update.shared_trunk import UpdateCodec
 
 
 def federate(grid: Grid, side: CoordinatorSide) -> None:
@@ -52,13 +51,13 @@ def secure_rounds(grid: Grid, side: CoordinatorSide, roster: Roster, exchanges: 
 
 def plain_rounds(grid: Grid, side: CoordinatorSide, exchanges: Exchanges) -> None:
     """All rounds in the clear, from the last trunk that the coordinator kept."""
-    config, privacy, largest = side.config, side.config.privacy, side.config.federation.largest_weight
+    config = side.config
     strategy = PlainTrunk(
         exchanges,
         latest_trunk(side),
-        lambda rows: UpdateCodec(trunk_shapes(config), rows, privacy.word_bits, side.partners, largest),
+        lambda rows: update_codec(config, rows, side.partners),
         lambda shared: keep_trunk(side.folder, shared),
-        privacy.row_guard > 1,
+        config.privacy.row_guard > 1,
         config.federation.server_learning_rate,
         config.federation.metrics_shown,
     )

@@ -8,8 +8,7 @@ import polars as pl
 
 from fedapp.data.dataset import Dataset, save
 from fedapp.errors import DataError
-
-POOLED = "pooled"
+from fedapp.evaluation.arms import POOLED
 
 
 def merge_datasets(datasets: Mapping[str, Dataset], out: Path) -> Dataset:

@@ -12,15 +12,12 @@ from fedapp.config_check import RECORD_DP
 from fedapp.data.dataset import Dataset
 from fedapp.errors import ConfigError
 from fedapp.model.first_trunk import first_trunk
-from fedapp.model.trunk_shape import trunk_shapes
+from fedapp.model.update_codec import update_codec
 from fedapp.partner.place import Place, place
-from fedapp.partner.record_privacy import private_support
-from fedapp.seeds import derived_seed
+from fedapp.partner.update_rules import rounding_seed, supported_rows, weight
 from fedapp.storage.files import reading
 from strategies.partner.side import ROW_LIST, PartnerData, PartnerSide, UpdateTerms
 from strategies.update.holders import Holders
-from strategies.update.row_guard import support
-from strategies.update.weight import weight_of
 
 
 @lru_cache(maxsize=16)
@@ -85,34 +82,28 @@ def open_side(context: Context) -> PartnerSide:
     """What the mod needs of this partner; nothing here imports torch or rdkit before it is called for."""
     own = place(context)
     folder, config = own.folder, own.config
-
-    def supported() -> np.ndarray:
-        dataset = open_dataset(own)
-        if config.privacy.profile == RECORD_DP:
-            return private_support(folder, dataset, config)
-        rows = dataset.rows_in(config.training_folds())
-        return support(dataset.x_indptr, dataset.x_indices, rows, config.chemistry.bits, config.privacy.row_guard)
+    codec = update_codec(config, np.empty(0, dtype=np.int64), own.partners)  # its rows are not agreed on yet
 
     def holders() -> Holders:
         dataset = open_dataset(own)
         return read_holders(dataset.directory, dataset.digest, tuple(config.training_folds()))
 
     terms = UpdateTerms(
-        shapes=trunk_shapes(config),
-        partners=own.partners,
-        word_bits=config.privacy.word_bits,
+        shapes=codec.shapes,
+        partners=codec.partners,
+        word_bits=codec.word_bits,
         value_range=config.privacy.range,
-        largest_weight=config.federation.largest_weight,
+        largest_weight=codec.largest_weight,
         server_learning_rate=config.federation.server_learning_rate,
         row_guard=0 if config.privacy.profile == RECORD_DP else config.privacy.row_guard,
         metrics=tuple(sorted(config.federation.metrics_shown)),
     )
     data = PartnerData(
-        support=supported,
+        support=lambda: supported_rows(folder, open_dataset(own), config),
         holders=holders,
-        weight=lambda: weight_of(len(open_dataset(own).y_labels), config.federation.largest_weight),
+        weight=lambda: weight(open_dataset(own), config),
         first_trunk=lambda key: first_trunk(config, key),
-        rounding_seed=lambda number, attempt: derived_seed(config.seed, "rounding", own.name, number, attempt),
+        rounding_seed=lambda number, attempt: rounding_seed(config, own.name, number, attempt),
     )
     return PartnerSide(
         directory=folder,

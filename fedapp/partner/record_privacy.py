@@ -22,12 +22,12 @@ import numpy as np
 from fedapp.config import Config
 from fedapp.data.dataset import Dataset
 from fedapp.privacy.accounting import NoiseEvent
-from fedapp.privacy.budget import Budget, BudgetError
+from fedapp.privacy.budget import BUDGET, Budget, BudgetError
 from fedapp.privacy.noise import Noise
 from fedapp.privacy.noisy_support import noisy_support, support_event
 from fedapp.storage.files import atomic_path, reading
 
-BUDGET, SUPPORT, ROW_LIST = "privacy-budget.json", "support.npy", "row list"
+SUPPORT, ROW_LIST = "support.npy", "row list"
 
 
 def open_budget(directory: Path, config: Config) -> Budget:

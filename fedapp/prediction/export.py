@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from fedapp.data.task_names import column_names
 from fedapp.errors import RunError
+from fedapp.evaluation.arms import ARMS
 from fedapp.model.saved_model import SavedModel, read_model, save_model
 from fedapp.prediction.model_folder import model_folder
 from fedapp.storage.files import write_text
@@ -23,7 +24,6 @@ from fedapp.wording import score
 
 TASKS, CARD = "tasks.csv", "card.md"
 EXPORT_FOLDER = Kind("an exported model")
-ARMS = ("local", "federated", "unguarded", "pooled")
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
     autoescape=False,  # noqa: S701  Markdown, for people who open a file of their own

@@ -5,13 +5,14 @@ arXiv 1908.10530, for Poisson samples) by dp-accounting; it is an upper bound, s
 which takes minutes for the steps of a small partner.
 """
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 ORDERS = (*range(2, 65), 80, 96, 128, 192, 256, 384, 512, 768, 1024)  # whole ones, whose divergence is a finite sum
-MOST_REPEATS = 1 << 20
+MOST_REPEATS = 1 << 17  # more than a configuration has rounds
 
 
 @dataclass(frozen=True)
@@ -35,31 +36,26 @@ class NoiseEvent:
 
 def epsilon(events: Iterable[NoiseEvent], delta: float) -> float:
     """The epsilon of all these events together at `delta`; 0 without any."""
+    steps: Counter[tuple[float, float]] = Counter()
+    for event in events:
+        steps[event.noise_multiplier, event.sample_rate] += event.steps
+    if not steps:
+        return 0.0
     import dp_accounting  # takes a second, and only this profile needs it
     from dp_accounting.rdp import RdpAccountant
 
     accountant = RdpAccountant(ORDERS)
-    steps: Counter[tuple[float, float]] = Counter()
-    for event in events:
-        steps[event.noise_multiplier, event.sample_rate] += event.steps
     for (noise_multiplier, sample_rate), count in steps.items():
         noisy: Any = dp_accounting.GaussianDpEvent(noise_multiplier)
         accountant.compose(noisy if sample_rate == 1 else dp_accounting.PoissonSampledDpEvent(sample_rate, noisy), count)
-    return float(accountant.get_epsilon(delta)) if steps else 0.0
+    return float(accountant.get_epsilon(delta))
 
 
 def repeats(events: Iterable[NoiseEvent], event: NoiseEvent, budget: float, delta: float) -> int:
-    """How many more times `event` fits into an epsilon of `budget` after `events`; at most 2^20."""
+    """How many more times `event` fits into an epsilon of `budget` after `events`; at most `MOST_REPEATS`."""
     before = list(events)
 
-    def fits(times: int) -> bool:
-        return epsilon([*before, replace(event, steps=times * event.steps)], delta) <= budget
+    def exceeds(times: int) -> bool:
+        return epsilon([*before, replace(event, steps=times * event.steps)], delta) > budget
 
-    most = 1
-    while most <= MOST_REPEATS and fits(most):
-        most *= 2
-    low, high = most // 2, most  # `low` fits (or is 0), `high` does not
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return min(low, MOST_REPEATS)
+    return bisect_left(range(1, MOST_REPEATS + 1), True, key=exceeds)  # epsilon grows with every step

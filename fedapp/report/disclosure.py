@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from fedapp.report.saved_run import SavedRun
+from strategies.update.self_audit import OWN, SUM
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ def disclosure(run: SavedRun) -> list[Statement]:
     held.append(noisy(run) if profile == RECORD_DP else guarded(guard) if guard > 1 else unguarded())
     if profile == RECONSTRUCTION_NOISE:
         held.append(weakly_noisy())
-    sums = [row for rows in run.audits.values() for row in rows if row["vector"] == "sum"]
-    if sums and not any(row["rows"] for row in sums):
+    sums = [row for rows in run.audits.values() for row in rows if row.vector == SUM]
+    if sums and not any(row.rows for row in sums):
         held.append(nothing_in_common(guard))
     return [*held, named(run, guard)] if any(run.audits.values()) else held
 
@@ -124,7 +125,7 @@ def nothing_in_common(guard: int) -> Statement:
 
 def named(run: SavedRun, guard: int) -> Statement:
     """What the partners' own attacks named: in sums, which all partners hold, and in single updates, which nobody else saw."""
-    by_sum, by_own = most_named(run, "sum"), most_named(run, "own")
+    by_sum, by_own = most_named(run, SUM), most_named(run, OWN)
     if not by_sum and not by_own:
         return Statement(
             "The partners' self-audits named no compound.",
@@ -146,7 +147,7 @@ def most_named(run: SavedRun, vector: str) -> list[str]:
     """Of each partner that was named any compound in any one vector of this kind, how many at most, of how many, and who it is."""
     found = []
     for partner, rows in run.audits.items():
-        worst = max((row for row in rows if row["vector"] == vector), key=lambda row: int(row["identified"]), default=None)
-        if worst is not None and worst["identified"]:
-            found.append(f"{worst['identified']:,} of {worst['compounds']:,} training compounds at {partner}")
+        worst = max((row for row in rows if row.vector == vector), key=lambda row: row.identified, default=None)
+        if worst is not None and worst.identified:
+            found.append(f"{worst.identified:,} of {worst.compounds:,} training compounds at {partner}")
     return found

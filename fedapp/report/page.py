@@ -9,12 +9,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFo
 
 from fedapp import wording
 from fedapp.errors import RunError
+from fedapp.evaluation.arms import ARMS
 from fedapp.report import sentences
 from fedapp.report.disclosure import disclosure
 from fedapp.report.pictures import pictures
 from fedapp.report.report_files import write_report_files
 from fedapp.report.rounds import RoundFigures, left_out, phases, rounds_of, total_bytes
-from fedapp.report.saved_run import UNGUARDED, SavedRun, read_run
+from fedapp.report.saved_run import SavedRun, read_run
 from fedapp.report.summary import Summary, as_float, summarise
 
 TEMPLATES = Path(__file__).parent
@@ -85,7 +86,7 @@ def contents(run: SavedRun, summary: Summary) -> dict[str, Any]:
         "settings": settings(run.config),
         "versions": run.facts.get("versions") if isinstance(run.facts.get("versions"), Mapping) else {},
         "caveats": sentences.caveats(run, summary, evaluated),
-        "arm_names": [arm for arm in ("local", "federated", UNGUARDED, "pooled") if arm in summary.arms],
+        "arm_names": [arm for arm in ARMS if arm in summary.arms],
     }
 
 

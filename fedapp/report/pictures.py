@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from fedapp.evaluation.arms import DRAWN
 from fedapp.evaluation.selection import validation_curve
 from fedapp.report import charts
-from fedapp.report.saved_run import ARMS, SavedRun
+from fedapp.report.saved_run import SavedRun
 from fedapp.report.summary import Interval, Summary, gain_by_size
 from fedapp.wording import MINUS, percent, score, signed
 
@@ -56,7 +57,7 @@ def pictures(run: SavedRun, summary: Summary) -> dict[str, list[Picture]]:
 def learning(run: SavedRun, summary: Summary) -> list[Picture]:
     """Validation curves of the arms and the partners' losses."""
     held = []
-    curves = {arm: validation_curve(run.arms[arm].metrics, run.minimum) for arm in ARMS if arm in run.arms}
+    curves = {arm: validation_curve(run.arms[arm].metrics, run.minimum) for arm in DRAWN if arm in run.arms}
     curves = {arm: curve for arm, curve in curves.items() if curve}
     if curves:
         ends = [f"{arm} from {score(curve[min(curve)])} to {score(curve[max(curve)])}" for arm, curve in curves.items()]

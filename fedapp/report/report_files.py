@@ -5,7 +5,8 @@ from pathlib import Path
 import polars as pl
 
 from fedapp.data.task_names import column_names
-from fedapp.report.summary import METRICS, Summary
+from fedapp.evaluation.arms import METRICS
+from fedapp.report.summary import Summary
 from fedapp.storage.files import write_text
 from fedapp.storage.output import check_file
 

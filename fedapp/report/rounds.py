@@ -1,13 +1,13 @@
 """Rounds, traffic and time, from the coordinator's journal and the partners' metrics."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
 from fedapp.evaluation.selection import validation_curve
 from fedapp.report.saved_run import SavedRun
+from strategies.coordinator.journal import Exchange
 
 SET_UP, FINISH = "set-up", "finish"
 LAST = ("Finish", "final")  # phases that take the last trunk home: they carry the number of a round that is over
@@ -43,71 +43,53 @@ def rounds_of(run: SavedRun) -> list[RoundFigures]:
         means = arm.losses.drop_nulls("loss").group_by("round").agg(pl.col("loss").mean())
         losses = {str(number): loss for number, loss in means.iter_rows()}
         scores = {str(number): score for number, score in validation_curve(arm.metrics, run.minimum).items()}
-    exchanges: dict[str, list[Mapping[str, Any]]] = {}
-    for row in run.journal:
-        exchanges.setdefault(place(row), []).append(row)
+    exchanges: dict[str, list[Exchange]] = {}
+    for each in run.journal:
+        exchanges.setdefault(place(each), []).append(each)
     numbers = sorted({*losses, *scores, *exchanges} - {SET_UP, FINISH}, key=int)
     names = [SET_UP] * (SET_UP in exchanges) + numbers + [FINISH] * (FINISH in exchanges)
     return [one_round(name, exchanges.get(name, []), losses.get(name), scores.get(name)) for name in names]
 
 
-def place(exchange: Mapping[str, Any]) -> str:
+def place(exchange: Exchange) -> str:
     """The round that an exchange belongs to."""
-    if exchange.get("phase") in LAST:
+    if exchange.phase in LAST:
         return FINISH
-    number = exchange.get("round")
-    return str(number) if isinstance(number, int) and number > 0 else SET_UP
+    return str(exchange.round) if exchange.round > 0 else SET_UP
 
 
-def one_round(name: str, exchanges: list[Mapping[str, Any]], loss: float | None, auc_pr: float | None) -> RoundFigures:
+def one_round(name: str, exchanges: list[Exchange], loss: float | None, auc_pr: float | None) -> RoundFigures:
     """Sum a round's exchanges."""
-    fewest = min(exchanges, key=lambda row: people(row.get("replied")) or 0, default={})
+    fewest = min(exchanges, key=lambda each: each.replied, default=None)
     return RoundFigures(
         name=name,
         exchanges=len(exchanges),
-        asked=people(fewest.get("asked")),
-        replied=people(fewest.get("replied")),
-        bytes_down=total(exchanges, "bytes_down"),
-        bytes_up=total(exchanges, "bytes_up"),
-        seconds=seconds(exchanges),
+        asked=fewest.asked if fewest else None,
+        replied=fewest.replied if fewest else None,
+        bytes_down=sum(each.bytes_down for each in exchanges) if exchanges else None,
+        bytes_up=sum(each.bytes_up for each in exchanges) if exchanges else None,
+        seconds=sum(each.seconds for each in exchanges) if exchanges else None,
         loss=loss,
         auc_pr=auc_pr,
     )
 
 
-def phases(journal: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+def phases(journal: Iterable[Exchange]) -> dict[str, list[str]]:
     """The phases of set-up, of a round and of the finish, each in the order in which they first came."""
     held: dict[str, dict[str, None]] = {}
-    for row in journal:
-        name = place(row)
-        held.setdefault(name if name in (SET_UP, FINISH) else "a round", {})[str(row.get("phase"))] = None
+    for each in journal:
+        name = place(each)
+        held.setdefault(name if name in (SET_UP, FINISH) else "a round", {})[each.phase] = None
     return {name: list(held[name]) for name in (SET_UP, "a round", FINISH) if name in held}
 
 
-def left_out(journal: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], list[str]]:
+def left_out(journal: Iterable[Exchange]) -> dict[tuple[str, str], list[str]]:
     """Phase and reason to the rounds, each once, in which a reply was not accepted for it."""
     held: dict[tuple[str, str], dict[str, None]] = {}
-    for row in journal:
-        for reason in row.get("left_out") or []:
-            held.setdefault((str(row.get("phase")), str(reason)), {})[place(row)] = None
+    for each in journal:
+        for reason in each.left_out:
+            held.setdefault((each.phase, str(reason)), {})[place(each)] = None
     return {key: list(names) for key, names in held.items()}
-
-
-def people(value: Any) -> int | None:
-    """How many partners, from a number or a list of them."""
-    if isinstance(value, list):
-        return len(value)
-    return value if isinstance(value, int) else None
-
-
-def total(exchanges: list[Mapping[str, Any]], key: str) -> int | None:
-    held = [row[key] for row in exchanges if isinstance(row.get(key), int)]
-    return sum(held) if held else None
-
-
-def seconds(exchanges: list[Mapping[str, Any]]) -> float | None:
-    held = [float(row["seconds"]) for row in exchanges if isinstance(row.get("seconds"), int | float)]
-    return sum(held) if held else None
 
 
 def total_bytes(rounds: list[RoundFigures]) -> int | None:

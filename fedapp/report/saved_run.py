@@ -1,6 +1,5 @@
 """What a run folder holds, read as far as it got; nothing is trained or evaluated here."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,32 +11,23 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from fedapp.errors import RunError
+from fedapp.evaluation.arms import DRAWN, FEDERATED, LOCAL, POOLED, column
+from fedapp.evaluation.selection import METRICS_SCHEMA
 from fedapp.storage.files import RESTORE, DamagedFileError, read_json, read_object, reading
+from fedapp.storage.live_files import records
+from strategies.coordinator.journal import Exchange
+from strategies.update.round_sum import SUMS, RoundSum
+from strategies.update.self_audit import AUDITS, Audited
 
-ARMS = ("local", "federated", "pooled")
-UNGUARDED = "unguarded"  # the federation without its row guard: compared in figures, drawn in no chart
 FINISHED = "finished"
-POOLED = "pooled"
 KINDS = ("simulate", "compare")
-METRICS: dict[str, Any] = {
-    "round": pl.Int32,
-    "fold": pl.String,
-    "task": pl.Int32,
-    "positives": pl.Int64,
-    "negatives": pl.Int64,
-    "auc_pr": pl.Float64,
-    "auc_roc": pl.Float64,
-    "bce": pl.Float64,
-}
 LOSSES: dict[str, Any] = {"round": pl.Int32, "loss": pl.Float64, "seconds": pl.Float64, "compounds": pl.Int64, "steps": pl.Int64}
 COMPARED = ("partner", "task", "group", "threshold", "positives", "negatives", "riptop")
-AUDITED, VECTORS = ("round", "rows", "identified", "compounds"), ("own", "sum")
 # What the report tells depends on these.
 NEEDED = (
     *("aggregation", "privacy.row_guard", "federation.metrics_shown", "federation.initial_trunk"),
     *("evaluation.test_fold", "evaluation.validation_fold", "evaluation.min_per_class"),
 )
-SUMS = ("round", "partners", "clipped", "coordinates")
 TASKS: dict[str, Any] = {"task": pl.Int32, "group": pl.String, "threshold": pl.Float64, "positives": pl.Int64, "negatives": pl.Int64}
 
 
@@ -45,7 +35,7 @@ TASKS: dict[str, Any] = {"task": pl.Int32, "group": pl.String, "threshold": pl.F
 class Arm:
     """One way of training.
 
-    metrics: partner, then the columns of METRICS: one row per partner, round, fold and task.
+    metrics: partner, then the columns of METRICS_SCHEMA: one row per partner, round, fold and task.
     losses: partner, then the columns of LOSSES: one row per partner and round.
     """
 
@@ -57,9 +47,9 @@ class Arm:
 class SavedRun:
     """A run folder in memory; what is absent is empty, and `problems` says so in words.
 
-    sums: what partners noted of each round's sum, by round: round, partners, clipped, coordinates (of one partner); empty where the
-        coordinator did the sums.
-    audits: partner to what its self-audit found in each vector: round, vector (own, sum), rows, identified, compounds.
+    journal: the coordinator's exchanges.
+    sums: what partners noted of each round's sum, by round; empty where the coordinator did the sums.
+    audits: partner to what its self-audit found in each vector.
     outcome: what the coordinator says of the federated rounds, None while they run.
     errors: partner to the reason of its failure, and "" to that of the run as a whole.
     """
@@ -73,9 +63,9 @@ class SavedRun:
     arms: Mapping[str, Arm]
     comparison: Mapping[str, Any] | None
     compared: pl.DataFrame | None
-    journal: tuple[Mapping[str, Any], ...]
-    sums: tuple[Mapping[str, Any], ...] = ()
-    audits: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
+    journal: tuple[Exchange, ...]
+    sums: tuple[RoundSum, ...] = ()
+    audits: Mapping[str, tuple[Audited, ...]] = field(default_factory=dict)
     outcome: str | None = None
     errors: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[str, ...] = field(default=())
@@ -134,9 +124,9 @@ def read_run(directory: Path) -> SavedRun:
         arms=read_arms(directory, partners, problems),
         comparison=comparison if compared is not None else None,
         compared=compared if comparison is not None else None,
-        journal=read_lines(directory / "coordinator" / "journal.jsonl", problems),
+        journal=tuple(records(directory / "coordinator" / "journal.jsonl", Exchange, problems)),
         sums=read_sums(directory, partners, problems),
-        audits={name: read_audits(directory / "partners" / name / "self_audit.jsonl", problems) for name in partners},
+        audits={name: tuple(records(directory / "partners" / name / AUDITS, Audited, problems)) for name in partners},
         outcome=(read_optional(directory / "coordinator" / "outcome.json", problems) or {}).get("state"),
         errors=read_errors(directory, partners, problems),
         problems=tuple(problems),
@@ -216,7 +206,7 @@ def read_optional(path: Path, problems: list[str]) -> dict[str, Any] | None:
 def read_compared(path: Path, problems: list[str]) -> pl.DataFrame | None:
     """comparison.parquet, if it is there with the columns that the report needs."""
     table = read_table(path, None, problems)
-    if table is not None and (absent := sorted({*COMPARED, *(f"{arm}_auc_pr" for arm in ARMS)} - set(table.columns))):
+    if table is not None and (absent := sorted({*COMPARED, *map(column, DRAWN)} - set(table.columns))):
         problems.append(f"comparison.parquet lacks {', '.join(absent)}, so the comparison is not shown.")
         return None
     return table
@@ -257,9 +247,9 @@ def read_tasks(directory: Path, partners: tuple[str, ...], problems: list[str]) 
 def read_arms(directory: Path, partners: tuple[str, ...], problems: list[str]) -> dict[str, Arm]:
     """Those arms of which any round is saved."""
     places = {
-        "local": {name: directory / "local" / name for name in partners},
-        "federated": {name: directory / "partners" / name for name in partners},
-        "pooled": {POOLED: directory / "pooled"},
+        LOCAL: {name: directory / LOCAL / name for name in partners},
+        FEDERATED: {name: directory / "partners" / name for name in partners},
+        POOLED: {POOLED: directory / POOLED},
     }
     arms = {}
     for arm, folders in places.items():
@@ -273,8 +263,8 @@ def read_arms(directory: Path, partners: tuple[str, ...], problems: list[str]) -
 
 def read_metrics(folder: Path, partner: str, problems: list[str]) -> pl.DataFrame:
     """Every saved round of one partner's metrics."""
-    tables = [read_table(path, METRICS, problems) for path in sorted((folder / "metrics").glob("round-*.parquet"))]
-    held = pl.concat([pl.DataFrame(schema=METRICS), *(table for table in tables if table is not None)])
+    tables = [read_table(path, METRICS_SCHEMA, problems) for path in sorted((folder / "metrics").glob("round-*.parquet"))]
+    held = pl.concat([pl.DataFrame(schema=METRICS_SCHEMA), *(table for table in tables if table is not None)])
     return held.select(pl.lit(partner).alias("partner"), pl.all())
 
 
@@ -285,33 +275,10 @@ def read_losses(folder: Path, partner: str, problems: list[str]) -> pl.DataFrame
     return pl.DataFrame(rows, schema=LOSSES, strict=False).select(pl.lit(partner).alias("partner"), pl.all())
 
 
-def read_sums(directory: Path, partners: tuple[str, ...], problems: list[str]) -> tuple[Mapping[str, Any], ...]:
+def read_sums(directory: Path, partners: tuple[str, ...], problems: list[str]) -> tuple[RoundSum, ...]:
     """What partners noted of each round's sum, by round; all note the same, but one that missed rounds lacks them."""
-    rounds: dict[int, Mapping[str, Any]] = {}
+    rounds: dict[int, RoundSum] = {}
     for name in partners:
-        for row in read_lines(directory / "partners" / name / "sums.jsonl", problems):
-            if all(isinstance(row.get(key), int) for key in SUMS):
-                rounds.setdefault(row["round"], row)
+        for noted in records(directory / "partners" / name / SUMS, RoundSum, problems):
+            rounds.setdefault(noted.round, noted)
     return tuple(rounds[number] for number in sorted(rounds))
-
-
-def read_audits(path: Path, problems: list[str]) -> tuple[Mapping[str, Any], ...]:
-    """The lines of a partner's self-audit; a line that lacks a number or tells another kind of vector is left out."""
-    rows = read_lines(path, problems)
-    return tuple(row for row in rows if row.get("vector") in VECTORS and all(isinstance(row.get(key), int) for key in AUDITED))
-
-
-def read_lines(path: Path, problems: list[str]) -> tuple[Mapping[str, Any], ...]:
-    """One JSON object a line; a line cut short by a kill is left out."""
-    if not path.is_file():
-        return ()
-    held = []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            problems.append(f"line {number} of {path.name} in {path.parent.name} is unreadable and was left out.")
-            continue
-        if isinstance(row, dict):
-            held.append(row)
-    return tuple(held)

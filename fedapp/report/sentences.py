@@ -1,11 +1,11 @@
 """The report's sentences and the form of its numbers."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from fedapp.report.saved_run import SavedRun
 from fedapp.report.summary import Interval, Summary
 from fedapp.wording import DASH, NBSP, count, percent, plural, score, signed
+from strategies.update.round_sum import RoundSum
 
 
 def spread(held: Interval | None) -> str:
@@ -78,17 +78,17 @@ def guard_effect(held: Interval | None) -> str | None:
     return f"The row guard {'gains' if held.value > 0 else 'costs'} {score(abs(held.value))} mean AUC-PR ({told})."
 
 
-def clipped(sums: Sequence[Mapping[str, Any]]) -> str | None:
+def clipped(sums: Sequence[RoundSum]) -> str | None:
     """How much of the updates did not fit into the range of their encoding; None where partners noted nothing."""
     if not sums:
         return None
-    number, sent = sum(row["clipped"] for row in sums), sum(row["coordinates"] * row["partners"] for row in sums)
+    number, sent = sum(row.clipped for row in sums), sum(row.coordinates * row.partners for row in sums)
     rounds = plural(len(sums), "round")
     if not number:
         return f"None of the {sent:,} coordinates that partners sent in {rounds} was clipped."
-    most = max(sums, key=lambda row: row["clipped"] / (row["coordinates"] * row["partners"]))
+    most = max(sums, key=lambda row: row.clipped / (row.coordinates * row.partners))
     share = f"{number / sent * 100:.2g}{NBSP}%"
-    return f"{number:,} of the {sent:,} coordinates that partners sent in {rounds} were clipped ({share}), most in round {most['round']}."
+    return f"{number:,} of the {sent:,} coordinates that partners sent in {rounds} were clipped ({share}), most in round {most.round}."
 
 
 def exchanges(phases: Mapping[str, Sequence[str]]) -> str | None:

@@ -8,19 +8,14 @@ import numpy as np
 import polars as pl
 from scipy.stats import bootstrap
 
+from fedapp.evaluation.arms import DRAWN, FEDERATED, METRICS, POOLED, UNGUARDED, column
+from fedapp.evaluation.comparison import DIFFERENCES, differences, riptop
 from fedapp.evaluation.selection import judged_metrics, selected_rounds
-from fedapp.report.saved_run import ARMS, UNGUARDED, SavedRun
+from fedapp.report.saved_run import SavedRun
 
 RESAMPLES = 2000
 CLUSTERS_FOR_AN_INTERVAL = 5
 SIZES = 4
-METRICS = ("auc_pr", "auc_roc", "bce")
-DIFFERENCES = {
-    "gain": ("federated", "local"),
-    "pooled_gain": ("pooled", "local"),
-    "unguarded_gain": (UNGUARDED, "local"),
-    "guard_effect": ("federated", UNGUARDED),
-}
 NOT_TESTED = "no labelled compound in the test fold"
 NOT_EVALUATED = "not evaluated yet"
 UNDEFINED = "undefined in one of the arms"
@@ -91,17 +86,17 @@ def summarise(run: SavedRun) -> Summary:
     """Everything the page shows in figures, from a comparison if there is one, else from the federated arm alone."""
     minimum = run.minimum
     selected = {arm: selected_rounds(held.metrics, minimum) for arm, held in run.arms.items()}
-    tested = tested_tasks(run, selected.get("federated", {}))
+    tested = tested_tasks(run, selected.get(FEDERATED, {}))
     compared = run.compared if run.comparison is not None else None
     if compared is None:
-        judged = count_only(tested, minimum).rename({metric: f"federated_{metric}" for metric in METRICS})
+        judged = count_only(tested, minimum).rename({metric: column(FEDERATED, metric) for metric in METRICS})
     else:
         judged = judged_in_all_arms(compared, tested, minimum)
     judged = judged.with_columns((pl.col("positives") / (pl.col("positives") + pl.col("negatives"))).alias("prevalence"))
-    arms = {arm: arm_means(judged, arm, run.comparison) for arm in (*ARMS, UNGUARDED) if f"{arm}_auc_pr" in judged.columns}
+    arms = {arm: arm_means(judged, arm, run.comparison) for arm in (*DRAWN, UNGUARDED) if column(arm) in judged.columns}
     means = {name: mean_interval(judged, name) for name in DIFFERENCES if name in judged.columns and len(judged)}
     pooled_gain = means.get("pooled_gain")
-    uncounted = uncounted_tasks(tested, judged, minimum, selected.get("federated", {}))
+    uncounted = uncounted_tasks(tested, judged, minimum, selected.get(FEDERATED, {}))
     return Summary(
         compares=compared is not None,
         judged=judged,
@@ -125,11 +120,11 @@ def tested_tasks(run: SavedRun, selected: Mapping[str, int]) -> pl.DataFrame:
     """Every task with its test-fold figures in the federated arm (null where it has none); `labels` counts all folds."""
     columns = ["partner", "task", "positives", "negatives", "auc_pr", "auc_roc", "bce"]
     known = run.tasks.select("partner", "task", "group", "threshold", (pl.col("positives") + pl.col("negatives")).alias("labels"))
-    if "federated" not in run.arms:
+    if FEDERATED not in run.arms:
         return known.with_columns(*(pl.lit(None, dtype=pl.Int64).alias(name) for name in columns[2:4])).with_columns(
             *(pl.lit(None, dtype=pl.Float64).alias(name) for name in columns[4:])
         )
-    tested = judged_metrics(run.arms["federated"].metrics, selected).select(columns)
+    tested = judged_metrics(run.arms[FEDERATED].metrics, selected).select(columns)
     if known.is_empty():
         known = tested.select("partner", "task", pl.format("task {}", "task").alias("group")).with_columns(
             pl.lit(None, dtype=pl.Float64).alias("threshold"), pl.lit(None, dtype=pl.Int64).alias("labels")
@@ -147,16 +142,7 @@ def judged_in_all_arms(compared: pl.DataFrame, tested: pl.DataFrame, minimum: in
     """The comparison's tasks that count, with the differences between arms."""
     sizes = tested.select("partner", pl.col("task").cast(compared.schema["task"]), "labels")
     held = count_only(compared, minimum).join(sizes, on=["partner", "task"], how="left")
-    room = 1 - pl.col("local_auc_pr")
-    differences = [
-        (pl.col(f"{more}_auc_pr") - pl.col(f"{less}_auc_pr")).alias(name)
-        for name, (more, less) in DIFFERENCES.items()
-        if f"{more}_auc_pr" in held.columns and f"{less}_auc_pr" in held.columns
-    ]
-    return held.with_columns(
-        *differences,
-        pl.when(room > 0).then((pl.col("pooled_auc_pr") - pl.col("local_auc_pr")) / room).alias("pooled_riptop"),
-    )
+    return held.with_columns(*differences(held.columns), riptop(POOLED).alias("pooled_riptop"))
 
 
 def uncounted_tasks(tested: pl.DataFrame, judged: pl.DataFrame, minimum: int, evaluated: Collection[str]) -> pl.DataFrame:
@@ -185,11 +171,11 @@ def uncounted_tasks(tested: pl.DataFrame, judged: pl.DataFrame, minimum: int, ev
 def every_task(tested: pl.DataFrame, judged: pl.DataFrame, uncounted: pl.DataFrame) -> pl.DataFrame:
     """`Summary.tasks`: the scores that count are those of `judged`; the other tasks have what the federated arm gave, and the reason."""
     key, first = ["partner", "task"], ["partner", "task", "group", "threshold", "labels", "positives", "negatives"]
-    scores = [name for arm in (*ARMS, UNGUARDED) for metric in METRICS if (name := f"{arm}_{metric}") in judged.columns]
+    scores = [name for arm in (*DRAWN, UNGUARDED) for metric in METRICS if (name := column(arm, metric)) in judged.columns]
     counted = judged.select(pl.col("task").cast(tested.schema["task"]), pl.exclude("task")).select(*first, *scores)
-    left = tested.rename({metric: f"federated_{metric}" for metric in METRICS}).join(counted, on=key, how="anti")
+    left = tested.rename({metric: column(FEDERATED, metric) for metric in METRICS}).join(counted, on=key, how="anti")
     reasons = uncounted.select(*key, "reason")
-    rest = left.join(reasons, on=key, how="left").select(*first, *(f"federated_{metric}" for metric in METRICS), "reason")
+    rest = left.join(reasons, on=key, how="left").select(*first, *(column(FEDERATED, metric) for metric in METRICS), "reason")
     return pl.concat([counted, rest], how="diagonal_relaxed").select(*first, *scores, "reason").sort(key)
 
 
@@ -198,8 +184,8 @@ def arm_means(judged: pl.DataFrame, arm: str, comparison: Mapping[str, Any] | No
     saved = (comparison or {}).get(arm)
     means: dict[str, float | None] = {}
     for metric in METRICS:
-        column = f"{arm}_{metric}"
-        computed = judged[column].mean() if column in judged.columns and len(judged) else None
+        name = column(arm, metric)
+        computed = judged[name].mean() if name in judged.columns and len(judged) else None
         held = number(saved, metric)
         means[metric] = held if held is not None else as_float(computed)
     return means
@@ -222,8 +208,8 @@ def partner_row(name: str, run: SavedRun, judged: pl.DataFrame, selected: Mappin
     saved = run.compared_partners.get(name, {})
     chosen = saved.get("selected") or {}
     auc_pr: dict[str, float | None] = {}
-    for arm in ARMS:
-        computed = as_float(own[f"{arm}_auc_pr"].mean()) if f"{arm}_auc_pr" in own.columns else None
+    for arm in DRAWN:
+        computed = as_float(own[column(arm)].mean()) if column(arm) in own.columns else None
         held = number(saved.get(arm), "auc_pr") if isinstance(saved.get(arm), Mapping) else as_float(saved.get(arm))
         auc_pr[arm] = held if held is not None else computed
     return PartnerSummary(
@@ -235,13 +221,13 @@ def partner_row(name: str, run: SavedRun, judged: pl.DataFrame, selected: Mappin
         auc_pr=auc_pr,
         gain=mean_interval(own, "gain") if "gain" in own.columns and len(own) else None,
         improved=number(saved, "share_improved"),
-        selected={arm: as_int(chosen.get(arm, selected.get(arm, {}).get("pooled" if arm == "pooled" else name))) for arm in ARMS},
+        selected={arm: as_int(chosen.get(arm, selected.get(arm, {}).get(POOLED if arm == POOLED else name))) for arm in DRAWN},
     )
 
 
-def mean_interval(judged: pl.DataFrame, column: str) -> Interval:
+def mean_interval(judged: pl.DataFrame, name: str) -> Interval:
     """Mean of a column over tasks; the interval resamples groups, so that thresholds of one assay or target stay together."""
-    sums = judged.group_by("partner", "group", maintain_order=True).agg(pl.col(column).sum().alias("sum"), pl.len().alias("count"))
+    sums = judged.group_by("partner", "group", maintain_order=True).agg(pl.col(name).sum().alias("sum"), pl.len().alias("count"))
     return ratio_interval(sums["sum"].to_numpy(), sums["count"].to_numpy().astype(float))
 
 

@@ -4,33 +4,31 @@ import hashlib
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-APP = """
-[build-system]
-requires = ["hatchling"]
-build-backend = "hatchling.build"
+from fedapp.runtime.toml_file import toml
 
-[project]
-name = "polyphony"
-version = "{version}"
-license = "Apache-2.0"
-
-[tool.flwr.app]
-publisher = "polyphony"
-
-[tool.flwr.app.components]
-serverapp = "fedapp.server_app:app"
-clientapp = "fedapp.client_app:app"
-
-[tool.flwr.app.config]
-conf = "demo"
-run-dir = ""
-"""
+# As `[tool.flwr.app]` in pyproject.toml, which an installed package does not hold.
+APP: dict[str, Any] = {
+    "publisher": "polyphony",
+    "components": {"serverapp": "fedapp.server_app:app", "clientapp": "fedapp.client_app:app"},
+    "config": {"conf": "demo", "run-dir": ""},
+}
 
 
-def bundle_pyproject() -> str:
-    """The only file of the app folder that is given to `flwr run`, for the installed version."""
-    return APP.format(version=version("polyphony"))
+def bundle_pyproject(number: str | None = None) -> str:
+    """The only file of the app folder that is given to `flwr run`.
+
+    Args:
+        number: Polyphony's version; None means the installed one.
+    """
+    return toml(
+        {
+            "build-system": {"requires": ["hatchling"], "build-backend": "hatchling.build"},
+            "project": {"name": "polyphony", "version": number or version("polyphony"), "license": "Apache-2.0"},
+            "tool": {"flwr": {"app": APP}},
+        }
+    )
 
 
 def bundle_digest() -> str:

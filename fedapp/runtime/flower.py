@@ -1,6 +1,5 @@
 """How Polyphony starts Flower's own commands: quietly, from the environment that runs us, with a state folder of their own."""
 
-import json
 import os
 import shutil
 import ssl
@@ -8,8 +7,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from fedapp.errors import RunError
+from fedapp.runtime.toml_file import toml
 from fedapp.storage.files import PRIVATE_DIRECTORY, write_text
 
 START_TIMEOUT = 90.0  # seconds for a SuperLink to listen
@@ -36,27 +37,11 @@ def flower_environment(home: Path, port: int, authority: Path | None = None) -> 
         authority: Certificate by which the SuperLink is recognised; None = no TLS.
     """
     home.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
-    security = "insecure = true" if authority is None else f"root-certificates = {toml_text(authority)}"
-    write_text(
-        home / "config.toml",
-        f'[superlink]\ndefault = "{CONNECTION}"\n\n[superlink.{CONNECTION}]\naddress = "127.0.0.1:{port}"\n{security}\n',
-    )
+    security: dict[str, Any] = {"insecure": True} if authority is None else {"root-certificates": str(authority)}
+    link = {"address": f"127.0.0.1:{port}", **security}
+    write_text(home / "config.toml", toml({"superlink": {"default": CONNECTION, CONNECTION: link}}))
     beside = str(Path(sys.executable).parent)  # Flower starts its own commands by name
     return {**QUIET, **DIRECT, "FLWR_HOME": str(home), "PATH": os.pathsep.join([beside, os.environ.get("PATH", os.defpath)])}
-
-
-def toml_text(value: object) -> str:
-    """A text as TOML writes it, quotes and all: JSON's form, but for characters beyond U+FFFF, which JSON may halve, and DEL.
-
-    Raises:
-        RunError: It is no Unicode, as a file name may be.
-    """
-    text = str(value)
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise RunError(f"{text!r} has bytes that are no UTF-8, which Flower's settings cannot hold", "rename that folder") from error
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def wait_until_listening(

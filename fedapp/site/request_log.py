@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fedapp.storage.json_lines import append_line, last_line, read_records
+from fedapp.storage.json_lines import append_line, last_line
 
 REQUESTS = "requests.jsonl"
 
@@ -38,12 +38,3 @@ def note_request(folder: Path, request: Request) -> None:
     """Append one line and sync it; the file is nobody else's to read."""
     last_line(folder / REQUESTS)  # cuts off what a kill left unfinished
     append_line(folder / REQUESTS, json.dumps(asdict(request), sort_keys=True))
-
-
-def read_requests(folder: Path) -> list[Request]:
-    """All requests so far; a last line that was cut off by a crash is left out.
-
-    Raises:
-        DamagedFileError: Another line is damaged.
-    """
-    return read_records(folder / REQUESTS, Request)

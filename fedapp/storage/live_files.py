@@ -30,7 +30,7 @@ def records(path: Path, kind: type[T], problems: list[str] | None = None) -> lis
     """The lines of a JSON-lines file that hold a record of this dataclass; a line without an end is not there yet.
 
     Args:
-        problems: Is told of lines that hold none.
+        problems: Is told of lines that hold none; the file is named without its folder's place, since a report may be passed on.
     """
     try:
         held = [as_record(line, kind) for line in whole_lines(path)]
@@ -38,7 +38,10 @@ def records(path: Path, kind: type[T], problems: list[str] | None = None) -> lis
         return []
     if problems is not None and None in held:
         others = f" and {held.count(None) - 1} more" if held.count(None) > 1 else ""
-        problems.append(f"{path}: line {held.index(None) + 1}{others} cannot be read and is left out")
+        where = f"{path.name} in {path.parent.name}"
+        problems.append(
+            f"line {held.index(None) + 1}{others} of {where} {'are unreadable and were' if others else 'is unreadable and was'} left out."
+        )
     return [each for each in held if each is not None]
 
 

@@ -20,7 +20,6 @@ from fedapp.partner.open_side import read_row_list
 from fedapp.report.saved_run import read_run
 from fedapp.report.summary import summarise
 from fedapp.run_folder import FACTS, RunFolder
-from fedapp.site.request_log import read_requests
 from fedapp.storage.files import Kind, read_sealed
 from simulation.events import Follower
 from simulation.experiment import headline
@@ -29,6 +28,7 @@ from strategies.partner.secure_partner import open_participant
 from strategies.update.shared_trunk import SharedTrunk
 from tests.helpers.damage import damages, replaced, told
 from tests.helpers.federation import federate
+from tests.helpers.request_lines import read_requests
 from tests.helpers.small_run import small_run
 
 NAME = "partner-1"
@@ -168,4 +168,4 @@ def test_a_damaged_line_in_the_middle_is_named_by_its_number(run: RunFolder) -> 
     for damage in ("{}\n", "what\n", json.dumps(json.loads(lines[2]) | {"round": "2"}) + "\n"):
         with replaced(path, "".join([*lines[:2], damage, *lines[3:]]).encode()):
             assert "journal.jsonl: line 3 is damaged" in told(lambda: headline(run))[1]
-            assert any("line 3 of journal.jsonl" in problem for problem in read_run(run.path).problems) or damage != "what\n"
+            assert any("line 3 of journal.jsonl" in problem for problem in read_run(run.path).problems)

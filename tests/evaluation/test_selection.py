@@ -5,7 +5,6 @@ from pathlib import Path
 import polars as pl
 
 from fedapp.evaluation.selection import METRICS_SCHEMA, best_round, judged_metrics, read_metrics, selected_rounds, validation_curve
-from fedapp.report.saved_run import METRICS
 
 
 def metrics(validation: list[float | None], test: list[float]) -> pl.DataFrame:
@@ -48,7 +47,7 @@ COLUMNS = ["partner", "round", "fold", "task", "positives", "negatives", "auc_pr
 def table(*rows: tuple[str, int, str, int, int, float | None]) -> pl.DataFrame:
     """Rows of (partner, round, fold, task, compounds of each class, auc_pr)."""
     held = [(partner, number, fold, task, size, size, score) for partner, number, fold, task, size, score in rows]
-    return pl.DataFrame(held, orient="row", schema={"partner": pl.String} | {name: METRICS[name] for name in COLUMNS[1:]})
+    return pl.DataFrame(held, orient="row", schema={"partner": pl.String} | {name: METRICS_SCHEMA[name] for name in COLUMNS[1:]})
 
 
 def test_the_round_with_the_best_validation_mean_is_selected_and_the_test_fold_has_no_say() -> None:

@@ -10,13 +10,13 @@ from omegaconf import OmegaConf
 from fedapp.consortium.membership import POLICY
 from fedapp.data.dataset import Dataset
 from fedapp.run_folder import RunFolder
-from fedapp.site.request_log import read_requests
 from fedapp.storage.files import read_json
 from strategies.coordinator.exchange import RoundFailedError
 from strategies.secagg.phases import Phase, Step
 from strategies.secagg.state import State, load
 from strategies.update.self_audit import AUDITS, OWN
 from tests.helpers.federation import alike, all_held, federate, grid_for, held, step, transcripts
+from tests.helpers.request_lines import read_requests
 from tests.helpers.small_run import rewrite_fingerprints, small_run
 
 

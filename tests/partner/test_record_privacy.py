@@ -13,9 +13,9 @@ from fedapp.consortium.agreement import configuration_digest
 from fedapp.data.dataset import Dataset
 from fedapp.model.network import Heads, Trunk, trunk_arrays
 from fedapp.partner import client
-from fedapp.partner.record_privacy import BUDGET, SUPPORT, open_budget, pay_for_training, private_support
+from fedapp.partner.record_privacy import SUPPORT, open_budget, pay_for_training, private_support
 from fedapp.privacy.accounting import NoiseEvent, epsilon
-from fedapp.privacy.budget import Budget, BudgetError
+from fedapp.privacy.budget import BUDGET, Budget, BudgetError
 from fedapp.privacy.noise import Noise
 from strategies.partner.side import ROW_LIST as ROWS
 from strategies.update.row_guard import support

@@ -1,9 +1,11 @@
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 from fedapp.report.disclosure import ADVISED_GUARD, Statement, disclosure, warnings
 from fedapp.report.saved_run import read_run
+from strategies.update.self_audit import Audited
 
 Make = Callable[..., Path]
 
@@ -53,10 +55,7 @@ def test_partners_see_the_sum_and_count_each_bits_supporters_only_where_they_add
 
 def note_audits(run: Path, partner: str, *rows: tuple[int, str, int], shown: int = 9) -> None:
     """Lines of a self-audit: round, vector and compounds named, of 462."""
-    lines = [
-        json.dumps({"round": number, "vector": vector, "rows": shown, "identified": found, "compounds": 462})
-        for number, vector, found in rows
-    ]
+    lines = [json.dumps(asdict(Audited(number, vector, 0, shown, 9, 0, found, 462))) for number, vector, found in rows]
     (run / "partners" / partner / "self_audit.jsonl").write_text("".join(f"{line}\n" for line in lines))
 
 
@@ -96,8 +95,7 @@ def test_damaged_lines_of_a_self_audit_are_left_out(synthetic: Make) -> None:
     note_audits(run, "Alder", (1, "sum", 7))
     path = run / "partners" / "Alder" / "self_audit.jsonl"
     path.write_text(
-        path.read_text()
-        + '{"round": 2, "vector": "sum"}\n[]\n{"vector": "x", "round": 1, "rows": 4, "identified": 9, "compounds": 9}\n{"ro'
+        path.read_text() + '{"round": 2, "vector": "sum"}\n[]\n' + json.dumps(asdict(Audited(1, "x", 0, 4, 9, 0, 9, 9))) + '\n{"ro'
     )
     assert "name 7 of 462" in told(run)[-1].text
 

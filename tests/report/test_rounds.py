@@ -3,12 +3,13 @@ from pathlib import Path
 
 from fedapp.report.rounds import left_out, phases, rounds_of
 from fedapp.report.saved_run import read_run
+from strategies.coordinator.journal import Exchange, Journal
 
 Make = Callable[..., Path]
 
 
-def exchange(number: int, phase: str, *reasons: str) -> dict[str, object]:
-    return {"round": number, "phase": phase, "left_out": list(reasons)}
+def exchange(number: int, phase: str, *reasons: str) -> Exchange:
+    return Exchange(number, phase, 3, 3, 0, 0, 0.0, left_out=list(reasons))
 
 
 def test_a_round_is_the_sum_of_its_exchanges_and_the_finish_belongs_to_none(synthetic: Make) -> None:
@@ -31,8 +32,7 @@ def test_rounds_are_in_the_order_of_their_numbers(synthetic: Make) -> None:
 
 def test_a_round_that_was_tried_again_shows_in_its_exchanges_and_its_fewest_replies(synthetic: Make) -> None:
     run = synthetic(kind="simulate", secure=True, rounds=2)
-    with (run / "coordinator" / "journal.jsonl").open("a") as file:
-        file.write('{"round": 2, "phase": "MaskedInputCollection", "asked": 3, "replied": 1}\n')
+    Journal(run / "coordinator" / "journal.jsonl").append(Exchange(2, "MaskedInputCollection", 3, 1, 90, 30, 1.5))
     again = rounds_of(read_run(run))[2]
     assert (again.name, again.exchanges, again.replied, again.asked) == ("2", 4, 1, 3)
 

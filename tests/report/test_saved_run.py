@@ -9,22 +9,27 @@ from fedapp.report.saved_run import known_runs, read_run
 Make = Callable[..., Path]
 
 
-def test_a_journal_line_cut_short_by_a_kill_is_left_out_and_named(synthetic: Make) -> None:
+def test_a_journal_line_that_is_being_written_is_not_there_yet_and_damaged_ones_are_named(synthetic: Make) -> None:
     run = synthetic(rounds=4, done=3)
-    with (run / "coordinator" / "journal.jsonl").open("a") as file:
+    journal = run / "coordinator" / "journal.jsonl"
+    with journal.open("a") as file:
         file.write('{"round": 4, "pha')
-    lines = (run / "coordinator" / "journal.jsonl").read_text().splitlines()
     saved = read_run(run)
-    assert [row["round"] for row in saved.journal] == [1, 2, 3]
-    assert saved.problems == (f"line {len(lines)} of journal.jsonl in coordinator is unreadable and was left out.",)
+    assert [exchange.round for exchange in saved.journal] == [1, 2, 3]
+    assert saved.problems == ()
+    lines = journal.read_text().splitlines()
+    journal.write_text("\n".join([lines[0], "what", lines[1], '{"round": 3}', lines[2], ""]))
+    saved = read_run(run)
+    assert [exchange.round for exchange in saved.journal] == [1, 2, 3]
+    assert saved.problems == ("line 2 and 1 more of journal.jsonl in coordinator are unreadable and were left out.",)
 
 
 def test_a_round_that_one_partner_did_not_note_is_read_from_another(synthetic: Make) -> None:
     run = synthetic(kind="simulate", secure=True, rounds=4, missing={"Alder": 2})
     (run / "partners" / "Cedar" / "sums.jsonl").write_text('{"round": 9}\n')
     saved = read_run(run)
-    assert [row["round"] for row in saved.sums] == [1, 2, 3, 4]
-    assert saved.problems == ()
+    assert [each.round for each in saved.sums] == [1, 2, 3, 4]
+    assert saved.problems == ("line 1 of sums.jsonl in Cedar is unreadable and was left out.",)
 
 
 def test_a_damaged_metrics_file_is_left_out_and_named(synthetic: Make) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from flwr.cli.build import build_fab_from_disk
 
-from fedapp.runtime.bundle import bundle_digest, bundle_pyproject
-from simulation import launch
+from fedapp.runtime.bundle import APP, bundle_digest, bundle_pyproject
+from simulation.launch import submission
+from tests.helpers.small_run import small_run
 
 
 def built(folder: Path) -> bytes:
@@ -34,5 +35,11 @@ def test_a_bundle_names_the_installed_version_and_its_components_and_has_no_code
     assert project["tool"]["flwr"]["app"]["config"] == {"conf": "demo", "run-dir": ""}
 
 
-def test_a_simulation_starts_the_same_bundle() -> None:
-    assert launch.APP.format(version=version("polyphony")) == bundle_pyproject()
+def test_a_simulation_starts_the_same_bundle(tmp_path: Path) -> None:
+    submission(small_run(tmp_path / "run"), tmp_path)
+    assert (tmp_path / "app" / "pyproject.toml").read_text() == bundle_pyproject()
+
+
+def test_flower_finds_the_same_app_in_the_source_tree() -> None:
+    ours = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert ours["tool"]["flwr"]["app"] == APP

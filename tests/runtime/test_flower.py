@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedapp.errors import RunError
-from fedapp.runtime.flower import flower_environment, toml_text
+from fedapp.runtime.flower import flower_environment
+from fedapp.runtime.toml_file import toml
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
@@ -16,17 +17,17 @@ NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 @settings(deadline=None)
 @given(NAMES)
 def test_any_text_comes_back_from_toml_as_it_was(name: str) -> None:
-    assert tomllib.loads(f"value = {toml_text(name)}\n") == {"value": name}
+    assert tomllib.loads(toml({"value": name})) == {"value": name}
 
 
 @pytest.mark.parametrize("name", ["\N{GRINNING FACE}", "\U00020bb7", 'a "b" \\c', "del\x7f", "line\nbreak", "tab\t", "\x1b[0m", "é=ü"])
 def test_characters_that_toml_or_json_treat_apart_come_back_too(name: str) -> None:
-    assert tomllib.loads(f"value = {toml_text(name)}\n") == {"value": name}
+    assert tomllib.loads(toml({"value": name})) == {"value": name}
 
 
 def test_a_path_that_is_no_unicode_is_an_error_that_shows_it() -> None:
     with pytest.raises(RunError, match=r"caf\\udce9"):
-        toml_text(Path("/data/caf\udce9"))
+        toml({"run-dir": "/data/caf\udce9"})
 
 
 def test_the_settings_name_the_authority_wherever_it_lies(tmp_path: Path) -> None:

@@ -10,12 +10,13 @@ import pytest
 from fedapp.config import Config
 from fedapp.data.dataset import Dataset
 from fedapp.errors import RunError
+from fedapp.evaluation.comparison import figures
 from fedapp.evaluation.selection import read_metrics
 from fedapp.model.network import Trunk, trunk_arrays
 from fedapp.partner.client import Partner
 from fedapp.run_folder import RunFolder
 from fedapp.storage.files import read_json
-from simulation.arms import arms_of, compare_arms, local_arm, pooled_arm, summarise, unguarded_arm
+from simulation.arms import arms_of, compare_arms, local_arm, pooled_arm, unguarded_arm
 from simulation.events import RunEvent
 from strategies.update import weight
 from strategies.update.shared_trunk import SharedTrunk
@@ -237,7 +238,7 @@ def table(local: list[float], federated: list[float], pooled: list[float]) -> pl
 
 
 def test_the_share_of_the_pooled_gain_is_a_ratio_of_mean_gains() -> None:
-    summary = summarise(table([0.4, 0.6], [0.5, 0.59], [0.6, 0.6]))
+    summary = figures(table([0.4, 0.6], [0.5, 0.59], [0.6, 0.6]))
     assert summary["pooled_gain_share"] == pytest.approx(0.045 / 0.1)
     assert summary["share_improved"] == 0.5
     assert summary["riptop_mean"] == pytest.approx((0.1 / 0.6 - 0.01 / 0.4) / 2)
@@ -248,12 +249,12 @@ def test_the_effect_of_the_row_guard_is_a_difference_of_means() -> None:
     without = with_guard.with_columns(
         pl.Series("unguarded_auc_pr", [0.53, 0.6]), *(pl.col("local_bce").alias(f"unguarded_{metric}") for metric in ("auc_roc", "bce"))
     )
-    assert summarise(without)["row_guard_effect"] == pytest.approx(-0.02)
-    assert summarise(with_guard)["row_guard_effect"] is None
+    assert figures(without)["row_guard_effect"] == pytest.approx(-0.02)
+    assert figures(with_guard)["row_guard_effect"] is None
 
 
 def test_there_is_no_share_of_a_gain_that_is_none() -> None:
-    assert summarise(table([0.5], [0.6], [0.5]))["pooled_gain_share"] is None
+    assert figures(table([0.5], [0.6], [0.5]))["pooled_gain_share"] is None
 
 
 def test_an_arm_without_metrics_is_an_error_that_names_it(federated: Path) -> None:

@@ -21,6 +21,7 @@ from fedapp.consortium.policy_file import write_policy
 from fedapp.consortium.roster_file import load_roster
 from fedapp.errors import RunError
 from fedapp.run_folder import RunFolder
+from fedapp.runtime import bundle
 from fedapp.runtime.flower import PROXIES
 from fedapp.runtime.locks import locked
 from fedapp.runtime.processes import child
@@ -77,7 +78,7 @@ def test_every_message_of_a_real_run_carries_the_protocol_and_nothing_private(tm
     monkeypatch.setattr(launch, "scratch", noted)
     monkeypatch.setenv(FOLDER, str(captured))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setattr(launch, "APP", launch.APP.replace("fedapp.server_app", "tests.helpers.capture_app"))
+    monkeypatch.setitem(bundle.APP["components"], "serverapp", "tests.helpers.capture_app:app")
     for name in PROXIES:  # nothing of a simulation leaves this machine, and no proxy is asked for what is on it
         monkeypatch.setenv(name, "socks5://127.0.0.1:9")
         monkeypatch.setenv(name.lower(), "socks5://127.0.0.1:9")
@@ -247,7 +248,7 @@ def test_where_no_partner_could_say_why_the_engines_log_does(tmp_path: Path) -> 
     )
     assert str(log) in error.value.hint
     outcome.unlink()
-    with pytest.raises(RunError, match=r"ended without a result: strategies\.exchange\.RoundFailedError: 0 partners"):
+    with pytest.raises(RunError, match=r"ended without a result: strategies\.coordinator\.exchange\.RoundFailedError: 0 partners"):
         launch.check_outcome(run, log, len(earlier))
     log.write_text(earlier)
     with pytest.raises(RunError, match="ended without a result; its log is"):

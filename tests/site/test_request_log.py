@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fedapp.site.request_log import REQUESTS, Request, note_request, read_requests
+from fedapp.site.request_log import REQUESTS, Request, note_request
+from tests.helpers.request_lines import read_requests
 
 ASKED = Request("2026-01-01T00:00:00+00:00", 7, "ConsistencyCheck", "3", 100, 50, 0.25, "")
 REFUSED = replace(ASKED, step="Unmasking", bytes_out=0, refused="AlteredSumError: …")

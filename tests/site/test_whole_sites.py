@@ -19,13 +19,13 @@ from fedapp.prediction.export import export_model
 from fedapp.prediction.predict import predict_file
 from fedapp.site.accept import accept
 from fedapp.site.folder import SITE_VARIABLE, Site
-from fedapp.site.request_log import read_requests
 from fedapp.site.status.report import write_site_report
 from fedapp.storage.files import read_json
 from strategies.coordinator.journal import Exchange, read_journal
 from strategies.update.shared_trunk import SharedTrunk
 from tests.helpers.federation import step
 from tests.helpers.local_grid import RUN_ID, Hook, LocalGrid, unchanged
+from tests.helpers.request_lines import read_requests
 from tests.helpers.small_run import write_dataset
 from tests.site.kits import NAMES, Founded, found
 

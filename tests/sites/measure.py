@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fedapp.config import CONF, load_config
 from fedapp.data.demo import demo_dataset
-from fedapp.site.request_log import read_requests
+from tests.helpers.request_lines import read_requests
 from tests.sites.consortium import Consortium, result
 from tests.sites.slow_network import Link, Traffic, namespaces
 

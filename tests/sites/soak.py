@@ -21,8 +21,8 @@ import psutil
 
 from fedapp.config import CONF, load_config
 from fedapp.data.demo import demo_dataset
-from fedapp.site.request_log import read_requests
 from fedapp.storage.files import read_json
+from tests.helpers.request_lines import read_requests
 from tests.sites.consortium import Consortium, kill_family
 
 SMALL = (

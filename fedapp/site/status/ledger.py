@@ -16,31 +16,11 @@ from fedapp.site.request_log import Request
 from fedapp.storage.files import DamagedFileError, reading
 from strategies.partner.side import ROW_LIST
 from strategies.secagg.phases import Step
+from strategies.update.round_sum import RoundSum
 from strategies.update.self_audit import OWN, SUM, Audited
 
-SUMS, SHARED = "sums.jsonl", "shared.safetensors"
+SHARED = "shared.safetensors"
 SET_UP = 0
-
-
-@dataclass(frozen=True)
-class RoundSum:
-    """One line of `sums.jsonl`: a sum of updates that this partner took into its trunk.
-
-    Attributes:
-        round: Whose updates they are.
-        partners: Updates in it.
-        clipped: Values that all of them together clipped.
-        largest: Magnitude in the mean update.
-        coordinates: Values of each update.
-        range: Of the next update.
-    """
-
-    round: int
-    partners: int
-    clipped: int
-    largest: float
-    coordinates: int
-    range: float
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
 TEMPLATES.filters |= {name: getattr(wording, name) for name in FILTERS}
-TEMPLATES.filters |= {"ranges": sentences.ranges, "step": sentences.step}
+TEMPLATES.filters |= {"ranges": sentences.ranges, "step": sentences.step, "privacy_spent": sentences.privacy_spent}
 
 
 def page_app(site: Site) -> ASGIApp:

@@ -75,6 +75,7 @@ def partner_metrics(status: Mapping[str, Any]) -> list[PrometheusMetric]:
     health, ledger = status["health"], status["ledger"]
     last = status["learning"][-1] if status["learning"] else {}
     scored = [held for held in status["learning"] if held["validation"] is not None]
+    spent = status["privacy_spent"] or {}
     clipped = [held["clipped"] for held in status["sent"] if held["clipped"] is not None]
     return [
         one("round", GAUGE, "Rounds behind the trunk that is held.", status["round"]),
@@ -98,6 +99,10 @@ def partner_metrics(status: Mapping[str, Any]) -> list[PrometheusMetric]:
         one("clipped_coordinates", GAUGE, "Values that all partners together clipped, newest sum.", clipped[-1] if clipped else None),
         one("rows_listed", GAUGE, "Rows of the first layer that are trained and sent.", ledger["rows_listed"]),
         one("row_guard", GAUGE, "Training compounds that a row needs.", ledger["row_guard"]),
+        one("privacy_epsilon_spent", GAUGE, "Epsilon of record-level privacy that was paid so far.", spent.get("spent")),
+        one("privacy_epsilon_budget", GAUGE, "Epsilon of record-level privacy that may be spent.", spent.get("budget")),
+        one("privacy_delta", GAUGE, "Delta at which these epsilons count.", spent.get("delta")),
+        one("privacy_rounds_left", GAUGE, "Rounds like the last one that the budget still pays for.", spent.get("rounds_left")),
         one("training_compounds", GAUGE, "Own training compounds, as the self-audit counts them.", ledger["compounds"]),
         PrometheusMetric(
             "polyphony_self_audit_named",

@@ -38,6 +38,12 @@ def step(name: str) -> str:
     return STEPS.get(Step(name), name) if name in set(Step) else name
 
 
+def privacy_spent(spent: Mapping[str, Any]) -> str:
+    """What record-level privacy has cost, and what is left."""
+    text = f"epsilon {spent['spent']:.3g} of {spent['budget']:g} at delta {spent['delta']:g}"
+    return text if spent["rounds_left"] is None else f"{text}; enough for {plural(spent['rounds_left'], 'more round')} like the last"
+
+
 def of_rounds(status: Mapping[str, Any]) -> str:
     """How far a project has come."""
     planned = status["rounds"]

@@ -15,13 +15,15 @@ from fedapp.site.folder import Site
 from fedapp.site.request_log import REQUESTS, Request
 from fedapp.site.status.attention import concerns
 from fedapp.site.status.learning import learning
-from fedapp.site.status.ledger import SUMS, RoundSum, answers_given, held_trunk, ledger, sent_by_round
+from fedapp.site.status.ledger import answers_given, held_trunk, ledger, sent_by_round
+from fedapp.site.status.privacy_spent import privacy_spent
 from fedapp.site.status.rounds import OUTCOME, progress
 from fedapp.site.terms import Terms
 from fedapp.storage.json_lines import record
 from fedapp.storage.live_files import json_object, records, written
 from strategies.coordinator.journal import AWAITED, Awaited, Exchange
 from strategies.secagg.roster import Roster
+from strategies.update.round_sum import SUMS, RoundSum
 from strategies.update.self_audit import AUDITS, Audited
 
 RECENT = 50
@@ -52,8 +54,8 @@ def partner_status(site: Site) -> dict[str, Any]:
     """What a partner knows of itself, as one JSON object; none of it is for others.
 
     Keys: role, name, time, healthy, consortium, round (rounds behind the trunk that is held), rounds, phase, health, selected (the
-    round of the model that is kept), learning, sent, ledger, phases, requests (newest first), policy, warnings (what needs attention:
-    about, told, hint), problems.
+    round of the model that is kept), learning, sent, ledger, privacy_spent (None without record-level privacy), phases, requests
+    (newest first), policy, warnings (what needs attention: about, told, hint), problems.
     """
     problems: list[str] = []
     config = _told(site.config, problems)
@@ -63,6 +65,7 @@ def partner_status(site: Site) -> dict[str, Any]:
     asked, sums = records(site.state / REQUESTS, Request, problems), records(site.state / SUMS, RoundSum, problems)
     audits = records(site.state / AUDITS, Audited, problems)
     trunk, health = held_trunk(site.state, problems), _health(site, problems)
+    spent = _told(lambda: privacy_spent(site.state, config), problems) if config else None
     return {
         "role": site.settings.role,
         "name": site.settings.name,
@@ -77,6 +80,7 @@ def partner_status(site: Site) -> dict[str, Any]:
         "learning": [asdict(held) for held in learning(site.state, config.evaluation.min_per_class if config else 1, problems)],
         "sent": [asdict(held) for held in sent_by_round(asked, sums, audits, config)],
         "ledger": ledger(site.state, config, asked, sums, audits, trunk),
+        "privacy_spent": spent and asdict(spent),
         "phases": [asdict(held) for held in answers_given(asked)],
         "requests": [asdict(held) for held in reversed(asked[-RECENT:])],
         "policy": policy and asdict(policy),

@@ -21,12 +21,12 @@ from fedapp.consortium.node_key import read_private_key
 from fedapp.errors import BusyError
 from fedapp.runtime.locks import locked
 from fedapp.site.folder import PARTNER, Settings, Site
-from fedapp.site.request_log import read_requests
 from fedapp.site.run import supernode
 from fedapp.site.run.inbox import ROOM, Inbox, StoredRequest, TooLargeError
 from fedapp.site.run.supernode import Pulse, SuperNode, earlier_node, here, run_supernode
 from fedapp.storage.files import DamagedFileError, read_json, write_json
 from strategies import message_records
+from tests.helpers.request_lines import read_requests
 
 OURS, FOREIGN = "ab" * 32, "cd" * 32
 RUN, NODE = 77, 5

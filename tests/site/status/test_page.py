@@ -97,6 +97,12 @@ def test_a_partners_page_tells_rounds_scores_and_what_was_sent(site: Site) -> No
     assert site_status(site)["consortium"]["digest"] in text
 
 
+def test_a_page_tells_what_record_level_privacy_cost_and_only_where_there_is_any(tmp_path: Path, site: Site) -> None:
+    noisy = saved_site.fresh(tmp_path / "noisy", config="privacy: {profile: record_dp, epsilon: 6.0, delta: 1.0e-6}\n")
+    assert "Record-level privacy spentepsilon 0 of 6 at delta 1e-06" in shown(noisy).text
+    assert "Record-level privacy" not in shown(site).text
+
+
 def test_a_page_of_a_partner_without_a_round_says_what_will_come(tmp_path: Path) -> None:
     page = shown(saved_site.fresh(tmp_path / "site"))
     assert "Curves appear when the first round has been trained." in page.text

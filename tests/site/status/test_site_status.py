@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from fedapp.cli import status as command
 from fedapp.consortium.policy_file import read_policy, write_policy
+from fedapp.privacy.accounting import NoiseEvent, epsilon
+from fedapp.privacy.budget import BUDGET, Budget, BudgetError
 from fedapp.site.doctor import protection
 from fedapp.site.doctor.checks import CheckState
 from fedapp.site.floor import DEFAULT, as_strict_as, terms_of, write_floor
@@ -90,6 +92,58 @@ def test_what_the_self_audit_found_is_told_by_round_at_its_worst(site: Site) -> 
     told = partner_status(site)
     assert [(each["named"], each["named_by_sum"]) for each in told["sent"]] == [(4, 1), (0, None), (None, None)]
     assert (told["ledger"]["named"], told["ledger"]["named_by_sum"], told["ledger"]["compounds"]) == (4, 1, 16_212)
+
+
+NOISY = "name: joint\nchemistry: {bits: 256}\nmodel: {hidden: [8]}\nprivacy: {profile: record_dp, epsilon: 6.0, delta: 1.0e-6}\n"
+ROUND = NoiseEvent(4.0, 0.1, 20)
+
+
+def test_what_record_level_privacy_cost_is_told_with_what_is_left_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    site = saved_site.fresh(tmp_path / "site", config=NOISY)
+    budget = Budget(site.state / BUDGET, 6.0, 1e-6)
+    unspent = partner_status(site)["privacy_spent"]
+    assert unspent == {"budget": 6.0, "delta": 1e-6, "spent": 0.0, "left": 6.0, "rounds_left": None}
+    for what, event in (("row list", NoiseEvent(8.0)), ("round 1", ROUND)):
+        paid = budget.spend(what, event)
+    told = partner_status(site)
+    spent = told["privacy_spent"]
+    assert spent["spent"] == paid == epsilon([NoiseEvent(8.0), ROUND], 1e-6)
+    assert spent["spent"] + spent["left"] == pytest.approx(6.0)
+    samples = {name: family.samples["", ()] for name, family in exposition.read(prometheus.exposition(told)).items() if "privacy" in name}
+    assert samples == {
+        "polyphony_privacy_epsilon_spent": pytest.approx(paid),
+        "polyphony_privacy_epsilon_budget": 6,
+        "polyphony_privacy_delta": 1e-6,
+        "polyphony_privacy_rounds_left": spent["rounds_left"],
+    }
+    command.status(site.path)
+    assert f"epsilon {paid:.3g} of 6 at delta 1e-06; enough for {spent['rounds_left']} more rounds" in capsys.readouterr().out
+
+
+def test_the_rounds_that_are_left_can_be_paid_and_not_one_more(tmp_path: Path) -> None:
+    site = saved_site.fresh(tmp_path / "site", config=NOISY)
+    budget = Budget(site.state / BUDGET, 6.0, 1e-6)
+    budget.spend("round 1", ROUND)
+    left = partner_status(site)["privacy_spent"]["rounds_left"]
+    budget.spend("the rest", replace(ROUND, steps=ROUND.steps * left))
+    assert partner_status(site)["privacy_spent"]["rounds_left"] == 0
+    with pytest.raises(BudgetError):
+        budget.spend("round 2", ROUND)
+
+
+def test_a_damaged_account_is_a_problem_and_never_shown_as_nothing_spent(tmp_path: Path) -> None:
+    site = saved_site.fresh(tmp_path / "site", config=NOISY)
+    (site.state / BUDGET).write_text('{"paid": [')
+    told = partner_status(site)
+    assert told["privacy_spent"] is None
+    (problem,) = told["problems"]
+    assert BUDGET in problem
+
+
+def test_without_record_level_privacy_no_account_is_shown(site: Site) -> None:
+    told = partner_status(site)
+    assert told["privacy_spent"] is None
+    assert "privacy" not in prometheus.exposition(told)
 
 
 def test_a_refused_request_is_told_with_its_reason_and_counts_as_nothing_sent(site: Site) -> None:

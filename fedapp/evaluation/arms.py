@@ -1,0 +1,10 @@
+"""The arms that are compared, and the metrics by which: their names in files, figures and tables."""
+
+LOCAL, FEDERATED, UNGUARDED, POOLED = ARMS = ("local", "federated", "unguarded", "pooled")  # in the order of tables
+DRAWN = (LOCAL, FEDERATED, POOLED)  # the unguarded arm is compared in figures and drawn in no chart
+AUC_PR, AUC_ROC, BCE = METRICS = ("auc_pr", "auc_roc", "bce")
+
+
+def column(arm: str, metric: str = AUC_PR) -> str:
+    """A metric of an arm in a table of compared tasks."""
+    return f"{arm}_{metric}"

@@ -1,0 +1,40 @@
+"""What goes into a partner's update, by the configuration: rows that it supports, its weight in the mean, the dice of its rounding.
+
+A federation in one process is, bit for bit, the one that the same partners make under masks, since both ask here.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from fedapp.config import Config
+from fedapp.config_check import RECORD_DP
+from fedapp.data.dataset import Dataset
+from fedapp.partner.record_privacy import private_support
+from fedapp.seeds import derived_seed
+from strategies.update.row_guard import support
+from strategies.update.weight import weight_of
+
+
+def supported_rows(directory: Path, dataset: Dataset, config: Config) -> np.ndarray:
+    """Rows of the trunk's first layer that a partner may train and send: bool [bits].
+
+    Args:
+        directory: The partner's own; under record-level privacy, rows are chosen with noise and paid for there.
+    Raises:
+        BudgetError: Under record-level privacy, choosing them does not fit the budget.
+    """
+    if config.privacy.profile == RECORD_DP:
+        return private_support(directory, dataset, config)
+    rows = dataset.rows_in(config.training_folds())
+    return support(dataset.x_indptr, dataset.x_indices, rows, config.chemistry.bits, config.privacy.row_guard)
+
+
+def weight(dataset: Dataset, config: Config) -> int:
+    """A partner's weight in the mean, 1 to `federation.largest_weight`."""
+    return weight_of(len(dataset.y_labels), config.federation.largest_weight)
+
+
+def rounding_seed(config: Config, name: str, number: int, attempt: int) -> int:
+    """Seed of the rounding of partner `name` in a round and attempt."""
+    return derived_seed(config.seed, "rounding", name, number, attempt)

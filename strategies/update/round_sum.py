@@ -1,0 +1,26 @@
+"""What a partner notes of each sum that it takes into its trunk."""
+
+from dataclasses import dataclass
+
+SUMS = "sums.jsonl"
+
+
+@dataclass(frozen=True)
+class RoundSum:
+    """One line of `sums.jsonl`: a sum of updates that this partner took into its trunk.
+
+    Attributes:
+        round: Whose updates they are.
+        partners: Updates in it.
+        clipped: Values that all of them together clipped.
+        largest: Magnitude in the mean update.
+        coordinates: Values of each update.
+        range: Of the next update.
+    """
+
+    round: int
+    partners: int
+    clipped: int
+    largest: float
+    coordinates: int
+    range: float

@@ -1,0 +1,11 @@
+"""A partner's log of requests, read strictly: in a test every line counts."""
+
+from pathlib import Path
+
+from fedapp.site.request_log import REQUESTS, Request
+from fedapp.storage.json_lines import read_records
+
+
+def read_requests(folder: Path) -> list[Request]:
+    """All requests so far."""
+    return read_records(folder / REQUESTS, Request)
