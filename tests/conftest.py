@@ -1,8 +1,10 @@
 """How the tests are run, and what several share: where the real data lie."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from random import SystemRandom
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -13,6 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # each worker has one core
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("POLYPHONY_DATA", ROOT.parent / "shared" / "data"))
+SEED = "sweep seed"
 SLOW = ("flower", "sites")  # marks of tests that start processes of their own
 
 settings.register_profile("full", deadline=None, stateful_step_count=30)  # a busy machine is no fault of the code
@@ -25,10 +28,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.option.sweep_seed is None:
-        config.option.sweep_seed = SystemRandom().randrange(1_000_000)  # workers get it with all other options
-    EFFORT.full, EFFORT.seed = config.option.full, config.option.sweep_seed
+    drawn, given = SystemRandom().randrange(1_000_000), config.option.sweep_seed
+    EFFORT.full, EFFORT.seed = config.option.full, getattr(config, "workerinput", {}).get(SEED, drawn if given is None else given)
     settings.load_profile("full" if EFFORT.full else "few")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Workers draw from one seed, since all must collect the same tests."""
+    node.workerinput[SEED] = EFFORT.seed
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -46,6 +54,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     else:
         config.hook.pytest_deselected(items=slow)
         items[:] = quick
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_waiting_for_disks() -> Iterator[None]:
+    """Files are written without waiting for the disk, which only a power cut could tell apart; with --full as ever."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not EFFORT.full:
+            patch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture
