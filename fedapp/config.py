@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -148,17 +149,23 @@ def load_config(path: Path | None = None, overrides: tuple[str, ...] = ()) -> Co
             the words of the command line that set it.
     """
     path = find_experiment(CONF / "demo.yaml" if path is None else path)
-    merged = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(CONF / "default.yaml"))
+    merged = defaults()
     with named_errors(str(path)):
-        merged = OmegaConf.merge(merged, read_layer(path))
+        merged = DictConfig(OmegaConf.merge(merged, read_layer(path)))
     for words in overrides:
         with named_errors(f"command line, {words}"):
-            merged = OmegaConf.merge(merged, override_layer(words))
+            merged = DictConfig(OmegaConf.merge(merged, override_layer(words)))
     with named_errors(str(path)):  # what is resolved only now, such as ${oc.env:NAME}
         config = OmegaConf.to_object(merged)
     assert isinstance(config, Config)
     check(config, Origin(path, {words.partition("=")[0].strip(): words for words in overrides}))
     return config
+
+
+@cache
+def defaults() -> DictConfig:
+    """`conf/default.yaml`, read once per process; merging copies it."""
+    return DictConfig(OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(CONF / "default.yaml")))
 
 
 def find_experiment(path: Path) -> Path:

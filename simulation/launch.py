@@ -20,7 +20,7 @@ from fedapp.storage.scratch import for_sockets, scratch
 
 POLL = 0.3
 MEMORY_POLL = 2.0
-LAST_WORDS = 10.0  # seconds for the engine's log to come, when no partner says why a run failed: a worker may have been killed
+LAST_WORDS = 10.0  # seconds for the engine's log to come, when a run failed: it is what tells why, where no partner could
 LONGEST = 300  # characters of a reason
 FULL = 1 << 20  # free bytes below which a disk counts as full
 SCRATCH = "ray"
@@ -68,7 +68,7 @@ def watch(run: RunFolder, logs: Path, outcome: Path, follow: Callable[[], None])
                 peak, next_sample = max(peak, family_memory()), time.monotonic() + MEMORY_POLL
             time.sleep(POLL)
         follow()
-        if not run.federated() and not failures(run):
+        if not run.federated():
             with suppress(subprocess.TimeoutExpired):
                 submitted.wait(LAST_WORDS)
     return peak

@@ -15,9 +15,7 @@ from fedapp.consortium.policy_file import read_limits, read_policy, write_policy
 from fedapp.consortium.roster_file import load_roster, nearest_name, write_roster
 from fedapp.run_folder import RunFolder
 from strategies.partner.side import Membership
-from strategies.secagg.policy import Policy
 from strategies.secagg.roster import LEAST_PARTNERS, Member, Roster, default_threshold
-from strategies.update.limits import LeakLimits
 
 IDENTITY, POLICY, ROSTER = "identity", "policy.yaml", "consortium.yaml"
 
@@ -43,7 +41,7 @@ def open_membership(identity: Path, roster: Path, policy: Path) -> Membership:
     Raises:
         ConfigError: A file is missing or unusable; it is named.
     """
-    return Membership(load_identity(identity), _roster(roster, changed(roster)), *_rules(policy, changed(policy)))
+    return Membership(load_identity(identity), _roster(roster, changed(roster)), read_policy(policy), read_limits(policy))
 
 
 def changed(path: Path) -> int:
@@ -54,8 +52,3 @@ def changed(path: Path) -> int:
 @lru_cache(maxsize=8)
 def _roster(path: Path, _changed: int) -> Roster:
     return load_roster(path)
-
-
-@lru_cache(maxsize=64)
-def _rules(path: Path, _changed: int) -> tuple[Policy, LeakLimits]:
-    return read_policy(path), read_limits(path)

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 
 from flwr.app import Context
 
-from fedapp.config import Config, saved_config
-from fedapp.consortium.membership import IDENTITY, POLICY, ROSTER, changed, open_membership
+from fedapp.config import Config
+from fedapp.consortium.membership import IDENTITY, POLICY, ROSTER, open_membership
 from fedapp.run_folder import RunFolder, bare_config, bare_run_path
 from fedapp.site.accept import check_data, check_state
 from fedapp.site.floor import check_floor
@@ -64,7 +64,7 @@ def place(context: Context) -> Place:
     if SITE in context.node_config:
         return site_place(Site.open(Path(str(context.node_config[SITE]))))
     run, folder = simulated_run(context), partner_folder(context)
-    config = read_config(run.path / "config.yaml", changed(run.path / "config.yaml"))
+    config = run.config()
     membership = partial(open_membership, folder / IDENTITY, run.path / ROSTER, folder / POLICY)
     partition = int(context.node_config["partition-id"])
     return Place(folder.name, folder, folder / "dataset", config, config.data.partners, membership, partition)
@@ -79,8 +79,7 @@ def site_place(site: Site) -> Place:
     check_floor(site)
     check_data(site)
     check_state(site)
-    path = site.path / "config.yaml"
-    config = read_config(path, changed(path))
+    config = site.config()
     membership = partial(open_membership, site.keys, site.roster, site.policy)
     return Place(site.settings.name, site.state, site.dataset, config, config.data.partners, membership)
 
@@ -89,9 +88,3 @@ def simulated_run(context: Context) -> RunFolder:
     """The run folder of a simulation."""
     given = str(context.run_config["run-dir"])
     return RunFolder.open(Path(given) if given else bare_run_path(bare_config(context.run_config), context.run_id))
-
-
-@lru_cache(maxsize=8)
-def read_config(path: Path, _changed: int) -> Config:
-    """The experiment, read once per process and version of its file: parsing takes longer than a short phase."""
-    return saved_config(path)

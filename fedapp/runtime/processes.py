@@ -28,12 +28,16 @@ INHERITED: set[int] = set()  # file descriptors (of locks) that each child's sup
 
 
 @contextmanager
-def child(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `command` in its own session with its output in `log`; on leaving, end it and everything that it started."""
+def child(command: Sequence[str], log: Path, environment: Mapping[str, str], grace: float = GRACE) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `command` in its own session with its output in `log`; on leaving, end it and everything that it started.
+
+    Args:
+        grace: Seconds between asking them to end and killing them.
+    """
     log.touch(0o600)
     with log.open("ab") as output:
         supervisor = subprocess.Popen(
-            [sys.executable, __file__, str(os.getpid()), *command],
+            [sys.executable, __file__, str(os.getpid()), str(grace), *command],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -49,7 +53,7 @@ def child(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> 
         supervisor.wait()
 
 
-def supervise(parent: int, command: Sequence[str]) -> int:
+def supervise(parent: int, grace: float, command: Sequence[str]) -> int:
     """Run `command` until it ends, `parent` dies or SIGTERM comes; then end all that is left of it. Returns its exit status."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if linux := sys.platform == "linux":
@@ -62,7 +66,7 @@ def supervise(parent: int, command: Sequence[str]) -> int:
         return process.wait()
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        end_family()
+        end_family(grace)
 
 
 def end_with_parent() -> None:
@@ -70,9 +74,9 @@ def end_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def end_family() -> None:
+def end_family(grace: float) -> None:
     """Ask all descendants of this process to stop, and kill those that do not in time."""
-    deadline = time.monotonic() + GRACE
+    deadline = time.monotonic() + grace
     for member in living():
         with suppress(psutil.NoSuchProcess):
             member.terminate()
@@ -132,4 +136,4 @@ def free_port() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(supervise(int(sys.argv[1]), sys.argv[2:]))
+    sys.exit(supervise(int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]))

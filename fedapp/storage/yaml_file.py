@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
+from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +18,7 @@ UNREADABLE = (OmegaConfBaseException, YAMLError, ValueError, TypeError, Recursio
 
 
 def read_whole(path: Path, kind: type[T], hint: str) -> T:
-    """The dataclass in a YAML file that gives each of its fields, those of inner dataclasses too.
+    """The dataclass in a YAML file that gives each of its fields, those of inner dataclasses too; nobody may change the lists in it.
 
     Raises:
         ConfigError: No such file, an unreadable one, or one that lacks a key or has an unknown one; it is named.
@@ -24,7 +26,18 @@ def read_whole(path: Path, kind: type[T], hint: str) -> T:
     if not path.is_file():
         raise ConfigError(f"no {path}", hint)
     try:
-        given = OmegaConf.load(path)
+        text = path.read_text(encoding="utf-8")
+    except UNREADABLE as error:
+        raise ConfigError(f"{path}: {first_line(error)}", hint) from error
+    parsed: T = _parsed(text, path, kind, hint)
+    return parsed
+
+
+@lru_cache(maxsize=128)
+def _parsed(text: str, path: Path, kind: Any, hint: str) -> Any:
+    """Once per process and text: a site reads its files anew at every request, and parsing takes longer than a short phase."""
+    try:
+        given = OmegaConf.load(StringIO(text))
         if missing := list(absent(kind, OmegaConf.to_container(given, resolve=False))):
             raise ConfigError(f"{path} lacks {', '.join(missing[:5])}{' and more' if missing[5:] else ''}", hint)
         held = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), given))

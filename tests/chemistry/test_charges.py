@@ -7,7 +7,6 @@ from pathlib import Path
 import polars as pl
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from rdkit import Chem, rdBase
 
@@ -81,7 +80,6 @@ def test_an_ylide_gets_one_form_that_stays(smiles: str) -> None:
 
 
 @given(step=st.lists(st.integers(0, 7), min_size=8, max_size=8), start=st.integers(0, 7))
-@hypothesis_settings(deadline=None)
 def test_wherever_a_circle_of_forms_is_entered_its_first_member_is_taken(step: list[int], start: int) -> None:
     """Any map of eight forms onto each other, instead of cleaning: what it gives must be a fixed point of the whole."""
     forms = [f"C{'C' * number}[N+](=O)[O-]" for number in range(8)]

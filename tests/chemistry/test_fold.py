@@ -2,7 +2,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rdkit import Chem
 from rdkit.Chem.Scaffolds import MurckoScaffold
@@ -10,6 +10,7 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 from fedapp.chemistry.fold import PUBLIC_KEY, fold_of, key_digest, read_key, scaffold
 from fedapp.errors import DataError
 from tests.chemistry.structures import KEY, demo_smiles
+from tests.helpers.sweeps import examples
 
 DEMO = [(smiles, Chem.MolFromSmiles(smiles)) for smiles in demo_smiles(every=10)]
 
@@ -56,7 +57,7 @@ def test_all_folds_get_a_fair_share_of_scaffolds() -> None:
 
 
 @given(smiles=st.sampled_from([smiles for smiles, _ in DEMO]), folds=st.integers(3, 100), key=st.binary(min_size=16, max_size=64))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_a_fold_is_within_range_and_the_same_every_time(smiles: str, folds: int, key: bytes) -> None:
     assert 0 <= fold(smiles, key, folds) < folds
     assert fold(smiles, key, folds) == fold(smiles, key, folds)

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rdkit import Chem, rdBase
 from rdkit.Chem.MolStandardize import rdMolStandardize
@@ -8,6 +8,7 @@ from fedapp.chemistry import standardise as module
 from fedapp.chemistry.rejection import RejectedError
 from fedapp.chemistry.standardise import standardise
 from tests.chemistry.structures import TRICKY, demo_smiles
+from tests.helpers.sweeps import examples
 
 LIMIT = 100
 DEMO = demo_smiles(every=25)
@@ -69,7 +70,7 @@ def test_standardising_twice_changes_nothing_more() -> None:
 
 
 @given(smiles=st.sampled_from([*TRICKY, *DEMO]), seed=st.integers(1, 2**31 - 1))
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_the_spelling_of_a_molecule_does_not_matter(smiles: str, seed: int) -> None:
     spelled = Chem.MolToRandomSmilesVect(Chem.MolFromSmiles(smiles), 1, seed)[0]
     assert standardise(spelled, LIMIT)[0] == standardise(smiles, LIMIT)[0]

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes, uses_nist_ec_curve
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from fedapp.consortium import roster_file
@@ -29,6 +29,7 @@ from fedapp.consortium.roster_file import (
 from fedapp.errors import ConfigError
 from strategies.secagg.identity import KEY_BYTES, PublicIdentity
 from strategies.secagg.roster import Member, Roster
+from tests.helpers.sweeps import examples
 
 
 def public(number: int) -> PublicIdentity:
@@ -308,7 +309,7 @@ def test_threshold_and_minimum_may_be_chosen(tmp_path: Path) -> None:
 NAMES = st.from_regex(r"\A\w([\w .&-]{0,62}[\w.&-])?\Z")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@examples(25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_roster_survives_its_file_whatever_its_names(tmp_path: Path, data: st.DataObject) -> None:
     count = data.draw(st.integers(3, 6))
@@ -350,7 +351,6 @@ def test_a_name_that_could_mislead_is_refused(name: str, file: Path, tmp_path: P
     assert not (tmp_path / "other.yaml").exists()
 
 
-@settings(deadline=None)
 @given(st.text(max_size=100))
 def test_any_text_has_a_nearest_name_and_a_name_is_its_own(text: str) -> None:
     """A run's folder may be called anything, and its partners' roster bears its name."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fedapp.data.dataset import Dataset, build_dataset
@@ -16,6 +16,7 @@ from fedapp.errors import DataError
 from fedapp.storage.files import read_json
 from tests.data.forms import as_chembl_download, as_two_columns
 from tests.data.tables import CHEMISTRY, TASKS, rejected, shown_rejects, write_tables
+from tests.helpers.sweeps import examples
 
 SIX = replace(TASKS, thresholds=[6.0])
 
@@ -269,7 +270,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)  # a prepared folder is written every time
+@examples(30)  # a prepared folder is written every time
 @given(rows=ROWS, damage=st.lists(st.tuples(st.floats(0, 1), st.sampled_from(['"', ",", "\n", "\0", "", "\u00b5"])), max_size=6))
 def test_of_any_damaged_table_rows_read_are_those_accepted_and_those_rejected(
     rows: list[tuple[str, ...]], damage: list[tuple[float, str]], tmp_path_factory: pytest.TempPathFactory

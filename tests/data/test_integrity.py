@@ -9,7 +9,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fedapp.config import load_config
@@ -22,6 +22,7 @@ from simulation.preparation import prepared_tables
 from tests.data.tables import CHEMISTRY, TASKS, good_tables
 from tests.helpers.damage import damages, replaced
 from tests.helpers.small_run import write_dataset
+from tests.helpers.sweeps import examples
 
 FILES = (HEADER, *TABLES, *(f"{name}.npy" for name in ARRAYS))
 
@@ -55,7 +56,7 @@ def test_every_kind_of_damage_to_any_file_of_a_dataset_is_named(dataset: Dataset
                 assert opened.smiles().equals(dataset.smiles())
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(data=st.data())
 def test_no_flipped_bit_in_an_array_is_overlooked(dataset: Dataset, data: st.DataObject) -> None:
     path = dataset.directory / f"{data.draw(st.sampled_from(sorted(ARRAYS)))}.npy"

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
@@ -16,7 +16,6 @@ def columns(rows: list[tuple[int, int, float]]) -> tuple[np.ndarray, np.ndarray,
     return table[:, 0].astype(np.int32), table[:, 1], table[:, 2].astype(np.float32)
 
 
-@settings(deadline=None)
 @given(pairs)
 def test_every_task_agrees_with_scikit_learn_also_where_logits_are_tied(rows: list[tuple[int, int, float]]) -> None:
     tasks, labels, logits = columns(rows)
@@ -33,7 +32,6 @@ def test_every_task_agrees_with_scikit_learn_also_where_logits_are_tied(rows: li
             assert metrics.auc_roc[task] == pytest.approx(roc_auc_score(own_labels, own_logits))
 
 
-@settings(deadline=None)
 @given(pairs, st.randoms())
 def test_the_order_of_the_pairs_does_not_matter(rows: list[tuple[int, int, float]], random) -> None:
     shuffled = random.sample(rows, len(rows))

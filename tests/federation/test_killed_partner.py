@@ -14,6 +14,7 @@ from strategies.update.self_audit import AUDITS, OWN
 from tests.helpers.federation import alike, step
 from tests.helpers.killed_writes import watch_writes
 from tests.helpers.local_grid import LocalGrid
+from tests.helpers.sweeps import every
 from tests.strategies.toy import Toy
 
 SET_UP = 1 + 2 * 2 + 2 + 2 * 2  # no attempts yet; advertise and share keys; mask rows, sign and reveal: each time state and transcript
@@ -23,7 +24,7 @@ IN_ONE_ROUND = [(at, 1) for at in range(WRITES + 1)]
 IN_THE_SECOND = [(at, 2) for at in range(SET_UP + ROUND, SET_UP + ROUND + 8)]  # the last sum, with its audit and its line; as in the first
 
 
-@pytest.mark.parametrize(("at", "rounds"), IN_ONE_ROUND + IN_THE_SECOND)
+@pytest.mark.parametrize(("at", "rounds"), every(IN_ONE_ROUND) + every(IN_THE_SECOND, drawn=1))
 def test_a_partner_killed_at_any_of_its_writes_is_back_for_the_next_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int, rounds: int
 ) -> None:

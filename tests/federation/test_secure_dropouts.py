@@ -18,10 +18,12 @@ from strategies.secagg.transcript_comparison import compare
 from tests.helpers.federation import alike, all_held, body, equal, exchanges, federate, grid_for, held, phases, step, transcripts, unmasked
 from tests.helpers.local_grid import Hook, LocalGrid
 from tests.helpers.small_run import small_run
+from tests.helpers.sweeps import every
 
 FIVE = ("data.partners=5", "federation.min_partners=3")  # of five, four are the threshold
 FOUR = ("data.partners=4", "federation.min_partners=3")  # of four, three
 OCCURRENCES = {Step.ADVERTISE_KEYS: 1, Step.SHARE_KEYS: 1, Step.COLLECT: 2, Step.CONSISTENCY: 2, Step.UNMASK: 2, Step.FINISH: 1}
+ANYWHERE = [(each, number, way) for each, count in OCCURRENCES.items() for number in range(count) for way in ("request", "reply")]
 LOST = 1  # the partition that a test loses
 
 
@@ -47,8 +49,7 @@ def behind(run: RunFolder, version: int) -> set[str]:
     return {name for name, path in kept.items() if not path.is_file() or held(run, name).version != version}
 
 
-@pytest.mark.parametrize("direction", ["request", "reply"])
-@pytest.mark.parametrize(("lost", "occurrence"), [(each, number) for each, count in OCCURRENCES.items() for number in range(count)])
+@pytest.mark.parametrize(("lost", "occurrence", "direction"), every(ANYWHERE))
 def test_one_partner_may_drop_out_anywhere(tmp_path: Path, lost: Step, occurrence: int, direction: str) -> None:
     """The run goes on without it, and it has the trunk at the end of this run or, if it had no part in the session, of the next."""
     run, lose = small_run(tmp_path / "run", *FOUR, "federation.rounds=1"), Lose(lost, occurrence, (LOST,))

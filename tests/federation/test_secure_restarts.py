@@ -17,6 +17,7 @@ from strategies.update.shared_trunk import SharedTrunk
 from tests.helpers.federation import alike, all_held, body, equal, federate, grid_for, held, step, transcripts
 from tests.helpers.killed_writes import watch_writes
 from tests.helpers.small_run import small_run
+from tests.helpers.sweeps import every
 
 SHORT = ("federation.rounds=2",)
 MESSAGES = 3 * (2 + 3 * 3 + 1)  # three partners: set-up, row list and two rounds, the end
@@ -39,7 +40,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], Share
     return copies, held(run, "partner-1")
 
 
-@pytest.mark.parametrize("killed_at", range(MESSAGES))
+@pytest.mark.parametrize("killed_at", every(range(MESSAGES)))
 def test_a_run_killed_at_any_message_resumes(stopped: tuple[list[Path], SharedTrunk], killed_at: int) -> None:
     """To the same bits, if no masked update had left or somebody had the last sum; else what was under way is trained afresh."""
     copies, undisturbed = stopped

@@ -1,4 +1,4 @@
-"""Many rounds in bad weather: a short spell with every test run, a long one on demand.
+"""Many rounds in bad weather: a short spell with every test run, a longer one with --full, a long one on demand.
 
     POLYPHONY_SOAK_ROUNDS=200 pytest tests/federation/test_soak.py -s
 
@@ -19,8 +19,9 @@ from strategies.secagg.phases import Step
 from tests.helpers.federation import alike
 from tests.helpers.killed_writes import watch_writes
 from tests.helpers.soak import Measured, Soak, memory_counted
+from tests.helpers.sweeps import EFFORT
 
-ROUNDS = int(os.environ.get("POLYPHONY_SOAK_ROUNDS", "12"))
+ROUNDS = int(os.environ.get("POLYPHONY_SOAK_ROUNDS", "12" if EFFORT.full else "8"))
 SEED = int(os.environ.get("POLYPHONY_SOAK_SEED", "1"))
 PARTNERS = 6
 LONGEST_LINE = 8_000  # bytes, of a transcript

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
@@ -17,6 +17,7 @@ from fedapp.model.evaluation import evaluate, probabilities
 from fedapp.model.network import Heads, Trunk
 from fedapp.model.saved_model import model_header, read_model, save_model
 from fedapp.storage.files import read_json
+from tests.helpers.sweeps import examples
 from tests.model.synthetic import dataset
 
 CONFIG = load_config(overrides=("chemistry.bits=256", "model.hidden=[8]", "evaluation.min_per_class=3"))
@@ -62,7 +63,7 @@ def test_a_threshold_is_told_in_the_digits_that_it_was_given_in(tmp_path: Path) 
     assert [task["threshold"] for task in header["tasks"]] == [6.7, 5.0, 0.001, None, 5.5, 9.25]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_a_flipped_bit_anywhere_is_an_error(tmp_path: Path, place: float, bit: int) -> None:
     path = saved(tmp_path)
@@ -73,7 +74,7 @@ def test_a_flipped_bit_anywhere_is_an_error(tmp_path: Path, place: float, bit: i
         read_model(tmp_path)
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.floats(0, 1, exclude_max=True))
 def test_a_file_cut_short_is_an_error(tmp_path: Path, share: float) -> None:
     path = saved(tmp_path)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -24,7 +24,6 @@ def drawn(seed: int, rows: int, columns: int, density: float = 0.3) -> np.ndarra
 matrices = st.builds(drawn, st.integers(0, 1000), st.integers(1, 7), st.integers(1, 9), st.floats(0, 1))
 
 
-@settings(deadline=None)
 @given(matrices)
 def test_the_first_layer_and_its_gradient_equal_a_dense_product(dense: np.ndarray) -> None:
     weight = torch.randn(dense.shape[1], 5, requires_grad=True)
@@ -57,7 +56,6 @@ def test_the_gradient_is_the_buffer_itself_and_not_a_copy() -> None:
     assert weight.grad.data_ptr() == buffer.tensor.data_ptr()
 
 
-@settings(deadline=None)
 @given(matrices)
 def test_the_loss_over_observed_pairs_equals_the_dense_masked_loss(observed: np.ndarray) -> None:
     hidden = torch.randn(len(observed), 5, requires_grad=True)

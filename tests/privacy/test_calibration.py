@@ -1,16 +1,17 @@
 """How much noise an epsilon takes."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fedapp.privacy.accounting import NoiseEvent, epsilon
 from fedapp.privacy.calibration import LEAST, noise_multiplier
+from tests.helpers.sweeps import examples
 
 DELTA = 1e-6
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25, few=5)
 @given(st.floats(0.2, 30), st.floats(0.001, 1), st.integers(1, 2000), st.booleans())
 def test_the_steps_just_fit_into_the_budget_and_with_a_little_less_noise_they_do_not(budget: float, rate: float, steps: int, rows: bool):
     before = [NoiseEvent(60.0)] if rows else []

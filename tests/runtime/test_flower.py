@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fedapp.errors import RunError
@@ -14,7 +14,6 @@ from fedapp.runtime.toml_file import toml
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
-@settings(deadline=None)
 @given(NAMES)
 def test_any_text_comes_back_from_toml_as_it_was(name: str) -> None:
     assert tomllib.loads(toml({"value": name})) == {"value": name}

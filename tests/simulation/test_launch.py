@@ -195,7 +195,7 @@ def shortened(run: RunFolder, rounds: int) -> int:
 def test_a_child_and_its_children_end_with_the_block(tmp_path: Path) -> None:
     stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
     command = [sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {stubborn!r}])"]
-    with child(command, tmp_path / "log", {}) as process:
+    with child(command, tmp_path / "log", {}, grace=0.5) as process:
         wait_for(lambda: bool(psutil.Process(process.pid).children()), 10)
         family = [process.pid, *(each.pid for each in psutil.Process(process.pid).children(recursive=True))]
     assert not any(psutil.pid_exists(pid) for pid in family)

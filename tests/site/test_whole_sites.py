@@ -35,13 +35,35 @@ QUICK = (f"federation.rounds={ROUNDS}", "federation.connect_timeout=1", "privacy
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return found(tmp_path_factory.mktemp("sites") / "founded").path
+    """Sites of kits, with their data, as no round has touched them."""
+    founded = found(tmp_path_factory.mktemp("sites") / "founded")
+    set_up(founded, NAMES, "kits")
+    return founded.path
 
 
 @pytest.fixture
 def founded(template: Path, tmp_path: Path) -> Founded:
     shutil.copytree(template, tmp_path / "founded")
     return Founded(tmp_path / "founded")
+
+
+@pytest.fixture
+def sites(founded: Founded) -> dict[str, Site]:
+    """The coordinator's and every partner's, to be changed."""
+    return sites_of(founded)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(template: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Site], list[Exchange]]:
+    """Sites whose rounds are done, and the coordinator's journal."""
+    path = Path(shutil.copytree(template, tmp_path_factory.mktemp("undisturbed") / "founded"))
+    sites = sites_of(Founded(path))
+    with pytest.MonkeyPatch.context() as patch:
+        return sites, federate(patch, sites, Sites(sites, NAMES))
+
+
+def sites_of(founded: Founded) -> dict[str, Site]:
+    return {name: Site.open(founded.path / "sites" / name) for name in ("coordinator", *NAMES)}
 
 
 def set_up(founded: Founded, names: tuple[str, ...], kits: str) -> dict[str, Site]:
@@ -94,10 +116,9 @@ def killed_in_round(number: int) -> Hook:
 
 
 def test_sites_of_kits_run_to_the_end_and_agree_although_the_coordinator_lacks_the_seed(
-    founded: Founded, monkeypatch: pytest.MonkeyPatch
+    undisturbed: tuple[dict[str, Site], list[Exchange]],
 ) -> None:
-    sites = set_up(founded, NAMES, "kits")
-    federate(monkeypatch, sites, Sites(sites, NAMES))
+    sites, _ = undisturbed
     assert sites["coordinator"].config().seed == 0
     trunks = [trunk(sites[name]) for name in NAMES]
     assert {held.version for held in trunks} == {ROUNDS}
@@ -105,9 +126,8 @@ def test_sites_of_kits_run_to_the_end_and_agree_although_the_coordinator_lacks_t
     assert read_json(sites["coordinator"].coordinator / "outcome.json")["state"] == "finished"
 
 
-def test_every_request_is_in_the_partners_log_with_the_size_of_its_answer(founded: Founded, monkeypatch: pytest.MonkeyPatch) -> None:
-    sites = set_up(founded, NAMES, "kits")
-    exchanges = federate(monkeypatch, sites, Sites(sites, NAMES))
+def test_every_request_is_in_the_partners_log_with_the_size_of_its_answer(undisturbed: tuple[dict[str, Site], list[Exchange]]) -> None:
+    sites, exchanges = undisturbed
     noted = {name: read_requests(sites[name].state) for name in NAMES}
     assert [(each.step, each.round) for each in noted["alpha"]] == [(each.phase, str(each.round)) for each in exchanges]
     for position, exchange in enumerate(exchanges):
@@ -116,8 +136,9 @@ def test_every_request_is_in_the_partners_log_with_the_size_of_its_answer(founde
     assert not any(each.refused for name in NAMES for each in noted[name])
 
 
-def test_one_partner_leaves_for_good_another_joins_and_the_trunk_goes_on(founded: Founded, monkeypatch: pytest.MonkeyPatch) -> None:
-    sites = set_up(founded, NAMES, "kits")
+def test_one_partner_leaves_for_good_another_joins_and_the_trunk_goes_on(
+    founded: Founded, sites: dict[str, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(KeyboardInterrupt):
         federate(monkeypatch, sites, Sites(sites, NAMES, down=killed_in_round(3)))
     before = trunk(sites["alpha"])
@@ -136,9 +157,9 @@ def test_one_partner_leaves_for_good_another_joins_and_the_trunk_goes_on(founded
 
 
 def test_every_partner_predicts_reports_and_exports_during_the_federation_and_after_it(
-    founded: Founded, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    sites: dict[str, Site], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    sites, new = set_up(founded, NAMES, "kits"), tmp_path / "new.smi"
+    new = tmp_path / "new.smi"
     new.write_text("CCO ethanol\nnonsense broken\nc1ccccc1C(=O)O benzoic acid\n")
     with pytest.raises(RunError, match="no model yet"):
         predict_file(sites["alpha"].path, new, tmp_path / "early.csv")
@@ -163,9 +184,8 @@ def test_every_partner_predicts_reports_and_exports_during_the_federation_and_af
 
 
 def test_a_partner_with_another_partners_data_refuses_every_request_and_the_rest_go_on(
-    founded: Founded, monkeypatch: pytest.MonkeyPatch
+    sites: dict[str, Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sites = set_up(founded, NAMES, "kits")
     shutil.rmtree(sites["gamma"].dataset)
     shutil.copytree(sites["alpha"].dataset, sites["gamma"].dataset)
     exchanges = federate(monkeypatch, sites, Sites(sites, NAMES))
@@ -177,8 +197,7 @@ def test_a_partner_with_another_partners_data_refuses_every_request_and_the_rest
     assert not (sites["gamma"].state / "shared.safetensors").exists()
 
 
-def test_a_partner_with_another_partners_state_refuses_every_request(founded: Founded, monkeypatch: pytest.MonkeyPatch) -> None:
-    sites = set_up(founded, NAMES, "kits")
+def test_a_partner_with_another_partners_state_refuses_every_request(sites: dict[str, Site], monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyboardInterrupt):
         federate(monkeypatch, sites, Sites(sites, NAMES, down=killed_in_round(2)))
     state = sites["gamma"].state
@@ -191,9 +210,8 @@ def test_a_partner_with_another_partners_state_refuses_every_request(founded: Fo
 
 
 def test_what_the_coordinator_puts_into_the_run_configuration_moves_no_partner(
-    founded: Founded, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    sites: dict[str, Site], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    sites = set_up(founded, NAMES, "kits")
     elsewhere = tmp_path / "elsewhere"
     grid = Sites(sites, NAMES)
     for context in grid.contexts.values():
@@ -221,9 +239,8 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[Path, str], None]]:
 
 
 def test_a_partner_whose_disk_is_full_is_left_out_and_comes_back_when_there_is_room(
-    founded: Founded, monkeypatch: pytest.MonkeyPatch, small_disk: Callable[[Path, str], None]
+    sites: dict[str, Site], monkeypatch: pytest.MonkeyPatch, small_disk: Callable[[Path, str], None]
 ) -> None:
-    sites = set_up(founded, NAMES, "kits")
     small_disk(sites["gamma"].state, "32k")
     with pytest.raises(KeyboardInterrupt):
         federate(monkeypatch, sites, Sites(sites, NAMES, down=killed_in_round(3)))

@@ -23,7 +23,7 @@ def test_a_file_that_is_not_there_or_empty_has_no_line(path: Path) -> None:
     assert last_line(path) is None
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(TEXT, max_size=4), TEXT)
 def test_a_line_cut_off_at_any_byte_is_gone_and_those_before_are_whole(path: Path, lines: list[str], torn: str) -> None:
     whole = "".join(f"{line}\n" for line in lines).encode()

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fedapp.errors import BusyError, OutputError
 from fedapp.storage import output
 from fedapp.storage.files import write_sealed
 from fedapp.storage.output import MANIFEST, Kind, check_file, check_folder, output_folder
+from tests.helpers.sweeps import examples
 
 OURS, INNER = Kind("a cake"), Kind("a recipe")
 
@@ -231,7 +232,7 @@ def test_a_name_that_is_no_utf_8_is_refused(tmp_path: Path) -> None:
         check_file(odd, [], lambda _: False)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.data())
 def test_whatever_lies_in_a_folder_a_persons_bytes_are_there_afterwards(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

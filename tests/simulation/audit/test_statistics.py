@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest, norm
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from simulation.audit.statistics import GuessScores, Ordered, above, area, at_most, curve, measured, rate, true_positives
+from tests.helpers.sweeps import examples
 
 some_scores = st.lists(st.integers(0, 12), min_size=1, max_size=40)
 
@@ -19,7 +20,7 @@ def scored(generator: np.random.Generator, compounds: int, each: int, gap: float
     return GuessScores((values + gap * inside[:, None]).ravel(), np.repeat(inside, each), np.repeat(np.arange(compounds), each))
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.integers(1, 3000).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials))))
 def test_a_rate_has_the_exact_binomial_interval(case):
     successes, trials = case
@@ -50,7 +51,7 @@ def test_a_rate_of_no_trials_says_nothing_and_one_above_1_is_refused():
         rate(3, 2)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(some_scores, some_scores, st.sampled_from([0.0, 0.001, 0.01, 0.1, 0.3, 0.5]))
 def test_true_positives_are_those_of_the_roc_curve_at_the_last_allowed_point(inside, outside, most):
     labels = np.repeat([1, 0], [len(inside), len(outside)])
@@ -62,7 +63,7 @@ def test_scores_that_are_all_equal_recognise_nobody():
     assert true_positives(np.zeros(50), np.zeros(50), 0.01).value == 0.0
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(some_scores, some_scores, st.integers(0, 2**32))
 def test_weighted_totals_give_the_weighted_roc_curve(inside, outside, seed):
     scores, labels = np.array(inside + outside, dtype=float), np.repeat([True, False], [len(inside), len(outside)])
@@ -108,7 +109,7 @@ def test_nobody_recognised_among_few_compounds_is_no_proof():
     assert found.value == 0.0 and found.upper >= rate(0, 10).upper and auc.value == 0.0
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(st.integers(0, 2**32), st.integers(2, 3000), st.integers(2, 3000))
 def test_a_curve_has_few_points_of_the_roc_curve_and_both_ends(seed, inside, outside):
     generator = np.random.default_rng(seed)

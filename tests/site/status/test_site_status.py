@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from fedapp.cli import status as command
@@ -30,6 +30,7 @@ from strategies.secagg.phases import Step
 from strategies.update.limits import LeakLimits
 from strategies.update.self_audit import OWN, SUM
 from strategies.update.shared_trunk import SharedTrunk
+from tests.helpers.sweeps import examples
 from tests.site import saved_site
 from tests.site.saved_site import Made
 from tests.site.status import exposition
@@ -188,7 +189,7 @@ def test_an_unusable_file_is_a_problem_that_is_named_and_the_rest_is_told(site: 
     assert [each["round"] for each in told["sent"] if each["bytes_out"]] == [0, 1, 2]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_status_can_be_told_whatever_was_cut_off_or_overwritten(tmp_path: Path, data: st.DataObject) -> None:
     whole = tmp_path / "whole"

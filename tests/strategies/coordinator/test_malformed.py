@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 from flwr.app import Message, RecordDict
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fedapp.server_app import conclude
@@ -17,11 +17,12 @@ from strategies.secagg.errors import MalformedMessageError
 from strategies.secagg.phases import Step
 from tests.helpers.federation import alike, step
 from tests.helpers.local_grid import LocalGrid
+from tests.helpers.sweeps import examples
 from tests.strategies.record_forms import UNREADABLE, Spoil, array_of, bad_arrays, malformed, with_value
 from tests.strategies.toy import Toy
 
-OFTEN = settings(max_examples=300, deadline=None)
-SELDOM = settings(max_examples=8, deadline=None)
+OFTEN = examples(300)
+SELDOM = examples(8)
 MEGABYTE = 1 << 20
 
 

@@ -84,7 +84,7 @@ class Mutant:
         name: Where, and what is missing.
         line: First line of what changed, and `until` its last.
         function: As it runs.
-        code: To run in its place.
+        compiled: Makes the code to run in its place; it takes a while, and a name does not need it.
     """
 
     name: str
@@ -92,13 +92,13 @@ class Mutant:
     line: int
     until: int
     function: FunctionType
-    code: CodeType
+    compiled: Callable[[], CodeType]
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """The program with this mutant."""
         honest = self.function.__code__
-        self.function.__code__ = self.code
+        self.function.__code__ = self.compiled()
         try:
             yield
         finally:
@@ -138,17 +138,15 @@ def mutants() -> list[Mutant]:
 def mutants_of(module: ModuleType) -> Iterator[Mutant]:
     path = Path(str(module.__file__))
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    for owner in [node for top in tree.body for node in (top.body if isinstance(top, ast.ClassDef) else [top])]:
+    for room, owner in [(top, node) for top in tree.body for node in (top.body if isinstance(top, ast.ClassDef) else [top])]:
         if isinstance(owner, ast.FunctionDef):
+            qualname = f"{room.name}.{owner.name}" if isinstance(room, ast.ClassDef) else owner.name
             for node, name, value, missing in replacements(owner):
-                honest, shown = getattr(node, name), ast.unparse(missing).splitlines()[0]
-                setattr(node, name, value)
-                code = compiled(ast.fix_missing_locations(tree), path, owner)
-                setattr(node, name, honest)
-                function = running(module, code.co_qualname)
+                shown, function = ast.unparse(missing).splitlines()[0], running(module, qualname)
+                compiled = partial(compiled_without, tree, path, owner, node, name, value)
                 first = min(each.lineno for each in ast.walk(node) if isinstance(each, ast.expr | ast.stmt))
                 last = max(each.end_lineno or 0 for each in ast.walk(node) if isinstance(each, ast.expr | ast.stmt))
-                yield Mutant(f"{path.stem}.{code.co_qualname}: {shown[:100]}", str(path), first, last, function, code)
+                yield Mutant(f"{path.stem}.{qualname}: {shown[:100]}", str(path), first, last, function, compiled)
 
 
 def replacements(owner: ast.FunctionDef) -> Iterator[Replacement]:
@@ -203,9 +201,12 @@ def called(call: ast.Call) -> str:
     return call.func.attr if isinstance(call.func, ast.Attribute) else ast.unparse(call.func)
 
 
-def compiled(tree: ast.Module, path: Path, owner: ast.FunctionDef) -> CodeType:
-    """The code of one function in a changed module."""
-    waiting = [compile(tree, str(path), "exec")]
+def compiled_without(tree: ast.Module, path: Path, owner: ast.FunctionDef, node: ast.AST, name: str, value: Any) -> CodeType:
+    """The code of one function in a module with one field of a node changed."""
+    honest = getattr(node, name)
+    setattr(node, name, value)
+    waiting = [compile(ast.fix_missing_locations(tree), str(path), "exec")]
+    setattr(node, name, honest)
     while True:
         code = waiting.pop()
         if code.co_name == owner.name and code.co_firstlineno == min([owner.lineno, *(each.lineno for each in owner.decorator_list)]):

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from strategies.secagg import aggregate_check
 from strategies.secagg.aggregate_check import BLOCK_ROWS, COLUMNS, PRIME, tag, verify
 from strategies.secagg.errors import AlteredSumError
+from tests.helpers.sweeps import examples
 
 KEY = bytes(range(32))
 DTYPES = st.sampled_from([np.dtype("<i4"), np.dtype("<i2")])
@@ -39,7 +40,7 @@ def test_the_tag_is_the_exact_sum_of_its_definition(length: int, dtype: str) -> 
     assert tag(values, KEY) == exact_tag(values, KEY)
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(st.integers(0, 2**32), st.integers(0, 3000), DTYPES, st.binary(min_size=32, max_size=32))
 def test_it_is_so_for_any_vector_and_key(seed: int, length: int, dtype: np.dtype, key: bytes) -> None:
     values = vector(length, dtype, seed)
@@ -67,14 +68,14 @@ def test_limbs_are_the_digits_of_a_number(numbers: list[int]) -> None:
         assert sum(int(limb) << (aggregate_check.LIMB_BITS * place) for place, limb in enumerate(limbs)) == number
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(st.integers(2, 8), st.integers(1, 5000), st.integers(0, 2**32))
 def test_the_tags_of_the_parts_add_up_to_the_tag_of_the_sum(partners: int, length: int, seed: int) -> None:
     parts = [(vector(length, np.dtype("<i4"), seed + partner) / partners).astype("<i4") for partner in range(partners)]
     verify(np.sum(parts, axis=0, dtype="<i4"), KEY, sum(tag(part, KEY) for part in parts))
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(st.data())
 def test_a_changed_vector_never_passes(data: st.DataObject) -> None:
     values = vector(data.draw(st.integers(1, 5000)), data.draw(DTYPES))

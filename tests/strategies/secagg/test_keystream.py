@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from strategies.secagg import keystream as streams
@@ -76,7 +76,6 @@ def test_streams_are_added_and_subtracted_at_every_border(length: int, bits: int
     assert np.array_equal(words, expected)
 
 
-@settings(deadline=None)
 @given(
     st.integers(0, 300), st.sampled_from([16, 32]), st.lists(st.sampled_from(KEYS), max_size=4), st.lists(st.sampled_from(KEYS), max_size=4)
 )

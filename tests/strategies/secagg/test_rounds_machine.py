@@ -9,7 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
-from hypothesis import HealthCheck, event, settings
+from hypothesis import HealthCheck, event
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -21,6 +21,7 @@ from strategies.secagg.errors import MalformedMessageError, RoundAbandonedError,
 from strategies.secagg.messages import CollectRequest, FinishRequest, Handover, LastRound, MaskedInput
 from strategies.secagg.phases import Phase, Step
 from strategies.secagg.state import State
+from tests.helpers.sweeps import examples
 from tests.strategies.secagg.parties import Parties, parameters_for, roster_of
 
 PARTNERS = (1, 2, 3, 4, 5)
@@ -281,7 +282,7 @@ def is_a(kind: type, message: bytes) -> bool:
     return True
 
 
-Rounds.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
+Rounds.TestCase.settings = examples(40, suppress_health_check=list(HealthCheck))
 TestRounds = Rounds.TestCase
 
 

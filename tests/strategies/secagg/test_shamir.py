@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from strategies.secagg import shamir
@@ -41,7 +41,6 @@ def test_the_modulus_is_the_largest_prime_of_32_bytes() -> None:
     assert [candidate for candidate in range(PRIME, 2**256) if candidate % 2 and probably_prime(candidate)] == [PRIME]
 
 
-@settings(deadline=None)
 @given(dealt(), st.randoms(use_true_random=False))
 def test_any_threshold_shares_give_the_secret_whether_fixed_or_dealt(case: tuple, random) -> None:
     threshold, secret, fixed, others = case
@@ -59,7 +58,6 @@ def test_every_subset_of_a_small_group_does() -> None:
             assert shamir.reconstruct({point: held[point] for point in some}, 3) == PRIME - 5
 
 
-@settings(deadline=None)
 @given(st.lists(ELEMENTS, min_size=1, max_size=7), st.lists(POINTS, min_size=7, max_size=9, unique=True))
 def test_shares_are_values_of_the_one_polynomial_through_the_secret_and_the_fixed_shares(
     coefficients: list[int], points: list[int]
@@ -69,7 +67,6 @@ def test_shares_are_values_of_the_one_polynomial_through_the_secret_and_the_fixe
     assert shamir.deal(coefficients[-1], fixed, others) == {point: polynomial(coefficients, point) for point in others}
 
 
-@settings(deadline=None)
 @given(dealt(), ELEMENTS, st.randoms(use_true_random=False))
 def test_with_one_share_less_every_other_secret_is_as_possible(case: tuple, other: int, random) -> None:
     threshold, _, fixed, others = case
@@ -80,7 +77,6 @@ def test_with_one_share_less_every_other_secret_is_as_possible(case: tuple, othe
         assert shamir.reconstruct(some | {point: share}, threshold) == other
 
 
-@settings(deadline=None)
 @given(dealt(), st.integers(1, PRIME - 1))
 def test_each_share_depends_on_the_secret_and_on_every_fixed_share(case: tuple, shift: int) -> None:
     _, secret, fixed, others = case
@@ -106,7 +102,6 @@ def test_a_wrong_share_gives_a_wrong_secret() -> None:
     assert shamir.reconstruct(held | {2: (held[2] + 1) % PRIME}, 2) != 7
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=9, unique=True), st.integers(0, 60))
 def test_lagranges_coefficients_reproduce_every_power_up_to_their_degree(points: list[int], at: int) -> None:
     weights = shamir.coefficients(tuple(points), at)

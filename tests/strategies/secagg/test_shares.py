@@ -1,11 +1,12 @@
 """Sharing a round's seeds: two thirds of the shares are derived, the rest is sent, and any threshold of holders can reconstruct."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from strategies.secagg import shamir, shares
 from strategies.secagg.errors import ContributionError
+from tests.helpers.sweeps import examples
 
 KEY, CONTEXT = b"k" * 32, b"session"
 
@@ -51,7 +52,7 @@ def test_a_dealer_shares_its_own_seed_first_and_one_for_each_other_partner(case:
     assert others == [index for index in cohort if index != dealer]
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(cohorts(), st.randoms(use_true_random=False))
 def test_any_threshold_of_holders_reconstructs_every_seed(case: tuple, random) -> None:
     cohort, dealer, threshold = case

@@ -6,12 +6,13 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from strategies.secagg.errors import RoundAbandonedError
 from strategies.secagg.messages import LastRound
 from strategies.secagg.phases import Step
+from tests.helpers.sweeps import examples
 from tests.strategies.secagg.parties import Parties, roster_of
 
 TRUNK = b"t" * 32
@@ -109,7 +110,7 @@ def lost(fates: dict[int, object], *steps: Step) -> list[int]:
     return [index for index, fate in fates.items() if isinstance(fate, tuple) and fate[0] in steps]
 
 
-@settings(deadline=None, max_examples=500, suppress_health_check=[HealthCheck.too_slow])
+@examples(500, suppress_health_check=[HealthCheck.too_slow])
 @given(rounds())
 def test_the_sum_is_exact_or_the_round_is_abandoned(case: tuple[Consortium, dict[int, object], int]) -> None:
     held, fates, seed = case

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -15,6 +15,7 @@ from fedapp.model.training import optimiser, train
 from strategies.update import leakage
 from strategies.update.leakage import Library, components, identify, present_rows, twin_groups, twins_within
 from strategies.update.row_guard import support
+from tests.helpers.sweeps import examples
 from tests.model.synthetic import from_dense
 
 BITS, WIDTH = 16, 64
@@ -88,7 +89,7 @@ def test_candidates_are_those_that_hold_all_of_the_bits(compounds: list[set[int]
     assert library.candidates(np.array(sorted(wanted))).tolist() == expected
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(compounds=SETS)
 def test_rows_of_bits_that_the_same_compounds_hold_are_twins_and_no_others(compounds: list[set[int]]) -> None:
     dense = dense_of(compounds)

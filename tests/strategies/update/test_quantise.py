@@ -7,10 +7,11 @@ from math import ceil, floor, inf, nan
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from strategies.update.quantise import Dither, Quantiser
+from tests.helpers.sweeps import examples
 
 word_bits = st.sampled_from([16, 32])
 exact = st.builds(
@@ -112,7 +113,7 @@ def test_zero_stays_zero_whatever_the_seed() -> None:
             assert not encode(quantiser, np.full(1000, -0.0), seed).any()
 
 
-@settings(deadline=None, max_examples=20)
+@examples(20)
 @given(cuts=st.lists(st.integers(0, 150_000), max_size=8), bits=word_bits)
 def test_the_words_do_not_depend_on_how_the_vector_is_cut(cuts: list[int], bits: int) -> None:
     quantiser = Quantiser.for_sum(bits, 10, 0.01)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from flwr.app import Message
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fedapp.storage.files import read_sealed
@@ -22,6 +22,7 @@ from strategies.update.limits import LeakLimits
 from strategies.update.self_audit import AUDITS, OWN, SUM, Audited, LeakError, audit, check
 from tests.helpers.federation import alike, body, equal, step
 from tests.helpers.local_grid import LocalGrid, unchanged
+from tests.helpers.sweeps import examples
 from tests.strategies.toy import ROWS, Toy, expected, holders_of, no_evaluation, state_of, stopped_before, update
 
 BITS, MOST = 12, 7
@@ -43,7 +44,7 @@ def attacked(holders: list[frozenset[int]], listed: list[bool], word_bits: int =
 # What is found
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     st.lists(st.frozensets(st.integers(0, MOST - 1), max_size=4), min_size=BITS, max_size=BITS),
     st.lists(st.booleans(), min_size=BITS, max_size=BITS),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
@@ -53,7 +53,6 @@ def updates_of(random: np.random.Generator, rows: list[int], scale: float) -> li
     return update
 
 
-@settings(deadline=None)
 @given(
     st.sets(st.integers(0, 5), min_size=1),
     st.sampled_from([16, 32]),

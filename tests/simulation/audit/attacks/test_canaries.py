@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 from scipy.special import expit, logit
@@ -16,6 +16,7 @@ from fedapp.model.network import Heads, Trunk, trunk_arrays
 from fedapp.model.training import optimiser, train
 from simulation.audit.attacks.canaries import Bound, audit, canaries, canary_scores, epsilon_lower_bound, finding, p_value, with_canaries
 from simulation.audit.findings import OFF, ON
+from tests.helpers.sweeps import examples
 from tests.model.synthetic import dataset
 
 cases = st.integers(1, 300).flatmap(
@@ -23,7 +24,7 @@ cases = st.integers(1, 300).flatmap(
 )
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(cases, st.sampled_from([0.0, 1e-6, 1e-3, 0.1]))
 def test_the_p_value_is_that_of_theorem_5_2(case, delta):
     right, guesses, count, epsilon = case
@@ -40,7 +41,7 @@ def test_without_delta_the_bound_is_the_logit_of_the_exact_lower_limit_of_the_ac
     assert epsilon_lower_bound(right, guesses, 1000) == pytest.approx(max(expected, 0.0), abs=1e-6)
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(cases, st.sampled_from([0.0, 1e-5, 1e-2]))
 def test_more_right_guesses_never_lower_the_bound_and_a_larger_delta_never_raises_it(case, delta):
     right, guesses, count, _ = case

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
@@ -14,6 +14,7 @@ from simulation.audit.findings import OFF, ON
 from simulation.audit.pool import Pool
 from simulation.audit.signals import OUTSIDER, ROUNDS, TRUNK, standardised
 from simulation.audit.statistics import true_positives
+from tests.helpers.sweeps import examples
 
 seeds = st.integers(0, 2**32)
 
@@ -48,7 +49,7 @@ def test_lira_beats_a_threshold_even_with_few_trials():
     assert at(lira(values, members), members, 0.01) > 4 * at(threshold(-values), members, 0.01)
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(seeds, st.integers(3, 7), st.integers(4, 9))
 def test_lira_leaves_out_the_trial_that_it_attacks(seed, trials, compounds):
     generator = np.random.default_rng(seed)
@@ -67,7 +68,7 @@ def test_lira_leaves_out_the_trial_that_it_attacks(seed, trials, compounds):
     np.testing.assert_allclose(lira(signals, members), expected, rtol=1e-6, atol=1e-6)
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(seeds, st.integers(3, 8), st.integers(3, 20))
 def test_scores_of_a_trial_do_not_know_who_was_trained_on_in_it(seed, trials, compounds):
     generator = np.random.default_rng(seed)
