@@ -29,7 +29,8 @@ def read_whole(path: Path, kind: type[T], hint: str) -> T:
         text = path.read_text(encoding="utf-8")
     except UNREADABLE as error:
         raise ConfigError(f"{path}: {first_line(error)}", hint) from error
-    parsed: T = _parsed(text, path, kind, hint)
+    wanted: Any = kind  # a class can be hashed, which its type variable does not say
+    parsed: T = _parsed(text, path, wanted, hint)
     return parsed
 
 
