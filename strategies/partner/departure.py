@@ -1,4 +1,4 @@
-"""What is done to an update before it leaves this partner: `prepare` is the list, in order.
+"""What is done to an update before it leaves this partner: `ready_to_mask` is the list, in order.
 
 Whoever asks what protects an update reads the lines there, and the module behind each of them. Masking, which leaves nothing of it to be
 seen but its part of the sum, comes last and is the protocol's (`strategies.secagg.masking`).
@@ -22,7 +22,9 @@ ATTEMPTS = "attempts.json"
 UNUSED = 1000  # an attempt at a round that nobody gets to
 
 
-def prepare(side: PartnerSide, limits: LeakLimits, shared: SharedTrunk, fit: Trainer, tail: int) -> tuple[np.ndarray, dict[str, float]]:
+def ready_to_mask(
+    side: PartnerSide, limits: LeakLimits, shared: SharedTrunk, fit: Trainer, tail: int
+) -> tuple[np.ndarray, dict[str, float]]:
     """Train on from the shared trunk, and make the update ready to be masked.
 
     Args:

@@ -20,7 +20,7 @@ import numpy as np
 
 from fedapp.storage.files import atomic_path, reading
 from fedapp.storage.json_lines import append_line, last_line
-from strategies.partner.departure import ATTEMPTS, Trainer, begin_counting, prepare
+from strategies.partner.departure import ATTEMPTS, Trainer, begin_counting, ready_to_mask
 from strategies.partner.side import Membership, PartnerSide
 from strategies.secagg import transcript, wire
 from strategies.secagg.errors import HandoverError, OldRoundError, SecAggError, SumOutOfRangeError
@@ -146,12 +146,12 @@ class SecurePartner:
         return self.protocol.mask(request, trunk, words, public, self.side.threads), [words]
 
     def _train(self, fit: Trainer, tail: int) -> tuple[np.ndarray, dict[str, float]]:
-        """Train on from the shared trunk, or from a first one if there is none; see `departure.prepare`."""
+        """Train on from the shared trunk, or from a first one if there is none; see `departure.ready_to_mask`."""
         if not self.shared.arrays:
             arrays = self.side.data.first_trunk(self.protocol.initial_seed())
             content = hashlib.sha256(b"".join(hashlib.sha256(array.tobytes()).digest() for array in arrays)).digest()
             self._keep(self.shared.starting_with(arrays, self.protocol.trunk_name(content)))
-        return prepare(self.side, self.member.limits, self.shared, fit, tail)
+        return ready_to_mask(self.side, self.member.limits, self.shared, fit, tail)
 
     def _finish(self, request: bytes, arrived: Arrived, evaluate: Evaluator) -> bytes:
         """The end of a run: take the last sum in, and evaluate."""

@@ -1,0 +1,98 @@
+"""What is done to an update before it leaves, in order, and what is left where one of the steps fails."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedapp.errors import PolyphonyError
+from strategies.partner.departure import attempts, begin_counting, ready_to_mask
+from strategies.partner.side import ROW_LIST, PartnerSide
+from strategies.update.limits import LeakLimits
+from strategies.update.self_audit import AUDITS, LeakError
+from strategies.update.shared_trunk import SharedTrunk, no_trunk
+from tests.strategies.toy import FIRST, ROWS, Toy, changed, holders_of, update
+
+TAIL = 2
+ANYTHING = LeakLimits(most_identified=1.0)
+Arrays = list[np.ndarray]
+
+
+@pytest.fixture
+def side(tmp_path: Path) -> PartnerSide:
+    """Partner 1, which has trained nothing yet."""
+    made = Toy(tmp_path).side(1)
+    begin_counting(made.directory)
+    return made
+
+
+@pytest.fixture
+def shared() -> SharedTrunk:
+    trunk = no_trunk(0.25, bytes(32)).with_rows(np.array([True, True, True, False]), b"s" * 32)
+    return trunk.starting_with([array.copy() for array in FIRST], b"d" * 32)
+
+
+def trained(arrays: Arrays, config: dict[str, int]) -> tuple[Arrays, dict[str, float]]:
+    learned = update(1, config["round"], config["attempt"])
+    return [array + change for array, change in zip(arrays, learned, strict=True)], {"loss": 0.5}
+
+
+def test_training_finds_the_rows_that_may_leave_and_nothing_counted_yet(side: PartnerSide, shared: SharedTrunk) -> None:
+    seen = []
+
+    def fit(arrays: Arrays, config: dict[str, int]) -> tuple[Arrays, dict[str, float]]:
+        seen.append((np.load(side.directory / ROW_LIST).tolist(), config, attempts(side.directory, 1)))
+        assert not (side.directory / AUDITS).exists()
+        return trained(arrays, config)
+
+    ready_to_mask(side, ANYTHING, shared, fit, TAIL)
+    assert seen == [((ROWS & shared.rows).tolist(), {"round": 1, "attempt": 0}, 0)]
+
+
+def test_the_words_are_those_of_the_codec_with_space_behind(side: PartnerSide, shared: SharedTrunk) -> None:
+    words, metrics = ready_to_mask(side, ANYTHING, shared, trained, TAIL)
+    codec = side.terms.codec(shared.listed())
+    alone = np.zeros(codec.words, dtype=np.uint32)
+    shared.encode(codec, trained(shared.arrays, {"round": 1, "attempt": 0})[0], alone, side.data.rounding_seed(1, 0), side.data.weight())
+    assert words[:-TAIL].tolist() == alone.tolist() and words[-TAIL:].tolist() == [0] * TAIL
+    assert metrics == {"loss": 0.5}
+
+
+def test_every_training_is_audited_and_counted_and_gets_a_number_of_its_own(side: PartnerSide, shared: SharedTrunk) -> None:
+    for attempt in range(3):
+        assert attempts(side.directory, 1) == attempt
+        ready_to_mask(side, ANYTHING, shared, trained, TAIL)
+    lines = [json.loads(line) for line in (side.directory / AUDITS).read_text().splitlines()]
+    assert [(line["vector"], line["round"], line["attempt"]) for line in lines] == [("own", 1, attempt) for attempt in range(3)]
+    assert attempts(side.directory, 2) == 0
+
+
+def test_what_tells_too_much_is_written_down_and_never_counted_as_gone(side: PartnerSide, shared: SharedTrunk) -> None:
+    telling = changed(side, {"holders": lambda: holders_of([(0, 1)] * 20)})
+    with pytest.raises(LeakError):
+        ready_to_mask(telling, LeakLimits(least_compounds=21), shared, trained, TAIL)
+    assert (side.directory / AUDITS).read_text().count("\n") == 1
+    assert attempts(side.directory, 1) == 0
+
+
+def test_a_training_that_fails_leaves_no_trace_but_the_row_list(side: PartnerSide, shared: SharedTrunk) -> None:
+    before = {path.name for path in side.directory.iterdir()}
+
+    def ill(*_: object) -> tuple[Arrays, dict[str, float]]:
+        raise ArithmeticError("no training today")
+
+    with pytest.raises(ArithmeticError):
+        ready_to_mask(side, ANYTHING, shared, ill, TAIL)
+    assert {path.name for path in side.directory.iterdir()} == before | {ROW_LIST}
+    assert attempts(side.directory, 1) == 0
+
+
+def test_nothing_is_trained_where_the_count_is_lost(side: PartnerSide, shared: SharedTrunk) -> None:
+    (side.directory / "attempts.json").unlink()
+
+    def never(*_: object) -> tuple[Arrays, dict[str, float]]:
+        raise AssertionError("it was trained")
+
+    with pytest.raises(PolyphonyError, match=r"attempts\.json"):
+        ready_to_mask(side, ANYTHING, shared, never, TAIL)
