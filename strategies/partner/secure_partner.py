@@ -88,6 +88,8 @@ class SecurePartner:
         before = self.protocol.state.repeated(request)
         vectors: list[np.ndarray] = []
         try:
+            # Vectors are not kept. So where one travelled with the reply, the protocol is asked again: a trunk is sealed anew, and a second
+            # masked input refused, since its round number was used.
             if before is not None and step not in (Step.COLLECT, Step.HANDOVER):
                 reply = before
             else:
@@ -128,6 +130,7 @@ class SecurePartner:
         self._catch_up(parsed.last, parsed.handover, parsed.version, arrived)
         if self.protocol.session.parameters.row_guard <= 1 and self.shared.session != parsed.session:
             self._keep(self.shared.with_rows(self.side.data.support(), parsed.session))
+        # Who lacks the trunk or the row list says so instead of training: its masks would not cancel against the others'.
         agreed = parsed.rows or self.shared.session == parsed.session
         if self.shared.version != parsed.version or not agreed:
             return self.protocol.answered(Step.COLLECT, request, wire.encode(Holding(self.protocol.index, self.shared.version))), []
