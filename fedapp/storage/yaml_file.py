@@ -29,11 +29,12 @@ def read_whole(path: Path, kind: type[T], hint: str) -> T:
         text = path.read_text(encoding="utf-8")
     except UNREADABLE as error:
         raise ConfigError(f"{path}: {first_line(error)}", hint) from error
-    return _parsed(text, path, kind, hint)
+    held: T = _parsed(text, path, kind, hint)  # type: ignore[arg-type]  # a class is hashable
+    return held
 
 
 @lru_cache(maxsize=128)
-def _parsed(text: str, path: Path, kind: type[T], hint: str) -> T:
+def _parsed(text: str, path: Path, kind: Any, hint: str) -> Any:
     """Once per process and text: a site reads its files anew at every request, and parsing takes longer than a short phase."""
     try:
         given = OmegaConf.load(StringIO(text))
