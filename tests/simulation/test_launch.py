@@ -247,7 +247,7 @@ def test_where_no_partner_could_say_why_the_engines_log_does(tmp_path: Path) -> 
     )
     assert str(log) in error.value.hint
     outcome.unlink()
-    with pytest.raises(RunError, match=r"ended without a result: strategies\.exchange\.RoundFailedError: 0 partners"):
+    with pytest.raises(RunError, match=r"ended without a result: strategies\.coordinator\.exchange\.RoundFailedError: 0 partners"):
         launch.check_outcome(run, log, len(earlier))
     log.write_text(earlier)
     with pytest.raises(RunError, match="ended without a result; its log is"):
