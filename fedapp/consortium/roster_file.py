@@ -5,25 +5,40 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from fedapp.consortium.node_key import read_node_key
 from fedapp.consortium.public_file import PUBLIC_FILE, PublicFile, decode_key
 from fedapp.errors import ConfigError
 from fedapp.storage.files import write_text
+from fedapp.storage.yaml_file import read_plain, typed
 from strategies.secagg.roster import LEAST_PARTNERS, Member, Roster, default_threshold
 
 NAME = re.compile(r"\w([\w .&-]{0,62}[\w.&-])?")  # goes into tables, folders and logs
 LONGEST_NAME = 64  # characters
-FILE_TYPES = {"consortium": (str,), "threshold": (int, NoneType), "minimum": (int, NoneType), "partners": (list,)}
-PARTNER_TYPES = {"index": (int,), "name": (str,), "key": (str,), "node": (str, NoneType)}
-WORDS = {str: "text", int: "a number", list: "a list"}
 ROSTER_HEADER = "# Every partner keeps the same copy: compare the digest that `polyphony consortium check` prints, over the telephone.\n"
+
+
+@dataclass(frozen=True)
+class ConsortiumFile:
+    """A consortium file as YAML holds it."""
+
+    consortium: str
+    threshold: int | None
+    minimum: int | None
+    partners: list[Any]
+
+
+@dataclass(frozen=True)
+class PartnerEntry:
+    """One of its partners; keys as in `public_file`."""
+
+    index: int
+    name: str
+    key: str
+    node: str | None
 
 
 @dataclass(frozen=True)
@@ -149,43 +164,26 @@ def load_draft(path: Path) -> Draft:
     """
     if not path.is_file():
         raise ConfigError(f"no consortium file {path}", f"`polyphony consortium new {path} --name NAME` begins one")
-    try:
-        contents = OmegaConf.to_container(OmegaConf.load(path))
-    except (OmegaConfBaseException, YAMLError, ValueError, OSError) as error:
-        raise ConfigError(f"{path}: {' '.join(str(error).split())}", "it was damaged: ask another partner for its copy") from error
-    held = _typed(contents, FILE_TYPES, str(path))
-    _check_name(held["consortium"], f"{path}: consortium")
-    draft = Draft(held["consortium"], held["threshold"], held["minimum"])
-    for number, each in enumerate(held["partners"], start=1):
-        partner = _typed(each, PARTNER_TYPES, f"{path}: partner {number}")
-        _check_name(partner["name"], f"{path}: partner {number}")
-        where = f"{path}: partner {number} ({partner['name']})"
-        if partner["index"] != number:
-            raise ConfigError(f"{where} has index {partner['index']}", "partners are numbered 1, 2, 3 … in order")
+    held = typed(read_plain(path, "it was damaged: ask another partner for its copy"), ConsortiumFile, str(path))
+    _check_name(held.consortium, f"{path}: consortium")
+    draft = Draft(held.consortium, held.threshold, held.minimum)
+    for number, each in enumerate(held.partners, start=1):
+        partner = typed(each, PartnerEntry, f"{path}: partner {number}")
+        _check_name(partner.name, f"{path}: partner {number}")
+        where = f"{path}: partner {number} ({partner.name})"
+        if partner.index != number:
+            raise ConfigError(f"{where} has index {partner.index}", "partners are numbered 1, 2, 3 … in order")
         try:
-            member = Member(number, partner["name"], decode_key(partner["key"]))
+            member = Member(number, partner.name, decode_key(partner.key))
         except ValueError as error:
             raise ConfigError(f"{where} has an unusable key: {error}", f"the key is the second word in its {PUBLIC_FILE}") from error
         try:
-            node = None if partner["node"] is None else read_node_key(partner["node"])
+            node = None if partner.node is None else read_node_key(partner.node)
         except ValueError as error:
             raise ConfigError(f"{where} has an unusable node key", f"it is the last line of its {PUBLIC_FILE}") from error
         _check_unlike(member, node, draft, where)
         draft = _with(draft, member, node)
     return draft
-
-
-def _typed(held: Any, types: Mapping[str, tuple[type, ...]], where: str) -> dict[str, Any]:
-    """The values of exactly these keys; a key that is absent is None."""
-    hint = f"it holds {', '.join(types)}"
-    if not isinstance(held, dict):
-        raise ConfigError(f"{where}: {held!r:.40} is no entry", hint)
-    if unknown := [key for key in held if key not in types]:
-        raise ConfigError(f"{where}: there is no key {unknown[0]!r:.40}", hint)
-    for key, allowed in types.items():
-        if type(held.get(key)) not in allowed:
-            raise ConfigError(f"{where}: {key} is {held.get(key)!r:.40}, not {WORDS[allowed[0]]}", hint)
-    return {key: held.get(key) for key in types}
 
 
 def nearest_name(text: str) -> str:

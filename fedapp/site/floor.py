@@ -5,13 +5,11 @@ in `floor.yaml`: it is made with the first installation, holds from then on, and
 kit below it, `polyphony doctor` compares, and no request is answered while policy or experiment lie below.
 """
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from fedapp.config import load_config
 from fedapp.config_check import METRICS
@@ -22,6 +20,7 @@ from fedapp.errors import ConfigError
 from fedapp.site.folder import CONFIG_FILE, Site
 from fedapp.site.terms import SECURE, Terms
 from fedapp.storage.files import write_text
+from fedapp.storage.yaml_file import read_whole
 from fedapp.wording import percent
 from strategies.secagg.roster import LEAST_PARTNERS
 
@@ -173,17 +172,7 @@ def read_floor(path: Path) -> Floor:
             f"no {path}, which says the least protection that this site accepts", "`polyphony kit install` makes one where there is none"
         )
     hint = "bring it back from a backup; or remove it, and `polyphony kit install` makes one with the defaults"
-    try:
-        held = OmegaConf.load(path)
-        missing = [each.name for each in fields(Floor) if not OmegaConf.is_dict(held) or each.name not in held]
-        if missing:
-            raise ConfigError(f"{path}: incomplete, it lacks {', '.join(missing)}", hint)
-        floor = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Floor), held))
-    except (OmegaConfBaseException, YAMLError, ValueError) as error:
-        raise ConfigError(f"{path}: {str(error).strip().splitlines()[0]}", hint) from error
-    if not isinstance(floor, Floor):
-        raise ConfigError(f"{path}: it has no keys", hint)
-    return floor
+    return read_whole(path, Floor, hint)
 
 
 def terms_of(site: Site) -> Terms:

@@ -1,11 +1,12 @@
-"""YAML files that our own programs write whole: read back whole, so that what is lost of one never becomes a default."""
+"""YAML files as dataclasses: what is lost of one never becomes a default, and no value is read as another than it is."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import lru_cache
 from io import StringIO
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -15,38 +16,45 @@ from fedapp.errors import ConfigError
 
 T = TypeVar("T")
 UNREADABLE = (OmegaConfBaseException, YAMLError, ValueError, TypeError, RecursionError, OSError)
+WORDS = {str: "text", int: "a number", float: "a number", bool: "true or false", list: "a list"}
+SHOWN = 40  # characters of a value in a message
 
 
 def read_whole(path: Path, kind: type[T], hint: str) -> T:
-    """The dataclass in a YAML file that gives each of its fields, those of inner dataclasses too; nobody may change the lists in it.
+    """The dataclass in a YAML file that our own programs write whole: it gives each field, those of inner dataclasses too.
 
     Raises:
-        ConfigError: No such file, an unreadable one, or one that lacks a key or has an unknown one; it is named.
+        ConfigError: No such file, an unreadable one, or one that lacks a key, has an unknown one or a value of another type; it is
+            named.
     """
     if not path.is_file():
         raise ConfigError(f"no {path}", hint)
+    given = read_plain(path, hint, resolve=True)
+    if missing := list(absent(kind, given)):
+        raise ConfigError(f"{path} lacks {', '.join(missing[:5])}{' and more' if missing[5:] else ''}", hint)
+    return typed(given, kind, str(path), hint)
+
+
+def read_plain(path: Path, hint: str, resolve: bool = False) -> Any:
+    """What a YAML file holds, as plain values.
+
+    Args:
+        resolve: Whether `${...}` stands for what it names, or for itself.
+    Returns:
+        Values that are shared by all who read the same text: nobody may change them.
+    Raises:
+        ConfigError: It cannot be read.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        return _parsed(path.read_text(encoding="utf-8"), resolve)
     except UNREADABLE as error:
-        raise ConfigError(f"{path}: {first_line(error)}", hint) from error
-    wanted: Any = kind  # a class can be hashed, which its type variable does not say
-    parsed: T = _parsed(text, path, wanted, hint)
-    return parsed
+        raise ConfigError(f"{path}: {' '.join(str(error).split()) or type(error).__name__}", hint) from error
 
 
 @lru_cache(maxsize=128)
-def _parsed(text: str, path: Path, kind: Any, hint: str) -> Any:
+def _parsed(text: str, resolve: bool) -> Any:
     """Once per process and text: a site reads its files anew at every request, and parsing takes longer than a short phase."""
-    try:
-        given = OmegaConf.load(StringIO(text))
-        if missing := list(absent(kind, OmegaConf.to_container(given, resolve=False))):
-            raise ConfigError(f"{path} lacks {', '.join(missing[:5])}{' and more' if missing[5:] else ''}", hint)
-        held = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), given))
-    except UNREADABLE as error:
-        raise ConfigError(f"{path}: {first_line(error)}", hint) from error
-    if not isinstance(held, kind):
-        raise ConfigError(f"{path}: it holds no {kind.__name__}", hint)
-    return held
+    return OmegaConf.to_container(OmegaConf.load(StringIO(text)), resolve=resolve, throw_on_missing=True)
 
 
 def absent(kind: Any, given: Any, before: str = "") -> Iterator[str]:
@@ -57,6 +65,66 @@ def absent(kind: Any, given: Any, before: str = "") -> Iterator[str]:
             yield from absent(each.type, held.get(each.name), f"{before}{each.name}.")
         elif each.name not in held:
             yield f"{before}{each.name}"
+
+
+def typed(given: Any, kind: type[T], where: str, hint: str | None = None) -> T:
+    """The dataclass whose fields a mapping gives. A key that is absent has the field's default, without one it is None.
+
+    Args:
+        where: File and entry, for messages.
+        hint: What to do about a fault; None lists the keys.
+    Raises:
+        ConfigError: It is no mapping, has an unknown key, a value of another type than its field, or values that the
+            dataclass itself refuses; whole numbers are numbers.
+    """
+    types = get_type_hints(kind)
+    hint = f"it holds {', '.join(types)}" if hint is None else hint
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"{where}: {given!r:.{SHOWN}} is no entry", hint)
+    if unknown := [key for key in given if key not in types]:
+        raise ConfigError(f"{where}: there is no key {unknown[0]!r:.{SHOWN}}", hint)
+    values = {}
+    for each in fields(kind):  # type: ignore[arg-type]
+        default = None if each.default is MISSING else each.default
+        value, expected = given.get(each.name, default), types[each.name]
+        if isinstance(expected, type) and is_dataclass(expected):
+            values[each.name] = typed(value, expected, f"{where}: {each.name}", hint)
+        elif is_a(value, expected):
+            values[each.name] = as_given(value, expected)
+        else:
+            raise ConfigError(f"{where}: {each.name} is {value!r:.{SHOWN}}, not {in_words(expected)}", hint)
+    try:
+        return kind(**values)
+    except ValueError as error:  # of a dataclass that checks its own values
+        raise ConfigError(f"{where}: {first_line(error)}", hint) from error
+
+
+def is_a(value: Any, expected: Any) -> bool:
+    """Whether a plain value is of a field's type; `True` is no number, and text is nothing but text."""
+    if expected is Any:
+        return True
+    if get_origin(expected) is list:
+        return isinstance(value, list) and all(is_a(each, get_args(expected)[0]) for each in value)
+    if options := get_args(expected):
+        return any(is_a(value, each) for each in options)
+    return type(value) is expected or (expected is float and type(value) is int)
+
+
+def as_given(value: Any, expected: Any) -> Any:
+    """The value of a field of this type: whole numbers become floats where those are expected."""
+    if get_origin(expected) is list:
+        return [as_given(each, get_args(expected)[0]) for each in value]
+    return float(value) if expected is float else value
+
+
+def in_words(expected: Any) -> str:
+    """A field's type as people say it."""
+    if get_origin(expected) is list:
+        inner = get_args(expected)[0]
+        many = "numbers" if inner in (int, float) else WORDS.get(inner, "entries")
+        return "a list" if inner is Any else f"a list of {many}"
+    kinds = [each for each in get_args(expected) or (expected,) if each is not NoneType]
+    return " or ".join(WORDS.get(each, str(each)) for each in kinds)
 
 
 def first_line(error: Exception) -> str:

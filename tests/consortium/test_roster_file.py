@@ -12,7 +12,7 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes, uses_nist_
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from fedapp.consortium import roster_file
+from fedapp.consortium import identity_files, roster_file
 from fedapp.consortium.identity_files import load_identity, new_identity, renew_node_key
 from fedapp.consortium.node_key import new_node_key
 from fedapp.consortium.public_file import PublicFile, load_public
@@ -97,7 +97,7 @@ def test_what_was_left_by_a_kill_before_the_key_was_written_is_begun_anew(tmp_pa
 
 
 def test_killed_before_any_file_of_an_identity_was_written_it_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write, left = roster_file.write_text, 0
+    write, left = identity_files.write_text, 0
 
     def dying(path: Path, text: str) -> None:
         nonlocal left
@@ -108,11 +108,11 @@ def test_killed_before_any_file_of_an_identity_was_written_it_is_begun_anew(tmp_
 
     for written in range(4):
         left = written
-        monkeypatch.setattr(roster_file, "write_text", dying)
+        monkeypatch.setattr(identity_files, "write_text", dying)
         with pytest.raises(KeyboardInterrupt):
             new_identity(tmp_path / str(written))
         assert len(names(tmp_path / str(written))) == written
-        monkeypatch.setattr(roster_file, "write_text", write)
+        monkeypatch.setattr(identity_files, "write_text", write)
         identity = new_identity(tmp_path / str(written))
         assert load_identity(tmp_path / str(written)).public == identity.public
 

@@ -1,4 +1,8 @@
-"""Line charts as plain numbers: a template draws them, so that nothing but the template writes markup."""
+"""Line charts as plain numbers: a template draws them, so that nothing but the template writes markup.
+
+Not by matplotlib, as the report's: the page is drawn anew every few seconds beside a partner's training, and there a chart takes a
+hundred times as long and loading the library twice as long as the whole page.
+"""
 
 import math
 from collections.abc import Mapping
