@@ -56,6 +56,8 @@ def explained(error: BaseException) -> PolyphonyError | None:
     """What the machine refused, as a sentence that names the cause; None for a fault of the program, which deserves its traceback."""
     if isinstance(error, PolyphonyError):
         return error
+    if isinstance(error, RuntimeError) and isinstance(error.__context__, OSError) and error.__context__.errno == errno.ELOOP:
+        return explained(error.__context__)  # pathlib's, of links that lead round in a circle
     if isinstance(error, OSError):
         told = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
         full = error.errno in NO_SPACE

@@ -31,6 +31,13 @@ def test_a_full_disk_is_told_with_the_file_and_the_remedy(number: int) -> None:
     assert told.hint.startswith("free some space")
 
 
+def test_links_that_lead_round_in_a_circle_are_told_by_name(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").symlink_to("table.csv")
+    with pytest.raises((OSError, RuntimeError)) as caught:
+        (tmp_path / "table.csv").resolve(strict=True)
+    assert str(explained(caught.value)) == f"{tmp_path / 'table.csv'}: {os.strerror(errno.ELOOP)}"
+
+
 def allocated(kind: str) -> object:
     if kind == "python":
         return bytearray(TOO_MUCH)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 
-from fedapp.data.notation import MOLAR, P_UNIT, RELATIONS, UNITS
+from fedapp.data.notation import MOLAR, P_UNIT, RELATION_WORDS, RELATIONS, UNIT_WORDS, UNITS
 from fedapp.errors import DataError
 
 # what is read -> names of its column, ours first, then those of ChEMBL and MELLODY; case, spaces, `_`, `-` and `.` do not matter
@@ -35,7 +35,8 @@ TELLING = {
 }
 ALIKE = 0.8  # similarity of two words, 0 to 1, from which one is taken for a misspelling of the other
 SHORT = 4  # letters below which every word has many others one letter away
-CONTENTS = {"relation": (RELATIONS, 2 / 3), "unit": (UNITS, 1.0)}  # which cells tell, and their least share: M is also somebody's sex
+# which cells tell, also those in lower case, and their least share: M is also somebody's sex
+CONTENTS = {"relation": ({*RELATIONS}, {*RELATION_WORDS}, 2 / 3), "unit": ({*UNITS}, {*UNIT_WORDS}, 1.0)}
 
 
 @dataclass(frozen=True)
@@ -164,10 +165,10 @@ def refuse_contents(path: Path, samples: Mapping[str, Iterable[str]], absent: It
         DataError: It names the column.
     """
     for role in CONTENTS.keys() & set(absent):
-        known, share = CONTENTS[role]
+        known, words, share = CONTENTS[role]
         for name, cells in samples.items():
             written = [text for cell in cells if (text := unquoted(cell.strip()))]
-            telltale = [text for text in written if text in known]
+            telltale = [text for text in written if text in known or text.lower() in words]
             if telltale and len(telltale) >= share * len(written):
                 example = min(telltale)
                 raise DataError(f"{path} has no column {role}, but {name} holds such ({example})", _remedy(role))

@@ -9,6 +9,15 @@ LOWEST_P, HIGHEST_P = -2.0, 16.0
 
 RELATIONS = {"=": "=", "~": "=", "<": "<", "<=": "<", "<<": "<", ">": ">", ">=": ">", ">>": ">"}
 RELATIONS |= {"\u2248": "=", "\u2264": "<", "\u226a": "<", "\u2265": ">", "\u226b": ">"}
+# Other ways to write them, which are not read, in lower case: a column that holds them is one of relations or of units all the same.
+RELATION_WORDS = (
+    *("==", "=<", "=>", "<>", "&lt;", "&gt;", "lt", "gt", "le", "ge", "lte", "gte", "eq", "equal", "equals", "approx"),
+    *("less", "greater", "less than", "greater than", "less or equal", "greater or equal"),
+)
+UNIT_WORDS = (
+    *(f"{prefix}{name}" for prefix in ("p", "n", "u", "\u00b5", "\u03bc", "m", "") for name in ("mol/l", "mol l-1", "mol/dm3")),
+    *("picomolar", "nanomolar", "micromolar", "millimolar", "molar", "log m", "-log m", "-log10 m", "-log10(m)"),
+)
 FLIPPED = {"=": "=", "<": ">", ">": "<"}  # a concentration below x is a p-value above p(x)
 
 # what pandas, R, SQL and Excel write where there is nothing; never the name of a compound, an assay or a target

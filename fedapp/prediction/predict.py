@@ -78,10 +78,18 @@ def predict_file(model: Path, smiles: Path, out: Path) -> Predicted:
 
 
 def holds_predictions(path: Path) -> bool:
-    """Whether a file is one that `predict_file` wrote, and that another one may replace."""
+    """Whether a file is as `predict_file` writes it, and another one may replace it.
+
+    Beside its own columns there are probabilities and nothing else, and none where a reason is given: a table to which a person added
+    notes is not.
+    """
     try:
         table = pl.scan_csv(path, infer_schema=False) if path.suffix == ".csv" else pl.scan_parquet(path)
-        return tuple(table.collect_schema().names()[: len(OWN_COLUMNS)]) == OWN_COLUMNS
+        names = table.collect_schema().names()
+        tasks = pl.col(names[len(OWN_COLUMNS) :]).cast(pl.Float32)
+        given = tasks.is_null() | (tasks.is_between(0, 1) & (pl.col("reason").fill_null("") == ""))
+        ours = tuple(names[: len(OWN_COLUMNS)]) == OWN_COLUMNS != tuple(names)
+        return ours and all(table.select(given.all()).collect(engine="streaming").row(0))
     except (OSError, UnicodeError, pl.exceptions.PolarsError):
         return False
 

@@ -1,5 +1,6 @@
 """A report's two files: the page, and beside it the per-task table, for spreadsheets. Neither takes the place of a person's file."""
 
+import re
 from pathlib import Path
 
 import polars as pl
@@ -14,6 +15,7 @@ REPORT, TASKS = "report.html", "tasks.csv"
 TITLE = " – Polyphony</title>"
 HEAD = 1 << 16  # bytes of a page in which its title stands
 FIRST = ("partner", "task", "column")
+HEADER = re.compile(rf"{','.join(FIRST)},group,threshold,labels,test_actives,test_inactives(,\w+_({'|'.join(METRICS)}))*,left_out\n")
 DIGITS = 6
 
 
@@ -56,6 +58,6 @@ def is_page(path: Path) -> bool:
 
 
 def is_table(path: Path) -> bool:
-    """Whether a file begins as our table of tasks."""
+    """Whether a file begins as our table of tasks, to which nobody added a column."""
     with path.open("rb") as file:
-        return file.readline(HEAD).startswith(",".join(FIRST).encode())
+        return HEADER.fullmatch(file.readline(HEAD).decode(errors="replace")) is not None

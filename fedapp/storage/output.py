@@ -125,7 +125,9 @@ def check_file(out: Path, sources: Iterable[Path], ours: Callable[[Path], bool])
     if any(_same(out, source) for source in sources):
         raise OutputError(f"{out} is read, and cannot be written as well", "name another file")
     if out.exists() and not (out.is_file() and (not out.stat().st_size or ours(out))):
-        raise OutputError(f"{out} exists, and Polyphony did not write it", "name a file that does not exist yet, or move this one away")
+        raise OutputError(
+            f"{out} exists, and Polyphony did not write it as it stands", "name a file that does not exist yet, or move this one away"
+        )
     for left in unfinished(out):  # by a call that was killed
         discard(left)
     folder = next(each for each in out.resolve().parents if each.exists())

@@ -131,6 +131,21 @@ def test_so_is_a_column_of_units() -> None:
         refuse_contents(FILE, {"Einheit": ["nM", "uM", "nM"]}, ["unit"])
 
 
+@pytest.mark.parametrize(
+    ("role", "cells"),
+    [("relation", ["gt", "eq", "lt"]), ("relation", ["LT"]), ("relation", ["Less than", "equal"]), ("relation", ["&gt;", "="])]
+    + [("unit", ["nmol/L", "umol/l"]), ("unit", ["Nanomolar"]), ("unit", ["\u00b5mol/L", "nM"])],
+)
+def test_so_is_one_in_words_or_spellings_that_are_not_read(role: str, cells: list[str]) -> None:
+    with pytest.raises(DataError, match=f"no column {role}, but mod holds such"):
+        refuse_contents(FILE, {"mod": cells}, [role])
+
+
+@pytest.mark.parametrize("cells", [["le", "la", "les"], ["molar tooth", "incisor"], ["greater London"]])
+def test_words_that_hold_such_a_word_or_stand_beside_others_are_just_not_read(cells: list[str]) -> None:
+    refuse_contents(FILE, {"mod": cells}, ["relation", "unit"])
+
+
 def test_columns_of_what_is_there_already_or_of_nothing_are_not_looked_at() -> None:
     refuse_contents(FILE, {"p_relation": ["=", "<"], "empty": ["", " "], "sex": ["M", "F"]}, ["unit"])
 

@@ -167,9 +167,15 @@ def test_predictions_take_the_place_of_predictions_and_of_nothing_else(
     (tmp_path / "link.csv").symlink_to(new)
     (tmp_path / "notes.csv").write_text("a,b\n1,2\n")
     (tmp_path / "picture.parquet").write_bytes(b"\x89PNG")
+    annotated = [tmp_path / f"{name}.csv" for name in ("left-out", "measured", "commented", "corrected")]
+    header = "compound_id,smiles,reason"
+    annotated[0].write_text(f"{header}\na,CCO,not sold any more\n")
+    annotated[1].write_text(f"{header},pIC50\na,CCO,,6.5\n")
+    annotated[2].write_text(f"{header},A,my notes\na,CCO,,0.5,buy this one\n")
+    annotated[3].write_text(f"{header},A\na,CCO,I do not believe it,0.5\n")
     (tmp_path / "folder.csv").mkdir()
     tasks = model / "dataset" / "tasks.parquet"
-    before = {path: path.read_bytes() for path in (new, tasks, tmp_path / "notes.csv", tmp_path / "picture.parquet")}
+    before = {path: path.read_bytes() for path in (new, tasks, tmp_path / "notes.csv", tmp_path / "picture.parquet", *annotated)}
     for out in (*before, tmp_path / "link.csv", tmp_path / "folder.csv"):
         with pytest.raises(OutputError):
             predict_file(model, new, out)

@@ -54,12 +54,20 @@ def test_a_run_before_its_first_round_has_its_tasks(synthetic: Make) -> None:
     assert {row["left_out"] for row in rows} == {"not evaluated yet"}
 
 
-@pytest.mark.parametrize("name", ["report.html", "tasks.csv"])
-def test_they_replace_earlier_ones_and_nothing_of_a_persons(synthetic: Make, name: str) -> None:
+def commented(table: str) -> str:
+    """The table with a column of a person's behind its own."""
+    header, *rows = table.splitlines()
+    return "\n".join([f"{header},my notes", *(f"{row},look again" for row in rows)])
+
+
+@pytest.mark.parametrize(
+    ("name", "change"), [("report.html", lambda _: "my own thoughts"), ("tasks.csv", lambda _: "my own thoughts"), ("tasks.csv", commented)]
+)
+def test_they_replace_earlier_ones_and_nothing_of_a_persons(synthetic: Make, name: str, change: Callable[[str], str]) -> None:
     run = synthetic(kind="simulate", tasks=30)
     table(run)
     table(run)
-    (run / name).write_text("my own thoughts")
+    (run / name).write_text(change((run / name).read_text()))
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     with pytest.raises(OutputError, match=name):
         table(run)

@@ -61,7 +61,11 @@ def doing(kind: str, label: str) -> str:
 
 def partner_state(status: Mapping[str, Any]) -> tuple[str, str]:
     """`good`, `busy`, `bad` or `idle`, and a sentence; `warn` if all goes on, and something needs attention."""
-    mood, sentence = activity(status)
+    return with_attention(*activity(status), status)
+
+
+def with_attention(mood: str, sentence: str, status: Mapping[str, Any]) -> tuple[str, str]:
+    """A partner's mood and sentence, unless something needs attention, which no green dot stands above."""
     number = len(status["warnings"]) + len(status["problems"]) + (status["health"]["failure"] is not None)
     if not number:
         return mood, sentence
@@ -105,9 +109,14 @@ def coordinator_state(status: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def report_headline(status: Mapping[str, Any]) -> tuple[str, str]:
-    """Mood and sentence of a report to keep: how far the rounds came, and what they gave."""
+    """Mood and sentence of a report to keep: how far the rounds came, what they gave, and whether something needs attention."""
     if status["role"] != "partner":
         return coordinator_state(status)
+    return with_attention(*outcome(status), status)
+
+
+def outcome(status: Mapping[str, Any]) -> tuple[str, str]:
+    """How far a partner's rounds came, and what they gave: `good`, `busy` or `idle`, and a sentence."""
     done = status["rounds"] is not None and 0 < status["rounds"] <= status["round"]
     so_far = f"{status['round']} of {plural(status['rounds'], 'round')}" if status["rounds"] else plural(status["round"], "round")
     kept = next((held for held in status["learning"] if held["round"] == status["selected"]), None)

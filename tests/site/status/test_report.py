@@ -131,10 +131,19 @@ def test_which_round_counts_does_not_hang_on_one_small_file(tmp_path: Path) -> N
     assert "Round 20 is kept" in Page(write_site_report(site)).text
 
 
+def moods(page: Page) -> list[str]:
+    """Of the dot before the headline."""
+    return [classes[1] for _, attributes in page.elements if (classes := attributes.get("class", "").split())[:1] == ["dot"]]
+
+
 def test_rounds_that_named_compounds_are_in_the_report(tmp_path: Path) -> None:
     site = trained(tmp_path / "site")
+    assert moods(Page(write_site_report(site))) == ["good"]
     audit_of(site, 20, "own", named=37)
-    assert "37 of 16,212" in Page(write_site_report(site)).text
+    page = Page(write_site_report(site))
+    assert "37 of 16,212" in page.text
+    assert "1 thing needs attention" in page.text
+    assert moods(page) == ["warn"]
 
 
 def test_the_coordinators_report_has_its_rounds_and_no_tasks(tmp_path: Path) -> None:
