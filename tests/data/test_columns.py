@@ -133,8 +133,15 @@ def test_so_is_a_column_of_units() -> None:
 
 @pytest.mark.parametrize(
     ("role", "cells"),
-    [("relation", ["gt", "eq", "lt"]), ("relation", ["LT"]), ("relation", ["Less than", "equal"]), ("relation", ["&gt;", "="])]
-    + [("unit", ["nmol/L", "umol/l"]), ("unit", ["Nanomolar"]), ("unit", ["\u00b5mol/L", "nM"])],
+    [
+        ("relation", ["gt", "eq", "lt"]),
+        ("relation", ["LT"]),
+        ("relation", ["Less than", "equal"]),
+        ("relation", ["&gt;", "="]),
+        ("unit", ["nmol/L", "umol/l"]),
+        ("unit", ["Nanomolar"]),
+        ("unit", ["\u00b5mol/L", "nM"]),
+    ],
 )
 def test_so_is_one_in_words_or_spellings_that_are_not_read(role: str, cells: list[str]) -> None:
     with pytest.raises(DataError, match=f"no column {role}, but mod holds such"):
