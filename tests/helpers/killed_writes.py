@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from strategies.partner import secure_partner
+from strategies.partner import secure_partner, side
 from tests.helpers.local_grid import PartnerKilledError
 
 
@@ -72,6 +72,7 @@ def watch_writes(patch: pytest.MonkeyPatch) -> Death:
         (Path, "replace", replacing),
         (Path, "unlink", unlinking),
         (secure_partner, "append_line", appending),
+        (side, "append_line", appending),
     ]
     for owner, name, function in patches:
         patch.setattr(owner, name, function)

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from fedapp.errors import ConfigError
 from fedapp.storage.yaml_file import read_whole, typed
+from tests.helpers.sweeps import examples
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def written(path: Path, contents: Any) -> Path:
     return path / "outer.yaml"
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(TEXTS, st.integers(), st.none() | st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.lists(TEXTS, max_size=2))
 def test_what_was_written_whole_comes_back_as_it_was(
     tmp_path: Path, name: str, count: int, least: int | None, rate: float, names: list[str]
