@@ -25,6 +25,6 @@ def accept(
     if as_json:
         print(json.dumps(dataset.header))
         return
-    print(f"accepted  {len(dataset.folds):,} compounds, {len(dataset.tasks):,} tasks, {len(dataset.y_labels):,} labels")
+    print(f"accepted  {len(dataset.folds):,} compounds, {len(dataset.tasks):,} tasks, {len(dataset.labels):,} labels")
     print(f"digest    {dataset.digest}")
     print(f"lies in   {dataset.directory}")

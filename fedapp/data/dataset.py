@@ -5,7 +5,7 @@ Imports neither RDKit nor torch: the short messages of a round must not wait for
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fedapp.config import Tasks
 from fedapp.data.columns import role_of
+from fedapp.data.csr import csr_positions
 from fedapp.data.integrity import (
     ARRAYS,
     HEADER,
@@ -30,6 +31,8 @@ from fedapp.data.integrity import (
     read_summary,
     versions,
 )
+from fedapp.data.labels import Labels
+from fedapp.data.task_kinds import TaskKind, tasks_by_kind
 from fedapp.data.tasks import build_tasks
 from fedapp.errors import DataError
 from fedapp.storage.files import DamagedFileError, file_digests, write_sealed
@@ -51,7 +54,7 @@ class Dataset:
         bits: Fingerprint length.
         folds: u8, fold of each compound.
         x_indptr, x_indices: int64 [n + 1], int32; on bits of compound i are x_indices[x_indptr[i]:x_indptr[i + 1]].
-        y_indptr, y_tasks, y_labels: int64 [n + 1], int32, u8 (0 or 1); labels of compound i, ascending by task.
+        labels: Of all compounds; classes u8, mapped.
         tasks: task i32, group str, threshold f32 (null for 0/1 labels), weight f32, positives i32, negatives i32.
         note: A caveat that every output repeats; may be empty.
         digest: SHA-256 over the contents.
@@ -63,9 +66,7 @@ class Dataset:
     folds: NDArray[np.uint8]
     x_indptr: NDArray[np.int64]
     x_indices: NDArray[np.int32]
-    y_indptr: NDArray[np.int64]
-    y_tasks: NDArray[np.int32]
-    y_labels: NDArray[np.uint8]
+    labels: Labels
     tasks: pl.DataFrame
     note: str
     digest: str
@@ -92,6 +93,15 @@ class Dataset:
         """float32 [tasks]."""
         return self.tasks["weight"].to_numpy().astype(np.float32)
 
+    @cached_property
+    def kinds(self) -> dict[TaskKind, NDArray[np.bool_]]:
+        """The kinds of its tasks, each with its tasks: bool [tasks].
+
+        Raises:
+            DataError: A kind that this version does not know.
+        """
+        return tasks_by_kind(self.tasks)
+
     def smiles(self) -> pl.Series:
         """Standardised SMILES of every compound."""
         return pl.read_parquet(self.directory / STRUCTURES)["smiles"]
@@ -104,11 +114,6 @@ class Dataset:
         """CSR (indptr, indices) of the on bits of these compounds, in the order given."""
         indptr, positions = csr_positions(self.x_indptr, rows)
         return indptr, self.x_indices[positions]
-
-    def labels(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.uint8]]:
-        """CSR (indptr, tasks, labels) of these compounds, in the order given."""
-        indptr, positions = csr_positions(self.y_indptr, rows)
-        return indptr, self.y_tasks[positions], self.y_labels[positions]
 
     def guarded(self, rows: NDArray[np.int64], bits: NDArray[np.bool_]) -> "Dataset":
         """The same compounds, some with only some of their fingerprint bits; new fingerprints in memory, all else shared.
@@ -135,17 +140,18 @@ def _open(directory: Path, seen: Versions) -> Dataset:
     check_contents(directory, seen)
     header = read_header(directory)
     arrays: dict[str, Any] = {name: np.load(directory / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS}
-    tasks = pl.read_parquet(directory / TASKS)
-    return Dataset(directory, header["name"], header["bits"], tasks=tasks, note=header["note"], digest=header["digest"], **arrays)
-
-
-def csr_positions(indptr: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Row pointers of a selection of CSR rows, and where its elements lie in the whole."""
-    starts = np.asarray(indptr[rows], dtype=np.int64)
-    lengths = indptr[np.asarray(rows) + 1] - starts
-    chosen = np.zeros(len(lengths) + 1, dtype=np.int64)
-    np.cumsum(lengths, out=chosen[1:])
-    return chosen, np.arange(chosen[-1]) + np.repeat(starts - chosen[:-1], lengths)
+    return Dataset(
+        directory=directory,
+        name=header["name"],
+        bits=header["bits"],
+        folds=arrays["folds"],
+        x_indptr=arrays["x_indptr"],
+        x_indices=arrays["x_indices"],
+        labels=Labels.exact(arrays["y_indptr"], arrays["y_tasks"], arrays["y_labels"]),
+        tasks=pl.read_parquet(directory / TASKS),
+        note=header["note"],
+        digest=header["digest"],
+    )
 
 
 def build_dataset(prepared: Path, out: Path, name: str, tasks: Tasks, assays: Collection[str] | None = None) -> Dataset:
@@ -169,7 +175,7 @@ def build_dataset(prepared: Path, out: Path, name: str, tasks: Tasks, assays: Co
     labels = table.labels.with_columns(pl.Series("row", np.searchsorted(rows, table.labels["row"].to_numpy())))
     header = {"name": name, "bits": summary["chemistry"]["bits"], "folds": summary["chemistry"]["folds"]}
     header |= {"note": summary["note"], "dropped": table.dropped, "offered": table.offered}
-    return save(out, header, structures, indptr, indices, labels, table.tasks, table.losses)
+    return save(out, header, structures, (indptr, indices), labels=labels, tasks=table.tasks, losses=table.losses)
 
 
 def read_activities(prepared: Path, name: str, group_by: str, assays: Collection[str] | None) -> tuple[dict[str, Any], pl.DataFrame]:
@@ -207,12 +213,12 @@ def read_activities(prepared: Path, name: str, group_by: str, assays: Collection
     return summary, activities.join(groups, on="assay_id", maintain_order="left")
 
 
-def save(  # noqa: PLR0913 - a dataset's parts, by name
+def save(
     out: Path,
     header: dict[str, Any],
     structures: pl.DataFrame,
-    x_indptr: NDArray[np.int64],
-    x_indices: NDArray[np.int32],
+    fingerprints: tuple[NDArray[np.int64], NDArray[np.int32]],
+    *,
     labels: pl.DataFrame,
     tasks: pl.DataFrame,
     losses: pl.DataFrame | None = None,
@@ -222,14 +228,15 @@ def save(  # noqa: PLR0913 - a dataset's parts, by name
     Args:
         header: name, bits, folds and note; the counts and the digest are added.
         structures: smiles and fold of each compound, in the order of the fingerprints.
+        fingerprints: CSR (indptr, indices) of the on bits.
         labels: row (of `structures`), task, label; sorted by row and task.
         losses: What gave no label, for a person to read in dropped.csv; no part of the digest.
     """
     counts = np.bincount(labels["row"].to_numpy(), minlength=len(structures))
     arrays: dict[str, NDArray[Any]] = {
         "folds": structures["fold"].to_numpy(),
-        "x_indptr": x_indptr,
-        "x_indices": x_indices,
+        "x_indptr": fingerprints[0],
+        "x_indices": fingerprints[1],
         "y_indptr": np.concatenate([[0], np.cumsum(counts)]),
         "y_tasks": labels["task"].to_numpy(),
         "y_labels": labels["label"].to_numpy(),

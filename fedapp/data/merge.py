@@ -51,17 +51,12 @@ def merge_datasets(datasets: Mapping[str, Dataset], out: Path) -> Dataset:
     first_header = next(iter(headers.values()))
     notes = dict.fromkeys(header["note"] for header in headers.values() if header["note"])
     header = {"name": POOLED, "bits": first_header["bits"], "folds": first_header["folds"], "note": "\n".join(notes), "dropped": {}}
-    return save(out, header, union, indptr, indices, pl.concat(labels).sort("row", "task"), pl.concat(tasks))
+    return save(out, header, union, (indptr, indices), labels=pl.concat(labels).sort("row", "task"), tasks=pl.concat(tasks))
 
 
 def _labels(dataset: Dataset, rows: np.ndarray, offset: int) -> pl.DataFrame:
     """A dataset's labels with the pooled numbers of its compounds and tasks."""
-    everything = np.arange(len(dataset.folds))
-    _, own_tasks, own_labels = dataset.labels(everything)
+    labels = dataset.labels
     return pl.DataFrame(
-        {
-            "row": np.repeat(rows, np.diff(dataset.y_indptr)).astype(np.int64),
-            "task": (own_tasks + offset).astype(np.int32),
-            "label": own_labels,
-        }
+        {"row": rows[labels.owners].astype(np.int64), "task": (labels.tasks + offset).astype(np.int32), "label": np.array(labels.values)}
     )

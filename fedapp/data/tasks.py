@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import polars as pl
 
 from fedapp.config import Tasks
+from fedapp.data.task_kinds import BINARY
 from fedapp.errors import DataError
 
 KEY = ["group", "threshold"]
@@ -44,10 +44,9 @@ def build_tasks(activities: pl.DataFrame, tasks: Tasks, owner: str) -> TaskTable
     Raises:
         DataError: No task has `min_per_class` of each class; it names the largest.
     """
-    votes = vote(activities, tasks.thresholds)
-    decided = votes.drop_nulls("label")
-    labels = majority(decided)
-    every = count(labels)
+    votes = BINARY.vote(activities, tasks.thresholds)
+    labels = BINARY.settle(votes.drop_nulls("label"))
+    every = BINARY.count(labels)
     kept = every.filter((pl.col("positives") >= tasks.min_per_class) & (pl.col("negatives") >= tasks.min_per_class))
     if kept.is_empty():
         raise DataError(*explain_no_task(every, tasks, owner))
@@ -75,41 +74,6 @@ def lose(votes: pl.DataFrame, labels: pl.DataFrame, every: pl.DataFrame, kept: p
     told = pl.concat(part.select(*KEY, pl.lit(reason).alias("reason"), pl.col("lost").cast(pl.Int32)) for reason, part in parts.items())
     counts = [pl.col(name).fill_null(0) for name in ("positives", "negatives")]
     return told.join(every, on=KEY, how="left", nulls_equal=True).with_columns(counts).sort(*KEY, "reason")
-
-
-def vote(activities: pl.DataFrame, thresholds: list[float]) -> pl.DataFrame:
-    """One label per value and threshold: group, threshold, row, label (null where a censored value does not decide).
-
-    Active means p >= threshold, so "p < v" says inactive when v <= threshold, "p > v" says active when v >= threshold. Values and
-    thresholds are compared as float32, the precision that values are stored in: 6.7 has reached a threshold of 6.7.
-    """
-    grid = pl.DataFrame({"threshold": pl.Series(np.unique(np.array(thresholds, dtype=np.float32)))})
-    value, threshold, relation = pl.col("value"), pl.col("threshold"), pl.col("relation")
-    decided = (
-        pl.when(relation == "=")
-        .then(value >= threshold)
-        .when((relation == "<") & (value <= threshold))
-        .then(pl.lit(False))
-        .when((relation == ">") & (value >= threshold))
-        .then(pl.lit(True))
-    )
-    p_values = activities.filter(pl.col("kind") == "p").join(grid, how="cross").with_columns(decided.alias("label"))
-    classes = activities.filter(pl.col("kind") == "label").with_columns(
-        pl.lit(None, dtype=pl.Float32).alias("threshold"), (value >= 0.5).alias("label")
-    )
-    return pl.concat([frame.select("group", "threshold", "row", "label") for frame in (p_values, classes)])
-
-
-def majority(voted: pl.DataFrame) -> pl.DataFrame:
-    """One label (u8) per group, threshold and row: what most of its values say. Ties are left out."""
-    share = voted.group_by("group", "threshold", "row").agg(pl.col("label").mean().alias("share")).filter(pl.col("share") != 0.5)
-    return share.select("group", "threshold", "row", (pl.col("share") > 0.5).cast(pl.UInt8).alias("label"))
-
-
-def count(labels: pl.DataFrame) -> pl.DataFrame:
-    """Positives and negatives (i32) of every candidate task."""
-    positive = pl.col("label").sum().cast(pl.Int32)
-    return labels.group_by("group", "threshold").agg(positive.alias("positives"), (pl.len().cast(pl.Int32) - positive).alias("negatives"))
 
 
 def number(kept: pl.DataFrame) -> pl.DataFrame:

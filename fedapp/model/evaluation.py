@@ -7,9 +7,10 @@ import polars as pl
 import torch
 
 from fedapp.data.dataset import Dataset
-from fedapp.evaluation.metrics import task_metrics
+from fedapp.data.task_kinds import BINARY, TaskKind
 from fedapp.evaluation.selection import METRICS_SCHEMA
 from fedapp.model.batches import assemble, chunks
+from fedapp.model.losses import LOSSES
 from fedapp.model.network import Heads, Trunk
 from fedapp.model.sparse import pattern
 
@@ -18,24 +19,24 @@ CHUNK = 2048
 
 @dataclass(frozen=True)
 class TaskScores:
-    """Observed pairs of some compounds, with logits: tasks int32, labels 0/1, logits float32, all (n,)."""
+    """Labels of some compounds, with what the heads say of them: tasks int32, values float32, outputs float32, all (labels,)."""
 
     tasks: np.ndarray
-    labels: np.ndarray
-    logits: np.ndarray
+    values: np.ndarray
+    outputs: np.ndarray
 
 
 @torch.no_grad()
 def score(trunk: Trunk, heads: Heads, dataset: Dataset, rows: np.ndarray) -> TaskScores:
-    """Logits of every observed pair of the compounds `rows`, without dropout."""
+    """Outputs at every label of the compounds `rows`, without dropout."""
     weights = torch.ones(len(heads.bias), device=heads.weight.device)
-    tasks, labels, logits = [np.empty(0, np.int32)], [np.empty(0, np.float32)], [np.empty(0, np.float32)]
+    tasks, values, outputs = [np.empty(0, np.int32)], [np.empty(0, np.float32)], [np.empty(0, np.float32)]
     for chunk in chunks(rows, CHUNK):
         batch = assemble(dataset, chunk, weights)
         tasks.append(batch.pairs.indices.cpu().numpy())
-        labels.append(batch.labels.cpu().numpy())
-        logits.append(heads(trunk(batch.bits), batch.pairs).cpu().numpy())
-    return TaskScores(np.concatenate(tasks), np.concatenate(labels), np.concatenate(logits))
+        values.append(batch.values.cpu().numpy())
+        outputs.append(heads(trunk(batch.bits), batch.pairs).cpu().numpy())
+    return TaskScores(np.concatenate(tasks), np.concatenate(values), np.concatenate(outputs))
 
 
 def evaluate(trunk: Trunk, heads: Heads, dataset: Dataset, folds: dict[str, int], round_number: int) -> pl.DataFrame:
@@ -47,10 +48,16 @@ def evaluate(trunk: Trunk, heads: Heads, dataset: Dataset, folds: dict[str, int]
     frames = []
     for fold, number in folds.items():
         scores = score(trunk, heads, dataset, dataset.rows_in([number]))
-        metrics = task_metrics(scores.tasks, scores.labels, scores.logits, len(heads.bias))
-        frame = pl.DataFrame({"task": np.arange(len(heads.bias)), **vars(metrics)})
-        frames.append(frame.with_columns(pl.lit(round_number).alias("round"), pl.lit(fold).alias("fold")))
+        measured = pl.concat([measure(kind, own, scores) for kind, own in dataset.kinds.items()], how="diagonal").sort("task")
+        frames.append(measured.with_columns(pl.lit(round_number).alias("round"), pl.lit(fold).alias("fold")))
     return pl.concat(frames).select(pl.col(name).cast(kind) for name, kind in METRICS_SCHEMA.items()).fill_nan(None)
+
+
+def measure(kind: TaskKind, own: np.ndarray, scores: TaskScores) -> pl.DataFrame:
+    """task and the metrics of one kind, of its `own` tasks, bool [tasks]."""
+    of_kind = own[scores.tasks]
+    metrics = kind.measure(scores.tasks[of_kind], scores.values[of_kind], scores.outputs[of_kind], len(own))
+    return pl.DataFrame({"task": np.arange(len(own)), **vars(metrics)}).filter(own)
 
 
 @torch.no_grad()
@@ -65,6 +72,7 @@ def probabilities(trunk: Trunk, heads: Heads, indptr: np.ndarray, indices: np.nd
     bits, parts = len(trunk.weight), [np.empty((0, len(heads.bias)), np.float32)]
     for start in range(0, len(indptr) - 1, CHUNK):
         offsets = indptr[start : start + CHUNK + 1]
-        held = pattern(offsets - offsets[0], indices[offsets[0] : offsets[-1]], bits, torch.device("cpu"))
-        parts.append(torch.sigmoid(torch.nn.functional.linear(trunk(held), heads.weight, heads.bias)).numpy())
+        chunk = pattern(offsets - offsets[0], indices[offsets[0] : offsets[-1]], bits, torch.device("cpu"))
+        outputs = torch.nn.functional.linear(trunk(chunk), heads.weight, heads.bias)
+        parts.append(LOSSES[BINARY.loss].predicted(outputs).numpy())
     return np.concatenate(parts)

@@ -35,12 +35,18 @@ class Trunk(nn.Module):
 
     def forward(self, bits: Pattern) -> Tensor:
         """Features (compounds, hidden[-1]), float32. One backward pass per optimiser step (see `row_sums`)."""
+        return self.activations(bits)[0][-1]
+
+    def activations(self, bits: Pattern) -> tuple[list[Tensor], list[Tensor]]:
+        """What each layer gives, features last, and its sums before the ReLU: float32 (compounds, width) each."""
         if self._buffer is None or self._buffer.tensor.device != self.weight.device:
             self._buffer = GradientBuffer(self.weight)
-        features = torch.relu(row_sums(self.weight, bits, self._buffer) + self.bias)
+        sums = [row_sums(self.weight, bits, self._buffer) + self.bias]
+        outputs = [torch.relu(sums[0])]
         for layer in self.layers:
-            features = torch.relu(layer(features))
-        return features
+            sums.append(layer(outputs[-1]))
+            outputs.append(torch.relu(sums[-1]))
+        return outputs, sums
 
 
 class Heads(nn.Module):

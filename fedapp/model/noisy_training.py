@@ -17,14 +17,13 @@ from time import perf_counter
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from fedapp.config import Training
 from fedapp.data.dataset import Dataset
 from fedapp.errors import DataError, RunError
 from fedapp.model.batches import Batch, assemble
+from fedapp.model.losses import label_losses
 from fedapp.model.network import Heads, Trunk
-from fedapp.model.sparse import GradientBuffer, row_sums
 from fedapp.model.training import TrainingOutcome, dropped, train
 from fedapp.privacy.noise import Noise
 
@@ -58,6 +57,7 @@ def train_noisily(  # noqa: PLR0913 - as `train`, and what the noise needs
     adam: torch.optim.Adam,
     dataset: Dataset,
     rows: np.ndarray,
+    *,
     trained: np.ndarray,
     settings: Training,
     dropout: float,
@@ -83,14 +83,14 @@ def train_noisily(  # noqa: PLR0913 - as `train`, and what the noise needs
     started, device, steps = perf_counter(), heads.weight.device, plan(len(rows), settings)
     drops = torch.Generator(device=device).manual_seed(int(noise.words(1)[0] >> np.uint64(1)))
     task_weights = torch.from_numpy(np.array(dataset.task_weights, dtype=np.float32)).to(device)
-    listed, buffer = torch.from_numpy(trained).to(device), GradientBuffer(trunk.weight)
+    listed = torch.from_numpy(trained).to(device)
     loss, weight = 0.0, 0.0
     for _ in range(steps.count):
         sample = rows[noise.uniform(len(rows)) < steps.sample_rate]
         adam.zero_grad()
         if len(sample):
             batch = assemble(dataset, sample, task_weights)
-            loss += clipped_gradients(trunk, heads, batch, buffer, clipping_norm, dropout, drops)
+            loss += clipped_gradients(trunk, heads, batch, clipping_norm=clipping_norm, dropout=dropout, drops=drops)
             weight += float(batch.weights.sum())
         add_noise(trunk, heads, listed, noise_multiplier * clipping_norm, steps.expected, noise)
         adam.step()
@@ -99,19 +99,17 @@ def train_noisily(  # noqa: PLR0913 - as `train`, and what the noise needs
     return TrainingOutcome(loss / weight if weight else 0.0, perf_counter() - started, len(rows), steps.count)
 
 
-def clipped_gradients(
-    trunk: Trunk, heads: Heads, batch: Batch, buffer: GradientBuffer, clipping_norm: float, dropout: float, drops: torch.Generator
-) -> float:
+def clipped_gradients(trunk: Trunk, heads: Heads, batch: Batch, *, clipping_norm: float, dropout: float, drops: torch.Generator) -> float:
     """Leave in every parameter's `grad` the sum over compounds of their gradients, each scaled down to `clipping_norm` at most.
 
     Two backward passes and no gradient per compound: the first, down to the layers' inputs, gives what the norms need; the second
     takes each compound with its factor.
 
     Returns:
-        The loss summed over the batch's pairs, unclipped.
+        The weighted loss summed over the batch's labels, unclipped.
     """
-    inputs, sums, logits = activations(trunk, heads, batch, buffer, dropout, drops)
-    loss = binary_cross_entropy_with_logits(logits, batch.labels, weight=batch.weights, reduction="sum")
+    inputs, sums, logits = activations(trunk, heads, batch, dropout, drops)
+    loss = label_losses(logits, batch).sum()
     to_logits, *to_sums = torch.autograd.grad(loss, [logits, *sums], retain_graph=True)
     factors = (clipping_norm / squared_norms(batch, inputs, to_logits, to_sums).sqrt()).clamp(max=1.0)
     logits.backward(to_logits * factors[owners(batch)])
@@ -119,15 +117,12 @@ def clipped_gradients(
 
 
 def activations(
-    trunk: Trunk, heads: Heads, batch: Batch, buffer: GradientBuffer, dropout: float, drops: torch.Generator
+    trunk: Trunk, heads: Heads, batch: Batch, dropout: float, drops: torch.Generator
 ) -> tuple[list[Tensor], list[Tensor], Tensor]:
-    """Inputs of each dense layer and of the heads, sums before each ReLU, and logits: the network's forward pass, nothing hidden."""
-    inputs, sums = [], [row_sums(trunk.weight, batch.bits, buffer) + trunk.bias]
-    for layer in trunk.layers:
-        inputs.append(torch.relu(sums[-1]))
-        sums.append(layer(inputs[-1]))
-    inputs.append(dropped(torch.relu(sums[-1]), dropout, drops))
-    return inputs, sums, heads(inputs[-1], batch.pairs)
+    """Inputs of each dense layer and of the heads, sums before each ReLU, and logits."""
+    outputs, sums = trunk.activations(batch.bits)
+    features = dropped(outputs[-1], dropout, drops)
+    return [*outputs[:-1], features], sums, heads(features, batch.pairs)
 
 
 def squared_norms(batch: Batch, inputs: list[Tensor], to_logits: Tensor, to_sums: list[Tensor]) -> Tensor:
@@ -170,12 +165,13 @@ def add_noise(trunk: Trunk, heads: Heads, listed: Tensor, deviation: float, expe
             parameter.grad = noisy(parameter.grad, parameter)
 
 
-def fitted_heads(trunk: Trunk, heads: Heads, dataset: Dataset, rows: np.ndarray, settings: Training, dropout: float, seed: int) -> Heads:
+def fitted_heads(trunk: Trunk, heads: Heads, dataset: Dataset, rows: np.ndarray, *, settings: Training, dropout: float, seed: int) -> Heads:
     """Heads fitted to this trunk without noise, from `heads` on; trunk and `heads` stay as they are.
 
     They tell of this partner's compounds as any model does: they stay with it.
     """
     frozen, fitted = deepcopy(trunk).requires_grad_(False), deepcopy(heads)
     adam = torch.optim.Adam(fitted.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
-    train(frozen, fitted, adam, dataset, rows, replace(settings, local_epochs=HEAD_EPOCHS), dropout, seed)
+    longer = replace(settings, local_epochs=HEAD_EPOCHS)
+    train(frozen, fitted, adam, dataset, rows, settings=longer, dropout=dropout, seed=seed)
     return fitted

@@ -6,18 +6,18 @@ from time import perf_counter
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from fedapp.config import Training
 from fedapp.data.dataset import Dataset
 from fedapp.errors import DataError, RunError
-from fedapp.model.batches import Batch, assemble, chunks
+from fedapp.model.batches import assemble, chunks
+from fedapp.model.losses import mean_loss
 from fedapp.model.network import Heads, Trunk
 
 
 @dataclass(frozen=True)
 class TrainingOutcome:
-    """What a local training did: mean loss over its pairs, wall-clock seconds, compounds per epoch and optimiser steps."""
+    """What a local training did: mean loss over its labels, wall-clock seconds, compounds per epoch and optimiser steps."""
 
     loss: float
     seconds: float
@@ -46,12 +46,6 @@ def learning_rate(settings: Training, number: int, rounds: int) -> float:
     return settings.learning_rate + min(passed, 1.0) * (settings.last_learning_rate - settings.learning_rate)
 
 
-def pair_loss(logits: Tensor, batch: Batch) -> Tensor:
-    """Weighted mean of the binary cross-entropy over the batch's observed pairs."""
-    losses = binary_cross_entropy_with_logits(logits, batch.labels, weight=batch.weights, reduction="sum")
-    return losses / batch.weights.sum()
-
-
 def dropped(features: Tensor, share: float, generator: torch.Generator) -> Tensor:
     """Inverted dropout with its own generator: the global one is anybody's."""
     if share == 0.0:
@@ -61,7 +55,15 @@ def dropped(features: Tensor, share: float, generator: torch.Generator) -> Tenso
 
 
 def train(  # noqa: PLR0913 - a model's parts, its data and how to go over them
-    trunk: Trunk, heads: Heads, adam: torch.optim.Adam, dataset: Dataset, rows: np.ndarray, settings: Training, dropout: float, seed: int
+    trunk: Trunk,
+    heads: Heads,
+    adam: torch.optim.Adam,
+    dataset: Dataset,
+    rows: np.ndarray,
+    *,
+    settings: Training,
+    dropout: float,
+    seed: int,
 ) -> TrainingOutcome:
     """Train trunk and heads in place for `settings.local_epochs` shuffled passes over `rows`.
 
@@ -86,7 +88,7 @@ def train(  # noqa: PLR0913 - a model's parts, its data and how to go over them
         for chunk in chunks(shuffle.permutation(rows), settings.batch_size):
             batch = assemble(dataset, np.sort(chunk), task_weights)
             adam.zero_grad()
-            loss = pair_loss(heads(dropped(trunk(batch.bits), dropout, drops), batch.pairs), batch)
+            loss = mean_loss(heads(dropped(trunk(batch.bits), dropout, drops), batch.pairs), batch)
             loss.backward()
             adam.step()
             total += loss.detach()

@@ -107,7 +107,8 @@ class Partner(NumPyClient):
         if self.noisy:
             outcome = self._train_noisily(trunk, heads, adam, rows, number)
         else:
-            outcome = train(trunk, heads, adam, self.dataset, rows, self.config.training, self.config.model.dropout, seed)
+            dropout = self.config.model.dropout
+            outcome = train(trunk, heads, adam, self.dataset, rows, settings=self.config.training, dropout=dropout, seed=seed)
         own = own.trained(before, trunk)
         save_tensors(self._state_path(number), private_state(trunk, heads, adam) | own.tensors(), {"round": number})
         write_sealed(self.directory / "loss" / f"round-{number:04d}.json", {"round": number, **vars(outcome)})
@@ -154,8 +155,17 @@ class Partner(NumPyClient):
             event = NoiseEvent(privacy.noise_multiplier, steps.sample_rate, steps.count)
             pay_for_training(self.directory, self.config, len(rows), number, self.last_round(), event)
         return train_noisily(
-            *(trunk, heads, adam, self.dataset, rows, np.flatnonzero(self.sent), settings, self.config.model.dropout),
-            *(privacy.clipping_norm, privacy.noise_multiplier, Noise.fresh()),
+            trunk,
+            heads,
+            adam,
+            self.dataset,
+            rows,
+            trained=np.flatnonzero(self.sent),
+            settings=settings,
+            dropout=self.config.model.dropout,
+            clipping_norm=privacy.clipping_norm,
+            noise_multiplier=privacy.noise_multiplier,
+            noise=Noise.fresh(),
         )
 
     def _checked_round(self, config: dict[str, Any], verb: str) -> int:
@@ -191,8 +201,15 @@ class Partner(NumPyClient):
     def _assess(self, trunk: Trunk, heads: Heads, number: int) -> float:
         """Write the metrics of round `number`, keep the model if it is the best so far; mean validation AUC-PR."""
         if self.noisy:
-            rows, seed = self.training_rows(), derived_seed(self.config.seed, "heads", self.dataset.name, number)
-            heads = fitted_heads(trunk, heads, self.dataset, rows, self.config.training, self.config.model.dropout, seed)
+            heads = fitted_heads(
+                trunk,
+                heads,
+                self.dataset,
+                self.training_rows(),
+                settings=self.config.training,
+                dropout=self.config.model.dropout,
+                seed=derived_seed(self.config.seed, "heads", self.dataset.name, number),
+            )
         settings = self.config.evaluation
         folds = {"validation": settings.validation_fold, "test": settings.test_fold}
         metrics = evaluate(trunk, heads, self.dataset, folds, number)

@@ -32,7 +32,7 @@ def supported_rows(directory: Path, dataset: Dataset, config: Config) -> np.ndar
 
 def weight(dataset: Dataset, config: Config) -> int:
     """A partner's weight in the mean, 1 to `federation.largest_weight`."""
-    return weight_of(len(dataset.y_labels), config.federation.largest_weight)
+    return weight_of(len(dataset.labels), config.federation.largest_weight)
 
 
 def rounding_seed(config: Config, name: str, number: int, attempt: int) -> int:

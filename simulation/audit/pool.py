@@ -14,7 +14,7 @@ from rdkit import Chem
 
 from fedapp.chemistry.fold import scaffold
 from fedapp.config import Config
-from fedapp.data.dataset import Dataset, csr_positions
+from fedapp.data.dataset import Dataset
 from fedapp.errors import DataError
 from fedapp.seeds import derived_seed
 
@@ -78,15 +78,24 @@ def draw_pool(datasets: Mapping[str, Dataset], config: Config) -> Pool:
     indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     active = np.concatenate([actives(pool) for pool in pools.values()])
     structures = numbered([indices[first:last].tobytes() for first, last in zip(indptr[:-1], indptr[1:], strict=True)])
-    return Pool(pools, owners, indptr, indices, structures, active, rare_scaffolds(smiles, structures), smiles)
+    return Pool(
+        datasets=pools,
+        owners=owners,
+        indptr=indptr,
+        indices=indices,
+        structures=structures,
+        active=active,
+        rare=rare_scaffolds(smiles, structures),
+        smiles=smiles,
+    )
 
 
 def choose(dataset: Dataset, config: Config, generator: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Compounds, ascending int64, and the tasks of the groups that they were chosen for, ascending int32."""
     training = np.isin(dataset.folds, config.training_folds())
-    owner = np.repeat(np.arange(len(dataset.folds)), np.diff(dataset.y_indptr))
+    owner = dataset.labels.owners
     group_of_task = numbered(dataset.tasks["group"].to_list())
-    group_of_label = group_of_task[dataset.y_tasks]
+    group_of_label = group_of_task[dataset.labels.tasks]
     chosen = np.zeros(len(training), dtype=np.bool_)
     groups: list[int] = []
     for group in generator.permutation(int(group_of_task.max()) + 1):
@@ -104,19 +113,13 @@ def choose(dataset: Dataset, config: Config, generator: np.random.Generator) -> 
 def subset(dataset: Dataset, rows: NDArray[np.int64], tasks: NDArray[np.int32]) -> Dataset:
     """These compounds with the labels of these tasks, both numbered anew; in memory."""
     x_indptr, x_indices = dataset.fingerprints(rows)
-    y_indptr, y_tasks, y_labels = dataset.labels(rows)
-    kept = np.isin(y_tasks, tasks)
-    counts = np.concatenate([[0], np.cumsum(kept)])
-    table = dataset.tasks[tasks].with_columns(pl.int_range(pl.len(), dtype=pl.Int32).alias("task"))
     return replace(
         dataset,
         folds=np.array(dataset.folds[rows]),
         x_indptr=x_indptr,
         x_indices=np.array(x_indices),
-        y_indptr=counts[y_indptr],
-        y_tasks=np.searchsorted(tasks, y_tasks[kept]).astype(np.int32),
-        y_labels=np.array(y_labels[kept]),
-        tasks=table,
+        labels=dataset.labels.of(rows).of_tasks(tasks),
+        tasks=dataset.tasks[tasks].with_columns(pl.int_range(pl.len(), dtype=pl.Int32).alias("task")),
     )
 
 
@@ -136,11 +139,9 @@ def selected(dataset: Dataset, kept: NDArray[np.bool_]) -> Dataset:
 
 def actives(dataset: Dataset) -> NDArray[np.bool_]:
     """Compounds with an active label: bool [compounds]."""
-    _, positions = csr_positions(dataset.y_indptr, np.arange(len(dataset.folds)))
-    owner = np.repeat(np.arange(len(dataset.folds)), np.diff(dataset.y_indptr))
-    found = np.zeros(len(dataset.folds), dtype=np.bool_)
-    found[owner[dataset.y_labels[positions] == 1]] = True
-    return found
+    active = np.zeros(len(dataset.folds), dtype=np.bool_)
+    active[dataset.labels.owners[dataset.labels.values == 1]] = True
+    return active
 
 
 def rare_scaffolds(smiles: list[str], structures: NDArray[np.int64]) -> NDArray[np.bool_]:

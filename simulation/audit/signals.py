@@ -66,8 +66,8 @@ def model_signals(model: SuspectModel) -> Named:
     dataset, trunk = model.dataset, Trunk(model.dataset.bits, [array.shape[0] for array in model.arrays[1::2]], seed=None)
     set_trunk_arrays(trunk, model.arrays)
     scores = score(trunk, model.heads, dataset, np.arange(len(dataset.folds)))
-    counts = np.diff(dataset.y_indptr)
-    owner, sure = np.repeat(np.arange(len(counts)), counts), (2 * scores.labels - 1) * scores.logits
+    counts = np.diff(dataset.labels.indptr)
+    owner, sure = dataset.labels.owners, (2 * scores.values - 1) * scores.outputs
 
     def mean(values: NDArray[np.floating], otherwise: float) -> NDArray[np.float32]:
         sums = np.bincount(owner, values, minlength=len(counts))

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedapp.data.dataset import Dataset, build_dataset, csr_positions
+from fedapp.data.csr import csr_positions
+from fedapp.data.dataset import Dataset, build_dataset
 from fedapp.data.integrity import read_summary
 from fedapp.data.prepare import prepare
 from fedapp.errors import DataError
@@ -40,22 +41,18 @@ def test_labels_and_fingerprints_are_those_of_the_prepared_folder(prepared: Path
         row = structures["smiles"].to_list().index(smiles)
         assert dataset.folds[compound] == structures["fold"][row]
         assert dataset.fingerprints(np.array([compound]))[1].tolist() == bits[indptr[row] : indptr[row + 1]].tolist()
-        _, tasks, labels = dataset.labels(np.array([compound]))
+        labels = dataset.labels.of(np.array([compound]))
         p_value = 9 - row % 6
         expected = {"potency 5.5": p_value >= 5.5, "potency 6.5": p_value >= 6.5, "potency 7.5": p_value >= 7.5, "toxic 0.0": row % 2 == 1}
-        assert {names[task]: bool(label) for task, label in zip(tasks, labels, strict=True)} == expected
+        assert {names[task]: bool(label) for task, label in zip(labels.tasks, labels.values, strict=True)} == expected
 
 
 def test_arrays_have_the_types_that_training_needs(dataset: Dataset) -> None:
-    types = {name: getattr(dataset, name).dtype.name for name in ("folds", "x_indptr", "x_indices", "y_indptr", "y_tasks", "y_labels")}
-    assert types == {
-        "folds": "uint8",
-        "x_indptr": "int64",
-        "x_indices": "int32",
-        "y_indptr": "int64",
-        "y_tasks": "int32",
-        "y_labels": "uint8",
-    }
+    types = {name: getattr(dataset, name).dtype.name for name in ("folds", "x_indptr", "x_indices")}
+    assert types == {"folds": "uint8", "x_indptr": "int64", "x_indices": "int32"}
+    columns = {"indptr": "int64", "tasks": "int32", "values": "float32", "censors": "int8", "weights": "float32"}
+    assert {name: column.dtype.name for name, column in vars(dataset.labels.of(np.arange(3))).items()} == columns
+    assert {name: column.dtype.name for name, column in vars(dataset.labels).items()} == columns | {"values": "uint8"}
     assert dataset.task_weights.dtype == np.float32
     assert dataset.task_weights.tolist() == dataset.tasks["weight"].to_list()
 
@@ -68,7 +65,7 @@ def test_the_header_counts_what_is_there(dataset: Dataset) -> None:
 
 def test_positives_and_negatives_are_counted_over_all_folds(dataset: Dataset) -> None:
     for task, positives, negatives in dataset.tasks.select("task", "positives", "negatives").iter_rows():
-        labels = dataset.y_labels[dataset.y_tasks == task]
+        labels = dataset.labels.values[dataset.labels.tasks == task]
         assert (labels.sum(), (1 - labels).sum()) == (positives, negatives)
 
 

@@ -30,9 +30,8 @@ def built(tables: Path, group_by: str = "assay_id") -> Dataset:
 
 def labels(dataset: Dataset) -> set[tuple[str, str, int]]:
     """(SMILES, group, label)."""
-    _, tasks, found = dataset.labels(dataset.rows_in(range(5)))
-    rows = [row for row, count in enumerate(dataset.y_indptr[1:] - dataset.y_indptr[:-1]) for _ in range(count)]
-    return set(zip(dataset.smiles()[rows], dataset.tasks["group"][tasks.tolist()], found.tolist(), strict=True))
+    labels, values = dataset.labels, dataset.labels.values.tolist()
+    return set(zip(dataset.smiles()[labels.owners], dataset.tasks["group"][labels.tasks.tolist()], values, strict=True))
 
 
 def write(path: Path, text: str, encoding: str = "utf-8") -> Path:

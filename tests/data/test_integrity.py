@@ -106,7 +106,7 @@ def test_values_that_lead_out_of_an_array_are_refused_even_with_a_digest_that_fi
     from fedapp.data.integrity import content_digest
 
     shutil.copytree(dataset.directory, tmp_path / "d")
-    arrays = {each: np.array(getattr(dataset, each)) for each in ARRAYS}
+    arrays = {each: np.load(dataset.directory / f"{each}.npy") for each in ARRAYS}
     arrays[name][place] = value
     np.save(tmp_path / "d" / f"{name}.npy", arrays[name])
     header = dataset.header | {"digest": content_digest(arrays, dataset.smiles(), dataset.tasks)}

@@ -29,9 +29,8 @@ def partner(folder: Path, name: str, compounds: range, chemistry: Chemistry = CH
 
 def labels(dataset: Dataset) -> set[tuple[str, str, float, int]]:
     """(SMILES, group, threshold, label)."""
-    rows = np.repeat(np.arange(len(dataset.folds)), np.diff(dataset.y_indptr))
-    tasks = dataset.tasks[np.array(dataset.y_tasks)]
-    return set(zip(dataset.smiles()[rows], tasks["group"], tasks["threshold"], dataset.y_labels.tolist(), strict=True))
+    labels, tasks = dataset.labels, dataset.tasks[np.array(dataset.labels.tasks)]
+    return set(zip(dataset.smiles()[labels.owners], tasks["group"], tasks["threshold"], labels.values.tolist(), strict=True))
 
 
 def test_pooling_keeps_each_compound_once_and_every_label(tmp_path: Path) -> None:
@@ -61,8 +60,7 @@ def test_fingerprints_and_folds_are_those_of_the_partners(tmp_path: Path) -> Non
         return dict(zip(dataset.smiles(), zip(dataset.folds.tolist(), bits, strict=True), strict=True))
 
     assert known(pooled) == known(parts["a"]) | known(parts["b"])
-    rows = np.repeat(np.arange(len(pooled.folds)), np.diff(pooled.y_indptr))
-    assert (np.diff(rows * len(pooled.tasks) + pooled.y_tasks) > 0).all()
+    assert (np.diff(pooled.labels.owners * len(pooled.tasks) + pooled.labels.tasks) > 0).all()
 
 
 def test_notes_are_kept_once(tmp_path: Path) -> None:

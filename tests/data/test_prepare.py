@@ -15,7 +15,8 @@ import pytest
 from fedapp.chemistry import rejection
 from fedapp.chemistry.fold import PUBLIC_KEY, key_digest
 from fedapp.chemistry.structure import Structure, describe
-from fedapp.data.dataset import build_dataset, csr_positions
+from fedapp.data.csr import csr_positions
+from fedapp.data.dataset import build_dataset
 from fedapp.data.prepare import input_digest, prepare
 from fedapp.errors import DataError, OutputError
 from fedapp.storage.files import SEAL, read_json, write_json

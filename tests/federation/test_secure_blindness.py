@@ -227,7 +227,7 @@ def test_the_coordinator_has_no_number_of_a_partners_compounds_or_labels(secure:
     for name in secure.run.partners():
         data = Dataset.open(secure.run.partner(name) / "dataset")
         training = data.rows_in(secure.run.config().training_folds())
-        counts |= {len(data.folds), len(training), len(data.y_labels), len(data.x_indices)}
+        counts |= {len(data.folds), len(training), len(data.labels), len(data.x_indices)}
     assert min(counts) > 50
     assert {101, 102, 103} <= secure.numbers, "numbers are looked at: those of the nodes are there"
     assert not counts & secure.numbers

@@ -124,7 +124,7 @@ def test_weights_change_the_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     runs = [small_run(tmp_path / str(largest), f"federation.largest_weight={largest}", "federation.rounds=1") for largest in (1, 4)]
     for run in runs:
         federate(run)
-    labels = [len(Dataset.open(runs[0].partner(name) / "dataset").y_labels) for name in runs[0].partners()]
+    labels = [len(Dataset.open(runs[0].partner(name) / "dataset").labels) for name in runs[0].partners()]
     assert len({weight.weight_of(count, 4) for count in labels}) > 1
     assert not equal(held(runs[0], "partner-1").arrays, held(runs[1], "partner-1").arrays)
 

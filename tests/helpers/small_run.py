@@ -19,11 +19,15 @@ def write_dataset(out: Path, name: str, compounds: int = 200, tasks: int = 4) ->
     """Write a synthetic dataset to a folder; its compounds and tasks have names that must never leave the partner."""
     held = synthetic.dataset(name, compounds=compounds, bits=BITS, tasks=tasks)
     structures = pl.DataFrame({"smiles": [f"C{name}{row}" for row in range(compounds)], "fold": held.folds})
-    rows = np.repeat(np.arange(compounds), np.diff(held.y_indptr))
-    labels = pl.DataFrame({"row": rows, "task": held.y_tasks, "label": held.y_labels})
     table = held.tasks.with_columns(pl.format("SECRET-{}-{}", pl.lit(name), "group").alias("group"))
     header = {"name": name, "bits": BITS, "folds": 5, "note": "", "dropped": {}}
-    return save(out, header, structures, held.x_indptr, held.x_indices, labels, table)
+    return save(out, header, structures, (held.x_indptr, held.x_indices), labels=label_table(held), tasks=table)
+
+
+def label_table(dataset: Dataset) -> pl.DataFrame:
+    """row, task, label, as `save` takes them."""
+    labels = dataset.labels
+    return pl.DataFrame({"row": labels.owners, "task": np.array(labels.tasks), "label": np.array(labels.values)})
 
 
 def small_config(*overrides: str) -> Config:
@@ -42,13 +46,6 @@ def small_run(path: Path, *overrides: str) -> RunFolder:
 
 def rewrite_fingerprints(dataset: Dataset, indptr: np.ndarray, indices: np.ndarray) -> None:
     """Give a dataset other fingerprints, as if it had been made with them."""
-    labels = pl.DataFrame(
-        {
-            "row": np.repeat(np.arange(len(dataset.folds)), np.diff(dataset.y_indptr)),
-            "task": np.array(dataset.y_tasks),
-            "label": np.array(dataset.y_labels),
-        }
-    )
     structures = pl.DataFrame({"smiles": dataset.smiles(), "fold": np.array(dataset.folds)})
     header = {key: dataset.header[key] for key in ("name", "bits", "folds", "note", "dropped")}
-    save(dataset.directory, header, structures, indptr, indices, labels, dataset.tasks)
+    save(dataset.directory, header, structures, (indptr, indices), labels=label_table(dataset), tasks=dataset.tasks)

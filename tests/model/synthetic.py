@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from fedapp.data.dataset import Dataset
+from fedapp.data.labels import Labels
 
 
 def dataset(name: str = "alpha", compounds: int = 400, bits: int = 256, tasks: int = 6, folds: int = 5, seed: int = 0) -> Dataset:
@@ -40,9 +41,11 @@ def from_dense(name: str, dense: np.ndarray, labels: np.ndarray, observed: np.nd
         folds=folds.astype(np.uint8),
         x_indptr=np.searchsorted(x_rows, np.arange(len(dense) + 1)).astype(np.int64),
         x_indices=x_columns.astype(np.int32),
-        y_indptr=np.searchsorted(y_rows, np.arange(len(dense) + 1)).astype(np.int64),
-        y_tasks=y_columns.astype(np.int32),
-        y_labels=labels[y_rows, y_columns].astype(np.uint8),
+        labels=Labels.exact(
+            indptr=np.searchsorted(y_rows, np.arange(len(dense) + 1)).astype(np.int64),
+            tasks=y_columns.astype(np.int32),
+            values=labels[y_rows, y_columns].astype(np.uint8),
+        ),
         tasks=table,
         note="",
         directory=Path("synthetic"),

@@ -31,11 +31,11 @@ def test_scores_equal_dense_logits_at_the_observed_pairs() -> None:
     data = dataset()
     rows = data.rows_in([0, 1])
     scores = score(trunk, heads, data, rows)
-    indptr, tasks, labels = data.labels(rows)
-    expected = dense_logits(trunk, heads)[np.repeat(rows, np.diff(indptr)), tasks]
-    np.testing.assert_allclose(scores.logits, expected, rtol=1e-4, atol=1e-6)
-    assert scores.tasks.tolist() == tasks.tolist()
-    assert scores.labels.tolist() == labels.tolist()
+    labels = data.labels.of(rows)
+    expected = dense_logits(trunk, heads)[rows[labels.owners], labels.tasks]
+    np.testing.assert_allclose(scores.outputs, expected, rtol=1e-4, atol=1e-6)
+    assert scores.tasks.tolist() == labels.tasks.tolist()
+    assert scores.values.tolist() == labels.values.tolist()
 
 
 def test_the_table_has_every_task_once_a_fold_with_its_counts() -> None:
@@ -45,10 +45,10 @@ def test_the_table_has_every_task_once_a_fold_with_its_counts() -> None:
     assert table["round"].unique().to_list() == [7]
     assert table["task"].to_list() == [*range(6), *range(6)]
     for fold, number in FOLDS.items():
-        _, tasks, labels = data.labels(data.rows_in([number]))
+        labels = data.labels.of(data.rows_in([number]))
         own = table.filter(pl.col("fold") == fold)
-        assert own["positives"].to_list() == np.bincount(tasks, weights=labels, minlength=6).tolist()
-        assert (own["positives"] + own["negatives"]).to_list() == np.bincount(tasks, minlength=6).tolist()
+        assert own["positives"].to_list() == np.bincount(labels.tasks, weights=labels.values, minlength=6).tolist()
+        assert (own["positives"] + own["negatives"]).to_list() == np.bincount(labels.tasks, minlength=6).tolist()
 
 
 def test_an_empty_fold_gives_nulls() -> None:

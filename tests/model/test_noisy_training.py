@@ -14,7 +14,6 @@ from fedapp.model.batches import Batch, assemble
 from fedapp.model.evaluation import score
 from fedapp.model.network import Heads, Trunk
 from fedapp.model.noisy_training import activations, add_noise, clipped_gradients, fitted_heads, owners, plan, squared_norms, train_noisily
-from fedapp.model.sparse import GradientBuffer
 from fedapp.model.training import optimiser
 from fedapp.privacy.noise import Noise
 from tests.model.synthetic import dataset, from_dense
@@ -47,8 +46,8 @@ def naive_gradients(trunk: Trunk, heads: Heads, batch: Batch, dropout: float) ->
     own = owners(batch)
     found = []
     for compound in range(len(batch.bits.offsets)):
-        _, _, logits = activations(trunk, heads, batch, GradientBuffer(trunk.weight), dropout, drops())
-        losses = binary_cross_entropy_with_logits(logits, batch.labels, weight=batch.weights, reduction="none")
+        _, _, logits = activations(trunk, heads, batch, dropout, drops())
+        losses = binary_cross_entropy_with_logits(logits, batch.values, weight=batch.weights, reduction="none")
         gradients = torch.autograd.grad(losses[own == compound].sum(), parameters(trunk, heads))
         found.append(torch.cat([gradient.flatten() for gradient in gradients]))
     return torch.stack(found)
@@ -58,8 +57,8 @@ def naive_gradients(trunk: Trunk, heads: Heads, batch: Batch, dropout: float) ->
 @pytest.mark.parametrize("hidden", SHAPES)
 def test_norms_in_closed_form_are_those_of_each_compounds_own_gradient(hidden: tuple[int, ...], dropout: float) -> None:
     (trunk, heads), batch = network(hidden), assemble(dataset(), np.arange(20), WEIGHTS)
-    inputs, sums, logits = activations(trunk, heads, batch, GradientBuffer(trunk.weight), dropout, drops())
-    loss = binary_cross_entropy_with_logits(logits, batch.labels, weight=batch.weights, reduction="sum")
+    inputs, sums, logits = activations(trunk, heads, batch, dropout, drops())
+    loss = binary_cross_entropy_with_logits(logits, batch.values, weight=batch.weights, reduction="sum")
     to_logits, *to_sums = torch.autograd.grad(loss, [logits, *sums])
     expected = naive_gradients(trunk, heads, batch, dropout).square().sum(1)
     assert expected.min() == 0 or expected.max() > 3 * expected.min()
@@ -74,7 +73,7 @@ def test_the_sum_is_that_of_gradients_clipped_one_by_one(hidden: tuple[int, ...]
     each = naive_gradients(trunk, heads, batch, dropout)
     expected = (each * (norm / each.norm(dim=1)).clamp(max=1.0)[:, None]).sum(0)
     trunk.zero_grad(), heads.zero_grad()
-    loss = clipped_gradients(trunk, heads, batch, GradientBuffer(trunk.weight), norm, dropout, drops())
+    loss = clipped_gradients(trunk, heads, batch, clipping_norm=norm, dropout=dropout, drops=drops())
     found = torch.cat([parameter.grad.flatten() for parameter in parameters(trunk, heads)])
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
     assert loss > 0
@@ -82,7 +81,7 @@ def test_the_sum_is_that_of_gradients_clipped_one_by_one(hidden: tuple[int, ...]
 
 def test_the_networks_forward_pass_is_the_same_as_everywhere() -> None:
     (trunk, heads), batch = network((16, 8)), assemble(dataset(), np.arange(20), WEIGHTS)
-    _, _, logits = activations(trunk, heads, batch, GradientBuffer(trunk.weight), 0.0, drops())
+    _, _, logits = activations(trunk, heads, batch, 0.0, drops())
     assert torch.equal(logits, heads(trunk(batch.bits), batch.pairs))
 
 
@@ -92,7 +91,7 @@ def test_leaving_one_compound_out_moves_the_whole_sum_by_the_clipping_norm_at_mo
 
     def summed(rows: np.ndarray) -> torch.Tensor:
         trunk.zero_grad(), heads.zero_grad()
-        clipped_gradients(trunk, heads, assemble(data, rows, WEIGHTS), GradientBuffer(trunk.weight), norm, 0.0, drops())
+        clipped_gradients(trunk, heads, assemble(data, rows, WEIGHTS), clipping_norm=norm, dropout=0.0, drops=drops())
         return torch.cat([parameter.grad.flatten() for parameter in parameters(trunk, heads)])
 
     rows = np.arange(30)
@@ -137,7 +136,7 @@ def test_every_compound_is_in_every_step_with_the_same_probability_and_on_its_ow
     data, rows = dataset(compounds=300), np.arange(50, 300)
     samples: list[np.ndarray] = []
     monkeypatch.setattr(noisy_training, "assemble", lambda _, rows, weights: samples.append(rows) or assemble(data, rows[:1], weights))
-    monkeypatch.setattr(noisy_training, "clipped_gradients", lambda *_: 0.0)
+    monkeypatch.setattr(noisy_training, "clipped_gradients", lambda *_, **__: 0.0)
     trunk, heads = network((4,))
     settings = replace(SETTINGS, batch_size=25, local_epochs=30)
     outcome = noisily(trunk, heads, data, rows, settings)
@@ -160,7 +159,19 @@ def noisily(
 ):
     adam = others.get("adam") or optimiser(trunk, heads, settings)
     listed = others.get("listed", np.arange(256))
-    return train_noisily(trunk, heads, adam, data, rows, listed, settings, 0.2, 1.0, noise_multiplier, Noise(KEY))
+    return train_noisily(
+        trunk,
+        heads,
+        adam,
+        data,
+        rows,
+        trained=listed,
+        settings=settings,
+        dropout=others.get("dropout", 0.2),
+        clipping_norm=1.0,
+        noise_multiplier=noise_multiplier,
+        noise=others.get("noise") or Noise(KEY),
+    )
 
 
 @pytest.mark.parametrize(("compounds", "rate", "count"), [(1000, 0.032, 32 * 2), (32, 1.0, 2), (10, 1.0, 2)])
@@ -174,8 +185,7 @@ def test_equal_noise_gives_equal_bits_and_other_noise_other_ones() -> None:
     data, found = dataset(), []
     for key in (KEY, KEY, bytes(32)):
         trunk, heads = network((16,))
-        adam = optimiser(trunk, heads, SETTINGS)
-        train_noisily(trunk, heads, adam, data, data.rows_in([2, 3, 4]), np.arange(256), SETTINGS, 0.2, 1.0, 1.0, Noise(key))
+        noisily(trunk, heads, data, data.rows_in([2, 3, 4]), noise=Noise(key))
         found.append(trunk.weight.detach().clone())
     assert torch.equal(found[0], found[1])
     assert not torch.equal(found[0], found[2])
@@ -200,9 +210,8 @@ def test_with_little_noise_it_learns() -> None:
     trunk, heads = network((16,))
     adam, losses = optimiser(trunk, heads, SETTINGS), []
     for key in range(10):
-        outcome = train_noisily(
-            *(trunk, heads, adam, data, rows, np.arange(256), SETTINGS, 0.0, 1.0, 0.05), Noise(key.to_bytes(32, "little"))
-        )
+        noise = Noise(key.to_bytes(32, "little"))
+        outcome = noisily(trunk, heads, data, rows, noise_multiplier=0.05, dropout=0.0, adam=adam, noise=noise)
         losses.append(outcome.loss)
     assert losses[-1] < losses[0] - 0.1
 
@@ -211,13 +220,13 @@ def test_fitted_heads_predict_better_and_change_neither_trunk_nor_heads() -> Non
     data = dataset(compounds=1000)
     rows, (trunk, heads) = data.rows_in([2, 3, 4]), network((16,))
     held = [parameter.detach().clone() for parameter in parameters(trunk, heads)]
-    fitted = fitted_heads(trunk, heads, data, rows, SETTINGS, 0.0, 1)
+    fitted = fitted_heads(trunk, heads, data, rows, settings=SETTINGS, dropout=0.0, seed=1)
     assert all(torch.equal(a, b) for a, b in zip(held, parameters(trunk, heads), strict=True))
     assert all(parameter.requires_grad for parameter in trunk.parameters())
 
     def loss(own: Heads) -> float:
         scores = score(trunk, own, data, rows)
-        return float(np.mean(np.logaddexp(0, scores.logits) - scores.labels * scores.logits))
+        return float(np.mean(np.logaddexp(0, scores.outputs) - scores.values * scores.outputs))
 
     assert loss(fitted) < loss(heads) - 0.05
 

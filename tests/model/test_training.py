@@ -10,7 +10,7 @@ from fedapp.config import Training
 from fedapp.errors import DataError, RunError
 from fedapp.model.batches import assemble, chunks
 from fedapp.model.network import Heads, Trunk
-from fedapp.model.training import dropped, learning_rate, optimiser, pair_loss, train
+from fedapp.model.training import dropped, learning_rate, optimiser, train
 from tests.model.synthetic import dataset, from_dense
 
 SETTINGS = Training(batch_size=32, local_epochs=1, learning_rate=0.01, last_learning_rate=0.01, weight_decay=0.0)
@@ -20,7 +20,9 @@ def trained(seed: int = 5, epochs: int = 1, hidden: tuple[int, ...] = (16,), dro
     data = dataset()
     trunk, heads = Trunk(data.bits, list(hidden), 1), Heads(hidden[-1], len(data.tasks), 1, data.name)
     settings = replace(SETTINGS, local_epochs=epochs)
-    outcome = train(trunk, heads, optimiser(trunk, heads, settings), data, data.rows_in([2, 3, 4]), settings, dropout, seed)
+    outcome = train(
+        trunk, heads, optimiser(trunk, heads, settings), data, data.rows_in([2, 3, 4]), settings=settings, dropout=dropout, seed=seed
+    )
     return trunk, heads, outcome.loss
 
 
@@ -45,7 +47,7 @@ def test_bits_that_no_compound_has_are_not_touched() -> None:
     data = from_dense("alpha", dense, dense[:, :3], np.ones((60, 3), bool), np.full(60, 2))
     trunk, heads = Trunk(40, [4], 1), Heads(4, 3)
     before = trunk.weight.detach().clone()
-    train(trunk, heads, optimiser(trunk, heads, SETTINGS), data, data.rows_in([2]), SETTINGS, 0.0, 1)
+    train(trunk, heads, optimiser(trunk, heads, SETTINGS), data, data.rows_in([2]), settings=SETTINGS, dropout=0.0, seed=1)
     changed = (trunk.weight != before).any(1)
     assert not changed[7]
     assert changed.sum() == 39
@@ -56,7 +58,7 @@ def test_the_outcome_counts_compounds_and_steps() -> None:
     rows = data.rows_in([2, 3, 4])
     trunk, heads = Trunk(data.bits, [8]), Heads(8, len(data.tasks))
     settings = replace(SETTINGS, local_epochs=2)
-    outcome = train(trunk, heads, optimiser(trunk, heads, settings), data, rows, settings, 0.0, 1)
+    outcome = train(trunk, heads, optimiser(trunk, heads, settings), data, rows, settings=settings, dropout=0.0, seed=1)
     assert outcome.compounds == len(rows)
     assert outcome.steps == 2 * -(-len(rows) // 32)
     assert outcome.seconds > 0
@@ -66,7 +68,7 @@ def test_training_without_compounds_is_an_error_that_says_why() -> None:
     data = dataset()
     trunk, heads = Trunk(data.bits, [8]), Heads(8, len(data.tasks))
     with pytest.raises(DataError, match="alpha has no compounds"):
-        train(trunk, heads, optimiser(trunk, heads, SETTINGS), data, np.empty(0, np.int64), SETTINGS, 0.0, 1)
+        train(trunk, heads, optimiser(trunk, heads, SETTINGS), data, np.empty(0, np.int64), settings=SETTINGS, dropout=0.0, seed=1)
 
 
 def test_training_that_diverges_is_an_error() -> None:
@@ -74,25 +76,18 @@ def test_training_that_diverges_is_an_error() -> None:
     trunk, heads = Trunk(data.bits, [8]), Heads(8, len(data.tasks))
     heads.weight.data[0, 0] = float("inf")
     with pytest.raises(RunError, match="diverged"):
-        train(trunk, heads, optimiser(trunk, heads, SETTINGS), data, data.rows_in([2, 3, 4]), SETTINGS, 0.0, 1)
+        train(trunk, heads, optimiser(trunk, heads, SETTINGS), data, data.rows_in([2, 3, 4]), settings=SETTINGS, dropout=0.0, seed=1)
 
 
 def test_a_batch_holds_the_observed_pairs_of_its_rows() -> None:
     data = dataset()
     rows = np.array([7, 3, 250])
     batch = assemble(data, rows, torch.arange(6.0))
-    expected = [data.y_tasks[data.y_indptr[row] : data.y_indptr[row + 1]] for row in rows]
+    indptr, tasks = data.labels.indptr, data.labels.tasks
+    expected = [tasks[indptr[row] : indptr[row + 1]] for row in rows]
     assert batch.pairs.indices.tolist() == np.concatenate(expected).tolist()
     assert batch.weights.tolist() == [float(task) for task in batch.pairs.indices]
     assert batch.bits.indices.tolist() == np.concatenate([data.x_indices[data.x_indptr[r] : data.x_indptr[r + 1]] for r in rows]).tolist()
-
-
-def test_the_loss_is_the_weighted_mean_over_pairs() -> None:
-    data = dataset()
-    batch = assemble(data, np.arange(20), torch.tensor([1.0, 0.5, 0.25, 1.0, 1.0, 2.0]))
-    logits = torch.randn(len(batch.labels))
-    each = torch.nn.functional.binary_cross_entropy_with_logits(logits, batch.labels, reduction="none")
-    torch.testing.assert_close(pair_loss(logits, batch), (each * batch.weights).sum() / batch.weights.sum())
 
 
 def test_dropout_keeps_the_mean_and_drops_the_share_asked_for() -> None:

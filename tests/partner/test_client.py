@@ -114,7 +114,8 @@ def test_the_first_attempt_is_that_of_a_run_without_attempts(tmp_path: Path, con
     data, trunk, heads = dataset(), Trunk(256, [16]).to(device), Heads(16, 6, config.seed, "alpha").to(device)
     set_trunk_arrays(trunk, initial)
     adam, rows = optimiser(trunk, heads, config.training), partner(tmp_path, config).training_rows()
-    train(trunk, heads, adam, data, rows, config.training, config.model.dropout, derived_seed(config.seed, "training", "alpha", 1))
+    seed = derived_seed(config.seed, "training", "alpha", 1)
+    train(trunk, heads, adam, data, rows, settings=config.training, dropout=config.model.dropout, seed=seed)
     for request in ({"round": 1}, {"round": 1, "attempt": 0}):
         assert equal(partner(tmp_path, config).fit(initial, request)[0], trunk_arrays(trunk))
 

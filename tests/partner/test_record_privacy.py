@@ -95,7 +95,7 @@ def test_a_partner_killed_at_any_of_its_writes_has_never_paid_for_less_than_it_t
         arrays, _, _ = partner(tmp_path / "before", config).fit(arrays, {"round": number})
     trained: list[int] = []
     really = client.train_noisily
-    monkeypatch.setattr(client, "train_noisily", lambda *given: trained.append(1) or really(*given))
+    monkeypatch.setattr(client, "train_noisily", lambda *given, **named: trained.append(1) or really(*given, **named))
     killed = 0
     while fit_dies_at_write(killed, tmp_path / f"killed{killed}", tmp_path / "before", config, arrays, monkeypatch):
         folder = tmp_path / f"killed{killed}"
@@ -156,7 +156,7 @@ def test_the_heads_that_predict_never_come_back_into_training(
 
     arrays, state, model = two_rounds(tmp_path / "a")
 
-    def others(_trunk: Trunk, heads: Heads, *_: object) -> Heads:
+    def others(_trunk: Trunk, heads: Heads, *_: object, **__: object) -> Heads:
         return type(heads)(16, 6, 99).to(heads.weight.device)
 
     monkeypatch.setattr(client, "fitted_heads", others)

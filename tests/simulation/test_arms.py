@@ -144,7 +144,7 @@ def test_a_federation_without_row_guard_and_the_unguarded_arm_end_with_the_same_
     monkeypatch.setattr(weight, "LABELS_PER_WEIGHT", 130)  # so that these small partners differ in weight
     run = federated_run(tmp_path / "run", "privacy.row_guard=0", *overrides)
     datasets, config = open_datasets(run.path), run.config()
-    assert len({weight.weight_of(len(dataset.y_labels), 4) for dataset in datasets.values()}) > 1
+    assert len({weight.weight_of(len(dataset.labels), 4) for dataset in datasets.values()}) > 1
     for event in unguarded_arm(run.path, datasets, config):
         if event.round == ROUNDS and event.partner == NAMES[0]:
             final = SharedTrunk.read(run.path / "unguarded" / "shared.safetensors")

@@ -68,7 +68,7 @@ def test_an_accepted_dataset_lies_in_the_site_and_is_the_only_one_that_the_polic
     check_data(site)
     shutil.rmtree(tmp_path / "given")
     check_data(site)
-    assert len(Dataset.open(site.dataset).y_labels) == len(accepted.y_labels)
+    assert len(Dataset.open(site.dataset).labels) == len(accepted.labels)
 
 
 def test_nothing_else_in_the_policy_changes(site: Site, tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from scipy.special import betainc, expit, logit
 from scipy.stats import binom
 
-from fedapp.data.dataset import Dataset, csr_positions
+from fedapp.data.csr import csr_positions
+from fedapp.data.dataset import Dataset
+from fedapp.data.labels import Labels
 from fedapp.errors import DataError
 from simulation.audit.findings import Finding
 from simulation.audit.signals import standardised, trunk_signals
@@ -30,13 +32,12 @@ class Canaries:
 
     Attributes:
         x_indptr, x_indices: Fingerprints, CSR, int64 [m + 1] and int32, ascending bits.
-        y_tasks, y_labels: int32 and u8 [m, labels], ascending tasks.
+        labels: As many of each.
     """
 
     x_indptr: NDArray[np.int64]
     x_indices: NDArray[np.int32]
-    y_tasks: NDArray[np.int32]
-    y_labels: NDArray[np.uint8]
+    labels: Labels
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,11 @@ def canaries(bits: NDArray[np.bool_], tasks: int, count: int, size: int, labels:
     return Canaries(
         x_indptr=np.arange(count + 1, dtype=np.int64) * size,
         x_indices=np.concatenate(drawn).astype(np.int32),
-        y_tasks=np.stack(measured).astype(np.int32),
-        y_labels=generator.integers(0, 2, (count, labels), dtype=np.uint8),
+        labels=Labels.exact(
+            indptr=np.arange(count + 1, dtype=np.int64) * labels,
+            tasks=np.concatenate(measured).astype(np.int32),
+            values=generator.integers(0, 2, count * labels, dtype=np.uint8),
+        ),
     )
 
 
@@ -88,16 +92,12 @@ def with_canaries(dataset: Dataset, made: Canaries, included: NDArray[np.bool_],
     """
     chosen = np.flatnonzero(included)
     x_indptr, positions = csr_positions(made.x_indptr, chosen)
-    labels = made.y_tasks.shape[1]
-    y_indptr = np.arange(len(chosen) + 1, dtype=np.int64) * labels
     return replace(
         dataset,
         folds=np.concatenate([dataset.folds, np.full(len(chosen), fold, dtype=np.uint8)]),
         x_indptr=np.concatenate([dataset.x_indptr, dataset.x_indptr[-1] + x_indptr[1:]]),
         x_indices=np.concatenate([dataset.x_indices, made.x_indices[positions]]),
-        y_indptr=np.concatenate([dataset.y_indptr, dataset.y_indptr[-1] + y_indptr[1:]]),
-        y_tasks=np.concatenate([dataset.y_tasks, made.y_tasks[chosen].ravel()]),
-        y_labels=np.concatenate([dataset.y_labels, made.y_labels[chosen].ravel()]),
+        labels=dataset.labels.followed_by(made.labels.of(chosen)),
     )
 
 

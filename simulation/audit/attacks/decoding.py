@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from fedapp.data.dataset import Dataset
 from fedapp.model.batches import assemble
+from fedapp.model.losses import mean_loss
 from fedapp.model.network import Heads, Trunk
-from fedapp.model.training import pair_loss
 from simulation.audit.attacks.rows import Target, figure, views
 from simulation.audit.federations import Trial
 from simulation.audit.findings import CONTROL, Finding
@@ -118,7 +118,7 @@ def control_update(dataset: Dataset, rows: NDArray[np.int64], width: int = CONTR
     """The first layer's gradient of one step on these compounds, as plain gradient descent would send it: [bits, width]."""
     trunk, heads = Trunk(dataset.bits, [width], seed), Heads(width, len(dataset.tasks), seed, dataset.name)
     batch = assemble(dataset, rows, torch.from_numpy(dataset.task_weights))
-    pair_loss(heads(trunk(batch.bits), batch.pairs), batch).backward()
+    mean_loss(heads(trunk(batch.bits), batch.pairs), batch).backward()
     assert trunk.weight.grad is not None
     return trunk.weight.grad.numpy().copy()
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from fedapp.data.dataset import Dataset
 from fedapp.model.batches import assemble
+from fedapp.model.losses import mean_loss
 from fedapp.model.network import Heads, Trunk
-from fedapp.model.training import pair_loss
 from simulation.audit.attacks.rows import Target
 from simulation.audit.federations import Trial
 from simulation.audit.findings import CONTROL, Finding
@@ -164,7 +164,7 @@ def control_step(dataset: Dataset, rows: NDArray[np.int64]) -> tuple[list[np.nda
     trunk = Trunk(dataset.bits, [CONTROL_WIDTH])
     batch = assemble(dataset, rows, torch.from_numpy(dataset.task_weights))
     heads = Heads(CONTROL_WIDTH, len(dataset.tasks), 0, dataset.name)
-    torch.autograd.backward(pair_loss(heads(trunk(batch.bits), batch.pairs), batch))
+    torch.autograd.backward(mean_loss(heads(trunk(batch.bits), batch.pairs), batch))
     before = [parameter.detach().numpy().copy() for parameter in (trunk.weight, trunk.bias)]
     assert trunk.weight.grad is not None
     assert trunk.bias.grad is not None

@@ -12,7 +12,7 @@ import scipy.linalg
 import scipy.sparse
 from numpy.typing import NDArray
 
-from fedapp.data.dataset import csr_positions
+from fedapp.data.csr import csr_positions
 from simulation.audit.federations import Trial
 from simulation.audit.findings import ON, Finding, Recovered
 from simulation.audit.pool import Pool

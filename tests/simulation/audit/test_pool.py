@@ -5,6 +5,7 @@ import pytest
 from rdkit import Chem
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
+from fedapp.data.dataset import Dataset
 from fedapp.errors import DataError
 from simulation.audit.pool import draw_pool, numbered, selected, with_columns
 from tests.simulation.audit.demo_pool import demo_config, demo_datasets, demo_pool
@@ -36,18 +37,24 @@ def test_compounds_keep_their_fingerprints_labels_and_structures() -> None:
     assert set(zip(pool.smiles, sets(pool.indptr, pool.indices), strict=True)) <= held
 
 
+def task_values(dataset: Dataset, row: int) -> list[tuple[int, float]]:
+    """Task and value of each label of a compound."""
+    labels = dataset.labels.of(np.array([row]))
+    return list(zip(labels.tasks.tolist(), labels.values.tolist(), strict=True))
+
+
 def test_labels_are_those_of_the_chosen_groups_under_new_task_numbers() -> None:
     for name, own in demo_pool().datasets.items():
         whole, smiles = demo_datasets()[name], demo_datasets()[name].smiles().to_list()
         labels = {
             (smiles[row], whole.tasks["group"][int(task)], whole.tasks["threshold"][int(task)], int(label))
             for row in range(len(smiles))
-            for task, label in zip(*whole.labels(np.array([row]))[1:], strict=True)
+            for task, label in task_values(whole, row)
         }
         place = list(demo_pool().datasets).index(name)
         mine = [each for each, owner in zip(demo_pool().smiles, demo_pool().owners, strict=True) if owner == place]
         for row in range(len(mine)):
-            for task, label in zip(*own.labels(np.array([row]))[1:], strict=True):
+            for task, label in task_values(own, row):
                 assert (mine[row], own.tasks["group"][int(task)], own.tasks["threshold"][int(task)], int(label)) in labels
 
 

@@ -58,8 +58,8 @@ def test_an_outsider_sees_mean_loss_and_mean_confidence_in_the_right_answer(made
         features = np.maximum(features @ weight.T + bias, 0)
     logits = features @ heads.weight.detach().numpy().T + heads.bias.detach().numpy()
     for row in range(59):
-        mine = slice(made.y_indptr[row], made.y_indptr[row + 1])
-        tasks, labels = made.y_tasks[mine], made.y_labels[mine]
+        own = made.labels.of(np.array([row]))
+        tasks, labels = own.tasks, own.values
         if len(tasks):
             chance = 1 / (1 + np.exp(-logits[row, tasks]))
             assert found["loss"][row] == pytest.approx(log_loss(labels, chance, labels=[0, 1]), abs=1e-5)
@@ -127,7 +127,7 @@ def trained(made: Dataset, members: np.ndarray, rounds: int) -> tuple[Heads, lis
     adam, trunks = optimiser(trunk, heads, SETTINGS), [trunk_arrays(trunk)]
     unheld = dense_bits(made)[members].sum(axis=0) == 0
     for number in range(rounds):
-        train(trunk, heads, adam, made, np.flatnonzero(members), SETTINGS, 0.4, number)
+        train(trunk, heads, adam, made, np.flatnonzero(members), settings=SETTINGS, dropout=0.4, seed=number)
         trunks.append(trunk_arrays(trunk))
         trunks[-1][0][unheld] = trunks[0][0][unheld]
     return heads.requires_grad_(False), trunks

@@ -1,7 +1,5 @@
 """What rows of an update give away."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -69,7 +67,7 @@ def adam() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     steps = optimiser(trunk, heads, settings_)
     for epoch in range(5):
         before = trunk_arrays(trunk)[0]
-        train(trunk, heads, steps, data, np.arange(120), replace(settings_), 0.4, epoch)
+        train(trunk, heads, steps, data, np.arange(120), settings=settings_, dropout=0.4, seed=epoch)
     change = trunk_arrays(trunk)[0] - before
     change[~dense[:120].any(axis=0)] = 0.0  # as `Partner.fit` does
     return dense, before, change

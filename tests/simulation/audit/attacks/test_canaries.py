@@ -11,6 +11,7 @@ from scipy.special import expit, logit
 from scipy.stats import beta, binom, norm
 
 from fedapp.config import Training
+from fedapp.data.labels import Labels
 from fedapp.errors import DataError
 from fedapp.model.network import Heads, Trunk, trunk_arrays
 from fedapp.model.training import optimiser, train
@@ -104,8 +105,8 @@ def test_canaries_are_distinct_combinations_of_allowed_bits():
     rows = made.x_indices.reshape(50, 12)
     assert (np.diff(rows, axis=1) > 0).all() and rows.min() >= 100 and rows.max() < 200
     assert len({row.tobytes() for row in rows}) == 50
-    assert made.y_tasks.shape == made.y_labels.shape == (50, 3)
-    assert (np.diff(made.y_tasks, axis=1) > 0).all() and set(np.unique(made.y_labels)) == {0, 1}
+    assert made.labels.indptr.tolist() == list(range(0, 151, 3))
+    assert (np.diff(made.labels.tasks.reshape(50, 3), axis=1) > 0).all() and set(np.unique(made.labels.values)) == {0, 1}
     with pytest.raises(DataError, match="no canary"):
         canaries(np.zeros(500, dtype=np.bool_), 6, 5, 12, 3, np.random.default_rng(0))
 
@@ -116,15 +117,18 @@ def test_included_canaries_lie_behind_the_compounds_and_nothing_else_changes():
     included = np.arange(10) % 3 == 0
     both = with_canaries(own, made, included, fold=4)
     assert len(both.folds) == 34 and (both.folds[30:] == 4).all() and both.tasks is own.tasks
-    for part in ("fingerprints", "labels"):
-        for before, after in zip(getattr(own, part)(np.arange(30)), getattr(both, part)(np.arange(30)), strict=True):
-            np.testing.assert_array_equal(before, after)
+    for before, after in zip(own.fingerprints(np.arange(30)), both.fingerprints(np.arange(30)), strict=True):
+        np.testing.assert_array_equal(before, after)
+    assert_equal_labels(both.labels.of(np.arange(30)), own.labels)
     for place, canary in enumerate(np.flatnonzero(included)):
         _, bits = both.fingerprints(np.array([30 + place]))
-        _, tasks, labels = both.labels(np.array([30 + place]))
         np.testing.assert_array_equal(bits, made.x_indices.reshape(10, 20)[canary])
-        np.testing.assert_array_equal(tasks, made.y_tasks[canary])
-        np.testing.assert_array_equal(labels, made.y_labels[canary])
+        assert_equal_labels(both.labels.of(np.array([30 + place])), made.labels.of(np.array([canary])))
+
+
+def assert_equal_labels(these: Labels, those: Labels) -> None:
+    for name, column in vars(these).items():
+        np.testing.assert_array_equal(column, getattr(those, name))
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +144,7 @@ def run() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         trunk, heads = Trunk(data.bits, [32], 0), Heads(32, 6, 0, "alpha")
         adam, trunks = optimiser(trunk, heads, settings), [trunk_arrays(trunk)]
         for number in range(3):
-            train(trunk, heads, adam, data, data.rows_in([0]), settings, 0.4, number)
+            train(trunk, heads, adam, data, data.rows_in([0]), settings=settings, dropout=0.4, seed=number)
             trunks.append(trunk_arrays(trunk))
         found.append(canary_scores(made, trunks))
     return found[0], included, found[1]
