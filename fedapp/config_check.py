@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedapp.errors import ConfigError
+from fedapp.evaluation.arms import AUC_PR
 
 if TYPE_CHECKING:
     from fedapp.config import Config
@@ -47,7 +48,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "audit.undefended_trials": (3, 10_000),
     "audit.epsilons": (1e-3, 1e6),
 }
-METRICS = ("loss", "auc_pr")
+METRICS = ("loss", AUC_PR)
 AGGREGATIONS = ("secure", "plain")
 NO_NOISE, RECORD_DP, RECONSTRUCTION_NOISE = PROFILES = ("none", "record_dp", "reconstruction_noise")
 LEAST_NOISE = 0.3  # below it record_dp has no epsilon worth the name: above 100 after a few passes

@@ -14,7 +14,8 @@ PACKAGES = ("fedapp", "strategies", "simulation")
 FLOORS = (
     {"fedapp.errors", "fedapp.seeds", "fedapp.wording", "strategies.plain_messages", "strategies.secagg"},
     {"fedapp.storage", "strategies.message_records"},
-    {"fedapp.config", "fedapp.evaluation", "fedapp.privacy", "fedapp.runtime", "strategies.update"},
+    {"fedapp.evaluation"},
+    {"fedapp.config", "fedapp.privacy", "fedapp.runtime", "strategies.update"},
     {"fedapp.chemistry", "fedapp.run_folder", "strategies.coordinator", "strategies.partner"},
     {"fedapp.data"},
     {"fedapp.model", "fedapp.report"},

@@ -4,7 +4,7 @@ import json
 
 from fedapp.cli.arguments import Experiment, Json, Resume, open_or_create, tell_cost
 from fedapp.cli.progress import RunProgress
-from fedapp.evaluation.arms import ARMS
+from fedapp.evaluation.arms import ARMS, AUC_PR, AUC_ROC, PRINTED
 
 
 def compare(experiment: Experiment = None, resume: Resume = None, as_json: Json = False) -> None:
@@ -20,9 +20,9 @@ def compare(experiment: Experiment = None, resume: Resume = None, as_json: Json 
     print(f"{result['tasks']} tasks, {result['rounds']} rounds; means over tasks, test fold, selected on the validation fold")
     for arm in ARMS:
         if arm in result:
-            print(f"{arm:<10} AUC-PR {result[arm]['auc_pr']:.4f}  AUC-ROC {result[arm]['auc_roc']:.4f}")
+            print(f"{arm:<10} " + "  ".join(f"{PRINTED[metric]} {result[arm][metric]:.4f}" for metric in (AUC_PR, AUC_ROC)))
     share, effect = result["pooled_gain_share"], result["row_guard_effect"]
     print(f"the federation reaches {share:.0%} of the pooled gain" if share is not None else "pooling gained nothing here")
     if effect is not None:
-        print(f"the row guard {'gains' if effect > 0 else 'costs'} {abs(effect):.4f} AUC-PR")
+        print(f"the row guard {'gains' if effect > 0 else 'costs'} {abs(effect):.4f} {PRINTED[AUC_PR]}")
     tell_cost(result)

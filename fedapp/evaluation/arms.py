@@ -3,6 +3,8 @@
 LOCAL, FEDERATED, UNGUARDED, POOLED = ARMS = ("local", "federated", "unguarded", "pooled")  # in the order of tables
 DRAWN = (LOCAL, FEDERATED, POOLED)  # the unguarded arm is compared in figures and drawn in no chart
 AUC_PR, AUC_ROC, BCE = METRICS = ("auc_pr", "auc_roc", "bce")
+COUNTS = ("positives", "negatives")  # of a task's labels, beside its metrics
+PRINTED = {AUC_PR: "AUC-PR", AUC_ROC: "AUC-ROC", BCE: "cross-entropy"}
 
 
 def column(arm: str, metric: str = AUC_PR) -> str:

@@ -41,12 +41,12 @@ def figures(table: pl.DataFrame) -> dict[str, Any]:
         "share_improved" and "riptop_mean", "riptop_median" of federated against local.
     """
     arms = [arm for arm in ARMS if column(arm) in table.columns]
-    held: dict[str, Any] = {arm: {metric: mean(table[column(arm, metric)]) for metric in METRICS} for arm in arms}
-    local, federated, pooled = (held[arm][AUC_PR] for arm in (LOCAL, FEDERATED, POOLED))
+    of_arms: dict[str, Any] = {arm: {metric: mean(table[column(arm, metric)]) for metric in METRICS} for arm in arms}
+    local, federated, pooled = (of_arms[arm][AUC_PR] for arm in (LOCAL, FEDERATED, POOLED))
     defined = table["riptop"].drop_nulls().to_numpy()
-    return held | {
+    return of_arms | {
         "pooled_gain_share": (federated - local) / (pooled - local) if pooled > local else None,
-        "row_guard_effect": federated - held[UNGUARDED][AUC_PR] if UNGUARDED in arms else None,
+        "row_guard_effect": federated - of_arms[UNGUARDED][AUC_PR] if UNGUARDED in arms else None,
         "tasks": len(table),
         "share_improved": mean((table[column(FEDERATED)] > table[column(LOCAL)]).cast(pl.Float64)),
         "riptop_mean": mean(table["riptop"]),

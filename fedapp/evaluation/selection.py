@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
+from fedapp.evaluation.arms import AUC_PR, COUNTS, METRICS
 from fedapp.storage.files import reading
 
 VALIDATION = "validation"
@@ -13,13 +14,10 @@ METRICS_SCHEMA = {
     "round": pl.Int32,
     "fold": pl.String,
     "task": pl.Int32,
-    "positives": pl.Int32,
-    "negatives": pl.Int32,
-    "auc_pr": pl.Float64,
-    "auc_roc": pl.Float64,
-    "bce": pl.Float64,
+    **dict.fromkeys(COUNTS, pl.Int32),
+    **dict.fromkeys(METRICS, pl.Float64),
 }
-METRICS = [
+COLUMNS = [
     pl.when(pl.col(name).cast(kind).is_finite()).then(pl.col(name).cast(kind)) if kind.is_float() else pl.col(name).cast(kind)
     for name, kind in METRICS_SCHEMA.items()
 ]
@@ -43,7 +41,7 @@ def read_round(path: Path) -> pl.DataFrame:
         DamagedFileError: The file is damaged.
     """
     with reading(path, AGAIN):
-        return pl.read_parquet(path).select(METRICS)
+        return pl.read_parquet(path).select(COLUMNS)
 
 
 def validation_scores(metrics: pl.DataFrame, minimum: int, by: tuple[str, ...]) -> pl.DataFrame:
@@ -52,10 +50,10 @@ def validation_scores(metrics: pl.DataFrame, minimum: int, by: tuple[str, ...]) 
     The mean is over the tasks with `minimum` of each class in the validation fold, or over all defined ones where none has; rounds
     without a defined value are absent.
     """
-    held = metrics.filter(pl.col("fold") == VALIDATION, pl.col("auc_pr").is_finite())
+    defined = metrics.filter(pl.col("fold") == VALIDATION, pl.col(AUC_PR).is_finite())
     enough = (pl.col("positives") >= minimum) & (pl.col("negatives") >= minimum)
-    chosen = held.with_columns(enough.alias("enough")).filter(pl.col("enough") | ~pl.col("enough").any().over(by))
-    return chosen.group_by(by).agg(pl.col("auc_pr").mean()).sort(by)
+    chosen = defined.with_columns(enough.alias("enough")).filter(pl.col("enough") | ~pl.col("enough").any().over(by))
+    return chosen.group_by(by).agg(pl.col(AUC_PR).mean()).sort(by)
 
 
 def validation_curve(metrics: pl.DataFrame, minimum: int) -> dict[int, float]:

@@ -17,10 +17,10 @@ CHECKSUM = "checksum"
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
     """Write `tensors` and a JSON-serialisable `header`, so that a reader finds the old file or the new one; mode 0600."""
-    held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    told = header | {CHECKSUM: tensors_checksum(header, held)}
+    saved = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    summed = header | {CHECKSUM: tensors_checksum(header, saved)}
     with atomic_path(path, own_folder=True) as temporary:
-        save_file(held, temporary, metadata={"header": json.dumps(told, sort_keys=True)})  # one key: safetensors would shuffle more
+        save_file(saved, temporary, metadata={"header": json.dumps(summed, sort_keys=True)})  # one key: safetensors would shuffle more
 
 
 def load_tensors(path: Path, hint: str = HINT) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -137,9 +137,9 @@ def squared_norms(batch: Batch, inputs: list[Tensor], to_logits: Tensor, to_sums
         to_sums: And at each layer's sums, (compounds, width) each.
     """
     bits = torch.diff(batch.bits.offsets, append=batch.bits.offsets.new_tensor([len(batch.bits.indices)]))
-    sizes = [bits.float(), *(held.detach().square().sum(1) for held in inputs)]
+    sizes = [bits.float(), *(given.detach().square().sum(1) for given in inputs)]
     of_heads = torch.zeros_like(sizes[0]).index_add_(0, owners(batch), to_logits.square())
-    squares = [*(held.square().sum(1) for held in to_sums), of_heads]
+    squares = [*(gradient.square().sum(1) for gradient in to_sums), of_heads]
     return torch.stack([square * (size + 1) for square, size in zip(squares, sizes, strict=True)]).sum(0)
 
 

@@ -52,13 +52,13 @@ class PrivateRows:
         Args:
             state: That `tensors` are in; empty before the first training.
         """
-        held = state.get(ROWS, rows[:0]).to(rows.device)
-        if torch.equal(held, rows) and len(rows):
+        earlier = state.get(ROWS, rows[:0]).to(rows.device)
+        if torch.equal(earlier, rows) and len(rows):
             return cls(rows, state[DIFFERENCE].to(rows.device))
         difference = torch.zeros((len(rows), trunk.weight.shape[1]), device=rows.device)
-        if len(held):
-            kept = torch.isin(rows, held)
-            difference[kept] = state[DIFFERENCE].to(rows.device)[torch.searchsorted(held, rows[kept])]
+        if len(earlier):
+            kept = torch.isin(rows, earlier)
+            difference[kept] = state[DIFFERENCE].to(rows.device)[torch.searchsorted(earlier, rows[kept])]
         return cls(rows, difference)
 
     def tensors(self) -> dict[str, Tensor]:

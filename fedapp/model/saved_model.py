@@ -18,6 +18,7 @@ from torch import Tensor
 from fedapp.config import Chemistry, Config
 from fedapp.data.dataset import Dataset
 from fedapp.errors import RunError
+from fedapp.evaluation.arms import AUC_PR, AUC_ROC, METRICS
 from fedapp.evaluation.selection import TEST, VALIDATION
 from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.evaluation import probabilities
@@ -27,7 +28,6 @@ from fedapp.storage.files import write_json
 
 MODEL, HEADER = "model.safetensors", "model.json"
 DIGITS = 3  # of a task's figures: more of them would tell counts
-FIGURES = ("auc_pr", "auc_roc", "bce")
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,11 @@ def model_header(dataset: Dataset, config: Config, number: int, metrics: pl.Data
         metrics: Of this round, as `evaluate` makes them.
     """
     counted = counting(metrics, TEST, config.evaluation.min_per_class)
-    scores = {task: (pr, roc) for task, pr, roc in counted.select("task", "auc_pr", "auc_roc").iter_rows()}
+    scores = {task: (pr, roc) for task, pr, roc in counted.select("task", AUC_PR, AUC_ROC).iter_rows()}
     tasks = []
     for task, group, threshold in dataset.tasks.sort("task").select("task", "group", "threshold").iter_rows():
         pr, roc = scores.get(task, (None, None))
-        tasks.append({"group": group, "threshold": shortest(threshold), "auc_pr": rounded(pr), "auc_roc": rounded(roc)})
+        tasks.append({"group": group, "threshold": shortest(threshold), AUC_PR: rounded(pr), AUC_ROC: rounded(roc)})
     return {
         "name": dataset.name,
         "round": number,
@@ -115,8 +115,8 @@ def save_model(folder: Path, trunk: Trunk, heads: Heads, header: dict[str, Any])
 
 def named_tensors(trunk: Trunk, heads: Heads) -> dict[str, Tensor]:
     """As they are called in the file."""
-    tensors = {f"trunk.{name}": held for name, held in trunk.state_dict().items()}
-    return tensors | {f"heads.{name}": held for name, held in heads.state_dict().items()}
+    tensors = {f"trunk.{name}": tensor for name, tensor in trunk.state_dict().items()}
+    return tensors | {f"heads.{name}": tensor for name, tensor in heads.state_dict().items()}
 
 
 def read_model(folder: Path) -> SavedModel:
@@ -131,7 +131,7 @@ def read_model(folder: Path) -> SavedModel:
         tasks = header["tasks"]
         trunk, heads = Trunk(header["bits"], header["hidden"], seed=None), Heads(header["hidden"][-1], len(tasks))
         for part, module in (("trunk.", trunk), ("heads.", heads)):
-            module.load_state_dict({name.removeprefix(part): held for name, held in tensors.items() if name.startswith(part)})
+            module.load_state_dict({name.removeprefix(part): tensor for name, tensor in tensors.items() if name.startswith(part)})
         named = [(str(task["group"]), task["threshold"]) for task in tasks]
         return SavedModel(header, named, Chemistry(**header["chemistry"]), trunk, heads)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
@@ -141,16 +141,16 @@ def read_model(folder: Path) -> SavedModel:
 
 def counting(metrics: pl.DataFrame, fold: str, minimum: int) -> pl.DataFrame:
     """The tasks that count in a fold: with `minimum` of each class, and a defined score."""
-    held = metrics.filter(pl.col("fold") == fold, pl.col("positives") >= minimum, pl.col("negatives") >= minimum)
-    return held.filter(pl.col("auc_pr").is_not_null()).sort("task")
+    enough = metrics.filter(pl.col("fold") == fold, pl.col("positives") >= minimum, pl.col("negatives") >= minimum)
+    return enough.filter(pl.col(AUC_PR).is_not_null()).sort("task")
 
 
 def means(metrics: pl.DataFrame) -> dict[str, float | int | None]:
     """Number of tasks, and means over them; `guessing` is the AUC-PR that chance gives, the mean share of actives."""
     share = pl.col("positives") / (pl.col("positives") + pl.col("negatives"))
-    columns = {"guessing": share} | {name: pl.col(name) for name in FIGURES}
-    found = metrics.select(column.mean().alias(name) for name, column in columns.items()).row(0, named=True)
-    return {"tasks": len(metrics)} | {name: rounded(value) for name, value in found.items()}
+    columns = {"guessing": share} | {name: pl.col(name) for name in METRICS}
+    values = metrics.select(column.mean().alias(name) for name, column in columns.items()).row(0, named=True)
+    return {"tasks": len(metrics)} | {name: rounded(value) for name, value in values.items()}
 
 
 def rounded(value: float | None) -> float | None:

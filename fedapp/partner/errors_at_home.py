@@ -34,7 +34,16 @@ def keep_errors_home(message: Message, context: Context, call_next: ClientAppCal
     )
 
     def note(answered: int, refused: str) -> None:
-        request = Request(now(), context.run_id, step, number, size, answered, round(time.monotonic() - started, 3), refused)
+        request = Request(
+            time=now(),
+            run=context.run_id,
+            step=step,
+            round=number,
+            bytes_in=size,
+            bytes_out=answered,
+            seconds=round(time.monotonic() - started, 3),
+            refused=refused,
+        )
         note_request(partner_folder(context), request)
 
     try:

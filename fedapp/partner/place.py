@@ -67,7 +67,15 @@ def place(context: Context) -> Place:
     config = run.config()
     membership = partial(open_membership, folder / IDENTITY, run.path / ROSTER, folder / POLICY)
     partition = int(context.node_config["partition-id"])
-    return Place(folder.name, folder, folder / "dataset", config, config.data.partners, membership, partition)
+    return Place(
+        name=folder.name,
+        folder=folder,
+        dataset=folder / "dataset",
+        config=config,
+        partners=config.data.partners,
+        membership=membership,
+        partition=partition,
+    )
 
 
 def site_place(site: Site) -> Place:
@@ -81,7 +89,14 @@ def site_place(site: Site) -> Place:
     check_state(site)
     config = site.config()
     membership = partial(open_membership, site.keys, site.roster, site.policy)
-    return Place(site.settings.name, site.state, site.dataset, config, config.data.partners, membership)
+    return Place(
+        name=site.settings.name,
+        folder=site.state,
+        dataset=site.dataset,
+        config=config,
+        partners=config.data.partners,
+        membership=membership,
+    )
 
 
 def simulated_run(context: Context) -> RunFolder:

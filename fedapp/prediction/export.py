@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from fedapp.data.task_names import column_names
 from fedapp.errors import RunError
-from fedapp.evaluation.arms import ARMS
+from fedapp.evaluation.arms import ARMS, AUC_PR, AUC_ROC, METRICS, PRINTED
 from fedapp.model.saved_model import SavedModel, read_model, save_model
 from fedapp.prediction.model_folder import model_folder
 from fedapp.storage.files import write_text
@@ -55,7 +55,9 @@ def export_model(given: Path, out: Path) -> SavedModel:
         write_text(unfinished / TASKS, task_table(saved).write_csv())
         write_text(
             unfinished / CARD,
-            TEMPLATES.get_template("card.md.j2").render(model=saved.header, digest=saved.digest, arms=compared_arms(folder)),
+            TEMPLATES.get_template("card.md.j2").render(
+                model=saved.header, digest=saved.digest, arms=compared_arms(folder), metrics=[PRINTED[name] for name in METRICS]
+            ),
         )
     return saved
 
@@ -63,7 +65,7 @@ def export_model(given: Path, out: Path) -> SavedModel:
 def task_table(saved: SavedModel) -> pl.DataFrame:
     """task, column (in predictions), group, threshold, auc_pr, auc_roc (on the test fold, null where it has too few of a class)."""
     tasks = pl.DataFrame(
-        saved.header["tasks"], schema={"group": pl.String, "threshold": pl.Float64, "auc_pr": pl.Float64, "auc_roc": pl.Float64}
+        saved.header["tasks"], schema={"group": pl.String, "threshold": pl.Float64, AUC_PR: pl.Float64, AUC_ROC: pl.Float64}
     )
     return tasks.select(pl.int_range(pl.len()).alias("task"), pl.Series("column", column_names(saved.tasks), pl.String), pl.all())
 

@@ -18,14 +18,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from fedapp.evaluation.arms import FEDERATED, LOCAL, POOLED
 from fedapp.report.summary import Interval
 from fedapp.wording import score, signed
 
 WIDTH, HEIGHT = 4.7, 3.0
 INK, MUTED, GRID, PAPER = "#010101", "#020202", "#030303", "#040404"
-ARM_COLOURS = {"local": "#050505", "federated": "#060606", "pooled": "#070707"}
-ARM_DASHES: dict[str, Any] = {"local": (0, (4, 2)), "federated": "-", "pooled": (0, (1, 1.3))}
-ARM_MARKERS = {"local": "s", "federated": "o", "pooled": "D"}
+ARM_COLOURS = {LOCAL: "#050505", FEDERATED: "#060606", POOLED: "#070707"}
+ARM_DASHES: dict[str, Any] = {LOCAL: (0, (4, 2)), FEDERATED: "-", POOLED: (0, (1, 1.3))}
+ARM_MARKERS = {LOCAL: "s", FEDERATED: "o", POOLED: "D"}
 WORSE = "#080808"
 SERIES = tuple(f"#0a0a{index:02x}" for index in range(8))
 RASTER_POINT = "#3f83c4"
@@ -174,7 +175,7 @@ def gain_histogram(gains: np.ndarray[Any, Any], mean: Interval, alt: str) -> str
         step = reach / 16
         edges = np.arange(-16, 17) * step
         counts, _ = np.histogram(np.clip(gains, -reach + step / 2, reach - step / 2), edges)
-        colours = [WORSE] * 16 + [ARM_COLOURS["federated"]] * 16
+        colours = [WORSE] * 16 + [ARM_COLOURS[FEDERATED]] * 16
         axes.bar(edges[:-1] + step / 2, counts, width=step * 0.9, color=colours)
         axes.axvline(0, color=MUTED, linewidth=0.8)
         top = counts.max() * 1.12
@@ -234,7 +235,7 @@ def score_histogram(scores: np.ndarray[Any, Any], alt: str) -> str:
     def draw(axes: Axes) -> None:
         edges = np.linspace(0, 1, 21)
         counts, _ = np.histogram(scores, edges)
-        axes.bar(edges[:-1] + 0.025, counts, width=0.045, color=ARM_COLOURS["federated"])
+        axes.bar(edges[:-1] + 0.025, counts, width=0.045, color=ARM_COLOURS[FEDERATED])
         axes.axvline(float(scores.mean()), color=INK, linewidth=1.2)
         axes.annotate(
             f"mean {score(float(scores.mean()))}",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from fedapp.evaluation.arms import DRAWN
+from fedapp.evaluation.arms import DRAWN, FEDERATED, LOCAL, POOLED
 from fedapp.evaluation.selection import validation_curve
 from fedapp.report import charts
 from fedapp.report.saved_run import SavedRun
@@ -35,9 +35,9 @@ class Picture:
 
 
 ARM_MARKS = {
-    "local": Mark("local only", "--local", "6 3"),
-    "federated": Mark("federated", "--federated"),
-    "pooled": Mark("pooled", "--pooled", "1.5 2.5"),
+    LOCAL: Mark("local only", "--local", "6 3"),
+    FEDERATED: Mark("federated", "--federated"),
+    POOLED: Mark("pooled", "--pooled", "1.5 2.5"),
 }
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from scipy.stats import bootstrap
 
-from fedapp.evaluation.arms import DRAWN, FEDERATED, METRICS, POOLED, UNGUARDED, column
+from fedapp.evaluation.arms import COUNTS, DRAWN, FEDERATED, METRICS, POOLED, UNGUARDED, column
 from fedapp.evaluation.comparison import DIFFERENCES, differences, riptop
 from fedapp.evaluation.selection import judged_metrics, selected_rounds
 from fedapp.report.saved_run import SavedRun
@@ -118,11 +118,11 @@ def summarise(run: SavedRun) -> Summary:
 
 def tested_tasks(run: SavedRun, selected: Mapping[str, int]) -> pl.DataFrame:
     """Every task with its test-fold figures in the federated arm (null where it has none); `labels` counts all folds."""
-    columns = ["partner", "task", "positives", "negatives", "auc_pr", "auc_roc", "bce"]
+    columns = ["partner", "task", *COUNTS, *METRICS]
     known = run.tasks.select("partner", "task", "group", "threshold", (pl.col("positives") + pl.col("negatives")).alias("labels"))
     if FEDERATED not in run.arms:
-        return known.with_columns(*(pl.lit(None, dtype=pl.Int64).alias(name) for name in columns[2:4])).with_columns(
-            *(pl.lit(None, dtype=pl.Float64).alias(name) for name in columns[4:])
+        return known.with_columns(*(pl.lit(None, dtype=pl.Int64).alias(name) for name in COUNTS)).with_columns(
+            *(pl.lit(None, dtype=pl.Float64).alias(name) for name in METRICS)
         )
     tested = judged_metrics(run.arms[FEDERATED].metrics, selected).select(columns)
     if known.is_empty():
