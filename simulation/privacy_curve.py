@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from fedapp.config import Config
-from fedapp.config_check import LEAST_NOISE, NO_NOISE, RECORD_DP, Origin, check
+from fedapp.config import LEAST_NOISE, NO_NOISE, RECORD_DP, Config, Origin, check
 from fedapp.data.dataset import Dataset
 from fedapp.errors import ConfigError, RunError
 from fedapp.evaluation.selection import judged_metrics, read_metrics, selected_rounds

@@ -4,8 +4,7 @@ import hashlib
 import json
 import os
 
-from fedapp.config import Config
-from fedapp.config_check import RECORD_DP, flatten
+from fedapp.config import RECORD_DP, Config, flatten
 from fedapp.model.trunk_shape import layout
 from strategies.secagg.messages import SessionParameters
 from strategies.secagg.policy import Policy

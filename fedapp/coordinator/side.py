@@ -10,8 +10,7 @@ from flwr.app import Context
 from flwr.common import log
 from flwr.serverapp import Grid
 
-from fedapp.config import Config
-from fedapp.config_check import LEAST_SECURE
+from fedapp.config import LEAST_SECURE, Config
 from fedapp.consortium.agreement import propose, proposed
 from fedapp.consortium.membership import ROSTER, found_consortium
 from fedapp.consortium.policy_file import read_policy

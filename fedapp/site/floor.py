@@ -11,8 +11,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from fedapp.config import load_config
-from fedapp.config_check import METRICS
+from fedapp.config import METRICS, load_config
 from fedapp.consortium.membership import changed
 from fedapp.consortium.policy_file import read_policy_file
 from fedapp.consortium.roster_file import load_roster

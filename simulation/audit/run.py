@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from fedapp.config import Config
-from fedapp.config_check import flatten
+from fedapp.config import Config, flatten
 from fedapp.report.audit import write_audit_report
 from fedapp.report.verdict import Verdict, worst
 from fedapp.run_folder import RunFolder

@@ -1,6 +1,6 @@
 """What `polyphony doctor` finds about a partner's protection: its terms against its own floor, and what attacks on its updates told."""
 
-from fedapp.config_check import RECORD_DP
+from fedapp.config import RECORD_DP
 from fedapp.data.dataset import Dataset
 from fedapp.site.doctor.checks import CheckFinding, ok, warn
 from fedapp.site.floor import DEFAULT, check_floor, shortfalls, terms_of
