@@ -39,7 +39,7 @@ def describe_many(
     chunks = [smiles[start : start + CHUNK] for start in range(0, len(smiles), CHUNK)]
     work = partial(describe_all, chemistry=chemistry, key=key)
     workers = min(workers or os.cpu_count() or 1, len(chunks))
-    alone = (workers == 1 or len(smiles) <= SERIAL) and all(len(each) <= SHORT for each in smiles)
+    alone = (workers == 1 or len(smiles) <= SERIAL) and all(len(text) <= SHORT for text in smiles)
     single = partial(describe, chemistry=chemistry, key=key)
     done = 0
     for described in map(work, chunks) if alone else in_processes(single, chunks, workers):

@@ -27,7 +27,7 @@ def check(path: Annotated[Path, typer.Argument(metavar="DIR|FILE", help="a folde
     """Tell until when certificates are valid, and for which hosts; fails if one is not valid now."""
     from fedapp.consortium.certificates import certificate_files  # imports cryptography, which --help need not wait for
 
-    invalid = [each for each in certificate_files(path) if not describe(each)]
+    invalid = [file for file in certificate_files(path) if not describe(file)]
     if invalid:
         raise typer.Exit(1)
 

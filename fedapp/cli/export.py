@@ -24,8 +24,8 @@ def export(
         print(f"the earlier export in {out} was replaced", file=sys.stderr)
     name, number, rounds = (saved.header[key] for key in ("name", "round", "rounds"))
     if as_json:
-        told = {"out": str(out), "name": name, "round": number, "tasks": len(saved.tasks), "digest": saved.digest}
-        print(json.dumps(told | {"note": saved.header["note"]}))
+        summary = {"out": str(out), "name": name, "round": number, "tasks": len(saved.tasks), "digest": saved.digest}
+        print(json.dumps(summary | {"note": saved.header["note"]}))
         return
     print(f"model of {name}, round {number} of {rounds}, {len(saved.tasks)} tasks, in {out}")
     print(f"whoever has it can learn about the compounds that it was trained on: read {out / 'card.md'} before you give it on")

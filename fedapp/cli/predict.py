@@ -30,8 +30,8 @@ def predict(
     for warning in predicted.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if as_json:
-        told = {"out": str(out), "predicted": predicted.rows, "without_prediction": predicted.left_out, "note": predicted.note}
-        print(json.dumps(told | {"warnings": predicted.warnings}))
+        result = {"out": str(out), "predicted": predicted.rows, "without_prediction": predicted.left_out, "note": predicted.note}
+        print(json.dumps(result | {"warnings": predicted.warnings}))
         return
     print(f"{predicted.rows} compounds predicted, {predicted.left_out} without a prediction (column reason), in {out}")
     if predicted.note:

@@ -48,23 +48,23 @@ class ArmProgress:
     losses: dict[int, dict[str, float]] = field(default_factory=dict)
     scores: dict[int, dict[str, float]] = field(default_factory=dict)
     reached: dict[str, int] = field(default_factory=dict)
-    told: set[int] = field(default_factory=set)
+    printed: set[int] = field(default_factory=set)
     current: int = 0
 
 
 def arm_table(tasks: Sequence[Task], width: int) -> Table:
     """One row an arm; a terminal of few columns (`width`) gets those that matter most."""
 
-    def told(name: str) -> ProgressColumn:
+    def field_column(name: str) -> ProgressColumn:
         return TextColumn(f"{{task.fields[{name}]}}", markup=False)
 
     every: list[tuple[int, str, ProgressColumn]] = [
         (0, "arm", TextColumn("{task.description}", markup=False)),
-        (0, "round", told("round")),
+        (0, "round", field_column("round")),
         (WIDE, "", BarColumn(bar_width=18)),
-        (WIDE, "partners", told("partners")),
-        (NARROW, "loss", told("loss")),
-        (0, "AUC-PR", told("auc_pr")),
+        (WIDE, "partners", field_column("partners")),
+        (NARROW, "loss", field_column("loss")),
+        (0, "AUC-PR", field_column("auc_pr")),
         (MIDDLE, "elapsed", TimeElapsedColumn()),
         (NARROW, "left", TimeRemainingColumn()),
     ]
@@ -122,7 +122,7 @@ class RunProgress:
             self.display.stop()
             return
         for arm in self.arms.values():
-            for number in sorted(set(arm.losses) - arm.told):
+            for number in sorted(set(arm.losses) - arm.printed):
                 self._tell(arm, number)
 
     def stage(self, text: str) -> None:
@@ -156,17 +156,17 @@ class RunProgress:
         """
         with self.lock:
             self._end_preparation()
-            held = self.arms.get(arm) or self._new_arm(arm, 1 if partner is None or arm == POOLED else self.partners)
+            shown = self.arms.get(arm) or self._new_arm(arm, 1 if partner is None or arm == POOLED else self.partners)
             member = partner or ""
             if auc_pr is not None and not math.isnan(auc_pr):
-                held.scores.setdefault(number, {})[member] = auc_pr
+                shown.scores.setdefault(number, {})[member] = auc_pr
             if loss is not None:
-                held.losses.setdefault(number, {})[member] = loss
-                held.reached[member] = max(number, held.reached.get(member, 0))
-                held.current = number
-            self._update(held)
+                shown.losses.setdefault(number, {})[member] = loss
+                shown.reached[member] = max(number, shown.reached.get(member, 0))
+                shown.current = number
+            self._update(shown)
             if not self.live:
-                self._tell_news(held, number, trained=loss is not None)
+                self._tell_news(shown, number, trained=loss is not None)
 
     def _new_arm(self, name: str, members: int) -> ArmProgress:
         self.spinner.update(text="")
@@ -194,7 +194,7 @@ class RunProgress:
     def _tell_news(self, arm: ArmProgress, number: int, trained: bool) -> None:
         """The plain line, if any, that an event of round `number` gives rise to."""
         everyone = len(arm.losses.get(number, {})) >= arm.members
-        if everyone and number not in arm.told:
+        if everyone and number not in arm.printed:
             self._tell(arm, number)
         elif trained and number == self.total_rounds and len(arm.reached) < arm.members:  # one partner after another: local training
             elapsed = clock(time.monotonic() - self.started)
@@ -204,7 +204,7 @@ class RunProgress:
 
     def _tell(self, arm: ArmProgress, number: int) -> None:
         """The plain line of a finished round."""
-        arm.told.add(number)
+        arm.printed.add(number)
         losses, score = arm.losses[number], latest_score(arm, number)
         parts = [f"{arm.name} round {number}/{self.total_rounds}"]
         if len(losses) < arm.members:

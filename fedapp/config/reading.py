@@ -112,7 +112,7 @@ def read_layer(path: Path) -> DictConfig:
         values = OmegaConf.to_container(layer, resolve=False)
         values = values.get(section) if section and isinstance(values, dict) else values
         value = values.get(name) if isinstance(values, dict) else None
-        if any(not isinstance(each, str | None) for each in (value if isinstance(value, list) else [value])):
+        if any(not isinstance(item, str | None) for item in (value if isinstance(value, list) else [value])):
             raise ValueError(f"{key} is {value!r}, which YAML does not read as text; put it in quotes")
     return count_partners(layer)
 
@@ -142,7 +142,7 @@ def list_of_text(text: str) -> list[str]:
         YAMLError: It is not a list.
     """
     read = yaml.load(text, yaml.BaseLoader)  # noqa: S506  it makes nothing but text, lists and mappings
-    return [str(each) for each in read]
+    return [str(item) for item in read]
 
 
 def count_partners(layer: DictConfig) -> DictConfig:

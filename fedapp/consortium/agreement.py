@@ -65,7 +65,7 @@ def default_limits(config: Config) -> LeakLimits:
 
 def configuration_digest(config: Config) -> bytes:
     """SHA-256 of all settings that the trunk depends on."""
-    held = {key: value for key, value in flatten(config).items() if key.startswith(COMMON) and key not in OWN}
+    common = {key: value for key, value in flatten(config).items() if key.startswith(COMMON) and key not in OWN}
     if config.federation.initial_trunk == "seed":
-        held["seed"] = config.seed
-    return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).digest()
+        common["seed"] = config.seed
+    return hashlib.sha256(json.dumps(common, sort_keys=True).encode()).digest()

@@ -85,10 +85,10 @@ def new_certificates(directory: Path, hosts: Sequence[str] = (), days: int = SER
             f"{directory / AUTHORITY} is valid until {authority.not_valid_after_utc:%Y-%m-%d}, less than {days} days",
             "ask for fewer days, or make a new authority in a new folder and give its ca.crt to every partner",
         )
-    own = ec.generate_private_key(ec.SECP384R1())
-    certificate = _server(own.public_key(), authority, named, ends).sign(key, hashes.SHA384())
+    server_key = ec.generate_private_key(ec.SECP384R1())
+    certificate = _server(server_key.public_key(), authority, named, ends).sign(key, hashes.SHA384())
     write_text(directory / SERVER, _pem(certificate))  # first: by it a later call knows that the key is ours
-    write_text(directory / SERVER_KEY, _private(own))
+    write_text(directory / SERVER_KEY, _private(server_key))
     return certificate_facts(directory / SERVER)
 
 
@@ -135,10 +135,10 @@ def certificate_files(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    found = [path / name for name in (AUTHORITY, SERVER) if (path / name).is_file()]
-    if not found:
+    files = [path / name for name in (AUTHORITY, SERVER) if (path / name).is_file()]
+    if not files:
         raise ConfigError(f"{path} has no {AUTHORITY} and no {SERVER}", f"`polyphony certificates new {path} --host NAME` makes both")
-    return found
+    return files
 
 
 def _new_authority(directory: Path) -> None:

@@ -118,7 +118,7 @@ def remove_partner(path: Path, name: str) -> Member:
     draft = load_draft(path)
     member = _find(path, draft, name)
     left = _without(draft, name)
-    _write(path, replace(left, members=tuple(replace(each, index=index) for index, each in enumerate(left.members, 1))))
+    _write(path, replace(left, members=tuple(replace(partner, index=index) for index, partner in enumerate(left.members, 1))))
     return member
 
 
@@ -131,12 +131,12 @@ def _find(path: Path, draft: Draft, name: str) -> Member:
 
 def _with(draft: Draft, member: Member, node: str | None) -> Draft:
     nodes = dict(draft.nodes) if node is None else {**draft.nodes, member.name: node}
-    return replace(draft, members=tuple(sorted((*draft.members, member), key=lambda each: each.index)), nodes=nodes)
+    return replace(draft, members=tuple(sorted((*draft.members, member), key=lambda partner: partner.index)), nodes=nodes)
 
 
 def _without(draft: Draft, name: str) -> Draft:
     nodes = {owner: node for owner, node in draft.nodes.items() if owner != name}
-    return replace(draft, members=tuple(each for each in draft.members if each.name != name), nodes=nodes)
+    return replace(draft, members=tuple(member for member in draft.members if member.name != name), nodes=nodes)
 
 
 def write_roster(path: Path, roster: Roster) -> None:
@@ -164,11 +164,11 @@ def load_draft(path: Path) -> Draft:
     """
     if not path.is_file():
         raise ConfigError(f"no consortium file {path}", f"`polyphony consortium new {path} --name NAME` begins one")
-    held = typed(read_plain(path, "it was damaged: ask another partner for its copy"), ConsortiumFile, str(path))
-    _check_name(held.consortium, f"{path}: consortium")
-    draft = Draft(held.consortium, held.threshold, held.minimum)
-    for number, each in enumerate(held.partners, start=1):
-        partner = typed(each, PartnerEntry, f"{path}: partner {number}")
+    given = typed(read_plain(path, "it was damaged: ask another partner for its copy"), ConsortiumFile, str(path))
+    _check_name(given.consortium, f"{path}: consortium")
+    draft = Draft(given.consortium, given.threshold, given.minimum)
+    for number, entry in enumerate(given.partners, start=1):
+        partner = typed(entry, PartnerEntry, f"{path}: partner {number}")
         _check_name(partner.name, f"{path}: partner {number}")
         where = f"{path}: partner {number} ({partner.name})"
         if partner.index != number:
@@ -206,16 +206,16 @@ def _check_unlike(member: Member, node: str | None, others: Draft, where: str) -
             raise ConfigError(f"{where}: partner {other.index} has the same name")
         if member.identity == other.identity:
             raise ConfigError(f"{where}: {other.name} has the same key", "each partner has an identity of its own")
-    for name, held in others.nodes.items():
-        if node == held:
+    for name, other_node in others.nodes.items():
+        if node == other_node:
             raise ConfigError(f"{where}: {name} has the same node key", "each partner has a node key of its own")
 
 
 def _write(path: Path, draft: Draft) -> None:
     partners = [
-        {"index": each.index, "name": each.name, "key": base64.b64encode(each.identity.keys).decode()}
-        | ({"node": draft.nodes[each.name]} if each.name in draft.nodes else {})
-        for each in draft.members
+        {"index": member.index, "name": member.name, "key": base64.b64encode(member.identity.keys).decode()}
+        | ({"node": draft.nodes[member.name]} if member.name in draft.nodes else {})
+        for member in draft.members
     ]
-    held = {"consortium": draft.consortium, "threshold": draft.threshold, "minimum": draft.minimum, "partners": partners}
-    write_text(path, ROSTER_HEADER + OmegaConf.to_yaml(OmegaConf.create(held)))
+    content = {"consortium": draft.consortium, "threshold": draft.threshold, "minimum": draft.minimum, "partners": partners}
+    write_text(path, ROSTER_HEADER + OmegaConf.to_yaml(OmegaConf.create(content)))

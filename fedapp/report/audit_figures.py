@@ -18,7 +18,7 @@ RESULTS = {Verdict.PASS: "holds", Verdict.FAIL: "fails", Verdict.TOO_FEW: "too f
 PERCENT = f"{NBSP}%"
 
 
-def told(value: float, limit: float | None = None, digits: int = 2, plain: bool = False) -> str:
+def as_printed(value: float, limit: float | None = None, digits: int = 2, plain: bool = False) -> str:
     """A figure in print.
 
     Args:
@@ -56,8 +56,8 @@ def printed(text: str) -> float:
 
 def span(lower: float, upper: float, limit: float | None = None, plain: bool = False) -> str:
     """An interval: 0 to 0.08 %. Ends that differ do not look alike."""
-    pairs = ((told(lower, limit, digits, plain), told(upper, limit, digits, plain)) for digits in range(2, 12))
-    low, high = next((pair for pair in pairs if pair[0] != pair[1]), (told(lower, plain=plain),) * 2)
+    pairs = ((as_printed(lower, limit, digits, plain), as_printed(upper, limit, digits, plain)) for digits in range(2, 12))
+    low, high = next((pair for pair in pairs if pair[0] != pair[1]), (as_printed(lower, plain=plain),) * 2)
     if low == high:
         return low
     return f"{low.removesuffix(PERCENT) if high.endswith(PERCENT) else low} to {high}"
@@ -125,7 +125,7 @@ class Figure:
         if self.gate is not None and self.finest > self.gate:
             return (
                 f"{told_of} was tried on {self.trials:,}: had nothing been found among them, the upper end would still be "
-                f"{told(self.finest, self.gate, plain=self.plain)}, beyond the limit of {self.limit}."
+                f"{as_printed(self.finest, self.gate, plain=self.plain)}, beyond the limit of {self.limit}."
             )
         if self.value > (self.gate or 0):
             return f"{told_of} lies at {self.shown}, beyond the limit of {self.limit}, and by its interval it may be chance."
@@ -137,7 +137,7 @@ class Figure:
 
     @property
     def shown(self) -> str:
-        return told(self.value, self.gate if self.judged == "value" else None, plain=self.plain)
+        return as_printed(self.value, self.gate if self.judged == "value" else None, plain=self.plain)
 
     @property
     def interval(self) -> str:
@@ -145,11 +145,11 @@ class Figure:
 
     @property
     def guessing(self) -> str:
-        return told(self.chance, plain=self.plain)
+        return as_printed(self.chance, plain=self.plain)
 
     @property
     def limit(self) -> str:
-        return DASH if self.gate is None else told(self.gate, digits=3, plain=self.plain)
+        return DASH if self.gate is None else as_printed(self.gate, digits=3, plain=self.plain)
 
     @property
     def result(self) -> str:

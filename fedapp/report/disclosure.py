@@ -24,19 +24,19 @@ def disclosure(run: SavedRun) -> list[Statement]:
     secure, guard = run.setting("aggregation") == "secure", int(run.setting("privacy.row_guard"))
     profile = run.setting("privacy.profile", "none")
     coordinator = blind_coordinator(run) if secure else plain_coordinator(guard)
-    held = [coordinator, partners_saw(counted=secure and guard > 1)]
-    held.append(noisy(run) if profile == RECORD_DP else guarded(guard) if guard > 1 else unguarded())
+    sentences = [coordinator, partners_saw(counted=secure and guard > 1)]
+    sentences.append(noisy(run) if profile == RECORD_DP else guarded(guard) if guard > 1 else unguarded())
     if profile == RECONSTRUCTION_NOISE:
-        held.append(weakly_noisy())
+        sentences.append(weakly_noisy())
     sums = [row for rows in run.audits.values() for row in rows if row.vector == SUM]
     if sums and not any(row.rows for row in sums):
-        held.append(nothing_in_common(guard))
-    return [*held, named(run, guard)] if any(run.audits.values()) else held
+        sentences.append(nothing_in_common(guard))
+    return [*sentences, named(run, guard)] if any(run.audits.values()) else sentences
 
 
 def warnings(run: SavedRun) -> list[str]:
     """What whoever started a run is told at its end, beside its figures."""
-    return [f"{held.title} {held.text}" for held in disclosure(run) if held.loud]
+    return [f"{sentence.title} {sentence.text}" for sentence in disclosure(run) if sentence.loud]
 
 
 def plain_coordinator(guard: int) -> Statement:
@@ -145,9 +145,9 @@ def named(run: SavedRun, guard: int) -> Statement:
 
 def most_named(run: SavedRun, vector: str) -> list[str]:
     """Of each partner that was named any compound in any one vector of this kind, how many at most, of how many, and who it is."""
-    found = []
+    lines = []
     for partner, rows in run.audits.items():
         worst = max((row for row in rows if row.vector == vector), key=lambda row: row.identified, default=None)
         if worst is not None and worst.identified:
-            found.append(f"{worst.identified:,} of {worst.compounds:,} training compounds at {partner}")
-    return found
+            lines.append(f"{worst.identified:,} of {worst.compounds:,} training compounds at {partner}")
+    return lines

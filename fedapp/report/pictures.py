@@ -56,7 +56,7 @@ def pictures(run: SavedRun, summary: Summary) -> dict[str, list[Picture]]:
 
 def learning(run: SavedRun, summary: Summary) -> list[Picture]:
     """Validation curves of the arms and the partners' losses."""
-    held = []
+    pictures = []
     curves = {arm: validation_curve(run.arms[arm].metrics, run.minimum) for arm in DRAWN if arm in run.arms}
     curves = {arm: curve for arm, curve in curves.items() if curve}
     if curves:
@@ -67,11 +67,11 @@ def learning(run: SavedRun, summary: Summary) -> list[Picture]:
             "selected on this fold, larger where more chose the same."
         )
         chart = charts.validation_curves(curves, summary.selected, alt)
-        held.append(Picture("Validation AUC-PR by round", chart, caption, tuple(ARM_MARKS[arm] for arm in curves)))
+        pictures.append(Picture("Validation AUC-PR by round", chart, caption, tuple(ARM_MARKS[arm] for arm in curves)))
     arm = run.arms.get("federated")
     if arm is not None and len(arm.losses.drop_nulls("loss")):
-        held.append(loss(arm.losses.drop_nulls("loss"), run.partners))
-    return held
+        pictures.append(loss(arm.losses.drop_nulls("loss"), run.partners))
+    return pictures
 
 
 def loss(losses: pl.DataFrame, partners: tuple[str, ...]) -> Picture:
@@ -100,8 +100,8 @@ def gains(summary: Summary) -> Picture:
 
 
 def riptop(summary: Summary) -> Picture:
-    held = {"federated": summary.judged["riptop"], "pooled": summary.judged["pooled_riptop"]}
-    values = {arm: column.drop_nulls().to_numpy() for arm, column in held.items() if column.drop_nulls().len()}
+    columns = {"federated": summary.judged["riptop"], "pooled": summary.judged["pooled_riptop"]}
+    values = {arm: column.drop_nulls().to_numpy() for arm, column in columns.items() if column.drop_nulls().len()}
     if not values:
         values = {"federated": np.zeros(1)}
     medians = "; ".join(f"{arm} median {signed(float(np.median(column)))}" for arm, column in values.items())
@@ -126,8 +126,8 @@ def by_size(summary: Summary) -> list[Picture]:
     parts = gain_by_size(summary.judged)
     if not parts:
         return []
-    rows = [(f"{low:,} – {high:,}", {"federated": held}) for low, high, _, held in parts]
-    alt = "Mean gain by task size: " + "; ".join(f"{low:,} to {high:,} labels {signed(held.value)}" for low, high, _, held in parts) + "."
+    rows = [(f"{low:,} – {high:,}", {"federated": gain}) for low, high, _, gain in parts]
+    alt = "Mean gain by task size: " + "; ".join(f"{low:,} to {high:,} labels {signed(gain.value)}" for low, high, _, gain in parts) + "."
     caption = "Tasks in four equal groups by their number of labels in all folds, with 95 % intervals."
     chart = charts.interval_rows("sizes", rows, "mean gain in test AUC-PR, federated − local", alt)
     return [Picture("Gain by number of labels", chart, caption)]

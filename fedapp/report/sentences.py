@@ -8,11 +8,11 @@ from fedapp.wording import DASH, NBSP, count, percent, plural, score, signed
 from strategies.update.round_sum import RoundSum
 
 
-def spread(held: Interval | None) -> str:
+def spread(interval: Interval | None) -> str:
     """The 95 % interval of a difference, or why there is none."""
-    if held is None or held.low is None or held.high is None:
+    if interval is None or interval.low is None or interval.high is None:
         return "too few to say"
-    return f"{signed(held.low)} to {signed(held.high)}"
+    return f"{signed(interval.low)} to {signed(interval.high)}"
 
 
 def threshold(value: float | None) -> str:
@@ -68,14 +68,14 @@ def pooled_clause(summary: Summary) -> str:
     return f"{percent(summary.pooled_share.value)} of the gain that pooling all data would give"
 
 
-def guard_effect(held: Interval | None) -> str | None:
+def guard_effect(change: Interval | None) -> str | None:
     """What the row guard does to quality, by the interval of the mean difference from the unguarded arm."""
-    if held is None:
+    if change is None:
         return None
-    told = f"95{NBSP}% interval {spread(held)}" if held.low is not None else "too few tasks to say how sure that is"
-    if held.sign == 0:
-        return f"The row guard makes no clear difference: with it, mean AUC-PR changes by {signed(held.value)} ({told})."
-    return f"The row guard {'gains' if held.value > 0 else 'costs'} {score(abs(held.value))} mean AUC-PR ({told})."
+    certainty = f"95{NBSP}% interval {spread(change)}" if change.low is not None else "too few tasks to say how sure that is"
+    if change.sign == 0:
+        return f"The row guard makes no clear difference: with it, mean AUC-PR changes by {signed(change.value)} ({certainty})."
+    return f"The row guard {'gains' if change.value > 0 else 'costs'} {score(abs(change.value))} mean AUC-PR ({certainty})."
 
 
 def clipped(sums: Sequence[RoundSum]) -> str | None:
@@ -93,7 +93,7 @@ def clipped(sums: Sequence[RoundSum]) -> str | None:
 
 def exchanges(phases: Mapping[str, Sequence[str]]) -> str | None:
     """What the exchanges are, for set-up, a round and the finish."""
-    return "; ".join(f"{name}: {', '.join(held)}" for name, held in phases.items()) or None
+    return "; ".join(f"{name}: {', '.join(names)}" for name, names in phases.items()) or None
 
 
 def left_out(reasons: Mapping[tuple[str, str], Sequence[str]]) -> list[str]:
@@ -111,7 +111,7 @@ def caveats(run: SavedRun, summary: Summary, rounds_done: int) -> list[tuple[str
     """Title and text of each limit of the result, the gravest first."""
     minimum = run.minimum
     total = len(summary.judged) + len(summary.uncounted)
-    held = [
+    sentences = [
         (
             "The split is by scaffold.",
             "Test compounds carry Murcko scaffolds that no training compound has. Figures are therefore lower than under a random split, "
@@ -139,7 +139,7 @@ def caveats(run: SavedRun, summary: Summary, rounds_done: int) -> list[tuple[str
             "together, which in a real federation nobody may hold.",
         ),
     ]
-    return still_rising(summary, rounds_done) + held
+    return still_rising(summary, rounds_done) + sentences
 
 
 def still_rising(summary: Summary, rounds_done: int) -> list[tuple[str, str]]:

@@ -113,7 +113,7 @@ def test_limits_of_a_partners_own_updates_read_back_as_they_were_written(tmp_pat
     assert read_policy(tmp_path / POLICY) == policy
 
 
-@pytest.mark.parametrize("key", [each.name for each in fields(PolicyFile)])
+@pytest.mark.parametrize("key", [field.name for field in fields(PolicyFile)])
 def test_a_policy_that_lost_a_line_is_an_error_and_never_a_laxer_one(run: RunFolder, key: str) -> None:
     path = run.partner("partner-1") / POLICY
     config = OmegaConf.load(path)
