@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from fedapp.errors import ConfigError
+from fedapp.runtime.locks import alone_in
 from fedapp.storage.files import PRIVATE_DIRECTORY, write_text
 
 AUTHORITY_KEY, AUTHORITY = "ca.key", "ca.crt"
@@ -72,6 +73,13 @@ def new_certificates(directory: Path, hosts: Sequence[str] = (), days: int = SER
         raise ConfigError("no host", "say with --host at which name or address partners reach the coordinator")
     named = [_general_name(host) for host in dict.fromkeys((*(hosts or certificate_facts(directory / SERVER).hosts), *LOCAL))]
     directory.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+    with alone_in(directory):
+        _renew(directory, named, days)
+    return certificate_facts(directory / SERVER)
+
+
+def _renew(directory: Path, named: Sequence[x509.GeneralName], days: int) -> None:
+    """The four files, of one authority and one key."""
     if not (directory / AUTHORITY_KEY).exists():
         for name, owner in ((AUTHORITY, "its"), (SERVER, "its authority's"), (SERVER_KEY, "an authority's")):
             if (directory / name).exists():
@@ -89,7 +97,6 @@ def new_certificates(directory: Path, hosts: Sequence[str] = (), days: int = SER
     certificate = _server(server_key.public_key(), authority, named, ends).sign(key, hashes.SHA384())
     write_text(directory / SERVER, _pem(certificate))  # first: by it a later call knows that the key is ours
     write_text(directory / SERVER_KEY, _private(server_key))
-    return certificate_facts(directory / SERVER)
 
 
 def _check_renewed(directory: Path, authority: x509.Certificate) -> None:
