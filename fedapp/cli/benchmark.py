@@ -7,6 +7,7 @@ import typer
 
 from fedapp.cli.arguments import Experiment, Json, read_experiment
 from fedapp.cli.progress import RunProgress
+from fedapp.wording import plural
 
 INEXACT = 1
 
@@ -54,7 +55,7 @@ def benchmark_round(
     if as_json:
         print(json.dumps(figures))
         return
-    print(f"{config.name}, {figures['partners']} partners, {figures['rounds']} rounds each (median)")
+    print(f"{config.name}, {plural(figures['partners'], 'partner')}, {plural(figures['rounds'], 'round')} each (median)")
     print(f"{'plain':<17}{figures['plain_s']:>9.3f} s a round")
     spread = f"{figures['ratios'][0]:.3f} to {figures['ratios'][-1]:.3f} in {len(figures['ratios'])} pairs of runs"
     print(f"{'secure':<17}{figures['secure_s']:>9.3f} s a round   {figures['ratio']:.3f} x plain ({spread})")
@@ -64,10 +65,10 @@ def tell(figures: dict[str, Any]) -> None:
     """Print a table: what one partner and the coordinator spend on a round, and beside it what that is measured against."""
     exact = "exact" if figures["exact"] else "WRONG"
     print(
-        f"{figures['partners']} partners, {figures['dropped']} dropped, {figures['words']:,} words, "
+        f"{plural(figures['partners'], 'partner')}, {figures['dropped']} dropped, {plural(figures['words'], 'word')}, "
         f"threads: {figures['threads']}; the sum is {exact}"
     )
-    stock = "stock SecAgg+" if figures["stock_words"] == figures["words"] else f"stock SecAgg+ of {figures['stock_words']:,} words"
+    stock = "stock SecAgg+" if figures["stock_words"] == figures["words"] else f"stock SecAgg+ of {plural(figures['stock_words'], 'word')}"
     speedup = f", {figures['coordinator_speedup']:.1f} x faster" if figures["coordinator_speedup"] is not None else ""
     rows = [
         ("partner, mask", "partner_mask_s", f"{figures['mask_ratio']:.2f} x the floor of {figures['mask_floor_s']:.3f} s"),

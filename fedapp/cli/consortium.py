@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedapp.cli.arguments import Json
+from fedapp.wording import plural
 
 if TYPE_CHECKING:
     from strategies.secagg.roster import Member
@@ -112,7 +113,7 @@ def check(
     if as_json:
         print(json.dumps(summary))
         return
-    print(f"consortium  {summary['consortium']}, {summary['partners']} partners")
+    print(f"consortium  {summary['consortium']}, {plural(summary['partners'], 'partner')}")
     if identity:
         print(f"we are      partner {summary['index']}, {summary['name']}")
     print(f"threshold   {summary['threshold']} of {summary['partners']}, minimum {summary['minimum']}")

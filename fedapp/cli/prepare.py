@@ -10,6 +10,7 @@ import typer
 
 from fedapp.cli.arguments import Json, read_experiment
 from fedapp.cli.progress import RunProgress
+from fedapp.wording import plural
 
 
 def prepare(
@@ -43,7 +44,8 @@ def prepare(
         inputs = {"input_digest": summary["digest"]}  # `digest` is the dataset's, as its other figures are
         print(json.dumps(summary | inputs | header | {"warnings": warnings, "seconds": seconds}))
         return
-    print(f"{header['compounds']:,} compounds, {header['tasks']:,} tasks, {header['labels']:,} labels in {dataset.directory}")
+    sizes = ", ".join(plural(header[f"{what}s"], what) for what in ("compound", "task", "label"))
+    print(f"{sizes} in {dataset.directory}")
     print("\n".join([*label_lines(header), f"{seconds:.0f} s; labels left out, by task: {dataset.directory / LOSSES}"]))
 
 

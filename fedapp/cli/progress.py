@@ -29,6 +29,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedapp.evaluation.arms import POOLED
+from fedapp.wording import plural
 
 SETTLING = 2.0  # seconds after an arm's first event that say nothing of its speed: a resumed run tells its old rounds at once
 MEMORY = 7 * 24 * 3600.0  # seconds that the estimate of the time left looks back: a round may take hours
@@ -141,7 +142,7 @@ class RunProgress:
             self.preparation.update(self.preparing, completed=done, total=total)
             tenths = PREPARATION_LINES * done // max(total, 1)
             if tenths > self.prepared_tenths and not self.live:
-                self._line(f"prepared {done:,} of {total:,} structures")
+                self._line(f"prepared {done:,} of {plural(total, 'structure')}")
             self.prepared_tenths = tenths
 
     def event(self, arm: str, partner: str | None, number: int, loss: float | None = None, auc_pr: float | None = None) -> None:
@@ -198,7 +199,7 @@ class RunProgress:
             self._tell(arm, number)
         elif trained and number == self.total_rounds and len(arm.reached) < arm.members:  # one partner after another: local training
             elapsed = clock(time.monotonic() - self.started)
-            self._line(f"{arm.name} {len(arm.reached)} of {arm.members} partners  {elapsed} elapsed{self._left(arm)}")
+            self._line(f"{arm.name} {len(arm.reached)} of {plural(arm.members, 'partner')}  {elapsed} elapsed{self._left(arm)}")
         elif not trained and number == self.total_rounds and len(arm.scores.get(number, {})) >= arm.members:
             self._line(f"{arm.name} evaluated  AUC-PR {mean(arm.scores[number]):.3f}")
 
@@ -208,7 +209,7 @@ class RunProgress:
         losses, score = arm.losses[number], latest_score(arm, number)
         parts = [f"{arm.name} round {number}/{self.total_rounds}"]
         if len(losses) < arm.members:
-            parts.append(f"{len(losses)} of {arm.members} partners")
+            parts.append(f"{len(losses)} of {plural(arm.members, 'partner')}")
         parts.append(f"loss {mean(losses):.3f}")
         if score is not None:
             parts.append(f"AUC-PR {score[1]:.3f}{'' if score[0] == number else f' (round {score[0]})'}")
@@ -239,6 +240,7 @@ class RunProgress:
 
 
 def mean(values: dict[str, float]) -> float:
+    """The mean over members, of which there is one at least."""
     return sum(values.values()) / len(values)
 
 

@@ -75,7 +75,7 @@ def tell_partner(state: dict[str, Any]) -> None:
         rows.append([f"{sent['round'] or 'set-up'}{kept}", *scores, duration(scored.get("seconds")), *about])
     columns = ("round", "loss", "validation", "test", "trained", "out", "sent", "partners", "rows", "clipped")
     print_table(columns, rows)
-    rows_listed = f"{count(ledger['rows_listed'])} of {count(ledger['rows'])} rows, row guard {count(ledger['row_guard'])}"
+    rows_listed = f"{count(ledger['rows_listed'])} of {plural(ledger['rows'], 'row')}, row guard {count(ledger['row_guard'])}"
     print(f"holds the trunk of {of_rounds(state)}")
     print(f"sent: {size(ledger['bytes_out'])} in {plural(ledger['rounds_sent'], 'round')}; {rows_listed}")
     if state["privacy_spent"]:

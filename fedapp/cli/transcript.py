@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from fedapp.cli.arguments import Json
+from fedapp.wording import plural
 
 DIFFERENT = 1
 
@@ -35,13 +36,13 @@ def compare(
         tell(comparison["difference"])
     else:
         print(
-            f"{len(comparison['partners'])} transcripts agree: {comparison['sessions']} sessions, {comparison['rounds']} rounds, "
-            f"{comparison['entries']} entries compared"
+            f"{len(comparison['partners'])} transcripts agree: {plural(comparison['sessions'], 'session')}, "
+            f"{plural(comparison['rounds'], 'round')}, {plural(comparison['entries'], 'entry')} compared"
         )
     if not as_json:
         for end in comparison["shorter"]:
             print(
-                f"shorter    {end['name']} has {end['entries']} entries, the last of {end['phase']} in round {end['round']}: "
+                f"shorter    {end['name']} has {plural(end['entries'], 'entry')}, the last of {end['phase']} in round {end['round']}: "
                 "what others tell of later was not compared with it"
             )
     if comparison["difference"]:

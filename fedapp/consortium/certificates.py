@@ -22,6 +22,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from fedapp.errors import ConfigError
 from fedapp.runtime.locks import alone_in
 from fedapp.storage.files import PRIVATE_DIRECTORY, write_text
+from fedapp.wording import plural
 
 AUTHORITY_KEY, AUTHORITY = "ca.key", "ca.crt"
 SERVER_KEY, SERVER = "server.key", "server.crt"
@@ -78,7 +79,7 @@ def new_certificates(directory: Path, hosts: Sequence[str] = (), days: int = SER
     return certificate_facts(directory / SERVER)
 
 
-def _renew(directory: Path, named: Sequence[x509.GeneralName], days: int) -> None:
+def _renew(directory: Path, named: list[x509.GeneralName], days: int) -> None:
     """The four files, of one authority and one key."""
     if not (directory / AUTHORITY_KEY).exists():
         for name, owner in ((AUTHORITY, "its"), (SERVER, "its authority's"), (SERVER_KEY, "an authority's")):
@@ -90,7 +91,7 @@ def _renew(directory: Path, named: Sequence[x509.GeneralName], days: int) -> Non
     ends = datetime.now(UTC) + timedelta(days=days)
     if ends > authority.not_valid_after_utc:
         raise ConfigError(
-            f"{directory / AUTHORITY} is valid until {authority.not_valid_after_utc:%Y-%m-%d}, less than {days} days",
+            f"{directory / AUTHORITY} is valid until {authority.not_valid_after_utc:%Y-%m-%d}, less than {plural(days, 'day')}",
             "ask for fewer days, or make a new authority in a new folder and give its ca.crt to every partner",
         )
     server_key = ec.generate_private_key(ec.SECP384R1())

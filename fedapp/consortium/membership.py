@@ -20,7 +20,7 @@ from strategies.secagg.roster import LEAST_PARTNERS, Member, Roster, default_thr
 IDENTITY, POLICY, ROSTER = "identity", "policy.yaml", "consortium.yaml"
 
 
-def found_consortium(run: RunFolder, config: Config) -> None:
+def make_consortium(run: RunFolder, config: Config) -> None:
     """Make identities, roster and policies of a simulated consortium, unless an earlier process did."""
     if config.aggregation != "secure" or (run.path / ROSTER).is_file():
         return

@@ -40,14 +40,17 @@ class Gate:
 
     @property
     def title(self) -> str:
+        """What the gate limits, as a heading."""
         return self.figure.title
 
     @property
     def verdict(self) -> Verdict:
+        """Whether it holds, fails, or cannot be judged."""
         return self.figure.verdict
 
     @property
     def limit(self) -> str:
+        """Which end of the figure it limits, and to what."""
         return f"{JUDGED[self.figure.judged]} at most {self.figure.limit}"
 
     @property
@@ -88,7 +91,7 @@ def write_audit_report(run_dir: Path) -> Path:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update({name: getattr(wording, name) for name in ("count", "percent", "plural")})
+    environment.filters.update({name: getattr(wording, name) for name in ("count", "percent", "plural", "was_or_were")})
     try:
         content = contents(facts, Path(run_dir).resolve().name)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

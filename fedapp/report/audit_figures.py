@@ -85,6 +85,7 @@ class Figure:
 
     @property
     def title(self) -> str:
+        """Its name as words."""
         return self.name.replace("_", " ")
 
     @property
@@ -133,26 +134,32 @@ class Figure:
 
     @property
     def plain(self) -> bool:
+        """Whether it is a number as it stands rather than a share in percent."""
         return self.name in PLAIN or self.attack in PLAIN
 
     @property
     def shown(self) -> str:
+        """Its value in print, on the true side of its limit."""
         return as_printed(self.value, self.gate if self.judged == "value" else None, plain=self.plain)
 
     @property
     def interval(self) -> str:
+        """Its 95 % interval in print."""
         return span(self.lower, self.upper, None if self.judged == "value" else self.gate, self.plain)
 
     @property
     def guessing(self) -> str:
+        """In print, what guessing gives."""
         return as_printed(self.chance, plain=self.plain)
 
     @property
     def limit(self) -> str:
+        """Its limit in print; a dash without one."""
         return DASH if self.gate is None else as_printed(self.gate, digits=3, plain=self.plain)
 
     @property
     def result(self) -> str:
+        """What it says of its gate, or of guessing where it has none."""
         if self.gated:
             return RESULTS[self.verdict]
         return "above chance" if self.leaks else "not above chance"

@@ -111,6 +111,7 @@ def short(name: str, length: int = 18) -> str:
 
 
 def round_axis(axes: Axes, rounds: Sequence[int]) -> None:
+    """Whole rounds along the bottom, whatever their number."""
     axes.set_xlabel("round")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
     low, high = (min(rounds), max(rounds)) if rounds else (0, 1)

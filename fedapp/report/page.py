@@ -17,6 +17,7 @@ from fedapp.report.report_files import write_report_files
 from fedapp.report.rounds import RoundFigures, left_out, phases, rounds_of, total_bytes
 from fedapp.report.saved_run import SavedRun, read_run
 from fedapp.report.summary import Summary, as_float, summarise
+from fedapp.wording import plural
 
 TEMPLATES = Path(__file__).parent
 TEMPLATE = "report.html.j2"
@@ -104,7 +105,8 @@ def inconsistent(run: SavedRun, summary: Summary) -> str | None:
     if tasks is None or int(tasks) == len(summary.judged):
         return None
     judged = f"{len(summary.judged):,}"
-    return f"comparison.json counts {int(tasks):,} tasks, comparison.parquet holds {judged} that count; the means are those of the former."
+    counted = plural(int(tasks), "task")
+    return f"comparison.json counts {counted}, comparison.parquet holds {judged} that count; the means are those of the former."
 
 
 def extremes(summary: Summary) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

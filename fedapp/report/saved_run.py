@@ -72,6 +72,7 @@ class SavedRun:
 
     @property
     def name(self) -> str:
+        """What the run is called, by its own file or its folder."""
         return str(self.facts.get("run") or self.directory.name)
 
     @property
@@ -87,6 +88,7 @@ class SavedRun:
 
     @property
     def state(self) -> str:
+        """How far it came, as it says itself; a run with all that an end leaves is finished."""
         return FINISHED if self.finished else str(self.facts.get("state") or "unknown")
 
     @property

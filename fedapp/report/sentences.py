@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from fedapp.report.saved_run import SavedRun
 from fedapp.report.summary import Interval, Summary
-from fedapp.wording import DASH, NBSP, count, percent, plural, score, signed
+from fedapp.wording import DASH, NBSP, count, percent, plural, score, signed, was_or_were
 from strategies.update.round_sum import RoundSum
 
 
@@ -59,6 +59,7 @@ def compared_verdict(summary: Summary, gain: Interval) -> str:
 
 
 def pooled_clause(summary: Summary) -> str:
+    """How the gain compares with that of pooling all data, as part of a sentence."""
     if summary.pooled_gain is None or summary.pooled_share is None:
         return "although pooling all data gained nothing"
     if summary.pooled_gain.sign <= 0:
@@ -85,10 +86,11 @@ def clipped(sums: Sequence[RoundSum]) -> str | None:
     number, sent = sum(row.clipped for row in sums), sum(row.coordinates * row.partners for row in sums)
     rounds = plural(len(sums), "round")
     if not number:
-        return f"None of the {sent:,} coordinates that partners sent in {rounds} was clipped."
+        return f"None of the {plural(sent, 'coordinate')} that partners sent in {rounds} was clipped."
     most = max(sums, key=lambda row: row.clipped / (row.coordinates * row.partners))
     share = f"{number / sent * 100:.2g}{NBSP}%"
-    return f"{number:,} of the {sent:,} coordinates that partners sent in {rounds} were clipped ({share}), most in round {most.round}."
+    clipped_of = f"{number:,} of the {plural(sent, 'coordinate')} that partners sent in {rounds} {was_or_were(number)} clipped"
+    return f"{clipped_of} ({share}), most in round {most.round}."
 
 
 def exchanges(phases: Mapping[str, Sequence[str]]) -> str | None:

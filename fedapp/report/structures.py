@@ -51,6 +51,7 @@ class Gallery:
 
     @property
     def key(self) -> tuple[str, str]:
+        """Attack and setting, one gallery each."""
         return self.attack, self.defences
 
 

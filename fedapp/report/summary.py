@@ -283,11 +283,13 @@ def number(saved: Mapping[str, Any] | None, key: str) -> float | None:
 
 
 def as_float(value: Any) -> float | None:
+    """A finite number as it is; anything else, truth values too, as None."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
         return None
     return float(value)
 
 
 def as_int(value: Any) -> int | None:
+    """A finite number without its fraction; anything else as None."""
     whole = as_float(value)
     return None if whole is None else int(whole)

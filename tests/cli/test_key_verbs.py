@@ -201,7 +201,7 @@ def test_transcripts_that_agree_exit_with_0(consortium: Path, monkeypatch: pytes
     files = [write_transcript(consortium, name, "all") for name in NAMES]
     assert polyphony(monkeypatch, "transcript", "compare", *files, "--roster", str(consortium)) == 0
     out, err = capsys.readouterr()
-    assert out == "5 transcripts agree: 1 sessions, 2 rounds, 10 entries compared\n"
+    assert out == "5 transcripts agree: 1 session, 2 rounds, 10 entries compared\n"
     assert err == ""
     assert polyphony(monkeypatch, "transcript", "compare", *files, "--roster", str(consortium), "--json") == 0
     assert json.loads(capsys.readouterr().out)["difference"] is None
@@ -232,7 +232,7 @@ def test_a_transcript_that_is_shorter_is_said_to_be(
     assert polyphony(monkeypatch, "transcript", "compare", *files, "--roster", str(consortium)) == 0
     agree, short = capsys.readouterr().out.splitlines()
     assert agree.startswith("5 transcripts agree")
-    assert short.startswith("shorter    beta has 1 entries, the last of ConsistencyCheck in round 0: ")
+    assert short.startswith("shorter    beta has 1 entry, the last of ConsistencyCheck in round 0: ")
 
 
 def test_a_broken_transcript_is_an_error_that_names_partner_and_line(

@@ -156,7 +156,7 @@ def test_a_key_that_is_not_the_authoritys_is_refused(folder: Path, tmp_path: Pat
 
 
 def test_no_certificate_outlives_the_authority(folder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"ca\.crt is valid until .* less than 3651 days"):
+    with pytest.raises(ConfigError, match=r"ca\.crt is valid until .* less than 3,651 days"):
         new_certificates(folder, days=3651)
 
 

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,3 +89,12 @@ def test_the_description_of_a_chart_cannot_break_out_of_its_attribute() -> None:
 def test_long_names_are_cut_beside_an_axis() -> None:
     assert short("partner-1") == "partner-1"
     assert len(short("x" * 90)) == 18
+
+
+@pytest.mark.parametrize("kind", ["compare", "simulate"])
+def test_of_one_of_anything_the_page_speaks_in_the_singular(kind: str, synthetic: Make) -> None:
+    run = synthetic(kind=kind, partners=["Alder"], tasks=1, rounds=1, secure=True, row_guard=3)
+    source = re.sub(r"<(style|script)\b.*?</\1>", " ", written(run).source, flags=re.DOTALL)
+    several = re.findall(r"(?<![\d.,])1[\s\u00a0](?:tasks|partners|rounds|labels|compounds|rows|exchanges|coordinates)\b", source)
+    assert several == []
+    assert re.search(r"(?<![\d.,])1[\s\u00a0]task\b", source)
