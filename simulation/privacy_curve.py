@@ -24,7 +24,7 @@ from fedapp.model.noisy_training import plan
 from fedapp.partner.client import Partner
 from fedapp.privacy.calibration import noise_multiplier
 from fedapp.privacy.noisy_support import support_event
-from fedapp.report.privacy_curve import draw
+from fedapp.report.privacy_plot import draw
 from fedapp.run_folder import RunFolder
 from fedapp.storage.files import Kind, read_sealed, write_json, write_sealed
 from fedapp.wording import plural

@@ -6,7 +6,7 @@ from functools import partial
 
 from fedapp.chemistry.parse import SHORT
 from fedapp.chemistry.structure import describe, describe_all
-from fedapp.chemistry.workers import Described, in_processes
+from fedapp.chemistry.worker_processes import Described, in_processes
 from fedapp.config import Chemistry
 
 CHUNK = 250  # about a quarter of a second of work: progress is smooth and an interrupt is answered soon

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, is_dataclass
 from typing import Annotated, Any, get_args, get_type_hints
 
-from fedapp.config.limits import AnyOf, Limits, OneOf, Within
+from fedapp.config.allowed import Allowed, AnyOf, OneOf, Within
 
 METRICS = ("loss", "auc_pr")
 NO_NOISE, RECORD_DP, RECONSTRUCTION_NOISE = "none", "record_dp", "reconstruction_noise"
@@ -176,7 +176,7 @@ class Option:
 
     kind: Any
     meaning: str
-    limits: Limits | None = None
+    limits: Allowed | None = None
 
     def comment(self) -> str:
         """What `conf/default.yaml` says beside its default."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import frexp
 from pathlib import Path
 
-from fedapp.config.limits import Fault
+from fedapp.config.allowed import Fault
 from fedapp.config.options import OPTIONS, RECORD_DP, Config, flatten
 from fedapp.errors import ConfigError
 

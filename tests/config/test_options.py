@@ -6,7 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from fedapp.config import CONF, flatten, load_config
-from fedapp.config.limits import Within
+from fedapp.config.allowed import Within
 from fedapp.config.options import OPTIONS
 from fedapp.config.reading import TEXT_KEYS
 from fedapp.errors import ConfigError

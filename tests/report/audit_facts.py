@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fedapp.report import charts
-from fedapp.report.audit import write_audit_report
+from fedapp.report.audit_page import write_audit_report
 from fedapp.report.verdict import SEVERITY
 from simulation.audit.findings import Curve, Finding, Recovered
 from tests.report.html_page import Page

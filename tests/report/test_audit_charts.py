@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedapp.report import audit, charts
+from fedapp.report import audit_page, charts
 from fedapp.report.audit_charts import DRAWN_POINTS, interval_picture, roc_pictures, thinned
 from fedapp.report.audit_figures import as_printed, percentage, printed, read_figure, span
 from tests.report.audit_facts import Save, curve, decoding, document, finding, full
@@ -73,14 +73,14 @@ def test_any_number_can_be_drawn(value: float) -> None:
 def test_curves_of_an_attack_share_a_chart_and_those_of_an_adversary_have_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(charts, "drawn", lambda name, alt, draw, height=0: "<svg></svg>")
     rows = [curve("on", 1.0), curve("off", 0.5), curve("off", 0.5) | {"adversary": "outsider"}]
-    pictures = roc_pictures([audit.read_curve(row) for row in rows])
+    pictures = roc_pictures([audit_page.read_curve(row) for row in rows])
     assert [picture.title for picture in pictures] == ["Membership, partner", "Membership, outsider"]
     assert [mark.label for mark in pictures[0].legend][:2] == ["defences on", "defences off"]
 
 
 def test_a_curve_tells_what_is_recognised_at_one_mistake_in_a_thousand() -> None:
-    assert audit.read_curve(curve("on", 1.0, points=4001)).at_low_rate == pytest.approx(0.001, rel=0.01)
-    assert audit.read_curve(curve("on", 0.5, points=4001)).at_low_rate == pytest.approx(0.001**0.5, rel=0.01)
+    assert audit_page.read_curve(curve("on", 1.0, points=4001)).at_low_rate == pytest.approx(0.001, rel=0.01)
+    assert audit_page.read_curve(curve("on", 0.5, points=4001)).at_low_rate == pytest.approx(0.001**0.5, rel=0.01)
 
 
 def test_a_long_curve_is_thinned_without_leaving_its_path_or_its_ends() -> None:

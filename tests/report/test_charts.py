@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fedapp.report.charts import VARIABLES, gain_histogram, interval_rows, score_scatter, short
-from fedapp.report.page import write_report
+from fedapp.report.run_page import write_report
 from fedapp.report.summary import Interval
 from tests.report.html_page import written
 

@@ -10,7 +10,7 @@ from fedapp.chemistry import parallel, rejection
 from fedapp.chemistry.parallel import describe_many
 from fedapp.chemistry.parse import SHORT
 from fedapp.chemistry.structure import Structure
-from fedapp.chemistry.workers import in_processes
+from fedapp.chemistry.worker_processes import in_processes
 from fedapp.errors import DataError
 from tests.chemistry.structures import CHEMISTRY, KEY
 

@@ -10,11 +10,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFo
 from fedapp import wording
 from fedapp.errors import RunError
 from fedapp.evaluation.arms import ARMS
-from fedapp.report import sentences
+from fedapp.report import conclusions
 from fedapp.report.disclosure import disclosure
 from fedapp.report.pictures import pictures
 from fedapp.report.report_files import write_report_files
-from fedapp.report.rounds import RoundFigures, left_out, phases, rounds_of, total_bytes
+from fedapp.report.round_figures import RoundFigures, left_out, phases, rounds_of, total_bytes
 from fedapp.report.saved_run import SavedRun, read_run
 from fedapp.report.summary import Summary, as_float, summarise
 from fedapp.wording import plural
@@ -48,7 +48,7 @@ def render(run: SavedRun, summary: Summary) -> str:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {name: getattr(wording, name) for name in FILTERS}
-    environment.filters |= {"spread": sentences.spread, "threshold": sentences.threshold}
+    environment.filters |= {"spread": conclusions.spread, "threshold": conclusions.threshold}
     try:
         template = environment.get_template(TEMPLATE)
         return template.render(contents(run, summary))
@@ -68,10 +68,10 @@ def contents(run: SavedRun, summary: Summary) -> dict[str, Any]:
         "guessing": as_float(summary.judged["prevalence"].mean()),
         "above_guessing": as_float((summary.judged["federated_auc_pr"] > summary.judged["prevalence"]).mean()),
         "disclosure": disclosure(run),
-        "guard_effect": sentences.guard_effect(summary.guard_effect),
-        "verdict": sentences.verdict(run, summary, evaluated),
-        "unfinished": sentences.unfinished(run, evaluated),
-        "failures": sentences.failures(run),
+        "guard_effect": conclusions.guard_effect(summary.guard_effect),
+        "verdict": conclusions.verdict(run, summary, evaluated),
+        "unfinished": conclusions.unfinished(run, evaluated),
+        "failures": conclusions.failures(run),
         "inconsistent": inconsistent(run, summary),
         "pictures": pictures(run, summary),
         "best": best,
@@ -81,12 +81,12 @@ def contents(run: SavedRun, summary: Summary) -> dict[str, Any]:
         "rounds": rounds,
         "rounds_shown": thinned(rounds),
         "traffic": total_bytes(rounds),
-        "exchanges": sentences.exchanges(phases(run.journal)),
-        "left_out": sentences.left_out(left_out(run.journal)),
-        "clipped": sentences.clipped(run.sums),
+        "exchanges": conclusions.exchanges(phases(run.journal)),
+        "left_out": conclusions.left_out(left_out(run.journal)),
+        "clipped": conclusions.clipped(run.sums),
         "settings": settings(run.config),
         "versions": run.facts.get("versions") if isinstance(run.facts.get("versions"), Mapping) else {},
-        "caveats": sentences.caveats(run, summary, evaluated),
+        "caveats": conclusions.caveats(run, summary, evaluated),
         "arm_names": [arm for arm in ARMS if arm in summary.arms],
     }
 

@@ -12,8 +12,8 @@ from fedapp import wording
 from fedapp.errors import RunError
 from fedapp.report.audit_charts import interval_picture, read_curve, roc_pictures
 from fedapp.report.audit_figures import CONTROL, JUDGED, OFF, ON, WORDS, Figure, read_figure
-from fedapp.report.page import settings
 from fedapp.report.pictures import Picture
+from fedapp.report.run_page import settings
 from fedapp.report.structures import galleries
 from fedapp.report.verdict import Verdict, worst
 from fedapp.storage.files import read_json, write_text

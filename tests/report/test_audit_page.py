@@ -11,9 +11,9 @@ from xml.etree import ElementTree
 import pytest
 
 from fedapp.errors import PolyphonyError, RunError
-from fedapp.report import audit
-from fedapp.report.audit import attack_of, grouped, notes, write_audit_report
+from fedapp.report import audit_page
 from fedapp.report.audit_figures import read_figure
+from fedapp.report.audit_page import attack_of, grouped, notes, write_audit_report
 from simulation.audit.findings import Recovered
 from tests.report.audit_facts import (
     HOSTILE,
@@ -323,7 +323,7 @@ def test_a_folder_without_an_audit_is_an_error_with_a_hint(tmp_path: Path) -> No
 
 
 def test_a_missing_template_is_an_error_with_a_hint(save: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit, "TEMPLATES", tmp_path / "empty")
+    monkeypatch.setattr(audit_page, "TEMPLATES", tmp_path / "empty")
     with pytest.raises(RunError, match=r"audit\.html\.j2 is not installed") as caught:
         save(facts([]))
     assert "wheel" in caught.value.hint

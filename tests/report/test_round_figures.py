@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from fedapp.report.rounds import left_out, phases, rounds_of
+from fedapp.report.round_figures import left_out, phases, rounds_of
 from fedapp.report.saved_run import read_run
 from strategies.coordinator.journal import Exchange, Journal
 

@@ -1,4 +1,4 @@
-"""The report's sentences and the form of its numbers."""
+"""What the report concludes, in sentences."""
 
 from collections.abc import Mapping, Sequence
 

@@ -19,7 +19,7 @@ class Fault(NamedTuple):
     hint: str = ""
 
 
-class Limits(Protocol):
+class Allowed(Protocol):
     """What the values of an option may be; as text, for its comment."""
 
     def faults(self, key: str, value: Any) -> Iterator[Fault]:

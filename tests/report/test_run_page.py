@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from fedapp.errors import RunError
-from fedapp.report import charts, page
-from fedapp.report.page import write_report
+from fedapp.report import charts, run_page
+from fedapp.report.run_page import write_report
 from tests.report.html_page import written
 
 Make = Callable[..., Path]
@@ -199,7 +199,7 @@ def test_a_folder_that_no_run_wrote_is_an_error_and_gets_no_page(tmp_path: Path)
 
 def test_a_missing_template_is_an_error_with_a_hint(synthetic: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = synthetic(kind="simulate")
-    monkeypatch.setattr(page, "TEMPLATES", tmp_path / "empty")
+    monkeypatch.setattr(run_page, "TEMPLATES", tmp_path / "empty")
     with pytest.raises(RunError, match=r"report\.html\.j2 is not installed") as caught:
         write_report(run)
     assert "wheel" in caught.value.hint
