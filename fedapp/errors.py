@@ -59,9 +59,9 @@ def explained(error: BaseException) -> PolyphonyError | None:
     if isinstance(error, RuntimeError) and isinstance(error.__context__, OSError) and error.__context__.errno == errno.ELOOP:
         return explained(error.__context__)  # pathlib's, of links that lead round in a circle
     if isinstance(error, OSError):
-        told = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        reason = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
         full = error.errno in NO_SPACE
-        return MachineError(told, "free some space and try again: nothing half-written was left" if full else "")
+        return MachineError(reason, "free some space and try again: nothing half-written was left" if full else "")
     if isinstance(error, MemoryError) or NO_MEMORY in str(error):
         words = str(error).strip().splitlines()
         return MachineError(

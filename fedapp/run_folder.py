@@ -84,14 +84,17 @@ class RunFolder:
 
     @property
     def name(self) -> str:
+        """The folder's name, which is the run's."""
         return self.path.name
 
     @property
     def coordinator(self) -> Path:
+        """The coordinator's folder."""
         return self.path / "coordinator"
 
     @property
     def report(self) -> Path:
+        """The page about the run."""
         return self.path / "report.html"
 
     def federated(self) -> bool:

@@ -10,7 +10,7 @@ from flwr.app import Context
 from flwr.common import log
 from flwr.serverapp import Grid, ServerApp
 
-from fedapp.coordinator.rounds import federate
+from fedapp.coordinator.run_rounds import federate
 from fedapp.coordinator.side import CoordinatorSide, new_run, simulated_side, site_side
 from fedapp.errors import PolyphonyError
 from fedapp.run_folder import RunFolder

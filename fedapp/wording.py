@@ -1,5 +1,6 @@
 """The form of numbers and times wherever people read them: reports, pages, cards and the terminal."""
 
+import re
 from datetime import UTC, datetime
 
 DASH, NBSP, MINUS = "–", "\u00a0", "\u2212"
@@ -67,9 +68,15 @@ def moment(value: str | float | None) -> str:
     return f"{time.day} {time:%b %Y, %H:%M:%S}{NBSP}UTC"
 
 
-def plural(number: int, word: str) -> str:
-    """1 round, 2 rounds."""
-    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
+def plural(number: int | None, word: str) -> str:
+    """1 round, 2 rounds, 3 entries."""
+    several = f"{word[:-1]}ies" if re.search("[^aeiou]y$", word) else f"{word}s"
+    return f"{count(number)} {word if number == 1 else several}"
+
+
+def was_or_were(number: int | None) -> str:
+    """What follows so many in the past."""
+    return "was" if number == 1 else "were"
 
 
 def short(digest: str) -> str:

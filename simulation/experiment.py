@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from fedapp.errors import PolyphonyError, RunError, RunInterruptedError, explained
 from fedapp.evaluation.arms import FEDERATED, POOLED, UNGUARDED
 from fedapp.report.disclosure import warnings
-from fedapp.report.page import write_report
+from fedapp.report.run_page import write_report
 from fedapp.report.saved_run import read_run
 from fedapp.report.summary import summarise
 from fedapp.run_folder import RunFolder, now

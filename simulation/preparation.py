@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fedapp.config import Config
-from fedapp.consortium.membership import found_consortium
+from fedapp.consortium.membership import make_consortium
 from fedapp.data.dataset import LOSSES, Dataset, build_dataset
 from fedapp.data.demo import demo_dataset
 from fedapp.data.integrity import SUMMARY, read_summary
@@ -31,7 +31,7 @@ def prepare_partners(run: RunFolder, stage: Callable[[str], None], progress: Pro
         DataError: Tables missing or unusable, or a partner without a task.
     """
     config = run.config()
-    found_consortium(run, config)
+    make_consortium(run, config)
     missing = [name for name in run.partners() if not (run.partner(name) / "dataset").is_dir()]
     if missing and config.data.tables == "demo":
         stage("making the demo's datasets")

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from fedapp.config import Config
-from fedapp.config_check import LEAST_NOISE, NO_NOISE, RECORD_DP, Origin, check
+from fedapp.config import LEAST_NOISE, NO_NOISE, RECORD_DP, Config, Origin, check
 from fedapp.data.dataset import Dataset
 from fedapp.errors import ConfigError, RunError
 from fedapp.evaluation.selection import judged_metrics, read_metrics, selected_rounds
@@ -25,9 +24,10 @@ from fedapp.model.noisy_training import plan
 from fedapp.partner.client import Partner
 from fedapp.privacy.calibration import noise_multiplier
 from fedapp.privacy.noisy_support import support_event
-from fedapp.report.privacy_curve import draw
+from fedapp.report.privacy_plot import draw
 from fedapp.run_folder import RunFolder
 from fedapp.storage.files import Kind, read_sealed, write_json, write_sealed
+from fedapp.wording import plural
 from simulation.arms import train_alone
 from simulation.experiment import Display, recorded
 from simulation.federation import first_shared, form_of, guard, take_in, words_of
@@ -52,10 +52,10 @@ def privacy_curve(run: RunFolder, display: Display) -> dict[str, Any]:
         folder, where = run.path / "privacy", {name: dataset.directory for name, dataset in datasets.items()}
         missing = [name for name in names if not (folder / f"{name}.json").is_file()]
         jobs = [workers.submit(point, name, config_of(names[name], config, datasets), where, folder / name) for name in missing]
-        display.stage(f"training {len(jobs)} federations")
+        display.stage(f"training {plural(len(jobs), 'federation')}")
         for done, each in enumerate(as_completed(jobs), 1):
             each.result()
-            display.stage(f"training {len(jobs)} federations: {done} done")
+            display.stage(f"training {plural(len(jobs), 'federation')}: {done} done")
     held = {name: read_sealed(folder / f"{name}.json", POINT, "remove it: this point is then trained anew") for name in names}
     points = [{"epsilon": names[name]} | held[name] for name in names if name != LOCAL]
     told = {"name": config.name, "points": points, "local": held[LOCAL]["auc_pr"], "delta": config.privacy.delta}

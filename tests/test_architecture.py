@@ -27,7 +27,7 @@ FLOORS = (
     {"fedapp.cli"},
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-SAME_ROOM = {"fedapp.config_check": "fedapp.config", "simulation.audit.attacks": "simulation.audit"}
+SAME_ROOM = {"simulation.audit.attacks": "simulation.audit"}
 
 # Room or module -> libraries that it may use; the standard library is free.
 LIBRARIES = {
@@ -156,8 +156,7 @@ def test_a_room_uses_only_its_own_libraries(room: str) -> None:
 
 def test_no_module_loads_itself_by_a_detour() -> None:
     for module in MODULES:
-        if module != "fedapp.config_check":  # it names the type of what it checks
-            assert module not in set().union(*map(within_reach, neighbours(module))) or module == "fedapp.config", module
+        assert module not in set().union(*map(within_reach, neighbours(module))), module
 
 
 @pytest.mark.parametrize("part", [*COORDINATORS, *COORDINATORS_APP])

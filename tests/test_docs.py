@@ -122,10 +122,10 @@ def test_every_test_that_a_page_names_exists(page: str) -> None:
 @pytest.mark.parametrize("heading", ["Promises", "What a recording tells later"])
 def test_every_promise_and_every_thing_that_falls_is_shown_by_tests(heading: str) -> None:
     text = section("strategies/SECURITY.md", heading)
-    told = re.findall(r"^\| (\d+) \|", text, re.MULTILINE)
+    numbers = re.findall(r"^\| (\d+) \|", text, re.MULTILINE)
     shown = re.findall(r"^(\d+)\. `test_", text, re.MULTILINE)
-    assert told == shown == [str(number) for number in range(1, len(told) + 1)]
-    assert len(told) > 10
+    assert numbers == shown == [str(number) for number in range(1, len(numbers) + 1)]
+    assert len(numbers) > 10
 
 
 def test_the_diagram_is_the_table_of_phases() -> None:

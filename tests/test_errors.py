@@ -25,10 +25,10 @@ def test_an_error_of_ours_is_itself() -> None:
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_told_with_the_file_and_the_remedy(number: int) -> None:
-    told = explained(OSError(number, os.strerror(number), "/data/x"))
-    assert told is not None
-    assert str(told) == f"/data/x: {os.strerror(number)}"
-    assert told.hint.startswith("free some space")
+    error = explained(OSError(number, os.strerror(number), "/data/x"))
+    assert error is not None
+    assert str(error) == f"/data/x: {os.strerror(number)}"
+    assert error.hint.startswith("free some space")
 
 
 def test_links_that_lead_round_in_a_circle_are_told_by_name(tmp_path: Path) -> None:
@@ -48,17 +48,17 @@ def allocated(kind: str) -> object:
 def test_too_little_memory_is_told_as_that_whoever_notices(library: str) -> None:
     with pytest.raises((MemoryError, RuntimeError)) as caught:
         allocated(library)
-    told = explained(caught.value)
-    assert told is not None
-    assert str(told).startswith("the memory of this machine is not enough")
-    assert "\n" not in str(told)
-    assert told.hint
+    error = explained(caught.value)
+    assert error is not None
+    assert str(error).startswith("the memory of this machine is not enough")
+    assert "\n" not in str(error)
+    assert error.hint
 
 
 def test_a_worker_that_was_ended_from_outside_is_told_as_that() -> None:
-    told = explained(BrokenProcessPool("terminated abruptly"))
-    assert isinstance(told, PolyphonyError)
-    assert "memory" in str(told)
+    error = explained(BrokenProcessPool("terminated abruptly"))
+    assert isinstance(error, PolyphonyError)
+    assert "memory" in str(error)
 
 
 def test_a_fault_of_the_program_is_not_explained_away() -> None:

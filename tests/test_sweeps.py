@@ -54,6 +54,6 @@ def test_a_property_is_tried_with_as_many_examples_as_it_asks_for_or_with_few(co
 
 
 def test_no_property_counts_its_examples_without_asking_how_thorough_the_run_is() -> None:
-    own = [path for path in (ROOT / "tests").rglob("*.py") if re.search(r"\bmax_examples=\d", path.read_text())]
-    assert own == []
+    counting = [path for path in (ROOT / "tests").rglob("*.py") if re.search(r"\bmax_examples=\d", path.read_text())]
+    assert counting == []
     assert settings().max_examples == (100 if sweeps.EFFORT.full else sweeps.EXAMPLES)

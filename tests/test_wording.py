@@ -1,7 +1,8 @@
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from fedapp.wording import DASH, count, duration, moment, percent, score, short, signed, size
+from fedapp.wording import DASH, count, duration, moment, percent, plural, score, short, signed, size, was_or_were
 
 
 def test_numbers_read_as_in_print() -> None:
@@ -46,3 +47,21 @@ def test_small_shares_and_long_times_stay_readable() -> None:
         "1\u00a0h 1\u00a0min",
         "1\u00a0d 3\u00a0h",
     ]
+
+
+@pytest.mark.parametrize(
+    ("number", "word", "text"),
+    [
+        (0, "round", "0 rounds"),
+        (1, "round", "1 round"),
+        (2, "round", "2 rounds"),
+        (1, "entry", "1 entry"),
+        (1200, "entry", "1,200 entries"),
+        (3, "day", "3 days"),
+        (1, "training compound", "1 training compound"),
+        (None, "partner", "– partners"),
+    ],
+)
+def test_one_is_not_several(number: int | None, word: str, text: str) -> None:
+    assert plural(number, word) == text
+    assert was_or_were(number) == ("was" if number == 1 else "were")

@@ -18,6 +18,7 @@ from rdkit import Chem
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from fedapp.errors import DataError
+from fedapp.wording import plural
 
 PUBLIC_KEY = b"polyphony public fold key, for simulations only"
 MIN_KEY_BYTES = 16
@@ -50,7 +51,7 @@ def read_key(path: str | None) -> bytes:
         raise DataError(f"the fold key in {path} {error}", "keep the key alone in the file, as one line of UTF-8 text") from error
     if len(key) < MIN_KEY_BYTES:
         raise DataError(
-            f"the fold key in {path} has {len(key)} bytes, fewer than {MIN_KEY_BYTES}",
+            f"the fold key in {path} has {plural(len(key), 'byte')}, fewer than {MIN_KEY_BYTES}",
             "all partners use one long random key, for example 32 random bytes in hexadecimal",
         )
     return key

@@ -6,7 +6,7 @@ from functools import partial
 
 from fedapp.chemistry.parse import SHORT
 from fedapp.chemistry.structure import describe, describe_all
-from fedapp.chemistry.workers import Described, in_processes
+from fedapp.chemistry.worker_processes import Described, in_processes
 from fedapp.config import Chemistry
 
 CHUNK = 250  # about a quarter of a second of work: progress is smooth and an interrupt is answered soon
@@ -39,7 +39,7 @@ def describe_many(
     chunks = [smiles[start : start + CHUNK] for start in range(0, len(smiles), CHUNK)]
     work = partial(describe_all, chemistry=chemistry, key=key)
     workers = min(workers or os.cpu_count() or 1, len(chunks))
-    alone = (workers == 1 or len(smiles) <= SERIAL) and all(len(each) <= SHORT for each in smiles)
+    alone = (workers == 1 or len(smiles) <= SERIAL) and all(len(text) <= SHORT for text in smiles)
     single = partial(describe, chemistry=chemistry, key=key)
     done = 0
     for described in map(work, chunks) if alone else in_processes(single, chunks, workers):

@@ -56,15 +56,15 @@ def choose(mol: Chem.Mol, neutral: Callable[[Chem.Mol], str]) -> Parent:
         mol: One or more fragments, metals disconnected, without isotopes and stereo.
         neutral: Gives the canonical SMILES of one fragment independent of its charges.
     """
-    fragments = {Chem.MolToSmiles(each): each for each in Chem.GetMolFrags(mol, asMols=True)}  # equal ones once
+    fragments = {Chem.MolToSmiles(fragment): fragment for fragment in Chem.GetMolFrags(mol, asMols=True)}  # equal ones once
     if len(fragments) == 1:
         return Parent(*fragments.values())
-    described = {_describe(each, neutral): each for _, each in sorted(fragments.items(), reverse=True)}
+    described = {_describe(fragment, neutral): fragment for _, fragment in sorted(fragments.items(), reverse=True)}
     best = max(described)
     return Parent(
         described[best],
-        against_size=any(each.organic and each.heavy_atoms > best.heavy_atoms for each in described),
-        mixture=sum(each.organic and each.rank == UNLISTED for each in described) > 1,
+        against_size=any(fragment.organic and fragment.heavy_atoms > best.heavy_atoms for fragment in described),
+        mixture=sum(fragment.organic and fragment.rank == UNLISTED for fragment in described) > 1,
     )
 
 

@@ -47,7 +47,7 @@ def describe(smiles: str, chemistry: Chemistry, key: bytes) -> Structure | str:
 def describe_all(smiles: Sequence[str], chemistry: Chemistry, key: bytes) -> list[Structure | str]:
     """`describe` for several SMILES, in order."""
     with rdBase.BlockLogs():  # the reason is reported, RDKit's own lines on stderr would only repeat it
-        return [_describe(each, chemistry, key) for each in smiles]
+        return [_describe(text, chemistry, key) for text in smiles]
 
 
 def _describe(smiles: str, chemistry: Chemistry, key: bytes) -> Structure | str:

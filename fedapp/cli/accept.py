@@ -8,6 +8,7 @@ import typer
 
 from fedapp.cli.arguments import Json
 from fedapp.cli.prepare import warn
+from fedapp.wording import plural
 
 
 def accept(
@@ -25,6 +26,7 @@ def accept(
     if as_json:
         print(json.dumps(dataset.header))
         return
-    print(f"accepted  {len(dataset.folds):,} compounds, {len(dataset.tasks):,} tasks, {len(dataset.labels):,} labels")
+    sizes = (plural(len(dataset.folds), "compound"), plural(len(dataset.tasks), "task"), plural(len(dataset.labels), "label"))
+    print(f"accepted  {', '.join(sizes)}")
     print(f"digest    {dataset.digest}")
     print(f"lies in   {dataset.directory}")

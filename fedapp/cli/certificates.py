@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from fedapp.wording import plural
+
 app = typer.Typer(no_args_is_help=True, help="TLS certificates from the consortium's own authority.")
 
 
@@ -27,7 +29,7 @@ def check(path: Annotated[Path, typer.Argument(metavar="DIR|FILE", help="a folde
     """Tell until when certificates are valid, and for which hosts; fails if one is not valid now."""
     from fedapp.consortium.certificates import certificate_files  # imports cryptography, which --help need not wait for
 
-    invalid = [each for each in certificate_files(path) if not describe(each)]
+    invalid = [file for file in certificate_files(path) if not describe(file)]
     if invalid:
         raise typer.Exit(1)
 
@@ -38,6 +40,6 @@ def describe(path: Path) -> bool:
 
     facts = certificate_facts(path)
     what = "authority" if facts.authority else ", ".join(facts.hosts) or "no host"
-    left = "not valid yet" if facts.early() else "expired" if facts.days_left() < 0 else f"{facts.days_left()} days left"
+    left = "not valid yet" if facts.early() else "expired" if facts.days_left() < 0 else f"{plural(facts.days_left(), 'day')} left"
     print(f"{path}  until {facts.ends:%Y-%m-%d %H:%M} UTC, {left}  {what}")
     return not facts.early() and facts.days_left() >= 0

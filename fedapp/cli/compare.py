@@ -5,6 +5,7 @@ import json
 from fedapp.cli.arguments import Experiment, Json, Resume, open_or_create, tell_cost
 from fedapp.cli.progress import RunProgress
 from fedapp.evaluation.arms import ARMS, AUC_PR, AUC_ROC, PRINTED
+from fedapp.wording import plural
 
 
 def compare(experiment: Experiment = None, resume: Resume = None, as_json: Json = False) -> None:
@@ -17,7 +18,8 @@ def compare(experiment: Experiment = None, resume: Resume = None, as_json: Json 
     if as_json:
         print(json.dumps(result))
         return
-    print(f"{result['tasks']} tasks, {result['rounds']} rounds; means over tasks, test fold, selected on the validation fold")
+    scale = f"{plural(result['tasks'], 'task')}, {plural(result['rounds'], 'round')}"
+    print(f"{scale}; means over tasks, test fold, selected on the validation fold")
     for arm in ARMS:
         if arm in result:
             print(f"{arm:<10} " + "  ".join(f"{PRINTED[metric]} {result[arm][metric]:.4f}" for metric in (AUC_PR, AUC_ROC)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedapp.cli.arguments import Json
+from fedapp.wording import plural
 
 if TYPE_CHECKING:
     from strategies.secagg.roster import Member
@@ -76,19 +77,19 @@ def show(file: File, as_json: Json = False) -> None:
 
     draft = load_draft(file)
     partners = [
-        {"index": each.index, "name": each.name, "fingerprint": each.identity.fingerprint(), "node_key": each.name in draft.nodes}
-        for each in draft.members
+        {"index": member.index, "name": member.name, "fingerprint": member.identity.fingerprint(), "node_key": member.name in draft.nodes}
+        for member in draft.members
     ]
-    told = {"consortium": draft.consortium, "threshold": draft.threshold, "minimum": draft.minimum, "digest": None}
+    summary = {"consortium": draft.consortium, "threshold": draft.threshold, "minimum": draft.minimum, "digest": None}
     try:
         roster = draft.roster()
-        told |= {"threshold": roster.threshold, "minimum": roster.minimum, "digest": spoken(roster.digest())}
+        summary |= {"threshold": roster.threshold, "minimum": roster.minimum, "digest": spoken(roster.digest())}
     except ValueError as error:
         print(f"not a roster yet: {error}", file=sys.stderr)
     if as_json:
-        print(json.dumps(told | {"partners": partners}))
+        print(json.dumps(summary | {"partners": partners}))
         return
-    for key, value in told.items():
+    for key, value in summary.items():
         print(f"{key:<10}  {'-' if value is None else value}")
     for partner in partners:
         node = "node key" if partner["node_key"] else "no node key"
@@ -98,7 +99,9 @@ def show(file: File, as_json: Json = False) -> None:
 @app.command("check")
 def check(
     file: File,
-    own: Annotated[Path | None, typer.Option("--identity", metavar="DIR", help="our identity, to find ourselves in the roster")] = None,
+    identity: Annotated[
+        Path | None, typer.Option("--identity", metavar="DIR", help="our identity, to find ourselves in the roster")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check that a roster is usable, and tell its digest, which must be the same at every partner, and what its threshold means."""
@@ -106,17 +109,17 @@ def check(
     from fedapp.consortium.promises import meaning  # imports cryptography, which --help need not wait for
     from fedapp.consortium.roster_file import load_roster
 
-    told = meaning(load_roster(file), load_identity(own).public if own else None)
+    summary = meaning(load_roster(file), load_identity(identity).public if identity else None)
     if as_json:
-        print(json.dumps(told))
+        print(json.dumps(summary))
         return
-    print(f"consortium  {told['consortium']}, {told['partners']} partners")
-    if own:
-        print(f"we are      partner {told['index']}, {told['name']}")
-    print(f"threshold   {told['threshold']} of {told['partners']}, minimum {told['minimum']}")
-    print(f"drop-outs   {told['drop_outs']} tolerated in a round")
-    print(f"colluding   {told['colluders']} tolerated: with the coordinator, they learn no more than the sum of the others")
-    print(f"digest      {told['digest']}")
-    for warning in told["warnings"]:
+    print(f"consortium  {summary['consortium']}, {plural(summary['partners'], 'partner')}")
+    if identity:
+        print(f"we are      partner {summary['index']}, {summary['name']}")
+    print(f"threshold   {summary['threshold']} of {summary['partners']}, minimum {summary['minimum']}")
+    print(f"drop-outs   {summary['drop_outs']} tolerated in a round")
+    print(f"colluding   {summary['colluders']} tolerated: with the coordinator, they learn no more than the sum of the others")
+    print(f"digest      {summary['digest']}")
+    for warning in summary["warnings"]:
         print(f"warning: {warning}", file=sys.stderr)
     print("compare the digest with every partner over the telephone", file=sys.stderr)

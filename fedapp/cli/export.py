@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fedapp.cli.arguments import Json
+from fedapp.wording import plural
 
 
 def export(
@@ -24,10 +25,10 @@ def export(
         print(f"the earlier export in {out} was replaced", file=sys.stderr)
     name, number, rounds = (saved.header[key] for key in ("name", "round", "rounds"))
     if as_json:
-        told = {"out": str(out), "name": name, "round": number, "tasks": len(saved.tasks), "digest": saved.digest}
-        print(json.dumps(told | {"note": saved.header["note"]}))
+        summary = {"out": str(out), "name": name, "round": number, "tasks": len(saved.tasks), "digest": saved.digest}
+        print(json.dumps(summary | {"note": saved.header["note"]}))
         return
-    print(f"model of {name}, round {number} of {rounds}, {len(saved.tasks)} tasks, in {out}")
+    print(f"model of {name}, round {number} of {rounds}, {plural(len(saved.tasks), 'task')}, in {out}")
     print(f"whoever has it can learn about the compounds that it was trained on: read {out / 'card.md'} before you give it on")
     if saved.header["note"]:
         print(f"note: {saved.header['note']}")

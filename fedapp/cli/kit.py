@@ -36,8 +36,10 @@ def new(
     folders = make_kits(Plan(roster, config, superlink, certificates, seed, page), out)
     for folder in folders:
         print(folder)
-    for told in shortfalls(terms_of(Site.open(folders[-1])), DEFAULT).values():
-        print(f"warning: {told} in the floor.yaml that sites begin with: they refuse these kits, unless they lower it", file=sys.stderr)
+    for shortfall in shortfalls(terms_of(Site.open(folders[-1])), DEFAULT).values():
+        print(
+            f"warning: {shortfall} in the floor.yaml that sites begin with: they refuse these kits, unless they lower it", file=sys.stderr
+        )
     print("send every party its folder; its README.md says what to do with it", file=sys.stderr)
 
 
@@ -58,10 +60,10 @@ def install(
 
     changes = take_over(kit, site)
     print(site)
-    own = Site.open(site)
-    if own.partner:
-        for name, told in in_words(terms_of(own)).items():
-            print(f"accepts  {name:<12} {told}")
-        print(f"floor    {own.floor} says the least that this site ever accepts, and is yours to edit")
+    installed = Site.open(site)
+    if installed.partner:
+        for name, term in in_words(terms_of(installed)).items():
+            print(f"accepts  {name:<12} {term}")
+        print(f"floor    {installed.floor} says the least that this site ever accepts, and is yours to edit")
     for change in changes:
         print(f"{'WEAKER ' if change.endswith(WEAKER) else 'changes'}  {change}")

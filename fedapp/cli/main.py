@@ -45,7 +45,8 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 def tell_version(wanted: bool) -> None:
     """Print the version of Polyphony and of what its results depend on, and end."""
     if wanted:
-        print("\n".join(f"{package} {number}" for package, number in sorted(versions().items(), key=lambda each: each[0] != "polyphony")))
+        packages = sorted(versions().items(), key=lambda package: package[0] != "polyphony")
+        print("\n".join(f"{package} {number}" for package, number in packages))
         raise typer.Exit
 
 

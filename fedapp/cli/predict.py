@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fedapp.cli.arguments import Json
+from fedapp.wording import plural
 
 
 def predict(
@@ -30,9 +31,9 @@ def predict(
     for warning in predicted.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if as_json:
-        told = {"out": str(out), "predicted": predicted.rows, "without_prediction": predicted.left_out, "note": predicted.note}
-        print(json.dumps(told | {"warnings": predicted.warnings}))
+        result = {"out": str(out), "predicted": predicted.rows, "without_prediction": predicted.left_out, "note": predicted.note}
+        print(json.dumps(result | {"warnings": predicted.warnings}))
         return
-    print(f"{predicted.rows} compounds predicted, {predicted.left_out} without a prediction (column reason), in {out}")
+    print(f"{plural(predicted.rows, 'compound')} predicted, {predicted.left_out} without a prediction (column reason), in {out}")
     if predicted.note:
         print(f"note: {predicted.note}")

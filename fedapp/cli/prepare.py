@@ -10,6 +10,7 @@ import typer
 
 from fedapp.cli.arguments import Json, read_experiment
 from fedapp.cli.progress import RunProgress
+from fedapp.wording import plural
 
 
 def prepare(
@@ -30,20 +31,21 @@ def prepare(
         replaces = check_folder(out, PREPARED_FOLDER, [tables])
         progress.stage(f"preparing {tables}{f', to replace the earlier {out}' if replaces else ''}")
         summary = prepare_tables(tables, out, config.chemistry, progress.advance_preparation)
-    told = table_warnings(summary)
+    warnings = table_warnings(summary)
     if not as_json:  # before the tasks, so that a table of which nothing is left for them is explained
-        tables_told = [line for table in summary["tables"].values() for line in table_lines(table)]
-        print("\n".join([*tables_told, f"rows left out: {out / REJECTED}", *further_lines(summary)]))
-    warn(told)
+        lines = [line for table in summary["tables"].values() for line in table_lines(table)]
+        print("\n".join([*lines, f"rows left out: {out / REJECTED}", *further_lines(summary)]))
+    warn(warnings)
     dataset = build_dataset(out, out / "dataset", out.name, config.tasks)
     header, seconds = dataset.header, round(time.monotonic() - started, 1)
     warn(label_warnings(header))
-    told += label_warnings(header)
+    warnings += label_warnings(header)
     if as_json:
         inputs = {"input_digest": summary["digest"]}  # `digest` is the dataset's, as its other figures are
-        print(json.dumps(summary | inputs | header | {"warnings": told, "seconds": seconds}))
+        print(json.dumps(summary | inputs | header | {"warnings": warnings, "seconds": seconds}))
         return
-    print(f"{header['compounds']:,} compounds, {header['tasks']:,} tasks, {header['labels']:,} labels in {dataset.directory}")
+    sizes = ", ".join(plural(header[f"{what}s"], what) for what in ("compound", "task", "label"))
+    print(f"{sizes} in {dataset.directory}")
     print("\n".join([*label_lines(header), f"{seconds:.0f} s; labels left out, by task: {dataset.directory / LOSSES}"]))
 
 

@@ -12,14 +12,14 @@ def privacy(experiment: Experiment = None, resume: Resume = None, as_json: Json 
 
     run = open_or_create(experiment, resume, "privacy")
     with RunProgress(run.config().federation.rounds, run.partners(), as_json) as progress:
-        told = privacy_curve(run, progress)
+        result = privacy_curve(run, progress)
     if as_json:
-        print(json.dumps(told))
+        print(json.dumps(result))
         return
-    for each in told["points"]:
-        label = "no noise" if each["epsilon"] is None else f"epsilon {each['epsilon']:g}"
-        noise = "" if each["epsilon"] is None else f"   noise multiplier {each['noise_multiplier']:.2f}"
-        print(f"{label:<13}{each['auc_pr']:.4f}{noise}")
-    print(f"{'alone':<13}{told['local']:.4f}   each partner, no noise")
-    print(f"cost         {told['seconds']:.0f} s")
-    print(f"plot         {told['plot']}")
+    for point in result["points"]:
+        label = "no noise" if point["epsilon"] is None else f"epsilon {point['epsilon']:g}"
+        noise = "" if point["epsilon"] is None else f"   noise multiplier {point['noise_multiplier']:.2f}"
+        print(f"{label:<13}{point['auc_pr']:.4f}{noise}")
+    print(f"{'alone':<13}{result['local']:.4f}   each partner, no noise")
+    print(f"cost         {result['seconds']:.0f} s")
+    print(f"plot         {result['plot']}")

@@ -29,6 +29,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedapp.evaluation.arms import POOLED
+from fedapp.wording import plural
 
 SETTLING = 2.0  # seconds after an arm's first event that say nothing of its speed: a resumed run tells its old rounds at once
 MEMORY = 7 * 24 * 3600.0  # seconds that the estimate of the time left looks back: a round may take hours
@@ -48,23 +49,23 @@ class ArmProgress:
     losses: dict[int, dict[str, float]] = field(default_factory=dict)
     scores: dict[int, dict[str, float]] = field(default_factory=dict)
     reached: dict[str, int] = field(default_factory=dict)
-    told: set[int] = field(default_factory=set)
+    printed: set[int] = field(default_factory=set)
     current: int = 0
 
 
 def arm_table(tasks: Sequence[Task], width: int) -> Table:
     """One row an arm; a terminal of few columns (`width`) gets those that matter most."""
 
-    def told(name: str) -> ProgressColumn:
+    def field_column(name: str) -> ProgressColumn:
         return TextColumn(f"{{task.fields[{name}]}}", markup=False)
 
     every: list[tuple[int, str, ProgressColumn]] = [
         (0, "arm", TextColumn("{task.description}", markup=False)),
-        (0, "round", told("round")),
+        (0, "round", field_column("round")),
         (WIDE, "", BarColumn(bar_width=18)),
-        (WIDE, "partners", told("partners")),
-        (NARROW, "loss", told("loss")),
-        (0, "AUC-PR", told("auc_pr")),
+        (WIDE, "partners", field_column("partners")),
+        (NARROW, "loss", field_column("loss")),
+        (0, "AUC-PR", field_column("auc_pr")),
         (MIDDLE, "elapsed", TimeElapsedColumn()),
         (NARROW, "left", TimeRemainingColumn()),
     ]
@@ -122,7 +123,7 @@ class RunProgress:
             self.display.stop()
             return
         for arm in self.arms.values():
-            for number in sorted(set(arm.losses) - arm.told):
+            for number in sorted(set(arm.losses) - arm.printed):
                 self._tell(arm, number)
 
     def stage(self, text: str) -> None:
@@ -141,7 +142,7 @@ class RunProgress:
             self.preparation.update(self.preparing, completed=done, total=total)
             tenths = PREPARATION_LINES * done // max(total, 1)
             if tenths > self.prepared_tenths and not self.live:
-                self._line(f"prepared {done:,} of {total:,} structures")
+                self._line(f"prepared {done:,} of {plural(total, 'structure')}")
             self.prepared_tenths = tenths
 
     def event(self, arm: str, partner: str | None, number: int, loss: float | None = None, auc_pr: float | None = None) -> None:
@@ -156,17 +157,17 @@ class RunProgress:
         """
         with self.lock:
             self._end_preparation()
-            held = self.arms.get(arm) or self._new_arm(arm, 1 if partner is None or arm == POOLED else self.partners)
+            shown = self.arms.get(arm) or self._new_arm(arm, 1 if partner is None or arm == POOLED else self.partners)
             member = partner or ""
             if auc_pr is not None and not math.isnan(auc_pr):
-                held.scores.setdefault(number, {})[member] = auc_pr
+                shown.scores.setdefault(number, {})[member] = auc_pr
             if loss is not None:
-                held.losses.setdefault(number, {})[member] = loss
-                held.reached[member] = max(number, held.reached.get(member, 0))
-                held.current = number
-            self._update(held)
+                shown.losses.setdefault(number, {})[member] = loss
+                shown.reached[member] = max(number, shown.reached.get(member, 0))
+                shown.current = number
+            self._update(shown)
             if not self.live:
-                self._tell_news(held, number, trained=loss is not None)
+                self._tell_news(shown, number, trained=loss is not None)
 
     def _new_arm(self, name: str, members: int) -> ArmProgress:
         self.spinner.update(text="")
@@ -194,21 +195,21 @@ class RunProgress:
     def _tell_news(self, arm: ArmProgress, number: int, trained: bool) -> None:
         """The plain line, if any, that an event of round `number` gives rise to."""
         everyone = len(arm.losses.get(number, {})) >= arm.members
-        if everyone and number not in arm.told:
+        if everyone and number not in arm.printed:
             self._tell(arm, number)
         elif trained and number == self.total_rounds and len(arm.reached) < arm.members:  # one partner after another: local training
             elapsed = clock(time.monotonic() - self.started)
-            self._line(f"{arm.name} {len(arm.reached)} of {arm.members} partners  {elapsed} elapsed{self._left(arm)}")
+            self._line(f"{arm.name} {len(arm.reached)} of {plural(arm.members, 'partner')}  {elapsed} elapsed{self._left(arm)}")
         elif not trained and number == self.total_rounds and len(arm.scores.get(number, {})) >= arm.members:
             self._line(f"{arm.name} evaluated  AUC-PR {mean(arm.scores[number]):.3f}")
 
     def _tell(self, arm: ArmProgress, number: int) -> None:
         """The plain line of a finished round."""
-        arm.told.add(number)
+        arm.printed.add(number)
         losses, score = arm.losses[number], latest_score(arm, number)
         parts = [f"{arm.name} round {number}/{self.total_rounds}"]
         if len(losses) < arm.members:
-            parts.append(f"{len(losses)} of {arm.members} partners")
+            parts.append(f"{len(losses)} of {plural(arm.members, 'partner')}")
         parts.append(f"loss {mean(losses):.3f}")
         if score is not None:
             parts.append(f"AUC-PR {score[1]:.3f}{'' if score[0] == number else f' (round {score[0]})'}")
@@ -239,6 +240,7 @@ class RunProgress:
 
 
 def mean(values: dict[str, float]) -> float:
+    """The mean over members, of which there is one at least."""
     return sum(values.values()) / len(values)
 
 

@@ -30,6 +30,6 @@ def report(
             f"{folder} is neither a run folder nor a site",
             "give the folder that `polyphony simulate` named, or the one that `polyphony kit install` made",
         )
-    from fedapp.report.page import write_report
+    from fedapp.report.run_page import write_report
 
     print(write_report(RunFolder.open(folder).path))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedapp.cli.arguments import Json
+from fedapp.wording import plural
 
 if TYPE_CHECKING:
     from strategies.coordinator.journal import Awaited, Exchange
@@ -34,7 +35,7 @@ def federate(site: SiteFolder, as_json: Json = False) -> None:
     if as_json:
         print(json.dumps(result))
     else:
-        print(f"finished   {result['rounds']} rounds, {result['seconds_per_round']:.1f} s each (median)")
+        print(f"finished   {plural(result['rounds'], 'round')}, {result['seconds_per_round']:.1f} s each (median)")
 
 
 def tell(exchange: "Exchange") -> None:

@@ -29,82 +29,82 @@ def status(
 
     if as_json and prometheus:
         raise ConfigError("--json and --prometheus are two formats", "choose one of them")
-    told = site_status(Site.open(site))
+    state = site_status(Site.open(site))
     if as_json:
-        print(json.dumps(told))
+        print(json.dumps(state))
     elif prometheus:
-        print(exposition(told), end="")
+        print(exposition(state), end="")
     else:
-        tell(told)
+        tell(state)
 
 
-def tell(told: dict[str, Any]) -> None:
+def tell(state: dict[str, Any]) -> None:
     """Print for people."""
     from fedapp.site.status.sentences import headline
 
-    print(f"{told['name']}, {told['role']}" + (f" in {told['consortium']['name']}" if told["consortium"] else ""))
-    print(headline(told)[1])
-    for problem in told["problems"]:
+    print(f"{state['name']}, {state['role']}" + (f" in {state['consortium']['name']}" if state["consortium"] else ""))
+    print(headline(state)[1])
+    for problem in state["problems"]:
         print(f"unusable: {problem}")
-    for held in told.get("warnings", []):
-        print(f"WARNING: {held['about']}. {held['told']}")
-        print(f"hint: {held['hint']}")
-    (tell_partner if told["role"] == "partner" else tell_coordinator)(told)
+    for warning in state.get("warnings", []):
+        print(f"WARNING: {warning['about']}. {warning['told']}")
+        print(f"hint: {warning['hint']}")
+    (tell_partner if state["role"] == "partner" else tell_coordinator)(state)
 
 
-def tell_partner(told: dict[str, Any]) -> None:
+def tell_partner(state: dict[str, Any]) -> None:
     """A partner's rounds and its ledger."""
     from fedapp.site.status.sentences import of_rounds, privacy_spent
     from fedapp.wording import count, duration, moment, plural, score, size
 
-    health, ledger = told["health"], told["ledger"]
+    health, ledger = state["health"], state["ledger"]
     if health["failure"]:
         print(f"last failure: {health['failure']['error']}")
         if health["failure"]["hint"]:
             print(f"hint: {health['failure']['hint']}")
-    refused = next((held for held in told["requests"] if held["refused"]), None)
+    refused = next((entry for entry in state["requests"] if entry["refused"]), None)
     if refused:
         print(f"{plural(ledger['refused'], 'request')} refused, the last one {moment(refused['time'])}: {refused['refused']}")
-    learned = {held["round"]: held for held in told["learning"]}
+    learned = {entry["round"]: entry for entry in state["learning"]}
     rows = []
-    for sent in told["sent"][-LAST:]:
-        own = learned.get(sent["round"], {})
-        scores = [score(own.get(name)) for name in ("loss", "validation", "test")]
-        kept = " kept" if sent["round"] == told["selected"] else ""
+    for sent in state["sent"][-LAST:]:
+        scored = learned.get(sent["round"], {})
+        scores = [score(scored.get(name)) for name in ("loss", "validation", "test")]
+        kept = " kept" if sent["round"] == state["selected"] else ""
         about = [size(sent["bytes_out"]), str(sent["attempts"]), count(sent["partners"]), count(sent["rows"]), count(sent["clipped"])]
-        rows.append([f"{sent['round'] or 'set-up'}{kept}", *scores, duration(own.get("seconds")), *about])
+        rows.append([f"{sent['round'] or 'set-up'}{kept}", *scores, duration(scored.get("seconds")), *about])
     columns = ("round", "loss", "validation", "test", "trained", "out", "sent", "partners", "rows", "clipped")
     print_table(columns, rows)
-    rows_told = f"{count(ledger['rows_listed'])} of {count(ledger['rows'])} rows, row guard {count(ledger['row_guard'])}"
-    print(f"holds the trunk of {of_rounds(told)}")
-    print(f"sent: {size(ledger['bytes_out'])} in {plural(ledger['rounds_sent'], 'round')}; {rows_told}")
-    if told["privacy_spent"]:
-        print(f"record-level privacy spent: {privacy_spent(told['privacy_spent'])}")
+    rows_listed = f"{count(ledger['rows_listed'])} of {plural(ledger['rows'], 'row')}, row guard {count(ledger['row_guard'])}"
+    print(f"holds the trunk of {of_rounds(state)}")
+    print(f"sent: {size(ledger['bytes_out'])} in {plural(ledger['rounds_sent'], 'round')}; {rows_listed}")
+    if state["privacy_spent"]:
+        print(f"record-level privacy spent: {privacy_spent(state['privacy_spent'])}")
     print(f"disk free: {size(health['disk_free'])}")
 
 
-def tell_coordinator(told: dict[str, Any]) -> None:
+def tell_coordinator(state: dict[str, Any]) -> None:
     """The coordinator's rounds, phases and drop-outs."""
     from fedapp.site.status.sentences import ranges
     from fedapp.wording import duration, moment, size
 
-    if told["error"]:
-        print(f"error: {told['error']}")
-    if told["awaited"]:
-        held = told["awaited"]
-        print(f"waiting for {', '.join(map(str, held['names']))}: {held['phase']}, since {moment(held['since'])}")
+    if state["error"]:
+        print(f"error: {state['error']}")
+    if state["awaited"]:
+        awaited = state["awaited"]
+        print(f"waiting for {', '.join(map(str, awaited['names']))}: {awaited['phase']}, since {moment(awaited['since'])}")
     rows = [
         [
-            *(str(held["round"]), "done" if held["done"] else "open", str(held["attempts"]), f"{held['replied']}/{held['asked']}"),
-            *(size(held["bytes_down"]), size(held["bytes_up"]), duration(held["seconds"])),
+            *(str(trunk["round"]), "done" if trunk["done"] else "open", str(trunk["attempts"]), f"{trunk['replied']}/{trunk['asked']}"),
+            *(size(trunk["bytes_down"]), size(trunk["bytes_up"]), duration(trunk["seconds"])),
         ]
-        for held in told["made"][-LAST:]
+        for trunk in state["made"][-LAST:]
     ]
     print_table(("round", "", "attempts", "replied", "sent", "received", "took"), rows)
-    phases = [[held["part"], held["phase"], str(held["exchanges"]), duration(held["seconds"])] for held in told["phases"]]
+    phases = [[phase["part"], phase["phase"], str(phase["exchanges"]), duration(phase["seconds"])] for phase in state["phases"]]
     print_table(("part", "phase", "exchanges", "median"), phases)
-    for held in told["drop_outs"]:
-        print(f"left out in {held['phase']}: {held['reason']} (rounds {ranges(held['rounds'])})")
+    for drop_out in state["drop_outs"]:
+        print(f"left out in {drop_out['phase']}: {drop_out['reason']} (rounds {ranges(drop_out['rounds'])})")
 
 
 def print_table(columns: tuple[str, ...], rows: list[list[str]]) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from fedapp.cli.arguments import Json
+from fedapp.wording import plural
 
 DIFFERENT = 1
 
@@ -28,23 +29,23 @@ def compare(
     from fedapp.consortium.promises import compare_transcripts  # imports cryptography, which --help need not wait for
     from fedapp.consortium.roster_file import load_roster
 
-    told = compare_transcripts(files, load_roster(roster))
+    comparison = compare_transcripts(files, load_roster(roster))
     if as_json:
-        print(json.dumps(told))
-    elif told["difference"]:
-        tell(told["difference"])
+        print(json.dumps(comparison))
+    elif comparison["difference"]:
+        tell(comparison["difference"])
     else:
         print(
-            f"{len(told['partners'])} transcripts agree: {told['sessions']} sessions, {told['rounds']} rounds, "
-            f"{told['entries']} entries compared"
+            f"{len(comparison['partners'])} transcripts agree: {plural(comparison['sessions'], 'session')}, "
+            f"{plural(comparison['rounds'], 'round')}, {plural(comparison['entries'], 'entry')} compared"
         )
     if not as_json:
-        for each in told["shorter"]:
+        for end in comparison["shorter"]:
             print(
-                f"shorter    {each['name']} has {each['entries']} entries, the last of {each['phase']} in round {each['round']}: "
+                f"shorter    {end['name']} has {plural(end['entries'], 'entry')}, the last of {end['phase']} in round {end['round']}: "
                 "what others tell of later was not compared with it"
             )
-    if told["difference"]:
+    if comparison["difference"]:
         raise typer.Exit(DIFFERENT)
 
 
@@ -52,7 +53,7 @@ def tell(difference: dict[str, Any]) -> None:
     """Print where transcripts differ."""
     print(f"the transcripts differ: {difference['fact']}, in {difference['phase']} of round {difference['round']}")
     print(f"session    {difference['session']}")
-    for each in difference["seen"]:
-        refused = f"  refused: {each['refused']}" if each["refused"] else ""
-        print(f"partner {each['partner']:<2} {each['value'] or 'nothing'}  {each['name']}{refused}")
+    for view in difference["seen"]:
+        refused = f"  refused: {view['refused']}" if view["refused"] else ""
+        print(f"partner {view['partner']:<2} {view['value'] or 'nothing'}  {view['name']}{refused}")
     print(f"verdict    {difference['verdict']}")

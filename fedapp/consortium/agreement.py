@@ -4,8 +4,7 @@ import hashlib
 import json
 import os
 
-from fedapp.config import Config
-from fedapp.config_check import RECORD_DP, flatten
+from fedapp.config import RECORD_DP, Config, flatten
 from fedapp.model.trunk_shape import layout
 from strategies.secagg.messages import SessionParameters
 from strategies.secagg.policy import Policy
@@ -66,7 +65,7 @@ def default_limits(config: Config) -> LeakLimits:
 
 def configuration_digest(config: Config) -> bytes:
     """SHA-256 of all settings that the trunk depends on."""
-    held = {key: value for key, value in flatten(config).items() if key.startswith(COMMON) and key not in OWN}
+    common = {key: value for key, value in flatten(config).items() if key.startswith(COMMON) and key not in OWN}
     if config.federation.initial_trunk == "seed":
-        held["seed"] = config.seed
-    return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).digest()
+        common["seed"] = config.seed
+    return hashlib.sha256(json.dumps(common, sort_keys=True).encode()).digest()

@@ -20,7 +20,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from fedapp.errors import ConfigError
+from fedapp.runtime.locks import alone_in
 from fedapp.storage.files import PRIVATE_DIRECTORY, write_text
+from fedapp.wording import plural
 
 AUTHORITY_KEY, AUTHORITY = "ca.key", "ca.crt"
 SERVER_KEY, SERVER = "server.key", "server.crt"
@@ -72,6 +74,13 @@ def new_certificates(directory: Path, hosts: Sequence[str] = (), days: int = SER
         raise ConfigError("no host", "say with --host at which name or address partners reach the coordinator")
     named = [_general_name(host) for host in dict.fromkeys((*(hosts or certificate_facts(directory / SERVER).hosts), *LOCAL))]
     directory.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+    with alone_in(directory):
+        _renew(directory, named, days)
+    return certificate_facts(directory / SERVER)
+
+
+def _renew(directory: Path, named: list[x509.GeneralName], days: int) -> None:
+    """The four files, of one authority and one key."""
     if not (directory / AUTHORITY_KEY).exists():
         for name, owner in ((AUTHORITY, "its"), (SERVER, "its authority's"), (SERVER_KEY, "an authority's")):
             if (directory / name).exists():
@@ -82,14 +91,13 @@ def new_certificates(directory: Path, hosts: Sequence[str] = (), days: int = SER
     ends = datetime.now(UTC) + timedelta(days=days)
     if ends > authority.not_valid_after_utc:
         raise ConfigError(
-            f"{directory / AUTHORITY} is valid until {authority.not_valid_after_utc:%Y-%m-%d}, less than {days} days",
+            f"{directory / AUTHORITY} is valid until {authority.not_valid_after_utc:%Y-%m-%d}, less than {plural(days, 'day')}",
             "ask for fewer days, or make a new authority in a new folder and give its ca.crt to every partner",
         )
-    own = ec.generate_private_key(ec.SECP384R1())
-    certificate = _server(own.public_key(), authority, named, ends).sign(key, hashes.SHA384())
+    server_key = ec.generate_private_key(ec.SECP384R1())
+    certificate = _server(server_key.public_key(), authority, named, ends).sign(key, hashes.SHA384())
     write_text(directory / SERVER, _pem(certificate))  # first: by it a later call knows that the key is ours
-    write_text(directory / SERVER_KEY, _private(own))
-    return certificate_facts(directory / SERVER)
+    write_text(directory / SERVER_KEY, _private(server_key))
 
 
 def _check_renewed(directory: Path, authority: x509.Certificate) -> None:
@@ -135,10 +143,10 @@ def certificate_files(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    found = [path / name for name in (AUTHORITY, SERVER) if (path / name).is_file()]
-    if not found:
+    files = [path / name for name in (AUTHORITY, SERVER) if (path / name).is_file()]
+    if not files:
         raise ConfigError(f"{path} has no {AUTHORITY} and no {SERVER}", f"`polyphony certificates new {path} --host NAME` makes both")
-    return found
+    return files
 
 
 def _new_authority(directory: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from fedapp.consortium.node_key import new_node_key, public_half, read_node_key
 from fedapp.consortium.public_file import PUBLIC_FILE, PublicFile, load_public, public_text
 from fedapp.errors import ConfigError
+from fedapp.runtime.locks import alone_in
 from fedapp.storage.files import PRIVATE_DIRECTORY, write_text
 from strategies.secagg.errors import IdentityFileError
 from strategies.secagg.identity import Identity, PublicIdentity
@@ -24,12 +25,13 @@ def new_identity(directory: Path) -> Identity:
     if directory.stat().st_mode & OTHERS:
         raise ConfigError(f"{directory} is open to other users", f"close it with `chmod 700 {directory}`, or name a new folder")
     key = directory / KEY_FILE
-    if key.exists():
-        raise ConfigError(f"{key} exists and is never overwritten", "a new identity goes into another folder, and into the roster anew")
-    _check_left_over(directory)
-    identity = Identity.generate()
-    _write_node_key(directory, identity.public)
-    write_text(key, identity.to_pem().decode())  # last: where there is a key, there is its public file
+    with alone_in(directory):
+        if key.exists():
+            raise ConfigError(f"{key} exists and is never overwritten", "a new identity goes into another folder, and into the roster anew")
+        _check_left_over(directory)
+        identity = Identity.generate()
+        _write_node_key(directory, identity.public)
+        write_text(key, identity.to_pem().decode())  # last: where there is a key, there is its public file
     return identity
 
 
@@ -56,7 +58,8 @@ def renew_node_key(directory: Path) -> PublicIdentity:
         ConfigError: No usable identity.
     """
     identity = load_identity(directory).public
-    _write_node_key(directory, identity)
+    with alone_in(directory):  # or the three files were of two keys
+        _write_node_key(directory, identity)
     return identity
 
 

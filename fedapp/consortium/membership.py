@@ -20,14 +20,14 @@ from strategies.secagg.roster import LEAST_PARTNERS, Member, Roster, default_thr
 IDENTITY, POLICY, ROSTER = "identity", "policy.yaml", "consortium.yaml"
 
 
-def found_consortium(run: RunFolder, config: Config) -> None:
+def make_consortium(run: RunFolder, config: Config) -> None:
     """Make identities, roster and policies of a simulated consortium, unless an earlier process did."""
     if config.aggregation != "secure" or (run.path / ROSTER).is_file():
         return
     names = run.partners()
     folders = [run.partner(name) / IDENTITY for name in names]
     identities = [load_identity(folder) if (folder / "identity.key").is_file() else new_identity(folder) for folder in folders]
-    members = tuple(Member(index, name, each.public) for index, (name, each) in enumerate(zip(names, identities, strict=True), 1))
+    members = tuple(Member(index, name, identity.public) for index, (name, identity) in enumerate(zip(names, identities, strict=True), 1))
     least = len(names) if config.federation.min_partners is None else config.federation.min_partners
     roster = Roster(nearest_name(run.name), default_threshold(len(names)), max(least, LEAST_PARTNERS), members)
     for name in names:

@@ -56,7 +56,7 @@ def write_policy(
         header: What the file's first line says.
         limits: Of the partner's own updates.
     """
-    held = PolicyFile(
+    fields = PolicyFile(
         roster=policy.roster.hex(),
         configuration=policy.configuration.hex(),
         layout=policy.layout,
@@ -70,12 +70,12 @@ def write_policy(
         applications=list(applications),
         data=data,
     )
-    write_policy_file(path, held, header)
+    write_policy_file(path, fields, header)
 
 
-def write_policy_file(path: Path, held: PolicyFile, header: str = POLICY_HEADER) -> None:
+def write_policy_file(path: Path, fields: PolicyFile, header: str = POLICY_HEADER) -> None:
     """Write all that a policy file says."""
-    write_text(path, header + OmegaConf.to_yaml(OmegaConf.structured(held)))
+    write_text(path, header + OmegaConf.to_yaml(OmegaConf.structured(fields)))
 
 
 def read_policy(path: Path) -> Policy:
@@ -84,16 +84,16 @@ def read_policy(path: Path) -> Policy:
     Raises:
         ConfigError: Missing or unusable.
     """
-    held = read_policy_file(path)
+    fields = read_policy_file(path)
     return Policy(
-        roster=bytes.fromhex(held.roster),
-        configuration=bytes.fromhex(held.configuration),
-        layout=held.layout,
-        word_bits=tuple(held.word_bits),
-        row_guard=held.row_guard,
-        rounds=held.rounds,
-        metrics=tuple(held.metrics_shown),
-        least_survivors=held.least_survivors,
+        roster=bytes.fromhex(fields.roster),
+        configuration=bytes.fromhex(fields.configuration),
+        layout=fields.layout,
+        word_bits=tuple(fields.word_bits),
+        row_guard=fields.row_guard,
+        rounds=fields.rounds,
+        metrics=tuple(fields.metrics_shown),
+        least_survivors=fields.least_survivors,
     )
 
 
@@ -106,8 +106,8 @@ def read_limits(path: Path) -> LeakLimits:
     return _limits(read_policy_file(path))
 
 
-def _limits(held: PolicyFile) -> LeakLimits:
-    return LeakLimits(held.most_identified, held.least_compounds)
+def _limits(fields: PolicyFile) -> LeakLimits:
+    return LeakLimits(fields.most_identified, fields.least_compounds)
 
 
 def read_policy_file(path: Path) -> PolicyFile:
@@ -116,12 +116,12 @@ def read_policy_file(path: Path) -> PolicyFile:
     Raises:
         ConfigError: Missing or unusable.
     """
-    held = read_whole(path, PolicyFile, POLICY_HINT)
+    fields = read_whole(path, PolicyFile, POLICY_HINT)
     try:
-        for digest in (held.roster, held.configuration, held.data, *held.applications):
+        for digest in (fields.roster, fields.configuration, fields.data, *fields.applications):
             if len(bytes.fromhex(digest)) not in (0, 32):
                 raise ValueError(f"{digest:.80} is no SHA-256 of 64 hexadecimal digits")
-        _limits(held)
+        _limits(fields)
     except ValueError as error:
         raise ConfigError(f"{path}: {first_line(error)}", POLICY_HINT) from error
-    return held
+    return fields

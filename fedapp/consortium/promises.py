@@ -15,7 +15,7 @@ from strategies.secagg.transcript_comparison import Difference, common, compare,
 ADVISED_PARTNERS = 5
 
 
-def meaning(roster: Roster, own: PublicIdentity | None = None) -> dict[str, Any]:
+def meaning(roster: Roster, ours: PublicIdentity | None = None) -> dict[str, Any]:
     """What a roster promises, as one JSON object.
 
     Args:
@@ -23,7 +23,7 @@ def meaning(roster: Roster, own: PublicIdentity | None = None) -> dict[str, Any]
     Raises:
         ConfigError: We are not in it.
     """
-    told: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "consortium": roster.consortium,
         "partners": len(roster.members),
         "threshold": roster.threshold,
@@ -33,13 +33,13 @@ def meaning(roster: Roster, own: PublicIdentity | None = None) -> dict[str, Any]
         "digest": spoken(roster.digest()),
         "warnings": warnings(roster),
     }
-    if own is None:
-        return told
+    if ours is None:
+        return facts
     try:
-        index = roster.index_of(own)
+        index = roster.index_of(ours)
     except UnknownPartnerError as error:
         raise ConfigError(str(error), "send our identity.pub to whoever keeps the roster, or name the roster that has us") from error
-    return told | {"index": index, "name": roster.member(index).name}
+    return facts | {"index": index, "name": roster.member(index).name}
 
 
 def colluders(roster: Roster) -> int:
@@ -52,14 +52,14 @@ def colluders(roster: Roster) -> int:
 
 def warnings(roster: Roster) -> list[str]:
     """What is allowed, but not advised."""
-    count, found = len(roster.members), []
+    count, sentences = len(roster.members), []
     if count < ADVISED_PARTNERS:
-        found.append(f"{count} partners: {ADVISED_PARTNERS} or more are advised, since a sum of few tells more of each")
+        sentences.append(f"{count} partners: {ADVISED_PARTNERS} or more are advised, since a sum of few tells more of each")
     if roster.least() == count:
-        found.append(f"every round needs all {count} partners: one that drops out ends it")
+        sentences.append(f"every round needs all {count} partners: one that drops out ends it")
     if colluders(roster) == 0:
-        found.append(f"with threshold {roster.threshold}, one partner that colludes with the coordinator may learn single updates")
-    return found
+        sentences.append(f"with threshold {roster.threshold}, one partner that colludes with the coordinator may learn single updates")
+    return sentences
 
 
 def spoken(digest: bytes) -> str:
@@ -75,20 +75,20 @@ def compare_transcripts(paths: Iterable[Path], roster: Roster) -> dict[str, Any]
         BrokenTranscriptError: A transcript was altered.
         OSError: No such file.
     """
-    held: dict[int, tuple[transcript.Entry, ...]] = {}
+    transcripts: dict[int, tuple[transcript.Entry, ...]] = {}
     for path in paths:
         partner, entries = load_transcript(path, roster)
-        if partner in held:
+        if partner in transcripts:
             raise DataError(f"{path}: a second transcript of partner {partner}", "give one file a partner")
-        held[partner] = entries
-    if len(held) < 2:
+        transcripts[partner] = entries
+    if len(transcripts) < 2:
         raise DataError("one transcript alone tells nothing", "give the transcripts of two partners or more")
-    difference, shared = compare(held), common(held)
+    difference, shared = compare(transcripts), common(transcripts)
     if difference is None and not shared.entries:
         raise DataError("the transcripts have no exchange in common: nothing was compared", "give transcripts of the same sessions")
-    told = {"partners": sorted(held), "sessions": shared.sessions, "rounds": shared.rounds, "entries": shared.entries}
-    ends = [asdict(each) | {"name": roster.member(each.partner).name} for each in shorter(held)]
-    return told | {"difference": difference and _describe(difference, roster), "shorter": ends}
+    result = {"partners": sorted(transcripts), "sessions": shared.sessions, "rounds": shared.rounds, "entries": shared.entries}
+    ends = [asdict(end) | {"name": roster.member(end.partner).name} for end in shorter(transcripts)]
+    return result | {"difference": difference and _describe(difference, roster), "shorter": ends}
 
 
 def load_transcript(path: Path, roster: Roster) -> tuple[int, tuple[transcript.Entry, ...]]:
@@ -121,8 +121,8 @@ def _describe(difference: Difference, roster: Roster) -> dict[str, Any]:
         "phase": difference.phase,
         "fact": difference.fact,
         "seen": [
-            {"partner": each.partner, "name": roster.member(each.partner).name, "value": each.short(), "refused": each.refused}
-            for each in difference.seen
+            {"partner": view.partner, "name": roster.member(view.partner).name, "value": view.short(), "refused": view.refused}
+            for view in difference.seen
         ],
         "parties": list(difference.parties),
         "verdict": difference.verdict,

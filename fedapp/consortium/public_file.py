@@ -23,8 +23,8 @@ class PublicFile:
 
 def public_text(public: PublicFile) -> str:
     """The contents of a public file."""
-    told = f"{FINGERPRINT}{public.identity.fingerprint()}\n{PUBLIC_FORMAT} {base64.b64encode(public.identity.keys).decode()}\n"
-    return told if public.node is None else f"{told}{public.node}\n"
+    text = f"{FINGERPRINT}{public.identity.fingerprint()}\n{PUBLIC_FORMAT} {base64.b64encode(public.identity.keys).decode()}\n"
+    return text if public.node is None else f"{text}{public.node}\n"
 
 
 def load_public(path: Path) -> PublicFile:
@@ -45,8 +45,8 @@ def load_public(path: Path) -> PublicFile:
         node = read_node_key(" ".join(rest[0])) if rest else None
     except ValueError as error:
         raise ConfigError(f"{path}: no public identity", hint) from error
-    told = [line.removeprefix(FINGERPRINT) for line in lines if line.startswith(FINGERPRINT)]
-    if told not in ([], [identity.fingerprint()]):  # people read it out from here
+    fingerprints = [line.removeprefix(FINGERPRINT) for line in lines if line.startswith(FINGERPRINT)]
+    if fingerprints not in ([], [identity.fingerprint()]):  # people read it out from here
         raise ConfigError(f"{path}: its fingerprint is not that of its key: one of them was altered", hint)
     return PublicFile(identity, node)
 

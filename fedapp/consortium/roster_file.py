@@ -2,7 +2,8 @@
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from omegaconf import OmegaConf
 from fedapp.consortium.node_key import read_node_key
 from fedapp.consortium.public_file import PUBLIC_FILE, PublicFile, decode_key
 from fedapp.errors import ConfigError
+from fedapp.runtime.locks import alone_in
 from fedapp.storage.files import write_text
 from fedapp.storage.yaml_file import read_plain, typed
 from strategies.secagg.roster import LEAST_PARTNERS, Member, Roster, default_threshold
@@ -75,10 +77,12 @@ def new_consortium(path: Path, draft: Draft) -> None:
     Raises:
         ConfigError: There is one already, or the consortium's name is unusable.
     """
-    if path.exists():
-        raise ConfigError(f"{path} exists", "name another file, or add partners with `polyphony consortium add`")
     _check_name(draft.consortium, f"{path}: consortium")
-    _write(path, draft)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with alone_in(path.parent):
+        if path.exists():
+            raise ConfigError(f"{path} exists", "name another file, or add partners with `polyphony consortium add`")
+        _write(path, draft)
 
 
 def add_partner(path: Path, name: str, public: PublicFile) -> Member:
@@ -87,11 +91,11 @@ def add_partner(path: Path, name: str, public: PublicFile) -> Member:
     Raises:
         ConfigError: An unusable file or name, or the name or one of the keys is in it already.
     """
-    draft = load_draft(path)
-    member = Member(len(draft.members) + 1, name, public.identity)
-    _check_name(name, str(path))
-    _check_unlike(member, public.node, draft, f"{path}: {name}")
-    _write(path, _with(draft, member, public.node))
+    with _changing(path) as draft:
+        member = Member(len(draft.members) + 1, name, public.identity)
+        _check_name(name, str(path))
+        _check_unlike(member, public.node, draft, f"{path}: {name}")
+        _write(path, _with(draft, member, public.node))
     return member
 
 
@@ -101,11 +105,11 @@ def replace_partner(path: Path, name: str, public: PublicFile) -> Member:
     Raises:
         ConfigError: An unusable file, no such partner, or one of the keys is another partner's.
     """
-    draft = load_draft(path)
-    member = replace(_find(path, draft, name), identity=public.identity)
-    others = _without(draft, name)
-    _check_unlike(member, public.node, others, f"{path}: {name}")
-    _write(path, _with(others, member, public.node))
+    with _changing(path) as draft:
+        member = replace(_find(path, draft, name), identity=public.identity)
+        others = _without(draft, name)
+        _check_unlike(member, public.node, others, f"{path}: {name}")
+        _write(path, _with(others, member, public.node))
     return member
 
 
@@ -115,11 +119,24 @@ def remove_partner(path: Path, name: str) -> Member:
     Raises:
         ConfigError: An unusable file, or no such partner.
     """
-    draft = load_draft(path)
-    member = _find(path, draft, name)
-    left = _without(draft, name)
-    _write(path, replace(left, members=tuple(replace(each, index=index) for index, each in enumerate(left.members, 1))))
+    with _changing(path) as draft:
+        member = _find(path, draft, name)
+        left = _without(draft, name)
+        _write(path, replace(left, members=tuple(replace(partner, index=index) for index, partner in enumerate(left.members, 1))))
     return member
+
+
+@contextmanager
+def _changing(path: Path) -> Iterator[Draft]:
+    """What is in a consortium file, which nobody else changes while inside."""
+    _check_there(path)
+    with alone_in(path.resolve().parent):
+        yield load_draft(path)
+
+
+def _check_there(path: Path) -> None:
+    if not path.is_file():
+        raise ConfigError(f"no consortium file {path}", f"`polyphony consortium new {path} --name NAME` begins one")
 
 
 def _find(path: Path, draft: Draft, name: str) -> Member:
@@ -131,12 +148,12 @@ def _find(path: Path, draft: Draft, name: str) -> Member:
 
 def _with(draft: Draft, member: Member, node: str | None) -> Draft:
     nodes = dict(draft.nodes) if node is None else {**draft.nodes, member.name: node}
-    return replace(draft, members=tuple(sorted((*draft.members, member), key=lambda each: each.index)), nodes=nodes)
+    return replace(draft, members=tuple(sorted((*draft.members, member), key=lambda partner: partner.index)), nodes=nodes)
 
 
 def _without(draft: Draft, name: str) -> Draft:
     nodes = {owner: node for owner, node in draft.nodes.items() if owner != name}
-    return replace(draft, members=tuple(each for each in draft.members if each.name != name), nodes=nodes)
+    return replace(draft, members=tuple(member for member in draft.members if member.name != name), nodes=nodes)
 
 
 def write_roster(path: Path, roster: Roster) -> None:
@@ -162,13 +179,12 @@ def load_draft(path: Path) -> Draft:
     Raises:
         ConfigError: No such file, or an unusable entry, which is named.
     """
-    if not path.is_file():
-        raise ConfigError(f"no consortium file {path}", f"`polyphony consortium new {path} --name NAME` begins one")
-    held = typed(read_plain(path, "it was damaged: ask another partner for its copy"), ConsortiumFile, str(path))
-    _check_name(held.consortium, f"{path}: consortium")
-    draft = Draft(held.consortium, held.threshold, held.minimum)
-    for number, each in enumerate(held.partners, start=1):
-        partner = typed(each, PartnerEntry, f"{path}: partner {number}")
+    _check_there(path)
+    given = typed(read_plain(path, "it was damaged: ask another partner for its copy"), ConsortiumFile, str(path))
+    _check_name(given.consortium, f"{path}: consortium")
+    draft = Draft(given.consortium, given.threshold, given.minimum)
+    for number, entry in enumerate(given.partners, start=1):
+        partner = typed(entry, PartnerEntry, f"{path}: partner {number}")
         _check_name(partner.name, f"{path}: partner {number}")
         where = f"{path}: partner {number} ({partner.name})"
         if partner.index != number:
@@ -206,16 +222,16 @@ def _check_unlike(member: Member, node: str | None, others: Draft, where: str) -
             raise ConfigError(f"{where}: partner {other.index} has the same name")
         if member.identity == other.identity:
             raise ConfigError(f"{where}: {other.name} has the same key", "each partner has an identity of its own")
-    for name, held in others.nodes.items():
-        if node == held:
+    for name, other_node in others.nodes.items():
+        if node == other_node:
             raise ConfigError(f"{where}: {name} has the same node key", "each partner has a node key of its own")
 
 
 def _write(path: Path, draft: Draft) -> None:
     partners = [
-        {"index": each.index, "name": each.name, "key": base64.b64encode(each.identity.keys).decode()}
-        | ({"node": draft.nodes[each.name]} if each.name in draft.nodes else {})
-        for each in draft.members
+        {"index": member.index, "name": member.name, "key": base64.b64encode(member.identity.keys).decode()}
+        | ({"node": draft.nodes[member.name]} if member.name in draft.nodes else {})
+        for member in draft.members
     ]
-    held = {"consortium": draft.consortium, "threshold": draft.threshold, "minimum": draft.minimum, "partners": partners}
-    write_text(path, ROSTER_HEADER + OmegaConf.to_yaml(OmegaConf.create(held)))
+    content = {"consortium": draft.consortium, "threshold": draft.threshold, "minimum": draft.minimum, "partners": partners}
+    write_text(path, ROSTER_HEADER + OmegaConf.to_yaml(OmegaConf.create(content)))

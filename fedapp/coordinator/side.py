@@ -10,10 +10,9 @@ from flwr.app import Context
 from flwr.common import log
 from flwr.serverapp import Grid
 
-from fedapp.config import Config
-from fedapp.config_check import LEAST_SECURE
+from fedapp.config import LEAST_SECURE, Config
 from fedapp.consortium.agreement import propose, proposed
-from fedapp.consortium.membership import ROSTER, found_consortium
+from fedapp.consortium.membership import ROSTER, make_consortium
 from fedapp.consortium.policy_file import read_policy
 from fedapp.consortium.roster_file import load_roster
 from fedapp.errors import RunError
@@ -75,5 +74,5 @@ def new_run(grid: Grid, context: Context) -> RunFolder:
         log(INFO, '    --federation-config "num-supernodes=%s"', config.data.partners)
     config = replace(config, data=replace(config.data, partners=nodes))
     run = RunFolder.create(bare_run_path(config, context.run_id), config, "simulate")
-    found_consortium(run, config)
+    make_consortium(run, config)
     return run

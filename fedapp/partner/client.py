@@ -22,8 +22,7 @@ import polars as pl
 import torch
 from flwr.client import NumPyClient
 
-from fedapp.config import Config
-from fedapp.config_check import NO_NOISE, RECORD_DP
+from fedapp.config import NO_NOISE, RECORD_DP, Config
 from fedapp.data.dataset import Dataset
 from fedapp.errors import RunError
 from fedapp.evaluation.selection import best_round, read_metrics, validation_curve

@@ -8,7 +8,7 @@ import numpy as np
 from flwr.app import Context
 from flwr.client import Client
 
-from fedapp.config_check import RECORD_DP
+from fedapp.config import RECORD_DP
 from fedapp.data.dataset import Dataset
 from fedapp.errors import ConfigError
 from fedapp.model.first_trunk import first_trunk

@@ -26,6 +26,7 @@ from fedapp.privacy.budget import BUDGET, Budget, BudgetError
 from fedapp.privacy.noise import Noise
 from fedapp.privacy.noisy_support import noisy_support, support_event
 from fedapp.storage.files import atomic_path, reading
+from fedapp.wording import plural
 
 SUPPORT, ROW_LIST = "support.npy", "row list"
 
@@ -46,7 +47,7 @@ def pay_for_training(directory: Path, config: Config, compounds: int, number: in
     """
     if config.privacy.delta * compounds >= 1:
         raise BudgetError(
-            f"privacy.delta is {config.privacy.delta:g}, and this partner trains on {compounds} compounds",
+            f"privacy.delta is {config.privacy.delta:g}, and this partner trains on {plural(compounds, 'compound')}",
             "a delta of one over their number would allow to publish one of them whole: choose a far smaller one",
         )
     budget = open_budget(directory, config)

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fedapp.config import Config
-from fedapp.config_check import RECORD_DP
+from fedapp.config import RECORD_DP, Config
 from fedapp.data.dataset import Dataset
 from fedapp.partner.record_privacy import private_support
 from fedapp.seeds import derived_seed

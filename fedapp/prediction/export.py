@@ -20,7 +20,7 @@ from fedapp.prediction.model_folder import model_folder
 from fedapp.storage.files import write_text
 from fedapp.storage.live_files import json_object
 from fedapp.storage.output import Kind, output_folder
-from fedapp.wording import score
+from fedapp.wording import plural, score
 
 TASKS, CARD = "tasks.csv", "card.md"
 EXPORT_FOLDER = Kind("an exported model")
@@ -31,7 +31,7 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-TEMPLATES.filters |= {"score": score, "oneline": lambda text: " ".join(text.split())}
+TEMPLATES.filters |= {"plural": plural, "score": score, "oneline": lambda text: " ".join(text.split())}
 
 
 def export_model(given: Path, out: Path) -> SavedModel:

@@ -16,6 +16,7 @@ from fedapp.prediction.model_folder import model_folder
 from fedapp.runtime.versions import CHEMISTRY, versions
 from fedapp.storage.files import atomic_path
 from fedapp.storage.output import check_file
+from fedapp.wording import plural
 
 SUFFIXES = (".csv", ".parquet")
 
@@ -64,7 +65,7 @@ def predict_file(model: Path, smiles: Path, out: Path) -> Predicted:
     described = [reason or next(found) for reason in rows["reason"]]
     good = [each for each in described if isinstance(each, Structure)]
     if not good:
-        raise DataError(f"{smiles}: none of {len(rows)} structures is usable; the first: {described[0]}")
+        raise DataError(f"{smiles}: none of {plural(len(rows), 'structure')} is usable; the first: {described[0]}")
     indptr = np.concatenate([[0], np.cumsum([len(each.bits) for each in good])])
     probabilities = np.full((len(rows), len(saved.tasks)), np.nan, dtype=np.float32)
     usable = np.array([isinstance(each, Structure) for each in described])

@@ -44,9 +44,10 @@ class Budget:
         """
         hint = "restore it from a backup: what was spent must be known"
         try:
-            held = read_json(self.path, hint) if self.path.is_file() else []
+            content = read_json(self.path, hint) if self.path.is_file() else []
             with reading(self.path, hint):
-                paid = read_sealed(self.path, {PAID: list}, hint)[PAID] if isinstance(held, dict) else held  # a list: of an earlier version
+                sealed = isinstance(content, dict)  # a list is of an earlier version
+                paid = read_sealed(self.path, {PAID: list}, hint)[PAID] if sealed else content
                 return [(str(entry.pop("what")), NoiseEvent(**entry)) for entry in paid]
         except DamagedFileError as error:
             raise BudgetError(str(error), hint) from error

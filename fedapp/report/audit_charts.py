@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from fedapp.report import charts
-from fedapp.report.audit_figures import CONTROL, OFF, ON, WORDS, Figure, told
+from fedapp.report.audit_figures import CONTROL, OFF, ON, WORDS, Figure, as_printed
 from fedapp.report.charts import ARM_COLOURS, ARM_DASHES, ARM_MARKERS, INK, MUTED, PAPER
 from fedapp.report.pictures import Mark, Picture
 from fedapp.wording import NBSP
@@ -26,19 +26,19 @@ DASHED: Any = (0, (4, 2.5))
 
 def interval_picture(name: str, figures: Sequence[Figure]) -> Picture:
     """One figure of an attack under all settings of the defences that were tried."""
-    first, limit = figures[0], next((each for each in figures if each.gated), None)
-    chances = " or ".join(dict.fromkeys(each.guessing for each in figures))
+    first, limit = figures[0], next((figure for figure in figures if figure.gated), None)
+    chances = " or ".join(dict.fromkeys(figure.guessing for figure in figures))
     legend = [Mark(f"guessing {chances}", "--muted", "4 2.5"), *([Mark(f"limit {limit.limit}", "--ink")] if limit else [])]
-    said = "; ".join(f"{WORDS[each.defences]} {each.shown}, interval {each.interval}" for each in figures)
+    said = "; ".join(f"{WORDS[figure.defences]} {figure.shown}, interval {figure.interval}" for figure in figures)
     alt = f"Dots with 95 % intervals on a logarithmic axis. {said}; {'; '.join(mark.label for mark in legend)}."
-    below = " What is below 0 is drawn at 0." if any(number < 0 for each in figures for number in numbers(each)) else ""
+    below = " What is below 0 is drawn at 0." if any(number < 0 for figure in figures for number in numbers(figure)) else ""
     return Picture(first.title[:1].upper() + first.title[1:], intervals(name, figures, alt), f"{first.what}{below}", tuple(legend))
 
 
 def numbers(figure: Figure) -> list[float]:
     """Everything of a figure that has a place on an axis."""
-    held = [figure.value, figure.lower, figure.upper, figure.chance, *([figure.gate] if figure.gated and figure.gate is not None else [])]
-    return [number for number in held if math.isfinite(number)]
+    drawn = [figure.value, figure.lower, figure.upper, figure.chance, *([figure.gate] if figure.gated and figure.gate is not None else [])]
+    return [number for number in drawn if math.isfinite(number)]
 
 
 def intervals(name: str, figures: Sequence[Figure], alt: str) -> str:
@@ -48,7 +48,7 @@ def intervals(name: str, figures: Sequence[Figure], alt: str) -> str:
         for place, figure in enumerate(figures):
             draw_row(axes, figure, -place)
         share_axis(axes, [number for figure in figures for number in numbers(figure)], figures[0].plain)
-        axes.set_yticks([-place for place in range(len(figures))], [f"{each.defences}: {each.shown}" for each in figures])
+        axes.set_yticks([-place for place in range(len(figures))], [f"{row.defences}: {row.shown}" for row in figures])
         axes.set_ylim(-len(figures) + 0.5, 0.5)
         axes.tick_params(axis="y", length=0)
         axes.grid(False, axis="y")
@@ -69,15 +69,15 @@ def draw_row(axes: Axes, figure: Figure, y: int) -> None:
     axes.plot(value, y, ARM_MARKERS[arm], color=ARM_COLOURS[arm], markersize=6, markeredgecolor=PAPER, clip_on=False)
 
 
-def share_axis(axes: Axes, held: Sequence[float], plain: bool) -> None:
+def share_axis(axes: Axes, shares: Sequence[float], plain: bool) -> None:
     """Logarithmic from the decade of the smallest number up to 1 or beyond; a short straight stretch below it reaches 0."""
-    floor = decade(min((number for number in held if number > 0), default=0.1), SMALLEST, 0.1)
-    top = max(1.0, *held) if held else 1.0
+    floor = decade(min((number for number in shares if number > 0), default=0.1), SMALLEST, 0.1)
+    top = max(1.0, *shares) if shares else 1.0
     axes.set_xscale("symlog", linthresh=floor, linscale=0.45)
     axes.set_xlim(0, top)
     powers = range(round(math.log10(floor)), math.floor(math.log10(top)) + 1)
     ticks = [0.0, *(10.0**power for power in powers[:: -1 if len(powers) <= MANY_TICKS else -2])]
-    axes.set_xticks(ticks, [told(tick, plain=plain).replace(NBSP, " ") for tick in ticks])
+    axes.set_xticks(ticks, [as_printed(tick, plain=plain).replace(NBSP, " ") for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
 
 
@@ -99,8 +99,8 @@ class RocCurve:
     @property
     def at_low_rate(self) -> float:
         """Share of members recognised while at most `LOW_RATE` of the others are mistaken for members."""
-        held = zip(self.false_positives, self.true_positives, strict=True)
-        return max((hit for miss, hit in held if miss <= LOW_RATE), default=math.nan)
+        points = zip(self.false_positives, self.true_positives, strict=True)
+        return max((hit for miss, hit in points if miss <= LOW_RATE), default=math.nan)
 
 
 def read_curve(row: Mapping[str, Any]) -> RocCurve:
@@ -121,15 +121,17 @@ def roc_pictures(curves: Sequence[RocCurve]) -> list[Picture]:
     for curve in curves:
         if curve.false_positives:
             groups.setdefault((curve.attack, curve.adversary), []).append(curve)
-    return [roc_picture(f"roc-{place}", f"{attack}, {by}", held) for place, ((attack, by), held) in enumerate(groups.items())]
+    return [roc_picture(f"roc-{place}", f"{attack}, {by}", curves) for place, ((attack, by), curves) in enumerate(groups.items())]
 
 
 def roc_picture(name: str, title: str, curves: Sequence[RocCurve]) -> Picture:
     """Members recognised against others mistaken."""
-    rates = "; ".join(f"{WORDS[curve.defences]} {told(curve.at_low_rate)}" for curve in curves)
-    caption = f"Members recognised when at most {told(LOW_RATE)} of the others are mistaken: {rates}. Guessing: {told(LOW_RATE)}."
+    rates = "; ".join(f"{WORDS[curve.defences]} {as_printed(curve.at_low_rate)}" for curve in curves)
+    caption = (
+        f"Members recognised when at most {as_printed(LOW_RATE)} of the others are mistaken: {rates}. Guessing: {as_printed(LOW_RATE)}."
+    )
     marks = [Mark(WORDS[curve.defences], *MARKS[curve.defences]) for curve in curves]
-    legend = (*marks, Mark("guessing", "--muted", "4 2.5"), Mark(f"{told(LOW_RATE)} mistaken", "--ink", "1.5 2"))
+    legend = (*marks, Mark("guessing", "--muted", "4 2.5"), Mark(f"{as_printed(LOW_RATE)} mistaken", "--ink", "1.5 2"))
     chart = positives(name, curves, f"Curves of {title}, both axes logarithmic. {caption}")
     return Picture(title[:1].upper() + title[1:], chart, caption, legend)
 
@@ -148,7 +150,7 @@ def positives(name: str, curves: Sequence[RocCurve], alt: str) -> str:
             arm = ARMS[curve.defences]
             axes.plot(x, y, color=ARM_COLOURS[arm], linestyle=ARM_DASHES[arm], drawstyle="steps-post")
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(FuncFormatter(lambda tick, _: told(tick).replace(NBSP, " ")))
+            axis.set_major_formatter(FuncFormatter(lambda tick, _: as_printed(tick).replace(NBSP, " ")))
             axis.set_minor_locator(NullLocator())
         axes.set(xlabel="others mistaken for members", ylabel="members recognised")
 

@@ -18,7 +18,7 @@ RESULTS = {Verdict.PASS: "holds", Verdict.FAIL: "fails", Verdict.TOO_FEW: "too f
 PERCENT = f"{NBSP}%"
 
 
-def told(value: float, limit: float | None = None, digits: int = 2, plain: bool = False) -> str:
+def as_printed(value: float, limit: float | None = None, digits: int = 2, plain: bool = False) -> str:
     """A figure in print.
 
     Args:
@@ -56,8 +56,8 @@ def printed(text: str) -> float:
 
 def span(lower: float, upper: float, limit: float | None = None, plain: bool = False) -> str:
     """An interval: 0 to 0.08 %. Ends that differ do not look alike."""
-    pairs = ((told(lower, limit, digits, plain), told(upper, limit, digits, plain)) for digits in range(2, 12))
-    low, high = next((pair for pair in pairs if pair[0] != pair[1]), (told(lower, plain=plain),) * 2)
+    pairs = ((as_printed(lower, limit, digits, plain), as_printed(upper, limit, digits, plain)) for digits in range(2, 12))
+    low, high = next((pair for pair in pairs if pair[0] != pair[1]), (as_printed(lower, plain=plain),) * 2)
     if low == high:
         return low
     return f"{low.removesuffix(PERCENT) if high.endswith(PERCENT) else low} to {high}"
@@ -85,6 +85,7 @@ class Figure:
 
     @property
     def title(self) -> str:
+        """Its name as words."""
         return self.name.replace("_", " ")
 
     @property
@@ -125,7 +126,7 @@ class Figure:
         if self.gate is not None and self.finest > self.gate:
             return (
                 f"{told_of} was tried on {self.trials:,}: had nothing been found among them, the upper end would still be "
-                f"{told(self.finest, self.gate, plain=self.plain)}, beyond the limit of {self.limit}."
+                f"{as_printed(self.finest, self.gate, plain=self.plain)}, beyond the limit of {self.limit}."
             )
         if self.value > (self.gate or 0):
             return f"{told_of} lies at {self.shown}, beyond the limit of {self.limit}, and by its interval it may be chance."
@@ -133,26 +134,32 @@ class Figure:
 
     @property
     def plain(self) -> bool:
+        """Whether it is a number as it stands rather than a share in percent."""
         return self.name in PLAIN or self.attack in PLAIN
 
     @property
     def shown(self) -> str:
-        return told(self.value, self.gate if self.judged == "value" else None, plain=self.plain)
+        """Its value in print, on the true side of its limit."""
+        return as_printed(self.value, self.gate if self.judged == "value" else None, plain=self.plain)
 
     @property
     def interval(self) -> str:
+        """Its 95 % interval in print."""
         return span(self.lower, self.upper, None if self.judged == "value" else self.gate, self.plain)
 
     @property
     def guessing(self) -> str:
-        return told(self.chance, plain=self.plain)
+        """In print, what guessing gives."""
+        return as_printed(self.chance, plain=self.plain)
 
     @property
     def limit(self) -> str:
-        return DASH if self.gate is None else told(self.gate, digits=3, plain=self.plain)
+        """Its limit in print; a dash without one."""
+        return DASH if self.gate is None else as_printed(self.gate, digits=3, plain=self.plain)
 
     @property
     def result(self) -> str:
+        """What it says of its gate, or of guessing where it has none."""
         if self.gated:
             return RESULTS[self.verdict]
         return "above chance" if self.leaks else "not above chance"

@@ -112,6 +112,7 @@ def short(name: str, length: int = 18) -> str:
 
 
 def round_axis(axes: Axes, rounds: Sequence[int]) -> None:
+    """Whole rounds along the bottom, whatever their number."""
     axes.set_xlabel("round")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
     low, high = (min(rounds), max(rounds)) if rounds else (0, 1)
@@ -148,11 +149,17 @@ def loss_curves(losses: pl.DataFrame, partners: Sequence[str], alt: str) -> str:
 
     def draw(axes: Axes) -> None:
         for index, partner in enumerate(partners):
-            own = losses.filter(pl.col("partner") == partner, pl.col("loss").is_not_null()).sort("round")
+            curve = losses.filter(pl.col("partner") == partner, pl.col("loss").is_not_null()).sort("round")
             colour, dash = series_style(index, len(partners))
-            marker = "o" if len(own) <= FEW_ROUNDS else None
+            marker = "o" if len(curve) <= FEW_ROUNDS else None
             axes.plot(
-                own["round"].to_list(), own["loss"].to_list(), color=colour, linestyle=dash, marker=marker, markersize=3.5, linewidth=1.3
+                curve["round"].to_list(),
+                curve["loss"].to_list(),
+                color=colour,
+                linestyle=dash,
+                marker=marker,
+                markersize=3.5,
+                linewidth=1.3,
             )
         round_axis(axes, losses["round"].to_list())
         axes.set_ylabel("training loss")
@@ -200,10 +207,10 @@ def riptop_steps(riptop: Mapping[str, np.ndarray[Any, Any]], alt: str) -> str:
 
     def draw(axes: Axes) -> None:
         for arm, values in riptop.items():
-            held = np.sort(np.clip(values, -1, 1))
-            shares = np.arange(1, len(held) + 1) / len(held)
-            grid = np.unique(np.linspace(0, len(held) - 1, 300).astype(int))
-            axes.step(held[grid], shares[grid], where="post", color=ARM_COLOURS[arm], linestyle=ARM_DASHES[arm])
+            ordered = np.sort(np.clip(values, -1, 1))
+            shares = np.arange(1, len(ordered) + 1) / len(ordered)
+            grid = np.unique(np.linspace(0, len(ordered) - 1, 300).astype(int))
+            axes.step(ordered[grid], shares[grid], where="post", color=ARM_COLOURS[arm], linestyle=ARM_DASHES[arm])
         axes.axvline(0, color=MUTED, linewidth=0.8)
         axes.axhline(0.5, color=MUTED, linewidth=0.6, linestyle=(0, (2, 2)))
         reach = max(0.05, *(float(np.quantile(np.abs(values), 0.98)) for values in riptop.values()))
@@ -256,11 +263,11 @@ def interval_rows(name: str, rows: Sequence[tuple[str, Mapping[str, Interval]]],
 
     def draw(axes: Axes) -> None:
         for place, (_, marks) in enumerate(rows):
-            for step, (arm, held) in enumerate(marks.items()):
+            for step, (arm, interval) in enumerate(marks.items()):
                 y = -place - (step - (len(marks) - 1) / 2) * 0.3
-                if held.low is not None and held.high is not None:
-                    axes.plot([held.low, held.high], [y, y], color=ARM_COLOURS[arm], linewidth=1.4)
-                axes.plot(held.value, y, ARM_MARKERS[arm], color=ARM_COLOURS[arm], markersize=4.5)
+                if interval.low is not None and interval.high is not None:
+                    axes.plot([interval.low, interval.high], [y, y], color=ARM_COLOURS[arm], linewidth=1.4)
+                axes.plot(interval.value, y, ARM_MARKERS[arm], color=ARM_COLOURS[arm], markersize=4.5)
         axes.axvline(0, color=MUTED, linewidth=0.8)
         axes.set_yticks([-place for place in range(len(rows))], [short(label) for label, _ in rows])
         axes.set_ylim(-len(rows) + 0.4, 0.6)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from fedapp.report.saved_run import SavedRun
+from fedapp.wording import plural
 from strategies.update.self_audit import OWN, SUM
 
 
@@ -24,22 +25,23 @@ def disclosure(run: SavedRun) -> list[Statement]:
     secure, guard = run.setting("aggregation") == "secure", int(run.setting("privacy.row_guard"))
     profile = run.setting("privacy.profile", "none")
     coordinator = blind_coordinator(run) if secure else plain_coordinator(guard)
-    held = [coordinator, partners_saw(counted=secure and guard > 1)]
-    held.append(noisy(run) if profile == RECORD_DP else guarded(guard) if guard > 1 else unguarded())
+    sentences = [coordinator, partners_saw(counted=secure and guard > 1)]
+    sentences.append(noisy(run) if profile == RECORD_DP else guarded(guard) if guard > 1 else unguarded())
     if profile == RECONSTRUCTION_NOISE:
-        held.append(weakly_noisy())
+        sentences.append(weakly_noisy())
     sums = [row for rows in run.audits.values() for row in rows if row.vector == SUM]
     if sums and not any(row.rows for row in sums):
-        held.append(nothing_in_common(guard))
-    return [*held, named(run, guard)] if any(run.audits.values()) else held
+        sentences.append(nothing_in_common(guard))
+    return [*sentences, named(run, guard)] if any(run.audits.values()) else sentences
 
 
 def warnings(run: SavedRun) -> list[str]:
     """What whoever started a run is told at its end, beside its figures."""
-    return [f"{held.title} {held.text}" for held in disclosure(run) if held.loud]
+    return [f"{sentence.title} {sentence.text}" for sentence in disclosure(run) if sentence.loud]
 
 
 def plain_coordinator(guard: int) -> Statement:
+    """What the coordinator saw under plain aggregation: everything."""
     lists = ", as did its list of fingerprint bits" if guard > 1 else ""
     return Statement(
         "The coordinator saw every update in the clear.",
@@ -51,6 +53,7 @@ def plain_coordinator(guard: int) -> Statement:
 
 
 def blind_coordinator(run: SavedRun) -> Statement:
+    """What the coordinator saw under secure aggregation, and what it knows all the same."""
     shown = run.setting("federation.metrics_shown")
     means = f", and the partners' mean of {' and '.join(map(str, shown))} in every round" if shown else ""
     first = ""
@@ -65,6 +68,7 @@ def blind_coordinator(run: SavedRun) -> Statement:
 
 
 def partners_saw(counted: bool) -> Statement:
+    """What partners saw of one another; `counted`: whether they add up the support of each bit themselves."""
     counts = "They also know of each fingerprint bit how many partners support it. " if counted else ""
     return Statement(
         "Partners saw the sum of the updates, and the trunk.",
@@ -74,6 +78,7 @@ def partners_saw(counted: bool) -> Statement:
 
 
 def guarded(guard: int) -> Statement:
+    """What a row guard of so many compounds keeps at home, and what not."""
     return Statement(
         "The row guard limits what the sum says about single compounds.",
         f"Each partner sent only those rows of the first layer whose fingerprint bit {guard:,} or more of its training compounds hold, "
@@ -86,6 +91,7 @@ def guarded(guard: int) -> Statement:
 
 
 def unguarded() -> Statement:
+    """What leaves without a row guard."""
     return Statement(
         "The row guard was off.",
         "Rows of the first layer were trained and sent however few compounds hold their fingerprint bit. Those that one compound alone "
@@ -95,6 +101,7 @@ def unguarded() -> Statement:
 
 
 def noisy(run: SavedRun) -> Statement:
+    """What record-level privacy bounds."""
     return Statement(
         "Noise bounds what the sum says about single compounds.",
         f"Each partner's updates, and its choice of rows, carry record-level differential privacy: epsilon "
@@ -105,6 +112,7 @@ def noisy(run: SavedRun) -> Statement:
 
 
 def weakly_noisy() -> Statement:
+    """That noise without a guarantee is none."""
     return Statement(
         "The noise of this run guarantees nothing.",
         "It has privacy.profile = reconstruction_noise, which makes it harder to reconstruct compounds and bounds nothing that could be "
@@ -114,6 +122,7 @@ def weakly_noisy() -> Statement:
 
 
 def nothing_in_common(guard: int) -> Statement:
+    """That no row passed the guard, so that nothing of the first layer was shared."""
     return Statement(
         "Nothing of the first layer was learned together.",
         f"No row passed the row guard of {guard:,} at two partners, so every partner trained all rows at home, by itself: this federation "
@@ -145,9 +154,9 @@ def named(run: SavedRun, guard: int) -> Statement:
 
 def most_named(run: SavedRun, vector: str) -> list[str]:
     """Of each partner that was named any compound in any one vector of this kind, how many at most, of how many, and who it is."""
-    found = []
+    lines = []
     for partner, rows in run.audits.items():
         worst = max((row for row in rows if row.vector == vector), key=lambda row: row.identified, default=None)
         if worst is not None and worst.identified:
-            found.append(f"{worst.identified:,} of {worst.compounds:,} training compounds at {partner}")
-    return found
+            lines.append(f"{worst.identified:,} of {plural(worst.compounds, 'training compound')} at {partner}")
+    return lines

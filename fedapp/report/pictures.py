@@ -10,7 +10,7 @@ from fedapp.evaluation.selection import validation_curve
 from fedapp.report import charts
 from fedapp.report.saved_run import SavedRun
 from fedapp.report.summary import Interval, Summary, gain_by_size
-from fedapp.wording import MINUS, percent, score, signed
+from fedapp.wording import MINUS, percent, plural, score, signed
 
 PARTNERS_DRAWN = 40
 
@@ -56,7 +56,7 @@ def pictures(run: SavedRun, summary: Summary) -> dict[str, list[Picture]]:
 
 def learning(run: SavedRun, summary: Summary) -> list[Picture]:
     """Validation curves of the arms and the partners' losses."""
-    held = []
+    pictures = []
     curves = {arm: validation_curve(run.arms[arm].metrics, run.minimum) for arm in DRAWN if arm in run.arms}
     curves = {arm: curve for arm, curve in curves.items() if curve}
     if curves:
@@ -67,11 +67,11 @@ def learning(run: SavedRun, summary: Summary) -> list[Picture]:
             "selected on this fold, larger where more chose the same."
         )
         chart = charts.validation_curves(curves, summary.selected, alt)
-        held.append(Picture("Validation AUC-PR by round", chart, caption, tuple(ARM_MARKS[arm] for arm in curves)))
+        pictures.append(Picture("Validation AUC-PR by round", chart, caption, tuple(ARM_MARKS[arm] for arm in curves)))
     arm = run.arms.get("federated")
     if arm is not None and len(arm.losses.drop_nulls("loss")):
-        held.append(loss(arm.losses.drop_nulls("loss"), run.partners))
-    return held
+        pictures.append(loss(arm.losses.drop_nulls("loss"), run.partners))
+    return pictures
 
 
 def loss(losses: pl.DataFrame, partners: tuple[str, ...]) -> Picture:
@@ -79,8 +79,9 @@ def loss(losses: pl.DataFrame, partners: tuple[str, ...]) -> Picture:
     first, last = (
         losses.filter(pl.col("round") == edge)["loss"].to_numpy().mean() for edge in (losses["round"].min(), losses["round"].max())
     )
-    alt = f"Line chart of training loss of {len(partners)} partners: mean {score(float(first))} at first, {score(float(last))} at last."
-    marks: tuple[Mark, ...] = (Mark(f"{len(partners)} partners", "--muted"),)
+    means = f"mean {score(float(first))} at first, {score(float(last))} at last"
+    alt = f"Line chart of training loss of {plural(len(partners), 'partner')}: {means}."
+    marks: tuple[Mark, ...] = (Mark(plural(len(partners), "partner"), "--muted"),)
     if len(partners) <= len(charts.SERIES):
         marks = tuple(
             Mark(charts.short(name, 28), f"--series-{index}", "7 2.5" if index % 2 else "") for index, name in enumerate(partners)
@@ -90,18 +91,20 @@ def loss(losses: pl.DataFrame, partners: tuple[str, ...]) -> Picture:
 
 
 def gains(summary: Summary) -> Picture:
+    """How gains spread over tasks."""
     values = summary.judged["gain"].to_numpy()
     mean = summary.gain or Interval(float(values.mean()))
     median, improved = signed(float(np.median(values))), percent(summary.improved)
-    alt = f"Histogram of the gain of {len(values):,} tasks: mean {signed(mean.value)}, median {median}, {improved} above zero."
+    alt = f"Histogram of the gain of {plural(len(values), 'task')}: mean {signed(mean.value)}, median {median}, {improved} above zero."
     caption = f"Median {median}. The bar over the columns is the 95 % interval of the mean; the outermost columns hold everything beyond."
     legend = (Mark("improved", "--federated"), Mark("worse", "--worse"))
     return Picture("Distribution of gains", charts.gain_histogram(values, mean, alt), caption, legend)
 
 
 def riptop(summary: Summary) -> Picture:
-    held = {"federated": summary.judged["riptop"], "pooled": summary.judged["pooled_riptop"]}
-    values = {arm: column.drop_nulls().to_numpy() for arm, column in held.items() if column.drop_nulls().len()}
+    """Which share of tasks came how much nearer to perfect, by arm."""
+    columns = {"federated": summary.judged["riptop"], "pooled": summary.judged["pooled_riptop"]}
+    values = {arm: column.drop_nulls().to_numpy() for arm, column in columns.items() if column.drop_nulls().len()}
     if not values:
         values = {"federated": np.zeros(1)}
     medians = "; ".join(f"{arm} median {signed(float(np.median(column)))}" for arm, column in values.items())
@@ -114,9 +117,10 @@ def riptop(summary: Summary) -> Picture:
 
 
 def scatter(summary: Summary) -> Picture:
+    """Every task with and without the federation."""
     local, federated = summary.judged["local_auc_pr"].to_numpy(), summary.judged["federated_auc_pr"].to_numpy()
     above = percent(float((federated > local).mean()))
-    alt = f"Scatter plot of federated against local test AUC-PR, {len(local):,} tasks, {above} above the diagonal."
+    alt = f"Scatter plot of federated against local test AUC-PR, {plural(len(local), 'task')}, {above} above the diagonal."
     chart = charts.score_scatter("pairs", local, federated, ("test AUC-PR, local only", "test AUC-PR, federated"), alt)
     return Picture("Local against federated", chart, "One dot a task. Above the line: better with the federation.")
 
@@ -126,8 +130,8 @@ def by_size(summary: Summary) -> list[Picture]:
     parts = gain_by_size(summary.judged)
     if not parts:
         return []
-    rows = [(f"{low:,} – {high:,}", {"federated": held}) for low, high, _, held in parts]
-    alt = "Mean gain by task size: " + "; ".join(f"{low:,} to {high:,} labels {signed(held.value)}" for low, high, _, held in parts) + "."
+    rows = [(f"{low:,} – {high:,}", {"federated": gain}) for low, high, _, gain in parts]
+    alt = "Mean gain by task size: " + "; ".join(f"{low:,} to {high:,} labels {signed(gain.value)}" for low, high, _, gain in parts) + "."
     caption = "Tasks in four equal groups by their number of labels in all folds, with 95 % intervals."
     chart = charts.interval_rows("sizes", rows, "mean gain in test AUC-PR, federated − local", alt)
     return [Picture("Gain by number of labels", chart, caption)]
@@ -150,16 +154,18 @@ def by_partner(summary: Summary) -> list[Picture]:
 
 
 def scores(summary: Summary) -> Picture:
+    """How test scores spread over tasks, of a run without other arms."""
     values = summary.judged["federated_auc_pr"].to_numpy()
-    alt = (
-        f"Histogram of test AUC-PR of {len(values):,} tasks: mean {score(float(values.mean()))}, median {score(float(np.median(values)))}."
-    )
-    return Picture("Test AUC-PR by task", charts.score_histogram(values, alt), f"Median {score(float(np.median(values)))}.")
+    mean, median = score(float(values.mean())), score(float(np.median(values)))
+    alt = f"Histogram of test AUC-PR of {plural(len(values), 'task')}: mean {mean}, median {median}."
+    return Picture("Test AUC-PR by task", charts.score_histogram(values, alt), f"Median {median}.")
 
 
 def above_guessing(summary: Summary) -> Picture:
+    """Every task against the share of actives, which guessing gives."""
     prevalence, values = summary.judged["prevalence"].to_numpy(), summary.judged["federated_auc_pr"].to_numpy()
     above = percent(float((values > prevalence).mean()))
-    alt = f"Scatter plot of test AUC-PR against the share of actives, {len(values):,} tasks, {above} above the diagonal, which is guessing."
+    tasks = plural(len(values), "task")
+    alt = f"Scatter plot of test AUC-PR against the share of actives, {tasks}, {above} above the diagonal, which is guessing."
     chart = charts.score_scatter("guessing", prevalence, values, ("share of actives in the test fold", "test AUC-PR"), alt)
     return Picture("Against guessing", chart, f"One dot a task. The line is guessing: {above} of tasks lie above it.")

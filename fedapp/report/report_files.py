@@ -39,16 +39,16 @@ def write_report_files(folder: Path, page: str, summary: Summary | None) -> Path
 
 def table(summary: Summary) -> pl.DataFrame:
     """What tasks.csv holds."""
-    named = [own.with_columns(names_of(own)) for own in summary.tasks.partition_by("partner", maintain_order=True)]
+    named = [tasks.with_columns(names_of(tasks)) for tasks in summary.tasks.partition_by("partner", maintain_order=True)]
     tasks = pl.concat(named) if named else summary.tasks.with_columns(pl.lit("").alias("column"))
     tasks = tasks.rename({"positives": "test_actives", "negatives": "test_inactives", "reason": "left_out"})
     tasks = tasks.with_columns(pl.selectors.ends_with(*METRICS).round(DIGITS), pl.col("threshold").cast(pl.Float32))  # 6.7, not 6.699999809
     return tasks.select(*FIRST, pl.exclude(FIRST))
 
 
-def names_of(own: pl.DataFrame) -> pl.Series:
+def names_of(tasks: pl.DataFrame) -> pl.Series:
     """The columns that one partner's tasks have in predictions."""
-    return pl.Series("column", column_names(list(own.select("group", "threshold").iter_rows())), pl.String)
+    return pl.Series("column", column_names(list(tasks.select("group", "threshold").iter_rows())), pl.String)
 
 
 def is_page(path: Path) -> bool:

@@ -72,6 +72,7 @@ class SavedRun:
 
     @property
     def name(self) -> str:
+        """What the run is called, by its own file or its folder."""
         return str(self.facts.get("run") or self.directory.name)
 
     @property
@@ -87,15 +88,16 @@ class SavedRun:
 
     @property
     def state(self) -> str:
+        """How far it came, as it says itself; a run with all that an end leaves is finished."""
         return FINISHED if self.finished else str(self.facts.get("state") or "unknown")
 
     @property
     def compared_partners(self) -> Mapping[str, Mapping[str, Any]]:
         """Partner to its figures in comparison.json."""
-        held = (self.comparison or {}).get("partners")
-        if not isinstance(held, Mapping):
+        partners = (self.comparison or {}).get("partners")
+        if not isinstance(partners, Mapping):
             return {}
-        return {str(name): facts for name, facts in held.items() if isinstance(facts, Mapping)}
+        return {str(name): facts for name, facts in partners.items() if isinstance(facts, Mapping)}
 
     def setting(self, key: str, default: Any = None) -> Any:
         """A value of config.yaml by its dotted key."""
@@ -152,9 +154,9 @@ def read_facts(directory: Path) -> Mapping[str, Any]:
 
 def known_runs(folder: Path) -> str:
     """A hint that names the newest runs in a folder, if there are any."""
-    found = sorted(folder.glob("*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-    if found:
-        return f"runs found there: {', '.join(str(path.parent) for path in found[:3])}"
+    saved = sorted(folder.glob("*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    if saved:
+        return f"runs found there: {', '.join(str(path.parent) for path in saved[:3])}"
     return "give the folder that simulate or compare printed, such as runs/NAME"
 
 
@@ -173,10 +175,10 @@ def read_config(path: Path) -> Mapping[str, Any]:
         RunError: It is missing, unreadable or emptied.
     """
     try:
-        held = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+        content = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     except (OSError, OmegaConfBaseException, YAMLError, ValueError) as error:
         raise RunError(f"{path} cannot be read: {' '.join(str(error).split()):.200}", RESTORE) from error
-    config = {str(key): value for key, value in held.items()} if isinstance(held, dict) else {}
+    config = {str(key): value for key, value in content.items()} if isinstance(content, dict) else {}
     if missing := [key for key in NEEDED if setting(config, key) is None]:
         raise RunError(f"{path} lacks {', '.join(missing)}", RESTORE)
     return config
@@ -184,12 +186,12 @@ def read_config(path: Path) -> Mapping[str, Any]:
 
 def setting(config: Mapping[str, Any], key: str, default: Any = None) -> Any:
     """A value by its dotted key."""
-    held: Any = config
+    value: Any = config
     for part in key.split("."):
-        if not isinstance(held, Mapping) or part not in held:
+        if not isinstance(value, Mapping) or part not in value:
             return default
-        held = held[part]
-    return held
+        value = value[part]
+    return value
 
 
 def read_optional(path: Path, problems: list[str]) -> dict[str, Any] | None:
@@ -215,8 +217,8 @@ def read_compared(path: Path, problems: list[str]) -> pl.DataFrame | None:
 def read_errors(directory: Path, partners: tuple[str, ...], problems: list[str]) -> dict[str, str]:
     """What partners and the coordinator left to say why they failed."""
     places = {"": directory / "coordinator" / "outcome.json"} | {name: directory / "partners" / name / "error.json" for name in partners}
-    held = {name: (read_optional(path, problems) or {}).get("error") for name, path in places.items()}
-    return {name: str(reason) for name, reason in held.items() if reason}
+    reasons = {name: (read_optional(path, problems) or {}).get("error") for name, path in places.items()}
+    return {name: str(reason) for name, reason in reasons.items() if reason}
 
 
 def read_table(path: Path, schema: Mapping[str, Any] | None, problems: list[str]) -> pl.DataFrame | None:
@@ -236,12 +238,12 @@ def read_table(path: Path, schema: Mapping[str, Any] | None, problems: list[str]
 
 def read_tasks(directory: Path, partners: tuple[str, ...], problems: list[str]) -> pl.DataFrame:
     """All partners' tasks: partner, then the columns of TASKS."""
-    held = []
+    tables = []
     for name in partners:
         table = read_table(directory / "partners" / name / "dataset" / "tasks.parquet", TASKS, problems)
         if table is not None:
-            held.append(table.select(pl.lit(name).alias("partner"), pl.all()))
-    return pl.concat(held) if held else pl.DataFrame(schema={"partner": pl.String} | TASKS)
+            tables.append(table.select(pl.lit(name).alias("partner"), pl.all()))
+    return pl.concat(tables) if tables else pl.DataFrame(schema={"partner": pl.String} | TASKS)
 
 
 def read_arms(directory: Path, partners: tuple[str, ...], problems: list[str]) -> dict[str, Arm]:
@@ -255,23 +257,23 @@ def read_arms(directory: Path, partners: tuple[str, ...], problems: list[str]) -
     for arm, folders in places.items():
         metrics = [read_metrics(folder, name, problems) for name, folder in folders.items()]
         losses = [read_losses(folder, name, problems) for name, folder in folders.items()]
-        held = Arm(pl.concat(metrics), pl.concat(losses)) if folders else None
-        if held is not None and (len(held.metrics) or len(held.losses)):
-            arms[arm] = held
+        saved = Arm(pl.concat(metrics), pl.concat(losses)) if folders else None
+        if saved is not None and (len(saved.metrics) or len(saved.losses)):
+            arms[arm] = saved
     return arms
 
 
 def read_metrics(folder: Path, partner: str, problems: list[str]) -> pl.DataFrame:
     """Every saved round of one partner's metrics."""
     tables = [read_table(path, METRICS_SCHEMA, problems) for path in sorted((folder / "metrics").glob("round-*.parquet"))]
-    held = pl.concat([pl.DataFrame(schema=METRICS_SCHEMA), *(table for table in tables if table is not None)])
-    return held.select(pl.lit(partner).alias("partner"), pl.all())
+    rows = pl.concat([pl.DataFrame(schema=METRICS_SCHEMA), *(table for table in tables if table is not None)])
+    return rows.select(pl.lit(partner).alias("partner"), pl.all())
 
 
 def read_losses(folder: Path, partner: str, problems: list[str]) -> pl.DataFrame:
     """Every saved round of one partner's training loss."""
-    held = [read_optional(path, problems) for path in sorted((folder / "loss").glob("round-*.json"))]
-    rows = [{name: row.get(name) for name in LOSSES} for row in held if row is not None and row.get("round") is not None]
+    saved = [read_optional(path, problems) for path in sorted((folder / "loss").glob("round-*.json"))]
+    rows = [{name: row.get(name) for name in LOSSES} for row in saved if row is not None and row.get("round") is not None]
     return pl.DataFrame(rows, schema=LOSSES, strict=False).select(pl.lit(partner).alias("partner"), pl.all())
 
 

@@ -51,6 +51,7 @@ class Gallery:
 
     @property
     def key(self) -> tuple[str, str]:
+        """Attack and setting, one gallery each."""
         return self.attack, self.defences
 
 
@@ -60,12 +61,12 @@ def galleries(recovered: Sequence[Mapping[str, Any]]) -> list[Gallery]:
     Args:
         recovered: Rows with attack, defences, true_smiles, found_smiles, similarity and partner.
     """
-    held: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    by_attack: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in recovered:
-        held.setdefault((str(row["attack"]), str(row["defences"])), []).append(row)
-    found = [Gallery(attack, defences, worst(rows), len(rows)) for (attack, defences), rows in held.items()]
-    attacks = [gallery.attack for gallery in found]
-    return sorted(found, key=lambda gallery: (attacks.index(gallery.attack), gallery.defences != ON))
+        by_attack.setdefault((str(row["attack"]), str(row["defences"])), []).append(row)
+    shown = [Gallery(attack, defences, worst(rows), len(rows)) for (attack, defences), rows in by_attack.items()]
+    attacks = [gallery.attack for gallery in shown]
+    return sorted(shown, key=lambda gallery: (attacks.index(gallery.attack), gallery.defences != ON))
 
 
 def worst(rows: Sequence[Mapping[str, Any]]) -> tuple[Pair, ...]:
@@ -75,13 +76,13 @@ def worst(rows: Sequence[Mapping[str, Any]]) -> tuple[Pair, ...]:
 
 def pair(row: Mapping[str, Any]) -> Pair:
     """Both structures, drawn."""
-    true, found = str(row["true_smiles"]), str(row["found_smiles"])
-    true_mol, found_mol = read(true), read(found)
+    true, named = str(row["true_smiles"]), str(row["found_smiles"])
+    true_mol, found_mol = read(true), read(named)
     return Pair(
         true_smiles=true,
-        found_smiles=found,
+        found_smiles=named,
         true_svg=draw(true_mol, f"Structure that was trained on: {true}") if true_mol else None,
-        found_svg=draw(found_mol, f"Structure that the attack named: {found}") if found_mol else None,
+        found_svg=draw(found_mol, f"Structure that the attack named: {named}") if found_mol else None,
         similarity=float(row["similarity"]),
         exact=bool(true_mol and found_mol and Chem.MolToSmiles(true_mol) == Chem.MolToSmiles(found_mol)),
         partner=str(row["partner"]),

@@ -85,7 +85,7 @@ class Summary:
 def summarise(run: SavedRun) -> Summary:
     """Everything the page shows in figures, from a comparison if there is one, else from the federated arm alone."""
     minimum = run.minimum
-    selected = {arm: selected_rounds(held.metrics, minimum) for arm, held in run.arms.items()}
+    selected = {arm: selected_rounds(saved.metrics, minimum) for arm, saved in run.arms.items()}
     tested = tested_tasks(run, selected.get(FEDERATED, {}))
     compared = run.compared if run.comparison is not None else None
     if compared is None:
@@ -141,8 +141,8 @@ def count_only(table: pl.DataFrame, minimum: int) -> pl.DataFrame:
 def judged_in_all_arms(compared: pl.DataFrame, tested: pl.DataFrame, minimum: int) -> pl.DataFrame:
     """The comparison's tasks that count, with the differences between arms."""
     sizes = tested.select("partner", pl.col("task").cast(compared.schema["task"]), "labels")
-    held = count_only(compared, minimum).join(sizes, on=["partner", "task"], how="left")
-    return held.with_columns(*differences(held.columns), riptop(POOLED).alias("pooled_riptop"))
+    counted = count_only(compared, minimum).join(sizes, on=["partner", "task"], how="left")
+    return counted.with_columns(*differences(counted.columns), riptop(POOLED).alias("pooled_riptop"))
 
 
 def uncounted_tasks(tested: pl.DataFrame, judged: pl.DataFrame, minimum: int, evaluated: Collection[str]) -> pl.DataFrame:
@@ -186,40 +186,40 @@ def arm_means(judged: pl.DataFrame, arm: str, comparison: Mapping[str, Any] | No
     for metric in METRICS:
         name = column(arm, metric)
         computed = judged[name].mean() if name in judged.columns and len(judged) else None
-        held = number(saved, metric)
-        means[metric] = held if held is not None else as_float(computed)
+        mean = number(saved, metric)
+        means[metric] = mean if mean is not None else as_float(computed)
     return means
 
 
 def selected_by_arm(run: SavedRun, computed: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
     """Arm to partner to selected round: the comparison's own where it tells, else by the same rule from the metrics."""
-    told: dict[str, dict[str, int]] = {}
+    chosen_rounds: dict[str, dict[str, int]] = {}
     for partner, facts in run.compared_partners.items():
         for arm, chosen in (facts.get("selected") or {}).items():
             if chosen is not None:
-                told.setdefault(str(arm), {})[str(partner)] = int(chosen)
-    return {arm: told.get(arm) or dict(rounds) for arm, rounds in computed.items()}
+                chosen_rounds.setdefault(str(arm), {})[str(partner)] = int(chosen)
+    return {arm: chosen_rounds.get(arm) or dict(rounds) for arm, rounds in computed.items()}
 
 
 def partner_row(name: str, run: SavedRun, judged: pl.DataFrame, selected: Mapping[str, Mapping[str, int]]) -> PartnerSummary:
     """One partner's figures, over the tasks of its own that count."""
-    own = judged.filter(pl.col("partner") == name)
+    tasks = judged.filter(pl.col("partner") == name)
     dataset = run.datasets.get(name, {})
     saved = run.compared_partners.get(name, {})
     chosen = saved.get("selected") or {}
     auc_pr: dict[str, float | None] = {}
     for arm in DRAWN:
-        computed = as_float(own[column(arm)].mean()) if column(arm) in own.columns else None
-        held = number(saved.get(arm), "auc_pr") if isinstance(saved.get(arm), Mapping) else as_float(saved.get(arm))
-        auc_pr[arm] = held if held is not None else computed
+        computed = as_float(tasks[column(arm)].mean()) if column(arm) in tasks.columns else None
+        mean = number(saved.get(arm), "auc_pr") if isinstance(saved.get(arm), Mapping) else as_float(saved.get(arm))
+        auc_pr[arm] = mean if mean is not None else computed
     return PartnerSummary(
         name=name,
         compounds=as_int(dataset.get("compounds")),
         tasks=as_int(dataset.get("tasks")),
         labels=as_int(dataset.get("labels")),
-        counted=len(own),
+        counted=len(tasks),
         auc_pr=auc_pr,
-        gain=mean_interval(own, "gain") if "gain" in own.columns and len(own) else None,
+        gain=mean_interval(tasks, "gain") if "gain" in tasks.columns and len(tasks) else None,
         improved=number(saved, "share_improved"),
         selected={arm: as_int(chosen.get(arm, selected.get(arm, {}).get(POOLED if arm == POOLED else name))) for arm in DRAWN},
     )
@@ -239,8 +239,8 @@ def share_interval(judged: pl.DataFrame, pooled_gain: Interval, comparison: Mapp
     if pooled_gain.sign <= 0:
         return Interval(saved)
     sums = judged.group_by("partner", "group", maintain_order=True).agg(pl.col("gain").sum(), pl.col("pooled_gain").sum())
-    found = ratio_interval(sums["gain"].to_numpy(), sums["pooled_gain"].to_numpy())
-    return Interval(saved, found.low, found.high)
+    interval = ratio_interval(sums["gain"].to_numpy(), sums["pooled_gain"].to_numpy())
+    return Interval(saved, interval.low, interval.high)
 
 
 def ratio_interval(above: np.ndarray[Any, Any], below: np.ndarray[Any, Any]) -> Interval:
@@ -253,7 +253,7 @@ def ratio_interval(above: np.ndarray[Any, Any], below: np.ndarray[Any, Any]) -> 
         return a.sum(axis=axis) / b.sum(axis=axis)
 
     batch = max(1, 1_000_000 // len(above))
-    found = bootstrap(
+    resampled = bootstrap(
         (above, below),
         ratio,
         paired=True,
@@ -263,7 +263,7 @@ def ratio_interval(above: np.ndarray[Any, Any], below: np.ndarray[Any, Any]) -> 
         method="percentile",
         rng=np.random.default_rng(0),
     )
-    low, high = map(float, found.confidence_interval)
+    low, high = map(float, resampled.confidence_interval)
     return Interval(value, low, high) if np.isfinite([low, high]).all() else Interval(value)
 
 
@@ -277,17 +277,19 @@ def gain_by_size(judged: pl.DataFrame) -> list[tuple[int, int, int, Interval]]:
     return [(part["labels"][0], part["labels"][-1], len(part), mean_interval(part, "gain")) for part in parts]
 
 
-def number(held: Mapping[str, Any] | None, key: str) -> float | None:
+def number(saved: Mapping[str, Any] | None, key: str) -> float | None:
     """A finite number of a mapping, or None."""
-    return as_float(held.get(key)) if isinstance(held, Mapping) else None
+    return as_float(saved.get(key)) if isinstance(saved, Mapping) else None
 
 
 def as_float(value: Any) -> float | None:
+    """A finite number as it is; anything else, truth values too, as None."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
         return None
     return float(value)
 
 
 def as_int(value: Any) -> int | None:
-    held = as_float(value)
-    return None if held is None else int(held)
+    """A finite number without its fraction; anything else as None."""
+    whole = as_float(value)
+    return None if whole is None else int(whole)

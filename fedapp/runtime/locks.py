@@ -25,6 +25,7 @@ from fedapp.errors import BusyError
 from fedapp.runtime.processes import INHERITED
 
 LOCK = "lock"
+CHANGING = 10.0  # seconds that another has to change a file
 ENDING = 60.0  # seconds that the processes of one that was killed have to end
 POLL = 0.2
 HELD_BY_ANOTHER = (errno.EWOULDBLOCK, errno.EACCES)
@@ -52,16 +53,43 @@ def locked(folder: Path, purpose: str, patience: float = 0.0) -> Iterator[None]:
         os.close(held)  # without LOCK_UN, which would take it from our children too
 
 
+@contextmanager
+def alone_in(folder: Path, patience: float = CHANGING) -> Iterator[None]:
+    """Hold a folder while inside, for as long as reading a file of it and writing it anew takes: what another adds meanwhile is not lost.
+
+    The lock is on the folder itself, leaves nothing in it, and has nothing to do with that of `locked`.
+
+    Args:
+        folder: Exists.
+        patience: Seconds to wait for another.
+    Raises:
+        BusyError: Another has held it all the while.
+    """
+    handle, begun = os.open(folder, os.O_RDONLY | os.O_CLOEXEC), time.monotonic()
+    try:
+        while not _taken(handle, folder):
+            if time.monotonic() - begun >= patience:
+                raise BusyError(f"{folder}: another process is changing files there", "wait until it has ended, or end it; then try again")
+            time.sleep(POLL / 10)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _taken(handle: int, folder: Path) -> bool:
+    """Try to lock; a file system that keeps no locks is told of in the log, and counts as locked."""
+    try:
+        flock(handle, LOCK_EX | LOCK_NB)
+    except OSError as error:
+        if error.errno in HELD_BY_ANOTHER:
+            return False
+        logging.getLogger("polyphony").warning("%s: its file system keeps no locks; use it from one process at a time", folder)
+    return True
+
+
 def _take(held: int, folder: Path, patience: float) -> None:
     begun = time.monotonic()
-    while True:
-        try:
-            flock(held, LOCK_EX | LOCK_NB)
-            return
-        except OSError as error:
-            if error.errno not in HELD_BY_ANOTHER:
-                logging.getLogger("polyphony").warning("%s: its file system keeps no locks; use it from one process at a time", folder)
-                return
+    while not _taken(held, folder):
         holder = _holder(folder)
         if time.monotonic() - begun >= (patience if _alive(holder) else max(patience, ENDING)):
             raise BusyError(

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from fedapp.config import load_config
-from fedapp.config_check import METRICS
+from fedapp.config import METRICS, load_config
 from fedapp.consortium.membership import changed
 from fedapp.consortium.policy_file import read_policy_file
 from fedapp.consortium.roster_file import load_roster
@@ -21,7 +20,7 @@ from fedapp.site.folder import CONFIG_FILE, Site
 from fedapp.site.terms import SECURE, Terms
 from fedapp.storage.files import write_text
 from fedapp.storage.yaml_file import read_whole
-from fedapp.wording import percent
+from fedapp.wording import percent, plural
 from strategies.secagg.roster import LEAST_PARTNERS
 
 HEADER = """\
@@ -139,7 +138,7 @@ def shortfalls(terms: Terms, floor: Floor) -> dict[str, str]:
             (
                 "self-audit",
                 terms.least_compounds < least,
-                f"updates of {terms.least_compounds:,} compounds may leave, fewer than the {least:,} of least_compounds",
+                f"updates of {plural(terms.least_compounds, 'compound')} may leave, fewer than the {least:,} of least_compounds",
             ),
         ]
     found: dict[str, str] = {}

@@ -7,8 +7,7 @@ have it, so of each the weaker of the two counts.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fedapp.config import Config
-from fedapp.config_check import NO_NOISE, RECORD_DP
+from fedapp.config import NO_NOISE, RECORD_DP, Config
 from fedapp.consortium.policy_file import PolicyFile
 from fedapp.consortium.promises import colluders
 from fedapp.wording import percent

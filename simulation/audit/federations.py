@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedapp.config import Config
-from fedapp.config_check import NO_NOISE
+from fedapp.config import NO_NOISE, Config
 from fedapp.data.dataset import Dataset
 from fedapp.errors import DataError
 from fedapp.model.checkpoint import load_tensors

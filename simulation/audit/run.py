@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from fedapp.config import Config
-from fedapp.config_check import flatten
-from fedapp.report.audit import write_audit_report
+from fedapp.config import Config, flatten
+from fedapp.report.audit_page import write_audit_report
 from fedapp.report.verdict import Verdict, worst
 from fedapp.run_folder import RunFolder
 from fedapp.storage.files import atomic_path, checksum, reading, write_json

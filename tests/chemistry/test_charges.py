@@ -76,7 +76,7 @@ YLIDES = (
 def test_an_ylide_gets_one_form_that_stays(smiles: str) -> None:
     once = standardise(smiles, LIMIT)[0]
     assert standardise(once, LIMIT)[0] == once
-    assert all(standardise(each, LIMIT)[0] == once for each in Chem.MolToRandomSmilesVect(Chem.MolFromSmiles(smiles), 20, 7))
+    assert all(standardise(spelling, LIMIT)[0] == once for spelling in Chem.MolToRandomSmilesVect(Chem.MolFromSmiles(smiles), 20, 7))
 
 
 @given(step=st.lists(st.integers(0, 7), min_size=8, max_size=8), start=st.integers(0, 7))
@@ -114,7 +114,7 @@ def variants(standard: str, seed: int) -> list[str]:
     bases = sorted({match[0] for base in BASES for match in mol.GetSubstructMatches(base)} & set(free))
     if acids:
         written += [charged(mol, acids, -1) + ".[K+]" * len(acids), charged(mol, acids[:1], -1), charged(mol, acids[-1:], -1)]
-        written += [charged(mol, acids[:1], -1) + each for each in (".C[NH2+]CC(O)C(O)C(O)C(O)CO", ".CCCC[N+](CCCC)(CCCC)CCCC")]
+        written += [charged(mol, acids[:1], -1) + salt for salt in (".C[NH2+]CC(O)C(O)C(O)C(O)CO", ".CCCC[N+](CCCC)(CCCC)CCCC")]
     if bases:
         written += [charged(mol, bases[:1], 1), charged(mol, bases[-1:], 1) + ".O=C([O-])c1cc2ccccc2c(Cc2c(O)c(C(=O)O)cc3ccccc23)c1O"]
     if acids and bases:
@@ -127,9 +127,9 @@ def violations(smiles: list[str]) -> tuple[int, int, list[tuple[str, str, str]]]
     wrong, structures, tried = [], 0, 0
     listed = salt_formers(neutral_smiles)
     with rdBase.BlockLogs():
-        for number, each in enumerate(smiles):
+        for number, spelling in enumerate(smiles):
             try:
-                standard = standardise(each, LIMIT)[0]
+                standard = standardise(spelling, LIMIT)[0]
             except RejectedError:
                 continue
             if standard in listed:  # as a salt of two salt formers it has no parent that everybody would choose
@@ -156,7 +156,7 @@ def test_charges_counter_ions_and_spelling_do_not_matter_on_the_demo() -> None:
 )
 def test_charges_counter_ions_and_spelling_do_not_matter_on_real_compounds(table: str, column: str, real_data: Path) -> None:
     smiles = pl.read_csv(real_data / table, columns=[column])[column].to_list()
-    salts = [each for each in smiles if "." in each]
+    salts = [compound for compound in smiles if "." in compound]
     chosen = random.Random(13).sample(smiles, 30) + random.Random(13).sample(salts, min(30, len(salts)))
     structures, tried, wrong = violations(chosen)
     assert structures > 25

@@ -18,7 +18,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def flat(described: list[Structure | str]) -> list[object]:
-    return [each if isinstance(each, str) else (each.smiles, each.fold, each.bits.tolist()) for each in described]
+    return [
+        structure if isinstance(structure, str) else (structure.smiles, structure.fold, structure.bits.tolist()) for structure in described
+    ]
 
 
 def test_processes_give_the_same_in_the_same_order_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,7 +30,7 @@ def test_processes_give_the_same_in_the_same_order_as_one(monkeypatch: pytest.Mo
     seen: list[tuple[int, int]] = []
     chunks = list(describe_many(smiles, CHEMISTRY, KEY, workers=2, progress=lambda done, total: seen.append((done, total))))
     assert len(chunks) > 2
-    assert flat([each for chunk in chunks for each in chunk]) == flat(describe_all(smiles, CHEMISTRY, KEY))
+    assert flat([structure for chunk in chunks for structure in chunk]) == flat(describe_all(smiles, CHEMISTRY, KEY))
     assert seen[-1] == (len(smiles), len(smiles))
     assert [done for done, _ in seen] == sorted({done for done, _ in seen})
 

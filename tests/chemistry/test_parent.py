@@ -52,7 +52,7 @@ def test_the_salts_of_different_drugs_with_one_salt_former_are_different_compoun
     drugs = [standard_form(written, LIMIT).smiles for written, _, _ in SALTS.values()]
     pamoates = [standard_form(f"{drug}.{PAMOIC_ACID}.{MEGLUMINE}", LIMIT).smiles for drug in drugs]
     listed = salt_formers(neutral_smiles)
-    assert [each for each in pamoates if each not in listed] == [each for each in drugs if each not in listed]
+    assert [form for form in pamoates if form not in listed] == [form for form in drugs if form not in listed]
 
 
 def test_everything_on_the_list_alone_or_with_inorganic_ions_stays_itself() -> None:

@@ -28,7 +28,7 @@ def write_tables(folder: Path, compounds: int = 240) -> Path:
     folder.mkdir()
     ids = [f"{number:03d}" for number in range(compounds)]
     pl.DataFrame({"compound_id": ids, "smiles": RDKIT_FRIENDLY[:compounds]}).write_csv(folder / "compounds.csv")
-    rows = [(assay, each, str((number * 7) % 5 // 3)) for assay in ("a", "b", "c", "d") for number, each in enumerate(ids)]
+    rows = [(assay, compound, str((number * 7) % 5 // 3)) for assay in ("a", "b", "c", "d") for number, compound in enumerate(ids)]
     pl.DataFrame(rows, schema=["assay_id", "compound_id", "value"], orient="row").write_csv(folder / "activities.csv")
     return folder
 
@@ -104,7 +104,9 @@ def test_prepare_prints_one_json_result(tmp_path: Path, monkeypatch: pytest.Monk
 def test_prepare_says_which_column_it_took_for_what_and_what_holds_where_there_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = "Smiles;Standard Relation;IC50 (nM);remark\n" + "".join(f"{each};=;{10 ** (n % 6)};\n" for n, each in enumerate(RDKIT_FRIENDLY))
+    text = "Smiles;Standard Relation;IC50 (nM);remark\n" + "".join(
+        f"{smiles};=;{10 ** (n % 6)};\n" for n, smiles in enumerate(RDKIT_FRIENDLY)
+    )
     (tmp_path / "mine.csv").write_text(text)
     assert polyphony(monkeypatch, "prepare", "mine.csv", "--out", "prepared", "tasks.min_per_class=5") == 0
     out = capsys.readouterr().out
@@ -192,8 +194,8 @@ def test_prepare_refuses_a_folder_of_a_persons_before_anything_is_done(
     monkeypatch.chdir(work)
     before = everything(tmp_path)
     assert polyphony(monkeypatch, "prepare", "tables", "--out", out, "tasks.min_per_class=5") == 1
-    told = capsys.readouterr()
-    assert (told.out, told.err.count("error: "), told.err.count("hint: ")) == ("", 1, 1)
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("error: "), printed.err.count("hint: ")) == ("", 1, 1)
     assert everything(tmp_path) == before
 
 

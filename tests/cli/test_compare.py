@@ -28,8 +28,8 @@ def test_the_result_has_a_line_for_every_arm_and_what_the_row_guard_does(
     compared(monkeypatch, tmp_path / "run", 10)
     out, err = capsys.readouterr()
     saved = read_json(tmp_path / "run" / "comparison.json")
-    told = re.findall(r"^(\w+) +AUC-PR (\d\.\d{4})  AUC-ROC", out, re.MULTILINE)
-    assert told == [(arm, f"{saved[arm]['auc_pr']:.4f}") for arm in ("local", "federated", "unguarded", "pooled")]
+    printed = re.findall(r"^(\w+) +AUC-PR (\d\.\d{4})  AUC-ROC", out, re.MULTILINE)
+    assert printed == [(arm, f"{saved[arm]['auc_pr']:.4f}") for arm in ("local", "federated", "unguarded", "pooled")]
     effect = saved["federated"]["auc_pr"] - saved["unguarded"]["auc_pr"]
     assert f"the row guard {'gains' if effect > 0 else 'costs'} {abs(effect):.4f} AUC-PR\n" in out
     assert "unguarded round 3/3" in err

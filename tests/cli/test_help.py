@@ -34,13 +34,13 @@ def shown(words: tuple[str, ...]) -> str:
 
 @pytest.mark.parametrize("words", ALL, ids=" ".join)
 def test_help_tells_what_each_argument_and_option_is(words: tuple[str, ...]) -> None:
-    told = shown(words)
-    assert "\\" not in told
+    page = shown(words)
+    assert "\\" not in page
     for parameter in ALL[words].params:
         explained = getattr(parameter, "help", None)
         assert explained, f"{parameter.name} says nothing"
-        assert set(explained.split()) <= set(told.split()), parameter.name
-        assert parameter.metavar is None or parameter.metavar in told
+        assert set(explained.split()) <= set(page.split()), parameter.name
+        assert parameter.metavar is None or parameter.metavar in page
 
 
 def test_help_marks_what_must_be_given() -> None:

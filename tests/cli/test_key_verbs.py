@@ -108,10 +108,10 @@ def test_show_lists_every_partner_with_its_fingerprint(
     for index, name in enumerate(NAMES, start=1):
         assert lines[3 + index].split(maxsplit=2) == [str(index), name, f"{load_identity(Path(name)).public.fingerprint()}  node key"]
     assert polyphony(monkeypatch, "consortium", "show", str(consortium), "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["digest"].replace(" ", "") == load_roster(consortium).digest().hex()
-    assert [(partner["name"], partner["node_key"]) for partner in told["partners"]] == [(name, True) for name in NAMES]
-    assert (told["threshold"], told["minimum"]) == (4, 4)
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["digest"].replace(" ", "") == load_roster(consortium).digest().hex()
+    assert [(partner["name"], partner["node_key"]) for partner in summary["partners"]] == [(name, True) for name in NAMES]
+    assert (summary["threshold"], summary["minimum"]) == (4, 4)
 
 
 def test_a_public_file_without_a_node_key_is_taken_and_shown_as_such(
@@ -169,8 +169,8 @@ def test_check_is_one_json_object_for_a_machine(
     consortium: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert polyphony(monkeypatch, "consortium", "check", str(consortium), "--json", "--identity", "beta") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["partners"], told["index"], told["drop_outs"], told["colluders"], told["warnings"]) == (5, 2, 1, 2, [])
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["partners"], summary["index"], summary["drop_outs"], summary["colluders"], summary["warnings"]) == (5, 2, 1, 2, [])
 
 
 def test_check_warns_of_a_small_consortium(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -201,7 +201,7 @@ def test_transcripts_that_agree_exit_with_0(consortium: Path, monkeypatch: pytes
     files = [write_transcript(consortium, name, "all") for name in NAMES]
     assert polyphony(monkeypatch, "transcript", "compare", *files, "--roster", str(consortium)) == 0
     out, err = capsys.readouterr()
-    assert out == "5 transcripts agree: 1 sessions, 2 rounds, 10 entries compared\n"
+    assert out == "5 transcripts agree: 1 session, 2 rounds, 10 entries compared\n"
     assert err == ""
     assert polyphony(monkeypatch, "transcript", "compare", *files, "--roster", str(consortium), "--json") == 0
     assert json.loads(capsys.readouterr().out)["difference"] is None
@@ -232,7 +232,7 @@ def test_a_transcript_that_is_shorter_is_said_to_be(
     assert polyphony(monkeypatch, "transcript", "compare", *files, "--roster", str(consortium)) == 0
     agree, short = capsys.readouterr().out.splitlines()
     assert agree.startswith("5 transcripts agree")
-    assert short.startswith("shorter    beta has 1 entries, the last of ConsistencyCheck in round 0: ")
+    assert short.startswith("shorter    beta has 1 entry, the last of ConsistencyCheck in round 0: ")
 
 
 def test_a_broken_transcript_is_an_error_that_names_partner_and_line(
@@ -254,7 +254,7 @@ def test_a_missing_transcript_is_named(consortium: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("group", ["identity", "consortium", "transcript"])
 def test_every_group_and_verb_explains_itself(group: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    (registered,) = (each.typer_instance for each in app.registered_groups if each.name == group)
+    (registered,) = (registration.typer_instance for registration in app.registered_groups if registration.name == group)
     assert registered is not None
     for command in registered.registered_commands:
         assert polyphony(monkeypatch, group, str(command.name), "--help") == 0

@@ -35,9 +35,9 @@ def test_a_model_is_exported_and_predicts(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert typed(monkeypatch, "export", model, "--out", tmp_path / "model") == 0
-    told = capsys.readouterr().out
-    assert "model of alpha, round 1 of 3, 4 tasks, in" in told
-    assert "card.md before you give it on" in told
+    printed = capsys.readouterr().out
+    assert "model of alpha, round 1 of 3, 4 tasks, in" in printed
+    assert "card.md before you give it on" in printed
     (tmp_path / "new.smi").write_text("CCO\nnonsense\n")
     words = ("predict", "--model", tmp_path / "model", "--smiles", tmp_path / "new.smi", "--out", tmp_path / "out.csv", "--json")
     assert typed(monkeypatch, *words) == 0
@@ -49,8 +49,8 @@ def test_export_as_json_names_what_was_written(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert typed(monkeypatch, "export", model, "--out", tmp_path / "model", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told == {
+    summary = json.loads(capsys.readouterr().out)
+    assert summary == {
         "out": str(tmp_path / "model"),
         "name": "alpha",
         "round": 1,

@@ -193,12 +193,12 @@ def test_a_clock_reads_minutes_and_hours() -> None:
 
 def drop_controls(text: str) -> str:
     """Terminal output without control sequences, each redraw on lines of its own."""
-    held, inside = "", False
+    plain, inside = "", False
     for sign in text.replace("\r", "\n"):
         if sign == "\x1b":
             inside = True
         elif inside:
             inside = not (sign.isalpha())
         else:
-            held += sign
-    return held
+            plain += sign
+    return plain

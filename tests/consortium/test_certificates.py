@@ -79,7 +79,7 @@ def test_the_coordinators_certificate_cannot_sign_others_and_the_authority_signs
         name: x509.load_pem_x509_certificate((folder / name).read_bytes()).extensions.get_extension_for_class(x509.BasicConstraints)
         for name in ("ca.crt", "server.crt")
     }
-    assert all(each.critical for each in limits.values())
+    assert all(limit.critical for limit in limits.values())
     assert limits["ca.crt"].value == x509.BasicConstraints(ca=True, path_length=0)
     assert limits["server.crt"].value == x509.BasicConstraints(ca=False, path_length=None)
 
@@ -129,8 +129,8 @@ def test_a_key_or_certificate_of_a_persons_is_not_replaced(name: str, folder: Pa
     assert (tmp_path / "web" / name).read_text() == "a person's own"
     other = tmp_path / "other"
     new_certificates(other, ["polyphony.example.org"])
-    for held in ("server.key", "server.crt"):
-        (folder / held).unlink(missing_ok=True)
+    for file in ("server.key", "server.crt"):
+        (folder / file).unlink(missing_ok=True)
     shutil.copy(other / name, folder / name)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(ConfigError, match=r"server\.key is of no certificate of"):
@@ -156,7 +156,7 @@ def test_a_key_that_is_not_the_authoritys_is_refused(folder: Path, tmp_path: Pat
 
 
 def test_no_certificate_outlives_the_authority(folder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"ca\.crt is valid until .* less than 3651 days"):
+    with pytest.raises(ConfigError, match=r"ca\.crt is valid until .* less than 3,651 days"):
         new_certificates(folder, days=3651)
 
 

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from fedapp.config import Config, load_config
 from fedapp.consortium.agreement import configuration_digest, default_limits, default_policy, propose
 from fedapp.consortium.identity_files import load_identity
-from fedapp.consortium.membership import IDENTITY, POLICY, ROSTER, found_consortium, open_membership
+from fedapp.consortium.membership import IDENTITY, POLICY, ROSTER, make_consortium, open_membership
 from fedapp.consortium.policy_file import PolicyFile, read_limits, read_policy, write_policy
 from fedapp.consortium.roster_file import load_roster
 from fedapp.errors import ConfigError
@@ -35,7 +35,7 @@ def config() -> Config:
 @pytest.fixture
 def run(tmp_path: Path, config: Config) -> RunFolder:
     made = RunFolder.create(tmp_path / "run", config, "simulate")
-    found_consortium(made, config)
+    make_consortium(made, config)
     return made
 
 
@@ -53,27 +53,27 @@ def test_every_partner_gets_an_identity_and_a_policy_and_all_one_roster(run: Run
 def test_without_min_partners_everybody_must_take_part(tmp_path: Path) -> None:
     config = load_config(None, ("data.partners=5",))
     run = RunFolder.create(tmp_path / "run", config, "simulate")
-    found_consortium(run, config)
+    make_consortium(run, config)
     assert load_roster(run.path / ROSTER).minimum == 5
     assert membership_of(run, "partner-1").policy.least_survivors == 5
 
 
 def test_a_consortium_is_founded_once(run: RunFolder, config: Config) -> None:
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
-    found_consortium(run, config)
+    make_consortium(run, config)
     assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
 
 
 def test_founding_goes_on_where_it_was_killed(tmp_path: Path, config: Config) -> None:
     """The roster comes last: with some identities already there, they stay."""
     run = RunFolder.create(tmp_path / "run", config, "simulate")
-    found_consortium(run, config)
+    make_consortium(run, config)
     first = load_identity(run.partner("partner-1") / IDENTITY).public
     (run.path / ROSTER).unlink()
     (run.partner("partner-2") / POLICY).unlink()
     for path in (run.partner("partner-3") / IDENTITY).iterdir():
         path.unlink()
-    found_consortium(run, config)
+    make_consortium(run, config)
     assert load_roster(run.path / ROSTER).members[0].identity == first
     for name in run.partners():
         membership_of(run, name).policy.check(propose(config, load_roster(run.path / ROSTER)))
@@ -82,7 +82,7 @@ def test_founding_goes_on_where_it_was_killed(tmp_path: Path, config: Config) ->
 def test_plain_aggregation_needs_no_consortium(tmp_path: Path) -> None:
     config = load_config(None, ("aggregation=plain",))
     run = RunFolder.create(tmp_path / "run", config, "simulate")
-    found_consortium(run, config)
+    make_consortium(run, config)
     assert not (run.path / ROSTER).exists()
     assert not list(run.path.rglob("identity.key"))
 
@@ -113,7 +113,7 @@ def test_limits_of_a_partners_own_updates_read_back_as_they_were_written(tmp_pat
     assert read_policy(tmp_path / POLICY) == policy
 
 
-@pytest.mark.parametrize("key", [each.name for each in fields(PolicyFile)])
+@pytest.mark.parametrize("key", [field.name for field in fields(PolicyFile)])
 def test_a_policy_that_lost_a_line_is_an_error_and_never_a_laxer_one(run: RunFolder, key: str) -> None:
     path = run.partner("partner-1") / POLICY
     config = OmegaConf.load(path)
@@ -139,7 +139,7 @@ def test_with_the_row_guard_off_or_under_record_level_privacy_a_partner_is_told_
 ) -> None:
     config = load_config(None, (*FIVE, *overrides))
     run = RunFolder.create(tmp_path / "run", config, "simulate")
-    found_consortium(run, config)
+    make_consortium(run, config)
     assert membership_of(run, "partner-2").limits == default_limits(config) == limits
 
 

@@ -13,7 +13,9 @@ from strategies.secagg.roster import Member, Roster
 from strategies.secagg.transcript import BrokenTranscriptError, Entry, Fact, append
 
 IDENTITIES = [Identity.generate() for _ in range(4)]
-ROSTER = Roster("four", 3, 3, tuple(Member(index, f"partner-{index}", each.public) for index, each in enumerate(IDENTITIES, start=1)))
+ROSTER = Roster(
+    "four", 3, 3, tuple(Member(index, f"partner-{index}", identity.public) for index, identity in enumerate(IDENTITIES, start=1))
+)
 
 
 def paper_roster(count: int, threshold: int, minimum: int = 3) -> Roster:
@@ -59,8 +61,8 @@ def test_the_colluders_tolerated_are_the_most_for_which_the_promise_holds(count:
     [(3, 3, 3, 0, 1), (5, 4, 4, 1, 2), (5, 3, 3, 2, 0), (10, 7, 7, 3, 3), (10, 7, 9, 1, 3), (5, 5, 5, 0, 3)],
 )
 def test_a_roster_is_told_in_what_it_tolerates(count: int, threshold: int, minimum: int, drop_outs: int, tolerated: int) -> None:
-    told = meaning(paper_roster(count, threshold, minimum))
-    assert (told["drop_outs"], told["colluders"]) == (drop_outs, tolerated)
+    facts = meaning(paper_roster(count, threshold, minimum))
+    assert (facts["drop_outs"], facts["colluders"]) == (drop_outs, tolerated)
 
 
 def test_a_large_roster_with_the_default_threshold_is_no_reason_to_warn() -> None:
@@ -82,8 +84,8 @@ def test_what_is_allowed_but_unwise_is_a_warning(roster: Roster, words: str) -> 
 
 
 def test_we_are_found_by_our_key() -> None:
-    told = meaning(ROSTER, IDENTITIES[2].public)
-    assert (told["index"], told["name"]) == (3, "partner-3")
+    facts = meaning(ROSTER, IDENTITIES[2].public)
+    assert (facts["index"], facts["name"]) == (3, "partner-3")
 
 
 def test_whoever_is_not_in_the_roster_is_told_so() -> None:
@@ -105,7 +107,7 @@ def test_the_digest_is_told_in_groups_that_can_be_read_out() -> None:
 def test_a_transcript_is_read_with_its_owner(tmp_path: Path) -> None:
     partner, entries = load_transcript(write(tmp_path / "a", 3, ["x", "y"]), ROSTER)
     assert partner == 3
-    assert [each.facts[0].value for each in entries] == [b"x", b"y"]
+    assert [entry.facts[0].value for entry in entries] == [b"x", b"y"]
 
 
 def test_a_last_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
@@ -118,14 +120,14 @@ def test_a_last_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
 
 def test_transcripts_that_agree_say_how_much_was_compared(tmp_path: Path) -> None:
     files = [write(tmp_path / str(partner), partner, ["x", "y", "z"][: partner + 1]) for partner in (3, 1)]
-    told = compare_transcripts(files, ROSTER)
-    assert [each["partner"] for each in told.pop("shorter")] == [1]
-    assert told == {"partners": [1, 3], "sessions": 1, "rounds": 2, "entries": 4, "difference": None}
+    facts = compare_transcripts(files, ROSTER)
+    assert [end["partner"] for end in facts.pop("shorter")] == [1]
+    assert facts == {"partners": [1, 3], "sessions": 1, "rounds": 2, "entries": 4, "difference": None}
 
 
 def test_a_difference_names_the_partners_by_their_names(tmp_path: Path) -> None:
     sums = {1: ["x", "y"], 2: ["x", "y"], 4: ["x", "other"]}
-    files = [write(tmp_path / str(partner), partner, held) for partner, held in sums.items()]
+    files = [write(tmp_path / str(partner), partner, entries) for partner, entries in sums.items()]
     difference = compare_transcripts(files, ROSTER)["difference"]
     assert difference["seen"][2] == {"partner": 4, "name": "partner-4", "value": b"other".hex(), "refused": ""}
     assert (difference["round"], difference["phase"], difference["fact"], difference["parties"]) == (1, "Finish", "sum", [4])
@@ -134,9 +136,9 @@ def test_a_difference_names_the_partners_by_their_names(tmp_path: Path) -> None:
 def test_a_transcript_that_ends_before_the_others_is_named_though_all_that_is_in_it_agrees(tmp_path: Path) -> None:
     """Cut off at its end it still verifies: silence is all that gives it away."""
     files = [write(tmp_path / str(partner), partner, ["a", "b", "c"][: 2 if partner == 3 else 3]) for partner in (1, 2, 3)]
-    told = compare_transcripts(files, ROSTER)
-    assert told["difference"] is None
-    assert told["shorter"] == [{"partner": 3, "name": ROSTER.member(3).name, "entries": 2, "round": 1, "phase": "Finish"}]
+    facts = compare_transcripts(files, ROSTER)
+    assert facts["difference"] is None
+    assert facts["shorter"] == [{"partner": 3, "name": ROSTER.member(3).name, "entries": 2, "round": 1, "phase": "Finish"}]
     assert compare_transcripts(files[:2], ROSTER)["shorter"] == []
 
 

@@ -234,11 +234,11 @@ def test_flower_takes_the_node_key(tmp_path: Path) -> None:
     """Its SuperNode reads the private key in OpenSSH's form, and its SuperLink knows the public one by its bytes."""
     new_identity(tmp_path)
     private = serialization.load_ssh_private_key((tmp_path / "node.key").read_bytes(), password=None)
-    told = serialization.load_ssh_public_key((load_public(tmp_path / "identity.pub").node or "").encode())
+    key = serialization.load_ssh_public_key((load_public(tmp_path / "identity.pub").node or "").encode())
     assert isinstance(private, ec.EllipticCurvePrivateKey)
-    assert isinstance(told, ec.EllipticCurvePublicKey)
-    assert uses_nist_ec_curve(told)
-    assert public_key_to_bytes(private.public_key()) == public_key_to_bytes(told)
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    assert uses_nist_ec_curve(key)
+    assert public_key_to_bytes(private.public_key()) == public_key_to_bytes(key)
 
 
 def test_a_new_node_key_leaves_the_identity_as_it_is(tmp_path: Path) -> None:
@@ -289,8 +289,8 @@ def test_a_draft_of_fewer_than_three_is_a_file_but_no_roster(count: int, file: P
 
 @pytest.mark.parametrize(("count", "threshold", "minimum"), [(3, 3, 3), (4, 3, 3), (5, 4, 4), (6, 5, 5), (10, 7, 7)])
 def test_threshold_and_minimum_follow_the_number_of_partners(count: int, threshold: int, minimum: int) -> None:
-    held = Draft("x", members=members(count)).roster()
-    assert (held.threshold, held.minimum) == (threshold, minimum)
+    roster = Draft("x", members=members(count)).roster()
+    assert (roster.threshold, roster.minimum) == (threshold, minimum)
 
 
 def test_a_minimum_that_is_left_open_is_at_least_three() -> None:
@@ -302,8 +302,8 @@ def test_threshold_and_minimum_may_be_chosen(tmp_path: Path) -> None:
     new_consortium(tmp_path / "c.yaml", Draft("chosen", threshold=3, minimum=5))
     for member in members(5):
         add_partner(tmp_path / "c.yaml", member.name, PublicFile(member.identity))
-    held = load_roster(tmp_path / "c.yaml")
-    assert (held.threshold, held.minimum) == (3, 5)
+    roster = load_roster(tmp_path / "c.yaml")
+    assert (roster.threshold, roster.minimum) == (3, 5)
 
 
 NAMES = st.from_regex(r"\A\w([\w .&-]{0,62}[\w.&-])?\Z")
@@ -315,15 +315,15 @@ def test_a_roster_survives_its_file_whatever_its_names(tmp_path: Path, data: st.
     count = data.draw(st.integers(3, 6))
     chosen = data.draw(st.lists(NAMES, min_size=count, max_size=count, unique=True))
     keys = data.draw(st.lists(st.integers(0, 255), min_size=count, max_size=count, unique=True))
-    held = Roster(
+    roster = Roster(
         data.draw(NAMES),
         data.draw(st.integers(count // 2 + 1, count)),
         data.draw(st.integers(3, count)),
         tuple(Member(index, name, public(key)) for index, (name, key) in enumerate(zip(chosen, keys, strict=True), start=1)),
     )
-    write_roster(tmp_path / "consortium.yaml", held)
-    assert load_roster(tmp_path / "consortium.yaml") == held
-    assert load_roster(tmp_path / "consortium.yaml").digest() == held.digest()
+    write_roster(tmp_path / "consortium.yaml", roster)
+    assert load_roster(tmp_path / "consortium.yaml") == roster
+    assert load_roster(tmp_path / "consortium.yaml").digest() == roster.digest()
 
 
 def test_a_name_stays_text_even_if_it_looks_like_a_number_or_a_word_of_yaml(file: Path) -> None:
@@ -380,11 +380,11 @@ def nodes(count: int) -> list[str]:
 def test_node_keys_are_kept_beside_the_roster_and_do_not_change_it(file: Path, tmp_path: Path) -> None:
     bare = tmp_path / "bare.yaml"
     new_consortium(bare, Draft("five voices"))
-    held = nodes(4)
-    for member, node in zip(members(5), [*held, None], strict=True):
+    keys = nodes(4)
+    for member, node in zip(members(5), [*keys, None], strict=True):
         add_partner(file, member.name, PublicFile(member.identity, node))
         add_partner(bare, member.name, PublicFile(member.identity))
-    assert load_draft(file).nodes == {f"partner-{index}": node for index, node in enumerate(held, 1)}
+    assert load_draft(file).nodes == {f"partner-{index}": node for index, node in enumerate(keys, 1)}
     assert load_draft(bare).nodes == {}
     assert load_roster(file).digest() == load_roster(bare).digest()
 
@@ -408,7 +408,7 @@ def test_a_partner_that_changes_its_keys_keeps_its_place(five: Path) -> None:
     before = load_draft(five)
     assert replace_partner(five, "partner-3", handed_out(33, OTHER_NODE)) == Member(3, "partner-3", public(33))
     after = load_draft(five)
-    assert after.members == tuple(Member(3, "partner-3", public(33)) if each.index == 3 else each for each in before.members)
+    assert after.members == tuple(Member(3, "partner-3", public(33)) if member.index == 3 else member for member in before.members)
     assert after.nodes == {**before.nodes, "partner-3": OTHER_NODE}
 
 
@@ -437,8 +437,13 @@ def test_those_behind_a_partner_that_leaves_move_up(five: Path) -> None:
     before = load_draft(five).nodes
     assert remove_partner(five, "partner-2") == Member(2, "partner-2", public(2))
     left = load_draft(five)
-    assert [(each.index, each.name) for each in left.members] == [(1, "partner-1"), (2, "partner-3"), (3, "partner-4"), (4, "partner-5")]
-    assert [each.identity for each in left.members] == [public(1), public(3), public(4), public(5)]
+    assert [(member.index, member.name) for member in left.members] == [
+        (1, "partner-1"),
+        (2, "partner-3"),
+        (3, "partner-4"),
+        (4, "partner-5"),
+    ]
+    assert [member.identity for member in left.members] == [public(1), public(3), public(4), public(5)]
     assert left.nodes == {name: node for name, node in before.items() if name != "partner-2"}
 
 

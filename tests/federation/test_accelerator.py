@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from fedapp.config import Config, load_config
-from fedapp.config_check import RECONSTRUCTION_NOISE, RECORD_DP
+from fedapp.config import RECONSTRUCTION_NOISE, RECORD_DP, Config, load_config
 from fedapp.model.network import Trunk, trunk_arrays
 from fedapp.model.training import choose_device
 from fedapp.partner.client import Partner

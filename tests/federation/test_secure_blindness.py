@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from flwr.app import Message
 
-from fedapp.coordinator import rounds
+from fedapp.coordinator import run_rounds
 from fedapp.data.dataset import Dataset
 from fedapp.evaluation.selection import validation_curve
 from fedapp.run_folder import RunFolder
@@ -82,7 +82,7 @@ class Watched:
         """Run to the end, and add what partners know then."""
         with pytest.MonkeyPatch.context() as patch, listening(self.log):
             for name, kind in (("SecureTrunk", SecureTrunk), ("PlainTrunk", PlainTrunk)):
-                patch.setattr(rounds, name, recording(kind, self.strategies))
+                patch.setattr(run_rounds, name, recording(kind, self.strategies))
             federate(self.run, self.grid)
         assert len(self.strategies) == 1
         self.look(0, self.grid.sent[-1])

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from fedapp.config import Config, load_config
-from fedapp.consortium.membership import found_consortium
+from fedapp.consortium.membership import make_consortium
 from fedapp.data.dataset import Dataset, save
 from fedapp.run_folder import RunFolder
 from tests.model import synthetic
@@ -38,7 +38,7 @@ def small_run(path: Path, *overrides: str) -> RunFolder:
     """A new run folder with every partner's dataset in place; partner-1 has the most compounds."""
     config = small_config(*overrides)
     run = RunFolder.create(path, config, "simulate")
-    found_consortium(run, config)
+    make_consortium(run, config)
     for index, name in enumerate(run.partners()):
         write_dataset(run.partner(name) / "dataset", name, compounds=200 - 20 * index, tasks=4 + index)
     return run

@@ -83,7 +83,7 @@ def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
 
 def test_an_input_without_any_usable_structure_is_an_error(model: Path, tmp_path: Path) -> None:
     (tmp_path / "new.csv").write_text("smiles\nnonsense\n")
-    with pytest.raises(DataError, match="none of 1 structures is usable"):
+    with pytest.raises(DataError, match="none of 1 structure is usable"):
         predict_file(model, tmp_path / "new.csv", tmp_path / "out.csv")
 
 

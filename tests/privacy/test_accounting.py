@@ -62,8 +62,8 @@ def numerical_epsilon(sigma: float, rate: float, steps: int, delta: float, step:
             cdf = (1 - rate) * cdf + rate * stats.norm.cdf(points, 1, sigma)
         mass = np.diff(cdf) if added else np.diff(cdf)[::-1]
         total = np.fft.fftshift(np.fft.irfft(np.fft.rfft(np.fft.ifftshift(mass)) ** steps, size))
-        found = optimize.brentq(lambda e, t=total: t[losses > e] @ -np.expm1(e - losses[losses > e]) - delta, 0, width / 2)
-        worst = max(worst, float(found))
+        root = optimize.brentq(lambda e, t=total: t[losses > e] @ -np.expm1(e - losses[losses > e]) - delta, 0, width / 2)
+        worst = max(worst, float(root))
     return worst
 
 

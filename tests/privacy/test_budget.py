@@ -33,11 +33,11 @@ def test_it_pays_for_as_many_rounds_as_it_said_and_then_refuses(tmp_path: Path) 
     for number in range(promised):
         budget(tmp_path).spend(f"round {number + 1}", ROUND)
     assert budget(tmp_path).left(ROUND) == 0
-    held = (tmp_path / "privacy-budget.json").read_bytes()
+    before = (tmp_path / "privacy-budget.json").read_bytes()
     with pytest.raises(BudgetError, match=f"round {promised + 1} would bring .* beyond privacy.epsilon of 3") as error:
         budget(tmp_path).spend(f"round {promised + 1}", ROUND)
     assert error.value.hint
-    assert (tmp_path / "privacy-budget.json").read_bytes() == held
+    assert (tmp_path / "privacy-budget.json").read_bytes() == before
     assert budget(tmp_path).spent() <= 3.0
 
 
@@ -60,7 +60,7 @@ def test_a_process_killed_while_it_pays_leaves_all_earlier_payments(tmp_path: Pa
 @pytest.mark.parametrize("content", ["", "[", "{}x", "[1]", '[{"what": "round 1"}]', '[{"what": "x", "noise_multiplier": 0.0}]', "7"])
 def test_a_damaged_file_is_refused_and_never_taken_for_an_empty_one(tmp_path: Path, content: str) -> None:
     (tmp_path / "privacy-budget.json").write_text(content)
-    for act in (lambda held: held.spent(), lambda held: held.left(ROUND), lambda held: held.spend("round 1", ROUND)):
+    for act in (lambda damaged: damaged.spent(), lambda damaged: damaged.left(ROUND), lambda damaged: damaged.spend("round 1", ROUND)):
         with pytest.raises(BudgetError, match="is damaged"):
             act(budget(tmp_path))
     assert (tmp_path / "privacy-budget.json").read_text() == content

@@ -27,9 +27,9 @@ def test_bits_of_many_compounds_are_chosen_and_bits_of_none_hardly_ever() -> Non
 def test_the_noise_has_the_deviation_that_is_paid_for() -> None:
     scale = EVENT.noise_multiplier * MOST_BITS**0.5
     guard = 100
-    held = round(guard + MARGIN * scale)  # then a bit is chosen with probability 1/2, and one deviation below with 0.159
+    holders = round(guard + MARGIN * scale)  # then a bit is chosen with probability 1/2, and one deviation below with 0.159
     for shift, expected in ((0.0, 0.5), (scale, 0.159), (-scale, 0.841)):
-        dense = np.zeros((held, 30_000), dtype=bool)
+        dense = np.zeros((holders, 30_000), dtype=bool)
         indptr, indices = csr(dense)
         chosen = noisy_support(indptr, indices, 30_000, round(shift - MARGIN * scale), EVENT, Noise(KEY))
         assert chosen.mean() == pytest.approx(expected, abs=0.015)
@@ -39,10 +39,10 @@ def test_a_compound_counts_for_at_most_so_many_of_its_bits_each_of_them_its_own(
     dense = np.random.default_rng(0).random((30, 400)) < np.linspace(0, 0.5, 30)[:, None]
     indptr, indices = csr(dense)
     for row in range(30):
-        own = indices[indptr[row] : indptr[row + 1]]
-        kept = at_most(MOST_BITS, np.array([0, len(own)]), own, Noise(KEY))
-        assert len(kept) == len(set(kept)) == min(len(own), MOST_BITS)
-        assert set(kept) <= set(own)
+        bits = indices[indptr[row] : indptr[row + 1]]
+        kept = at_most(MOST_BITS, np.array([0, len(bits)]), bits, Noise(KEY))
+        assert len(kept) == len(set(kept)) == min(len(bits), MOST_BITS)
+        assert set(kept) <= set(bits)
     together = at_most(MOST_BITS, indptr, indices, Noise(KEY))
     assert len(together) == np.minimum(np.diff(indptr), MOST_BITS).sum()
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fedapp.report import charts
-from fedapp.report.audit import write_audit_report
+from fedapp.report.audit_page import write_audit_report
 from fedapp.report.verdict import SEVERITY
 from simulation.audit.findings import Curve, Finding, Recovered
 from tests.report.html_page import Page
@@ -23,27 +23,27 @@ def finding(
     name: str, attack: str, adversary: str, defences: str, value: float, lower: float, upper: float, chance: float, **other: Any
 ) -> dict[str, Any]:
     """As simulation.audit saves it."""
-    held: dict[str, Any] = {"what": f"Share of {name.replace('_', ' ')}.", "gate": None, "judged": "upper", "trials": 4800} | other
-    return Finding(name, attack, adversary, defences, value=value, lower=lower, upper=upper, chance=chance, **held).told()
+    fields: dict[str, Any] = {"what": f"Share of {name.replace('_', ' ')}.", "gate": None, "judged": "upper", "trials": 4800} | other
+    return Finding(name, attack, adversary, defences, value=value, lower=lower, upper=upper, chance=chance, **fields).told()
 
 
 def rows(on: float = 0.0, upper: float = 0.00077) -> list[dict[str, Any]]:
     """The attack by twin rows, with a gate at 0.1 %."""
     what = "Share of compounds that were trained on and whose structure the attack named rightly."
-    held = ("identified_by_rows", "twin rows", "partner")
+    attack = ("identified_by_rows", "twin rows", "partner")
     return [
-        finding(*held, "on", on, 0.7 * on, upper, 0.0, what=what, gate=0.001),
-        finding(*held, "off", 0.8313, 0.8204, 0.8418, 0.0, what=what, note="Of compounds that hold a bit of their own."),
+        finding(*attack, "on", on, 0.7 * on, upper, 0.0, what=what, gate=0.001),
+        finding(*attack, "off", 0.8313, 0.8204, 0.8418, 0.0, what=what, note="Of compounds that hold a bit of their own."),
     ]
 
 
 def membership(on: float = 0.0016, off: float = 0.094) -> list[dict[str, Any]]:
     """The attack on membership from the trunk alone, with a gate at 0.3 %, and from the heads, without one."""
     what = "Share of members recognised while only 0.1 % of the others are mistaken for members."
-    held = ("membership_of_trunk", "membership", "partner")
+    attack = ("membership_of_trunk", "membership", "partner")
     return [
-        finding(*held, "on", on, 0.0012, 0.0022, 0.001, what=what, gate=0.003, judged="value", trials=76800),
-        finding(*held, "off", off, 0.9 * off, 1.1 * off, 0.001, what=what, trials=38400),
+        finding(*attack, "on", on, 0.0012, 0.0022, 0.001, what=what, gate=0.003, judged="value", trials=76800),
+        finding(*attack, "off", off, 0.9 * off, 1.1 * off, 0.001, what=what, trials=38400),
         finding("membership_of_heads", "membership", "outsider", "on", 0.021, 0.018, 0.024, 0.001, what=what),
         finding("membership_of_heads", "membership", "outsider", "off", 0.061, 0.055, 0.066, 0.001, what=what),
     ]
@@ -51,11 +51,11 @@ def membership(on: float = 0.0016, off: float = 0.094) -> list[dict[str, Any]]:
 
 def decoding() -> list[dict[str, Any]]:
     """An attack that works in its control only."""
-    held = ("identified_by_decoding", "decoding", "partner")
+    attack = ("identified_by_decoding", "decoding", "partner")
     return [
-        finding(*held, "on", 0.0, 0.0, 0.00077, 0.0, gate=0.001),
-        finding(*held, "off", 0.0, 0.0, 0.00077, 0.0),
-        finding(*held, "control", 0.97, 0.89, 0.996, 0.0, trials=64),
+        finding(*attack, "on", 0.0, 0.0, 0.00077, 0.0, gate=0.001),
+        finding(*attack, "off", 0.0, 0.0, 0.00077, 0.0),
+        finding(*attack, "control", 0.97, 0.89, 0.996, 0.0, trials=64),
     ]
 
 
@@ -65,17 +65,16 @@ def curve(defences: str, power: float, points: int = 200) -> dict[str, Any]:
     return vars(Curve("membership", "partner", defences, false.tolist(), (false**power).tolist()))
 
 
-def recovered(defences: str, true: str = ASPIRIN, found: str = ASPIRIN, similarity: float = 1.0) -> dict[str, Any]:
-    return vars(Recovered("twin rows", defences, true, found, similarity, "Birch"))
+def recovered(defences: str, true: str = ASPIRIN, named: str = ASPIRIN, similarity: float = 1.0) -> dict[str, Any]:
+    return vars(Recovered("twin rows", defences, true, named, similarity, "Birch"))
 
 
 def facts(findings: list[dict[str, Any]], **other: Any) -> dict[str, Any]:
     """audit.json of these findings."""
-    gated = [held for held in findings if held["gate"] is not None and held["defences"] == "on"]
-    worst = {held["name"]: held for held in sorted(gated, key=lambda held: (SEVERITY[held["verdict"]], held[held["judged"]] or 0.0))}
+    gated = [row for row in findings if row["gate"] is not None and row["defences"] == "on"]
+    worst = {row["name"]: row for row in sorted(gated, key=lambda row: (SEVERITY[row["verdict"]], row[row["judged"]] or 0.0))}
     gates = {
-        name: {key: held[key] for key in ("adversary", "value", "upper", "gate", "chance", "verdict", "pass")}
-        for name, held in worst.items()
+        name: {key: row[key] for key in ("adversary", "value", "upper", "gate", "chance", "verdict", "pass")} for name, row in worst.items()
     }
     return {
         "run": "audit-2026-11-24",
@@ -105,8 +104,8 @@ def facts(findings: list[dict[str, Any]], **other: Any) -> dict[str, Any]:
 def save(tmp_path: Path) -> Save:
     """Write audit.json of these facts, make its page and read that."""
 
-    def make(held: dict[str, Any]) -> Page:
-        (tmp_path / "audit.json").write_text(json.dumps(held), encoding="utf-8")
+    def make(content: dict[str, Any]) -> Page:
+        (tmp_path / "audit.json").write_text(json.dumps(content), encoding="utf-8")
         return Page(write_audit_report(tmp_path))
 
     return make

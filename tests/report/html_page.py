@@ -3,7 +3,7 @@
 from html.parser import HTMLParser
 from pathlib import Path
 
-from fedapp.report.page import write_report
+from fedapp.report.run_page import write_report
 
 
 class Page(HTMLParser):

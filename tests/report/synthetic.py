@@ -95,17 +95,17 @@ class Synthetic:
         return self.tasks.filter(pl.col("partner") == partner)
 
     def write_dataset(self, partner: str) -> None:
-        own, place = self.own(partner), f"partners/{partner}/dataset"
-        labels = int((own["positives"] + own["negatives"]).sum())
-        facts = {"name": partner, "bits": 32768, "folds": 5, "compounds": labels // 2, "tasks": len(own), "labels": labels}
+        tasks, place = self.own(partner), f"partners/{partner}/dataset"
+        labels = int((tasks["positives"] + tasks["negatives"]).sum())
+        facts = {"name": partner, "bits": 32768, "folds": 5, "compounds": labels // 2, "tasks": len(tasks), "labels": labels}
         self.save_json(f"{place}/dataset.json", facts | {"digest": f"{len(partner):08d}" * 8, "note": ""})
-        columns = own.select("task", "group", pl.col("threshold").cast(pl.Float32), pl.lit(1.0).alias("weight"), "positives", "negatives")
+        columns = tasks.select("task", "group", pl.col("threshold").cast(pl.Float32), pl.lit(1.0).alias("weight"), "positives", "negatives")
         self.save_table(f"{place}/tasks.parquet", columns.with_columns(pl.col("positives", "negatives").cast(pl.Int32)))
 
     def write_journal(self) -> None:
-        each, last = (ROUND, "Finish") if self.secure else (["train"], "final")
+        phases, last = (ROUND, "Finish") if self.secure else (["train"], "final")
         lines = [self.exchange(0, phase) for phase in SET_UP] if self.secure else []
-        lines += [self.exchange(number, phase) for number in range(1, self.done + 1) for phase in each]
+        lines += [self.exchange(number, phase) for number in range(1, self.done + 1) for phase in phases]
         if self.done == self.rounds:
             lines.append(self.exchange(self.rounds, last))
         self.save_lines("coordinator/journal.jsonl", lines)
@@ -143,28 +143,28 @@ class Synthetic:
                 if not (arm == "federated" and self.missing.get(partner) == number):
                     self.save_round(f"{'local' if arm == 'local' else 'partners'}/{partner}", arm, number, self.own(partner), place)
 
-    def save_round(self, folder: str, arm: str, number: int, own: pl.DataFrame, place: int) -> None:
-        frames = [self.scores(arm, number, fold, own) for fold in FOLDS]
+    def save_round(self, folder: str, arm: str, number: int, tasks: pl.DataFrame, place: int) -> None:
+        frames = [self.scores(arm, number, fold, tasks) for fold in FOLDS]
         self.save_table(f"{folder}/metrics/round-{number:04d}.parquet", pl.concat(frames))
         loss = 0.44 + 0.02 * (place % 4) + 0.24 * math.exp(-number / 4) + float(self.random.normal(0, 0.003))
         facts = {"round": number, "loss": loss, "seconds": 41.5, "compounds": 9000, "steps": 18}
         self.save_json(f"{folder}/loss/round-{number:04d}.json", facts)
 
-    def scores(self, arm: str, number: int, fold: str, own: pl.DataFrame) -> pl.DataFrame:
+    def scores(self, arm: str, number: int, fold: str, tasks: pl.DataFrame) -> pl.DataFrame:
         """Metrics of one round: they rise, and local and pooled training fall off again after their best round."""
         best = BEST[arm]
         learnt = 1 - math.exp(-number / (best / 3.2)) - 0.0006 * max(0, number - best) ** 1.5
-        positives, negatives = own["test_positives"].to_numpy(), own["test_negatives"].to_numpy()
+        positives, negatives = tasks["test_positives"].to_numpy(), tasks["test_negatives"].to_numpy()
         prevalence = positives / np.maximum(positives + negatives, 1)
-        noise = self.random.normal(0, 0.02, len(own)) + self.gain * SHIFT[arm] + 0.022 * own["effect"].to_numpy() * (arm != "local")
-        skill = np.clip((0.52 + 0.12 * own["ease"].to_numpy()) * learnt + noise * 1.6, 0.02, 0.98)
+        noise = self.random.normal(0, 0.02, len(tasks)) + self.gain * SHIFT[arm] + 0.022 * tasks["effect"].to_numpy() * (arm != "local")
+        skill = np.clip((0.52 + 0.12 * tasks["ease"].to_numpy()) * learnt + noise * 1.6, 0.02, 0.98)
         defined = (positives > 0) & (negatives > 0)
         auc_pr = np.where(defined, np.clip(prevalence + (1 - prevalence) * skill * 0.75, 0.02, 1), np.nan)
         return pl.DataFrame(
             {
-                "round": np.full(len(own), number, np.int32),
-                "fold": [fold] * len(own),
-                "task": own["task"],
+                "round": np.full(len(tasks), number, np.int32),
+                "fold": [fold] * len(tasks),
+                "task": tasks["task"],
                 "positives": positives.astype(np.int32),
                 "negatives": negatives.astype(np.int32),
                 "auc_pr": auc_pr,
@@ -175,22 +175,22 @@ class Synthetic:
 
     def write_comparison(self) -> None:
         """comparison.json and comparison.parquet over the tasks with five of each class, at the round that each arm is best."""
-        held = self.tasks.rename({"positives": "all_positives", "negatives": "all_negatives"})
-        held = held.rename({"test_positives": "positives", "test_negatives": "negatives"})
+        compared = self.tasks.rename({"positives": "all_positives", "negatives": "all_negatives"})
+        compared = compared.rename({"test_positives": "positives", "test_negatives": "negatives"})
         arms = [*ARMS, "unguarded"] if self.row_guard > 1 else ARMS
         chosen = {arm: min(self.rounds, BEST[arm]) for arm in arms}
         for arm in arms:
             scores = self.scores(arm, chosen[arm], "test", self.tasks)
-            held = held.with_columns(*(scores[metric].alias(f"{arm}_{metric}") for metric in ("auc_pr", "auc_roc", "bce")))
+            compared = compared.with_columns(*(scores[metric].alias(f"{arm}_{metric}") for metric in ("auc_pr", "auc_roc", "bce")))
         room = 1 - pl.col("local_auc_pr")
-        held = held.with_columns(((pl.col("federated_auc_pr") - pl.col("local_auc_pr")) / room).alias("riptop"))
-        held = held.filter(pl.col("positives") >= 5, pl.col("negatives") >= 5)
-        self.save_table("comparison.parquet", held.drop("all_positives", "all_negatives", "ease", "effect", strict=False))
+        compared = compared.with_columns(((pl.col("federated_auc_pr") - pl.col("local_auc_pr")) / room).alias("riptop"))
+        compared = compared.filter(pl.col("positives") >= 5, pl.col("negatives") >= 5)
+        self.save_table("comparison.parquet", compared.drop("all_positives", "all_negatives", "ease", "effect", strict=False))
         partners = {}
         for partner in self.partners:
-            own = held.filter(pl.col("partner") == partner)
-            partners[partner] = means(own) | {"selected": chosen}
-        self.save_json("comparison.json", means(held) | {"partners": partners})
+            rows = compared.filter(pl.col("partner") == partner)
+            partners[partner] = means(rows) | {"selected": chosen}
+        self.save_json("comparison.json", means(compared) | {"partners": partners})
 
     def save_text(self, name: str, text: str) -> None:
         path = self.directory / name
@@ -209,20 +209,20 @@ class Synthetic:
         table.write_parquet(path)
 
 
-def means(held: pl.DataFrame) -> dict[str, Any]:
+def means(compared: pl.DataFrame) -> dict[str, Any]:
     """The figures of comparison.json over the rows of comparison.parquet."""
-    arms = [arm for arm in BEST if f"{arm}_auc_pr" in held.columns]
-    found: dict[str, Any] = {arm: {metric: held[f"{arm}_{metric}"].mean() for metric in ("auc_pr", "auc_roc", "bce")} for arm in arms}
-    gain = (held["federated_auc_pr"] - held["local_auc_pr"]).mean()
-    pooled = (held["pooled_auc_pr"] - held["local_auc_pr"]).mean()
+    arms = [arm for arm in BEST if f"{arm}_auc_pr" in compared.columns]
+    by_arm: dict[str, Any] = {arm: {metric: compared[f"{arm}_{metric}"].mean() for metric in ("auc_pr", "auc_roc", "bce")} for arm in arms}
+    gain = (compared["federated_auc_pr"] - compared["local_auc_pr"]).mean()
+    pooled = (compared["pooled_auc_pr"] - compared["local_auc_pr"]).mean()
     share = gain / pooled if isinstance(gain, float) and isinstance(pooled, float) and pooled > 0 else None
-    return found | {
+    return by_arm | {
         "pooled_gain_share": share,
-        "row_guard_effect": found["federated"]["auc_pr"] - found["unguarded"]["auc_pr"] if "unguarded" in found else None,
-        "tasks": len(held),
-        "share_improved": (held["federated_auc_pr"] > held["local_auc_pr"]).mean(),
-        "riptop_mean": held["riptop"].mean(),
-        "riptop_median": held["riptop"].median(),
+        "row_guard_effect": by_arm["federated"]["auc_pr"] - by_arm["unguarded"]["auc_pr"] if "unguarded" in by_arm else None,
+        "tasks": len(compared),
+        "share_improved": (compared["federated_auc_pr"] > compared["local_auc_pr"]).mean(),
+        "riptop_mean": compared["riptop"].mean(),
+        "riptop_median": compared["riptop"].median(),
     }
 
 

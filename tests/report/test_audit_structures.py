@@ -14,11 +14,11 @@ from tests.report.audit_facts import ASPIRIN, CAFFEINE, HOSTILE, PARACETAMOL, Sa
 
 @pytest.mark.usefixtures("undrawn")
 def test_what_was_recovered_without_defences_is_shown_and_that_nothing_was_with_them(save: Save) -> None:
-    found = save(full())
-    assert "With the defences on, twin rows recovered no structure. Below is what the same attack recovers without them." in found.text
-    assert "Similarity 1.00 , the same structure · Birch" in found.text
-    assert "Similarity 0.21 · Birch" in found.text
-    drawn = [held["aria-label"] for tag, held in found.elements if tag == "svg" and held.get("role")]
+    page = save(full())
+    assert "With the defences on, twin rows recovered no structure. Below is what the same attack recovers without them." in page.text
+    assert "Similarity 1.00 , the same structure · Birch" in page.text
+    assert "Similarity 0.21 · Birch" in page.text
+    drawn = [attributes["aria-label"] for tag, attributes in page.elements if tag == "svg" and attributes.get("role")]
     assert drawn == [
         f"Structure that was trained on: {ASPIRIN}",
         f"Structure that the attack named: {ASPIRIN}",
@@ -41,19 +41,19 @@ def test_an_audit_that_recovered_nothing_says_so(save: Save) -> None:
 
 @pytest.mark.usefixtures("undrawn")
 def test_only_the_structures_most_like_the_truth_are_shown_and_how_many_there_were(save: Save) -> None:
-    found = save(facts(rows(), recovered=[recovered("off", similarity=share / 10) for share in range(9)]))
-    assert "the 4 most similar of 9" in found.text
-    assert re.findall(r"Similarity (\d\.\d\d)", found.text) == ["0.80", "0.70", "0.60", "0.50"]
+    page = save(facts(rows(), recovered=[recovered("off", similarity=share / 10) for share in range(9)]))
+    assert "the 4 most similar of 9" in page.text
+    assert re.findall(r"Similarity (\d\.\d\d)", page.text) == ["0.80", "0.70", "0.60", "0.50"]
 
 
 @pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("smiles", ["C1CC", HOSTILE, "C<b>bold</b>", "x" * 5000, "C" * 5000, f"CC |${HOSTILE}$|", "C C"])
 def test_a_smiles_that_cannot_be_drawn_is_shown_as_text(save: Save, smiles: str) -> None:
-    found = save(facts(rows(), recovered=[recovered("off", ASPIRIN, smiles, 0.1)]))
-    assert " ".join(smiles[:150].split()) in found.text
-    assert len([tag for tag, held in found.elements if tag == "svg" and held.get("role")]) == 1
-    assert "<script" not in found.source
-    assert "<b>" not in found.source
+    page = save(facts(rows(), recovered=[recovered("off", ASPIRIN, smiles, 0.1)]))
+    assert " ".join(smiles[:150].split()) in page.text
+    assert len([tag for tag, attributes in page.elements if tag == "svg" and attributes.get("role")]) == 1
+    assert "<script" not in page.source
+    assert "<b>" not in page.source
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -68,7 +68,7 @@ def test_a_structure_is_a_valid_drawing_in_the_colours_of_the_page(smiles: str) 
     drawn = structures.draw(mol, 'a" onload="b')
     shapes = list(ElementTree.fromstring(document(drawn)))
     assert shapes
-    assert len({each.tag.split("}")[1] for each in shapes} - {"path", "ellipse"}) == 0
+    assert len({shape.tag.split("}")[1] for shape in shapes} - {"path", "ellipse"}) == 0
     assert 'aria-label="a&quot; onload=&quot;b"' in drawn
     assert not re.search(r"#[0-9A-Fa-f]{6}|\bid=|class=", drawn)
 

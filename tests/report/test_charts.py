@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -5,7 +6,7 @@ import numpy as np
 import pytest
 
 from fedapp.report.charts import VARIABLES, gain_histogram, interval_rows, score_scatter, short
-from fedapp.report.page import write_report
+from fedapp.report.run_page import write_report
 from fedapp.report.summary import Interval
 from tests.report.html_page import written
 
@@ -14,27 +15,27 @@ HOSTILE = "<script>alert(1)<script>"
 
 
 def test_the_page_makes_no_outside_request_and_forbids_them(synthetic: Make) -> None:
-    found = written(synthetic())
-    for tag, attributes in found.elements:
+    page = written(synthetic())
+    for tag, attributes in page.elements:
         assert tag not in {"script", "link", "iframe", "object", "embed", "base", "form"}
         for name, value in attributes.items():
             if name in {"src", "href", "xlink:href", "srcset", "action", "data"}:
                 assert value.startswith(("#", "data:image/png"))
             assert not name.startswith("on")
             assert "url(http" not in value
-    assert "http" not in "".join(found.styles)
-    assert "@import" not in "".join(found.styles)
-    policy = [attributes["content"] for _, attributes in found.elements if attributes.get("http-equiv") == "Content-Security-Policy"]
+    assert "http" not in "".join(page.styles)
+    assert "@import" not in "".join(page.styles)
+    policy = [attributes["content"] for _, attributes in page.elements if attributes.get("http-equiv") == "Content-Security-Policy"]
     assert policy == ["default-src 'none'; style-src 'unsafe-inline'; img-src data:"]
 
 
 def test_names_of_partners_and_tasks_stay_text(synthetic: Make) -> None:
     run = synthetic(partners=(HOSTILE.replace("/", ""), 'B" onload="x', "a$b$^{2}"), groups=lambda number: f'{HOSTILE}"{number}')
-    found = written(run)
-    assert "<script" not in found.source
-    assert HOSTILE in found.text
-    assert all(not name.startswith("on") for _, attributes in found.elements for name in attributes)
-    assert "a$b$^{2}" in found.text
+    page = written(run)
+    assert "<script" not in page.source
+    assert HOSTILE in page.text
+    assert all(not name.startswith("on") for _, attributes in page.elements for name in attributes)
+    assert "a$b$^{2}" in page.text
 
 
 def test_a_run_of_one_round_has_a_page(synthetic: Make) -> None:
@@ -48,12 +49,12 @@ def test_the_same_files_give_the_same_page(synthetic: Make) -> None:
 
 def test_the_page_of_a_large_run_stays_small_and_every_chart_has_a_description(synthetic: Make) -> None:
     run = synthetic(partners=[f"partner-{number}" for number in range(1, 9)], tasks=1460, rounds=3)
-    found = written(run)
-    assert len(found.source) < 1_500_000
-    charts = [attributes for tag, attributes in found.elements if tag == "svg" and "role" in attributes]
+    page = written(run)
+    assert len(page.source) < 1_500_000
+    charts = [attributes for tag, attributes in page.elements if tag == "svg" and "role" in attributes]
     assert len(charts) == 7
     assert all(chart["role"] == "img" and len(chart["aria-label"]) > 30 for chart in charts)
-    ids = [attributes["id"] for _, attributes in found.elements if "id" in attributes]
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
 
 
@@ -88,3 +89,12 @@ def test_the_description_of_a_chart_cannot_break_out_of_its_attribute() -> None:
 def test_long_names_are_cut_beside_an_axis() -> None:
     assert short("partner-1") == "partner-1"
     assert len(short("x" * 90)) == 18
+
+
+@pytest.mark.parametrize("kind", ["compare", "simulate"])
+def test_of_one_of_anything_the_page_speaks_in_the_singular(kind: str, synthetic: Make) -> None:
+    run = synthetic(kind=kind, partners=["Alder"], tasks=1, rounds=1, secure=True, row_guard=3)
+    source = re.sub(r"<(style|script)\b.*?</\1>", " ", written(run).source, flags=re.DOTALL)
+    several = re.findall(r"(?<![\d.,])1[\s\u00a0](?:tasks|partners|rounds|labels|compounds|rows|exchanges|coordinates)\b", source)
+    assert several == []
+    assert re.search(r"(?<![\d.,])1[\s\u00a0]task\b", source)

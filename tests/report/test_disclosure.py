@@ -10,7 +10,7 @@ from strategies.update.self_audit import Audited
 Make = Callable[..., Path]
 
 
-def told(run: Path, *changes: tuple[str, str]) -> list[Statement]:
+def disclosed(run: Path, *changes: tuple[str, str]) -> list[Statement]:
     config = (run / "config.yaml").read_text()
     for before, after in changes:
         assert before in config
@@ -20,34 +20,34 @@ def told(run: Path, *changes: tuple[str, str]) -> list[Statement]:
 
 
 def test_plain_aggregation_is_loud_whatever_the_row_guard(synthetic: Make) -> None:
-    guarded, bare = told(synthetic("a", done=0, row_guard=10)), told(synthetic("b", done=0))
-    assert [held.loud for held in guarded] == [True, False, False]
-    assert [held.loud for held in bare] == [True, False, True]
+    guarded, bare = disclosed(synthetic("a", done=0, row_guard=10)), disclosed(synthetic("b", done=0))
+    assert [sentence.loud for sentence in guarded] == [True, False, False]
+    assert [sentence.loud for sentence in bare] == [True, False, True]
     assert "list of fingerprint bits" in guarded[0].text
     assert "list of fingerprint bits" not in bare[0].text
 
 
 def test_secure_aggregation_with_a_row_guard_is_not_loud(synthetic: Make) -> None:
-    assert not [held for held in told(synthetic(done=0, secure=True, row_guard=3)) if held.loud]
+    assert not [sentence for sentence in disclosed(synthetic(done=0, secure=True, row_guard=3)) if sentence.loud]
 
 
 def test_what_the_coordinator_may_know_is_told(synthetic: Make) -> None:
     shown = ("metrics_shown: []", "metrics_shown: [auc_pr, loss]")
-    assert "the partners' mean of auc_pr and loss" in told(synthetic("a", done=0, secure=True), shown)[0].text
-    assert "mean of" not in told(synthetic("b", done=0, secure=True))[0].text
+    assert "the partners' mean of auc_pr and loss" in disclosed(synthetic("a", done=0, secure=True), shown)[0].text
+    assert "mean of" not in disclosed(synthetic("b", done=0, secure=True))[0].text
 
 
 def test_a_first_trunk_out_of_the_seed_is_no_secret_and_one_out_of_the_group_key_is(synthetic: Make) -> None:
     drawn = ("initial_trunk: seed", "initial_trunk: group_key")
-    assert "was no secret" in told(synthetic("a", done=0, secure=True))[0].text
-    assert "was no secret" not in told(synthetic("b", done=0, secure=True), drawn)[0].text
+    assert "was no secret" in disclosed(synthetic("a", done=0, secure=True))[0].text
+    assert "was no secret" not in disclosed(synthetic("b", done=0, secure=True), drawn)[0].text
 
 
 def test_partners_see_the_sum_and_count_each_bits_supporters_only_where_they_add_them_up_themselves(synthetic: Make) -> None:
     shapes = {"a": (True, 10), "b": (True, 0), "c": (False, 10)}
-    seen = [told(synthetic(name, done=0, secure=secure, row_guard=guard))[1] for name, (secure, guard) in shapes.items()]
-    assert [held.title for held in seen] == ["Partners saw the sum of the updates, and the trunk."] * 3
-    assert ["how many partners support it" in held.text for held in seen] == [True, False, False]
+    seen = [disclosed(synthetic(name, done=0, secure=secure, row_guard=guard))[1] for name, (secure, guard) in shapes.items()]
+    assert [sentence.title for sentence in seen] == ["Partners saw the sum of the updates, and the trunk."] * 3
+    assert ["how many partners support it" in sentence.text for sentence in seen] == [True, False, False]
 
 
 # What the partners' own attacks named
@@ -55,7 +55,7 @@ def test_partners_see_the_sum_and_count_each_bits_supporters_only_where_they_add
 
 def note_audits(run: Path, partner: str, *rows: tuple[int, str, int], shown: int = 9) -> None:
     """Lines of a self-audit: round, vector and compounds named, of 462."""
-    lines = [json.dumps(asdict(Audited(number, vector, 0, shown, 9, 0, found, 462))) for number, vector, found in rows]
+    lines = [json.dumps(asdict(Audited(number, vector, 0, shown, 9, 0, identified, 462))) for number, vector, identified in rows]
     (run / "partners" / partner / "self_audit.jsonl").write_text("".join(f"{line}\n" for line in lines))
 
 
@@ -64,8 +64,8 @@ def test_compounds_that_sums_and_updates_name_are_loud_at_their_worst_with_the_p
     note_audits(run, "Alder", (1, "sum", 2), (2, "sum", 21), (3, "sum", 5))
     note_audits(run, "Birch", (1, "own", 0), (1, "sum", 0))
     note_audits(run, "Cedar", (1, "own", 1_000), (1, "sum", 1))
-    (*others, last) = told(run)
-    assert last.loud and not any(held.loud for held in others)
+    (*others, last) = disclosed(run)
+    assert last.loud and not any(sentence.loud for sentence in others)
     assert last.title == "The sum names compounds that were trained on."
     assert "The row guard was 3." in last.text
     assert "Sums, which all partners hold, name 21 of 462 training compounds at Alder; 1 of 462 training compounds at Cedar." in last.text
@@ -78,7 +78,7 @@ def test_compounds_that_sums_and_updates_name_are_loud_at_their_worst_with_the_p
 def test_a_guard_that_is_the_default_already_is_not_advised(synthetic: Make) -> None:
     run = synthetic(done=0, secure=True, row_guard=ADVISED_GUARD)
     note_audits(run, "Alder", (1, "own", 4))
-    last = told(run)[-1]
+    last = disclosed(run)[-1]
     assert last.title == "Updates name compounds that were trained on."
     assert "A larger privacy.row_guard may help" in last.text
 
@@ -86,7 +86,7 @@ def test_a_guard_that_is_the_default_already_is_not_advised(synthetic: Make) -> 
 def test_self_audits_that_named_nothing_are_told_and_nobody_is_warned(synthetic: Make) -> None:
     run = synthetic(done=0, secure=True, row_guard=20)
     note_audits(run, "Alder", (1, "own", 0), (1, "sum", 0))
-    assert told(run)[-1].title == "The partners' self-audits named no compound."
+    assert disclosed(run)[-1].title == "The partners' self-audits named no compound."
     assert warnings(read_run(run)) == []
 
 
@@ -97,28 +97,28 @@ def test_damaged_lines_of_a_self_audit_are_left_out(synthetic: Make) -> None:
     path.write_text(
         path.read_text() + '{"round": 2, "vector": "sum"}\n[]\n' + json.dumps(asdict(Audited(1, "x", 0, 4, 9, 0, 9, 9))) + '\n{"ro'
     )
-    assert "name 7 of 462" in told(run)[-1].text
+    assert "name 7 of 462" in disclosed(run)[-1].text
 
 
 def test_what_is_said_of_single_compounds_follows_the_noise(synthetic: Make) -> None:
     def with_profile(name: str) -> tuple[str, str]:
         return "row_guard", f"profile: {name}, epsilon: 4.0, delta: 1.0e-06, row_guard"
 
-    noisy = told(synthetic("a", done=0, secure=True, row_guard=20), with_profile("record_dp"))
+    noisy = disclosed(synthetic("a", done=0, secure=True, row_guard=20), with_profile("record_dp"))
     assert "epsilon 4.0 at most, at delta 1e-06" in noisy[2].text
-    assert not any("no differential privacy" in held.text for held in noisy)
-    weak = told(synthetic("b", done=0, secure=True, row_guard=20), with_profile("reconstruction_noise"))
-    assert [held.title for held in weak if held.loud] == ["The noise of this run guarantees nothing."]
+    assert not any("no differential privacy" in sentence.text for sentence in noisy)
+    weak = disclosed(synthetic("b", done=0, secure=True, row_guard=20), with_profile("reconstruction_noise"))
+    assert [sentence.title for sentence in weak if sentence.loud] == ["The noise of this run guarantees nothing."]
     assert "no differential privacy" in weak[2].text
 
 
 def test_a_row_of_two_supporters_is_said_to_show_each_the_others(synthetic: Make) -> None:
-    assert "a row that two support shows each of them the other's" in told(synthetic(done=0, secure=True, row_guard=20))[2].text
+    assert "a row that two support shows each of them the other's" in disclosed(synthetic(done=0, secure=True, row_guard=20))[2].text
 
 
 def test_a_run_in_which_no_row_passed_the_guard_is_said_to_be_worth_nothing(synthetic: Make) -> None:
     run = synthetic(done=0, secure=True, row_guard=5000)
     note_audits(run, "Alder", (1, "own", 0), (1, "sum", 0), shown=0)
-    assert [held.title for held in told(run) if held.loud] == ["Nothing of the first layer was learned together."]
+    assert [sentence.title for sentence in disclosed(run) if sentence.loud] == ["Nothing of the first layer was learned together."]
     note_audits(run, "Birch", (1, "sum", 0), shown=1)
-    assert not [held for held in told(run) if held.loud]
+    assert not [sentence for sentence in disclosed(run) if sentence.loud]

@@ -22,8 +22,8 @@ def table(run: Path) -> list[dict[str, str]]:
 
 
 def mean(rows: list[dict[str, str]], column: str) -> float:
-    held = [float(row[column]) for row in rows if not row["left_out"]]
-    return sum(held) / len(held)
+    values = [float(row[column]) for row in rows if not row["left_out"]]
+    return sum(values) / len(values)
 
 
 @pytest.mark.parametrize("kind", ["simulate", "compare"])

@@ -28,7 +28,7 @@ def test_a_round_that_one_partner_did_not_note_is_read_from_another(synthetic: M
     run = synthetic(kind="simulate", secure=True, rounds=4, missing={"Alder": 2})
     (run / "partners" / "Cedar" / "sums.jsonl").write_text('{"round": 9}\n')
     saved = read_run(run)
-    assert [each.round for each in saved.sums] == [1, 2, 3, 4]
+    assert [audit.round for audit in saved.sums] == [1, 2, 3, 4]
     assert saved.problems == ("line 1 of sums.jsonl in Cedar is unreadable and was left out.",)
 
 
@@ -36,8 +36,8 @@ def test_a_damaged_metrics_file_is_left_out_and_named(synthetic: Make) -> None:
     run = synthetic(rounds=3)
     (run / "partners" / "Alder" / "metrics" / "round-0002.parquet").write_bytes(b"PAR1 no more")
     saved = read_run(run)
-    own = saved.arms["federated"].metrics
-    assert set(own.filter(own["partner"] == "Alder")["round"]) == {1, 3}
+    metrics = saved.arms["federated"].metrics
+    assert set(metrics.filter(metrics["partner"] == "Alder")["round"]) == {1, 3}
     assert saved.problems == ("round-0002.parquet in Alder/metrics is unreadable and was left out.",)
 
 

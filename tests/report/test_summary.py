@@ -19,10 +19,10 @@ def gains(values: np.ndarray, per_group: int = 1) -> pl.DataFrame:
 
 def test_the_interval_of_a_mean_agrees_with_its_standard_error() -> None:
     values = np.random.default_rng(3).normal(0.01, 0.04, 900)
-    found = mean_interval(gains(values), "gain")
-    assert found.value == pytest.approx(values.mean())
-    assert found.low == pytest.approx(values.mean() - 1.96 * values.std() / 30, abs=4e-4)
-    assert found.high == pytest.approx(values.mean() + 1.96 * values.std() / 30, abs=4e-4)
+    interval = mean_interval(gains(values), "gain")
+    assert interval.value == pytest.approx(values.mean())
+    assert interval.low == pytest.approx(values.mean() - 1.96 * values.std() / 30, abs=4e-4)
+    assert interval.high == pytest.approx(values.mean() + 1.96 * values.std() / 30, abs=4e-4)
 
 
 def test_thresholds_of_one_assay_are_resampled_together() -> None:
@@ -33,8 +33,8 @@ def test_thresholds_of_one_assay_are_resampled_together() -> None:
 
 
 def test_too_few_assays_have_no_interval() -> None:
-    found = mean_interval(gains(np.full(12, 0.1), per_group=4), "gain")
-    assert (found.low, found.high, found.sign) == (None, None, 0)
+    interval = mean_interval(gains(np.full(12, 0.1), per_group=4), "gain")
+    assert (interval.low, interval.high, interval.sign) == (None, None, 0)
 
 
 def test_the_sign_of_an_interval_is_zero_unless_all_of_it_lies_on_one_side() -> None:

@@ -18,14 +18,14 @@ from simulation.audit.statistics import Rate, at_most, rate
 shares = st.floats(0, 1)
 
 
-def named(found: int, of: int, gate: float = 0.001, chance: float = 0.0) -> Verdict | None:
+def named(hits: int, of: int, gate: float = 0.001, chance: float = 0.0) -> Verdict | None:
     """Of a gate on compounds that are named one by one."""
-    return finding(at_most(rate(found, of), found), gate, chance, "upper").verdict
+    return finding(at_most(rate(hits, of), hits), gate, chance, "upper").verdict
 
 
-def recognised(found: int, of: int, gate: float = 0.003, chance: float = 0.001) -> Verdict | None:
+def recognised(hits: int, of: int, gate: float = 0.003, chance: float = 0.001) -> Verdict | None:
     """Of a gate on who was trained on."""
-    return finding(rate(found, of), gate, chance, "value").verdict
+    return finding(rate(hits, of), gate, chance, "value").verdict
 
 
 def finding(share: Rate, gate: float, chance: float, judged: str) -> Finding:
@@ -34,7 +34,7 @@ def finding(share: Rate, gate: float, chance: float, judged: str) -> Finding:
 
 
 @pytest.mark.parametrize(
-    ("found", "of", "verdict"),
+    ("hits", "of", "verdict"),
     [
         (0, 223, Verdict.TOO_FEW),
         (0, 2994, Verdict.TOO_FEW),
@@ -49,9 +49,9 @@ def finding(share: Rate, gate: float, chance: float, judged: str) -> Finding:
     ],
 )
 def test_of_compounds_named_one_by_one_the_most_that_there_may_be_is_within_the_gate_or_the_share_is_beyond_it(
-    found: int, of: int, verdict: Verdict
+    hits: int, of: int, verdict: Verdict
 ) -> None:
-    assert named(found, of) is verdict
+    assert named(hits, of) is verdict
 
 
 def test_names_that_are_as_often_wrong_as_right_are_no_evidence_until_their_interval_is_beyond_the_gate_itself() -> None:
@@ -60,7 +60,7 @@ def test_names_that_are_as_often_wrong_as_right_are_no_evidence_until_their_inte
 
 
 @pytest.mark.parametrize(
-    ("found", "of", "verdict"),
+    ("hits", "of", "verdict"),
     [
         (0, 200, Verdict.TOO_FEW),  # a true share of 0.3 % would be missed more often than not
         (6, 4440, Verdict.PASS),
@@ -70,8 +70,8 @@ def test_names_that_are_as_often_wrong_as_right_are_no_evidence_until_their_inte
         (6, 200, Verdict.FAIL),
     ],
 )
-def test_of_who_was_trained_on_the_figure_is_judged_in_a_sample_that_could_have_shown_more(found: int, of: int, verdict: Verdict) -> None:
-    assert recognised(found, of) is verdict
+def test_of_who_was_trained_on_the_figure_is_judged_in_a_sample_that_could_have_shown_more(hits: int, of: int, verdict: Verdict) -> None:
+    assert recognised(hits, of) is verdict
 
 
 @given(lower=st.floats(-1, 1), width=shares)
@@ -94,10 +94,10 @@ def test_a_whole_interval_beyond_the_gate_fails_and_a_whole_one_within_it_never_
 
 @given(st.integers(0, 4000).flatmap(lambda of: st.tuples(st.integers(0, of), st.just(of))), st.sampled_from([0.001, 0.003, 0.05]))
 def test_more_compounds_named_never_make_a_verdict_better(case: tuple[int, int], gate: float) -> None:
-    found, of = case
+    hits, of = case
     order = [Verdict.PASS, Verdict.TOO_FEW, Verdict.FAIL]
-    verdicts = [named(each, of, gate) for each in (found, min(found + 1, of))]
-    assert [order.index(each) for each in verdicts if each] == sorted(order.index(each) for each in verdicts if each)
+    verdicts = [named(number, of, gate) for number in (hits, min(hits + 1, of))]
+    assert [order.index(verdict) for verdict in verdicts if verdict] == sorted(order.index(verdict) for verdict in verdicts if verdict)
 
 
 def test_a_figure_that_is_not_a_number_tells_nothing() -> None:
@@ -108,7 +108,7 @@ def test_a_figure_that_is_not_a_number_tells_nothing() -> None:
 def test_a_gate_that_is_broken_is_seldom_said_to_hold_whatever_the_size() -> None:
     gate = 0.01
     for of in (50, 299, 700, 3000):
-        holds = sum(binom.pmf(found, of, 1.0001 * gate) for found in range(of + 1) if named(found, of, gate) is Verdict.PASS)
+        holds = sum(binom.pmf(hits, of, 1.0001 * gate) for hits in range(of + 1) if named(hits, of, gate) is Verdict.PASS)
         assert holds <= 0.05 + 1e-9
 
 
@@ -126,7 +126,7 @@ def test_the_advice_names_the_least_number_that_can_show_that_a_gate_holds(gate:
 
 def test_too_few_named_by_nobody_are_advised_more_compounds_and_no_larger_guard() -> None:
     config = load_config(None, ("privacy.row_guard=20", "data.partners=8"))
-    few, some = (replace(finding(at_most(rate(found, 223), found), 0.001, 0.0, "upper"), name="identified_by_rows") for found in (0, 9))
+    few, some = (replace(finding(at_most(rate(hits, 223), hits), 0.001, 0.0, "upper"), name="identified_by_rows") for hits in (0, 9))
     (said,) = advice([few], config)
     assert "too few to tell of identified by rows" in said
     assert "2,995 compounds trained on, and none of them found, are what a gate of 0.1% takes at least" in said

@@ -12,7 +12,7 @@ import pytest
 
 from fedapp.errors import BusyError
 from fedapp.runtime import locks
-from fedapp.runtime.locks import locked
+from fedapp.runtime.locks import alone_in, locked
 from tests.conftest import ROOT
 
 HOLD = """
@@ -119,3 +119,11 @@ def test_a_file_system_without_locks_is_told_of_and_used(
     with locked(tmp_path, "first"):
         pass
     assert "keeps no locks" in caplog.text
+
+
+def test_a_folder_is_held_alone_for_a_moment_and_nothing_is_left_in_it(tmp_path: Path) -> None:
+    with alone_in(tmp_path), pytest.raises(BusyError, match="another process is changing files there"), alone_in(tmp_path, patience=0):
+        pass
+    with alone_in(tmp_path, patience=0), locked(tmp_path, "polyphony serve"):
+        pass  # what holds a run or a site is another lock
+    assert [path.name for path in tmp_path.iterdir()] == [locks.LOCK]

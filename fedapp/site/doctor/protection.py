@@ -1,12 +1,13 @@
 """What `polyphony doctor` finds about a partner's protection: its terms against its own floor, and what attacks on its updates told."""
 
-from fedapp.config_check import RECORD_DP
+from fedapp.config import RECORD_DP
 from fedapp.data.dataset import Dataset
 from fedapp.site.doctor.checks import CheckFinding, ok, warn
 from fedapp.site.floor import DEFAULT, check_floor, shortfalls, terms_of
 from fedapp.site.folder import Site
 from fedapp.site.status.attention import named_compounds
 from fedapp.storage.live_files import records
+from fedapp.wording import plural
 from strategies.update.row_guard import support
 from strategies.update.self_audit import AUDITS, Audited
 
@@ -51,5 +52,6 @@ def self_audit(site: Site) -> CheckFinding:
     if found:
         return warn(" ".join(held.told for held in found), " ".join(dict.fromkeys(held.hint for held in found)))
     return ok(
-        f"names none of {audits[-1].compounds:,} training compounds, in updates and sums of {len({held.round for held in audits})} rounds"
+        f"names none of {plural(audits[-1].compounds, 'training compound')}, "
+        f"in updates and sums of {plural(len({held.round for held in audits}), 'round')}"
     )

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from fedapp.config import Config
-from fedapp.config_check import RECORD_DP
+from fedapp.config import RECORD_DP, Config
 from fedapp.privacy.budget import BUDGET, Budget
 from fedapp.storage.live_files import written
 

@@ -6,8 +6,8 @@ from typing import Any
 import polars as pl
 
 from fedapp.errors import ConfigError
-from fedapp.report.page import uncounted
 from fedapp.report.report_files import names_of, write_report_files
+from fedapp.report.run_page import uncounted
 from fedapp.report.saved_partner import read_partner
 from fedapp.report.saved_run import SavedRun
 from fedapp.report.summary import Summary, summarise

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fedapp.config import Config
-from fedapp.config_check import RECORD_DP
+from fedapp.config import RECORD_DP, Config
 from fedapp.seeds import derived_seed
 from simulation.audit.attacks.canaries import audit, canaries, canary_scores, finding, with_canaries
 from simulation.audit.federations import federate, held_bits, set_up, whole

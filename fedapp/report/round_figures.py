@@ -44,8 +44,8 @@ def rounds_of(run: SavedRun) -> list[RoundFigures]:
         losses = {str(number): loss for number, loss in means.iter_rows()}
         scores = {str(number): score for number, score in validation_curve(arm.metrics, run.minimum).items()}
     exchanges: dict[str, list[Exchange]] = {}
-    for each in run.journal:
-        exchanges.setdefault(place(each), []).append(each)
+    for exchange in run.journal:
+        exchanges.setdefault(place(exchange), []).append(exchange)
     numbers = sorted({*losses, *scores, *exchanges} - {SET_UP, FINISH}, key=int)
     names = [SET_UP] * (SET_UP in exchanges) + numbers + [FINISH] * (FINISH in exchanges)
     return [one_round(name, exchanges.get(name, []), losses.get(name), scores.get(name)) for name in names]
@@ -60,15 +60,15 @@ def place(exchange: Exchange) -> str:
 
 def one_round(name: str, exchanges: list[Exchange], loss: float | None, auc_pr: float | None) -> RoundFigures:
     """Sum a round's exchanges."""
-    fewest = min(exchanges, key=lambda each: each.replied, default=None)
+    fewest = min(exchanges, key=lambda exchange: exchange.replied, default=None)
     return RoundFigures(
         name=name,
         exchanges=len(exchanges),
         asked=fewest.asked if fewest else None,
         replied=fewest.replied if fewest else None,
-        bytes_down=sum(each.bytes_down for each in exchanges) if exchanges else None,
-        bytes_up=sum(each.bytes_up for each in exchanges) if exchanges else None,
-        seconds=sum(each.seconds for each in exchanges) if exchanges else None,
+        bytes_down=sum(exchange.bytes_down for exchange in exchanges) if exchanges else None,
+        bytes_up=sum(exchange.bytes_up for exchange in exchanges) if exchanges else None,
+        seconds=sum(exchange.seconds for exchange in exchanges) if exchanges else None,
         loss=loss,
         auc_pr=auc_pr,
     )
@@ -76,23 +76,23 @@ def one_round(name: str, exchanges: list[Exchange], loss: float | None, auc_pr: 
 
 def phases(journal: Iterable[Exchange]) -> dict[str, list[str]]:
     """The phases of set-up, of a round and of the finish, each in the order in which they first came."""
-    held: dict[str, dict[str, None]] = {}
-    for each in journal:
-        name = place(each)
-        held.setdefault(name if name in (SET_UP, FINISH) else "a round", {})[each.phase] = None
-    return {name: list(held[name]) for name in (SET_UP, "a round", FINISH) if name in held}
+    names: dict[str, dict[str, None]] = {}
+    for exchange in journal:
+        name = place(exchange)
+        names.setdefault(name if name in (SET_UP, FINISH) else "a round", {})[exchange.phase] = None
+    return {name: list(names[name]) for name in (SET_UP, "a round", FINISH) if name in names}
 
 
 def left_out(journal: Iterable[Exchange]) -> dict[tuple[str, str], list[str]]:
     """Phase and reason to the rounds, each once, in which a reply was not accepted for it."""
-    held: dict[tuple[str, str], dict[str, None]] = {}
-    for each in journal:
-        for reason in each.left_out:
-            held.setdefault((each.phase, str(reason)), {})[place(each)] = None
-    return {key: list(names) for key, names in held.items()}
+    places: dict[tuple[str, str], dict[str, None]] = {}
+    for exchange in journal:
+        for reason in exchange.left_out:
+            places.setdefault((exchange.phase, str(reason)), {})[place(exchange)] = None
+    return {key: list(names) for key, names in places.items()}
 
 
 def total_bytes(rounds: list[RoundFigures]) -> int | None:
     """Both directions, all rounds."""
-    held = [value for one in rounds for value in (one.bytes_down, one.bytes_up) if value is not None]
-    return sum(held) if held else None
+    sizes = [value for one in rounds for value in (one.bytes_down, one.bytes_up) if value is not None]
+    return sum(sizes) if sizes else None

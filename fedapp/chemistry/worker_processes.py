@@ -41,7 +41,7 @@ class Worker:
         rest = smiles[len(described) :]
         self.number, self.smiles, self.described, self.singly = number, smiles, described, singly or len(rest) == 1
         with suppress(BrokenPipeError):  # it died: `receive` finds out why
-            self.connection.send([[each] for each in rest] if singly else [rest])
+            self.connection.send([[item] for item in rest] if singly else [rest])
 
     def receive(self) -> None:
         """Take over results.
@@ -91,7 +91,7 @@ def _serve(connection: Connection, work: Work, seconds: float) -> None:
     with suppress(EOFError):
         while True:
             for part in connection.recv():
-                connection.send([limited(each) for each in part])
+                connection.send([limited(item) for item in part])
 
 
 def in_processes(work: Work, chunks: Sequence[Sequence[str]], workers: int, seconds: float = SECONDS) -> Iterator[Described]:

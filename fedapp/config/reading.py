@@ -1,139 +1,24 @@
-"""The configuration of an experiment: types here, values and their meaning in `conf/default.yaml`."""
+"""How an experiment is read: the defaults, its file over them, the words of the command line over both."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
 
 import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from fedapp.config_check import Origin, check
+from fedapp.config.options import OPTIONS, Config
+from fedapp.config.rules import Origin, check
 from fedapp.errors import ConfigError
 from fedapp.storage.yaml_file import read_whole
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
+CONF = Path(__file__).resolve().parents[2] / "conf"
 
 
-@dataclass(frozen=True)
-class Data:
-    tables: Any  # one folder as text, or a list of folders, one a partner
-    partners: int
-
-
-@dataclass(frozen=True)
-class Chemistry:
-    radius: int
-    bits: int
-    max_heavy_atoms: int
-    folds: int
-    fold_key_file: str | None
-
-
-@dataclass(frozen=True)
-class Tasks:
-    group_by: str
-    thresholds: list[float]
-    min_per_class: int
-
-
-@dataclass(frozen=True)
-class Model:
-    hidden: list[int]
-    dropout: float
-
-
-@dataclass(frozen=True)
-class Training:
-    batch_size: int
-    local_epochs: int
-    learning_rate: float
-    last_learning_rate: float
-    weight_decay: float
-
-
-@dataclass(frozen=True)
-class Federation:
-    rounds: int
-    server_learning_rate: float
-    min_partners: int | None
-    connect_timeout: int
-    exchange_timeout: int
-    round_timeout: int
-    metrics_shown: list[str]
-    session_rounds: int
-    initial_trunk: str
-    largest_weight: int
-
-
-@dataclass(frozen=True)
-class Privacy:
-    row_guard: int
-    word_bits: int
-    range: float
-    profile: str
-    clipping_norm: float
-    noise_multiplier: float
-    epsilon: float
-    delta: float
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    test_fold: int
-    validation_fold: int
-    min_per_class: int
-
-
-@dataclass(frozen=True)
-class Audit:
-    compounds: int
-    trials: int
-    undefended_trials: int
-    epsilons: list[float]
-
-
-@dataclass(frozen=True)
-class Config:
-    """One experiment. Every field is described, with its unit and range, in `conf/default.yaml`."""
-
-    name: str
-    seed: int
-    runs: str
-    aggregation: str
-    data: Data
-    chemistry: Chemistry
-    tasks: Tasks
-    model: Model
-    training: Training
-    federation: Federation
-    privacy: Privacy
-    evaluation: Evaluation
-    audit: Audit
-
-    def training_folds(self) -> list[int]:
-        """All folds but the two that choose and judge."""
-        held_out = (self.evaluation.validation_fold, self.evaluation.test_fold)
-        return [fold for fold in range(self.chemistry.folds) if fold not in held_out]
-
-
-def text_keys(section: Any, prefix: str = "") -> set[str]:
-    """Dotted keys of a section, a dataclass, whose values are text or lists of it."""
-    hints, found = get_type_hints(section), set[str]()
-    for each in fields(section):
-        kind, key = hints[each.name], f"{prefix}{each.name}"
-        if is_dataclass(kind):
-            found |= text_keys(kind, f"{key}.")
-        elif kind is str or str in get_args(kind):
-            found.add(key)
-    return found
-
-
-TEXT_KEYS = text_keys(Config) | {"data.tables"}
+TEXT_KEYS = {key for key, option in OPTIONS.items() if option.holds_text()}
 
 
 def load_config(path: Path | None = None, overrides: tuple[str, ...] = ()) -> Config:
@@ -227,7 +112,7 @@ def read_layer(path: Path) -> DictConfig:
         values = OmegaConf.to_container(layer, resolve=False)
         values = values.get(section) if section and isinstance(values, dict) else values
         value = values.get(name) if isinstance(values, dict) else None
-        if any(not isinstance(each, str | None) for each in (value if isinstance(value, list) else [value])):
+        if any(not isinstance(item, str | None) for item in (value if isinstance(value, list) else [value])):
             raise ValueError(f"{key} is {value!r}, which YAML does not read as text; put it in quotes")
     return count_partners(layer)
 
@@ -257,7 +142,7 @@ def list_of_text(text: str) -> list[str]:
         YAMLError: It is not a list.
     """
     read = yaml.load(text, yaml.BaseLoader)  # noqa: S506  it makes nothing but text, lists and mappings
-    return [str(each) for each in read]
+    return [str(item) for item in read]
 
 
 def count_partners(layer: DictConfig) -> DictConfig:

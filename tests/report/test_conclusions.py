@@ -2,8 +2,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from fedapp.report.conclusions import caveats, clipped, guard_effect, left_out, spans, threshold, verdict
 from fedapp.report.saved_run import read_run
-from fedapp.report.sentences import caveats, clipped, guard_effect, left_out, spans, threshold, verdict
 from fedapp.report.summary import Interval, summarise
 from strategies.update.round_sum import RoundSum
 

@@ -10,7 +10,7 @@ from fedapp.chemistry import parallel, rejection
 from fedapp.chemistry.parallel import describe_many
 from fedapp.chemistry.parse import SHORT
 from fedapp.chemistry.structure import Structure
-from fedapp.chemistry.workers import in_processes
+from fedapp.chemistry.worker_processes import in_processes
 from fedapp.errors import DataError
 from tests.chemistry.structures import CHEMISTRY, KEY
 
@@ -45,7 +45,7 @@ def test_a_caller_that_stops_early_leaves_no_worker() -> None:
     chunks = in_processes(described, CHUNKS[1:2] * 5, workers=2)
     assert next(chunks) == ["CCCC described"]
     chunks.close()  # type: ignore[attr-defined]
-    assert {each for each in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(each.cmdline())} <= before
+    assert {process for process in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(process.cmdline())} <= before
 
 
 def test_a_long_smiles_in_a_small_table_is_described_where_it_can_be_ended(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,13 +10,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFo
 from fedapp import wording
 from fedapp.errors import RunError
 from fedapp.evaluation.arms import ARMS
-from fedapp.report import sentences
+from fedapp.report import conclusions
 from fedapp.report.disclosure import disclosure
 from fedapp.report.pictures import pictures
 from fedapp.report.report_files import write_report_files
-from fedapp.report.rounds import RoundFigures, left_out, phases, rounds_of, total_bytes
+from fedapp.report.round_figures import RoundFigures, left_out, phases, rounds_of, total_bytes
 from fedapp.report.saved_run import SavedRun, read_run
 from fedapp.report.summary import Summary, as_float, summarise
+from fedapp.wording import plural
 
 TEMPLATES = Path(__file__).parent
 TEMPLATE = "report.html.j2"
@@ -47,7 +48,7 @@ def render(run: SavedRun, summary: Summary) -> str:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {name: getattr(wording, name) for name in FILTERS}
-    environment.filters |= {"spread": sentences.spread, "threshold": sentences.threshold}
+    environment.filters |= {"spread": conclusions.spread, "threshold": conclusions.threshold}
     try:
         template = environment.get_template(TEMPLATE)
         return template.render(contents(run, summary))
@@ -58,7 +59,7 @@ def render(run: SavedRun, summary: Summary) -> str:
 def contents(run: SavedRun, summary: Summary) -> dict[str, Any]:
     """Every name that the template uses."""
     rounds = rounds_of(run)
-    evaluated = sum(1 for held in rounds if held.auc_pr is not None)
+    evaluated = sum(1 for record in rounds if record.auc_pr is not None)
     best, worst = extremes(summary)
     return {
         "run": run,
@@ -67,10 +68,10 @@ def contents(run: SavedRun, summary: Summary) -> dict[str, Any]:
         "guessing": as_float(summary.judged["prevalence"].mean()),
         "above_guessing": as_float((summary.judged["federated_auc_pr"] > summary.judged["prevalence"]).mean()),
         "disclosure": disclosure(run),
-        "guard_effect": sentences.guard_effect(summary.guard_effect),
-        "verdict": sentences.verdict(run, summary, evaluated),
-        "unfinished": sentences.unfinished(run, evaluated),
-        "failures": sentences.failures(run),
+        "guard_effect": conclusions.guard_effect(summary.guard_effect),
+        "verdict": conclusions.verdict(run, summary, evaluated),
+        "unfinished": conclusions.unfinished(run, evaluated),
+        "failures": conclusions.failures(run),
         "inconsistent": inconsistent(run, summary),
         "pictures": pictures(run, summary),
         "best": best,
@@ -80,64 +81,65 @@ def contents(run: SavedRun, summary: Summary) -> dict[str, Any]:
         "rounds": rounds,
         "rounds_shown": thinned(rounds),
         "traffic": total_bytes(rounds),
-        "exchanges": sentences.exchanges(phases(run.journal)),
-        "left_out": sentences.left_out(left_out(run.journal)),
-        "clipped": sentences.clipped(run.sums),
+        "exchanges": conclusions.exchanges(phases(run.journal)),
+        "left_out": conclusions.left_out(left_out(run.journal)),
+        "clipped": conclusions.clipped(run.sums),
         "settings": settings(run.config),
         "versions": run.facts.get("versions") if isinstance(run.facts.get("versions"), Mapping) else {},
-        "caveats": sentences.caveats(run, summary, evaluated),
+        "caveats": conclusions.caveats(run, summary, evaluated),
         "arm_names": [arm for arm in ARMS if arm in summary.arms],
     }
 
 
 def note(run: SavedRun) -> str | None:
     """What the data themselves want said of them, such as that labels are computed."""
-    for held in (run.facts, *run.datasets.values()):
-        if held.get("note"):
-            return str(held["note"])
+    for header in (run.facts, *run.datasets.values()):
+        if header.get("note"):
+            return str(header["note"])
     return None
 
 
 def inconsistent(run: SavedRun, summary: Summary) -> str | None:
     """Say so if comparison.json and comparison.parquet do not count the same tasks."""
-    told = (run.comparison or {}).get("tasks")
-    if told is None or int(told) == len(summary.judged):
+    tasks = (run.comparison or {}).get("tasks")
+    if tasks is None or int(tasks) == len(summary.judged):
         return None
-    held = f"{len(summary.judged):,}"
-    return f"comparison.json counts {int(told):,} tasks, comparison.parquet holds {held} that count; the means are those of the former."
+    judged = f"{len(summary.judged):,}"
+    counted = plural(int(tasks), "task")
+    return f"comparison.json counts {counted}, comparison.parquet holds {judged} that count; the means are those of the former."
 
 
 def extremes(summary: Summary) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The tasks that gained most and least; without a comparison, those furthest above guessing and least so."""
     column = "gain" if summary.compares else "lift"
-    held = summary.judged.with_columns((pl.col("federated_auc_pr") - pl.col("prevalence")).alias("lift"))
-    if held.is_empty():
+    lifted = summary.judged.with_columns((pl.col("federated_auc_pr") - pl.col("prevalence")).alias("lift"))
+    if lifted.is_empty():
         return [], []
-    size = min(EXTREMES, max(1, len(held) // 2))
-    ordered = held.sort(column, "partner", "task", descending=[True, False, False])
+    size = min(EXTREMES, max(1, len(lifted) // 2))
+    ordered = lifted.sort(column, "partner", "task", descending=[True, False, False])
     return ordered.head(size).to_dicts(), ordered.reverse().head(size).to_dicts()
 
 
 def uncounted(summary: Summary) -> list[tuple[str, int]]:
     """Reason to number of tasks that do not count, most frequent first."""
-    held = summary.uncounted.group_by("reason").len().sort("len", "reason", descending=[True, False])
-    return [(str(reason), int(number)) for reason, number in held.iter_rows()]
+    reasons = summary.uncounted.group_by("reason").len().sort("len", "reason", descending=[True, False])
+    return [(str(reason), int(number)) for reason, number in reasons.iter_rows()]
 
 
 def thinned(rounds: list[RoundFigures], most: int = 60) -> list[RoundFigures]:
     """At most about `most` rounds, evenly spaced, the first and the last among them."""
     step = -(-len(rounds) // most) if rounds else 1
-    return [held for place, held in enumerate(rounds) if place % step == 0 or place == len(rounds) - 1]
+    return [record for place, record in enumerate(rounds) if place % step == 0 or place == len(rounds) - 1]
 
 
 def settings(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """Dotted key and value of every setting."""
-    held: list[tuple[str, str]] = []
+    rows: list[tuple[str, str]] = []
     for key, value in config.items():
         if isinstance(value, Mapping):
-            held += settings(value, f"{prefix}{key}.")
+            rows += settings(value, f"{prefix}{key}.")
         elif isinstance(value, list):
-            held.append((f"{prefix}{key}", ", ".join(map(str, value)) or "none"))
+            rows.append((f"{prefix}{key}", ", ".join(map(str, value)) or "none"))
         else:
-            held.append((f"{prefix}{key}", "none" if value is None else str(value)))
-    return held
+            rows.append((f"{prefix}{key}", "none" if value is None else str(value)))
+    return rows

@@ -12,8 +12,8 @@ from fedapp import wording
 from fedapp.errors import RunError
 from fedapp.report.audit_charts import interval_picture, read_curve, roc_pictures
 from fedapp.report.audit_figures import CONTROL, JUDGED, OFF, ON, WORDS, Figure, read_figure
-from fedapp.report.page import settings
 from fedapp.report.pictures import Picture
+from fedapp.report.run_page import settings
 from fedapp.report.structures import galleries
 from fedapp.report.verdict import Verdict, worst
 from fedapp.storage.files import read_json, write_text
@@ -40,14 +40,17 @@ class Gate:
 
     @property
     def title(self) -> str:
+        """What the gate limits, as a heading."""
         return self.figure.title
 
     @property
     def verdict(self) -> Verdict:
+        """Whether it holds, fails, or cannot be judged."""
         return self.figure.verdict
 
     @property
     def limit(self) -> str:
+        """Which end of the figure it limits, and to what."""
         return f"{JUDGED[self.figure.judged]} at most {self.figure.limit}"
 
     @property
@@ -88,13 +91,13 @@ def write_audit_report(run_dir: Path) -> Path:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update({name: getattr(wording, name) for name in ("count", "percent", "plural")})
+    environment.filters.update({name: getattr(wording, name) for name in ("count", "percent", "plural", "was_or_were")})
     try:
-        held = contents(facts, Path(run_dir).resolve().name)
+        content = contents(facts, Path(run_dir).resolve().name)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunError(f"{source} is damaged ({type(error).__name__}: {error})", AGAIN) from error
     try:
-        write_text(path, environment.get_template(TEMPLATE).render(held))
+        write_text(path, environment.get_template(TEMPLATE).render(content))
     except TemplateNotFound as error:
         raise RunError(f"the report's template {error.name} is not installed", "install polyphony from its wheel or a clone") from error
     return path
@@ -124,7 +127,7 @@ def contents(facts: Mapping[str, Any], folder: str) -> dict[str, Any]:
     gates = gates_of(figures)
     doubted = contradictions(gates, figures, facts["gates"])
     drawn = galleries(facts.get("recovered") or [])
-    attacks = dict.fromkeys(each.attack for each in figures)
+    attacks = dict.fromkeys(figure.attack for figure in figures)
     return {
         "name": str(facts.get("name") or facts.get("run") or folder),
         "note": str(facts.get("note") or ""),
@@ -135,12 +138,14 @@ def contents(facts: Mapping[str, Any], folder: str) -> dict[str, Any]:
         "gates": gates,
         "contradictions": doubted,
         "overall": "unsure" if doubted or not gates else CLASSES[worst(gate.verdict for gate in gates)],
-        "undecided": [each.undecided for each in figures if each.undecided],
+        "undecided": [figure.undecided for figure in figures if figure.undecided],
         "doubts": [gate.doubt for gate in gates if gate.doubt],
         "attacks": [attack_of(place, title, figures) for place, title in enumerate(attacks)],
         "curves": roc_pictures([read_curve(row) for row in facts.get("curves") or []]),
         "galleries": drawn,
-        "withheld": [title for title in dict.fromkeys(held.attack for held in drawn) if (title, ON) not in {held.key for held in drawn}],
+        "withheld": [
+            title for title in dict.fromkeys(gallery.attack for gallery in drawn) if (title, ON) not in {gallery.key for gallery in drawn}
+        ],
         "advice": [str(text) for text in facts.get("advice") or []],
         "settings": settings(facts.get("configuration") or {}),
         "facts": [(key, str(facts[key])) for key in ("run", "seed") if key in facts],
@@ -151,25 +156,25 @@ def contents(facts: Mapping[str, Any], folder: str) -> dict[str, Any]:
 
 def whole(facts: Mapping[str, Any], *keys: str) -> int | None:
     """A whole number of the file by its keys; None if it is not told."""
-    held: Any = facts
+    part: Any = facts
     for key in keys:
-        held = held.get(key) if held is not None else None
-    return None if held is None else int(held)
+        part = part.get(key) if part is not None else None
+    return None if part is None else int(part)
 
 
 def gates_of(figures: Sequence[Figure]) -> list[Gate]:
     """Gates by name, in the order of the file."""
     gates = []
-    for name in dict.fromkeys(each.name for each in figures if each.gated):
-        own = [each for each in figures if each.gated and each.name == name]
-        gates.append(Gate(max(own, key=lambda each: each.severity), best([each for each in figures if each.name == name])))
+    for name in dict.fromkeys(figure.name for figure in figures if figure.gated):
+        gated = [figure for figure in figures if figure.gated and figure.name == name]
+        gates.append(Gate(max(gated, key=lambda figure: figure.severity), best([figure for figure in figures if figure.name == name])))
     return gates
 
 
 def best(figures: Sequence[Figure]) -> Figure | None:
     """What shows that an attack can find a leak: a figure without defences or of a control that does, if there is one."""
-    free = [each for each in figures if each.defences != ON]
-    return max(free, key=lambda each: (each.leaks, each.defences == OFF), default=None)
+    free = [figure for figure in figures if figure.defences != ON]
+    return max(free, key=lambda figure: (figure.leaks, figure.defences == OFF), default=None)
 
 
 def doubt(figure: Figure, probe: Figure | None) -> str:
@@ -178,22 +183,22 @@ def doubt(figure: Figure, probe: Figure | None) -> str:
         return f"“{figure.title}” was tried with the defences on only. Whether this attack can find a leak at all is not shown."
     if probe.leaks:
         return ""
-    found = f"{probe.shown}, 95{wording.NBSP}% interval {probe.interval}, guessing {probe.guessing}"
-    return f"“{figure.title}” shows no leak with {WORDS[probe.defences]} either ({found})."
+    interval = f"{probe.shown}, 95{wording.NBSP}% interval {probe.interval}, guessing {probe.guessing}"
+    return f"“{figure.title}” shows no leak with {WORDS[probe.defences]} either ({interval})."
 
 
 def contradictions(gates: Sequence[Gate], figures: Sequence[Figure], saved: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Gates of which the file's summary and its findings tell different things, or its findings and their own figures."""
-    found = {gate.figure.name: gate for gate in gates}
-    held = {name for name in {*found, *saved} if name not in found or name not in saved}
-    for name in found.keys() & saved.keys():
-        told_values = {each.value for each in figures if each.gated and each.name == name}
-        one, other = found[name], saved[name]
+    computed = {gate.figure.name: gate for gate in gates}
+    contradicted = {name for name in {*computed, *saved} if name not in computed or name not in saved}
+    for name in computed.keys() & saved.keys():
+        told_values = {figure.value for figure in figures if figure.gated and figure.name == name}
+        one, other = computed[name], saved[name]
         same = one.verdict == other["verdict"] and one.figure.gate == other["gate"]
         if not same or (math.isfinite(one.figure.value) and other["value"] not in told_values):
-            held.add(name)
-    held |= {each.name for each in figures if each.gated and each.told_verdict != each.verdict}
-    return sorted(name.replace("_", " ") for name in held)
+            contradicted.add(name)
+    contradicted |= {figure.name for figure in figures if figure.gated and figure.told_verdict != figure.verdict}
+    return sorted(name.replace("_", " ") for name in contradicted)
 
 
 def verdict(gates: Sequence[Gate], doubted: Sequence[str]) -> str:
@@ -203,7 +208,7 @@ def verdict(gates: Sequence[Gate], doubted: Sequence[str]) -> str:
     if not gates:
         return "No verdict: this audit held nothing against a limit."
     number = wording.plural(len(gates), "gate")
-    failing, unknown = (of_verdict(gates, each) for each in (Verdict.FAIL, Verdict.TOO_FEW))
+    failing, unknown = (of_verdict(gates, outcome) for outcome in (Verdict.FAIL, Verdict.TOO_FEW))
     too_few = f"Too few compounds or trainings to tell of {listed(unknown)}"
     if failing:
         fails = f"{len(failing)} of {number} {'fails' if len(failing) == 1 else 'fail'}" if len(gates) > 1 else "The only gate fails"
@@ -230,37 +235,38 @@ def listed(names: Sequence[str]) -> str:
 
 def attack_of(place: int, title: str, figures: Sequence[Figure]) -> Attack:
     """One attack's section. Where none of its figures has a limit, the first two that differ in kind are drawn."""
-    own = sorted((each for each in figures if each.attack == title), key=lambda each: [*WORDS].index(each.defences))
-    groups = grouped(own)
-    drawn = [group for group in groups if any(each.gated for each in group)] or groups[:UNGATED_DRAWN]
-    gated = {each.name: each for each in own if each.gated and each.verdict is Verdict.PASS}
+    ours = sorted((figure for figure in figures if figure.attack == title), key=lambda figure: [*WORDS].index(figure.defences))
+    groups = grouped(ours)
+    drawn = [group for group in groups if any(figure.gated for figure in group)] or groups[:UNGATED_DRAWN]
+    gated = {figure.name: figure for figure in ours if figure.gated and figure.verdict is Verdict.PASS}
     probes = {
-        name: best([each for each in own if each.name == name]) or best([each for each in figures if each.name == name]) for name in gated
+        name: best([figure for figure in ours if figure.name == name]) or best([figure for figure in figures if figure.name == name])
+        for name in gated
     }
     return Attack(
         title=title[:1].upper() + title[1:],
-        adversaries=tuple(dict.fromkeys(each.adversary for each in own)),
-        figures=tuple(each for group in groups for each in group),
+        adversaries=tuple(dict.fromkeys(figure.adversary for figure in ours)),
+        figures=tuple(figure for group in groups for figure in group),
         pictures=tuple(interval_picture(f"attack-{place}-{index}", group) for index, group in enumerate(drawn)),
-        doubts=tuple(filter(None, (doubt(each, probes[name]) for name, each in gated.items()))),
-        notes=notes(own),
+        doubts=tuple(filter(None, (doubt(figure, probes[name]) for name, figure in gated.items()))),
+        notes=notes(ours),
     )
 
 
 def grouped(figures: Sequence[Figure]) -> list[list[Figure]]:
     """Figures that measure the same; a control, which says in its own words what it measures, goes with its namesake."""
     groups: dict[tuple[str, str, str], list[Figure]] = {}
-    for each in figures:
-        key = (each.name, each.adversary, each.what)
-        namesake = next((held for held in groups if held[:2] == key[:2]), key)
-        groups.setdefault(namesake if each.defences == CONTROL else key, []).append(each)
+    for figure in figures:
+        key = (figure.name, figure.adversary, figure.what)
+        namesake = next((known for known in groups if known[:2] == key[:2]), key)
+        groups.setdefault(namesake if figure.defences == CONTROL else key, []).append(figure)
     return list(groups.values())
 
 
 def notes(figures: Sequence[Figure]) -> tuple[str, ...]:
     """Each note once, with the figures that it is about unless it is about all of them."""
     about: dict[str, list[str]] = {}
-    for each in figures:
-        if each.note:
-            about.setdefault(each.note, []).append(f"{each.title} with {WORDS[each.defences]}")
+    for figure in figures:
+        if figure.note:
+            about.setdefault(figure.note, []).append(f"{figure.title} with {WORDS[figure.defences]}")
     return tuple(note if len(names) == len(figures) else f"{', '.join(dict.fromkeys(names))}: {note}" for note, names in about.items())

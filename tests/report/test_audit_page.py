@@ -11,9 +11,9 @@ from xml.etree import ElementTree
 import pytest
 
 from fedapp.errors import PolyphonyError, RunError
-from fedapp.report import audit
-from fedapp.report.audit import attack_of, grouped, notes, write_audit_report
+from fedapp.report import audit_page
 from fedapp.report.audit_figures import read_figure
+from fedapp.report.audit_page import attack_of, grouped, notes, write_audit_report
 from simulation.audit.findings import Recovered
 from tests.report.audit_facts import (
     HOSTILE,
@@ -52,12 +52,12 @@ def test_an_audit_that_fails_names_every_gate_that_fails(save: Save) -> None:
 
 @pytest.mark.usefixtures("undrawn")
 def test_a_gate_whose_attack_finds_nothing_without_defences_proves_nothing_and_the_verdict_says_so(save: Save) -> None:
-    found = save(facts(rows() + membership(off=0.001)))
-    assert "All 2 gates hold, but 1 of them proves nothing: no leak was shown there without the defences either." in found.text
+    page = save(facts(rows() + membership(off=0.001)))
+    assert "All 2 gates hold, but 1 of them proves nothing: no leak was shown there without the defences either." in page.text
     told_twice = "“membership of trunk” shows no leak with defences off either (0.1 %, 95 % interval 0.09 to 0.11 %, guessing 0.1 %)."
-    assert found.text.count(told_twice) == 2
-    assert found.text.count("This audit proves nothing here.") == 1
-    assert "no: 0.1 % with defences off" in found.text
+    assert page.text.count(told_twice) == 2
+    assert page.text.count("This audit proves nothing here.") == 1
+    assert "no: 0.1 % with defences off" in page.text
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -84,20 +84,20 @@ def test_an_audit_without_gates_or_findings_gives_no_verdict(save: Save) -> None
 @pytest.mark.parametrize(
     "change",
     [
-        lambda held: held["gates"].pop("identified_by_rows"),
-        lambda held: held["gates"]["identified_by_rows"].update(verdict="fail"),
-        lambda held: held["gates"]["identified_by_rows"].update(verdict="too few to tell"),
-        lambda held: held["gates"]["identified_by_rows"].update(value=0.5),
-        lambda held: held["gates"]["identified_by_rows"].update(gate=0.5),
-        lambda held: held["findings"][0].update(upper=0.5),
-        lambda held: held["findings"][0].update(verdict="fail"),
-        lambda held: held["findings"][0].update(finest=0.5),
+        lambda content: content["gates"].pop("identified_by_rows"),
+        lambda content: content["gates"]["identified_by_rows"].update(verdict="fail"),
+        lambda content: content["gates"]["identified_by_rows"].update(verdict="too few to tell"),
+        lambda content: content["gates"]["identified_by_rows"].update(value=0.5),
+        lambda content: content["gates"]["identified_by_rows"].update(gate=0.5),
+        lambda content: content["findings"][0].update(upper=0.5),
+        lambda content: content["findings"][0].update(verdict="fail"),
+        lambda content: content["findings"][0].update(finest=0.5),
     ],
 )
 def test_a_file_that_contradicts_itself_gets_no_verdict(save: Save, change: Callable[[dict[str, Any]], object]) -> None:
-    held = json.loads(json.dumps(full()))
-    change(held)
-    text = save(held).text
+    content = json.loads(json.dumps(full()))
+    change(content)
+    text = save(content).text
     assert "No verdict: the audit’s file contradicts itself.".replace("’", "'") in text
     assert "Do not rely on this page." in text
     assert "tell different things of: identified by rows." in text
@@ -106,22 +106,22 @@ def test_a_file_that_contradicts_itself_gets_no_verdict(save: Save, change: Call
 @pytest.mark.usefixtures("undrawn")
 def test_of_a_figure_that_is_not_a_number_nothing_can_be_told(save: Save) -> None:
     for nothing in (None, math.nan):
-        held = facts(rows(on=math.nan, upper=math.nan))
-        for row in (held["findings"][0], held["gates"]["identified_by_rows"]):
+        content = facts(rows(on=math.nan, upper=math.nan))
+        for row in (content["findings"][0], content["gates"]["identified_by_rows"]):
             row.update(value=nothing, upper=nothing)
-        assert "Too few compounds or trainings to tell of “identified by rows”." in save(held).text
+        assert "Too few compounds or trainings to tell of “identified by rows”." in save(content).text
 
 
 @pytest.mark.usefixtures("undrawn")
 def test_nobody_named_of_too_few_is_neither_a_gate_that_holds_nor_one_that_fails_and_the_page_says_why(save: Save) -> None:
     few = [finding("identified_by_rows", "twin rows", "partner", "on", 0.0, 0.0, 0.0133, 0.0, gate=0.001, trials=223, finest=0.0133)]
-    found = save(facts(few + rows()[1:] + membership()))
-    assert "Too few compounds or trainings to tell of “identified by rows”; the other gates hold." in found.text
-    assert "? too few to tell" in found.text and "✗" not in found.text
+    page = save(facts(few + rows()[1:] + membership()))
+    assert "Too few compounds or trainings to tell of “identified by rows”; the other gates hold." in page.text
+    assert "? too few to tell" in page.text and "✗" not in page.text
     assert (
-        "was tried on 223: had nothing been found among them, the upper end would still be 1.3 %, beyond the limit of 0.1 %." in found.text
+        "was tried on 223: had nothing been found among them, the upper end would still be 1.3 %, beyond the limit of 0.1 %." in page.text
     )
-    (banner,) = [held["class"] for _, held in found.elements if held.get("class", "").startswith("banner")]
+    (banner,) = [attributes["class"] for _, attributes in page.elements if attributes.get("class", "").startswith("banner")]
     assert banner == "banner unsure"
 
 
@@ -154,13 +154,13 @@ def test_of_several_attacks_under_one_limit_the_worst_counts_and_the_file_does_n
 
 @pytest.mark.usefixtures("undrawn")
 def test_a_figure_that_is_no_share_is_not_told_in_percent(save: Save) -> None:
-    held = finding("canary_epsilon", "canaries", "partner", "on", 0.31, 0.31, 0.92, 0.0, gate=8.0, judged="value")
-    assert "0.31 0.31 to 0.92 0 figure at most 8" in save(facts([held])).text
+    row = finding("canary_epsilon", "canaries", "partner", "on", 0.31, 0.31, 0.92, 0.0, gate=8.0, judged="value")
+    assert "0.31 0.31 to 0.92 0 figure at most 8" in save(facts([row])).text
 
 
 @pytest.mark.usefixtures("undrawn")
 def test_charts_are_of_gated_figures_and_of_the_first_two_where_there_are_none(save: Save) -> None:
-    assert [found.title for found in attack_of(0, "membership", [read_figure(row) for row in membership()]).pictures] == [
+    assert [picture.title for picture in attack_of(0, "membership", [read_figure(row) for row in membership()]).pictures] == [
         "Membership of trunk"
     ]
     told_only = [finding(f"told_{place}", "heads", "outsider", "on", 0.1, 0.0, 0.2, 0.0) for place in range(5)]
@@ -177,8 +177,8 @@ def test_a_control_goes_with_its_namesake_and_figures_that_measure_different_thi
 
 
 def test_a_note_on_all_figures_of_an_attack_stands_alone_and_another_names_its_figures() -> None:
-    held = [row | {"note": "For all."} for row in decoding()]
-    assert notes([read_figure(row) for row in held]) == ("For all.",)
+    noted = [row | {"note": "For all."} for row in decoding()]
+    assert notes([read_figure(row) for row in noted]) == ("For all.",)
     assert notes([read_figure(row) for row in rows()]) == (
         "identified by rows with defences off: Of compounds that hold a bit of their own.",
     )
@@ -200,19 +200,19 @@ def test_each_gate_has_its_row_with_measure_adversary_figure_interval_guessing_l
 @pytest.mark.usefixtures("undrawn")
 def test_each_attack_has_its_section_with_all_its_figures_and_their_notes(save: Save) -> None:
     text = save(full()).text
-    own = text[text.index("Attack: Membership") : text.index("Attack: Decoding")]
-    assert "membership of heads an outsider defences on 2.1 % 1.8 to 2.4 % 0.1 % 4,800 • above chance" in own
-    assert "membership of trunk a curious partner defences off 9.4 % 8.5 to 10 % 0.1 % 38,400 • above chance" in own
-    assert "By a curious partner. It follows the protocol" in own
-    assert "By an outsider. It took no part in training." in own
+    section = text[text.index("Attack: Membership") : text.index("Attack: Decoding")]
+    assert "membership of heads an outsider defences on 2.1 % 1.8 to 2.4 % 0.1 % 4,800 • above chance" in section
+    assert "membership of trunk a curious partner defences off 9.4 % 8.5 to 10 % 0.1 % 38,400 • above chance" in section
+    assert "By a curious partner. It follows the protocol" in section
+    assert "By an outsider. It took no part in training." in section
     assert "Identified by rows with defences off: Of compounds that hold a bit of their own." in text[: text.index("Attack: Membership")]
 
 
 @pytest.mark.usefixtures("undrawn")
 def test_scale_settings_versions_and_the_caveat_on_the_data_are_told(save: Save) -> None:
     text = save(full()).text
-    for held in ("16 / 8", "2,448 / 32,768", "privacy.row_guard 10", "model.hidden 400", "torch 2.13.0+cpu", "21 min 25 s", "seed 1"):
-        assert held in text
+    for phrase in ("16 / 8", "2,448 / 32,768", "privacy.row_guard 10", "model.hidden 400", "torch 2.13.0+cpu", "21 min 25 s", "seed 1"):
+        assert phrase in text
     assert "Mind the data. Labels are computed." in text
     assert "Keep the row guard at 10." in text
     assert "The audit advises no change." in save(facts(rows())).text
@@ -222,19 +222,19 @@ def test_scale_settings_versions_and_the_caveat_on_the_data_are_told(save: Save)
 
 
 def test_the_page_asks_nothing_of_the_outside_has_unique_ids_and_valid_drawings(save: Save) -> None:
-    found = save(full())
-    for tag, attributes in found.elements:
+    page = save(full())
+    for tag, attributes in page.elements:
         assert tag not in {"script", "link", "iframe", "object", "embed", "base", "form", "img"}
         for name, value in attributes.items():
             assert name not in {"src", "srcset", "action", "data"}
             assert name not in {"href", "xlink:href"} or value.startswith("#")
-    assert "http" not in found.source.replace("http-equiv", "")
-    assert "@import" not in found.source
-    policy = [attributes["content"] for _, attributes in found.elements if attributes.get("http-equiv") == "Content-Security-Policy"]
+    assert "http" not in page.source.replace("http-equiv", "")
+    assert "@import" not in page.source
+    policy = [attributes["content"] for _, attributes in page.elements if attributes.get("http-equiv") == "Content-Security-Policy"]
     assert policy == ["default-src 'none'; style-src 'unsafe-inline'; img-src data:"]
-    ids = [attributes["id"] for _, attributes in found.elements if "id" in attributes]
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
-    drawn = re.findall(r'<svg viewBox[^>]* role="img".*?</svg>', found.source, flags=re.DOTALL)
+    drawn = re.findall(r'<svg viewBox[^>]* role="img".*?</svg>', page.source, flags=re.DOTALL)
     assert len(drawn) == 3 + 1 + 4  # gated figures, curves, structures
     for svg in drawn:
         ElementTree.fromstring(document(svg))
@@ -242,40 +242,40 @@ def test_the_page_asks_nothing_of_the_outside_has_unique_ids_and_valid_drawings(
 
 @pytest.mark.usefixtures("undrawn")
 def test_headings_are_in_order_and_tables_have_captions_and_scopes(save: Save) -> None:
-    found = save(full())
-    levels = [int(tag[1]) for tag, _ in found.elements if re.fullmatch(r"h\d", tag)]
+    page = save(full())
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch(r"h\d", tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(below <= above + 1 for above, below in zip(levels, levels[1:], strict=False))
-    tags = [tag for tag, _ in found.elements]
+    tags = [tag for tag, _ in page.elements]
     assert tags.count("table") == tags.count("caption") == 4
-    assert all(attributes.get("scope") in {"col", "row"} for tag, attributes in found.elements if tag == "th")
-    named = {attributes["aria-labelledby"] for _, attributes in found.elements if "aria-labelledby" in attributes}
-    assert named <= {attributes["id"] for _, attributes in found.elements if "id" in attributes}
+    assert all(attributes.get("scope") in {"col", "row"} for tag, attributes in page.elements if tag == "th")
+    named = {attributes["aria-labelledby"] for _, attributes in page.elements if "aria-labelledby" in attributes}
+    assert named <= {attributes["id"] for _, attributes in page.elements if "id" in attributes}
 
 
 def test_the_same_file_gives_the_same_page(save: Save) -> None:
-    held = facts(rows(), curves=[curve("on", 1.0)], recovered=[recovered("off")])
-    assert save(held).source == save(held).source
+    content = facts(rows(), curves=[curve("on", 1.0)], recovered=[recovered("off")])
+    assert save(content).source == save(content).source
 
 
 def test_hostile_strings_stay_text(save: Save) -> None:
-    held = finding("on_any", HOSTILE, HOSTILE, "on", 0.1, 0.0, 0.2, 0.0, what=HOSTILE, note=HOSTILE, gate=0.3)
+    row = finding("on_any", HOSTILE, HOSTILE, "on", 0.1, 0.0, 0.2, 0.0, what=HOSTILE, note=HOSTILE, gate=0.3)
     other = {"name": HOSTILE, "run": HOSTILE, "note": HOSTILE, "advice": [HOSTILE], "configuration": {HOSTILE: HOSTILE}}
     text = {"started": HOSTILE, "versions": {HOSTILE: HOSTILE}, "curves": [curve("on", 1) | {"attack": HOSTILE}]}
     structure = vars(Recovered(HOSTILE, "on", HOSTILE, HOSTILE, 0.3, HOSTILE))
-    found = save(facts([held], recovered=[structure], **other, **text))
-    assert "<script" not in found.source
-    assert not any(name.startswith("on") for _, attributes in found.elements for name in attributes)
-    assert found.text.count("alert(1)") > 12
+    page = save(facts([row], recovered=[structure], **other, **text))
+    assert "<script" not in page.source
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+    assert page.text.count("alert(1)") > 12
 
 
 @pytest.mark.usefixtures("undrawn")
 def test_parts_that_are_not_told_are_left_open(save: Save) -> None:
-    held = facts(rows())
+    content = facts(rows())
     for key in ("name", "note", "seconds", "trials", "configuration", "curves", "recovered", "advice"):
-        assert "The only gate holds" in save({name: value for name, value in held.items() if name != key}).text
-    text = save({name: held[name] for name in ("findings", "gates")}).text
+        assert "The only gate holds" in save({name: value for name, value in content.items() if name != key}).text
+    text = save({name: content[name] for name in ("findings", "gates")}).text
     assert "The only gate holds" in text
     assert "Of a pool of – compounds" in text
 
@@ -323,7 +323,7 @@ def test_a_folder_without_an_audit_is_an_error_with_a_hint(tmp_path: Path) -> No
 
 
 def test_a_missing_template_is_an_error_with_a_hint(save: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit, "TEMPLATES", tmp_path / "empty")
+    monkeypatch.setattr(audit_page, "TEMPLATES", tmp_path / "empty")
     with pytest.raises(RunError, match=r"audit\.html\.j2 is not installed") as caught:
         save(facts([]))
     assert "wheel" in caught.value.hint

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from fedapp.report.rounds import left_out, phases, rounds_of
+from fedapp.report.round_figures import left_out, phases, rounds_of
 from fedapp.report.saved_run import read_run
 from strategies.coordinator.journal import Exchange, Journal
 
@@ -14,20 +14,20 @@ def exchange(number: int, phase: str, *reasons: str) -> Exchange:
 
 def test_a_round_is_the_sum_of_its_exchanges_and_the_finish_belongs_to_none(synthetic: Make) -> None:
     rounds = rounds_of(read_run(synthetic(kind="simulate", secure=True, rounds=3)))
-    assert [(held.name, held.exchanges) for held in rounds] == [("set-up", 5), ("1", 3), ("2", 3), ("3", 3), ("finish", 1)]
-    assert [held.seconds for held in rounds] == [5 * 52.0, 3 * 53.0, 3 * 54.0, 3 * 55.0, 55.0]
+    assert [(record.name, record.exchanges) for record in rounds] == [("set-up", 5), ("1", 3), ("2", 3), ("3", 3), ("finish", 1)]
+    assert [record.seconds for record in rounds] == [5 * 52.0, 3 * 53.0, 3 * 54.0, 3 * 55.0, 55.0]
     assert rounds[-1].bytes_up == 0
-    assert [held.loss is not None for held in rounds] == [False, True, True, True, False]
+    assert [record.loss is not None for record in rounds] == [False, True, True, True, False]
 
 
 def test_the_last_trunk_of_a_plain_run_goes_home_in_the_finish(synthetic: Make) -> None:
     rounds = rounds_of(read_run(synthetic(kind="simulate", rounds=2)))
-    assert [(held.name, held.exchanges) for held in rounds] == [("1", 1), ("2", 1), ("finish", 1)]
+    assert [(record.name, record.exchanges) for record in rounds] == [("1", 1), ("2", 1), ("finish", 1)]
 
 
 def test_rounds_are_in_the_order_of_their_numbers(synthetic: Make) -> None:
     rounds = rounds_of(read_run(synthetic(kind="simulate", rounds=11)))
-    assert [held.name for held in rounds] == [*map(str, range(1, 12)), "finish"]
+    assert [record.name for record in rounds] == [*map(str, range(1, 12)), "finish"]
 
 
 def test_a_round_that_was_tried_again_shows_in_its_exchanges_and_its_fewest_replies(synthetic: Make) -> None:

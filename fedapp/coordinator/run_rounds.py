@@ -54,12 +54,12 @@ def plain_rounds(grid: Grid, side: CoordinatorSide, exchanges: Exchanges) -> Non
     config = side.config
     strategy = PlainTrunk(
         exchanges,
-        latest_trunk(side),
-        lambda rows: update_codec(config, rows, side.partners),
-        lambda shared: keep_trunk(side.folder, shared),
-        config.privacy.row_guard > 1,
-        config.federation.server_learning_rate,
-        config.federation.metrics_shown,
+        shared=latest_trunk(side),
+        codec_of=lambda rows: update_codec(config, rows, side.partners),
+        keep=lambda shared: keep_trunk(side.folder, shared),
+        guarded=config.privacy.row_guard > 1,
+        server_learning_rate=config.federation.server_learning_rate,
+        metrics=config.federation.metrics_shown,
     )
     strategy.set_up()
     start(strategy.start, grid, config, strategy.shared.version)

@@ -1,18 +1,18 @@
-"""The report's sentences and the form of its numbers."""
+"""What the report concludes, in sentences."""
 
 from collections.abc import Mapping, Sequence
 
 from fedapp.report.saved_run import SavedRun
 from fedapp.report.summary import Interval, Summary
-from fedapp.wording import DASH, NBSP, count, percent, plural, score, signed
+from fedapp.wording import DASH, NBSP, count, percent, plural, score, signed, was_or_were
 from strategies.update.round_sum import RoundSum
 
 
-def spread(held: Interval | None) -> str:
+def spread(interval: Interval | None) -> str:
     """The 95 % interval of a difference, or why there is none."""
-    if held is None or held.low is None or held.high is None:
+    if interval is None or interval.low is None or interval.high is None:
         return "too few to say"
-    return f"{signed(held.low)} to {signed(held.high)}"
+    return f"{signed(interval.low)} to {signed(interval.high)}"
 
 
 def threshold(value: float | None) -> str:
@@ -59,6 +59,7 @@ def compared_verdict(summary: Summary, gain: Interval) -> str:
 
 
 def pooled_clause(summary: Summary) -> str:
+    """How the gain compares with that of pooling all data, as part of a sentence."""
     if summary.pooled_gain is None or summary.pooled_share is None:
         return "although pooling all data gained nothing"
     if summary.pooled_gain.sign <= 0:
@@ -68,14 +69,14 @@ def pooled_clause(summary: Summary) -> str:
     return f"{percent(summary.pooled_share.value)} of the gain that pooling all data would give"
 
 
-def guard_effect(held: Interval | None) -> str | None:
+def guard_effect(change: Interval | None) -> str | None:
     """What the row guard does to quality, by the interval of the mean difference from the unguarded arm."""
-    if held is None:
+    if change is None:
         return None
-    told = f"95{NBSP}% interval {spread(held)}" if held.low is not None else "too few tasks to say how sure that is"
-    if held.sign == 0:
-        return f"The row guard makes no clear difference: with it, mean AUC-PR changes by {signed(held.value)} ({told})."
-    return f"The row guard {'gains' if held.value > 0 else 'costs'} {score(abs(held.value))} mean AUC-PR ({told})."
+    certainty = f"95{NBSP}% interval {spread(change)}" if change.low is not None else "too few tasks to say how sure that is"
+    if change.sign == 0:
+        return f"The row guard makes no clear difference: with it, mean AUC-PR changes by {signed(change.value)} ({certainty})."
+    return f"The row guard {'gains' if change.value > 0 else 'costs'} {score(abs(change.value))} mean AUC-PR ({certainty})."
 
 
 def clipped(sums: Sequence[RoundSum]) -> str | None:
@@ -85,15 +86,16 @@ def clipped(sums: Sequence[RoundSum]) -> str | None:
     number, sent = sum(row.clipped for row in sums), sum(row.coordinates * row.partners for row in sums)
     rounds = plural(len(sums), "round")
     if not number:
-        return f"None of the {sent:,} coordinates that partners sent in {rounds} was clipped."
+        return f"None of the {plural(sent, 'coordinate')} that partners sent in {rounds} was clipped."
     most = max(sums, key=lambda row: row.clipped / (row.coordinates * row.partners))
     share = f"{number / sent * 100:.2g}{NBSP}%"
-    return f"{number:,} of the {sent:,} coordinates that partners sent in {rounds} were clipped ({share}), most in round {most.round}."
+    clipped_of = f"{number:,} of the {plural(sent, 'coordinate')} that partners sent in {rounds} {was_or_were(number)} clipped"
+    return f"{clipped_of} ({share}), most in round {most.round}."
 
 
 def exchanges(phases: Mapping[str, Sequence[str]]) -> str | None:
     """What the exchanges are, for set-up, a round and the finish."""
-    return "; ".join(f"{name}: {', '.join(held)}" for name, held in phases.items()) or None
+    return "; ".join(f"{name}: {', '.join(names)}" for name, names in phases.items()) or None
 
 
 def left_out(reasons: Mapping[tuple[str, str], Sequence[str]]) -> list[str]:
@@ -111,7 +113,7 @@ def caveats(run: SavedRun, summary: Summary, rounds_done: int) -> list[tuple[str
     """Title and text of each limit of the result, the gravest first."""
     minimum = run.minimum
     total = len(summary.judged) + len(summary.uncounted)
-    held = [
+    sentences = [
         (
             "The split is by scaffold.",
             "Test compounds carry Murcko scaffolds that no training compound has. Figures are therefore lower than under a random split, "
@@ -139,7 +141,7 @@ def caveats(run: SavedRun, summary: Summary, rounds_done: int) -> list[tuple[str
             "together, which in a real federation nobody may hold.",
         ),
     ]
-    return still_rising(summary, rounds_done) + held
+    return still_rising(summary, rounds_done) + sentences
 
 
 def still_rising(summary: Summary, rounds_done: int) -> list[tuple[str, str]]:

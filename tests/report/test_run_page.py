@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from fedapp.errors import RunError
-from fedapp.report import charts, page
-from fedapp.report.page import write_report
+from fedapp.report import charts, run_page
+from fedapp.report.run_page import write_report
 from tests.report.html_page import written
 
 Make = Callable[..., Path]
@@ -57,14 +57,12 @@ def test_plain_aggregation_is_called_by_its_name_on_top_and_again_below(syntheti
 
 
 def test_secure_aggregation_says_what_holds_and_gets_no_warning(synthetic: Make) -> None:
-    found = written(synthetic(kind="simulate", secure=True, row_guard=10))
-    assert "in the clear" not in found.text
-    assert "The coordinator saw neither an update nor the sum of the updates nor the trunk." in found.text
-    assert "fingerprint bit 10 or more of its training compounds hold" in found.text
-    assert "there is no differential privacy" in found.text
-    assert not [
-        attributes for _, attributes in found.elements if "warn" in attributes.get("class", "") or attributes.get("class") == "loud"
-    ]
+    page = written(synthetic(kind="simulate", secure=True, row_guard=10))
+    assert "in the clear" not in page.text
+    assert "The coordinator saw neither an update nor the sum of the updates nor the trunk." in page.text
+    assert "fingerprint bit 10 or more of its training compounds hold" in page.text
+    assert "there is no differential privacy" in page.text
+    assert not [attributes for _, attributes in page.elements if "warn" in attributes.get("class", "") or attributes.get("class") == "loud"]
 
 
 def test_a_row_guard_that_is_off_is_a_warning_under_secure_aggregation_too(synthetic: Make) -> None:
@@ -91,8 +89,8 @@ def test_the_rounds_table_has_set_up_first_and_the_finish_on_its_own(synthetic: 
     text = written(synthetic(kind="simulate", secure=True, row_guard=10, rounds=4)).text
     table = text[text.index("Rounds, traffic and time") :]
     assert re.search(r"set-up 5 3 / 3 .* 1 3 3 / 3 .* 4 3 3 / 3 .* finish 1 3 / 3", table)
-    told = "set-up: AdvertiseKeys, ShareKeys, MaskedInputCollection, ConsistencyCheck, Unmasking; "
-    assert f"Exchanges of {told}a round: MaskedInputCollection, ConsistencyCheck, Unmasking; finish: Finish." in table
+    set_up = "set-up: AdvertiseKeys, ShareKeys, MaskedInputCollection, ConsistencyCheck, Unmasking; "
+    assert f"Exchanges of {set_up}a round: MaskedInputCollection, ConsistencyCheck, Unmasking; finish: Finish." in table
 
 
 def test_clipped_coordinates_are_counted_over_all_partners_and_rounds(synthetic: Make) -> None:
@@ -163,8 +161,8 @@ def test_tasks_that_do_not_count_are_counted_by_reason(synthetic: Make) -> None:
 
 
 def test_every_table_has_headers_with_a_scope(synthetic: Make) -> None:
-    found = written(synthetic())
-    heads = [attributes for tag, attributes in found.elements if tag == "th"]
+    page = written(synthetic())
+    heads = [attributes for tag, attributes in page.elements if tag == "th"]
     assert heads
     assert all(attributes.get("scope") in {"col", "row"} for attributes in heads)
 
@@ -201,7 +199,7 @@ def test_a_folder_that_no_run_wrote_is_an_error_and_gets_no_page(tmp_path: Path)
 
 def test_a_missing_template_is_an_error_with_a_hint(synthetic: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = synthetic(kind="simulate")
-    monkeypatch.setattr(page, "TEMPLATES", tmp_path / "empty")
+    monkeypatch.setattr(run_page, "TEMPLATES", tmp_path / "empty")
     with pytest.raises(RunError, match=r"report\.html\.j2 is not installed") as caught:
         write_report(run)
     assert "wheel" in caught.value.hint
