@@ -10,7 +10,7 @@ from fedapp.errors import PolyphonyError, RunError, RunInterruptedError, explain
 from fedapp.evaluation.arms import FEDERATED, POOLED, UNGUARDED
 from fedapp.report.disclosure import warnings
 from fedapp.report.page import write_report
-from fedapp.report.saved_run import read_run
+from fedapp.report.saved_run import SavedRun, read_run
 from fedapp.report.summary import summarise
 from fedapp.run_folder import RunFolder, now
 from fedapp.runtime.locks import locked
@@ -20,6 +20,7 @@ from simulation.events import Follower
 from simulation.launch import run_flower
 from simulation.preparation import prepare_partners
 from strategies.coordinator.journal import read_journal, round_seconds
+from strategies.update.self_audit import SUM
 
 
 class Display(Protocol):
@@ -52,7 +53,7 @@ def compare(run: RunFolder, display: Display) -> dict[str, Any]:
     """Run or resume all arms of a run folder, and write its report.
 
     Returns:
-        The summary of `compare_arms`, with run, rounds, seconds, report, warnings.
+        The summary of `compare_arms`, with seed, bits (rows of the first layer), rows_in_sum, run, rounds, seconds, report, warnings.
     Raises:
         PolyphonyError: As `simulate`.
     """
@@ -63,8 +64,14 @@ def compare(run: RunFolder, display: Display) -> dict[str, Any]:
             for event in arm(run.path, datasets, config):
                 display.event(event.arm, None if event.arm == POOLED else event.partner, event.round, event.loss, event.auc_pr)
         summary = compare_arms(run.path, config)
-    report = write_report(run.path)
-    return summary | headline(run) | {"report": str(report), "warnings": warnings(read_run(run.path))}
+    report, saved = write_report(run.path), read_run(run.path)
+    facts = {"seed": config.seed, "bits": config.chemistry.bits, "rows_in_sum": rows_in_sum(saved)}
+    return summary | facts | headline(run) | {"report": str(report), "warnings": warnings(saved)}
+
+
+def rows_in_sum(run: SavedRun) -> int | None:
+    """Rows of the first layer that the largest sum has, as partners saw it; None where they looked at none, as under plain aggregation."""
+    return max((audited.rows for records in run.audits.values() for audited in records if audited.vector == SUM), default=None)
 
 
 def federated_arm(run: RunFolder, display: Display) -> None:

@@ -7,6 +7,7 @@ import typer
 
 from fedapp.cli.arguments import Experiment, Json, read_experiment
 from fedapp.cli.progress import RunProgress
+from simulation.results.provenance import Provenance
 
 INEXACT = 1
 
@@ -30,12 +31,13 @@ def secagg(
     """Aggregate one round securely, in this process; compare with the bare cipher and with Flower's SecAgg+; exit 1 if the sum is wrong."""
     from simulation.benchmarks.secagg import BenchmarkSetting, measure  # imports flwr: seconds that --help need not wait
 
-    told = measure(BenchmarkSetting(partners, words, drop, word_bits, threads))
+    provenance = Provenance.begin()
+    result = measure(BenchmarkSetting(partners, words, drop, word_bits, threads))
     if as_json:
-        print(json.dumps(told))
+        print(json.dumps(provenance.joined_to(result)))
     else:
-        tell(told)
-    if not told["exact"]:
+        tell(result)
+    if not result["exact"]:
         raise typer.Exit(INEXACT)
 
 
@@ -48,38 +50,40 @@ def benchmark_round(
     """Time whole federated rounds of an experiment in Flower's simulation, secure against plain, four runs each."""
     from simulation.benchmarks.round import measure_round  # imports flwr: seconds that --help need not wait
 
+    provenance = Provenance.begin()
     config = read_experiment(experiment)
     with RunProgress(0, [], as_json) as progress:
-        told = measure_round(config, rounds, progress)
+        result = measure_round(config, rounds, progress)
     if as_json:
-        print(json.dumps(told))
+        print(json.dumps(provenance.joined_to(result)))
         return
-    print(f"{config.name}, {told['partners']} partners, {told['rounds']} rounds each (median)")
-    print(f"{'plain':<17}{told['plain_s']:>9.3f} s a round")
-    spread = f"{told['ratios'][0]:.3f} to {told['ratios'][-1]:.3f} in {len(told['ratios'])} pairs of runs"
-    print(f"{'secure':<17}{told['secure_s']:>9.3f} s a round   {told['ratio']:.3f} x plain ({spread})")
+    print(f"{config.name}, {result['partners']} partners, {result['rounds']} rounds each (median)")
+    print(f"{'plain':<17}{result['plain_s']:>9.3f} s a round")
+    spread = f"{result['ratios'][0]:.3f} to {result['ratios'][-1]:.3f} in {len(result['ratios'])} pairs of runs"
+    print(f"{'secure':<17}{result['secure_s']:>9.3f} s a round   {result['ratio']:.3f} x plain ({spread})")
 
 
-def tell(told: dict[str, Any]) -> None:
+def tell(result: dict[str, Any]) -> None:
     """Print a table: what one partner and the coordinator spend on a round, and beside it what that is measured against."""
-    exact = "exact" if told["exact"] else "WRONG"
+    exact = "exact" if result["exact"] else "WRONG"
     print(
-        f"{told['partners']} partners, {told['dropped']} dropped, {told['words']:,} words, threads: {told['threads']}; the sum is {exact}"
+        f"{result['partners']} partners, {result['dropped']} dropped, {result['words']:,} words, "
+        f"threads: {result['threads']}; the sum is {exact}"
     )
-    stock = "stock SecAgg+" if told["stock_words"] == told["words"] else f"stock SecAgg+ of {told['stock_words']:,} words"
-    speedup = f", {told['coordinator_speedup']:.1f} x faster" if told["coordinator_speedup"] is not None else ""
+    stock = "stock SecAgg+" if result["stock_words"] == result["words"] else f"stock SecAgg+ of {result['stock_words']:,} words"
+    speedup = f", {result['coordinator_speedup']:.1f} x faster" if result["coordinator_speedup"] is not None else ""
     rows = [
-        ("partner, mask", "partner_mask_s", f"{told['mask_ratio']:.2f} x the floor of {told['mask_floor_s']:.3f} s"),
+        ("partner, mask", "partner_mask_s", f"{result['mask_ratio']:.2f} x the floor of {result['mask_floor_s']:.3f} s"),
         ("partner, share", "partner_share_s", ""),
-        ("partner, both", "", f"{stock}: {told['stock_partner_s']:.3f} s"),
+        ("partner, both", "", f"{stock}: {result['stock_partner_s']:.3f} s"),
         ("partner, answers", "partner_answer_s", ""),
         ("partner, unmask", "partner_unmask_s", ""),
         ("partner, set-up", "set_up_s", "once a session"),
-        ("coordinator", "coordinator_s", f"{stock}: {told['stock_coordinator_s']:.3f} s{speedup}"),
+        ("coordinator", "coordinator_s", f"{stock}: {result['stock_coordinator_s']:.3f} s{speedup}"),
     ]
     for label, key, beside in rows:
-        seconds = told[key] if key else told["partner_mask_s"] + told["partner_share_s"]
+        seconds = result[key] if key else result["partner_mask_s"] + result["partner_share_s"]
         print(f"{label:<17}{seconds:>9.3f} s   {beside}".rstrip())
     for label, key in (("upload", "upload_bytes"), ("answers", "answer_bytes"), ("download", "download_bytes")):
-        print(f"{label:<17}{told[key]:>13,} bytes   {told[key] / told['float32_bytes']:.3f} x float32")
-    print(f"{'exchanges':<17}{told['exchanges_per_round']:>9} a round")
+        print(f"{label:<17}{result[key]:>13,} bytes   {result[key] / result['float32_bytes']:.3f} x float32")
+    print(f"{'exchanges':<17}{result['exchanges_per_round']:>9} a round")
