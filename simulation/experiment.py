@@ -53,7 +53,8 @@ def compare(run: RunFolder, display: Display) -> dict[str, Any]:
     """Run or resume all arms of a run folder, and write its report.
 
     Returns:
-        The summary of `compare_arms`, with seed, bits (rows of the first layer), rows_in_sum, run, rounds, seconds, report, warnings.
+        The summary of `compare_arms`, with seed, bits (rows of the first layer), what `seen_in_sums` says, run, rounds, seconds, report,
+        warnings.
     Raises:
         PolyphonyError: As `simulate`.
     """
@@ -65,13 +66,30 @@ def compare(run: RunFolder, display: Display) -> dict[str, Any]:
                 display.event(event.arm, None if event.arm == POOLED else event.partner, event.round, event.loss, event.auc_pr)
         summary = compare_arms(run.path, config)
     report, saved = write_report(run.path), read_run(run.path)
-    facts = {"seed": config.seed, "bits": config.chemistry.bits, "rows_in_sum": rows_in_sum(saved)}
-    return summary | facts | headline(run) | {"report": str(report), "warnings": warnings(saved)}
+    return (
+        summary
+        | {"seed": config.seed, "bits": config.chemistry.bits}
+        | seen_in_sums(saved)
+        | headline(run)
+        | {"report": str(report), "warnings": warnings(saved)}
+    )
 
 
-def rows_in_sum(run: SavedRun) -> int | None:
-    """Rows of the first layer that the largest sum has, as partners saw it; None where they looked at none, as under plain aggregation."""
-    return max((audited.rows for records in run.audits.values() for audited in records if audited.vector == SUM), default=None)
+def seen_in_sums(run: SavedRun) -> dict[str, Any]:
+    """What partners saw when they attacked the sums that came home; under plain aggregation they attack none.
+
+    Returns:
+        rows_in_sum, of the first layer, in the largest sum, None without any; named_in_sums: partner to how many of its training compounds
+        the worst sum named, identified, and of how many, compounds.
+    """
+    sums = {partner: [audited for audited in audits if audited.vector == SUM] for partner, audits in run.audits.items()}
+    worst = {partner: max(audits, key=lambda audited: audited.identified) for partner, audits in sums.items() if audits}
+    return {
+        "rows_in_sum": max((audited.rows for audits in sums.values() for audited in audits), default=None),
+        "named_in_sums": {
+            partner: {"identified": audited.identified, "compounds": audited.compounds} for partner, audited in worst.items()
+        },
+    }
 
 
 def federated_arm(run: RunFolder, display: Display) -> None:

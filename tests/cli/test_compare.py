@@ -56,4 +56,4 @@ def test_json_has_all_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     assert result["provenance"]["command"] == f"polyphony compare --resume {tmp_path / 'run'} --json"
     config = RunFolder.open(tmp_path / "run").config()
     assert (result["seed"], result["bits"]) == (config.seed, config.chemistry.bits)
-    assert result["rows_in_sum"] is None, "partners do not look at sums under plain aggregation"
+    assert (result["rows_in_sum"], result["named_in_sums"]) == (None, {}), "partners do not look at sums under plain aggregation"
