@@ -10,7 +10,7 @@ from fedapp.errors import PolyphonyError, RunError, RunInterruptedError, explain
 from fedapp.evaluation.arms import FEDERATED, POOLED, UNGUARDED
 from fedapp.report.disclosure import warnings
 from fedapp.report.run_page import write_report
-from fedapp.report.saved_run import read_run
+from fedapp.report.saved_run import SavedRun, read_run
 from fedapp.report.summary import summarise
 from fedapp.run_folder import RunFolder, now
 from fedapp.runtime.locks import locked
@@ -20,6 +20,7 @@ from simulation.events import Follower
 from simulation.launch import run_flower
 from simulation.preparation import prepare_partners
 from strategies.coordinator.journal import read_journal, round_seconds
+from strategies.update.self_audit import SUM
 
 
 class Display(Protocol):
@@ -52,7 +53,8 @@ def compare(run: RunFolder, display: Display) -> dict[str, Any]:
     """Run or resume all arms of a run folder, and write its report.
 
     Returns:
-        The summary of `compare_arms`, with run, rounds, seconds, report, warnings.
+        The summary of `compare_arms`, with seed, bits (rows of the first layer), what `seen_in_sums` says, run, rounds, seconds, report,
+        warnings.
     Raises:
         PolyphonyError: As `simulate`.
     """
@@ -63,8 +65,31 @@ def compare(run: RunFolder, display: Display) -> dict[str, Any]:
             for event in arm(run.path, datasets, config):
                 display.event(event.arm, None if event.arm == POOLED else event.partner, event.round, event.loss, event.auc_pr)
         summary = compare_arms(run.path, config)
-    report = write_report(run.path)
-    return summary | headline(run) | {"report": str(report), "warnings": warnings(read_run(run.path))}
+    report, saved = write_report(run.path), read_run(run.path)
+    return (
+        summary
+        | {"seed": config.seed, "bits": config.chemistry.bits}
+        | seen_in_sums(saved)
+        | headline(run)
+        | {"report": str(report), "warnings": warnings(saved)}
+    )
+
+
+def seen_in_sums(run: SavedRun) -> dict[str, Any]:
+    """What partners saw when they attacked the sums that came home; under plain aggregation they attack none.
+
+    Returns:
+        rows_in_sum, of the first layer, in the largest sum, None without any; named_in_sums: partner to how many of its training compounds
+        the worst sum named, identified, and of how many, compounds.
+    """
+    sums = {partner: [audited for audited in audits if audited.vector == SUM] for partner, audits in run.audits.items()}
+    worst = {partner: max(audits, key=lambda audited: audited.identified) for partner, audits in sums.items() if audits}
+    return {
+        "rows_in_sum": max((audited.rows for audits in sums.values() for audited in audits), default=None),
+        "named_in_sums": {
+            partner: {"identified": audited.identified, "compounds": audited.compounds} for partner, audited in worst.items()
+        },
+    }
 
 
 def federated_arm(run: RunFolder, display: Display) -> None:

@@ -42,7 +42,8 @@ def privacy_curve(run: RunFolder, display: Display) -> dict[str, Any]:
     """Run or resume all points of a run folder, a process on each processor, and draw them.
 
     Returns:
-        points: {epsilon (None without noise), noise_multiplier, auc_pr}; local, the partners' own mean AUC-PR; delta, tasks, run, plot.
+        points: {epsilon (None without noise), noise_multiplier, auc_pr}; local, the partners' own mean AUC-PR; delta, rounds,
+        training_compounds of each partner, run, seconds, plot.
     Raises:
         PolyphonyError: Whatever the user can put right.
     """
@@ -61,7 +62,11 @@ def privacy_curve(run: RunFolder, display: Display) -> dict[str, Any]:
     told = {"name": config.name, "points": points, "local": held[LOCAL]["auc_pr"], "delta": config.privacy.delta}
     write_json(run.path / "privacy.json", told)
     draw(told, run.path / "privacy.svg")
-    return told | {"run": str(run.path), "seconds": run.status()["seconds"], "plot": str(run.path / "privacy.svg")}
+    scale = {
+        "rounds": config.federation.rounds,
+        "training_compounds": [len(dataset.rows_in(config.training_folds())) for dataset in datasets.values()],
+    }
+    return told | scale | {"run": str(run.path), "seconds": run.status()["seconds"], "plot": str(run.path / "privacy.svg")}
 
 
 def config_of(epsilon: float | None, config: Config, datasets: Mapping[str, Dataset]) -> Config:

@@ -23,7 +23,7 @@ FLOORS = (
     {"fedapp.site"},
     {"fedapp.coordinator", "fedapp.partner", "fedapp.prediction", "fedapp.site.kit", "fedapp.site.status"},
     {"fedapp.client_app", "fedapp.server_app", "fedapp.site.doctor", "simulation"},
-    {"fedapp.site.run", "simulation.audit", "simulation.benchmarks"},
+    {"fedapp.site.run", "simulation.audit", "simulation.benchmarks", "simulation.results"},
     {"fedapp.cli"},
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -59,6 +59,7 @@ LIBRARIES = {
     "simulation": {"numpy", "polars", "threadpoolctl", "torch"},
     "simulation.audit": {"numpy", "polars", "rdkit", "safetensors", "scipy", "torch"},
     "simulation.benchmarks": {"cryptography", "flwr", "numpy"},
+    "simulation.results": {"jinja2", "psutil", "torch", "typer"},
     "strategies.coordinator": {"flwr", "google", "numpy"},
     "strategies.message_records": {"flwr", "numpy"},
     "strategies.partner": {"flwr", "numpy"},

@@ -8,6 +8,7 @@ import typer
 from fedapp.cli.arguments import Experiment, Json, Resume, open_or_create
 from fedapp.cli.progress import RunProgress
 from fedapp.report.verdict import Verdict
+from simulation.results.provenance import Provenance
 
 EXITS = {Verdict.PASS: 0, Verdict.FAIL: 3, Verdict.TOO_FEW: 4}  # 1 is an error that was named, 2 wrong usage
 MARKS = {Verdict.PASS: "ok", Verdict.FAIL: "FAIL", Verdict.TOO_FEW: "too few to tell"}
@@ -21,11 +22,12 @@ def audit(experiment: Experiment = None, resume: Resume = None, as_json: Json = 
     """
     from simulation.audit.run import audit as run_audit  # imports torch: seconds that --help need not wait
 
+    provenance = Provenance.begin()
     run = open_or_create(experiment, resume, "audit")
     with RunProgress(run.config().federation.rounds, run.partners(), as_json) as progress:
         result = run_audit(run, progress)
     if as_json:
-        print(json.dumps(result))
+        print(json.dumps(provenance.joined_to(result)))
     else:
         tell(result)
     raise typer.Exit(EXITS[result["verdict"]])

@@ -8,6 +8,7 @@ import typer
 from fedapp.cli.arguments import Experiment, Json, read_experiment
 from fedapp.cli.progress import RunProgress
 from fedapp.wording import plural
+from simulation.results.provenance import Provenance
 
 INEXACT = 1
 
@@ -31,9 +32,10 @@ def secagg(
     """Aggregate one round securely, in this process; compare with the bare cipher and with Flower's SecAgg+; exit 1 if the sum is wrong."""
     from simulation.benchmarks.secagg import BenchmarkSetting, measure  # imports flwr: seconds that --help need not wait
 
+    provenance = Provenance.begin()
     figures = measure(BenchmarkSetting(partners, words, drop, word_bits, threads))
     if as_json:
-        print(json.dumps(figures))
+        print(json.dumps(provenance.joined_to(figures)))
     else:
         tell(figures)
     if not figures["exact"]:
@@ -49,11 +51,12 @@ def benchmark_round(
     """Time whole federated rounds of an experiment in Flower's simulation, secure against plain, four runs each."""
     from simulation.benchmarks.round import measure_round  # imports flwr: seconds that --help need not wait
 
+    provenance = Provenance.begin()
     config = read_experiment(experiment)
     with RunProgress(0, [], as_json) as progress:
         figures = measure_round(config, rounds, progress)
     if as_json:
-        print(json.dumps(figures))
+        print(json.dumps(provenance.joined_to(figures)))
         return
     print(f"{config.name}, {plural(figures['partners'], 'partner')}, {plural(figures['rounds'], 'round')} each (median)")
     print(f"{'plain':<17}{figures['plain_s']:>9.3f} s a round")

@@ -6,17 +6,19 @@ from fedapp.cli.arguments import Experiment, Json, Resume, open_or_create, tell_
 from fedapp.cli.progress import RunProgress
 from fedapp.evaluation.arms import ARMS, AUC_PR, AUC_ROC, PRINTED
 from fedapp.wording import plural
+from simulation.results.provenance import Provenance
 
 
 def compare(experiment: Experiment = None, resume: Resume = None, as_json: Json = False) -> None:
     """Train the same partners local only, federated and pooled, and without the row guard, all else alike, and write a report."""
     from simulation.experiment import compare as run_comparison  # imports torch: seconds that --help need not wait
 
+    provenance = Provenance.begin()
     run = open_or_create(experiment, resume, "compare")
     with RunProgress(run.config().federation.rounds, run.partners(), as_json) as progress:
         result = run_comparison(run, progress)
     if as_json:
-        print(json.dumps(result))
+        print(json.dumps(provenance.joined_to(result)))
         return
     scale = f"{plural(result['tasks'], 'task')}, {plural(result['rounds'], 'round')}"
     print(f"{scale}; means over tasks, test fold, selected on the validation fold")

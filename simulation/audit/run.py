@@ -35,14 +35,17 @@ from simulation.workers import processes
 
 MEMBERS, CHECKSUM = "members", "checksum"
 SCRATCH = "polyphony-audit"  # name of the folders for partners' states
+# What of `audit.json` is printed, too: figures, and the scale at which they were found; never a structure that was recovered.
+PRINTED = ("gates", "partners", "pool", "members", "rounds", "trials", "row_guard", "listed_rows")
+FIGURES = ("name", "attack", "adversary", "defences", "value", "lower", "upper", "chance", "gate", "judged", "trials", "verdict")
 
 
 def audit(run: RunFolder, display: Display) -> dict[str, Any]:
     """Run or resume the audit of a run folder, and write its report.
 
     Returns:
-        verdict (of all gates together); gates: name to {adversary, value, upper, gate, chance, verdict, pass}, with defences on; run,
-        seconds, report.
+        verdict (of all gates together); gates: name to {adversary, value, upper, gate, chance, verdict, pass}, with defences on; the rest
+        of `PRINTED`; findings, the `FIGURES` of each; run, seconds, report.
     Raises:
         PolyphonyError: Whatever the user can put right; the run folder then says `failed` and can be resumed.
     """
@@ -58,11 +61,12 @@ def audit(run: RunFolder, display: Display) -> dict[str, Any]:
         display.stage("attacking, defences off")
         outcomes.append(without.result())
         outcome = joined(outcomes, [*controls(pool, config, trials[ON][0]), canary.result()])
-    write_json(run.path / "audit.json", told(run, config, pool, trials, outcome))
+    facts = told(run, config, pool, trials, outcome)
+    write_json(run.path / "audit.json", facts)
     report = write_audit_report(run.path)
-    held = gates(outcome.findings)
-    verdict = worst(Verdict(gate["verdict"]) for gate in held.values())
-    return {"verdict": verdict, "gates": held, "run": str(run.path), "seconds": run.status()["seconds"], "report": str(report)}
+    verdict = worst(Verdict(gate["verdict"]) for gate in facts["gates"].values())
+    figures = {key: facts[key] for key in PRINTED} | {"findings": [{key: finding[key] for key in FIGURES} for finding in facts["findings"]]}
+    return {"verdict": verdict, **figures, "run": str(run.path), "seconds": facts["seconds"], "report": str(report)}
 
 
 def undefended(config: Config) -> Config:

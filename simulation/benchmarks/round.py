@@ -52,15 +52,17 @@ def compared(runs: list[tuple[str, list[float]]]) -> dict[str, Any]:
         plain_s and secure_s, medians over all rounds; ratios, secure by plain for each pair, ascending; ratio, their median; rounds,
         counted under each aggregation.
     """
-    everything = {name: [second for held, seconds in runs if held == name for second in seconds] for name in ("plain", "secure")}
+    by_aggregation = {
+        name: [second for aggregation, seconds in runs if aggregation == name for second in seconds] for name in ("plain", "secure")
+    }
     pairs = [dict(pair) for pair in zip(runs[::2], runs[1::2], strict=True)]
     ratios = sorted(median(pair["secure"]) / median(pair["plain"]) for pair in pairs)
     return {
-        "plain_s": round(median(everything["plain"]), 3),
-        "secure_s": round(median(everything["secure"]), 3),
+        "plain_s": round(median(by_aggregation["plain"]), 3),
+        "secure_s": round(median(by_aggregation["secure"]), 3),
         "ratio": round(median(ratios), 3),
         "ratios": [round(ratio, 3) for ratio in ratios],
-        "rounds": len(everything["secure"]),
+        "rounds": len(by_aggregation["secure"]),
     }
 
 

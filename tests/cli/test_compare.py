@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fedapp.cli.main import main
+from fedapp.run_folder import RunFolder
 from fedapp.storage.files import read_json
 from tests.helpers.federated_run import federated_run
 
@@ -52,3 +53,7 @@ def test_json_has_all_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     result = json.loads(capsys.readouterr().out)
     assert {"run", "rounds", "seconds", "round_seconds", "peak_memory_bytes", "report", "row_guard_effect", "unguarded"} <= set(result)
     assert result.items() >= read_json(tmp_path / "run" / "comparison.json").items()
+    assert result["provenance"]["command"] == f"polyphony compare --resume {tmp_path / 'run'} --json"
+    config = RunFolder.open(tmp_path / "run").config()
+    assert (result["seed"], result["bits"]) == (config.seed, config.chemistry.bits)
+    assert (result["rows_in_sum"], result["named_in_sums"]) == (None, {}), "partners do not look at sums under plain aggregation"

@@ -7,9 +7,13 @@ import pytest
 from fedapp.consortium.membership import ROSTER
 from fedapp.consortium.roster_file import load_roster
 from fedapp.errors import BusyError, RunError
+from fedapp.report.saved_run import read_run
 from fedapp.runtime.locks import locked
 from fedapp.storage.files import UNFINISHED
-from simulation.experiment import recorded
+from fedapp.storage.json_lines import read_records
+from simulation.experiment import recorded, seen_in_sums
+from strategies.update.self_audit import AUDITS, SUM, Audited
+from tests.helpers.federation import all_held, federate
 from tests.helpers.small_run import small_run
 
 
@@ -61,3 +65,16 @@ def test_a_run_folder_is_its_owners_alone_and_one_whose_name_is_no_unicode_is_re
 def test_a_run_may_be_called_anything_and_its_partners_agree_on_a_roster(name: str, tmp_path: Path) -> None:
     run = small_run(tmp_path / name)
     assert load_roster(run.path / ROSTER).members[0].name == "partner-1"
+
+
+def test_rows_in_the_sum_are_those_that_the_trunk_lists_and_of_each_partner_the_sum_that_named_most_counts(tmp_path: Path) -> None:
+    run = small_run(tmp_path / "run", "federation.rounds=2", "privacy.row_guard=10")
+    federate(run)
+    listed = len(all_held(run)[0].listed())
+    lines = {name: read_records(run.partner(name) / AUDITS, Audited) for name in run.partners()}
+    seen = seen_in_sums(read_run(run.path))
+    assert seen["rows_in_sum"] == listed
+    for name, audits in lines.items():
+        assert seen["named_in_sums"][name]["identified"] == max(audited.identified for audited in audits if audited.vector == SUM)
+        assert seen["named_in_sums"][name]["compounds"] == audits[0].compounds
+    assert 0 < listed < run.config().chemistry.bits

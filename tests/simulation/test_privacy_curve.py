@@ -64,7 +64,11 @@ def test_a_killed_run_goes_on_with_the_points_that_were_finished(done: Path, tmp
     kept = {each.name: each.stat().st_mtime_ns for each in (path / "privacy").glob("*.json")}
     assert traced(path, "--json") == 0
     assert {each.name: each.stat().st_mtime_ns for each in (path / "privacy").glob("*.json") if each.name in kept} == kept
-    assert json.loads(capsys.readouterr().out)["points"] == read_json(done / "privacy.json")["points"]
+    told = json.loads(capsys.readouterr().out)
+    assert told["points"] == read_json(done / "privacy.json")["points"]
+    assert told["rounds"] == 2
+    assert told["training_compounds"] == [len(each.rows_in(demo_config().training_folds())) for each in demo_datasets().values()]
+    assert told["provenance"]["command"] == f"polyphony privacy --resume {path} --json"
 
 
 @pytest.mark.parametrize("guard", [0, 3])

@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import permutations
 from math import nan
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.numpy import load_file
@@ -16,7 +17,7 @@ from fedapp.run_folder import RunFolder
 from fedapp.storage.files import read_json
 from simulation.audit import run as audit_run
 from simulation.audit.findings import CONTROL, OFF, ON, Finding
-from simulation.audit.run import gates
+from simulation.audit.run import FIGURES, PRINTED, gates
 from tests.simulation.demo_run import demo_run, exit_status
 
 SMALL = ("federation.rounds=2", "audit.trials=4", "audit.undefended_trials=3", "audit.compounds=70", "privacy.row_guard=3")
@@ -81,19 +82,32 @@ def test_the_page_is_written_and_the_scratch_removed(done: tuple[Path, int]) -> 
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
-def test_a_killed_audit_goes_on_with_the_federations_that_were_finished(done: tuple[Path, int], tmp_path: Path) -> None:
+def test_a_killed_audit_goes_on_with_the_federations_that_were_finished(
+    done: tuple[Path, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "killed"
     shutil.copytree(done[0], path)
     (path / "audit.json").unlink()
     (path / "audit" / "on-003.safetensors").unlink()
     kept = {each.name: each.stat().st_mtime_ns for each in (path / "audit").glob("*-00[12].safetensors")}
     assert audited(path, "--json") == done[1]
+    assert_every_figure_is_printed(json.loads(capsys.readouterr().out), read_json(path / "audit.json"))
     assert {each.name: each.stat().st_mtime_ns for each in (path / "audit").glob("*-00[12].safetensors")} == kept
     one, other = (load_file(folder / "audit" / "on-003.safetensors") for folder in (path, done[0]))
     assert {name: held.tobytes() for name, held in one.items()} == {name: held.tobytes() for name, held in other.items()}
     first, again = (read_json(folder / "audit.json")["gates"] for folder in (done[0], path))
     judged_alike = {name: gate for name, gate in first.items() if name != "coordinator_view"}  # its masks are never the same twice
     assert json.dumps(judged_alike) == json.dumps({name: again[name] for name in judged_alike})
+
+
+def assert_every_figure_is_printed(told: dict[str, Any], saved: dict[str, Any]) -> None:
+    """With defences on and off and the controls, at their scale; and no structure that was recovered."""
+    assert {key: told[key] for key in PRINTED} == {key: saved[key] for key in PRINTED}
+    assert told["findings"] == [{key: each[key] for key in FIGURES} for each in saved["findings"]]
+    assert {each["defences"] for each in told["findings"]} == {ON, OFF, CONTROL}
+    assert told["provenance"]["command"].startswith("polyphony audit --resume ")
+    text = json.dumps(told)
+    assert saved["recovered"] and not any(each["true_smiles"] in text for each in saved["recovered"] if len(each["true_smiles"]) > 5)
 
 
 def test_of_several_figures_with_one_name_the_worst_is_judged() -> None:

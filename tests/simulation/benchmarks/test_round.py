@@ -1,6 +1,7 @@
 """The benchmark of a whole round: what it says of runs in turns, and that it leaves nothing behind. No time is asserted."""
 
 import json
+import shlex
 from pathlib import Path
 from statistics import median
 
@@ -61,6 +62,7 @@ def test_the_command_tells_what_it_measured(tmp_path: Path, monkeypatch: pytest.
     words = ("benchmark", "round", str(CONF / "demo.yaml"), "--rounds", "2", f"runs={tmp_path}")
     assert exit_status(*words, "--json") == 0
     told = json.loads(capsys.readouterr().out)
+    assert told.pop("provenance")["command"] == shlex.join(["polyphony", *words, "--json"])
     assert told == {"plain_s": 2.0, "secure_s": 2.2, "ratio": 1.1, "ratios": [1.1] * 4, "rounds": 8, "partners": 4}
     assert exit_status(*words) == 0
     assert "2.200 s a round   1.100 x plain (1.100 to 1.100 in 4 pairs of runs)" in capsys.readouterr().out
