@@ -26,7 +26,6 @@ from strategies.secagg.roster import Roster
 from strategies.update import public_metrics
 
 ATTEMPTS = 2  # of a round, before the run ends
-HOLDING_BYTES = len(wire.encode(Holding(0, 0)))
 Vectors = dict[str, list[np.ndarray]]
 
 
@@ -208,15 +207,14 @@ class SecureTrunk(Strategy):
     def _take_inputs(self, arrived: Replies, collection: Collection) -> None:
         indices = {node: index for index, node in self._nodes.items()}
         for node, body, vectors in arrived:
+            index = indices[node]
             with arrived.accepting(node):
-                if len(body) == HOLDING_BYTES:
-                    self._behind.add(indices[node])
-                    holding = wire.decode(Holding, body)
-                    raise BehindError(f"it holds the trunk of round {holding.version}, and gets the newest first")
-                if not vectors:
-                    raise MalformedMessageError("a masked input without its vector")
-                collection.add_input(indices[node], body, vectors[0])
-                self._behind.discard(indices[node])
+                try:
+                    collection.add_input(index, body, vectors[0] if vectors else None)
+                except BehindError:
+                    self._behind.add(index)
+                    raise
+                self._behind.discard(index)
 
     def _short_exchange(self, step: Step, rows: bool, requests: Mapping[int, bytes], accept: Callable[[int, bytes], None]) -> Replies:
         """ConsistencyCheck or Unmasking; requests by partner."""

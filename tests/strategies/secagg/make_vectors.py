@@ -142,6 +142,13 @@ def message_cases() -> Iterator[Case]:
         yield plain({"message": type(example).__name__, "fields": example, "bytes": wire.encode(example)})
 
 
+def reply_cases() -> Iterator[Case]:
+    """One of each kind of reply to a `CollectRequest`, behind its tag."""
+    for reply in examples():
+        if isinstance(reply, messages.COLLECT_REPLIES):
+            yield plain({"message": type(reply).__name__, "bytes": wire.encode_tagged(messages.COLLECT_REPLIES, reply)})
+
+
 def malformed_cases() -> Iterator[Case]:
     """Bytes that are no message, and why."""
     honest = wire.encode(messages.Holding(2, 4))
@@ -178,6 +185,7 @@ def vectors() -> dict[str, list[Case]]:
         "check": check_cases(),
         "shares": share_cases(),
         "messages": message_cases(),
+        "replies": reply_cases(),
         "malformed": malformed_cases(),
         "digests": digest_cases(),
     }
