@@ -11,9 +11,9 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord
 from flwr.common import log
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import Strategy
 
 from strategies import message_records
+from strategies.coordinator.base_trunk import BaseTrunk
 from strategies.coordinator.exchange import Exchanges, Replies, RoundFailedError
 from strategies.message_records import quoted
 from strategies.plain_messages import FINAL, ROW_LIST, TRAIN, PlainMetric, PlainReply, PlainRequest
@@ -27,7 +27,7 @@ from strategies.update.verdict import judge
 LARGEST_METRIC = 1e9  # far beyond any loss
 
 
-class PlainTrunk(Strategy):
+class PlainTrunk(BaseTrunk):
     """Sends the trunk to every partner, and adds the mean of the updates that come back.
 
     One exchange a round; evaluation rides on the next train message, and one last message takes the final trunk home.
@@ -100,14 +100,6 @@ class PlainTrunk(Strategy):
         self.keep(self.shared)
         self.exchanges.note(arrived, metrics)
         return None, MetricRecord({**metrics}) if metrics else None
-
-    def configure_evaluate(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Iterable[Message]:
-        """Nothing: evaluation rides on the next train message."""
-        return []
-
-    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
-        """Nothing to add up."""
-        return None
 
     def finish(self) -> None:
         """Take the final trunk to the partners.

@@ -12,9 +12,9 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord
 from flwr.common import log
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import Strategy
 
 from strategies import message_records
+from strategies.coordinator.base_trunk import BaseTrunk
 from strategies.coordinator.exchange import Exchanges, Replies, RoundFailedError
 from strategies.secagg import wire
 from strategies.secagg.collection import Collection
@@ -29,7 +29,7 @@ ATTEMPTS = 2  # of a round, before the run ends
 Vectors = dict[str, list[np.ndarray]]
 
 
-class SecureTrunk(Strategy):
+class SecureTrunk(BaseTrunk):
     """Adds masked trunk updates, blindly.
 
     Args:
@@ -95,14 +95,6 @@ class SecureTrunk(Strategy):
                 self._give_up_after(attempt, f"round {self.version + 1}", error)
                 arrived = self._send_collect(rows=False)
         raise AssertionError("unreachable")
-
-    def configure_evaluate(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Iterable[Message]:
-        """Nothing: evaluation rides on the next train message."""
-        return []
-
-    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
-        """Nothing to add up."""
-        return None
 
     def finish(self) -> None:
         """Take the last sum to the partners.

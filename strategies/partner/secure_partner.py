@@ -213,7 +213,7 @@ class SecurePartner:
             raise self.protocol.refuse(SumOutOfRangeError(f"round {last.number}: {error}")) from error
         self._audit(accepted)
         following = self.shared.adding(accepted, self.side.terms.server_learning_rate, digest)
-        found = RoundSum(
+        noted = RoundSum(
             round=following.version,
             partners=survivors,
             clipped=accepted.clipped,
@@ -221,7 +221,7 @@ class SecurePartner:
             coordinates=codec.coordinates,
             range=following.value_range,
         )
-        self._keep(replace(following, found=asdict(found)))
+        self._keep(replace(following, found=asdict(noted)))
 
     def _audit(self, accepted: AcceptedSum) -> None:
         """Attack a sum, and note what that found before the trunk changes: later there is nothing left to attack."""

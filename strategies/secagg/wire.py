@@ -121,7 +121,7 @@ def field_types(kind: Any) -> tuple[tuple[Any, str], ...]:
 
 def _optional(kind: Any) -> Any:
     """X of `X | None`."""
-    (inner,) = (each for each in get_args(kind) if each is not NoneType)
+    (inner,) = (member for member in get_args(kind) if member is not NoneType)
     return inner
 
 
@@ -155,8 +155,8 @@ def writer(kind: Any) -> Writer:
 
         def write_items(value: Any, parts: list[bytes]) -> None:
             parts.append(len(value).to_bytes(LENGTH, "big"))
-            for each in value:
-                item(each, parts)
+            for member in value:
+                item(member, parts)
 
         return write_items
     if get_origin(kind) is UnionType:
@@ -168,7 +168,7 @@ def writer(kind: Any) -> Writer:
                 inner(value, parts)
 
         return write_optional
-    members = [(writer(each), name) for each, name in field_types(kind)]
+    members = [(writer(field_type), name) for field_type, name in field_types(kind)]
 
     def write_fields(value: Any, parts: list[bytes]) -> None:
         for write, name in members:
@@ -188,7 +188,7 @@ def reader(kind: Any) -> Callable[[Source], Any]:
     if get_origin(kind) is UnionType:
         inner = reader(_optional(kind))
         return lambda source: inner(source) if source.flag() else None
-    members = [reader(each) for each, _ in field_types(kind)]
+    members = [reader(field_type) for field_type, _ in field_types(kind)]
 
     def read_fields(source: Source) -> Any:
         values = [read(source) for read in members]

@@ -50,7 +50,9 @@ def case(function: Callable[..., Any], *arguments: Any, **named: Any) -> Case:
 
 def key_cases() -> Iterator[Case]:
     yield case(keys.tag, "Unmasking", ROSTER, SESSION, 258)
-    yield case(keys.derive, SECRET, SESSION, "label", 7, b"part", length=48)
+    parts, length = (7, b"part"), 48
+    result = keys.derive(SECRET, SESSION, "label", parts, length)
+    yield plain({"function": "derive", "arguments": [SECRET, SESSION, "label", *parts, length], "result": result})
     yield case(keys.pair_key, SECRET, TRUNK, SESSION, 2, 5)
     yield case(keys.group_key, {3: SECRET, 1: COHORT, 2: TRUNK}, SESSION)
     yield case(keys.pairwise_seed, SECRET, 7, COHORT, TRUNK)
