@@ -18,6 +18,7 @@ from fedapp.partner.update_rules import rounding_seed, supported_rows, weight
 from fedapp.seeds import derived_seed
 from strategies.update.row_guard import listed_rows
 from strategies.update.shared_trunk import SharedTrunk, UpdateCodec, no_trunk
+from strategies.update.verdict import judge
 
 
 @dataclass(frozen=True)
@@ -71,4 +72,5 @@ def words_of(partner: Partner, shared: SharedTrunk, form: UpdateCodec, config: C
 def take_in(shared: SharedTrunk, form: UpdateCodec, sums: np.ndarray, partners: int, config: Config) -> SharedTrunk:
     """The trunk after a round whose words, added up over `partners`, are `sums`; changes the arrays of `shared`."""
     signed = sums.view(form.quantiser(shared.value_range).sum_type)
-    return shared.decode(form, signed, partners, config.federation.server_learning_rate, digest=b"").trunk
+    accepted = judge(shared.pending(form, signed, partners))
+    return shared.adding(accepted, config.federation.server_learning_rate, digest=b"")

@@ -11,22 +11,23 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord
 from flwr.common import log
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import Strategy
 
 from strategies import message_records
+from strategies.coordinator.base_trunk import BaseTrunk
 from strategies.coordinator.exchange import Exchanges, Replies, RoundFailedError
 from strategies.message_records import quoted
 from strategies.plain_messages import FINAL, ROW_LIST, TRAIN, PlainMetric, PlainReply, PlainRequest
 from strategies.secagg import wire
-from strategies.secagg.errors import MalformedMessageError
+from strategies.secagg.errors import MalformedMessageError, SumOutOfRangeError
 from strategies.update.codec import UpdateCodec
 from strategies.update.row_guard import listed_rows
 from strategies.update.shared_trunk import SharedTrunk
+from strategies.update.verdict import judge
 
 LARGEST_METRIC = 1e9  # far beyond any loss
 
 
-class PlainTrunk(Strategy):
+class PlainTrunk(BaseTrunk):
     """Sends the trunk to every partner, and adds the mean of the updates that come back.
 
     One exchange a round; evaluation rides on the next train message, and one last message takes the final trunk home.
@@ -92,21 +93,13 @@ class PlainTrunk(Strategy):
         codec = self.codec_of(self.shared.listed())
         sums, survivors, metrics = self._add_up(arrived, codec.words)
         try:
-            decoded = self.shared.decode(codec, sums.view(f"<i{sums.itemsize}"), survivors, self.server_learning_rate, self.shared.digest)
-        except ValueError as error:
+            accepted = judge(self.shared.pending(codec, sums.view(f"<i{sums.itemsize}"), survivors))
+        except SumOutOfRangeError as error:
             raise RoundFailedError(f"round {self.shared.version + 1}: {error}") from error
-        self.shared = decoded.trunk
+        self.shared = self.shared.adding(accepted, self.server_learning_rate, self.shared.digest)
         self.keep(self.shared)
         self.exchanges.note(arrived, metrics)
         return None, MetricRecord({**metrics}) if metrics else None
-
-    def configure_evaluate(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Iterable[Message]:
-        """Nothing: evaluation rides on the next train message."""
-        return []
-
-    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
-        """Nothing to add up."""
-        return None
 
     def finish(self) -> None:
         """Take the final trunk to the partners.

@@ -12,9 +12,9 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord
 from flwr.common import log
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import Strategy
 
 from strategies import message_records
+from strategies.coordinator.base_trunk import BaseTrunk
 from strategies.coordinator.exchange import Exchanges, Replies, RoundFailedError
 from strategies.secagg import wire
 from strategies.secagg.collection import Collection
@@ -26,11 +26,10 @@ from strategies.secagg.roster import Roster
 from strategies.update import public_metrics
 
 ATTEMPTS = 2  # of a round, before the run ends
-HOLDING_BYTES = len(wire.encode(Holding(0, 0)))
 Vectors = dict[str, list[np.ndarray]]
 
 
-class SecureTrunk(Strategy):
+class SecureTrunk(BaseTrunk):
     """Adds masked trunk updates, blindly.
 
     Args:
@@ -96,14 +95,6 @@ class SecureTrunk(Strategy):
                 self._give_up_after(attempt, f"round {self.version + 1}", error)
                 arrived = self._send_collect(rows=False)
         raise AssertionError("unreachable")
-
-    def configure_evaluate(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Iterable[Message]:
-        """Nothing: evaluation rides on the next train message."""
-        return []
-
-    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
-        """Nothing to add up."""
-        return None
 
     def finish(self) -> None:
         """Take the last sum to the partners.
@@ -208,15 +199,14 @@ class SecureTrunk(Strategy):
     def _take_inputs(self, arrived: Replies, collection: Collection) -> None:
         indices = {node: index for index, node in self._nodes.items()}
         for node, body, vectors in arrived:
+            index = indices[node]
             with arrived.accepting(node):
-                if len(body) == HOLDING_BYTES:
-                    self._behind.add(indices[node])
-                    holding = wire.decode(Holding, body)
-                    raise BehindError(f"it holds the trunk of round {holding.version}, and gets the newest first")
-                if not vectors:
-                    raise MalformedMessageError("a masked input without its vector")
-                collection.add_input(indices[node], body, vectors[0])
-                self._behind.discard(indices[node])
+                try:
+                    collection.add_input(index, body, vectors[0] if vectors else None)
+                except BehindError:
+                    self._behind.add(index)
+                    raise
+                self._behind.discard(index)
 
     def _short_exchange(self, step: Step, rows: bool, requests: Mapping[int, bytes], accept: Callable[[int, bytes], None]) -> Replies:
         """ConsistencyCheck or Unmasking; requests by partner."""

@@ -22,18 +22,20 @@ from fedapp.storage.files import atomic_path, reading
 from fedapp.storage.json_lines import append_line, last_line
 from strategies.partner.departure import ATTEMPTS, Trainer, begin_counting, ready_to_mask
 from strategies.partner.side import Membership, PartnerSide
-from strategies.secagg import transcript, wire
+from strategies.secagg import transcript
 from strategies.secagg.errors import HandoverError, OldRoundError, SecAggError, SumOutOfRangeError
 from strategies.secagg.keystream import DTYPES
 from strategies.secagg.masking import tag_words
-from strategies.secagg.messages import NO_TRUNK, Handover, Holding, LastRound
+from strategies.secagg.messages import NO_TRUNK, Handover, LastRound
 from strategies.secagg.participant import Participant
 from strategies.secagg.phases import Step
 from strategies.secagg.state import dump, load
 from strategies.update import public_metrics
+from strategies.update.round_sum import SUMS, RoundSum
 from strategies.update.row_guard import listed_rows
 from strategies.update.self_audit import AUDITS, SUM, audit
 from strategies.update.shared_trunk import SharedTrunk, TrunkFileError, no_trunk
+from strategies.update.verdict import AcceptedSum, judge
 
 Evaluator = Callable[[list[np.ndarray], dict[str, int]], dict[str, float]]
 STATE = "protocol.state"
@@ -133,7 +135,7 @@ class SecurePartner:
         # Who lacks the trunk or the row list says so instead of training: its masks would not cancel against the others'.
         agreed = parsed.rows or self.shared.session == parsed.session
         if self.shared.version != parsed.version or not agreed:
-            return self.protocol.answered(Step.COLLECT, request, wire.encode(Holding(self.protocol.index, self.shared.version))), []
+            return self.protocol.tell_holding(Step.COLLECT, request, self.shared.version), []
         tail = tag_words(self.protocol.session)
         if parsed.rows:
             supported = self.side.data.support()
@@ -163,7 +165,7 @@ class SecurePartner:
         if self.shared.version == parsed.version and self.shared.arrays:
             self.side.keep_rows(self.shared.rows)
             evaluate(self.shared.arrays, {"round": self.shared.version})
-        return self.protocol.answered(Step.FINISH, request, wire.encode(Holding(self.protocol.index, self.shared.version)))
+        return self.protocol.tell_holding(Step.FINISH, request, self.shared.version)
 
     def _catch_up(self, last: LastRound | None, offered: Handover | None, version: int, arrived: Arrived) -> None:
         """Bring the shared trunk to where the request goes on: a handover first, then the last round's sum."""
@@ -199,32 +201,40 @@ class SecurePartner:
         return taken
 
     def _apply(self, sums: np.ndarray, last: LastRound, digest: bytes) -> None:
-        """Take a sum into the trunk.
+        """Take a sum into the trunk, once it was accepted.
 
         Raises:
             SumOutOfRangeError: It is genuine, and no sum of allowed words.
         """
-        codec = self.side.terms.codec(self.shared.listed())
-        if len(sums) != codec.words:
-            raise self.protocol.refuse(SumOutOfRangeError(f"round {last.number}: {len(sums)} words, not {codec.words}"))
-        version, survivors = self.shared.version + 1, len(last.survivors)
-        audited = audit(
-            vector=SUM, number=version, attempt=0, codec=codec, words=sums, before=self.shared.arrays[0], holders=self.side.data.holders()
-        )
+        codec, survivors = self.side.terms.codec(self.shared.listed()), len(last.survivors)
         try:
-            decoded = self.shared.decode(codec, sums, survivors, self.side.terms.server_learning_rate, digest)
-        except ValueError as error:
+            accepted = judge(self.shared.pending(codec, sums, survivors))
+        except SumOutOfRangeError as error:
             raise self.protocol.refuse(SumOutOfRangeError(f"round {last.number}: {error}")) from error
-        self.side.note(AUDITS, asdict(audited))  # before the trunk: later there is nothing left to attack
-        findings = {
-            "round": decoded.trunk.version,
-            "partners": survivors,
-            "clipped": decoded.clipped,
-            "largest": decoded.largest,
-            "coordinates": codec.coordinates,
-            "range": decoded.trunk.value_range,
-        }
-        self._keep(replace(decoded.trunk, found=findings))
+        self._audit(accepted)
+        following = self.shared.adding(accepted, self.side.terms.server_learning_rate, digest)
+        noted = RoundSum(
+            round=following.version,
+            partners=survivors,
+            clipped=accepted.clipped,
+            largest=accepted.largest,
+            coordinates=codec.coordinates,
+            range=following.value_range,
+        )
+        self._keep(replace(following, found=asdict(noted)))
+
+    def _audit(self, accepted: AcceptedSum) -> None:
+        """Attack a sum, and note what that found before the trunk changes: later there is nothing left to attack."""
+        audited = audit(
+            vector=SUM,
+            number=self.shared.version + 1,
+            attempt=0,
+            codec=accepted.codec,
+            words=accepted.words,
+            before=self.shared.arrays[0],
+            holders=self.side.data.holders(),
+        )
+        self.side.note(AUDITS, asdict(audited))
 
     def _keep(self, shared: SharedTrunk) -> None:
         self.shared = shared
@@ -234,7 +244,7 @@ class SecurePartner:
     def _note_found(self, shared: SharedTrunk) -> None:
         """The line of the last sum: whoever was killed between trunk and line writes it when it is back."""
         if shared.found:
-            self.side.note("sums.jsonl", shared.found)
+            self.side.note(SUMS, shared.found)
 
     def _write(self, step: Step, request: bytes, reply: bytes, refused: str) -> None:
         """State, then transcript: a reply that leaves is in both, and none that could still change is in the transcript.

@@ -21,9 +21,9 @@ from strategies.secagg.consistency_messages import (
     survivors_digest,
 )
 from strategies.secagg.coordinator import Coordinator
-from strategies.secagg.errors import AlteredReplyError, MalformedMessageError, RoundAbandonedError
+from strategies.secagg.errors import AlteredReplyError, BehindError, MalformedMessageError, RoundAbandonedError
 from strategies.secagg.keystream import DTYPES, add_streams
-from strategies.secagg.messages import MaskedInput, cohort_digest
+from strategies.secagg.messages import COLLECT_REPLIES, Holding, MaskedInput, cohort_digest
 
 
 @dataclass(frozen=True)
@@ -68,18 +68,23 @@ class Collection:
         self.dtype = DTYPES[coordinator.parameters.word_bits]
         self.consistency: ConsistencyRequest | None = None
 
-    def add_input(self, index: int, reply: bytes, words: np.ndarray) -> None:
+    def add_input(self, index: int, reply: bytes, words: np.ndarray | None) -> None:
         """Take one partner's masked input, and add it to those of the same form: from the same trunk, with as many words.
 
         Args:
-            words: uint32 or uint16, as the session's word size; read, not kept.
+            words: uint32 or uint16, as the session's word size, read, not kept; None if none came.
         Raises:
+            BehindError: The partner says that it lacks the trunk.
             SecAggError: It is not what the partner signed, or not for this round.
         """
-        masked = wire.decode(MaskedInput, reply)
-        body, roster = masked.header.body, self.coordinator.roster
+        masked = wire.decode_tagged(COLLECT_REPLIES, reply)
         if index not in self.cohort:
             raise AlteredReplyError(f"partner {index} was not asked")
+        if isinstance(masked, Holding):
+            raise BehindError(f"it holds the trunk of round {masked.version}, and gets the newest first")
+        if words is None:
+            raise MalformedMessageError("a masked input without its vector")
+        body, roster = masked.header.body, self.coordinator.roster
         if index in self.inputs:
             raise AlteredReplyError(f"a second masked input of partner {index}")
         receivers = shares.sent_to(index, self.cohort, roster.threshold)

@@ -21,7 +21,7 @@ def tag(phase: str, roster_digest: bytes, session: bytes, number: int) -> bytes:
     return VERSION + phase.encode() + b"\x00" + roster_digest + session + number.to_bytes(4, "big")
 
 
-def derive(secret: bytes, salt: bytes, label: str, *parts: bytes | int, length: int = KEY_BYTES) -> bytes:
+def derive(secret: bytes, salt: bytes, label: str, parts: tuple[bytes | int, ...] = (), length: int = KEY_BYTES) -> bytes:
     """HKDF-SHA512 (RFC 5869). Parts enter `info` with their lengths, so that no two lists of parts give the same."""
     info = VERSION + label.encode() + b"\x00"
     for part in parts:
@@ -32,38 +32,38 @@ def derive(secret: bytes, salt: bytes, label: str, *parts: bytes | int, length: 
 
 def pair_key(low: bytes, high: bytes, session: bytes, first: int, second: int) -> bytes:
     """k_ij from both partners' contributions, the lower index first."""
-    return derive(low + high, session, "pair", first, second)
+    return derive(low + high, session, "pair", (first, second))
 
 
 def group_key(contributions: dict[int, bytes], session: bytes) -> bytes:
     """K from every member's contribution, in index order: known to all of them and to nobody else."""
     members = sorted(contributions)
     joined = b"".join(contributions[member] for member in members)
-    return derive(joined, session, "group", b"".join(member.to_bytes(4, "big") for member in members))
+    return derive(joined, session, "group", (b"".join(member.to_bytes(4, "big") for member in members),))
 
 
 def pairwise_seed(pair: bytes, number: int, cohort: bytes, trunk: bytes) -> bytes:
     """s_ij of a round. Partners that were given different trunks or cohorts get different seeds, whose masks do not cancel
     (Pasquini, Francati, Ateniese, "Eluding secure aggregation in federated learning via model inconsistency", CCS 2022)."""
-    wide = derive(pair, b"", "pairwise mask", number, cohort, trunk, length=WIDE_BYTES)
+    wide = derive(pair, b"", "pairwise mask", (number, cohort, trunk), length=WIDE_BYTES)
     return shamir.to_bytes(shamir.field_element(wide))
 
 
 def group_seed(group: bytes, number: int, partner: int) -> bytes:
     """h_i of a round: the streams that group masks are made of; see `masking.group_masks`."""
-    return derive(group, b"", "group mask", number, partner)
+    return derive(group, b"", "group mask", (number, partner))
 
 
 def share_key(pair: bytes, number: int, dealer: int, holder: int, cohort: bytes) -> bytes:
     """Seals (AES-256-GCM) the shares that `dealer` sends to `holder` in one round."""
-    return derive(pair, b"", "share", number, dealer, holder, cohort)
+    return derive(pair, b"", "share", (number, dealer, holder, cohort))
 
 
 def fixed_shares(secret: bytes, number: int, dealer: int, holder: int, cohort: bytes, count: int) -> list[int]:
     """The shares that a holder derives instead of receiving them."""
     from strategies.secagg.keystream import keystream
 
-    stream = keystream(derive(secret, b"", "fixed share", number, dealer, holder, cohort), count * WIDE_BYTES)
+    stream = keystream(derive(secret, b"", "fixed share", (number, dealer, holder, cohort)), count * WIDE_BYTES)
     return [shamir.field_element(stream[start : start + WIDE_BYTES]) for start in range(0, len(stream), WIDE_BYTES)]
 
 
@@ -84,7 +84,7 @@ def trunk_name(group: bytes, content: bytes) -> bytes:
 
 def check_key(group: bytes, number: int, trunk: bytes) -> bytes:
     """Key of the aggregate check of a round, which goes on from `trunk`: a sum that was taken in fits no trunk any more."""
-    return derive(group, b"", "aggregate check", number, trunk)
+    return derive(group, b"", "aggregate check", (number, trunk))
 
 
 def initial_seed(group: bytes) -> bytes:
@@ -94,7 +94,7 @@ def initial_seed(group: bytes) -> bytes:
 
 def handover_key(group: bytes, holder: int, trunk: bytes) -> bytes:
     """Seals the trunk that `holder` hands over."""
-    return derive(group, b"", "handover", holder, trunk)
+    return derive(group, b"", "handover", (holder, trunk))
 
 
 def public_seed(seed: bytes) -> bytes:

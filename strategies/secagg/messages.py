@@ -248,6 +248,11 @@ class Holding:
     version: int
 
 
+# The kinds of reply to a `CollectRequest`, in the order of their tags (`wire.encode_tagged`). Places stay: a further kind comes last.
+# No tag is 0, with which an untagged reply would begin: both kinds begin with a partner's index.
+COLLECT_REPLIES: tuple[type[MaskedInput | Holding], ...] = (MaskedInput, Holding)
+
+
 # Finish and Handover
 
 

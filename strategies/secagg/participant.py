@@ -31,11 +31,13 @@ from strategies.secagg.errors import OldRoundError, OldSessionError, PolicyError
 from strategies.secagg.identity import Identity
 from strategies.secagg.masking import Round
 from strategies.secagg.messages import (
+    COLLECT_REPLIES,
     CollectRequest,
     DeliveredContribution,
     FinishRequest,
     Handover,
     HandoverRequest,
+    Holding,
     LastRound,
     SessionParameters,
     ShareKeysRequest,
@@ -173,7 +175,7 @@ class Participant:
                 threads=threads,
             )
             self._saw(_header_fact(reply.header), Fact("trunk", trunk))
-            return wire.encode(reply), replace(self.state, round=masked, next_number=parsed.number + 1)
+            return wire.encode_tagged(COLLECT_REPLIES, reply), replace(self.state, round=masked, next_number=parsed.number + 1)
 
         return self._answer(Step.COLLECT, request, CollectRequest, work, seen=self.facts)
 
@@ -240,7 +242,7 @@ class Participant:
             return masking.finish(self.session, last, words, digest, trunk, threads)
 
     def close(self, request: bytes) -> FinishRequest:
-        """Check the last request of a run; `answered` answers it.
+        """Check the last request of a run; `tell_holding` answers it.
 
         Raises:
             SecAggError: As `collect`.
@@ -253,12 +255,14 @@ class Participant:
 
         return self._accept(Step.FINISH, request, FinishRequest, work)
 
-    def answered(self, step: Step, request: bytes, reply: bytes) -> bytes:
-        """Remember an answer that the caller made itself: to `close`, or that it lacks the trunk to go on from.
+    def tell_holding(self, step: Step, request: bytes, version: int) -> bytes:
+        """Answer with the rounds of the trunk that this partner holds: what `close` checked, or `collect` where it lacks the trunk.
 
         The second leaves the phase as it is: nothing was masked, so the round's number is still to be had.
         """
-        phase = after(self.phase, step) if step is Step.FINISH else self.phase
+        holding, ends = Holding(self.index, version), step is Step.FINISH
+        reply = wire.encode(holding) if ends else wire.encode_tagged(COLLECT_REPLIES, holding)
+        phase = after(self.phase, step) if ends else self.phase
         self.state = replace(self.state, phase=phase.value, request=hashlib.sha256(request).digest(), reply=reply)
         return reply
 
@@ -341,7 +345,7 @@ class Participant:
             raise
 
     def _accept(self, step: Step, request: bytes, kind: type[T], work: Callable[[T], Result]) -> Result:
-        """What `work` makes of a request that the phase expects; phase and reply stay, and `mask` or `answered` may set them later."""
+        """What `work` makes of a request that the phase expects; phase and reply stay, and `mask` or `tell_holding` may set them later."""
         self.facts = ()
         after(self.phase, step)
         with self._refusing():

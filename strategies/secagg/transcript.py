@@ -115,7 +115,18 @@ def append(  # noqa: PLR0913 - the columns of a line; called with keywords
     Raises:
         ValueError: As `Entry` says.
     """
-    entry = Entry(*_place_after(last), session, number, phase, facts, received, sent, refused)
+    place, previous = _place_after(last)
+    entry = Entry(
+        number=place,
+        previous=previous,
+        session=session,
+        round=number,
+        phase=phase,
+        facts=facts,
+        received=received,
+        sent=sent,
+        refused=refused,
+    )
     return entry, _line(entry, identity.sign(_signed(entry, roster_digest)))
 
 

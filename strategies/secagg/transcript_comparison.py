@@ -96,14 +96,14 @@ def compare(transcripts: Mapping[int, tuple[Entry, ...]]) -> Difference | None:
     seen_of = _seen(transcripts)
     for key in sorted(seen_of, key=lambda key: (rank[key[0]], key[1], PHASES.index(key[2]))):
         seen = seen_of[key]
-        if len({each.value for each in seen}) > 1:
+        if len({sight.value for sight in seen}) > 1:
             return Difference(*key, tuple(seen), *_judge(key[3], seen))
     return None
 
 
 def common(transcripts: Mapping[int, tuple[Entry, ...]]) -> Common:
     """How much a comparison rests on."""
-    shared = {key for key, seen in _seen(transcripts).items() if len({each.partner for each in seen}) > 1}
+    shared = {key for key, seen in _seen(transcripts).items() if len({sight.partner for sight in seen}) > 1}
     rounds = {key[:2] for key in shared if key[2] not in SET_UP}
     entries = sum(any(key in shared for key in _keys(entry)) for entries_of_one in transcripts.values() for entry in entries_of_one)
     return Common(len({session for session, _ in rounds}), len(rounds), entries)
@@ -154,21 +154,21 @@ def _sessions(transcripts: Mapping[int, tuple[Entry, ...]]) -> list[bytes]:
 def _judge(fact: str, seen: list[Seen]) -> tuple[tuple[int, ...], str]:
     """The partners that a difference points to, and why; the rule is in `compare`."""
     parties, verdict = _blame(fact, seen)
-    refusals = ", ".join(f"partner {each.partner} ({each.refused})" for each in seen if each.refused)
+    refusals = ", ".join(f"partner {sight.partner} ({sight.refused})" for sight in seen if sight.refused)
     return parties, verdict + (f"; refused by {refusals}" if refusals else "")
 
 
 def _blame(fact: str, seen: list[Seen]) -> tuple[tuple[int, ...], str]:
     signer = SIGNED_FACT.fullmatch(fact)
-    if signer and len({each.value for each in seen if not each.refused}) > 1:
+    if signer and len({sight.value for sight in seen if not sight.refused}) > 1:
         return (
             int(signer[1]),
         ), f"partner {signer[1]} signed two different ones, as each was verified on arrival, or somebody writes falsely"
     holders: dict[bytes, set[int]] = {}
-    for each in seen:
-        holders.setdefault(each.value, set()).add(each.partner)
+    for sight in seen:
+        holders.setdefault(sight.value, set()).add(sight.partner)
     most, *others = sorted(holders.values(), key=len, reverse=True)
-    if 2 * len(most) > len({each.partner for each in seen}) and len(most) > len(others[0]):
+    if 2 * len(most) > len({sight.partner for sight in seen}) and len(most) > len(others[0]):
         parties = tuple(sorted(set().union(*others)))
         who = f"partner {parties[0]} differs" if len(parties) == 1 else f"partners {', '.join(map(str, parties))} differ"
         return parties, f"{who} from the majority: told something else by the coordinator, or writing falsely"

@@ -5,7 +5,8 @@
     float  8 bytes, IEEE 754            tuple   number of items (4 bytes), items
     X | None   1 byte, 0 or 1, then X   another dataclass   its fields
 
-Each value has exactly one encoding, and a decoder refuses every other one; no byte may be left over.
+Each value has exactly one encoding, and a decoder refuses every other one; no byte may be left over. Where a message is of one of
+several kinds, a tag stands before it: 1 byte, the kind's place among them, from 1.
 """
 
 import struct
@@ -46,6 +47,24 @@ def decode(kind: type[T], data: bytes) -> T:
     if source.position != len(data):
         raise MalformedMessageError(f"{kind.__name__}: {len(data) - source.position} bytes too many")
     return value
+
+
+def encode_tagged(kinds: tuple[type, ...], value: Any) -> bytes:
+    """The bytes of a value behind the tag that says which of `kinds` it is."""
+    return bytes([1 + kinds.index(type(value))]) + encode(value)
+
+
+def decode_tagged(kinds: tuple[type[T], ...], data: bytes) -> T:
+    """The value of one of `kinds` that `data` encodes.
+
+    Raises:
+        MalformedMessageError: Without a tag of these kinds, or as `decode`.
+    """
+    tag = data[0] if data else 0
+    if not 1 <= tag <= len(kinds):
+        known = ", ".join(f"{number} {kind.__name__}" for number, kind in enumerate(kinds, 1))
+        raise MalformedMessageError(f"a message of kind {tag}, and there are {known}: truncated, or of another version of this program")
+    return decode(kinds[tag - 1], data[1:])
 
 
 class Source:
@@ -102,7 +121,7 @@ def field_types(kind: Any) -> tuple[tuple[Any, str], ...]:
 
 def _optional(kind: Any) -> Any:
     """X of `X | None`."""
-    (inner,) = (each for each in get_args(kind) if each is not NoneType)
+    (inner,) = (member for member in get_args(kind) if member is not NoneType)
     return inner
 
 
@@ -136,8 +155,8 @@ def writer(kind: Any) -> Writer:
 
         def write_items(value: Any, parts: list[bytes]) -> None:
             parts.append(len(value).to_bytes(LENGTH, "big"))
-            for each in value:
-                item(each, parts)
+            for member in value:
+                item(member, parts)
 
         return write_items
     if get_origin(kind) is UnionType:
@@ -149,7 +168,7 @@ def writer(kind: Any) -> Writer:
                 inner(value, parts)
 
         return write_optional
-    members = [(writer(each), name) for each, name in field_types(kind)]
+    members = [(writer(field_type), name) for field_type, name in field_types(kind)]
 
     def write_fields(value: Any, parts: list[bytes]) -> None:
         for write, name in members:
@@ -169,7 +188,7 @@ def reader(kind: Any) -> Callable[[Source], Any]:
     if get_origin(kind) is UnionType:
         inner = reader(_optional(kind))
         return lambda source: inner(source) if source.flag() else None
-    members = [reader(each) for each, _ in field_types(kind)]
+    members = [reader(field_type) for field_type, _ in field_types(kind)]
 
     def read_fields(source: Source) -> Any:
         values = [read(source) for read in members]

@@ -20,6 +20,7 @@ from strategies.secagg import digits
 from strategies.secagg.errors import SecAggError
 from strategies.update.codec import CLIPPED_BITS, WEIGHT_BITS, UpdateCodec
 from strategies.update.quantise import next_range
+from strategies.update.verdict import AcceptedSum, PendingSum
 
 ROWS, USED = "rows", "used"
 DIGEST = 32  # bytes
@@ -38,16 +39,6 @@ class TrunkFileError(SecAggError):
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """What a sum says: the new trunk, clipped coordinates of all partners, and the largest magnitude of the mean update."""
-
-    trunk: "SharedTrunk"
-    weight: int
-    clipped: int
-    largest: float
 
 
 @dataclass(frozen=True)
@@ -108,47 +99,28 @@ class SharedTrunk:
         out[codec.coordinates :] = counters
         return clipped
 
-    def decode(self, codec: UpdateCodec, sums: np.ndarray, survivors: int, step: float, digest: bytes) -> Decoded:
-        """The trunk after adding `step` times the mean update, whose sum over partners this is; `arrays` are changed in place.
+    def pending(self, codec: UpdateCodec, words: np.ndarray, survivors: int) -> PendingSum:
+        """A sum of updates to this trunk, for `verdict.judge`; see `PendingSum`."""
+        return PendingSum(codec, words, survivors, self.value_range)
 
-        Nothing in a sum says whose words it has, so the sum itself is looked at: a weight that so many partners cannot have together, or a
-        value beyond what that weight allows. One word out of range spoils the round, and names nobody (PROTOCOL.md, section 9).
+    def adding(self, accepted: AcceptedSum, step: float, digest: bytes) -> "SharedTrunk":
+        """The trunk after adding `step` times the mean update; `arrays` are changed in place.
 
         Args:
-            codec: As they were encoded.
-            sums: int32 or int16 [codec.words].
-            survivors: Partners in the sum.
+            accepted: A sum of updates to this trunk.
             step: 1 replaces the trunk by the mean of the partners' trunks.
             digest: Of the new trunk.
-        Raises:
-            ValueError: A sum that no allowed words have.
         """
-        place = codec.coordinates + digits.count(WEIGHT_BITS, codec.word_bits, codec.partners)
-        unsigned = sums.view(f"<u{sums.itemsize}")
-        weight = digits.join(unsigned[codec.coordinates : place].tolist(), codec.word_bits, codec.partners)
-        clipped = digits.join(unsigned[place:].tolist(), codec.word_bits, codec.partners)
-        quantiser = codec.quantiser(self.value_range)
-        values = sums[: codec.coordinates]
-        bound = min(weight, survivors * codec.largest_weight) * quantiser.largest
-        if not survivors <= weight <= survivors * codec.largest_weight or values.max() > bound or values.min() < -bound:
-            raise ValueError(f"a sum over {survivors} partners with weight {weight} and values beyond {bound}: a partner left the range")
-        largest = 0.0
-        first = 0
+        quantiser, first = accepted.quantiser, 0
         # Piece by piece and in place: a large trunk is never there twice.
-        for number, part in codec.pieces(self.arrays):
-            shape = _part(self.arrays[number], part).shape
-            mean = quantiser.mean(values[first : first + shape[0]], weight)
-            largest = max(largest, float(np.abs(mean).max(initial=0.0)))
+        for number, part in accepted.codec.pieces(self.arrays):
+            size = len(_part(self.arrays[number], part))
+            mean = quantiser.mean(accepted.values[first : first + size], accepted.weight)
             _add(self.arrays[number], part, mean, np.float32(step))
-            first += shape[0]
+            first += size
         # The next range follows from the sum, which everybody has alike: no partner needs to tell how large its own update is.
-        following = next_range(self.value_range, largest, clipped, codec.coordinates, survivors)
-        return Decoded(
-            replace(self, version=self.version + 1, digest=digest, value_range=following),
-            weight=weight,
-            clipped=clipped,
-            largest=largest,
-        )
+        following = next_range(self.value_range, accepted.largest, accepted.clipped, accepted.codec.coordinates, accepted.survivors)
+        return replace(self, version=self.version + 1, digest=digest, value_range=following)
 
     def check(self, shapes: tuple[tuple[int, ...], ...]) -> None:
         """See that a trunk of somebody else is one that this experiment can have.

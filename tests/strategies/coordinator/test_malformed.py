@@ -15,7 +15,7 @@ from fedapp.storage.files import read_json
 from strategies import message_records
 from strategies.secagg.errors import MalformedMessageError
 from strategies.secagg.phases import Step
-from tests.helpers.federation import alike, step
+from tests.helpers.federation import alike, body, step
 from tests.helpers.local_grid import LocalGrid
 from tests.helpers.sweeps import examples
 from tests.strategies.record_forms import UNREADABLE, Spoil, array_of, bad_arrays, malformed, with_value
@@ -150,6 +150,26 @@ def test_a_sum_of_another_kind_is_refused_by_name_and_is_in_the_transcript(tmp_p
     assert {entry.refused for entry in toy.entries(2) if entry.phase == asked} - {""} <= {"MalformedMessageError", "OutOfOrderError"}
     assert "MalformedMessageError" in {entry.refused for entry in toy.entries(2)}
     assert alike([toy.held(partner) for partner in (1, 3, 4)], version=2)
+
+
+@pytest.mark.parametrize("lacking", [False, True], ids=["a masked input", "which trunk it holds"])
+def test_a_partner_of_a_former_version_whose_replies_have_no_tag_is_left_out_by_name(tmp_path: Path, lacking: bool) -> None:
+    toy = Toy(tmp_path, rounds=3)
+
+    def down(partition: int, message: Message) -> Message | None:
+        missed = lacking and partition == 1 and step(message) == Step.COLLECT and message.metadata.group_id == "1"
+        return None if missed else message
+
+    def up(partition: int, message: Message) -> Message:
+        if partition == 1 and message.has_content() and step(message) == Step.COLLECT and message.metadata.group_id == "2":
+            message.content[message_records.MESSAGE][message_records.BODY] = body(message)[1:]
+        return message
+
+    toy.grid.down, toy.grid.up = down, up
+    toy.federate()
+    (reason,) = [line for each in toy.journal() if (each.round, each.phase) == (2, Step.COLLECT) for line in each.left_out]
+    assert reason.startswith("partner-2: MalformedMessageError: a message of kind 0, and there are 1 MaskedInput, 2 Holding: ")
+    assert alike([toy.held(partner) for partner in (1, 3, 4)], version=3)
 
 
 def test_a_masked_input_without_words_is_its_senders_fault_alone(tmp_path: Path) -> None:

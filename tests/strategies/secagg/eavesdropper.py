@@ -81,7 +81,7 @@ class Recording:
             case Step.SHARE_KEYS:
                 self.contributions[index] = wire.decode(ShareKeysReply, reply)
             case Step.COLLECT:
-                self.inputs.setdefault(self.number, {})[index] = wire.decode(MaskedInput, reply), site.words.copy()
+                self.inputs.setdefault(self.number, {})[index] = wire.decode_tagged((MaskedInput,), reply), site.words.copy()
             case Step.UNMASK:
                 self.answers.setdefault(self.number, {})[index] = wire.decode(UnmaskReply, reply)
             case Step.HANDOVER:

@@ -50,7 +50,9 @@ def case(function: Callable[..., Any], *arguments: Any, **named: Any) -> Case:
 
 def key_cases() -> Iterator[Case]:
     yield case(keys.tag, "Unmasking", ROSTER, SESSION, 258)
-    yield case(keys.derive, SECRET, SESSION, "label", 7, b"part", length=48)
+    parts, length = (7, b"part"), 48
+    result = keys.derive(SECRET, SESSION, "label", parts, length)
+    yield plain({"function": "derive", "arguments": [SECRET, SESSION, "label", *parts, length], "result": result})
     yield case(keys.pair_key, SECRET, TRUNK, SESSION, 2, 5)
     yield case(keys.group_key, {3: SECRET, 1: COHORT, 2: TRUNK}, SESSION)
     yield case(keys.pairwise_seed, SECRET, 7, COHORT, TRUNK)
@@ -142,6 +144,13 @@ def message_cases() -> Iterator[Case]:
         yield plain({"message": type(example).__name__, "fields": example, "bytes": wire.encode(example)})
 
 
+def reply_cases() -> Iterator[Case]:
+    """One of each kind of reply to a `CollectRequest`, behind its tag."""
+    for reply in examples():
+        if isinstance(reply, messages.COLLECT_REPLIES):
+            yield plain({"message": type(reply).__name__, "bytes": wire.encode_tagged(messages.COLLECT_REPLIES, reply)})
+
+
 def malformed_cases() -> Iterator[Case]:
     """Bytes that are no message, and why."""
     honest = wire.encode(messages.Holding(2, 4))
@@ -178,6 +187,7 @@ def vectors() -> dict[str, list[Case]]:
         "check": check_cases(),
         "shares": share_cases(),
         "messages": message_cases(),
+        "replies": reply_cases(),
         "malformed": malformed_cases(),
         "digests": digest_cases(),
     }

@@ -14,7 +14,7 @@ from strategies.secagg.coordinator import Coordinator
 from strategies.secagg.errors import OutOfOrderError
 from strategies.secagg.identity import Identity
 from strategies.secagg.keystream import DTYPES
-from strategies.secagg.messages import NO_TRUNK, CollectRequest, FinishRequest, Holding, LastRound, SessionParameters
+from strategies.secagg.messages import NO_TRUNK, CollectRequest, FinishRequest, LastRound, SessionParameters
 from strategies.secagg.participant import Participant
 from strategies.secagg.phases import Step
 from strategies.secagg.policy import Policy
@@ -102,7 +102,7 @@ class Site:
             return self.collect(request, beside)
         if step is Step.FINISH:
             self.catch_up(self.participant.close(request), beside)
-            return self.participant.answered(step, request, wire.encode(Holding(self.participant.index, self.version)))
+            return self.participant.tell_holding(step, request, self.version)
         if step is Step.HANDOVER:
             reply, self.words = self.participant.hand_over(request, self.trunk, b"content of " + self.trunk)
             return reply
@@ -114,7 +114,7 @@ class Site:
         parsed = self.participant.collect(request)
         self.catch_up(parsed, beside)
         if self.version != parsed.version:
-            return self.participant.answered(Step.COLLECT, request, wire.encode(Holding(self.participant.index, self.version)))
+            return self.participant.tell_holding(Step.COLLECT, request, self.version)
         self.words = self.vector()
         return self.participant.mask(request, self.trunk, self.words, as_words(self.shown, self.words.dtype))
 

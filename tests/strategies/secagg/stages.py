@@ -17,6 +17,7 @@ from strategies.secagg.collection import Collection
 from strategies.secagg.consistency_messages import ConsistencyRequest, SurvivorsSignature, UnmaskReply, UnmaskRequest
 from strategies.secagg.errors import SecAggError
 from strategies.secagg.messages import (
+    COLLECT_REPLIES,
     CollectRequest,
     FinishRequest,
     HandoverRequest,
@@ -143,6 +144,16 @@ class Stage:
         parties = self.parties.copy()
         collection = self.collection and copied_round(self.collection, parties.coordinator)
         return replace(self, parties=parties, requests=dict(self.requests), collection=collection, beside=self.beside.copy())
+
+
+def read_reply(step: Step, reply: bytes) -> Any:
+    """The message in a reply."""
+    return wire.decode_tagged(COLLECT_REPLIES, reply) if step is Step.COLLECT else wire.decode(REPLIES[step], reply)
+
+
+def written_reply(step: Step, message: Any) -> bytes:
+    """The reply with this message."""
+    return wire.encode_tagged(COLLECT_REPLIES, message) if step is Step.COLLECT else wire.encode(message)
 
 
 def collecting(parties: Parties, number: int, last: LastRound | None = None, blinded: np.ndarray | None = None) -> Stage:

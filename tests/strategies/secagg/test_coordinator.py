@@ -10,22 +10,23 @@ from strategies.secagg.collection import Collection
 from strategies.secagg.consistency_messages import SurvivorsSignature, UnmaskReply
 from strategies.secagg.errors import (
     AlteredReplyError,
+    BehindError,
     MalformedMessageError,
     RepeatedPartnerError,
     SecAggError,
     SignatureError,
     UnknownPartnerError,
 )
-from strategies.secagg.messages import Header, MaskedInput, ShareKeysReply, SignedAdvertisement, SignedHeader, cohort_digest
+from strategies.secagg.messages import Header, Holding, MaskedInput, ShareKeysReply, SignedAdvertisement, SignedHeader, cohort_digest
 from strategies.secagg.phases import Step
-from tests.strategies.secagg.stages import PARTNERS, REPLIES, TRUNK, Stage, before, ends_well
+from tests.strategies.secagg.stages import PARTNERS, TRUNK, VERSION, Stage, before, ends_well, read_reply, written_reply
 
 
 def arrives(at: Stage, index: int, error: type[SecAggError], /, **changes: object) -> None:
     """A partner's reply with some fields replaced is left out; the honest one is taken afterwards."""
     reply = at.deliver(index, at.requests[index])
     with pytest.raises(SecAggError) as caught:
-        at.taken(index, wire.encode(replace(wire.decode(REPLIES[at.step], reply), **changes)))
+        at.taken(index, written_reply(at.step, replace(read_reply(at.step, reply), **changes)))
     assert caught.type is error, caught.value
     at.taken(index, reply)
 
@@ -82,7 +83,7 @@ def test_contributions_without_their_ciphertexts() -> None:
 
 def test_an_input_whose_header_was_altered() -> None:
     at = before(Step.COLLECT)
-    header = wire.decode(MaskedInput, at.copy().send(1)).header
+    header = read_reply(Step.COLLECT, at.copy().send(1)).header
     arrives(at, 1, SignatureError, header=replace(header, body=replace(header.body, trunk=b"x" * 32)))
 
 
@@ -91,6 +92,41 @@ def test_an_input_whose_header_was_altered() -> None:
 )
 def test_an_input_whose_shares_or_public_words_were_altered(changes: dict[str, object]) -> None:
     arrives(before(Step.COLLECT), 1, AlteredReplyError, **changes)
+
+
+def test_a_reply_that_a_former_version_would_send_is_not_misread_and_others_are_taken() -> None:
+    """Without its tag it begins with the 0 of a partner's index, which is no tag; one of 8 bytes no more means that a trunk is lacking."""
+    at = before(Step.COLLECT)
+    tagged = at.deliver(1, at.requests[1])
+    for untagged in (tagged[1:], wire.encode(Holding(1, VERSION))):
+        with pytest.raises(MalformedMessageError, match="a message of kind 0, and there are 1 MaskedInput, 2 Holding: .*another version"):
+            at.taken(1, untagged)
+    at.taken(1, tagged)
+
+
+@pytest.mark.parametrize("tag", [0, 2, 3, 255])
+def test_a_masked_input_under_another_tag_is_refused(tag: int) -> None:
+    at = before(Step.COLLECT)
+    with pytest.raises(MalformedMessageError):
+        at.taken(1, bytes([tag]) + at.send(1)[1:])
+
+
+def test_a_partner_that_says_it_lacks_the_trunk_is_no_fault_and_not_in_the_sum() -> None:
+    at = before(Step.COLLECT)
+    assert at.collection is not None
+    with pytest.raises(BehindError, match="it holds the trunk of round 2, and gets the newest first"):
+        at.taken(4, written_reply(Step.COLLECT, Holding(4, VERSION - 1)))
+    assert at.collection.inputs == {}
+    for index in (1, 2, 3):
+        at.taken(index, at.deliver(index, at.requests[index]))
+    ends_well(at, survivors=(1, 2, 3))
+
+
+def test_a_masked_input_without_its_vector() -> None:
+    at = before(Step.COLLECT)
+    assert at.collection is not None
+    with pytest.raises(MalformedMessageError, match="without its vector"):
+        at.collection.add_input(1, at.send(1), None)
 
 
 def test_an_input_of_another_partner() -> None:
@@ -151,7 +187,8 @@ def made_up(at: Stage, index: int, cohort: tuple[int, ...], words: int, bundle: 
     digests = verification.input_digest(at.parties.sites[index].words, public), verification.bundle_digest(bundle)
     header = Header(index, cohort_digest(cohort), TRUNK, confirmation, words, *digests)
     tag = keys.tag(Step.COLLECT, at.parties.roster.digest(), partner.session.id, 0)
-    return wire.encode(MaskedInput(SignedHeader(header, partner.identity.sign(tag + wire.encode(header))), bundle, public))
+    signed = SignedHeader(header, partner.identity.sign(tag + wire.encode(header)))
+    return written_reply(Step.COLLECT, MaskedInput(signed, bundle, public))
 
 
 def test_an_input_of_a_partner_that_was_not_asked() -> None:

@@ -21,10 +21,10 @@ from strategies.secagg.errors import (
     TrunkMismatchError,
     UnknownPartnerError,
 )
-from strategies.secagg.messages import NO_TRUNK, DeliveredContribution, KeyContributions, MaskedInput
+from strategies.secagg.messages import NO_TRUNK, DeliveredContribution, KeyContributions
 from strategies.secagg.phases import Step
 from strategies.secagg.verification import session_id
-from tests.strategies.secagg.stages import Stage, before, flipped, refused
+from tests.strategies.secagg.stages import Stage, before, flipped, read_reply, refused
 
 # The session's keys
 
@@ -142,7 +142,7 @@ def test_other_members_to_another_partner(trunk: bytes, error: type) -> None:
     replies = {}
     for index in (1, 2, 3):
         delivered = contributions(at, index)[:2] if index == 1 else contributions(at, index)
-        replies[index] = wire.decode(MaskedInput, at.send(index, cohort=(1, 2, 3), contributions=tuple(delivered))).header
+        replies[index] = read_reply(Step.COLLECT, at.send(index, cohort=(1, 2, 3), contributions=tuple(delivered))).header
     request = ConsistencyRequest(at.parties.coordinator.session, 0, (1, 2, 3), (), tuple(replies.values()))
     with refused(error, by=at.partner(1)):
         at.partner(1).confirm(wire.encode(request))

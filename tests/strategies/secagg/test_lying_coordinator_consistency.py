@@ -27,11 +27,11 @@ from strategies.secagg.errors import (
 )
 from strategies.secagg.keystream import add_streams
 from strategies.secagg.masking import group_masks, signed_view
-from strategies.secagg.messages import MaskedInput, SignedHeader
+from strategies.secagg.messages import SignedHeader
 from strategies.secagg.phases import Step
 from strategies.secagg.transcript import Fact
 from tests.strategies.secagg.parties import identities
-from tests.strategies.secagg.stages import Stage, before, refused
+from tests.strategies.secagg.stages import Stage, before, read_reply, refused
 
 STRANGER = identities(5)[-1]  # has no place in the roster
 
@@ -176,7 +176,7 @@ def test_headers_left_out_repeated_or_out_of_order(order: tuple[int, ...]) -> No
 
 def answered(at: Stage, cohorts: dict[int, tuple[int, ...]]) -> dict[int, SignedHeader]:
     """Headers of partners that were told different cohorts."""
-    return {index: wire.decode(MaskedInput, at.send(index, cohort=cohort)).header for index, cohort in cohorts.items()}
+    return {index: read_reply(Step.COLLECT, at.send(index, cohort=cohort)).header for index, cohort in cohorts.items()}
 
 
 def test_another_cohort_to_another_partner() -> None:
@@ -205,7 +205,7 @@ def test_another_trunk_to_another_partner_leaves_masks_that_do_not_cancel(told: 
     at.parties.sites[3].trunk = told
     held, total = {}, np.zeros(7, dtype="<u4")
     for index in (1, 2, 3):
-        held[index] = wire.decode(MaskedInput, at.send(index, cohort=(1, 2, 3))).header
+        held[index] = read_reply(Step.COLLECT, at.send(index, cohort=(1, 2, 3))).header
         partner = at.partner(index)
         total += at.parties.sites[index].words
         hidden, cancelled = group_masks(partner.session, 0, (index,))

@@ -29,7 +29,7 @@ def test_a_state_that_is_set_back_lets_the_coordinator_read_the_difference_of_tw
 
     held = parties.partner(1)
     again = Site(Participant(held.identity, held.roster, held.policy, entropy_from(99), load(older)), 0, NO_TRUNK, AFTER)
-    second = wire.decode(MaskedInput, again.answer(Step.COLLECT, request))
+    second = wire.decode_tagged((MaskedInput,), again.answer(Step.COLLECT, request))
 
     parties.agree(collection)
     for index in COHORT[1:]:

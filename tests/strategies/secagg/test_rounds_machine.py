@@ -17,12 +17,13 @@ from strategies.secagg import wire
 from strategies.secagg.collection import Collection
 from strategies.secagg.consistency_messages import UnmaskReply
 from strategies.secagg.coordinator import Coordinator
-from strategies.secagg.errors import MalformedMessageError, RoundAbandonedError, SecAggError
+from strategies.secagg.errors import RoundAbandonedError, SecAggError
 from strategies.secagg.messages import CollectRequest, FinishRequest, Handover, LastRound, MaskedInput
 from strategies.secagg.phases import Phase, Step
 from strategies.secagg.state import State
 from tests.helpers.sweeps import examples
 from tests.strategies.secagg.parties import Parties, parameters_for, roster_of
+from tests.strategies.secagg.stages import read_reply
 
 PARTNERS = (1, 2, 3, 4, 5)
 ROSTER = roster_of(5, threshold=3)
@@ -118,7 +119,7 @@ class Rounds(RuleBasedStateMachine):
         """Note what a reply says."""
         partner = self.parties.partner(letter.index)
         state = partner.state
-        if letter.step is Step.COLLECT and state.round is not None and is_a(MaskedInput, reply):
+        if letter.step is Step.COLLECT and state.round is not None and is_masked(reply):
             said = reply, self.parties.sites[letter.index].words.tobytes()
             self.masked[letter.index, partner.session.id, state.round.number].add(said)
         if letter.step is Step.UNMASK and state.round is not None:
@@ -189,7 +190,7 @@ class Rounds(RuleBasedStateMachine):
         for index in cohort:
             request = coordinator.collect_request(index, self.number, cohort, False, self.version, self.last, offered)
             reply = self.exchange(Letter(Step.COLLECT, index, request, beside), trouble)
-            if reply is not None and is_a(MaskedInput, reply):
+            if reply is not None and is_masked(reply):
                 self.collection.add_input(index, reply, self.parties.sites[index].words)
         self.number += 1
 
@@ -274,12 +275,8 @@ class Rounds(RuleBasedStateMachine):
             assert state.phase != Phase.FAILED or state == State(phase=Phase.FAILED)
 
 
-def is_a(kind: type, message: bytes) -> bool:
-    try:
-        wire.decode(kind, message)
-    except MalformedMessageError:
-        return False
-    return True
+def is_masked(reply: bytes) -> bool:
+    return isinstance(read_reply(Step.COLLECT, reply), MaskedInput)
 
 
 Rounds.TestCase.settings = examples(40, suppress_health_check=list(HealthCheck))

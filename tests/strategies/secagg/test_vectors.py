@@ -31,6 +31,17 @@ def test_a_written_message_is_read_as_it_was(place: int) -> None:
     assert wire.decode(type(example), bytes.fromhex(held["bytes"])) == example
 
 
+def test_a_written_reply_is_read_as_it_was_and_none_without_its_tag() -> None:
+    replies = json.loads((FOLDER / "replies.json").read_text(encoding="utf-8"))
+    assert [reply["message"] for reply in replies] == [kind.__name__ for kind in messages.COLLECT_REPLIES]
+    for reply in replies:
+        (example,) = (example for example in examples() if type(example).__name__ == reply["message"])
+        data = bytes.fromhex(reply["bytes"])
+        assert wire.decode_tagged(messages.COLLECT_REPLIES, data) == example
+        with pytest.raises(MalformedMessageError):
+            wire.decode_tagged(messages.COLLECT_REPLIES, data[1:])
+
+
 def test_every_message_has_a_vector() -> None:
     travelling = {
         name

@@ -2,6 +2,7 @@
 
 import struct
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pytest
@@ -172,3 +173,33 @@ def test_what_the_dataclass_itself_refuses_is_malformed_also_inside_another() ->
     assert wire.decode(Evens, size(2) + size(4) + size(6)) == Evens((Even(4), Even(6)))
     with pytest.raises(MalformedMessageError, match="5 is odd"):
         wire.decode(Evens, size(2) + size(4) + size(5))
+
+
+# Tags
+
+
+@given(st.one_of(INNERS, st.builds(Even, NUMBERS.map(lambda number: number // 2 * 2))))
+def test_a_tagged_value_is_read_as_what_it_was_and_under_any_other_tag_never_as_its_own_kind(value: Inner | Even) -> None:
+    kinds = (Inner, Even)
+    data = wire.encode_tagged(kinds, value)
+    assert data == bytes([1 + kinds.index(type(value))]) + wire.encode(value)
+    assert wire.decode_tagged(kinds, data) == value
+    for tag in set(range(256)) - {data[0]}:
+        with suppress(MalformedMessageError):
+            assert type(wire.decode_tagged(kinds, bytes([tag]) + data[1:])) is not type(value)
+
+
+@given(st.binary(max_size=40))
+def test_tagged_bytes_are_one_value_or_a_named_error(data: bytes) -> None:
+    kinds = (Inner, Even)
+    try:
+        value = wire.decode_tagged(kinds, data)
+    except MalformedMessageError:
+        return
+    assert wire.encode_tagged(kinds, value) == data
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00", b"\x03", b"\xff", b"\x00" + wire.encode(Even(2)), wire.encode(Even(2))])
+def test_bytes_without_a_tag_say_which_there_are(data: bytes) -> None:
+    with pytest.raises(MalformedMessageError, match="and there are 1 Inner, 2 Even: truncated, or of another version"):
+        wire.decode_tagged((Inner, Even), data)

@@ -13,6 +13,7 @@ from safetensors.numpy import save
 
 from strategies.update.codec import UpdateCodec
 from strategies.update.shared_trunk import SharedTrunk, TrunkFileError, no_trunk
+from strategies.update.verdict import judge
 
 SHAPES = ((6, 2), (2,), (3, 2), (3,))
 RANGE = 0.25
@@ -69,16 +70,17 @@ def test_the_mean_of_the_updates_comes_back(rows: set[int], word_bits: int, weig
     words = [words_of(form, trunk, update, seed, weight) for seed, (update, weight) in enumerate(zip(updates, weights, strict=True))]
     sums = np.sum(words, axis=0)
     server_step = data.draw(st.sampled_from([1.0, 0.5, 1.5]))
-    decoded = trunk.decode(form, signed(sums.astype(f"<u{word_bits // 8}")), len(weights), server_step, b"e" * 32)
-    assert (decoded.weight, decoded.clipped) == (sum(weights), 0)
+    accepted = judge(trunk.pending(form, signed(sums.astype(f"<u{word_bits // 8}")), len(weights)))
+    following = trunk.adding(accepted, server_step, b"e" * 32)
+    assert (accepted.weight, accepted.clipped) == (sum(weights), 0)
     step = form.quantiser(RANGE).step
     largest = 0.0
-    for number, (old, new) in enumerate(zip(before, decoded.trunk.arrays, strict=True)):
+    for number, (old, new) in enumerate(zip(before, following.arrays, strict=True)):
         mean = sum(update[number].astype(np.float64) * weight for update, weight in zip(updates, weights, strict=True)) / sum(weights)
         np.testing.assert_allclose(new, old + server_step * mean, atol=server_step * step + 1e-6, rtol=0)
         largest = max(largest, float(np.abs(mean).max()))
-    assert decoded.largest == pytest.approx(largest, abs=step + 1e-6)
-    assert (decoded.trunk.version, decoded.trunk.digest, decoded.trunk.session) == (1, b"e" * 32, b"s" * 32)
+    assert accepted.largest == pytest.approx(largest, abs=step + 1e-6)
+    assert (following.version, following.digest, following.session) == (1, b"e" * 32, b"s" * 32)
 
 
 @given(st.sets(st.integers(0, 5), min_size=1), st.integers(0, 99))
@@ -92,8 +94,8 @@ def test_rows_that_are_not_listed_are_neither_sent_nor_changed(rows: set[int], s
     changed[0][hidden] *= -3
     assert np.array_equal(words, words_of(form, trunk, changed))
     before = trunk.arrays[0].copy()
-    decoded = trunk.decode(form, signed(words), 1, 1.0, DIGEST)
-    assert np.array_equal(decoded.trunk.arrays[0][hidden], before[hidden])
+    following = trunk.adding(judge(trunk.pending(form, signed(words), 1)), 1.0, DIGEST)
+    assert np.array_equal(following.arrays[0][hidden], before[hidden])
 
 
 def test_every_listed_coordinate_has_its_own_word() -> None:
@@ -118,35 +120,16 @@ def test_counters_of_weight_and_clipping_follow(word_bits: int, counters: int) -
     update = [np.zeros(shape, dtype=np.float32) for shape in SHAPES]
     update[1][:] = 7.0  # beyond the range
     words = words_of(form, trunk, update)
-    decoded = copied(trunk).decode(form, signed(words + words), 2, 1.0, DIGEST)
-    assert (decoded.weight, decoded.clipped) == (2, 4)
-    assert decoded.trunk.value_range == 2 * RANGE, "the range widens, as many were clipped"
+    accepted = judge(trunk.pending(form, signed(words + words), 2))
+    assert (accepted.weight, accepted.clipped) == (2, 4)
+    assert trunk.adding(accepted, 1.0, DIGEST).value_range == 2 * RANGE, "the range widens, as many were clipped"
 
 
 def test_the_range_follows_the_updates() -> None:
     form, trunk = form_of([0]), trunk_of([0])
     update = [np.full(shape, 0.001, dtype=np.float32) for shape in SHAPES]
-    assert trunk.decode(form, signed(words_of(form, trunk, update)), 1, 1.0, DIGEST).trunk.value_range == RANGE / 2
-
-
-def test_a_sum_that_no_allowed_words_have_is_refused_and_changes_nothing() -> None:
-    form = form_of([0, 3])
-    update = [np.full(shape, 0.2, dtype=np.float32) for shape in SHAPES]
-    sums = words_of(form, trunk_of([0, 3]), update) * np.uint32(2)
-    wrong = {
-        "a weight of none": (form.coordinates, 0),
-        "a weight above all partners'": (form.coordinates, 3),
-        "a value that two partners cannot reach": (0, 2 * (1 << 23)),
-        "a value that two partners cannot reach, below zero": (0, (1 << 32) - 2 * (1 << 23)),
-    }
-    for what, (place, value) in wrong.items():
-        altered, trunk = sums.copy(), trunk_of([0, 3])
-        altered[place] = value
-        before = trunk.to_bytes()
-        with pytest.raises(ValueError, match="a partner left the range"):
-            trunk.decode(form, signed(altered), 2, 1.0, DIGEST)
-        assert trunk.to_bytes() == before, what
-    trunk_of([0, 3]).decode(form, signed(sums), 2, 1.0, DIGEST)
+    accepted = judge(trunk.pending(form, signed(words_of(form, trunk, update)), 1))
+    assert trunk.adding(accepted, 1.0, DIGEST).value_range == RANGE / 2
 
 
 def test_an_update_of_another_form_or_not_finite_is_refused() -> None:
