@@ -128,7 +128,7 @@ def judged(partners: list[str], config: Config, folder: Path) -> dict[str, Any]:
         RunError: No task counts.
     """
     least = config.evaluation.min_per_class
-    held = {partner: read_metrics(folder / partner / "metrics").with_columns(pl.lit(partner).alias("partner")) for partner in partners}
+    held = {partner: read_metrics(folder / partner).with_columns(pl.lit(partner).alias("partner")) for partner in partners}
     metrics = pl.concat(held.values())
     counted = judged_metrics(metrics, selected_rounds(metrics, least)).filter(
         pl.col("positives") >= least, pl.col("negatives") >= least, pl.col("auc_pr").is_not_null()

@@ -11,7 +11,6 @@ from fedapp.errors import RunError
 from fedapp.privacy.accounting import NoiseEvent, epsilon, repeats
 from fedapp.storage.files import DamagedFileError, read_json, read_sealed, reading, write_sealed
 
-BUDGET = "privacy-budget.json"  # in a partner's private folder
 PAID = "paid"
 
 

@@ -15,11 +15,12 @@ from fedapp.consortium.policy_file import read_policy_file, write_policy_file
 from fedapp.data.dataset import DATASET_FOLDER, FILES, Dataset, build_dataset
 from fedapp.data.integrity import HEADER, read_header
 from fedapp.errors import ConfigError, DataError
+from fedapp.partner_folder import PartnerFolder
 from fedapp.site.folder import Site
 from fedapp.storage.files import read_json, read_object, write_json, write_sealed
 from fedapp.storage.output import check_folder, output_folder
 
-DATASET, OWNER = "dataset", "owner.json"
+DATASET = "dataset"
 OWNED = {"name": str, "fingerprint": str}
 AGAIN = "bring it back, or accept it anew: polyphony accept {} DATASET"
 PREPARE = "`polyphony prepare TABLES --out DIR SITE/config.yaml` makes one that fits"
@@ -88,7 +89,7 @@ def check_state(site: Site) -> None:
         ConfigError: It is another's, or the site has no usable identity.
     """
     fingerprint = load_identity(site.keys).public.fingerprint()
-    path = site.state / OWNER
+    path = PartnerFolder(site.state).owner
     if not path.is_file():
         own_state(site)
         return
@@ -103,7 +104,7 @@ def check_state(site: Site) -> None:
 
 def own_state(site: Site) -> None:
     """Write down that the state is this site's, under its present identity."""
-    write_json(site.state / OWNER, _owner(site.settings.name, load_identity(site.keys).public.fingerprint()))
+    write_json(PartnerFolder(site.state).owner, _owner(site.settings.name, load_identity(site.keys).public.fingerprint()))
 
 
 def _owner(name: str, fingerprint: str) -> dict[str, str]:

@@ -168,7 +168,7 @@ def test_every_partner_predicts_reports_and_exports_during_the_federation_and_af
             federate(monkeypatch, sites, network)
         for name in NAMES:
             site, out = sites[name].path, tmp_path / f"{name} {until}"
-            metrics = read_metrics(site / "state" / "metrics")
+            metrics = read_metrics(site / "state")
             assert metrics["round"].unique().sort().to_list() == list(range(1, until + 1))
             saved = export_model(site, out / "model")
             assert saved.header["round"] == best_round(metrics, 3), "the best round so far"

@@ -2,13 +2,14 @@
 
 from fedapp.config_check import RECORD_DP
 from fedapp.data.dataset import Dataset
+from fedapp.partner_folder import PartnerFolder
 from fedapp.site.doctor.checks import CheckFinding, ok, warn
 from fedapp.site.floor import DEFAULT, check_floor, shortfalls, terms_of
 from fedapp.site.folder import Site
 from fedapp.site.status.attention import named_compounds
 from fedapp.storage.live_files import records
 from strategies.update.row_guard import support
-from strategies.update.self_audit import AUDITS, Audited
+from strategies.update.self_audit import Audited
 
 
 def floor(site: Site) -> CheckFinding:
@@ -44,7 +45,7 @@ def rows(site: Site) -> CheckFinding:
 
 def self_audit(site: Site) -> CheckFinding:
     """What attacks on this site's updates, and on the sums that came home, named of its compounds."""
-    audits = records(site.state / AUDITS, Audited)
+    audits = records(PartnerFolder(site.state).audits, Audited)
     if not audits:
         return ok("no update of ours was attacked yet")
     found = named_compounds(terms_of(site), audits)

@@ -13,8 +13,9 @@ from fedapp.consortium.identity_files import KEY_FILE, load_identity
 from fedapp.consortium.policy_file import read_policy_file, write_policy_file
 from fedapp.consortium.roster_file import load_roster
 from fedapp.errors import ConfigError, OutputError
+from fedapp.partner_folder import PartnerFolder
 from fedapp.runtime.locks import locked
-from fedapp.site.accept import OWNER, own_state
+from fedapp.site.accept import own_state
 from fedapp.site.floor import as_strict_as, read_floor, shortfalls, terms_of, write_floor
 from fedapp.site.folder import CONFIG_FILE, FLOOR_FILE, SITE_FILE, Site
 from fedapp.site.kit.make import SERVICES, copy, own_seed
@@ -154,6 +155,6 @@ def _copy(given: Site, site: Site) -> None:
 
 def _take_over_state(site: Site) -> None:
     """After a change of keys: what this partner left under its old ones is its own under the new."""
-    owner = site.state / OWNER
+    owner = PartnerFolder(site.state).owner
     if owner.is_file() and json_object(owner).get("name") == site.settings.name and (site.keys / KEY_FILE).is_file():
         own_state(site)

@@ -26,6 +26,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from fedapp.consortium.node_key import read_private_key
 from fedapp.consortium.policy_file import read_policy, read_policy_file
 from fedapp.errors import PolyphonyError
+from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import now
 from fedapp.runtime.locks import locked
 from fedapp.site.folder import Site
@@ -41,7 +42,7 @@ PROMPT, IDLE = 0.2, 2.0  # seconds between looks for a request: while a run goes
 AWAKE = 120.0  # seconds after a request for which the next one is expected
 ALIVE = 10.0
 LOG_BYTES, LOG_FILES = 4 << 20, 5
-STATE_FILE, INBOX = "supernode.json", "inbox"
+STATE_FILE = "supernode.json"
 LOG = logging.getLogger("polyphony")
 FOREIGN = "it comes from an app bundle that this partner's policy does not accept"
 Answer = Callable[[Message, Context], Message]
@@ -115,7 +116,7 @@ class SuperNode:
 
     def __init__(self, site: Site, link: Link, answer: Answer, pulse: Pulse) -> None:
         self.site, self.link, self.answer, self.pulse = site, link, answer, pulse
-        self.inbox = Inbox(site.state / INBOX)
+        self.inbox = Inbox(PartnerFolder(site.state).inbox)
         self._bundles: dict[int, str] = {}
         self._awake_until = 0.0
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from fedapp.evaluation.selection import TEST, VALIDATION, read_round, validation_curve
+from fedapp.partner_folder import PartnerFolder
 from fedapp.storage.files import DamagedFileError
 from fedapp.storage.live_files import json_object
 
@@ -35,8 +36,9 @@ def learning(folder: Path, minimum: int, problems: list[str] | None = None) -> l
         minimum: Compounds of each class that a task needs to count, as in `fedapp.evaluation.selection`.
         problems: Is told of files that are damaged.
     """
-    metrics = {number: (path, _scores(path, path.stat().st_mtime_ns, minimum)) for number, path in _rounds(folder / "metrics", "parquet")}
-    losses = {number: json_object(path, problems) for number, path in _rounds(folder / "loss", "json")}
+    own = PartnerFolder(folder)
+    metrics = {number: (path, _scores(path, path.stat().st_mtime_ns, minimum)) for number, path in own.metrics_by_round().items()}
+    losses = {number: json_object(path, problems) for number, path in own.losses_by_round().items()}
     if problems is not None:
         problems += [f"{path} is damaged and is left out" for path, scores in metrics.values() if scores is None]
     scores = {number: held for number, (_, held) in metrics.items() if held is not None}
@@ -44,12 +46,6 @@ def learning(folder: Path, minimum: int, problems: list[str] | None = None) -> l
         Learned(number, *scores.get(number, (None, None)), _number(losses, number, "loss"), _number(losses, number, "seconds"))
         for number in sorted({*scores, *losses})
     ]
-
-
-def _rounds(folder: Path, ending: str) -> list[tuple[int, Path]]:
-    """Round and path of every file `round-0007.<ending>`."""
-    named = ((path.stem.removeprefix("round-"), path) for path in folder.glob(f"round-*.{ending}"))
-    return [(int(number), path) for number, path in named if number.isdecimal()]
 
 
 def _number(held: dict[int, dict[str, object]], number: int, key: str) -> float | None:

@@ -12,14 +12,13 @@ from safetensors import safe_open
 
 from fedapp.config import Config
 from fedapp.model.trunk_shape import trunk_shapes
+from fedapp.partner_folder import PartnerFolder
 from fedapp.site.request_log import Request
 from fedapp.storage.files import DamagedFileError, reading
-from strategies.partner.side import ROW_LIST
 from strategies.secagg.phases import Step
 from strategies.update.round_sum import RoundSum
 from strategies.update.self_audit import OWN, SUM, Audited
 
-SHARED = "shared.safetensors"
 SET_UP = 0
 
 
@@ -71,7 +70,7 @@ class Held:
 
 def held_trunk(folder: Path, problems: list[str] | None = None) -> Held:
     """Of a file that may have hundreds of megabytes, its row list alone is read; `problems` is told of one that is damaged."""
-    path = folder / SHARED
+    path = PartnerFolder(folder).shared_trunk
     if not path.is_file():
         return Held()
     try:
@@ -129,7 +128,7 @@ def ledger(
         "row_guard": config.privacy.row_guard if config else None,
         "rows": trunk.rows or None,
         "rows_listed": trunk.listed if trunk.rows else None,
-        "rows_own": _own_rows(folder / ROW_LIST),
+        "rows_own": _own_rows(PartnerFolder(folder).rows),
         "rounds_sent": len({labelled(held) for held in asked if left_masked(held)} - {SET_UP}),
         "sums": len({held.round for held in sums}),
         "fewest_partners": min((held.partners for held in sums), default=None),
