@@ -65,6 +65,15 @@ LIBRARIES = {
     "strategies.update": {"numpy", "safetensors"},
 }
 
+# Flower's public API; what lies below it may change with any version, and is taken from one module of ours.
+FLOWER = {
+    *("flwr.app", "flwr.client", "flwr.client.mod", "flwr.clientapp", "flwr.clientapp.typing", "flwr.common", "flwr.serverapp"),
+    *("flwr.server", "flwr.server.strategy", "flwr.server.workflow", "flwr.serverapp.strategy", "flwr.simulation"),
+}
+FLOWER_INTERNALS = "fedapp.runtime.flower_internals"
+# `strategies` stand above no room of the app: of the Grid, which is public, they name two types of abstract methods, for mypy alone.
+FLOWER_TYPES = {"strategies.coordinator.polling_grid": {"flwr.proto.node_pb2.NodeInfo", "flwr.supercore.run.Run"}}
+
 # Modules that make, hold or open a partner's secrets, and the names by which others could.
 SECRETS = {f"strategies.secagg.{name}" for name in ("consistency", "handover", "masking", "participant", "rehearsal", "session", "state")}
 PRIVATE_NAMES = {"Identity", "load_identity"}
@@ -151,6 +160,19 @@ def test_a_room_uses_only_its_own_libraries(room: str) -> None:
         allowed = LIBRARIES.get(module, LIBRARIES.get(room, set()))
         used = {name.split(".")[0] for name in imported(module)} - set(PACKAGES) - set(sys.stdlib_module_names)
         assert used <= allowed, f"{module} uses {used - allowed}"
+
+
+@pytest.mark.parametrize("module", sorted(module for module in MODULES if any(name.startswith("flwr") for name in imported(module))))
+def test_what_flower_does_not_promise_is_taken_from_one_module(module: str) -> None:
+    below = {name for name in imported(module) if name.startswith("flwr") and name.rpartition(".")[0] not in FLOWER}
+    assert below == FLOWER_TYPES.get(module, set()) or module == FLOWER_INTERNALS
+
+
+def test_private_attributes_of_flower_are_touched_in_that_module_alone() -> None:
+    for module, path in MODULES.items():
+        words = {node.value for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Constant)}
+        assert module == FLOWER_INTERNALS or not words & {"_message_id", "_task_id", "_run_id", "_node_id"}, module
+        assert module == FLOWER_INTERNALS or not any(name.endswith(".TaskIdentity") for name in imported(module)), module
 
 
 def test_no_module_loads_itself_by_a_detour() -> None:

@@ -11,11 +11,16 @@ from math import prod
 from pathlib import Path
 
 from flwr.app import Array, ArrayRecord, Message
-from flwr.proto.message_pb2 import ObjectTree
-from flwr.supercore.inflatable.inflatable_object import get_object_body, get_object_head_values_from_object_content, iterate_object_tree
-from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 
 from fedapp.errors import RunError
+from fedapp.runtime.flower_internals import (
+    ObjectTree,
+    get_object_body,
+    get_object_head_values_from_object_content,
+    inflate_object_from_contents,
+    iterate_object_tree,
+    set_message_id,
+)
 from fedapp.storage.files import atomic_directory, sync_folder
 from strategies.secagg.policy import Policy
 
@@ -71,7 +76,7 @@ class StoredRequest:
         message = inflate_object_from_contents(tree.object_id, dict(self.objects))
         if not isinstance(message, Message):
             raise ValueError(f"a request that is a {type(message).__name__}, and no message")
-        message.metadata.__dict__["_message_id"] = tree.object_id  # Flower leaves it out of the contents
+        set_message_id(message, tree.object_id)
         return message
 
     def object_ids(self) -> list[str]:

@@ -13,14 +13,11 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
-from flwr.proto.control_pb2 import RegisterNodeRequest
-from flwr.supercore.control import ControlHttpClient
-from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
-from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
 from fedapp.consortium.roster_file import load_draft
 from fedapp.errors import RunError
 from fedapp.runtime.flower import DIRECT, QUIET, flower_environment, script, wait_until_listening
+from fedapp.runtime.flower_internals import ControlHttpClient, RegisterNodeRequest, RuntimeVersionHttpInterceptor, public_key_to_bytes
 from fedapp.runtime.locks import locked
 from fedapp.runtime.processes import child, free_port
 from fedapp.site.folder import SITE_VARIABLE, Site

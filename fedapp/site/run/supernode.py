@@ -19,15 +19,13 @@ from typing import Any, Protocol
 
 import httpx
 from flwr.app import Context, Error, Message, RecordDict
-from flwr.common.constant import ErrorCode
-from flwr.supercore.run import RunNotRunningException
-from flwr.supercore.task_identity import TaskIdentity
 
 from fedapp.consortium.node_key import read_private_key
 from fedapp.consortium.policy_file import read_policy, read_policy_file
 from fedapp.errors import PolyphonyError
 from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import now
+from fedapp.runtime.flower_internals import ErrorCode, RunNotRunningException, become_task
 from fedapp.runtime.locks import locked
 from fedapp.site.folder import Site
 from fedapp.site.proxy import proxy_of
@@ -198,7 +196,7 @@ class SuperNode:
 
     def _answered(self, request: Message) -> Message:
         run_id, kind = request.metadata.run_id, request.metadata.message_type
-        TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = run_id, self.link.node_id, request.metadata.dst_task_id or 0
+        become_task(request.metadata.dst_task_id or 0, run_id, self.link.node_id)
         if not self._accepted(run_id):
             LOG.error("a request was refused: %s", FOREIGN)
             note_request(self.site.state, Request(now(), run_id, "", request.metadata.group_id, 0, 0, 0.0, f"ForeignAppError: {FOREIGN}"))
