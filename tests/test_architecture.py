@@ -53,7 +53,7 @@ LIBRARIES = {
     "fedapp.site.doctor": {"cryptography", "httpx", "numpy", "packaging", "psutil"},
     "fedapp.site.kit": {"jinja2"},
     "fedapp.site.run": {"cryptography", "flwr", "httpx", "starlette", "uvicorn"},
-    "fedapp.site.status": {"jinja2", "numpy", "polars", "safetensors", "starlette", "uvicorn"},
+    "fedapp.site.status": {"jinja2", "numpy", "polars", "prometheus_client", "safetensors", "starlette", "uvicorn"},
     "fedapp.storage": {"omegaconf", "yaml"},
     "simulation": {"numpy", "polars", "threadpoolctl", "torch"},
     "simulation.audit": {"numpy", "polars", "rdkit", "safetensors", "scipy", "torch"},

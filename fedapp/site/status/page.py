@@ -60,7 +60,8 @@ def page_app(site: Site) -> ASGIApp:
         return JSONResponse(site_status(site))
 
     def measured(request: Request) -> Response:
-        return Response(prometheus.exposition(site_status(site)), media_type=prometheus.CONTENT_TYPE)
+        content, content_type = prometheus.exposition_for(request.headers.get("accept", ""), site_status(site))
+        return Response(content, headers={"content-type": content_type})
 
     def health(request: Request) -> Response:
         healthy = site_status(site)["healthy"]

@@ -10,6 +10,7 @@ import pytest
 import typer
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 
 from fedapp.cli import status as command
 from fedapp.consortium.policy_file import read_policy, write_policy
@@ -448,11 +449,30 @@ def test_the_coordinators_metrics_have_the_seconds_of_each_phase(coordinator: Si
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), st.floats())
 def test_any_label_and_any_number_comes_back_as_it_was(label: str, value: float) -> None:
-    family = prometheus.PrometheusMetric("polyphony_any", prometheus.GAUGE, f"of {label!r}", [("", {"phase": label}, value)])
-    text = "".join(line + "\n" for line in prometheus.lines(family))
-    ((key, read),) = exposition.read(text)["polyphony_any"].samples.items()
-    assert key == ("", (("phase", label),))
+    phase = {"part": "round", "phase": label, "seconds": value, "total_seconds": 1.5, "exchanges": 3}
+    none: dict[str, object] = {"round": 0, "rounds": None, "state": "running", "made": [], "drop_outs": []}
+    families = exposition.read(prometheus.exposition({"role": "coordinator", "phases": [phase], **none}))
+    labels = (("part", "round"), ("phase", label))
+    samples = families["polyphony_exchange_seconds"].samples
+    read = samples.pop(("", (*labels, ("quantile", "0.5"))))
     assert read == value or (read != read and value != value)
+    assert samples == {("_sum", labels): 1.5, ("_count", labels): 3}
+    assert "polyphony_rounds_planned" not in families  # what has no value yet
+
+
+def test_who_asks_for_the_newer_format_gets_the_same_numbers_in_it(site: Site) -> None:
+    saved_site.rounds_at(site, Made(3))
+    told = partner_status(site)
+    asked = "application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+    content, content_type = prometheus.exposition_for(asked, told)
+    assert content_type.startswith("application/openmetrics-text; version=1.0.0")
+    newer = [sample for family in openmetrics(content.decode()) for sample in family.samples]
+    plain, plain_type = prometheus.exposition_for("*/*", told)
+    assert plain_type.startswith("text/plain; version=0.0.4")
+    assert plain.decode() == prometheus.exposition(told)
+    families = exposition.read(plain.decode())
+    older = {(name + suffix, labels): value for name in families for (suffix, labels), value in families[name].samples.items()}
+    assert {(sample.name, tuple(sorted(sample.labels.items()))): sample.value for sample in newer} == older
 
 
 # The command
