@@ -32,7 +32,8 @@ from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.network import Trunk, trunk_arrays
 from fedapp.partner.client import Partner
 from fedapp.partner_folder import PartnerFolder
-from fedapp.storage.files import atomic_path, write_json
+from fedapp.storage.files import atomic_path
+from fedapp.storage.json_file import write_json
 from simulation.events import RunEvent, saved_event
 from simulation.federation import first_shared, form_of, take_in, words_of
 from strategies.update.shared_trunk import SharedTrunk

@@ -8,7 +8,7 @@ from typing import Any
 from fedapp.evaluation.selection import read_round, validation_curve
 from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import RunFolder
-from fedapp.storage.files import read_sealed
+from fedapp.storage.json_file import read_sealed
 
 
 @dataclass(frozen=True)

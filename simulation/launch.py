@@ -16,7 +16,10 @@ from fedapp.runtime.bundle import bundle_pyproject
 from fedapp.runtime.flower import CONNECTION, flower_environment, script, wait_until_listening
 from fedapp.runtime.processes import child, family_memory, free_port
 from fedapp.runtime.toml_file import toml
-from fedapp.storage.files import PRIVATE_DIRECTORY, DamagedFileError, read_object, sweep, write_text
+from fedapp.storage.damage import DamagedFileError
+from fedapp.storage.files import PRIVATE_DIRECTORY, write_text
+from fedapp.storage.json_file import read_object
+from fedapp.storage.leftovers import sweep
 from fedapp.storage.scratch import for_sockets, scratch
 
 POLL = 0.3

@@ -14,7 +14,7 @@ from fedapp.data.prepare import REJECTED, input_digest, prepare
 from fedapp.errors import BusyError, DataError
 from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import RunFolder
-from fedapp.storage.files import DamagedFileError
+from fedapp.storage.damage import DamagedFileError
 from simulation.partition import partition_assays
 
 POLL = 1.0  # seconds between looks at what another run prepares

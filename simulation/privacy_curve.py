@@ -27,7 +27,7 @@ from fedapp.privacy.calibration import noise_multiplier
 from fedapp.privacy.noisy_support import support_event
 from fedapp.report.privacy_curve import draw
 from fedapp.run_folder import RunFolder
-from fedapp.storage.files import Kind, read_sealed, write_json, write_sealed
+from fedapp.storage.json_file import Kind, read_sealed, write_json, write_sealed
 from simulation.arms import train_alone
 from simulation.experiment import Display, recorded
 from simulation.federation import first_shared, form_of, guard, take_in, words_of

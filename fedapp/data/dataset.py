@@ -32,7 +32,9 @@ from fedapp.data.integrity import (
 )
 from fedapp.data.tasks import build_tasks
 from fedapp.errors import DataError
-from fedapp.storage.files import DamagedFileError, file_digests, write_sealed
+from fedapp.storage.damage import DamagedFileError
+from fedapp.storage.digests import file_digests
+from fedapp.storage.json_file import write_sealed
 from fedapp.storage.output import Kind, output_folder
 
 LOSSES = "dropped.csv"

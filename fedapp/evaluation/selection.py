@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from fedapp.partner_folder import PartnerFolder
-from fedapp.storage.files import reading
+from fedapp.storage.damage import reading
 
 VALIDATION = "validation"
 TEST = "test"

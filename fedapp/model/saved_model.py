@@ -20,7 +20,7 @@ from fedapp.model.evaluation import probabilities
 from fedapp.model.network import Heads, Trunk
 from fedapp.partner_folder import PartnerFolder
 from fedapp.runtime.versions import versions
-from fedapp.storage.files import write_json
+from fedapp.storage.json_file import write_json
 
 DIGITS = 3  # of a task's figures: more of them would tell counts
 FIGURES = ("auc_pr", "auc_roc", "bce")

@@ -32,7 +32,8 @@ from fedapp.partner_folder import PartnerFolder
 from fedapp.privacy.accounting import NoiseEvent
 from fedapp.privacy.noise import Noise
 from fedapp.seeds import derived_seed
-from fedapp.storage.files import PRIVATE_DIRECTORY, atomic_path, write_sealed
+from fedapp.storage.files import PRIVATE_DIRECTORY, atomic_path
+from fedapp.storage.json_file import write_sealed
 
 
 class Partner(NumPyClient):

@@ -13,7 +13,7 @@ from fedapp.partner.place import SITE, partner_folder
 from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import now
 from fedapp.site.request_log import Request, note_request
-from fedapp.storage.files import write_json
+from fedapp.storage.json_file import write_json
 from strategies import message_records
 from strategies.secagg.errors import MalformedMessageError, OutOfOrderError
 

@@ -16,7 +16,7 @@ from fedapp.model.update_codec import update_codec
 from fedapp.partner.place import Place, place
 from fedapp.partner.update_rules import rounding_seed, supported_rows, weight
 from fedapp.partner_folder import PartnerFolder
-from fedapp.storage.files import reading
+from fedapp.storage.damage import reading
 from strategies.partner.side import PartnerData, PartnerSide, UpdateTerms
 from strategies.update.holders import Holders
 

@@ -23,7 +23,8 @@ from fedapp.privacy.accounting import NoiseEvent
 from fedapp.privacy.budget import Budget, BudgetError
 from fedapp.privacy.noise import Noise
 from fedapp.privacy.noisy_support import noisy_support, support_event
-from fedapp.storage.files import atomic_path, reading
+from fedapp.storage.damage import reading
+from fedapp.storage.files import atomic_path
 
 ROW_LIST = "row list"
 

@@ -14,7 +14,8 @@ from fedapp.errors import RunError
 from fedapp.evaluation.arms import DRAWN, FEDERATED, LOCAL, POOLED, column
 from fedapp.evaluation.selection import METRICS_SCHEMA
 from fedapp.partner_folder import PartnerFolder
-from fedapp.storage.files import RESTORE, DamagedFileError, read_json, read_object, reading
+from fedapp.storage.damage import RESTORE, DamagedFileError, reading
+from fedapp.storage.json_file import read_json, read_object
 from fedapp.storage.live_files import records
 from strategies.coordinator.journal import Exchange
 from strategies.update.round_sum import RoundSum

@@ -17,7 +17,7 @@ from fedapp.data.integrity import HEADER, read_header
 from fedapp.errors import ConfigError, DataError
 from fedapp.partner_folder import PartnerFolder
 from fedapp.site.folder import Site
-from fedapp.storage.files import read_json, read_object, write_json, write_sealed
+from fedapp.storage.json_file import read_json, read_object, write_json, write_sealed
 from fedapp.storage.output import check_folder, output_folder
 
 DATASET = "dataset"

@@ -6,7 +6,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_origin
 
-from fedapp.storage.files import DamagedFileError
+from fedapp.storage.damage import DamagedFileError
 
 T = TypeVar("T")
 PIECE = 1 << 16  # bytes read at once; more than a line has

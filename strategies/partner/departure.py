@@ -10,7 +10,7 @@ from dataclasses import asdict
 import numpy as np
 
 from fedapp.partner_folder import PartnerFolder
-from fedapp.storage.files import read_sealed, write_sealed
+from fedapp.storage.json_file import read_sealed, write_sealed
 from strategies.partner.side import PartnerSide
 from strategies.secagg.keystream import DTYPES
 from strategies.update.limits import LeakLimits

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from fedapp.partner_folder import PartnerFolder
-from fedapp.storage.files import atomic_path, reading
+from fedapp.storage.damage import reading
+from fedapp.storage.files import atomic_path
 from fedapp.storage.json_lines import append_line, last_line
 from strategies.partner.departure import Trainer, begin_counting, ready_to_mask
 from strategies.partner.side import Membership, PartnerSide

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fedapp.cli.main import main
-from fedapp.storage.files import read_json
+from fedapp.storage.json_file import read_json
 from tests.helpers.federated_run import federated_run
 
 

@@ -21,7 +21,7 @@ from fedapp.partner_folder import PartnerFolder
 from fedapp.report.saved_run import read_run
 from fedapp.report.summary import summarise
 from fedapp.run_folder import FACTS, RunFolder
-from fedapp.storage.files import Kind, read_sealed
+from fedapp.storage.json_file import Kind, read_sealed
 from simulation.events import Follower
 from simulation.experiment import headline
 from simulation.launch import check_outcome

@@ -8,7 +8,7 @@ import pytest
 from flwr.app import Message
 
 from fedapp.partner_folder import PartnerFolder
-from fedapp.storage.files import read_sealed
+from fedapp.storage.json_file import read_sealed
 from strategies.secagg.phases import Step
 from strategies.secagg.transcript_comparison import compare
 from strategies.update.self_audit import OWN

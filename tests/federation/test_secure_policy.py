@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from fedapp.data.dataset import Dataset
 from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import RunFolder
-from fedapp.storage.files import read_json
+from fedapp.storage.json_file import read_json
 from strategies.coordinator.exchange import RoundFailedError
 from strategies.secagg.phases import Phase, Step
 from strategies.secagg.state import State, load

@@ -19,7 +19,7 @@ from fedapp.model.saved_model import read_model
 from fedapp.model.training import choose_device, optimiser, train
 from fedapp.partner.client import Partner
 from fedapp.seeds import derived_seed
-from fedapp.storage.files import read_json, read_sealed
+from fedapp.storage.json_file import read_json, read_sealed
 from tests.model.synthetic import dataset
 
 Arrays = list[np.ndarray]

@@ -15,7 +15,7 @@ from fedapp.evaluation.selection import read_metrics
 from fedapp.model.network import Trunk, trunk_arrays
 from fedapp.partner.client import Partner
 from fedapp.run_folder import RunFolder
-from fedapp.storage.files import read_json
+from fedapp.storage.json_file import read_json
 from simulation.arms import arms_of, compare_arms, local_arm, pooled_arm, unguarded_arm
 from simulation.events import RunEvent
 from strategies.update import weight

@@ -8,7 +8,7 @@ from fedapp.consortium.membership import ROSTER
 from fedapp.consortium.roster_file import load_roster
 from fedapp.errors import BusyError, RunError
 from fedapp.runtime.locks import locked
-from fedapp.storage.files import UNFINISHED
+from fedapp.storage.leftovers import UNFINISHED
 from simulation.experiment import recorded
 from tests.helpers.small_run import small_run
 

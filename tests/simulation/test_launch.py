@@ -26,7 +26,7 @@ from fedapp.runtime import bundle
 from fedapp.runtime.flower import PROXIES
 from fedapp.runtime.locks import locked
 from fedapp.runtime.processes import child
-from fedapp.storage.files import read_json
+from fedapp.storage.json_file import read_json
 from fedapp.storage.scratch import scratch
 from simulation import launch
 from simulation.events import Follower

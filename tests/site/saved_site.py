@@ -17,7 +17,7 @@ from fedapp.partner_folder import PartnerFolder
 from fedapp.site.floor import write_floor
 from fedapp.site.folder import COORDINATOR, PARTNER, Settings, Site
 from fedapp.site.request_log import Request, note_request
-from fedapp.storage.files import write_json
+from fedapp.storage.json_file import write_json
 from strategies.coordinator.journal import Exchange, Journal
 from strategies.secagg.phases import Step
 from strategies.secagg.roster import Member, Roster, default_threshold

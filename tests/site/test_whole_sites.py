@@ -20,7 +20,7 @@ from fedapp.prediction.predict import predict_file
 from fedapp.site.accept import accept
 from fedapp.site.folder import SITE_VARIABLE, Site
 from fedapp.site.status.report import write_site_report
-from fedapp.storage.files import read_json
+from fedapp.storage.json_file import read_json
 from strategies.coordinator.journal import Exchange, read_journal
 from strategies.update.shared_trunk import SharedTrunk
 from tests.helpers.federation import step

@@ -21,23 +21,11 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from fedapp.model import checkpoint
-from fedapp.storage import files
-from fedapp.storage.files import (
-    TOLD,
-    UNFINISHED,
-    DamagedFileError,
-    atomic_directory,
-    atomic_path,
-    discard,
-    held_folder,
-    read_json,
-    read_object,
-    read_sealed,
-    reading,
-    sweep,
-    write_json,
-    write_sealed,
-)
+from fedapp.storage import files, leftovers
+from fedapp.storage.damage import TOLD, DamagedFileError, reading
+from fedapp.storage.files import atomic_directory, atomic_path
+from fedapp.storage.json_file import read_json, read_object, read_sealed, write_json, write_sealed
+from fedapp.storage.leftovers import UNFINISHED, discard, held_folder, sweep
 from simulation.audit import run as audit_run
 from simulation.audit.federations import Trial
 from simulation.federation import first_shared
@@ -208,7 +196,7 @@ def test_writing_again_sweeps_what_a_kill_left_of_the_same_folder(tmp_path: Path
 
 def test_what_is_swept_between_its_making_and_its_holding_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other process is as quick as it can be: it sweeps right after the file or folder was made."""
-    hold, swept = files._hold, []
+    hold, swept = leftovers._hold, []
 
     def late(held: int, path: Path) -> bool:
         if len(swept) % 2 == 0:
@@ -216,7 +204,7 @@ def test_what_is_swept_between_its_making_and_its_holding_is_made_again(tmp_path
         swept.append(path)
         return hold(held, path)
 
-    monkeypatch.setattr(files, "_hold", late)
+    monkeypatch.setattr(leftovers, "_hold", late)
     write_json(tmp_path / "a.json", {})
     with held_folder(".x.", tmp_path) as folder:
         assert folder.is_dir()
@@ -228,7 +216,7 @@ def test_where_a_file_system_keeps_no_locks_writing_works_and_nothing_is_swept(t
     def refused(held: int, kind: int) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(files, "flock", refused)
+    monkeypatch.setattr(leftovers, "flock", refused)
     write_json(tmp_path / "a.json", {})
     with atomic_directory(tmp_path / "data") as folder:
         sweep(tmp_path)

@@ -21,7 +21,8 @@ from fedapp.runtime.flower_internals import ControlHttpClient, RegisterNodeReque
 from fedapp.runtime.locks import locked
 from fedapp.runtime.processes import child, free_port
 from fedapp.site.folder import SITE_VARIABLE, Site
-from fedapp.storage.files import read_object, sweep, write_json
+from fedapp.storage.json_file import read_object, write_json
+from fedapp.storage.leftovers import sweep
 
 LOG = getLogger("polyphony")
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0  # seconds before a process is started again

@@ -32,7 +32,7 @@ from fedapp.site.proxy import proxy_of
 from fedapp.site.request_log import Request, note_request
 from fedapp.site.run.connection import connect, is_disconnected
 from fedapp.site.run.inbox import Inbox, StoredRequest, TooLargeError, largest_request
-from fedapp.storage.files import write_json
+from fedapp.storage.json_file import write_json
 from fedapp.storage.live_files import json_object
 from strategies import message_records
 

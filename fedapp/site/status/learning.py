@@ -8,7 +8,7 @@ import polars as pl
 
 from fedapp.evaluation.selection import TEST, VALIDATION, read_round, validation_curve
 from fedapp.partner_folder import PartnerFolder
-from fedapp.storage.files import DamagedFileError
+from fedapp.storage.damage import DamagedFileError
 from fedapp.storage.live_files import json_object
 
 

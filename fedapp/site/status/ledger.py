@@ -14,7 +14,7 @@ from fedapp.config import Config
 from fedapp.model.trunk_shape import trunk_shapes
 from fedapp.partner_folder import PartnerFolder
 from fedapp.site.request_log import Request
-from fedapp.storage.files import DamagedFileError, reading
+from fedapp.storage.damage import DamagedFileError, reading
 from strategies.secagg.phases import Step
 from strategies.update.round_sum import RoundSum
 from strategies.update.self_audit import OWN, SUM, Audited

@@ -24,7 +24,8 @@ from fedapp.site.folder import PARTNER, Settings, Site
 from fedapp.site.run import supernode
 from fedapp.site.run.inbox import ROOM, Inbox, StoredRequest, TooLargeError
 from fedapp.site.run.supernode import Pulse, SuperNode, earlier_node, here, run_supernode
-from fedapp.storage.files import DamagedFileError, read_json, write_json
+from fedapp.storage.damage import DamagedFileError
+from fedapp.storage.json_file import read_json, write_json
 from strategies import message_records
 from tests.helpers.request_lines import read_requests
 

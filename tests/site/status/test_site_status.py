@@ -26,7 +26,7 @@ from fedapp.site.run.federate import Waiting
 from fedapp.site.status import prometheus
 from fedapp.site.status.sentences import headline
 from fedapp.site.status.site_status import coordinator_status, partner_status
-from fedapp.storage.files import write_json
+from fedapp.storage.json_file import write_json
 from strategies.coordinator.journal import Awaited, Exchange, Journal
 from strategies.secagg.phases import Step
 from strategies.update.limits import LeakLimits

@@ -11,7 +11,8 @@ import pytest
 from flwr.app import Message
 
 from fedapp.partner_folder import PartnerFolder
-from fedapp.storage.files import DamagedFileError, read_sealed
+from fedapp.storage.damage import DamagedFileError
+from fedapp.storage.json_file import read_sealed
 from strategies.partner.secure_partner import SecurePartner, StateFileError, open_participant
 from strategies.secagg import wire
 from strategies.secagg.errors import OutOfOrderError, SecAggError

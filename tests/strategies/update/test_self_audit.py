@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedapp.partner_folder import PartnerFolder
-from fedapp.storage.files import read_sealed
+from fedapp.storage.json_file import read_sealed
 from strategies.partner.secure_partner import Arrived, SecurePartner
 from strategies.partner.side import PartnerSide
 from strategies.secagg.phases import Phase, Step
