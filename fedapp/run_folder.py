@@ -12,9 +12,9 @@ from fedapp.errors import RunError
 from fedapp.runtime.versions import versions
 from fedapp.storage.damage import DamagedFileError
 from fedapp.storage.files import PRIVATE_DIRECTORY, write_text
-from fedapp.storage.json_file import Kind, read_object, read_sealed, write_sealed
+from fedapp.storage.json_file import ValueType, read_object, read_sealed, write_sealed
 
-FACTS: dict[str, Kind] = {  # what run.json must say
+FACTS: dict[str, ValueType] = {  # what run.json must say
     **dict.fromkeys(("run", "kind", "state", "note"), str),
     "seconds": (int, float),
     "peak_memory": int,

@@ -27,7 +27,7 @@ from fedapp.privacy.calibration import noise_multiplier
 from fedapp.privacy.noisy_support import support_event
 from fedapp.report.privacy_curve import draw
 from fedapp.run_folder import RunFolder
-from fedapp.storage.json_file import Kind, read_sealed, write_json, write_sealed
+from fedapp.storage.json_file import ValueType, read_sealed, write_json, write_sealed
 from simulation.arms import train_alone
 from simulation.experiment import Display, recorded
 from simulation.federation import first_shared, form_of, guard, take_in, words_of
@@ -35,7 +35,7 @@ from simulation.preparation import prepare_partners
 from simulation.workers import processes
 
 LOCAL, NO_BUDGET = "local", "none"
-POINT: dict[str, Kind] = {"noise_multiplier": (int, float, NoneType), "auc_pr": (int, float), "tasks": int}
+POINT: dict[str, ValueType] = {"noise_multiplier": (int, float, NoneType), "auc_pr": (int, float), "tasks": int}
 
 
 def privacy_curve(run: RunFolder, display: Display) -> dict[str, Any]:

@@ -32,5 +32,5 @@ def reading(path: Path, hint: str = RESTORE) -> Iterator[None]:
         foreign = not isinstance(error, Exception) and type(error).__name__ != "PanicException"
         if system or foreign or isinstance(error, PolyphonyError):
             raise
-        told = " ".join(str(error).split()) or type(error).__name__
-        raise DamagedFileError(f"{path} is damaged: {told[:TOLD]}", hint) from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DamagedFileError(f"{path} is damaged: {reason[:TOLD]}", hint) from error

@@ -26,9 +26,9 @@ def naming(path: Path, temporary: Path) -> Iterator[None]:
 
 def _system_error(error: Exception, temporary: Path) -> int | None:
     """The number of the disk's error behind an exception; None if it is another, or of another file."""
-    told = SYSTEM_ERROR.search(str(error))
-    if told is not None:
-        number: int | None = int(told[1])
+    named = SYSTEM_ERROR.search(str(error))
+    if named is not None:
+        number: int | None = int(named[1])
     elif not isinstance(error, OSError):
         return None
     elif error.errno is None:

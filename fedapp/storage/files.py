@@ -41,11 +41,11 @@ def atomic_path(path: Path, own_folder: bool = False) -> Iterator[Path]:
 
 def sync_folder(folder: Path) -> None:
     """Let the names in a folder outlast a power cut: a file that took its place is in it only when the folder is on disk too."""
-    held = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(held)
+        os.fsync(descriptor)
     finally:
-        os.close(held)
+        os.close(descriptor)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from fedapp.storage.damage import RESTORE, DamagedFileError, reading
 from fedapp.storage.files import write_text
 
 SEAL = "seal"  # key of a JSON file's digest over its other keys
-Kind = type | tuple[type, ...]
+ValueType = type | tuple[type, ...]
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -31,31 +31,31 @@ def read_json(path: Path, hint: str = RESTORE) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
 
 
-def read_object(path: Path, kinds: Mapping[str, Kind], hint: str = RESTORE) -> dict[str, Any]:
+def read_object(path: Path, kinds: Mapping[str, ValueType], hint: str = RESTORE) -> dict[str, Any]:
     """The object in a JSON file, in which these keys have values of these types; others may be there too.
 
     Raises:
         DamagedFileError: It is missing or damaged.
     """
-    held = read_json(path, hint)
+    value = read_json(path, hint)
     with reading(path, hint):
-        return checked(held, kinds)
+        return checked(value, kinds)
 
 
-def checked(held: Any, kinds: Mapping[str, Kind]) -> dict[str, Any]:
+def checked(value: Any, kinds: Mapping[str, ValueType]) -> dict[str, Any]:
     """A JSON value that is an object with these keys, whose values have these types.
 
     Raises:
         ValueError: It is not; the message names the key.
     """
-    if not isinstance(held, dict):
+    if not isinstance(value, dict):
         raise ValueError("it holds no JSON object")
     for key, kind in kinds.items():
-        if key not in held:
+        if key not in value:
             raise ValueError(f"it has no {key}")
-        if not isinstance(held[key], kind):
-            raise ValueError(f"its {key} is {held[key]!r:.40}")
-    return held
+        if not isinstance(value[key], kind):
+            raise ValueError(f"its {key} is {value[key]!r:.40}")
+    return value
 
 
 def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
@@ -63,17 +63,17 @@ def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
     write_json(path, {**value, SEAL: seal(value)})
 
 
-def read_sealed(path: Path, kinds: Mapping[str, Kind], hint: str = RESTORE) -> dict[str, Any]:
+def read_sealed(path: Path, kinds: Mapping[str, ValueType], hint: str = RESTORE) -> dict[str, Any]:
     """What `write_sealed` wrote, as `read_object` reads it; a file without a digest, as earlier versions wrote it, is taken as it is.
 
     Raises:
         DamagedFileError: It is missing or damaged.
     """
-    held = read_object(path, kinds, hint)
-    told = held.pop(SEAL, None)
-    if told not in (None, seal(held)):
+    value = read_object(path, kinds, hint)
+    sealed = value.pop(SEAL, None)
+    if sealed not in (None, seal(value)):
         raise DamagedFileError(f"{path} was altered: it is not what its own digest says", hint)
-    return held
+    return value
 
 
 def seal(value: Mapping[str, Any]) -> str:

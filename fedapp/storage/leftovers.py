@@ -37,15 +37,15 @@ def unfinished(path: Path) -> list[Path]:
 def discard(path: Path) -> bool:
     """Remove something unfinished, unless a living process holds it; whether it is gone."""
     with suppress(OSError):
-        held = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         try:
-            flock(held, LOCK_EX | LOCK_NB)
+            flock(descriptor, LOCK_EX | LOCK_NB)
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink()
         finally:
-            os.close(held)
+            os.close(descriptor)
     return not path.exists()
 
 
@@ -55,28 +55,28 @@ def held_folder(prefix: str, parent: Path, suffix: str = "") -> Iterator[Path]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=parent))
         with suppress(FileNotFoundError):  # swept before it was held: make another
-            held = os.open(folder, os.O_RDONLY)
-            if _hold(held, folder):
+            descriptor = os.open(folder, os.O_RDONLY)
+            if _hold(descriptor, folder):
                 break
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        os.close(held)
+        os.close(descriptor)
 
 
 @contextmanager
 def held_file(path: Path) -> Iterator[Path]:
     """A new file beside `path`, held while inside and then removed, unless it took another name."""
     while True:
-        held, name = tempfile.mkstemp(prefix=temporary_prefix(path), suffix=UNFINISHED, dir=path.parent)
-        if _hold(held, Path(name)):
+        descriptor, name = tempfile.mkstemp(prefix=temporary_prefix(path), suffix=UNFINISHED, dir=path.parent)
+        if _hold(descriptor, Path(name)):
             break
     try:
         yield Path(name)
     finally:
         Path(name).unlink(missing_ok=True)
-        os.close(held)
+        os.close(descriptor)
 
 
 @contextmanager
@@ -90,12 +90,12 @@ def temporary_prefix(path: Path) -> str:
     return f".{os.fsdecode(os.fsencode(path.name)[:LONGEST_PREFIX])}."
 
 
-def _hold(held: int, path: Path) -> bool:
+def _hold(descriptor: int, path: Path) -> bool:
     """Lock an open file or folder; False, and closed, if it was swept before it was locked."""
     with suppress(OSError):  # a file system without locks: then nobody sweeps there either
-        flock(held, LOCK_EX)
+        flock(descriptor, LOCK_EX)
     with suppress(FileNotFoundError):
-        if os.path.samestat(os.fstat(held), path.stat()):
+        if os.path.samestat(os.fstat(descriptor), path.stat()):
             return True
-    os.close(held)
+    os.close(descriptor)
     return False

@@ -107,9 +107,9 @@ def _check_contents(out: Path, kind: Kind) -> bool:
     """Refuse to replace what a person has in a folder; whether there is anything of ours."""
     if not out.is_dir() or not any(out.iterdir()):
         return False
-    held = _list(out).get("kind", kind.name)
-    if held != kind.name:
-        raise OutputError(f"{out} is {held}, and {kind.name} does not take its place", ELSEWHERE)
+    kept = _list(out).get("kind", kind.name)
+    if kept != kind.name:
+        raise OutputError(f"{out} is {kept}, and {kind.name} does not take its place", ELSEWHERE)
     others = list(islice(strangers(out, kind), SHOWN + 1))
     if others:
         named = ", ".join(others[:SHOWN]) + (" and more" if len(others) > SHOWN else "")
@@ -179,15 +179,15 @@ def _ours(path: Path, digest: str) -> bool:
 def _list(folder: Path) -> dict[str, Any]:
     """An output's own list; a damaged one says nothing."""
     with suppress(OSError, DamagedFileError):
-        held = read_json(folder / MANIFEST)
-        return held if isinstance(held, dict) else {}
+        manifest = read_json(folder / MANIFEST)
+        return manifest if isinstance(manifest, dict) else {}
     return {}
 
 
 def _listed(folder: Path, kind: Kind) -> dict[str, str]:
     """Files of an output's list to their digests; nothing of another kind's."""
-    held = _list(folder)
-    files = held.get("files") if held.get("kind") == kind.name else None
+    manifest = _list(folder)
+    files = manifest.get("files") if manifest.get("kind") == kind.name else None
     return {str(name): str(digest) for name, digest in files.items() if digest} if isinstance(files, dict) else {}
 
 

@@ -60,11 +60,11 @@ def _parsed(text: str, resolve: bool) -> Any:
 
 def absent(kind: Any, given: Any, before: str = "") -> Iterator[str]:
     """Dotted names of the fields of a dataclass that a mapping does not give."""
-    held = given if isinstance(given, Mapping) else {}
+    mapping = given if isinstance(given, Mapping) else {}
     for each in fields(kind):
         if is_dataclass(each.type):
-            yield from absent(each.type, held.get(each.name), f"{before}{each.name}.")
-        elif each.name not in held:
+            yield from absent(each.type, mapping.get(each.name), f"{before}{each.name}.")
+        elif each.name not in mapping:
             yield f"{before}{each.name}"
 
 

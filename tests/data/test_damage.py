@@ -21,7 +21,7 @@ from fedapp.partner_folder import PartnerFolder
 from fedapp.report.saved_run import read_run
 from fedapp.report.summary import summarise
 from fedapp.run_folder import FACTS, RunFolder
-from fedapp.storage.json_file import Kind, read_sealed
+from fedapp.storage.json_file import ValueType, read_sealed
 from simulation.events import Follower
 from simulation.experiment import headline
 from simulation.launch import check_outcome
@@ -79,7 +79,7 @@ def readers(run: RunFolder) -> dict[str, Callable[[], Any]]:
     }
 
 
-def values(path: Path, kinds: dict[str, Kind]) -> list[Any]:
+def values(path: Path, kinds: dict[str, ValueType]) -> list[Any]:
     """Of these keys; what an altered name of the digest's own key leaves is a file without one, in which all else is as it was."""
     held = read_sealed(path, kinds)
     return [held[key] for key in kinds]

@@ -123,7 +123,7 @@ def _check_terms(given: Site, floor: Path) -> None:
         write_floor(floor)
     below = shortfalls(terms_of(given), read_floor(floor))
     if below:
-        listed = "; ".join(f"{name}: {told}" for name, told in below.items())
+        listed = "; ".join(f"{name}: {reason}" for name, reason in below.items())
         raise ConfigError(
             f"under {given.path} {given.settings.name} would accept less protection than {floor} asks for: {listed}",
             f"ask for a kit that holds it; only if {given.settings.name} means to accept less, edit {floor}, and install again",
@@ -142,8 +142,8 @@ def _changes(given: Site, known: Site | None) -> list[str]:
     weaker = {*shortfalls(after, as_strict_as(before)), *(["noise"] if before.noisy and not after.noisy else [])}
     if after.initial_trunk == "seed":
         weaker.add("first trunk")
-    told = [f"{name}: {how}{WEAKER if name in weaker else ''}" for name, how in differences(before, after).items()]
-    return told + [f"{key}: {old[key]} -> {new[key]}" for key in DIGESTS if old[key] != new[key]]
+    lines = [f"{name}: {how}{WEAKER if name in weaker else ''}" for name, how in differences(before, after).items()]
+    return lines + [f"{key}: {old[key]} -> {new[key]}" for key in DIGESTS if old[key] != new[key]]
 
 
 def _copy(given: Site, site: Site) -> None:

@@ -124,7 +124,7 @@ class Connection:
             message_from_proto(response.messages_list[0]).metadata.run_id, response.message_object_trees[0].SerializeToString()
         )
 
-    def fetch(self, letter: StoredRequest, largest: int) -> StoredRequest:
+    def fetch(self, stored: StoredRequest, largest: int) -> StoredRequest:
         """The same request with its objects.
 
         Args:
@@ -134,7 +134,7 @@ class Connection:
             ObjectPullError: The SuperLink has them no more.
             RunNotRunningException: Its run is over.
         """
-        pull = make_pull_object_fn_protobuf(self.client.PullObject, self.node, letter.run_id)
+        pull = make_pull_object_fn_protobuf(self.client.PullObject, self.node, stored.run_id)
         left, counting = largest, threading.Lock()
 
         def within(name: str) -> bytes:
@@ -146,10 +146,10 @@ class Connection:
                 raise TooLargeError("a request", largest)
             return content
 
-        objects = pull_objects(letter.object_ids(), within)
+        objects = pull_objects(stored.object_ids(), within)
         if unfolded(objects) > largest:
             raise TooLargeError("arrays that name the same bytes again and again, altogether", largest)
-        return replace(letter, objects=objects)
+        return replace(stored, objects=objects)
 
     def confirm(self, request: Message) -> None:
         """Say that a request need not be kept for us."""

@@ -161,9 +161,9 @@ class Sight:
 def signed(headers: Headers, key: EllipticCurvePublicKey) -> bool:
     """Whether a node signed the time that a request tells, and that time is now, as Flower has it."""
     try:
-        told = headers[TIMESTAMP_HEADER]
-        age = (now() - datetime.fromisoformat(told)).total_seconds()
-        signature, message = b64decode(headers[FLEET_HTTP_SIGNATURE_HEADER], validate=True), told.encode("ascii")
+        moment = headers[TIMESTAMP_HEADER]
+        age = (now() - datetime.fromisoformat(moment)).total_seconds()
+        signature, message = b64decode(headers[FLEET_HTTP_SIGNATURE_HEADER], validate=True), moment.encode("ascii")
     except (KeyError, ValueError, TypeError):
         return False
     return -SYSTEM_TIME_TOLERANCE < age < TIMESTAMP_TOLERANCE + SYSTEM_TIME_TOLERANCE and verify_signature(key, message, signature)

@@ -110,28 +110,28 @@ def unfolded(objects: Mapping[str, bytes]) -> int:
 
 
 class Inbox:
-    """At most one letter, kept from its announcement until its answer has left.
+    """At most one request, kept from its announcement until its answer has left.
 
     Args:
-        folder: Is made and removed as letters come and go.
+        folder: Is made and removed as requests come and go.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def keep(self, letter: StoredRequest) -> None:
-        """Store a letter's announcement, or the objects of one that was announced; whole, and to stay when the power fails."""
-        if letter.objects is None:
-            _write(self.folder, {RUN: str(letter.run_id).encode(), TREE: letter.tree})
+    def keep(self, stored: StoredRequest) -> None:
+        """Store a request's announcement, or the objects of one that was announced; whole, and to stay when the power fails."""
+        if stored.objects is None:
+            _write(self.folder, {RUN: str(stored.run_id).encode(), TREE: stored.tree})
         else:
-            _write(self.folder / OBJECTS, letter.objects)
+            _write(self.folder / OBJECTS, stored.objects)
 
     def unanswered(self) -> StoredRequest | None:
-        """The letter that an earlier process left."""
+        """The request that an earlier process left."""
         if not self.folder.is_dir():
             return None
-        held = self.folder / OBJECTS
-        objects = {path.name: path.read_bytes() for path in held.iterdir()} if held.is_dir() else None
+        folder = self.folder / OBJECTS
+        objects = {path.name: path.read_bytes() for path in folder.iterdir()} if folder.is_dir() else None
         return StoredRequest(int((self.folder / RUN).read_text()), (self.folder / TREE).read_bytes(), objects)
 
     def clear(self) -> None:

@@ -164,5 +164,5 @@ def register_nodes(site: Site, port: int) -> None:
 
 def node_keys(site: Site) -> dict[str, EllipticCurvePublicKey]:
     """The partners' node keys, by name."""
-    held = {name: load_ssh_public_key(key.encode()) for name, key in load_draft(site.roster).nodes.items()}
-    return {name: key for name, key in held.items() if isinstance(key, EllipticCurvePublicKey)}  # the roster was checked
+    keys = {name: load_ssh_public_key(key.encode()) for name, key in load_draft(site.roster).nodes.items()}
+    return {name: key for name, key in keys.items() if isinstance(key, EllipticCurvePublicKey)}  # the roster was checked

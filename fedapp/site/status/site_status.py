@@ -74,19 +74,19 @@ def partner_status(site: Site) -> dict[str, Any]:
         "time": now(),
         "healthy": health["up"],
         "consortium": _consortium(roster),
-        "round": max([trunk.version, *(held.round for held in sums)]),
+        "round": max([trunk.version, *(round_sum.round for round_sum in sums)]),
         "rounds": config.federation.rounds if config else None,
         "phase": _phase(health, asked),
         "health": health,
         "selected": json_object(folder.model_header, problems).get("round"),
-        "learning": [asdict(held) for held in learning(site.state, config.evaluation.min_per_class if config else 1, problems)],
-        "sent": [asdict(held) for held in sent_by_round(asked, sums, audits, config)],
+        "learning": [asdict(learned) for learned in learning(site.state, config.evaluation.min_per_class if config else 1, problems)],
+        "sent": [asdict(entry) for entry in sent_by_round(asked, sums, audits, config)],
         "ledger": ledger(site.state, config, asked, sums, audits, trunk),
         "privacy_spent": spent and asdict(spent),
-        "phases": [asdict(held) for held in answers_given(asked)],
-        "requests": [asdict(held) for held in reversed(asked[-RECENT:])],
+        "phases": [asdict(answers) for answers in answers_given(asked)],
+        "requests": [asdict(request) for request in reversed(asked[-RECENT:])],
         "policy": policy and asdict(policy),
-        "warnings": [asdict(held) for held in concerns(site, terms, audits, trunk)],
+        "warnings": [asdict(concern) for concern in concerns(site, terms, audits, trunk)],
         "problems": problems,
     }
 
@@ -142,8 +142,8 @@ def _consortium(roster: Roster | None) -> dict[str, Any] | None:
 
 def _awaited(site: Site) -> dict[str, Any] | None:
     path = site.coordinator / AWAITED
-    held = record(json_object(path), Awaited)
-    return None if held is None else {**asdict(held), "since": _moment(written(path))}
+    awaited = record(json_object(path), Awaited)
+    return None if awaited is None else {**asdict(awaited), "since": _moment(written(path))}
 
 
 def _health(site: Site, problems: list[str]) -> dict[str, Any]:
@@ -168,7 +168,7 @@ def _phase(health: dict[str, Any], asked: list[Request]) -> str:
         return "down"
     if health["state"] == "answering":
         return "answering"
-    return next((held.step for held in reversed(asked) if not held.refused), str(health["state"]))
+    return next((request.step for request in reversed(asked) if not request.refused), str(health["state"]))
 
 
 def _age(moment: str) -> float | None:
