@@ -10,9 +10,11 @@ from typing import Any
 from fedapp.config import CONF, Config, load_config, saved_config, to_yaml
 from fedapp.errors import RunError
 from fedapp.runtime.versions import versions
-from fedapp.storage.files import PRIVATE_DIRECTORY, DamagedFileError, Kind, read_object, read_sealed, write_sealed, write_text
+from fedapp.storage.damage import DamagedFileError
+from fedapp.storage.files import PRIVATE_DIRECTORY, write_text
+from fedapp.storage.json_file import ValueType, read_object, read_sealed, write_sealed
 
-FACTS: dict[str, Kind] = {  # what run.json must say
+FACTS: dict[str, ValueType] = {  # what run.json must say
     **dict.fromkeys(("run", "kind", "state", "note"), str),
     "seconds": (int, float),
     "peak_memory": int,

@@ -15,7 +15,7 @@ from fedapp.coordinator.side import CoordinatorSide, new_run, simulated_side, si
 from fedapp.errors import PolyphonyError
 from fedapp.run_folder import RunFolder
 from fedapp.site.folder import SITE_VARIABLE, Site
-from fedapp.storage.files import write_json
+from fedapp.storage.json_file import write_json
 from strategies.coordinator.exchange import RoundFailedError
 from strategies.coordinator.journal import AWAITED
 from strategies.coordinator.polling_grid import PollingGrid

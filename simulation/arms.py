@@ -31,7 +31,9 @@ from fedapp.evaluation.selection import TEST, best_round, read_metrics
 from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.network import Trunk, trunk_arrays
 from fedapp.partner.client import Partner
-from fedapp.storage.files import atomic_path, write_json
+from fedapp.partner_folder import PartnerFolder
+from fedapp.storage.files import atomic_path
+from fedapp.storage.json_file import write_json
 from simulation.events import RunEvent, saved_event
 from simulation.federation import first_shared, form_of, take_in, words_of
 from strategies.update.shared_trunk import SharedTrunk
@@ -50,7 +52,7 @@ def local_arm(run: Path, datasets: Mapping[str, Dataset], config: Config, device
 
 def pooled_arm(run: Path, datasets: Mapping[str, Dataset], config: Config, device: torch.device | None = None) -> Iterator[RunEvent]:
     """Merge all partners' data and train on them, in `run/pooled`; rounds that are done are skipped."""
-    folder = run / POOLED / "dataset"
+    folder = PartnerFolder(run / POOLED).dataset
     dataset = Dataset.open(folder) if (folder / "dataset.json").is_file() else merge_datasets(datasets, folder)
     yield from train_alone(POOLED, run / POOLED, dataset, config, device)
 
@@ -58,7 +60,7 @@ def pooled_arm(run: Path, datasets: Mapping[str, Dataset], config: Config, devic
 def train_alone(arm: str, directory: Path, dataset: Dataset, config: Config, device: torch.device | None = None) -> Iterator[RunEvent]:
     """Train one partner that gets its own trunk back each round; resumes a killed run where it stopped."""
     final = config.federation.rounds
-    if (directory / "metrics" / f"round-{final:04d}.parquet").is_file():
+    if PartnerFolder(directory).metrics_of(final).is_file():
         return
     partner = Partner(directory, dataset, config, device)
     done, arrays = load_trunk(directory / "trunk.safetensors", config)
@@ -70,20 +72,19 @@ def train_alone(arm: str, directory: Path, dataset: Dataset, config: Config, dev
     partner.evaluate(arrays, {"round": final})
     yield saved_event(arm, dataset.name, directory, final, config.evaluation.min_per_class)
     # What only a resumed run would need: two states and a trunk weigh ten times the rest.
-    shutil.rmtree(directory / "state", ignore_errors=True)
+    shutil.rmtree(PartnerFolder(directory).states, ignore_errors=True)
     (directory / "trunk.safetensors").unlink()
 
 
 def unguarded_arm(run: Path, datasets: Mapping[str, Dataset], config: Config, device: torch.device | None = None) -> Iterator[RunEvent]:
     """Train the federation without its row guard, in `run/unguarded`; rounds that are done are skipped."""
     folder = run / UNGUARDED
-    last = f"round-{config.federation.rounds:04d}.parquet"
-    if not all((folder / name / "metrics" / last).is_file() for name in datasets):
+    if not all(PartnerFolder(folder / name).metrics_of(config.federation.rounds).is_file() for name in datasets):
         partners = {name: Partner(folder / name, dataset, config, device) for name, dataset in datasets.items()}
-        yield from federate_unguarded(partners, folder / "shared.safetensors", config)
+        yield from federate_unguarded(partners, PartnerFolder(folder).shared_trunk, config)
     for name in datasets:
-        shutil.rmtree(folder / name / "state", ignore_errors=True)
-    (folder / "shared.safetensors").unlink(missing_ok=True)
+        shutil.rmtree(PartnerFolder(folder / name).states, ignore_errors=True)
+    (PartnerFolder(folder).shared_trunk).unlink(missing_ok=True)
 
 
 def federate_unguarded(partners: Mapping[str, Partner], path: Path, config: Config) -> Iterator[RunEvent]:
@@ -128,7 +129,7 @@ def compare_arms(run: Path, config: Config) -> dict[str, Any]:
     Raises:
         RunError: An arm has no metrics, or no task counts.
     """
-    names = sorted(path.name for path in (run / "partners").glob("*") if (path / "dataset").is_dir())
+    names = sorted(path.name for path in (run / "partners").glob("*") if PartnerFolder(path).dataset.is_dir())
     if not names:
         raise RunError(f"{run} has no partners", "run the federation first")
     per_class = config.evaluation.min_per_class
@@ -154,7 +155,7 @@ def compare_arms(run: Path, config: Config) -> dict[str, Any]:
 def compare_partner(run: Path, name: str, arms: Collection[str], per_class: int) -> tuple[pl.DataFrame, dict[str, int]]:
     """One row per counting task of one partner: partner, task, group, threshold, positives, negatives, then each metric of each arm
     (`local_auc_pr` and so on) and `riptop`; and the round selected in each arm."""
-    tasks = Dataset.open(run / "partners" / name / "dataset").tasks.select("task", "group", "threshold")
+    tasks = Dataset.open(PartnerFolder(run / "partners" / name).dataset).tasks.select("task", "group", "threshold")
     rounds: dict[str, int] = {}
     table = tasks.with_columns(pl.lit(name).alias("partner"))
     held = arm_metrics(run, name)
@@ -177,14 +178,14 @@ def compare_partner(run: Path, name: str, arms: Collection[str], per_class: int)
 
 def arm_metrics(run: Path, name: str) -> dict[str, pl.DataFrame]:
     """Each arm's saved metrics on one partner's tasks, under that partner's own task numbers."""
-    pooled = read_metrics(run / POOLED / "metrics")
+    pooled = read_metrics(run / POOLED)
     if len(pooled):
-        merged = Dataset.open(run / POOLED / "dataset").tasks.filter(pl.col("partner") == name).sort("task")
+        merged = Dataset.open(PartnerFolder(run / POOLED).dataset).tasks.filter(pl.col("partner") == name).sort("task")
         own = merged.select("task", pl.int_range(pl.len(), dtype=pl.Int32).alias("own"))
         pooled = pooled.join(own, on="task", maintain_order="left").with_columns(pl.col("own").alias("task")).drop("own")
     return {
-        LOCAL: read_metrics(run / LOCAL / name / "metrics"),
-        FEDERATED: read_metrics(run / "partners" / name / "metrics"),
-        UNGUARDED: read_metrics(run / UNGUARDED / name / "metrics"),
+        LOCAL: read_metrics(run / LOCAL / name),
+        FEDERATED: read_metrics(run / "partners" / name),
+        UNGUARDED: read_metrics(run / UNGUARDED / name),
         POOLED: pooled,
     }

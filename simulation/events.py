@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from fedapp.evaluation.selection import read_round, validation_curve
+from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import RunFolder
-from fedapp.storage.files import read_sealed
+from fedapp.storage.json_file import read_sealed
 
 
 @dataclass(frozen=True)
@@ -37,30 +38,30 @@ class Follower:
     """
 
     def __init__(self, run: RunFolder) -> None:
-        self.folders = {name: run.partner(name) for name in run.partners()}
+        self.folders = {name: PartnerFolder(run.partner(name)) for name in run.partners()}
         self.minimum = run.config().evaluation.min_per_class
         self.seen: set[Path] = set()
 
     def events(self) -> Iterator[RunEvent]:
         """What is new since the last call."""
         for name, folder in self.folders.items():
-            for path in sorted(self._new(folder / "loss", "*.json")):
-                held = read_loss(path)
-                yield RunEvent("federated", name, held["round"], float(held["loss"]), None)
-            for path in sorted(self._new(folder / "metrics", "*.parquet")):
-                number = int(path.stem.removeprefix("round-"))
+            for path in self._new(folder.losses_by_round()).values():
+                told = read_loss(path)
+                yield RunEvent("federated", name, told["round"], float(told["loss"]), None)
+            for number, path in self._new(folder.metrics_by_round()).items():
                 yield RunEvent("federated", name, number, None, saved_auc_pr(path, number, self.minimum))
 
-    def _new(self, folder: Path, pattern: str) -> set[Path]:
-        new = set(folder.glob(pattern)) - self.seen
-        self.seen |= new
+    def _new(self, files: dict[int, Path]) -> dict[int, Path]:
+        new = {number: path for number, path in files.items() if path not in self.seen}
+        self.seen |= set(new.values())
         return new
 
 
 def saved_event(arm: str, partner: str, folder: Path, number: int, minimum: int) -> RunEvent:
     """A round that a partner's folder holds whole: trained and evaluated."""
-    loss = float(read_loss(folder / "loss" / f"round-{number:04d}.json")["loss"])
-    return RunEvent(arm, partner, number, loss, saved_auc_pr(folder / "metrics" / f"round-{number:04d}.parquet", number, minimum))
+    own = PartnerFolder(folder)
+    loss = float(read_loss(own.loss_of(number))["loss"])
+    return RunEvent(arm, partner, number, loss, saved_auc_pr(own.metrics_of(number), number, minimum))
 
 
 def read_loss(path: Path) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from fedapp.report.saved_run import SavedRun, read_run
 from fedapp.report.summary import summarise
 from fedapp.run_folder import RunFolder, now
 from fedapp.runtime.locks import locked
-from fedapp.storage.files import DamagedFileError, sweep
+from fedapp.storage.damage import DamagedFileError
+from fedapp.storage.leftovers import sweep
 from simulation.arms import arms_of, compare_arms, local_arm, pooled_arm, unguarded_arm
 from simulation.events import Follower
 from simulation.launch import run_flower

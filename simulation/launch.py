@@ -10,12 +10,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fedapp.errors import RunError
+from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import RunFolder
 from fedapp.runtime.bundle import bundle_pyproject
 from fedapp.runtime.flower import CONNECTION, flower_environment, script, wait_until_listening
 from fedapp.runtime.processes import child, family_memory, free_port
 from fedapp.runtime.toml_file import toml
-from fedapp.storage.files import PRIVATE_DIRECTORY, DamagedFileError, read_object, sweep, write_text
+from fedapp.storage.damage import DamagedFileError
+from fedapp.storage.files import PRIVATE_DIRECTORY, write_text
+from fedapp.storage.json_file import read_object
+from fedapp.storage.leftovers import sweep
 from fedapp.storage.scratch import for_sockets, scratch
 
 POLL = 0.3
@@ -41,7 +45,7 @@ def run_flower(run: RunFolder, follow: Callable[[], None]) -> int:
         RunError: The run failed; names the partner and its reason where there is one. The folder can be resumed.
     """
     for name in run.partners():
-        (run.partner(name) / "error.json").unlink(missing_ok=True)
+        PartnerFolder(run.partner(name)).error.unlink(missing_ok=True)
     outcome = run.coordinator / "outcome.json"
     outcome.unlink(missing_ok=True)
     logs = run.path / "flower"
@@ -76,7 +80,7 @@ def watch(run: RunFolder, logs: Path, outcome: Path, follow: Callable[[], None])
 
 def failures(run: RunFolder) -> dict[str, dict[str, str]]:
     """What partners say of their failures, by name: error and hint."""
-    return {name: told for name in run.partners() if (told := failure(run.partner(name) / "error.json"))}
+    return {name: told for name in run.partners() if (told := failure(PartnerFolder(run.partner(name)).error))}
 
 
 def failure(path: Path) -> dict[str, str]:

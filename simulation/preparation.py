@@ -12,8 +12,9 @@ from fedapp.data.integrity import SUMMARY, read_summary
 from fedapp.data.losses import label_warnings, table_warnings, taken_columns
 from fedapp.data.prepare import REJECTED, input_digest, prepare
 from fedapp.errors import BusyError, DataError
+from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import RunFolder
-from fedapp.storage.files import DamagedFileError
+from fedapp.storage.damage import DamagedFileError
 from simulation.partition import partition_assays
 
 POLL = 1.0  # seconds between looks at what another run prepares
@@ -32,17 +33,17 @@ def prepare_partners(run: RunFolder, stage: Callable[[str], None], progress: Pro
     """
     config = run.config()
     make_consortium(run, config)
-    missing = [name for name in run.partners() if not (run.partner(name) / "dataset").is_dir()]
+    missing = [name for name in run.partners() if not PartnerFolder(run.partner(name)).dataset.is_dir()]
     if missing and config.data.tables == "demo":
         stage("making the demo's datasets")
         for name in missing:
             index = run.partners().index(name) + 1
-            demo_dataset(run.partner(name) / "dataset", index, config.data.partners, config.chemistry, config.tasks)
+            demo_dataset(PartnerFolder(run.partner(name)).dataset, index, config.data.partners, config.chemistry, config.tasks)
     elif missing and isinstance(config.data.tables, str):
         split_tables(run, config, missing, stage, progress)
     elif missing:
         take_tables(run, config, missing, stage, progress)
-    datasets = {name: Dataset.open(run.partner(name) / "dataset") for name in run.partners()}
+    datasets = {name: Dataset.open(PartnerFolder(run.partner(name)).dataset) for name in run.partners()}
     for name, dataset in datasets.items():
         check_fits(dataset, name, config)
     notes = dict.fromkeys(dataset.note for dataset in datasets.values() if dataset.note)
@@ -56,7 +57,7 @@ def split_tables(run: RunFolder, config: Config, missing: list[str], stage: Call
     stage("building the partners' datasets")
     shares = partition_assays(prepared, config.data.partners, config.seed)
     for name in missing:
-        tell_losses(build_dataset(prepared, run.partner(name) / "dataset", name, config.tasks, shares[name]), stage)
+        tell_losses(build_dataset(prepared, PartnerFolder(run.partner(name)).dataset, name, config.tasks, shares[name]), stage)
 
 
 def take_tables(run: RunFolder, config: Config, missing: list[str], stage: Callable[[str], None], progress: Progress) -> None:
@@ -65,7 +66,7 @@ def take_tables(run: RunFolder, config: Config, missing: list[str], stage: Calla
         if name in missing:
             prepared = prepared_tables(tables, config, stage, progress)
             stage(f"building the dataset of {name} from {tables}")
-            tell_losses(build_dataset(prepared, run.partner(name) / "dataset", name, config.tasks), stage)
+            tell_losses(build_dataset(prepared, PartnerFolder(run.partner(name)).dataset, name, config.tasks), stage)
 
 
 def prepared_tables(tables: Path, config: Config, stage: Callable[[str], None], progress: Progress) -> Path:

@@ -26,7 +26,7 @@ from fedapp.privacy.calibration import noise_multiplier
 from fedapp.privacy.noisy_support import support_event
 from fedapp.report.privacy_plot import draw
 from fedapp.run_folder import RunFolder
-from fedapp.storage.files import Kind, read_sealed, write_json, write_sealed
+from fedapp.storage.json_file import ValueType, read_sealed, write_json, write_sealed
 from fedapp.wording import plural
 from simulation.arms import train_alone
 from simulation.experiment import Display, recorded
@@ -35,7 +35,7 @@ from simulation.preparation import prepare_partners
 from simulation.workers import processes
 
 LOCAL, NO_BUDGET = "local", "none"
-POINT: dict[str, Kind] = {"noise_multiplier": (int, float, NoneType), "auc_pr": (int, float), "tasks": int}
+POINT: dict[str, ValueType] = {"noise_multiplier": (int, float, NoneType), "auc_pr": (int, float), "tasks": int}
 
 
 def privacy_curve(run: RunFolder, display: Display) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def judged(partners: list[str], config: Config, folder: Path) -> dict[str, Any]:
         RunError: No task counts.
     """
     least = config.evaluation.min_per_class
-    held = {partner: read_metrics(folder / partner / "metrics").with_columns(pl.lit(partner).alias("partner")) for partner in partners}
+    held = {partner: read_metrics(folder / partner).with_columns(pl.lit(partner).alias("partner")) for partner in partners}
     metrics = pl.concat(held.values())
     counted = judged_metrics(metrics, selected_rounds(metrics, least)).filter(
         pl.col("positives") >= least, pl.col("negatives") >= least, pl.col("auc_pr").is_not_null()

@@ -12,7 +12,7 @@ PACKAGES = ("fedapp", "strategies", "simulation")
 
 # From the ground up. A room imports from the floors below its own, and nothing from its own floor but itself.
 FLOORS = (
-    {"fedapp.errors", "fedapp.seeds", "fedapp.wording", "strategies.plain_messages", "strategies.secagg"},
+    {"fedapp.errors", "fedapp.partner_folder", "fedapp.seeds", "fedapp.wording", "strategies.plain_messages", "strategies.secagg"},
     {"fedapp.storage", "strategies.message_records"},
     {"fedapp.evaluation"},
     {"fedapp.config", "fedapp.privacy", "fedapp.runtime", "strategies.update"},
@@ -54,7 +54,7 @@ LIBRARIES = {
     "fedapp.site.doctor": {"cryptography", "httpx", "numpy", "packaging", "psutil"},
     "fedapp.site.kit": {"jinja2"},
     "fedapp.site.run": {"cryptography", "flwr", "httpx", "starlette", "uvicorn"},
-    "fedapp.site.status": {"jinja2", "numpy", "polars", "safetensors", "starlette", "uvicorn"},
+    "fedapp.site.status": {"jinja2", "numpy", "polars", "prometheus_client", "safetensors", "starlette", "uvicorn"},
     "fedapp.storage": {"omegaconf", "yaml"},
     "simulation": {"numpy", "polars", "threadpoolctl", "torch"},
     "simulation.audit": {"numpy", "polars", "rdkit", "safetensors", "scipy", "torch"},
@@ -66,6 +66,15 @@ LIBRARIES = {
     "strategies.secagg": {"cryptography", "numpy"},
     "strategies.update": {"numpy", "safetensors"},
 }
+
+# Flower's public API; what lies below it may change with any version, and is taken from one module of ours.
+FLOWER = {
+    *("flwr.app", "flwr.client", "flwr.client.mod", "flwr.clientapp", "flwr.clientapp.typing", "flwr.common", "flwr.serverapp"),
+    *("flwr.server", "flwr.server.strategy", "flwr.server.workflow", "flwr.serverapp.strategy", "flwr.simulation"),
+}
+FLOWER_INTERNALS = "fedapp.runtime.flower_internals"
+# `strategies` stand above no room of the app: of the Grid, which is public, they name two types of abstract methods, for mypy alone.
+FLOWER_TYPES = {"strategies.coordinator.polling_grid": {"flwr.proto.node_pb2.NodeInfo", "flwr.supercore.run.Run"}}
 
 # Modules that make, hold or open a partner's secrets, and the names by which others could.
 SECRETS = {f"strategies.secagg.{name}" for name in ("consistency", "handover", "masking", "participant", "rehearsal", "session", "state")}
@@ -155,6 +164,19 @@ def test_a_room_uses_only_its_own_libraries(room: str) -> None:
         assert used <= allowed, f"{module} uses {used - allowed}"
 
 
+@pytest.mark.parametrize("module", sorted(module for module in MODULES if any(name.startswith("flwr") for name in imported(module))))
+def test_what_flower_does_not_promise_is_taken_from_one_module(module: str) -> None:
+    below = {name for name in imported(module) if name.startswith("flwr") and name.rpartition(".")[0] not in FLOWER}
+    assert below == FLOWER_TYPES.get(module, set()) or module == FLOWER_INTERNALS
+
+
+def test_private_attributes_of_flower_are_touched_in_that_module_alone() -> None:
+    for module, path in MODULES.items():
+        words = {node.value for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Constant)}
+        assert module == FLOWER_INTERNALS or not words & {"_message_id", "_task_id", "_run_id", "_node_id"}, module
+        assert module == FLOWER_INTERNALS or not any(name.endswith(".TaskIdentity") for name in imported(module)), module
+
+
 def test_no_module_loads_itself_by_a_detour() -> None:
     for module in MODULES:
         assert module not in set().union(*map(within_reach, neighbours(module))), module
@@ -177,7 +199,7 @@ def test_coordinator_and_partner_never_meet_in_code() -> None:
 def test_strategies_take_nothing_of_the_app_but_how_files_are_kept() -> None:
     for module in modules_in("strategies"):
         ours = {other for other in neighbours(module) if other.startswith(("fedapp", "simulation"))}
-        assert {room_of(other) for other in ours} <= {"fedapp.storage"}, module
+        assert {room_of(other) for other in ours} <= {"fedapp.partner_folder", "fedapp.storage"}, module
 
 
 def test_the_protocol_knows_no_clock_no_file_no_network_and_no_randomness_of_its_own() -> None:

@@ -24,7 +24,6 @@ def status(
 ) -> None:
     """Tell how rounds get on at a site, what was sent, and whether anything needs attention."""
     from fedapp.site.folder import Site  # imports polars and cryptography, which --help need not wait for
-    from fedapp.site.status.prometheus import exposition
     from fedapp.site.status.site_status import site_status
 
     if as_json and prometheus:
@@ -33,6 +32,8 @@ def status(
     if as_json:
         print(json.dumps(state))
     elif prometheus:
+        from fedapp.site.status.prometheus import exposition
+
         print(exposition(state), end="")
     else:
         tell(state)

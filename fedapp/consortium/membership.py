@@ -1,23 +1,19 @@
-"""A partner's place in a consortium: its identity, the roster it pinned and the policy it set; in simulation all made on the fly.
-
-consortium.yaml        the roster, the same at everybody
-partners/<name>/identity/   the partner's private keys
-partners/<name>/policy.yaml the least that it accepts
-"""
+"""A partner's place in a consortium: its identity, the roster it pinned and the policy it set; in simulation all made on the fly."""
 
 from functools import lru_cache
 from pathlib import Path
 
 from fedapp.config import Config
 from fedapp.consortium.agreement import default_limits, default_policy
-from fedapp.consortium.identity_files import load_identity, new_identity
+from fedapp.consortium.identity_files import KEY_FILE, load_identity, new_identity
 from fedapp.consortium.policy_file import read_limits, read_policy, write_policy
 from fedapp.consortium.roster_file import load_roster, nearest_name, write_roster
+from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import RunFolder
 from strategies.partner.side import Membership
 from strategies.secagg.roster import LEAST_PARTNERS, Member, Roster, default_threshold
 
-IDENTITY, POLICY, ROSTER = "identity", "policy.yaml", "consortium.yaml"
+ROSTER = "consortium.yaml"
 
 
 def make_consortium(run: RunFolder, config: Config) -> None:
@@ -25,13 +21,13 @@ def make_consortium(run: RunFolder, config: Config) -> None:
     if config.aggregation != "secure" or (run.path / ROSTER).is_file():
         return
     names = run.partners()
-    folders = [run.partner(name) / IDENTITY for name in names]
-    identities = [load_identity(folder) if (folder / "identity.key").is_file() else new_identity(folder) for folder in folders]
+    folders = [PartnerFolder(run.partner(name)).identity for name in names]
+    identities = [load_identity(folder) if (folder / KEY_FILE).is_file() else new_identity(folder) for folder in folders]
     members = tuple(Member(index, name, identity.public) for index, (name, identity) in enumerate(zip(names, identities, strict=True), 1))
     least = len(names) if config.federation.min_partners is None else config.federation.min_partners
     roster = Roster(nearest_name(run.name), default_threshold(len(names)), max(least, LEAST_PARTNERS), members)
     for name in names:
-        write_policy(run.partner(name) / POLICY, default_policy(config, roster), limits=default_limits(config))
+        write_policy(PartnerFolder(run.partner(name)).policy, default_policy(config, roster), limits=default_limits(config))
     write_roster(run.path / ROSTER, roster)
 
 

@@ -9,7 +9,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fedapp.storage.files import reading
+from fedapp.storage.damage import reading
 
 NODE_FORMAT = "ecdsa-sha2-nistp384"
 

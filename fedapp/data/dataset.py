@@ -35,7 +35,9 @@ from fedapp.data.labels import Labels
 from fedapp.data.task_kinds import TaskKind, tasks_by_kind
 from fedapp.data.tasks import build_tasks
 from fedapp.errors import DataError
-from fedapp.storage.files import DamagedFileError, file_digests, write_sealed
+from fedapp.storage.damage import DamagedFileError
+from fedapp.storage.digests import file_digests
+from fedapp.storage.json_file import write_sealed
 from fedapp.storage.output import Kind, output_folder
 
 LOSSES = "dropped.csv"

@@ -18,7 +18,8 @@ from fedapp.data.notation import LABEL_UNIT, P_UNIT
 from fedapp.data.prepare import prepare
 from fedapp.data.tables import NOTE_FILE
 from fedapp.errors import DataError
-from fedapp.storage.files import UNFINISHED, held_folder, write_text
+from fedapp.storage.files import write_text
+from fedapp.storage.leftovers import UNFINISHED, held_folder
 from fedapp.storage.output import Kind, output_folder
 
 NOTE = (

@@ -13,7 +13,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from fedapp.storage.files import DamagedFileError, check_files, checksum, read_sealed, reading
+from fedapp.storage.damage import DamagedFileError, reading
+from fedapp.storage.digests import check_files, checksum
+from fedapp.storage.json_file import read_sealed
 
 ARRAYS = {
     "folds": np.uint8,

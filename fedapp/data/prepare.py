@@ -26,7 +26,9 @@ from fedapp.data.integrity import PREPARED, SUMMARY
 from fedapp.data.matching import check_assays, list_compounds, match_compounds, split_assays
 from fedapp.data.tables import NOTE_FILE, find_table, read_note
 from fedapp.errors import DataError
-from fedapp.storage.files import file_digests, write_sealed, write_text
+from fedapp.storage.digests import file_digests
+from fedapp.storage.files import write_text
+from fedapp.storage.json_file import write_sealed
 from fedapp.storage.output import Kind, output_folder
 
 REJECTED = "rejected.csv"

@@ -6,7 +6,8 @@ from pathlib import Path
 import polars as pl
 
 from fedapp.evaluation.arms import AUC_PR, COUNTS, METRICS
-from fedapp.storage.files import reading
+from fedapp.partner_folder import PartnerFolder
+from fedapp.storage.damage import reading
 
 VALIDATION = "validation"
 TEST = "test"
@@ -25,13 +26,13 @@ AGAIN = "restore it from a backup, or remove it: that round then has no figures 
 
 
 def read_metrics(folder: Path) -> pl.DataFrame:
-    """All rounds of one partner's `metrics` folder, by round (columns as `fedapp.model.evaluation` writes them); empty without any.
+    """All rounds in one partner's folder, by round (columns as `fedapp.model.evaluation` writes them); empty without any.
 
     Raises:
         DamagedFileError: One of the files is damaged.
     """
-    paths = sorted(folder.glob("round-*.parquet"))
-    return pl.concat([read_round(path) for path in paths]) if paths else pl.DataFrame()
+    rounds = [read_round(path) for path in PartnerFolder(folder).metrics_by_round().values()]
+    return pl.concat(rounds) if rounds else pl.DataFrame()
 
 
 def read_round(path: Path) -> pl.DataFrame:

@@ -9,7 +9,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fedapp.errors import RunError
-from fedapp.storage.files import DamagedFileError, atomic_path, checksum, reading
+from fedapp.storage.damage import DamagedFileError, reading
+from fedapp.storage.digests import checksum
+from fedapp.storage.files import atomic_path
 
 HINT = "restore it from a backup, or train again"
 CHECKSUM = "checksum"

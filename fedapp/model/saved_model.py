@@ -1,8 +1,4 @@
-"""A partner's model on disk: one file holds all that predicts, so that its folder may lie anywhere.
-
-model.safetensors   trunk with the private rows in it, and heads; its header says everything else
-model.json          the header once more, for people
-"""
+"""A partner's model on disk: one file holds all that predicts, so that it may lie anywhere; beside it lies its header, for people."""
 
 import hashlib
 import json
@@ -23,10 +19,10 @@ from fedapp.evaluation.selection import TEST, VALIDATION
 from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.evaluation import probabilities
 from fedapp.model.network import Heads, Trunk
+from fedapp.partner_folder import PartnerFolder
 from fedapp.runtime.versions import versions
-from fedapp.storage.files import write_json
+from fedapp.storage.json_file import write_json
 
-MODEL, HEADER = "model.safetensors", "model.json"
 DIGITS = 3  # of a task's figures: more of them would tell counts
 
 
@@ -108,9 +104,9 @@ def model_header(dataset: Dataset, config: Config, number: int, metrics: pl.Data
 
 
 def save_model(folder: Path, trunk: Trunk, heads: Heads, header: dict[str, Any]) -> None:
-    """Write `model.safetensors` and `model.json`."""
-    save_tensors(folder / MODEL, named_tensors(trunk, heads), header)
-    write_json(folder / HEADER, header)
+    """Write the model, and its header once more."""
+    save_tensors(PartnerFolder(folder).model, named_tensors(trunk, heads), header)
+    write_json(PartnerFolder(folder).model_header, header)
 
 
 def named_tensors(trunk: Trunk, heads: Heads) -> dict[str, Tensor]:
@@ -120,12 +116,12 @@ def named_tensors(trunk: Trunk, heads: Heads) -> dict[str, Tensor]:
 
 
 def read_model(folder: Path) -> SavedModel:
-    """Read a model; `model.safetensors` alone is needed.
+    """Read a model; of its folder, the model's own file alone is needed.
 
     Raises:
         RunError: No model there, a damaged one, or one of an earlier version.
     """
-    path = folder / MODEL
+    path = PartnerFolder(folder).model
     tensors, header = load_tensors(path)
     try:
         tasks = header["tasks"]

@@ -1,12 +1,4 @@
-"""A partner: the trunk comes in and goes out, everything else stays in the partner's own directory.
-
-    directory/                      mode 0700, files 0600, each written whole or not at all
-      state/round-0007.safetensors  heads, private rows and optimiser after the training of round 7; the last two rounds are kept
-      metrics/round-0007.parquet    the averaged trunk of round 7 with the heads and private rows fitted to it
-      loss/round-0007.json          the training of round 7
-      model.safetensors, .json      trunk, private rows in it, and heads of the best round so far on the validation fold, with all that
-                                    predicting takes (`fedapp.model.saved_model`)
-      privacy-budget.json           what record-level privacy was spent; see `fedapp.partner.record_privacy`
+"""A partner: the trunk comes in and goes out, everything else stays in the partner's own folder (`fedapp.partner_folder`).
 
 Every message may meet a fresh process, so nothing lives in memory from one round to the next. A request that is repeated, because
 the reply was lost or the process was killed, starts from the state before that round and gives the same bytes. A round that was
@@ -35,10 +27,12 @@ from fedapp.model.saved_model import model_header, save_model
 from fedapp.model.state import private_state, restore
 from fedapp.model.training import TrainingOutcome, choose_device, learning_rate, optimiser, train
 from fedapp.partner.record_privacy import pay_for_training
+from fedapp.partner_folder import PartnerFolder
 from fedapp.privacy.accounting import NoiseEvent
 from fedapp.privacy.noise import Noise
 from fedapp.seeds import derived_seed
-from fedapp.storage.files import PRIVATE_DIRECTORY, atomic_path, write_sealed
+from fedapp.storage.files import PRIVATE_DIRECTORY, atomic_path
+from fedapp.storage.json_file import write_sealed
 
 
 class Partner(NumPyClient):
@@ -65,7 +59,7 @@ class Partner(NumPyClient):
         sent: np.ndarray | None = None,
         judged: bool = True,
     ) -> None:
-        self.directory, self.config, self.judged = directory, config, judged
+        self.directory, self.folder, self.config, self.judged = directory, PartnerFolder(directory), config, judged
         self.device = choose_device() if device is None else device
         self.sent = np.ones(dataset.bits, dtype=np.bool_) if sent is None else sent
         rows = dataset.rows_in(config.training_folds())
@@ -73,7 +67,7 @@ class Partner(NumPyClient):
         self.private = np.zeros_like(self.sent) if self.noisy else private_bits(counts, self.sent)
         self.changed = self.sent if self.noisy else self.sent & (counts > 0)
         self.dataset = dataset if self.sent.all() else dataset.guarded(rows, self.sent | self.private)
-        for folder in (directory, directory / "state", directory / "metrics", directory / "loss"):
+        for folder in (directory, self.folder.states, self.folder.metrics, self.folder.losses):
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(PRIVATE_DIRECTORY)
 
@@ -109,8 +103,8 @@ class Partner(NumPyClient):
             dropout = self.config.model.dropout
             outcome = train(trunk, heads, adam, self.dataset, rows, settings=self.config.training, dropout=dropout, seed=seed)
         own = own.trained(before, trunk)
-        save_tensors(self._state_path(number), private_state(trunk, heads, adam) | own.tensors(), {"round": number})
-        write_sealed(self.directory / "loss" / f"round-{number:04d}.json", {"round": number, **vars(outcome)})
+        save_tensors(self.folder.state_of(number), private_state(trunk, heads, adam) | own.tensors(), {"round": number})
+        write_sealed(self.folder.loss_of(number), {"round": number, **vars(outcome)})
         self._forget(keep={base, number})
         trained = trunk_arrays(trunk)
         trained[0][~self.changed] = parameters[0][~self.changed]
@@ -135,7 +129,7 @@ class Partner(NumPyClient):
 
     def last_round(self) -> int:
         """The last round trained here, 0 before the first."""
-        return max(self._states(), default=0)
+        return max(self.folder.states_by_round(), default=0)
 
     def training_rows(self) -> np.ndarray:
         """Compounds to learn from, int64: those outside the validation and the test fold."""
@@ -191,8 +185,8 @@ class Partner(NumPyClient):
 
     def _resume(self, trunk: Trunk, heads: Heads, adam: torch.optim.Adam, before: int) -> tuple[int, PrivateRows]:
         """Load the newest state older than round `before`; its round, 0 if there is none, and the private rows."""
-        base = max((number for number in self._states() if number < before), default=0)
-        state = load_tensors(self._state_path(base))[0] if base else {}
+        base = max((number for number in self.folder.states_by_round() if number < before), default=0)
+        state = load_tensors(self.folder.state_of(base))[0] if base else {}
         if base:
             restore(trunk, heads, adam, state)
         return base, PrivateRows.resumed(torch.from_numpy(np.flatnonzero(self.private)).to(self.device), trunk, state)
@@ -212,10 +206,10 @@ class Partner(NumPyClient):
         settings = self.config.evaluation
         folds = {"validation": settings.validation_fold, "test": settings.test_fold}
         metrics = evaluate(trunk, heads, self.dataset, folds, number)
-        with atomic_path(self.directory / "metrics" / f"round-{number:04d}.parquet") as path:
+        with atomic_path(self.folder.metrics_of(number)) as path:
             metrics.write_parquet(path)
         value = validation_curve(metrics, settings.min_per_class).get(number, float("nan"))
-        until = read_metrics(self.directory / "metrics").filter(pl.col("round") <= number)
+        until = read_metrics(self.directory).filter(pl.col("round") <= number)
         if best_round(until, settings.min_per_class) == number:
             save_model(self.directory, trunk, heads, model_header(self.dataset, self.config, number, metrics))
         return value
@@ -227,12 +221,6 @@ class Partner(NumPyClient):
     def _shown(self, metrics: dict[str, float]) -> dict[str, Any]:
         return {name: value for name, value in metrics.items() if name in self.config.federation.metrics_shown}
 
-    def _state_path(self, number: int) -> Path:
-        return self.directory / "state" / f"round-{number:04d}.safetensors"
-
-    def _states(self) -> list[int]:
-        return [int(path.stem.removeprefix("round-")) for path in (self.directory / "state").glob("round-*.safetensors")]
-
     def _forget(self, keep: set[int]) -> None:
-        for number in set(self._states()) - keep:
-            self._state_path(number).unlink()
+        for number in set(self.folder.states_by_round()) - keep:
+            self.folder.state_of(number).unlink()

@@ -10,9 +10,10 @@ from flwr.clientapp.typing import ClientAppCallable
 
 from fedapp.errors import PolyphonyError, explained
 from fedapp.partner.place import SITE, partner_folder
+from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import now
 from fedapp.site.request_log import Request, note_request
-from fedapp.storage.files import write_json
+from fedapp.storage.json_file import write_json
 from strategies import message_records
 from strategies.secagg.errors import MalformedMessageError, OutOfOrderError
 
@@ -59,7 +60,7 @@ def keep_errors_home(message: Message, context: Context, call_next: ClientAppCal
 
 
 def remember(error: Exception, context: Context, note: Callable[[], None]) -> None:
-    """Leave `error.json` in the partner's folder; at a site the reason is in its own log too.
+    """Leave the reason in the partner's folder; at a site the reason is in its own log too.
 
     In a simulation the log is everybody's, and hears no more than what kind of error it was.
     """
@@ -67,11 +68,11 @@ def remember(error: Exception, context: Context, note: Callable[[], None]) -> No
     logging.getLogger("polyphony").error("%s", told if SITE in context.node_config else f"a partner failed: {type(error).__name__}")
     try:
         note()
-        path = partner_folder(context) / "error.json"
+        path = PartnerFolder(partner_folder(context)).error
         if not (isinstance(error, OutOfOrderError) and path.is_file()):  # a session that was refused says why, not what follows
             write_json(path, {"error": describe(error), "hint": hint_of(error), "traceback": told})
     except (OSError, PolyphonyError) as second:
-        logging.getLogger("polyphony").error("could not write error.json: %s", second)
+        logging.getLogger("polyphony").error("could not write down why: %s", second)
 
 
 def describe(error: Exception) -> str:

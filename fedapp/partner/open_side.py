@@ -15,8 +15,9 @@ from fedapp.model.first_trunk import first_trunk
 from fedapp.model.update_codec import update_codec
 from fedapp.partner.place import Place, place
 from fedapp.partner.update_rules import rounding_seed, supported_rows, weight
-from fedapp.storage.files import reading
-from strategies.partner.side import ROW_LIST, PartnerData, PartnerSide, UpdateTerms
+from fedapp.partner_folder import PartnerFolder
+from fedapp.storage.damage import reading
+from strategies.partner.side import PartnerData, PartnerSide, UpdateTerms
 from strategies.update.holders import Holders
 
 
@@ -39,7 +40,7 @@ def open_partner(context: Context) -> Client:
     own = place(context)
     folder = own.folder
     partner = Partner(folder, open_dataset(own), own.config, choose_device(), read_row_list(folder))
-    (folder / "error.json").unlink(missing_ok=True)
+    PartnerFolder(folder).error.unlink(missing_ok=True)
     return partner.to_client()
 
 
@@ -49,7 +50,7 @@ def read_row_list(folder: Path) -> np.ndarray | None:
     Raises:
         DamagedFileError: The list is damaged.
     """
-    path = folder / ROW_LIST
+    path = PartnerFolder(folder).rows
     if not path.is_file():
         return None
     with reading(path, "remove it: the next training writes it anew"):

@@ -8,7 +8,8 @@ from pathlib import Path
 from flwr.app import Context
 
 from fedapp.config import Config
-from fedapp.consortium.membership import IDENTITY, POLICY, ROSTER, open_membership
+from fedapp.consortium.membership import ROSTER, open_membership
+from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import RunFolder, bare_config, bare_run_path
 from fedapp.site.accept import check_data, check_state
 from fedapp.site.floor import check_floor
@@ -64,13 +65,14 @@ def place(context: Context) -> Place:
     if SITE in context.node_config:
         return site_place(Site.open(Path(str(context.node_config[SITE]))))
     run, folder = simulated_run(context), partner_folder(context)
+    own = PartnerFolder(folder)
     config = run.config()
-    membership = partial(open_membership, folder / IDENTITY, run.path / ROSTER, folder / POLICY)
+    membership = partial(open_membership, own.identity, run.path / ROSTER, own.policy)
     partition = int(context.node_config["partition-id"])
     return Place(
         name=folder.name,
         folder=folder,
-        dataset=folder / "dataset",
+        dataset=own.dataset,
         config=config,
         partners=config.data.partners,
         membership=membership,

@@ -10,9 +10,6 @@ A record is one compound with all its labels at this partner. What leaves, and w
 Public are the number of training compounds, the tasks with their weights, and that the partner takes part. Not covered: the model that
 the partner keeps (its own heads are fitted without noise), how long a training took, and other runs on the same compounds, which have
 accounts of their own: epsilons add up over runs, as they do over partners that hold the same compound.
-
-    directory/privacy-budget.json   what was paid for
-    directory/support.npy           the rows
 """
 
 from pathlib import Path
@@ -21,19 +18,21 @@ import numpy as np
 
 from fedapp.config import Config
 from fedapp.data.dataset import Dataset
+from fedapp.partner_folder import PartnerFolder
 from fedapp.privacy.accounting import NoiseEvent
-from fedapp.privacy.budget import BUDGET, Budget, BudgetError
+from fedapp.privacy.budget import Budget, BudgetError
 from fedapp.privacy.noise import Noise
 from fedapp.privacy.noisy_support import noisy_support, support_event
-from fedapp.storage.files import atomic_path, reading
+from fedapp.storage.damage import reading
+from fedapp.storage.files import atomic_path
 from fedapp.wording import plural
 
-SUPPORT, ROW_LIST = "support.npy", "row list"
+ROW_LIST = "row list"
 
 
 def open_budget(directory: Path, config: Config) -> Budget:
     """The account of the partner with this private directory."""
-    return Budget(directory / BUDGET, config.privacy.epsilon, config.privacy.delta)
+    return Budget(PartnerFolder(directory).budget, config.privacy.epsilon, config.privacy.delta)
 
 
 def pay_for_training(directory: Path, config: Config, compounds: int, number: int, last: int, event: NoiseEvent) -> None:
@@ -52,7 +51,7 @@ def pay_for_training(directory: Path, config: Config, compounds: int, number: in
         )
     budget = open_budget(directory, config)
     needed = {f"round {last}"} if last else set()
-    needed |= {ROW_LIST} if (directory / SUPPORT).is_file() else set()
+    needed |= {ROW_LIST} if PartnerFolder(directory).support.is_file() else set()
     if missing := needed - {what for what, _ in budget.events()}:
         raise BudgetError(
             f"{budget.path} does not hold {' and '.join(sorted(missing))}",
@@ -68,7 +67,7 @@ def private_support(directory: Path, dataset: Dataset, config: Config) -> np.nda
         BudgetError: Choosing them does not fit the budget.
         DamagedFileError: The file that keeps them is damaged.
     """
-    bits, path = config.chemistry.bits, directory / SUPPORT
+    bits, path = config.chemistry.bits, PartnerFolder(directory).support
     if config.privacy.row_guard <= 1:
         return np.ones(bits, dtype=np.bool_)
     if not path.is_file():

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from fedapp.errors import RunError
-from fedapp.model.saved_model import MODEL
-from fedapp.site.folder import SITE_FILE, Site
+from fedapp.partner_folder import PartnerFolder
+from fedapp.site.folder import SITE_FILE, STATE, Site
 
 HINT = "give a partner's folder in a run, such as RUN/partners/NAME, a partner's site, or a folder that `polyphony export` wrote"
 
 
 def model_folder(given: Path) -> Path:
-    """The folder that has the `model.safetensors`.
+    """The folder that holds the model.
 
     Args:
         given: That folder, or the site of a partner, whose model lies in `state`.
@@ -18,14 +18,14 @@ def model_folder(given: Path) -> Path:
         RunError: No model there; it says what else is there.
         ConfigError: A site with an unusable `site.yaml`.
     """
-    if (given / MODEL).is_file():
+    if PartnerFolder(given).model.is_file():
         return given
     if (given / SITE_FILE).is_file():
         site = Site.open(given)
         if not site.partner:
             raise RunError(f"{given} is the coordinator's site, which has no model", "each partner has its own, at its own site")
-        state = given / "state"
-        if not (state / MODEL).is_file():
+        state = given / STATE
+        if not PartnerFolder(state).model.is_file():
             raise RunError(
                 f"{given} has no model yet",
                 f"the first one is kept when a round's trunk has come home and was evaluated: polyphony status {given}",
@@ -35,7 +35,7 @@ def model_folder(given: Path) -> Path:
         raise RunError(f"{given} is a file", f"give the folder that it lies in: {given.parent}")
     if not given.is_dir():
         raise RunError(f"no model in {given}: there is no such folder", HINT)
-    inside = sorted(path.parent for path in given.glob(f"partners/*/{MODEL}"))
+    inside = sorted(folder for folder in given.glob("partners/*") if PartnerFolder(folder).model.exists())
     if inside:
         raise RunError(f"{given} is a run, in which every partner has its own model", f"give one of {', '.join(map(str, inside))}")
-    raise RunError(f"no model in {given}: it has no {MODEL}", HINT)
+    raise RunError(f"no model in {given}: it has no {PartnerFolder(given).model.name}", HINT)

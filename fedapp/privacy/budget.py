@@ -9,9 +9,9 @@ from pathlib import Path
 
 from fedapp.errors import RunError
 from fedapp.privacy.accounting import NoiseEvent, epsilon, repeats
-from fedapp.storage.files import DamagedFileError, read_json, read_sealed, reading, write_sealed
+from fedapp.storage.damage import DamagedFileError, reading
+from fedapp.storage.json_file import read_json, read_sealed, write_sealed
 
-BUDGET = "privacy-budget.json"  # in a partner's private folder
 PAID = "paid"
 
 

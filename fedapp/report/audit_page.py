@@ -16,7 +16,8 @@ from fedapp.report.pictures import Picture
 from fedapp.report.run_page import settings
 from fedapp.report.structures import galleries
 from fedapp.report.verdict import Verdict, worst
-from fedapp.storage.files import read_json, write_text
+from fedapp.storage.files import write_text
+from fedapp.storage.json_file import read_json
 
 TEMPLATES = Path(__file__).parent
 TEMPLATE = "audit.html.j2"

@@ -13,11 +13,13 @@ from yaml import YAMLError
 from fedapp.errors import RunError
 from fedapp.evaluation.arms import DRAWN, FEDERATED, LOCAL, POOLED, column
 from fedapp.evaluation.selection import METRICS_SCHEMA
-from fedapp.storage.files import RESTORE, DamagedFileError, read_json, read_object, reading
+from fedapp.partner_folder import PartnerFolder
+from fedapp.storage.damage import RESTORE, DamagedFileError, reading
+from fedapp.storage.json_file import read_json, read_object
 from fedapp.storage.live_files import records
 from strategies.coordinator.journal import Exchange
-from strategies.update.round_sum import SUMS, RoundSum
-from strategies.update.self_audit import AUDITS, Audited
+from strategies.update.round_sum import RoundSum
+from strategies.update.self_audit import Audited
 
 FINISHED = "finished"
 KINDS = ("simulate", "compare")
@@ -113,7 +115,7 @@ def read_run(directory: Path) -> SavedRun:
     facts = read_facts(directory)
     problems: list[str] = []
     partners = partner_names(directory, facts)
-    datasets = {name: read_optional(directory / "partners" / name / "dataset" / "dataset.json", problems) or {} for name in partners}
+    datasets = {name: read_optional(partner_folder(directory, name).dataset / "dataset.json", problems) or {} for name in partners}
     comparison = read_optional(directory / "comparison.json", problems)
     compared = read_compared(directory / "comparison.parquet", problems)
     return SavedRun(
@@ -128,7 +130,7 @@ def read_run(directory: Path) -> SavedRun:
         compared=compared if comparison is not None else None,
         journal=tuple(records(directory / "coordinator" / "journal.jsonl", Exchange, problems)),
         sums=read_sums(directory, partners, problems),
-        audits={name: tuple(records(directory / "partners" / name / AUDITS, Audited, problems)) for name in partners},
+        audits={name: tuple(records(partner_folder(directory, name).audits, Audited, problems)) for name in partners},
         outcome=(read_optional(directory / "coordinator" / "outcome.json", problems) or {}).get("state"),
         errors=read_errors(directory, partners, problems),
         problems=tuple(problems),
@@ -166,6 +168,11 @@ def partner_names(directory: Path, facts: Mapping[str, Any]) -> tuple[str, ...]:
     if not isinstance(named, list):
         named = sorted(path.name for path in (directory / "partners").glob("*") if path.is_dir())
     return tuple(name for name in map(str, named) if name and Path(name).name == name)
+
+
+def partner_folder(directory: Path, name: str) -> PartnerFolder:
+    """A partner's folder in a run."""
+    return PartnerFolder(directory / "partners" / name)
 
 
 def read_config(path: Path) -> Mapping[str, Any]:
@@ -216,7 +223,7 @@ def read_compared(path: Path, problems: list[str]) -> pl.DataFrame | None:
 
 def read_errors(directory: Path, partners: tuple[str, ...], problems: list[str]) -> dict[str, str]:
     """What partners and the coordinator left to say why they failed."""
-    places = {"": directory / "coordinator" / "outcome.json"} | {name: directory / "partners" / name / "error.json" for name in partners}
+    places = {"": directory / "coordinator" / "outcome.json"} | {name: partner_folder(directory, name).error for name in partners}
     reasons = {name: (read_optional(path, problems) or {}).get("error") for name, path in places.items()}
     return {name: str(reason) for name, reason in reasons.items() if reason}
 
@@ -240,7 +247,7 @@ def read_tasks(directory: Path, partners: tuple[str, ...], problems: list[str]) 
     """All partners' tasks: partner, then the columns of TASKS."""
     tables = []
     for name in partners:
-        table = read_table(directory / "partners" / name / "dataset" / "tasks.parquet", TASKS, problems)
+        table = read_table(partner_folder(directory, name).dataset / "tasks.parquet", TASKS, problems)
         if table is not None:
             tables.append(table.select(pl.lit(name).alias("partner"), pl.all()))
     return pl.concat(tables) if tables else pl.DataFrame(schema={"partner": pl.String} | TASKS)
@@ -250,7 +257,7 @@ def read_arms(directory: Path, partners: tuple[str, ...], problems: list[str]) -
     """Those arms of which any round is saved."""
     places = {
         LOCAL: {name: directory / LOCAL / name for name in partners},
-        FEDERATED: {name: directory / "partners" / name for name in partners},
+        FEDERATED: {name: partner_folder(directory, name).path for name in partners},
         POOLED: {POOLED: directory / POOLED},
     }
     arms = {}
@@ -265,14 +272,14 @@ def read_arms(directory: Path, partners: tuple[str, ...], problems: list[str]) -
 
 def read_metrics(folder: Path, partner: str, problems: list[str]) -> pl.DataFrame:
     """Every saved round of one partner's metrics."""
-    tables = [read_table(path, METRICS_SCHEMA, problems) for path in sorted((folder / "metrics").glob("round-*.parquet"))]
+    tables = [read_table(path, METRICS_SCHEMA, problems) for path in PartnerFolder(folder).metrics_by_round().values()]
     rows = pl.concat([pl.DataFrame(schema=METRICS_SCHEMA), *(table for table in tables if table is not None)])
     return rows.select(pl.lit(partner).alias("partner"), pl.all())
 
 
 def read_losses(folder: Path, partner: str, problems: list[str]) -> pl.DataFrame:
     """Every saved round of one partner's training loss."""
-    saved = [read_optional(path, problems) for path in sorted((folder / "loss").glob("round-*.json"))]
+    saved = [read_optional(path, problems) for path in PartnerFolder(folder).losses_by_round().values()]
     rows = [{name: row.get(name) for name in LOSSES} for row in saved if row is not None and row.get("round") is not None]
     return pl.DataFrame(rows, schema=LOSSES, strict=False).select(pl.lit(partner).alias("partner"), pl.all())
 
@@ -281,6 +288,6 @@ def read_sums(directory: Path, partners: tuple[str, ...], problems: list[str]) -
     """What partners noted of each round's sum, by round; all note the same, but one that missed rounds lacks them."""
     rounds: dict[int, RoundSum] = {}
     for name in partners:
-        for noted in records(directory / "partners" / name / SUMS, RoundSum, problems):
+        for noted in records(partner_folder(directory, name).sums, RoundSum, problems):
             rounds.setdefault(noted.round, noted)
     return tuple(rounds[number] for number in sorted(rounds))

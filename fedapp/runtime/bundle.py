@@ -33,8 +33,8 @@ def bundle_pyproject(number: str | None = None) -> str:
 
 def bundle_digest() -> str:
     """SHA-256 of the bundle that Flower makes of it, 64 hex digits; the same on every machine with this version."""
-    from flwr.cli.build import build_fab_from_disk  # takes a second, and most verbs never need it
+    from fedapp.runtime.flower_internals import build_bundle  # takes a second, and most verbs never need it
 
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "pyproject.toml").write_text(bundle_pyproject(), encoding="utf-8")
-        return hashlib.sha256(build_fab_from_disk(Path(folder))).hexdigest()
+        return hashlib.sha256(build_bundle(Path(folder))).hexdigest()

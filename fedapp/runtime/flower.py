@@ -74,7 +74,7 @@ def script(name: str) -> str:
         RunError: Flower is not installed beside us.
     """
     beside = Path(sys.executable).parent / name
-    found = str(beside) if beside.is_file() else shutil.which(name)
-    if found is None:
+    command = str(beside) if beside.is_file() else shutil.which(name)
+    if command is None:
         raise RunError(f"the command {name} is missing", "install Flower: pip install 'flwr[simulation]'")
-    return found
+    return command

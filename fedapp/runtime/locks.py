@@ -42,15 +42,15 @@ def locked(folder: Path, purpose: str, patience: float = 0.0) -> Iterator[None]:
     Raises:
         BusyError: Another process holds it; names that process.
     """
-    held = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        _take(held, folder, patience)
-        INHERITED.add(held)
-        _tell(held, purpose)
+        _take(descriptor, folder, patience)
+        INHERITED.add(descriptor)
+        _tell(descriptor, purpose)
         yield
     finally:
-        INHERITED.discard(held)
-        os.close(held)  # without LOCK_UN, which would take it from our children too
+        INHERITED.discard(descriptor)
+        os.close(descriptor)  # without LOCK_UN, which would take it from our children too
 
 
 @contextmanager
@@ -87,9 +87,9 @@ def _taken(handle: int, folder: Path) -> bool:
     return True
 
 
-def _take(held: int, folder: Path, patience: float) -> None:
+def _take(descriptor: int, folder: Path, patience: float) -> None:
     begun = time.monotonic()
-    while not _taken(held, folder):
+    while not _taken(descriptor, folder):
         holder = _holder(folder)
         if time.monotonic() - begun >= (patience if _alive(holder) else max(patience, ENDING)):
             raise BusyError(
@@ -100,20 +100,20 @@ def _take(held: int, folder: Path, patience: float) -> None:
         time.sleep(POLL)
 
 
-def _tell(held: int, purpose: str) -> None:
+def _tell(descriptor: int, purpose: str) -> None:
     """Write down who holds it; on a full disk it is held all the same."""
-    told = {"purpose": purpose, "pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
+    holder = {"purpose": purpose, "pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
     with suppress(OSError):
-        os.ftruncate(held, 0)
-        os.pwrite(held, json.dumps(told).encode(), 0)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
 
 
 def _holder(folder: Path) -> dict[str, Any]:
     """What the holder says of itself; nothing if it has not yet."""
     with suppress(OSError, ValueError):
-        told = json.loads((folder / LOCK).read_text(encoding="utf-8"))
-        if isinstance(told, dict):
-            return told
+        holder = json.loads((folder / LOCK).read_text(encoding="utf-8"))
+        if isinstance(holder, dict):
+            return holder
     return {}
 
 

@@ -121,10 +121,10 @@ def family_memory() -> int:
     total = 0
     for member in [me, *me.children(recursive=True)]:
         try:
-            held = member.memory_full_info()
+            memory = member.memory_full_info()
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue  # it ended meanwhile
-        total += getattr(held, "pss", held.rss)
+        total += getattr(memory, "pss", memory.rss)
     return total
 
 

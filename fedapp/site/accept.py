@@ -15,11 +15,12 @@ from fedapp.consortium.policy_file import read_policy_file, write_policy_file
 from fedapp.data.dataset import DATASET_FOLDER, FILES, Dataset, build_dataset
 from fedapp.data.integrity import HEADER, read_header
 from fedapp.errors import ConfigError, DataError
+from fedapp.partner_folder import PartnerFolder
 from fedapp.site.folder import Site
-from fedapp.storage.files import read_json, read_object, write_json, write_sealed
+from fedapp.storage.json_file import read_json, read_object, write_json, write_sealed
 from fedapp.storage.output import check_folder, output_folder
 
-DATASET, OWNER = "dataset", "owner.json"
+DATASET = "dataset"
 OWNED = {"name": str, "fingerprint": str}
 AGAIN = "bring it back, or accept it anew: polyphony accept {} DATASET"
 PREPARE = "`polyphony prepare TABLES --out DIR SITE/config.yaml` makes one that fits"
@@ -41,20 +42,20 @@ def accept(site: Site, source: Path) -> Dataset:
 
     if not site.partner:
         raise ConfigError(f"{site.path} is the coordinator's, which has no data", "data is accepted at partners")
-    config, own = site.config(), site.path / DATASET
+    config, target = site.config(), site.path / DATASET
     policy = read_policy_file(site.policy)
-    sources = [] if own.is_dir() and source.is_dir() and source.samefile(own) else [source]
-    check_folder(own, DATASET_FOLDER, sources)
+    sources = [] if target.is_dir() and source.is_dir() and source.samefile(target) else [source]
+    check_folder(target, DATASET_FOLDER, sources)
     for folder in (source, source.parent):  # `prepare` puts a dataset beside its summary
         if (folder / SUMMARY).is_file():
             _check_chemistry(folder / SUMMARY, config.chemistry)
             _check_fold_key(folder / SUMMARY, site, config.chemistry)
     if (source / SUMMARY).is_file():
-        dataset = build_dataset(source, own, site.settings.name, config.tasks)
+        dataset = build_dataset(source, target, site.settings.name, config.tasks)
     else:
         dataset = Dataset.open(source)
         _check_header(source, dataset.header, config)
-        dataset = _copy(source, own, site.settings.name, sources)
+        dataset = _copy(source, target, site.settings.name, sources)
     site.changed(dataset=DATASET)
     write_policy_file(site.policy, replace(policy, data=dataset.digest))
     return dataset
@@ -88,7 +89,7 @@ def check_state(site: Site) -> None:
         ConfigError: It is another's, or the site has no usable identity.
     """
     fingerprint = load_identity(site.keys).public.fingerprint()
-    path = site.state / OWNER
+    path = PartnerFolder(site.state).owner
     if not path.is_file():
         own_state(site)
         return
@@ -103,7 +104,7 @@ def check_state(site: Site) -> None:
 
 def own_state(site: Site) -> None:
     """Write down that the state is this site's, under its present identity."""
-    write_json(site.state / OWNER, _owner(site.settings.name, load_identity(site.keys).public.fingerprint()))
+    write_json(PartnerFolder(site.state).owner, _owner(site.settings.name, load_identity(site.keys).public.fingerprint()))
 
 
 def _owner(name: str, fingerprint: str) -> dict[str, str]:
@@ -112,9 +113,9 @@ def _owner(name: str, fingerprint: str) -> dict[str, str]:
 
 def _check_chemistry(summary: Path, chemistry: Chemistry) -> None:
     """Refuse structures that were prepared otherwise: equal bits and folds would mean different things."""
-    held: dict[str, Any] = read_object(summary, {"chemistry": dict}, PREPARE)["chemistry"]
+    prepared: dict[str, Any] = read_object(summary, {"chemistry": dict}, PREPARE)["chemistry"]
     asked = vars(chemistry) | {"fold_key": "public" if chemistry.fold_key_file is None else "consortium"}
-    for key, value in held.items():
+    for key, value in prepared.items():
         if asked.get(key) != value:
             raise DataError(f"{summary}: prepared with {key} {value}, and the site's is {asked.get(key)}", PREPARE)
 
@@ -123,11 +124,13 @@ def _check_fold_key(summary: Path, site: Site, chemistry: Chemistry) -> None:
     """Refuse folds of another key than the one that lies at the site."""
     from fedapp.chemistry.fold import key_digest, read_key  # imports RDKit, for which a starting site does not wait
 
-    held = read_json(summary).get("fold_key_digest")
-    if held is None or chemistry.fold_key_file is None or not (file := site.path / chemistry.fold_key_file).is_file():
+    prepared = read_json(summary).get("fold_key_digest")
+    if prepared is None or chemistry.fold_key_file is None or not (file := site.path / chemistry.fold_key_file).is_file():
         return
-    if held != (own := key_digest(read_key(str(file)))):
-        raise DataError(f"{summary}: prepared with the fold key {held}, and {file} is {own}", f"{PREPARE}; all partners share one key")
+    if prepared != (digest := key_digest(read_key(str(file)))):
+        raise DataError(
+            f"{summary}: prepared with the fold key {prepared}, and {file} is {digest}", f"{PREPARE}; all partners share one key"
+        )
 
 
 def _check_header(directory: Path, header: Mapping[str, Any], config: Config) -> None:
@@ -139,11 +142,11 @@ def _check_header(directory: Path, header: Mapping[str, Any], config: Config) ->
         raise DataError(f"{directory} has no task", "tasks.min_per_class says how many labels of each class a task needs")
 
 
-def _copy(source: Path, own: Path, name: str, sources: Iterable[Path]) -> Dataset:
+def _copy(source: Path, target: Path, name: str, sources: Iterable[Path]) -> Dataset:
     """Copy a dataset under the partner's name, of which its seeds are made; one that lies in the site already may stay there."""
-    with output_folder(own, DATASET_FOLDER, sources) as folder:
+    with output_folder(target, DATASET_FOLDER, sources) as folder:
         for file in FILES:
             if (source / file).is_file():  # dropped.csv need not be there
                 shutil.copyfile(source / file, folder / file)
         write_sealed(folder / HEADER, read_header(folder) | {"name": name})
-    return Dataset.open(own)
+    return Dataset.open(target)

@@ -141,11 +141,11 @@ def shortfalls(terms: Terms, floor: Floor) -> dict[str, str]:
                 f"updates of {plural(terms.least_compounds, 'compound')} may leave, fewer than the {least:,} of least_compounds",
             ),
         ]
-    found: dict[str, str] = {}
-    for name, below, told in rules:
+    reasons: dict[str, str] = {}
+    for name, below, reason in rules:
         if below:
-            found[name] = f"{found[name]}; {told}" if name in found else told
-    return found
+            reasons[name] = f"{reasons[name]}; {reason}" if name in reasons else reason
+    return reasons
 
 
 def write_floor(path: Path, floor: Floor = DEFAULT) -> None:

@@ -28,6 +28,7 @@ from fedapp.storage.yaml_file import read_whole
 
 SITE_FILE, CONFIG_FILE, FLOOR_FILE = "site.yaml", "config.yaml", "floor.yaml"
 SITE_VARIABLE = "POLYPHONY_SITE"  # tells the server app where its site is
+STATE = "state"  # a partner's private folder (`fedapp.partner_folder`)
 PARTNER, COORDINATOR = "partner", "coordinator"
 HEADER = "# This installation's own settings; `polyphony doctor` checks them.\n"
 
@@ -136,7 +137,7 @@ class Site:
     @property
     def state(self) -> Path:
         """What a partner's rounds leave; private."""
-        return self._own("state")
+        return self._own(STATE)
 
     @property
     def coordinator(self) -> Path:

@@ -4,9 +4,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from fedapp.partner_folder import PartnerFolder
 from fedapp.storage.json_lines import append_line, last_line
-
-REQUESTS = "requests.jsonl"
 
 
 @dataclass(frozen=True)
@@ -36,5 +35,6 @@ class Request:
 
 def note_request(folder: Path, request: Request) -> None:
     """Append one line and sync it; the file is nobody else's to read."""
-    last_line(folder / REQUESTS)  # cuts off what a kill left unfinished
-    append_line(folder / REQUESTS, json.dumps(asdict(request), sort_keys=True))
+    path = PartnerFolder(folder).requests
+    last_line(path)  # cuts off what a kill left unfinished
+    append_line(path, json.dumps(asdict(request), sort_keys=True))

@@ -85,7 +85,7 @@ class Terms:
 
 def in_words(terms: Terms) -> dict[str, str]:
     """What each of the terms means: its name, and a sentence about what leaves a partner."""
-    return {name: told(terms) for name, told in SENTENCES.items()}
+    return {name: sentence(terms) for name, sentence in SENTENCES.items()}
 
 
 def differences(before: Terms, after: Terms) -> dict[str, str]:
@@ -101,9 +101,9 @@ def _aggregation(terms: Terms) -> str:
 
 
 def _sums(terms: Terms) -> str:
-    told = f"of {terms.least_partners} or more of the {terms.partners} partners of {terms.consortium}"
+    line = f"of {terms.least_partners} or more of the {terms.partners} partners of {terms.consortium}"
     some = f"no more than {terms.colluders:,}" if terms.colluders else "none"
-    return f"{told}; {some} of them may work with the coordinator, or single updates are open"
+    return f"{line}; {some} of them may work with the coordinator, or single updates are open"
 
 
 def _weights(terms: Terms) -> str:

@@ -6,7 +6,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_origin
 
-from fedapp.storage.files import DamagedFileError
+from fedapp.storage.damage import DamagedFileError
 
 T = TypeVar("T")
 PIECE = 1 << 16  # bytes read at once; more than a line has
@@ -62,33 +62,33 @@ def read_records(path: Path, kind: type[T]) -> list[T]:
     Raises:
         DamagedFileError: A line that holds none; it is named by its number.
     """
-    held = []
+    records = []
     for number, line in enumerate(whole_lines(path), 1):
         record = as_record(line, kind)
         if record is None:
             raise DamagedFileError(f"{path}: line {number} is damaged: {line!r:.60}", "restore the file, or take that line out")
-        held.append(record)
-    return held
+        records.append(record)
+    return records
 
 
 def as_record(line: str, kind: type[T]) -> T | None:
     """The record in one line, None if it holds none; keys that we do not know are ignored."""
     try:
-        held = json.loads(line, parse_constant=not_a_number)
+        value = json.loads(line, parse_constant=not_a_number)
     except (ValueError, RecursionError):
         return None
-    return record(held, kind) if isinstance(held, dict) else None
+    return record(value, kind) if isinstance(value, dict) else None
 
 
-def record(held: dict[str, Any], kind: type[T]) -> T | None:
+def record(values: dict[str, Any], kind: type[T]) -> T | None:
     """The dataclass with these values, None if one is missing or of another type."""
     taken: dict[str, Any] = {}
     for each in fields(kind):  # type: ignore[arg-type]
         expected: Any = get_origin(each.type) or each.type
-        if each.name in held:
-            if not isinstance(held[each.name], (int, float) if expected is float else expected):
+        if each.name in values:
+            if not isinstance(values[each.name], (int, float) if expected is float else expected):
                 return None
-            taken[each.name] = held[each.name]
+            taken[each.name] = values[each.name]
         elif each.default is MISSING and each.default_factory is MISSING:
             return None
     return kind(**taken)

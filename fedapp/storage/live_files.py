@@ -16,14 +16,14 @@ def json_object(path: Path, problems: list[str] | None = None) -> dict[str, Any]
         problems: Is told of a file that holds none.
     """
     try:
-        held = json.loads(path.read_text(encoding="utf-8"), parse_constant=not_a_number)
+        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=not_a_number)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError):
-        held = None
-    if not isinstance(held, dict) and problems is not None:
+        value = None
+    if not isinstance(value, dict) and problems is not None:
         problems.append(f"{path} is damaged and is left out")
-    return held if isinstance(held, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def records(path: Path, kind: type[T], problems: list[str] | None = None) -> list[T]:
@@ -33,16 +33,16 @@ def records(path: Path, kind: type[T], problems: list[str] | None = None) -> lis
         problems: Is told of lines that hold none; the file is named without its folder's place, since a report may be passed on.
     """
     try:
-        held = [as_record(line, kind) for line in whole_lines(path)]
+        lines = [as_record(line, kind) for line in whole_lines(path)]
     except OSError:
         return []
-    if problems is not None and None in held:
-        others = f" and {held.count(None) - 1} more" if held.count(None) > 1 else ""
+    if problems is not None and None in lines:
+        others = f" and {lines.count(None) - 1} more" if lines.count(None) > 1 else ""
         where = f"{path.name} in {path.parent.name}"
         problems.append(
-            f"line {held.index(None) + 1}{others} of {where} {'are unreadable and were' if others else 'is unreadable and was'} left out."
+            f"line {lines.index(None) + 1}{others} of {where} {'are unreadable and were' if others else 'is unreadable and was'} left out."
         )
-    return [each for each in held if each is not None]
+    return [each for each in lines if each is not None]
 
 
 def written(path: Path) -> float | None:

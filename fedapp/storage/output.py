@@ -3,10 +3,13 @@
 The proof lies in the folder itself: `.polyphony.json` says what kind of output it is, and lists every file with its SHA-256. A folder that
 holds anything else, or a text that somebody changed, is a person's, and stays; so does an output of another kind, and a folder of outputs.
 Arrays that differ from the list are damaged, and may be made anew.
+
+A prepared folder has a second list of digests in its `summary.json`, and cannot do with one. That one is sealed, goes wherever the summary
+goes, and is checked before a dataset is built of those files. This one is of every file, the summary and a dataset inside among them, may
+be lost with no more harm than that nothing here is replaced any more, and is never a reason to read a file or not.
 """
 
 import errno
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,7 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from fedapp.errors import BusyError, OutputError
-from fedapp.storage.files import LEFT_OVER, SEAL, DamagedFileError, atomic_directory, discard, read_json, unfinished, write_json
+from fedapp.storage.damage import DamagedFileError
+from fedapp.storage.digests import file_digest, file_digests
+from fedapp.storage.files import atomic_directory
+from fedapp.storage.json_file import SEAL, read_json, write_json
+from fedapp.storage.leftovers import LEFT_OVER, discard, unfinished
 
 MANIFEST = ".polyphony.json"
 ARRAYS = (".npy", ".parquet", ".safetensors")  # what nobody edits
@@ -59,7 +66,7 @@ def output_folder(out: Path, kind: Kind, sources: Iterable[Path] = ()) -> Iterat
     check_folder(out, kind, sources)
     with atomic_directory(out) as folder:
         yield folder
-        files = {_relative(path, folder): _digest(path) for path in _files(folder)}
+        files = file_digests(folder, (_relative(path, folder) for path in _files(folder)))
         write_json(folder / MANIFEST, {"kind": kind.name, "files": files})
         _check_contents(out, kind)
 
@@ -100,9 +107,9 @@ def _check_contents(out: Path, kind: Kind) -> bool:
     """Refuse to replace what a person has in a folder; whether there is anything of ours."""
     if not out.is_dir() or not any(out.iterdir()):
         return False
-    held = _list(out).get("kind", kind.name)
-    if held != kind.name:
-        raise OutputError(f"{out} is {held}, and {kind.name} does not take its place", ELSEWHERE)
+    kept = _list(out).get("kind", kind.name)
+    if kept != kind.name:
+        raise OutputError(f"{out} is {kept}, and {kind.name} does not take its place", ELSEWHERE)
     others = list(islice(strangers(out, kind), SHOWN + 1))
     if others:
         named = ", ".join(others[:SHOWN]) + (" and more" if len(others) > SHOWN else "")
@@ -166,21 +173,21 @@ def _ours(path: Path, digest: str) -> bool:
     """Whether it is the file with this digest (any, if empty), or a damaged one, which an array or an emptied file must be."""
     if path.is_symlink() or not path.is_file():
         return False
-    return not digest or path.suffix in ARRAYS or not path.stat().st_size or digest == _digest(path)
+    return not digest or path.suffix in ARRAYS or not path.stat().st_size or digest == file_digest(path)
 
 
 def _list(folder: Path) -> dict[str, Any]:
     """An output's own list; a damaged one says nothing."""
     with suppress(OSError, DamagedFileError):
-        held = read_json(folder / MANIFEST)
-        return held if isinstance(held, dict) else {}
+        manifest = read_json(folder / MANIFEST)
+        return manifest if isinstance(manifest, dict) else {}
     return {}
 
 
 def _listed(folder: Path, kind: Kind) -> dict[str, str]:
     """Files of an output's list to their digests; nothing of another kind's."""
-    held = _list(folder)
-    files = held.get("files") if held.get("kind") == kind.name else None
+    manifest = _list(folder)
+    files = manifest.get("files") if manifest.get("kind") == kind.name else None
     return {str(name): str(digest) for name, digest in files.items() if digest} if isinstance(files, dict) else {}
 
 
@@ -216,8 +223,3 @@ def _files(folder: Path) -> list[Path]:
 
 def _relative(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix()
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

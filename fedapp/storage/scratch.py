@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fedapp.errors import MachineError
-from fedapp.storage.files import UNFINISHED, discard, held_folder, unfinished
+from fedapp.storage.leftovers import UNFINISHED, discard, held_folder, unfinished
 
 MEMORY = Path("/dev/shm")  # noqa: S108 (a folder of our own is made in it)
 TEMPORARY = (Path("/tmp"), Path("/var/tmp"), MEMORY)  # noqa: S108

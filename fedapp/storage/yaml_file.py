@@ -1,6 +1,7 @@
 """YAML files as dataclasses: what is lost of one never becomes a default, and no value is read as another than it is."""
 
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import MISSING, fields, is_dataclass
 from functools import lru_cache
 from io import StringIO
@@ -41,12 +42,12 @@ def read_plain(path: Path, hint: str, resolve: bool = False) -> Any:
     Args:
         resolve: Whether `${...}` stands for what it names, or for itself.
     Returns:
-        Values that are shared by all who read the same text: nobody may change them.
+        Values that are the caller's own.
     Raises:
         ConfigError: It cannot be read.
     """
     try:
-        return _parsed(path.read_text(encoding="utf-8"), resolve)
+        return deepcopy(_parsed(path.read_text(encoding="utf-8"), resolve))
     except UNREADABLE as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split()) or type(error).__name__}", hint) from error
 
@@ -59,11 +60,11 @@ def _parsed(text: str, resolve: bool) -> Any:
 
 def absent(kind: Any, given: Any, before: str = "") -> Iterator[str]:
     """Dotted names of the fields of a dataclass that a mapping does not give."""
-    held = given if isinstance(given, Mapping) else {}
+    mapping = given if isinstance(given, Mapping) else {}
     for each in fields(kind):
         if is_dataclass(each.type):
-            yield from absent(each.type, held.get(each.name), f"{before}{each.name}.")
-        elif each.name not in held:
+            yield from absent(each.type, mapping.get(each.name), f"{before}{each.name}.")
+        elif each.name not in mapping:
             yield f"{before}{each.name}"
 
 

@@ -120,7 +120,7 @@ class OwnRows(Partner):
             arrays: The shared trunk.
             pool: All its compounds, with all their bits.
         """
-        tensors, _ = load_tensors(self._state_path(self.last_round()))
+        tensors, _ = load_tensors(self.folder.state_of(self.last_round()))
         bits = np.union1d(self.columns, self.own)
         first = rows_of(arrays[0], self.columns, bits)
         first[np.searchsorted(bits, self.own[tensors[ROWS].numpy()])] += tensors[DIFFERENCE].numpy()

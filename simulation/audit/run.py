@@ -20,7 +20,10 @@ from fedapp.config import Config, flatten
 from fedapp.report.audit_page import write_audit_report
 from fedapp.report.verdict import Verdict, worst
 from fedapp.run_folder import RunFolder
-from fedapp.storage.files import atomic_path, checksum, reading, write_json
+from fedapp.storage.damage import reading
+from fedapp.storage.digests import checksum
+from fedapp.storage.files import atomic_path
+from fedapp.storage.json_file import write_json
 from fedapp.storage.scratch import in_memory, scratch
 from simulation.audit.advice import advice
 from simulation.audit.all_attacks import AuditOutcome, attack, controls

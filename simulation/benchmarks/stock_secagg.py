@@ -18,20 +18,26 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.client.mod import secaggplus_mod
 from flwr.common import Code, FitIns, FitRes, Parameters, Scalar, Status, ndarrays_to_parameters, parameters_to_ndarrays
-from flwr.common.secure_aggregation.secaggplus_constants import RECORD_KEY_CONFIGS, Key, Stage
-from flwr.compat.common.recorddict_compat import fitres_to_recorddict
-from flwr.server.client_manager import SimpleClientManager
-from flwr.server.client_proxy import ClientProxy
-from flwr.server.compat.grid_client_proxy import GridClientProxy
-from flwr.server.compat.legacy_context import LegacyContext
 from flwr.server.strategy import FedAvg
 from flwr.server.workflow import SecAggPlusWorkflow
-from flwr.server.workflow.constant import MAIN_CONFIGS_RECORD, MAIN_PARAMS_RECORD
-from flwr.server.workflow.constant import Key as WorkflowKey
-from flwr.server.workflow.secure_aggregation.secaggplus_workflow import WorkflowState
 from flwr.serverapp import Grid
-from flwr.supercore.logger import FLOWER_LOGGER
-from flwr.supercore.task_identity import TaskIdentity
+
+from fedapp.runtime.flower_internals import (
+    FLOWER_LOGGER,
+    MAIN_CONFIGS_RECORD,
+    MAIN_PARAMS_RECORD,
+    RECORD_KEY_CONFIGS,
+    ClientProxy,
+    GridClientProxy,
+    Key,
+    LegacyContext,
+    SimpleClientManager,
+    Stage,
+    WorkflowKey,
+    WorkflowState,
+    as_task,
+    fitres_to_recorddict,
+)
 
 EXAMPLES = 1000  # every partner's: SecAgg+ multiplies its update by examples / 1000
 
@@ -68,7 +74,7 @@ def stock_round(partners: int, threshold: int, dropped: Iterable[int], update: C
     for index in range(1, partners + 1):
         context.client_manager.register(GridClientProxy(index, cast(Grid, grid), 0))
     workflow, state = SecAggPlusWorkflow(partners, threshold / partners, max_weight=EXAMPLES), WorkflowState()
-    with _quiet(), _as_server():
+    with _quiet(), as_task(task_id=1, run_id=0, node_id=0):  # the server's
         start = perf_counter()
         for stage in (workflow.setup_stage, workflow.share_keys_stage, workflow.collect_masked_vectors_stage, workflow.unmask_stage):
             if not stage(cast(Grid, grid), context, state):
@@ -148,16 +154,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         FLOWER_LOGGER.setLevel(level)
-
-
-@contextmanager
-def _as_server() -> Iterator[None]:
-    """Flower makes messages only in a process that knows which task it is."""
-    names = ("_task_id", "_run_id", "_node_id")
-    before = {name: getattr(TaskIdentity, name) for name in names}
-    TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, 0, 0
-    try:
-        yield
-    finally:
-        for name in names:
-            setattr(TaskIdentity, name, before[name])

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from fedapp.errors import RunError
-from fedapp.storage.files import Kind, checked, read_object, write_json
+from fedapp.storage.json_file import ValueType, checked, read_object, write_json
 from simulation.results.provenance import PROVENANCE
 
 RECORDS = Path(__file__).parent / "records"
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 OF_THIS_MACHINE = ("run", "report", "plot")  # keys of a result that name files of whoever measured
 ANEW = "measure anew, from a commit and without changes"
-FACTS: dict[str, Kind] = {"command": str, "commit": str, "date": str, "machine": dict}
-MEASURED: dict[str, Kind] = {"versions": dict, "wall_seconds": (int, float)}  # what a transcribed one need not have
+FACTS: dict[str, ValueType] = {"command": str, "commit": str, "date": str, "machine": dict}
+MEASURED: dict[str, ValueType] = {"versions": dict, "wall_seconds": (int, float)}  # what a transcribed one need not have
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from fedapp.storage.files import UNFINISHED
 from fedapp.storage.json_lines import append_line, last_line, read_records
+from fedapp.storage.leftovers import UNFINISHED
 
 AWAITED = "awaited.json"
 UNTIMED = ("AdvertiseKeys", "ShareKeys", "Handover", "Finish", "final")

@@ -4,13 +4,16 @@ import time
 from collections.abc import Iterable, Iterator
 from logging import WARNING
 from math import inf
+from typing import TYPE_CHECKING
 
 from flwr.app import Message, RecordDict
 from flwr.common import log
-from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
-from flwr.supercore.run import Run
 from google.protobuf.message import DecodeError
+
+if TYPE_CHECKING:  # Flower's Grid, which is public, has methods with these types, which are not
+    from flwr.proto.node_pb2 import NodeInfo
+    from flwr.supercore.run import Run
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5  # seconds
 GROWTH = 1.3
@@ -54,10 +57,10 @@ class PollingGrid(Grid):
             return []
 
     @property
-    def run(self) -> Run:
+    def run(self) -> "Run":
         return self.grid.run
 
-    def set_run(self, run: Run) -> None:
+    def set_run(self, run: "Run") -> None:
         self.grid.set_run(run)
 
     def create_message(self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None) -> Message:
@@ -66,7 +69,7 @@ class PollingGrid(Grid):
     def get_node_ids(self) -> Iterable[int]:
         return self.grid.get_node_ids()
 
-    def get_nodes(self) -> Iterable[NodeInfo]:
+    def get_nodes(self) -> "Iterable[NodeInfo]":
         return self.grid.get_nodes()
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:

@@ -6,19 +6,18 @@ seen but its part of the sum, comes last and is the protocol's (`strategies.seca
 
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 
-from fedapp.storage.files import read_sealed, write_sealed
+from fedapp.partner_folder import PartnerFolder
+from fedapp.storage.json_file import read_sealed, write_sealed
 from strategies.partner.side import PartnerSide
 from strategies.secagg.keystream import DTYPES
 from strategies.update.limits import LeakLimits
-from strategies.update.self_audit import AUDITS, OWN, audit, check
+from strategies.update.self_audit import OWN, audit, check
 from strategies.update.shared_trunk import SharedTrunk
 
 Trainer = Callable[[list[np.ndarray], dict[str, int]], tuple[list[np.ndarray], dict[str, float]]]
-ATTEMPTS = "attempts.json"
 UNUSED = 1000  # an attempt at a round that nobody gets to
 
 
@@ -40,7 +39,7 @@ def ready_to_mask(
         DamagedFileError: Nobody can say how often this round was trained for.
     """
     terms, number = side.terms, shared.version + 1
-    attempt = attempts(side.directory, number)
+    attempt = attempts(side.folder, number)
     codec = terms.codec(shared.listed())
     # 1. Rows of bits that few of our compounds, or no other partner's, hold stay at home: training reads the list.
     side.keep_rows(shared.rows)
@@ -53,25 +52,25 @@ def ready_to_mask(
     audited = audit(
         vector=OWN, number=number, attempt=attempt, codec=codec, words=words, before=shared.arrays[0], holders=side.data.holders()
     )
-    side.note(AUDITS, asdict(audited))
+    side.note(side.folder.audits, asdict(audited))
     # 5. Keep at home what tells more than this partner allows.
     check(audited, limits, terms.row_guard)
     # 6. Before it is masked: whatever happens from here on, this training is never masked a second time.
-    write_sealed(side.directory / ATTEMPTS, {"round": number, "attempts": attempt + 1})
+    write_sealed(side.folder.attempts, {"round": number, "attempts": attempt + 1})
     return words, metrics
 
 
-def attempts(directory: Path, number: int) -> int:
+def attempts(folder: PartnerFolder, number: int) -> int:
     """Trainings for round `number` that left already.
 
     Raises:
         DamagedFileError: The file that says so is lost or damaged: the update of one of them could leave once more, under other masks.
     """
     hint = f'write {{"attempts": {UNUSED}, "round": {number}}} into it, a number that no training had; an older copy could repeat one'
-    counted = read_sealed(directory / ATTEMPTS, {"round": int, "attempts": int}, hint)
+    counted = read_sealed(folder.attempts, {"round": int, "attempts": int}, hint)
     return int(counted["attempts"]) if counted["round"] == number else 0
 
 
-def begin_counting(directory: Path) -> None:
+def begin_counting(folder: PartnerFolder) -> None:
     """Write down that nothing was trained yet."""
-    write_sealed(directory / ATTEMPTS, {"round": 0, "attempts": 0})
+    write_sealed(folder.attempts, {"round": 0, "attempts": 0})

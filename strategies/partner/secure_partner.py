@@ -1,12 +1,6 @@
 """A partner's side of a run: the protocol, the trunk and the trainer brought together, every step written down before its reply.
 
-protocol.state         the protocol's state, secret
-shared.safetensors     the trunk that all partners hold alike
-sums.jsonl             what was found in each sum, a line a round, for the report
-self_audit.jsonl       what attacks found in each update before it left, and in each sum
-rows.npy               rows that may leave: this partner's own support within the agreed list
-attempts.json          trainings that left masked, so that none is ever masked twice
-transcript.jsonl       what was seen and sent, chained and signed
+What it keeps, and where: `fedapp.partner_folder`.
 """
 
 import hashlib
@@ -18,9 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fedapp.storage.files import atomic_path, reading
+from fedapp.partner_folder import PartnerFolder
+from fedapp.storage.damage import reading
+from fedapp.storage.files import atomic_path
 from fedapp.storage.json_lines import append_line, last_line
-from strategies.partner.departure import ATTEMPTS, Trainer, begin_counting, ready_to_mask
+from strategies.partner.departure import Trainer, begin_counting, ready_to_mask
 from strategies.partner.side import Membership, PartnerSide
 from strategies.secagg import transcript
 from strategies.secagg.errors import HandoverError, OldRoundError, SecAggError, SumOutOfRangeError
@@ -31,14 +27,13 @@ from strategies.secagg.participant import Participant
 from strategies.secagg.phases import Step
 from strategies.secagg.state import dump, load
 from strategies.update import public_metrics
-from strategies.update.round_sum import SUMS, RoundSum
+from strategies.update.round_sum import RoundSum
 from strategies.update.row_guard import listed_rows
-from strategies.update.self_audit import AUDITS, SUM, audit
+from strategies.update.self_audit import SUM, audit
 from strategies.update.shared_trunk import SharedTrunk, TrunkFileError, no_trunk
 from strategies.update.verdict import AcceptedSum, judge
 
 Evaluator = Callable[[list[np.ndarray], dict[str, int]], dict[str, float]]
-STATE = "protocol.state"
 HINT = "restore it from a backup, or remove it: another partner then hands its trunk over"
 
 
@@ -71,7 +66,7 @@ class SecurePartner:
         Raises:
             TrunkFileError: It is damaged.
         """
-        path = self.side.directory / "shared.safetensors"
+        path = self.side.folder.shared_trunk
         try:
             shared = SharedTrunk.read(path) if path.is_file() else no_trunk(self.side.terms.value_range, NO_TRUNK)
         except TrunkFileError as error:
@@ -234,17 +229,17 @@ class SecurePartner:
             before=self.shared.arrays[0],
             holders=self.side.data.holders(),
         )
-        self.side.note(AUDITS, asdict(audited))
+        self.side.note(self.side.folder.audits, asdict(audited))
 
     def _keep(self, shared: SharedTrunk) -> None:
         self.shared = shared
-        shared.write(self.side.directory / "shared.safetensors")
+        shared.write(self.side.folder.shared_trunk)
         self._note_found(shared)
 
     def _note_found(self, shared: SharedTrunk) -> None:
         """The line of the last sum: whoever was killed between trunk and line writes it when it is back."""
         if shared.found:
-            self.side.note(SUMS, shared.found)
+            self.side.note(self.side.folder.sums, shared.found)
 
     def _write(self, step: Step, request: bytes, reply: bytes, refused: str) -> None:
         """State, then transcript: a reply that leaves is in both, and none that could still change is in the transcript.
@@ -252,12 +247,12 @@ class SecurePartner:
         Before the first of all states the number of trainings, none: where there is a state, or an update was ever made, it must not be
         missing.
         """
-        state, attempts, made = (self.side.directory / name for name in (STATE, ATTEMPTS, AUDITS))
-        if not (state.exists() or attempts.exists() or made.exists()):
-            begin_counting(self.side.directory)
-        with atomic_path(state) as temporary:
+        folder = self.side.folder
+        if not (folder.protocol.exists() or folder.attempts.exists() or folder.audits.exists()):
+            begin_counting(folder)
+        with atomic_path(folder.protocol) as temporary:
             temporary.write_bytes(dump(self.protocol.state))
-        path = transcript_path(self.side.directory, self.member)
+        path = folder.transcript(self.member.roster.digest())
         append_to_transcript(path, self.member, self.protocol, step=step, request=request, reply=reply, refused=refused)
 
 
@@ -273,17 +268,12 @@ def open_participant(directory: Path, member: Membership) -> Participant:
     Raises:
         StateFileError: What it left is damaged.
     """
-    path = directory / STATE
+    path = PartnerFolder(directory).protocol
     try:
         state = load(path.read_bytes()) if path.is_file() else None
     except SecAggError as error:
         raise StateFileError(f"{path} is damaged: {error}") from error
     return Participant(member.identity, member.roster, member.policy, os.urandom, state)
-
-
-def transcript_path(directory: Path, member: Membership) -> Path:
-    """The transcript for this roster."""
-    return directory / f"transcript-{member.roster.digest().hex()[:8]}.jsonl"
 
 
 def append_to_transcript(

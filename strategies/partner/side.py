@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fedapp.partner_folder import PartnerFolder
 from fedapp.storage.files import atomic_path
 from fedapp.storage.json_lines import append_line, last_line
 from strategies.secagg.identity import Identity
@@ -17,8 +18,6 @@ from strategies.secagg.roster import Roster
 from strategies.update.codec import UpdateCodec
 from strategies.update.holders import Holders
 from strategies.update.limits import LeakLimits
-
-ROW_LIST = "rows.npy"
 
 
 @dataclass(frozen=True)
@@ -98,17 +97,22 @@ class PartnerSide:
     data: PartnerData
     threads: int = 1
 
+    @property
+    def folder(self) -> PartnerFolder:
+        """Its private folder, file by file."""
+        return PartnerFolder(self.directory)
+
     def keep_rows(self, listed: np.ndarray) -> None:
         """Write down which rows of the next training may leave: our own support within the agreed list, bool."""
-        content, path = BytesIO(), self.directory / ROW_LIST
+        content, path = BytesIO(), self.folder.rows
         np.save(content, listed & self.data.support())
         if path.is_file() and path.read_bytes() == content.getvalue():
             return
         with atomic_path(path) as temporary:
             temporary.write_bytes(content.getvalue())
 
-    def note(self, name: str, record: dict[str, Any]) -> None:
+    def note(self, path: Path, record: dict[str, Any]) -> None:
         """One more line in a file of the private folder, unless it is the last one already: whoever was killed after it notes it again."""
-        path, line = self.directory / name, json.dumps(record, sort_keys=True)
+        line = json.dumps(record, sort_keys=True)
         if last_line(path) != line:
             append_line(path, line)

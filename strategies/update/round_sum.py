@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 
-SUMS = "sums.jsonl"
-
 
 @dataclass(frozen=True)
 class RoundSum:
-    """One line of `sums.jsonl`: a sum of updates that this partner took into its trunk.
+    """One line of a partner's record of sums: a sum of updates that this partner took into its trunk.
 
     Attributes:
         round: Whose updates they are.

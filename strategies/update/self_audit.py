@@ -23,7 +23,6 @@ from strategies.update.holders import Holders
 from strategies.update.leakage import ALIKE, components, cosines
 from strategies.update.limits import LeakLimits
 
-AUDITS = "self_audit.jsonl"
 OWN, SUM = "own", "sum"
 PIECE = 1024  # pairs of rows that are compared at a time
 
@@ -43,7 +42,7 @@ class LeakError(SecAggError):
 
 @dataclass(frozen=True)
 class Audited:
-    """One line of `self_audit.jsonl`: what the attacks found in one vector.
+    """One line of a partner's record of audits: what the attacks found in one vector.
 
     Attributes:
         round: Whose update, or sum of updates, it is.

@@ -15,7 +15,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save, save_file
 
-from fedapp.storage.files import atomic_path, checksum
+from fedapp.storage.digests import checksum
+from fedapp.storage.files import atomic_path
 from strategies.secagg import digits
 from strategies.secagg.errors import SecAggError
 from strategies.update.codec import CLIPPED_BITS, WEIGHT_BITS, UpdateCodec

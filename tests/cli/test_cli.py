@@ -9,7 +9,7 @@ import pytest
 
 from fedapp.cli.arguments import read_experiment
 from fedapp.cli.main import main
-from fedapp.storage.files import read_json
+from fedapp.storage.json_file import read_json
 
 RDKIT_FRIENDLY = ["C" * length + ending for length in range(1, 41) for ending in ("O", "N", "F", "Cl", "c1ccccc1", "C(=O)O")]
 

@@ -9,7 +9,7 @@ import pytest
 
 from fedapp.cli.main import main
 from fedapp.run_folder import RunFolder
-from fedapp.storage.files import read_json
+from fedapp.storage.json_file import read_json
 from tests.helpers.federated_run import federated_run
 
 

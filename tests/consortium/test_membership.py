@@ -9,11 +9,12 @@ from omegaconf import DictConfig, OmegaConf
 from fedapp.config import Config, load_config
 from fedapp.consortium.agreement import configuration_digest, default_limits, default_policy, propose
 from fedapp.consortium.identity_files import load_identity
-from fedapp.consortium.membership import IDENTITY, POLICY, ROSTER, make_consortium, open_membership
+from fedapp.consortium.membership import ROSTER, make_consortium, open_membership
 from fedapp.consortium.policy_file import PolicyFile, read_limits, read_policy, write_policy
 from fedapp.consortium.roster_file import load_roster
 from fedapp.errors import ConfigError
 from fedapp.model.trunk_shape import layout, trunk_shapes
+from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import RunFolder
 from strategies.partner.side import Membership
 from strategies.secagg.errors import PolicyError
@@ -24,7 +25,7 @@ FIVE = ("data.partners=5", "federation.min_partners=3", "federation.metrics_show
 
 
 def membership_of(run: RunFolder, name: str) -> Membership:
-    return open_membership(run.partner(name) / IDENTITY, run.path / ROSTER, run.partner(name) / POLICY)
+    return open_membership(PartnerFolder(run.partner(name)).identity, run.path / ROSTER, PartnerFolder(run.partner(name)).policy)
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_every_partner_gets_an_identity_and_a_policy_and_all_one_roster(run: Run
     for name, member in zip(run.partners(), roster.members, strict=True):
         membership = membership_of(run, name)
         assert membership.roster == roster
-        assert membership.identity.public == member.identity == load_identity(run.partner(name) / IDENTITY).public
+        assert membership.identity.public == member.identity == load_identity(PartnerFolder(run.partner(name)).identity).public
         membership.policy.check(propose(config, roster))
 
 
@@ -68,10 +69,10 @@ def test_founding_goes_on_where_it_was_killed(tmp_path: Path, config: Config) ->
     """The roster comes last: with some identities already there, they stay."""
     run = RunFolder.create(tmp_path / "run", config, "simulate")
     make_consortium(run, config)
-    first = load_identity(run.partner("partner-1") / IDENTITY).public
+    first = load_identity(PartnerFolder(run.partner("partner-1")).identity).public
     (run.path / ROSTER).unlink()
-    (run.partner("partner-2") / POLICY).unlink()
-    for path in (run.partner("partner-3") / IDENTITY).iterdir():
+    PartnerFolder(run.partner("partner-2")).policy.unlink()
+    for path in PartnerFolder(run.partner("partner-3")).identity.iterdir():
         path.unlink()
     make_consortium(run, config)
     assert load_roster(run.path / ROSTER).members[0].identity == first
@@ -100,22 +101,22 @@ def test_each_proposal_is_a_fresh_one(run: RunFolder, config: Config) -> None:
 
 def test_a_policy_reads_back_as_it_was_written(tmp_path: Path) -> None:
     policy = Policy(b"r" * 32, b"c" * 32, "4x2,2", (16, 32), 10, 20, ("auc_pr", "loss"), 4)
-    write_policy(tmp_path / POLICY, policy)
-    assert read_policy(tmp_path / POLICY) == policy
-    assert (tmp_path / POLICY).read_text().startswith("# The least that this partner accepts")
-    assert (tmp_path / POLICY).stat().st_mode & 0o777 == 0o600
+    write_policy(PartnerFolder(tmp_path).policy, policy)
+    assert read_policy(PartnerFolder(tmp_path).policy) == policy
+    assert PartnerFolder(tmp_path).policy.read_text().startswith("# The least that this partner accepts")
+    assert PartnerFolder(tmp_path).policy.stat().st_mode & 0o777 == 0o600
 
 
 def test_limits_of_a_partners_own_updates_read_back_as_they_were_written(tmp_path: Path) -> None:
     policy = Policy(b"r" * 32, b"c" * 32, "4x2,2", (32,), 10, 20, (), 4)
-    write_policy(tmp_path / POLICY, policy, limits=LeakLimits(0.25, 77))
-    assert read_limits(tmp_path / POLICY) == LeakLimits(0.25, 77)
-    assert read_policy(tmp_path / POLICY) == policy
+    write_policy(PartnerFolder(tmp_path).policy, policy, limits=LeakLimits(0.25, 77))
+    assert read_limits(PartnerFolder(tmp_path).policy) == LeakLimits(0.25, 77)
+    assert read_policy(PartnerFolder(tmp_path).policy) == policy
 
 
 @pytest.mark.parametrize("key", [field.name for field in fields(PolicyFile)])
 def test_a_policy_that_lost_a_line_is_an_error_and_never_a_laxer_one(run: RunFolder, key: str) -> None:
-    path = run.partner("partner-1") / POLICY
+    path = PartnerFolder(run.partner("partner-1")).policy
     config = OmegaConf.load(path)
     assert isinstance(config, DictConfig)
     del config[key]
@@ -160,7 +161,7 @@ def test_with_the_row_guard_off_or_under_record_level_privacy_a_partner_is_told_
     ],
 )
 def test_an_unusable_policy_is_named(run: RunFolder, old: str, new: str) -> None:
-    path = run.partner("partner-1") / POLICY
+    path = PartnerFolder(run.partner("partner-1")).policy
     text = path.read_text()
     assert text.count(old) == 1
     path.write_text(text.replace(old, new))
@@ -169,7 +170,7 @@ def test_an_unusable_policy_is_named(run: RunFolder, old: str, new: str) -> None
     assert error.value.hint
 
 
-@pytest.mark.parametrize("missing", [POLICY, "identity/identity.key"])
+@pytest.mark.parametrize("missing", ["policy.yaml", "identity/identity.key"])
 def test_a_missing_file_is_named(run: RunFolder, missing: str) -> None:
     membership_of(run, "partner-1")
     (run.partner("partner-1") / missing).unlink()
@@ -186,7 +187,7 @@ def test_a_missing_roster_is_named(run: RunFolder) -> None:
 def test_a_policy_that_was_changed_is_read_again(run: RunFolder, config: Config) -> None:
     proposal = propose(config, load_roster(run.path / ROSTER))
     membership_of(run, "partner-1").policy.check(proposal)
-    path = run.partner("partner-1") / POLICY
+    path = PartnerFolder(run.partner("partner-1")).policy
     path.write_text(path.read_text().replace("row_guard: 3", "row_guard: 50"))
     with pytest.raises(PolicyError, match="row guard 3"):
         membership_of(run, "partner-1").policy.check(proposal)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedapp.consortium.membership import IDENTITY, POLICY, ROSTER, open_membership
+from fedapp.consortium.membership import ROSTER, open_membership
 from fedapp.consortium.node_key import read_private_key
 from fedapp.consortium.promises import load_transcript
 from fedapp.consortium.roster_file import load_roster
@@ -17,10 +17,11 @@ from fedapp.data.dataset import Dataset
 from fedapp.model.checkpoint import load_tensors
 from fedapp.model.saved_model import read_model
 from fedapp.partner.open_side import read_row_list
+from fedapp.partner_folder import PartnerFolder
 from fedapp.report.saved_run import read_run
 from fedapp.report.summary import summarise
 from fedapp.run_folder import FACTS, RunFolder
-from fedapp.storage.files import Kind, read_sealed
+from fedapp.storage.json_file import ValueType, read_sealed
 from simulation.events import Follower
 from simulation.experiment import headline
 from simulation.launch import check_outcome
@@ -55,13 +56,13 @@ def readers(run: RunFolder) -> dict[str, Callable[[], Any]]:
         return opened.config(), values(run.path / "run.json", FACTS), opened.partners(), opened.federated()
 
     def membership() -> Any:
-        opened = open_membership(folder / IDENTITY, run.path / ROSTER, folder / POLICY)
+        opened = open_membership(PartnerFolder(folder).identity, run.path / ROSTER, PartnerFolder(folder).policy)
         return opened.policy, opened.limits, opened.roster, open_participant(folder, opened).state
 
     return {
         "settings": settings,
         "membership": membership,
-        "node key": lambda: read_private_key(folder / IDENTITY / "node.key").private_numbers().private_value,
+        "node key": lambda: read_private_key(PartnerFolder(folder).identity / "node.key").private_numbers().private_value,
         "events": lambda: list(map(str, Follower(run).events())),
         "end": lambda: check_outcome(run, run.path / "run.log"),
         "headline": lambda: headline(run),
@@ -78,7 +79,7 @@ def readers(run: RunFolder) -> dict[str, Callable[[], Any]]:
     }
 
 
-def values(path: Path, kinds: dict[str, Kind]) -> list[Any]:
+def values(path: Path, kinds: dict[str, ValueType]) -> list[Any]:
     """Of these keys; what an altered name of the digest's own key leaves is a file without one, in which all else is as it was."""
     held = read_sealed(path, kinds)
     return [held[key] for key in kinds]

@@ -15,7 +15,7 @@ from fedapp.data.dataset import Dataset, build_dataset
 from fedapp.data.integrity import read_summary
 from fedapp.data.prepare import prepare
 from fedapp.errors import DataError
-from fedapp.storage.files import write_sealed
+from fedapp.storage.json_file import write_sealed
 from tests.data.tables import CHEMISTRY, TASKS, good_tables, write_tables
 from tests.model import synthetic
 

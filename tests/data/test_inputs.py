@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fedapp.data.dataset import Dataset, build_dataset
 from fedapp.data.prepare import input_digest, prepare
 from fedapp.errors import DataError
-from fedapp.storage.files import read_json
+from fedapp.storage.json_file import read_json
 from tests.data.forms import as_chembl_download, as_two_columns
 from tests.data.tables import CHEMISTRY, TASKS, rejected, shown_rejects, write_tables
 from tests.helpers.sweeps import examples

@@ -17,7 +17,7 @@ from fedapp.data.dataset import Dataset, build_dataset
 from fedapp.data.integrity import ARRAYS, HEADER, PREPARED, SUMMARY, TABLES
 from fedapp.data.prepare import prepare
 from fedapp.errors import DataError, PolyphonyError
-from fedapp.storage.files import read_json, write_json, write_sealed
+from fedapp.storage.json_file import read_json, write_json, write_sealed
 from simulation.preparation import prepared_tables
 from tests.data.tables import CHEMISTRY, TASKS, good_tables
 from tests.helpers.damage import damages, replaced

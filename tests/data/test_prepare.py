@@ -19,7 +19,7 @@ from fedapp.data.csr import csr_positions
 from fedapp.data.dataset import build_dataset
 from fedapp.data.prepare import input_digest, prepare
 from fedapp.errors import DataError, OutputError
-from fedapp.storage.files import SEAL, read_json, write_json
+from fedapp.storage.json_file import SEAL, read_json, write_json
 from fedapp.storage.output import MANIFEST
 from tests.data.tables import CHEMISTRY, TASKS, good_tables, rejected, write_tables
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from flwr.app import Message
 
-from fedapp.storage.files import read_sealed
+from fedapp.partner_folder import PartnerFolder
+from fedapp.storage.json_file import read_sealed
 from strategies.secagg.phases import Step
 from strategies.secagg.transcript_comparison import compare
-from strategies.update.self_audit import AUDITS, OWN
+from strategies.update.self_audit import OWN
 from tests.helpers.federation import alike, step
 from tests.helpers.killed_writes import watch_writes
 from tests.helpers.local_grid import LocalGrid
@@ -52,6 +53,6 @@ def test_a_partner_killed_at_any_of_its_writes_is_back_for_the_next_message(
     masked = [(entry.session, entry.round) for entry in toy.entries(2) if entry.phase == Step.COLLECT and entry.sent]
     assert len(masked) == len(set(masked))
     assert read_sealed(toy.home(1) / "attempts.json", {}) == {"round": rounds, "attempts": 1}
-    audited = [(each["round"], each["vector"], each["attempt"]) for each in map(json.loads, (toy.home(1) / AUDITS).open())]
+    audited = [(each["round"], each["vector"], each["attempt"]) for each in map(json.loads, PartnerFolder(toy.home(1)).audits.open())]
     assert len(audited) == len(set(audited)), "a line is written once"
     assert {(number, OWN) for number in range(1, rounds + 1)} <= {(number, vector) for number, vector, _ in audited}

@@ -10,7 +10,7 @@ from flwr.app import Message, MessageType
 from fedapp import client_app
 from fedapp.errors import RunError
 from fedapp.run_folder import RunFolder
-from fedapp.storage.files import read_json
+from fedapp.storage.json_file import read_json
 from strategies import message_records
 from strategies.coordinator.exchange import RoundFailedError
 from strategies.plain_messages import PlainReply, PlainRequest

@@ -16,7 +16,7 @@ from fedapp.coordinator import run_rounds
 from fedapp.data.dataset import Dataset
 from fedapp.evaluation.selection import validation_curve
 from fedapp.run_folder import RunFolder
-from fedapp.storage.files import read_json
+from fedapp.storage.json_file import read_json
 from strategies import message_records
 from strategies.coordinator.plain_trunk import PlainTrunk
 from strategies.coordinator.secure_trunk import SecureTrunk

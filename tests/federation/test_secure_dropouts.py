@@ -8,7 +8,7 @@ import pytest
 from flwr.app import Message
 
 from fedapp.run_folder import RunFolder
-from fedapp.storage.files import read_json, read_sealed
+from fedapp.storage.json_file import read_json, read_sealed
 from strategies import message_records
 from strategies.coordinator.exchange import RoundFailedError
 from strategies.secagg import wire

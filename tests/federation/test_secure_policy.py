@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from fedapp.consortium.membership import POLICY
 from fedapp.data.dataset import Dataset
+from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import RunFolder
-from fedapp.storage.files import read_json
+from fedapp.storage.json_file import read_json
 from strategies.coordinator.exchange import RoundFailedError
 from strategies.secagg.phases import Phase, Step
 from strategies.secagg.state import State, load
-from strategies.update.self_audit import AUDITS, OWN
+from strategies.update.self_audit import OWN
 from tests.helpers.federation import alike, all_held, federate, grid_for, held, step, transcripts
 from tests.helpers.request_lines import read_requests
 from tests.helpers.small_run import rewrite_fingerprints, small_run
@@ -22,7 +22,7 @@ from tests.helpers.small_run import rewrite_fingerprints, small_run
 
 def write_policy(run: RunFolder, name: str, key: str, value: object) -> None:
     """Change one line of a partner's policy, as its owner would."""
-    path = run.partner(name) / POLICY
+    path = PartnerFolder(run.partner(name)).policy
     policy = OmegaConf.load(path)
     policy[key] = value
     path.write_text(OmegaConf.to_yaml(policy))
@@ -134,7 +134,7 @@ def give_compounds_bits_of_their_own(run: RunFolder, name: str) -> int:
 
 
 def own_audits(run: RunFolder, name: str) -> list[dict[str, int]]:
-    lines = (run.partner(name) / AUDITS).read_text().splitlines()
+    lines = PartnerFolder(run.partner(name)).audits.read_text().splitlines()
     return [held for held in map(json.loads, lines) if held["vector"] == OWN]
 
 

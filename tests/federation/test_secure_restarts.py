@@ -9,7 +9,7 @@ import pytest
 from flwr.app import Message
 
 from fedapp.run_folder import RunFolder
-from fedapp.storage.files import read_json
+from fedapp.storage.json_file import read_json
 from strategies import message_records
 from strategies.secagg.phases import Step
 from strategies.secagg.transcript_comparison import compare

@@ -10,7 +10,7 @@ from random import Random
 
 from flwr.app import Message, RecordDict
 
-from fedapp.storage.files import sweep
+from fedapp.storage.leftovers import sweep
 from strategies import message_records
 from strategies.coordinator.secure_trunk import SecureTrunk
 from strategies.secagg import errors, wire

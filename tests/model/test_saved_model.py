@@ -16,7 +16,7 @@ from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.evaluation import evaluate, probabilities
 from fedapp.model.network import Heads, Trunk
 from fedapp.model.saved_model import model_header, read_model, save_model
-from fedapp.storage.files import read_json
+from fedapp.storage.json_file import read_json
 from tests.helpers.sweeps import examples
 from tests.model.synthetic import dataset
 

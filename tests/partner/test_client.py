@@ -19,7 +19,7 @@ from fedapp.model.saved_model import read_model
 from fedapp.model.training import choose_device, optimiser, train
 from fedapp.partner.client import Partner
 from fedapp.seeds import derived_seed
-from fedapp.storage.files import read_json, read_sealed
+from fedapp.storage.json_file import read_json, read_sealed
 from tests.model.synthetic import dataset
 
 Arrays = list[np.ndarray]
@@ -226,18 +226,18 @@ def test_a_partner_that_missed_rounds_goes_on_with_the_heads_it_has(tmp_path: Pa
     assert equal(reply, partner(tmp_path, config).fit(arrays, {"round": 6})[0])
     after = checkpoint.load_tensors(tmp_path / "state" / "round-0006.safetensors")[0]
     assert after["adam.heads.bias.step"] > before["adam.heads.bias.step"]
-    assert read_metrics(tmp_path / "metrics")["round"].unique().to_list() == [1, 5]
+    assert read_metrics(tmp_path)["round"].unique().to_list() == [1, 5]
 
 
 def test_a_partner_that_joins_late_has_nothing_to_evaluate_yet(tmp_path: Path, config: Config, initial: Arrays) -> None:
     partner(tmp_path, config).fit(initial, {"round": 4})
-    assert read_metrics(tmp_path / "metrics").is_empty()
+    assert read_metrics(tmp_path).is_empty()
 
 
 def test_each_round_leaves_its_metrics_and_its_loss(tmp_path: Path, config: Config, initial: Arrays) -> None:
     arrays = rounds(tmp_path, config, initial, 3)
     partner(tmp_path, config).evaluate(arrays, {"round": 3})
-    metrics = read_metrics(tmp_path / "metrics")
+    metrics = read_metrics(tmp_path)
     assert metrics["round"].unique().sort().to_list() == [1, 2, 3]
     assert metrics["fold"].unique().sort().to_list() == ["test", "validation"]
     loss = read_sealed(tmp_path / "loss" / "round-0003.json", {})
@@ -267,7 +267,7 @@ def test_the_model_kept_is_that_of_the_best_round_on_the_validation_fold(tmp_pat
     arrays = rounds(tmp_path, config, initial, 6)
     partner(tmp_path, config).evaluate(arrays, {"round": 6})
     header = read_json(tmp_path / "model.json")
-    assert header["round"] == best_round(read_metrics(tmp_path / "metrics"), config.evaluation.min_per_class)
+    assert header["round"] == best_round(read_metrics(tmp_path), config.evaluation.min_per_class)
     data = dataset()
     assert read_model(tmp_path).predict(data.x_indptr, data.x_indices).shape == (len(data.folds), len(data.tasks))
 
@@ -278,7 +278,7 @@ def test_training_alone_beats_a_random_trunk_on_the_validation_fold(tmp_path: Pa
     for number in range(1, 9):
         arrays, _, _ = home.fit(arrays, {"round": number})
     home.evaluate(arrays, {"round": 8})
-    mean = read_metrics(tmp_path / "metrics").group_by("round", "fold").agg(pl.col("auc_roc").mean())
+    mean = read_metrics(tmp_path).group_by("round", "fold").agg(pl.col("auc_roc").mean())
     curve = dict(mean.filter(pl.col("fold") == "validation").select("round", "auc_roc").iter_rows())
     assert curve[8] > 0.8
     assert curve[8] > curve[1]

@@ -13,11 +13,11 @@ from fedapp.consortium.agreement import configuration_digest
 from fedapp.data.dataset import Dataset
 from fedapp.model.network import Heads, Trunk, trunk_arrays
 from fedapp.partner import client
-from fedapp.partner.record_privacy import SUPPORT, open_budget, pay_for_training, private_support
+from fedapp.partner.record_privacy import open_budget, pay_for_training, private_support
+from fedapp.partner_folder import PartnerFolder
 from fedapp.privacy.accounting import NoiseEvent, epsilon
-from fedapp.privacy.budget import BUDGET, Budget, BudgetError
+from fedapp.privacy.budget import Budget, BudgetError
 from fedapp.privacy.noise import Noise
-from strategies.partner.side import ROW_LIST as ROWS
 from strategies.update.row_guard import support
 from tests.helpers.federation import alike, all_held, federate
 from tests.helpers.small_run import small_run
@@ -56,7 +56,7 @@ def test_a_round_costs_what_its_steps_cost(tmp_path: Path, config: Config, initi
     assert what == "round 1"
     assert (event.noise_multiplier, event.sample_rate, event.steps) == (4.0, 32 / compounds, -(-compounds // 32))
     assert open_budget(tmp_path, config).spent() == epsilon([event], config.privacy.delta)
-    assert (tmp_path / BUDGET).stat().st_mode & 0o777 == 0o600
+    assert PartnerFolder(tmp_path).budget.stat().st_mode & 0o777 == 0o600
 
 
 def test_every_training_is_paid_for_and_none_repeats_another(tmp_path: Path, config: Config, initial: Arrays) -> None:
@@ -78,7 +78,7 @@ def test_the_budget_ends_training_with_a_named_error_and_leaves_everything_as_it
     ((_, event),) = open_budget(tmp_path / "one", config).events()
     few = replace(config, privacy=replace(config.privacy, epsilon=epsilon([event] * 3, config.privacy.delta) * 1.001))
     for number in range(1, 4):
-        assert Budget(tmp_path / "few" / BUDGET, few.privacy.epsilon, few.privacy.delta).left(event) == 4 - number
+        assert Budget(PartnerFolder(tmp_path / "few").budget, few.privacy.epsilon, few.privacy.delta).left(event) == 4 - number
         arrays, _, _ = partner(tmp_path / "few", few).fit(arrays, {"round": number})
     with pytest.raises(BudgetError, match=r"round 4 would bring this partner's epsilon to .* beyond privacy.epsilon"):
         partner(tmp_path / "few", few).fit(arrays, {"round": 4})
@@ -109,7 +109,7 @@ def test_a_partner_killed_at_any_of_its_writes_has_never_paid_for_less_than_it_t
 
 def test_a_state_without_its_account_is_not_trained_on(tmp_path: Path, config: Config, initial: Arrays) -> None:
     arrays, _, _ = partner(tmp_path, config).fit(initial, {"round": 1})
-    (tmp_path / BUDGET).unlink()
+    PartnerFolder(tmp_path).budget.unlink()
     held = files(tmp_path)
     with pytest.raises(BudgetError, match="does not hold round 1") as error:
         partner(tmp_path, config).fit(arrays, {"round": 2})
@@ -190,7 +190,7 @@ def test_reconstruction_noise_keeps_no_account_and_still_never_repeats(tmp_path:
     one, _, _ = partner(tmp_path, noisy).fit(initial, {"round": 1})
     other, _, _ = partner(tmp_path, noisy).fit(initial, {"round": 1})
     assert not equal(one, other)
-    assert not (tmp_path / BUDGET).exists()
+    assert not PartnerFolder(tmp_path).budget.exists()
 
 
 def test_rows_are_chosen_once_and_paid_for_once(tmp_path: Path, config: Config) -> None:
@@ -206,7 +206,7 @@ def test_rows_drawn_by_a_process_that_was_killed_are_paid_for_too(tmp_path: Path
     replaced = Path.replace
 
     def die(path: Path, target: Path) -> Path:
-        if target.name == SUPPORT:
+        if target == PartnerFolder(tmp_path).support:
             raise Killed
         return replaced(path, target)
 
@@ -225,20 +225,20 @@ def test_without_a_row_guard_all_rows_are_supported_and_nothing_is_paid(tmp_path
 
 def test_rows_that_do_not_fit_the_budget_are_not_chosen(tmp_path: Path, config: Config) -> None:
     private_support(tmp_path, dataset(), config)
-    (tmp_path / SUPPORT).unlink()
+    PartnerFolder(tmp_path).support.unlink()
     for _ in range(100):
         try:
             private_support(tmp_path, dataset(), config)
         except BudgetError:
             break
-        (tmp_path / SUPPORT).unlink()
-    assert not (tmp_path / SUPPORT).exists()
+        PartnerFolder(tmp_path).support.unlink()
+    assert not PartnerFolder(tmp_path).support.exists()
     assert open_budget(tmp_path, config).spent() <= config.privacy.epsilon
 
 
 def test_rows_without_their_payment_stop_training(tmp_path: Path, config: Config) -> None:
     private_support(tmp_path, dataset(), config)
-    (tmp_path / BUDGET).unlink()
+    PartnerFolder(tmp_path).budget.unlink()
     with pytest.raises(BudgetError, match="does not hold row list"):
         pay_for_training(tmp_path, config, 200, 1, 0, NoiseEvent(4.0, 0.1, 3))
 
@@ -253,7 +253,7 @@ def test_a_whole_run_trains_only_rows_that_were_chosen_with_noise_and_paid_for(t
     changed = []
     for name in run.partners():
         folder, data = run.partner(name), Dataset.open(run.partner(name) / "dataset")
-        chosen, trained = np.load(folder / SUPPORT), np.load(folder / ROWS)
+        chosen, trained = np.load(PartnerFolder(folder).support), np.load(PartnerFolder(folder).rows)
         assert trained.any()
         assert not (trained & ~chosen).any()
         changed.append(int((chosen != support(data.x_indptr, data.x_indices, data.rows_in([2, 3, 4]), data.bits, 2)).sum()))

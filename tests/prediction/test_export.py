@@ -13,7 +13,7 @@ from fedapp.model.network import Trunk, trunk_arrays
 from fedapp.partner.client import Partner
 from fedapp.prediction.export import export_model
 from fedapp.prediction.predict import predict_file
-from fedapp.storage.files import write_json
+from fedapp.storage.json_file import write_json
 from tests.helpers.small_run import small_config, write_dataset
 
 

@@ -15,7 +15,7 @@ from fedapp.evaluation.selection import read_metrics
 from fedapp.model.network import Trunk, trunk_arrays
 from fedapp.partner.client import Partner
 from fedapp.run_folder import RunFolder
-from fedapp.storage.files import read_json
+from fedapp.storage.json_file import read_json
 from simulation.arms import arms_of, compare_arms, local_arm, pooled_arm, unguarded_arm
 from simulation.events import RunEvent
 from strategies.update import weight
@@ -77,7 +77,7 @@ def test_the_local_arm_is_a_partner_fed_its_own_trunk(tmp_path: Path, datasets: 
     for number in range(1, ROUNDS + 1):
         trunk, _, _ = partner.fit(trunk, {"round": number})
     partner.evaluate(trunk, {"round": ROUNDS})
-    assert read_metrics(tmp_path / "by hand" / "metrics").equals(read_metrics(tmp_path / "local" / "partner-1" / "metrics"))
+    assert read_metrics(tmp_path / "by hand").equals(read_metrics(tmp_path / "local" / "partner-1"))
 
 
 def test_an_arm_that_is_done_is_skipped(tmp_path: Path, datasets: dict[str, Dataset], config: Config) -> None:
@@ -96,7 +96,7 @@ def test_a_killed_arm_resumes_and_ends_with_the_same_figures(
     resumed = list(pooled_arm(tmp_path / "killed", datasets, config))
     assert resumed[-1] == undisturbed[-1]
     assert {event.round for event in [*seen, *resumed]} == {1, 2, 3}
-    assert read_metrics(tmp_path / "killed" / "pooled" / "metrics").equals(read_metrics(tmp_path / "undisturbed" / "pooled" / "metrics"))
+    assert read_metrics(tmp_path / "killed" / "pooled").equals(read_metrics(tmp_path / "undisturbed" / "pooled"))
 
 
 def test_an_arm_killed_between_training_and_keeping_the_trunk_repeats_that_round(
@@ -161,9 +161,9 @@ def test_the_row_guard_is_all_that_sets_the_unguarded_arm_apart(federated: Path,
     train(federated, unguarded_arm)
     off = federated_run(tmp_path / "off", "privacy.row_guard=0")
     for name in NAMES:
-        held = read_metrics(federated / "unguarded" / name / "metrics")
-        assert held.equals(read_metrics(off.partner(name) / "metrics"))
-        assert not held.equals(read_metrics(federated / "partners" / name / "metrics"))
+        held = read_metrics(federated / "unguarded" / name)
+        assert held.equals(read_metrics(off.partner(name)))
+        assert not held.equals(read_metrics(federated / "partners" / name))
 
 
 @pytest.mark.parametrize("after", [1, 4, 6, 7, 9])
@@ -222,7 +222,7 @@ def test_pooled_figures_belong_to_the_partners_own_tasks(federated: Path) -> Non
     train(federated, local_arm, pooled_arm, unguarded_arm)
     summary = compare_arms(federated, RunFolder(federated).config())
     chosen = {name: own["selected"]["pooled"] for name, own in summary["partners"].items()}
-    pooled = read_metrics(federated / "pooled" / "metrics").filter(pl.col("fold") == "test")
+    pooled = read_metrics(federated / "pooled").filter(pl.col("fold") == "test")
     offset = {"partner-1": 0, "partner-2": 4, "partner-3": 9}
     for row in pl.read_parquet(federated / "comparison.parquet").iter_rows(named=True):
         mine = (pl.col("round") == chosen[row["partner"]]) & (pl.col("task") == row["task"] + offset[row["partner"]])

@@ -7,12 +7,13 @@ import pytest
 from fedapp.consortium.membership import ROSTER
 from fedapp.consortium.roster_file import load_roster
 from fedapp.errors import BusyError, RunError
+from fedapp.partner_folder import PartnerFolder
 from fedapp.report.saved_run import read_run
 from fedapp.runtime.locks import locked
-from fedapp.storage.files import UNFINISHED
 from fedapp.storage.json_lines import read_records
+from fedapp.storage.leftovers import UNFINISHED
 from simulation.experiment import recorded, seen_in_sums
-from strategies.update.self_audit import AUDITS, SUM, Audited
+from strategies.update.self_audit import SUM, Audited
 from tests.helpers.federation import all_held, federate
 from tests.helpers.small_run import small_run
 
@@ -71,7 +72,7 @@ def test_rows_in_the_sum_are_those_that_the_trunk_lists_and_of_each_partner_the_
     run = small_run(tmp_path / "run", "federation.rounds=2", "privacy.row_guard=10")
     federate(run)
     listed = len(all_held(run)[0].listed())
-    lines = {name: read_records(run.partner(name) / AUDITS, Audited) for name in run.partners()}
+    lines = {name: read_records(PartnerFolder(run.partner(name)).audits, Audited) for name in run.partners()}
     seen = seen_in_sums(read_run(run.path))
     assert seen["rows_in_sum"] == listed
     for name, audits in lines.items():

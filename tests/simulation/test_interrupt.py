@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fedapp.runtime.flower import script
-from fedapp.storage.files import read_json
+from fedapp.storage.json_file import read_json
 from strategies.coordinator.journal import read_journal
 from tests.simulation.test_launch import flower_processes, wait_for
 

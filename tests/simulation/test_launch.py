@@ -16,16 +16,17 @@ import psutil
 import pytest
 
 from fedapp.consortium.agreement import default_policy
-from fedapp.consortium.membership import POLICY, ROSTER
+from fedapp.consortium.membership import ROSTER
 from fedapp.consortium.policy_file import write_policy
 from fedapp.consortium.roster_file import load_roster
 from fedapp.errors import RunError
+from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import RunFolder
 from fedapp.runtime import bundle
 from fedapp.runtime.flower import PROXIES
 from fedapp.runtime.locks import locked
 from fedapp.runtime.processes import child
-from fedapp.storage.files import read_json
+from fedapp.storage.json_file import read_json
 from fedapp.storage.scratch import scratch
 from simulation import launch
 from simulation.events import Follower
@@ -188,7 +189,7 @@ def shortened(run: RunFolder, rounds: int) -> int:
     (run.path / "config.yaml").write_text((run.path / "config.yaml").read_text().replace("rounds: 400", f"rounds: {rounds}"))
     roster = load_roster(run.path / ROSTER)
     for name in run.partners():
-        write_policy(run.partner(name) / POLICY, default_policy(run.config(), roster))
+        write_policy(PartnerFolder(run.partner(name)).policy, default_policy(run.config(), roster))
     return rounds
 
 

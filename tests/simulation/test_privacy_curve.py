@@ -13,7 +13,7 @@ from fedapp.model.noisy_training import plan
 from fedapp.privacy.accounting import NoiseEvent, epsilon
 from fedapp.privacy.noisy_support import support_event
 from fedapp.run_folder import RunFolder
-from fedapp.storage.files import read_json
+from fedapp.storage.json_file import read_json
 from simulation.privacy_curve import config_of
 from tests.simulation.audit.demo_pool import demo_config, demo_datasets
 from tests.simulation.demo_run import demo_run, exit_status

@@ -13,15 +13,15 @@ from fedapp.consortium.agreement import default_limits, default_policy
 from fedapp.consortium.policy_file import write_policy
 from fedapp.consortium.roster_file import write_roster
 from fedapp.evaluation.selection import METRICS_SCHEMA
+from fedapp.partner_folder import PartnerFolder
 from fedapp.site.floor import write_floor
 from fedapp.site.folder import COORDINATOR, PARTNER, Settings, Site
 from fedapp.site.request_log import Request, note_request
-from fedapp.storage.files import write_json
+from fedapp.storage.json_file import write_json
 from strategies.coordinator.journal import Exchange, Journal
-from strategies.partner.side import ROW_LIST
 from strategies.secagg.phases import Step
 from strategies.secagg.roster import Member, Roster, default_threshold
-from strategies.update.self_audit import AUDITS, OWN, SUM, Audited
+from strategies.update.self_audit import OWN, SUM, Audited
 from strategies.update.shared_trunk import SharedTrunk
 from tests.strategies.secagg.parties import identities
 
@@ -115,7 +115,7 @@ def sum_of(site: Site, number: int, partners: int = 4, clipped: int = 3) -> None
 def audit_of(site: Site, number: int, vector: str, attempt: int = 0, named: int = 0) -> None:
     """One more line of the self-audit."""
     held = Audited(number, vector, attempt, rows=140, fewest=10, twin_groups=3, identified=named, compounds=16_212)
-    with (site.state / AUDITS).open("a") as file:
+    with PartnerFolder(site.state).audits.open("a") as file:
         file.write(json.dumps(asdict(held)) + "\n")
 
 
@@ -124,7 +124,7 @@ def hold_trunk(site: Site, version: int) -> None:
     rows = np.arange(256) < LISTED
     arrays = [np.zeros((256, 8), np.float32), np.zeros(8, np.float32)]
     SharedTrunk(arrays, version, b"t" * 32, 0.25, rows, b"s" * 32).write(site.state / "shared.safetensors")
-    np.save(site.state / ROW_LIST, np.arange(256) < 140)
+    np.save(PartnerFolder(site.state).rows, np.arange(256) < 140)
 
 
 def write_loss(site: Site, number: int, loss: float, seconds: float = 50.0) -> None:

@@ -17,7 +17,7 @@ from fedapp.data.prepare import prepare
 from fedapp.errors import ConfigError, DataError, OutputError
 from fedapp.site.accept import accept, check_data, check_state
 from fedapp.site.folder import Site
-from fedapp.storage.files import SEAL, read_json, write_json, write_sealed
+from fedapp.storage.json_file import SEAL, read_json, write_json, write_sealed
 from fedapp.storage.output import MANIFEST
 from tests.cli.test_cli import polyphony, write_tables
 from tests.helpers.small_run import write_dataset

@@ -12,7 +12,7 @@ from fedapp.site.folder import PARTNER, Settings, Site
 from fedapp.site.proxy import proxy_of
 from fedapp.site.run.serve import coordinator_services, partner_services
 from fedapp.site.run.supernode import STATE_FILE, run_supernode
-from fedapp.storage.files import read_json
+from fedapp.storage.json_file import read_json
 
 THERE = "coordinator.example.org:9092"
 

@@ -20,7 +20,7 @@ from fedapp.prediction.predict import predict_file
 from fedapp.site.accept import accept
 from fedapp.site.folder import SITE_VARIABLE, Site
 from fedapp.site.status.report import write_site_report
-from fedapp.storage.files import read_json
+from fedapp.storage.json_file import read_json
 from strategies.coordinator.journal import Exchange, read_journal
 from strategies.update.shared_trunk import SharedTrunk
 from tests.helpers.federation import step
@@ -168,7 +168,7 @@ def test_every_partner_predicts_reports_and_exports_during_the_federation_and_af
             federate(monkeypatch, sites, network)
         for name in NAMES:
             site, out = sites[name].path, tmp_path / f"{name} {until}"
-            metrics = read_metrics(site / "state" / "metrics")
+            metrics = read_metrics(site / "state")
             assert metrics["round"].unique().sort().to_list() == list(range(1, until + 1))
             saved = export_model(site, out / "model")
             assert saved.header["round"] == best_round(metrics, 3), "the best round so far"

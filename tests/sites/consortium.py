@@ -23,7 +23,7 @@ from fedapp.site.accept import accept
 from fedapp.site.folder import COORDINATOR, Site
 from fedapp.site.kit.install import install
 from fedapp.site.kit.make import Plan, assignments, make_kits
-from fedapp.storage.files import read_json
+from fedapp.storage.json_file import read_json
 from strategies.coordinator.journal import Exchange, read_journal
 from strategies.update.shared_trunk import SharedTrunk
 from tests.site.kits import allow

@@ -21,7 +21,7 @@ import psutil
 
 from fedapp.config import CONF, load_config
 from fedapp.data.demo import demo_dataset
-from fedapp.storage.files import read_json
+from fedapp.storage.json_file import read_json
 from tests.helpers.request_lines import read_requests
 from tests.sites.consortium import Consortium, kill_family
 

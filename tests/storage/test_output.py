@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fedapp.errors import BusyError, OutputError
 from fedapp.storage import output
-from fedapp.storage.files import write_sealed
+from fedapp.storage.json_file import write_sealed
 from fedapp.storage.output import MANIFEST, Kind, check_file, check_folder, output_folder
 from tests.helpers.sweeps import examples
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from fedapp.errors import ConfigError
-from fedapp.storage.yaml_file import read_whole, typed
+from fedapp.storage.yaml_file import read_plain, read_whole, typed
 from tests.helpers.sweeps import examples
 
 
@@ -92,3 +92,14 @@ def test_a_value_of_another_type_is_refused_by_its_key_and_never_converted(tmp_p
 def test_a_key_that_is_lost_is_named(tmp_path: Path, key: str) -> None:
     with pytest.raises(ConfigError, match=f"lacks {key}"):
         read_whole(written(tmp_path, {name: value for name, value in WHOLE.items() if name != key}), Outer, "")
+
+
+def test_who_changes_what_was_read_changes_nothing_for_the_next_reader(tmp_path: Path) -> None:
+    path = tmp_path / "any.yaml"
+    path.write_text("outer: {inner: [1, 2]}\n")
+    for _ in range(2):
+        value = read_plain(path, "")
+        assert value == {"outer": {"inner": [1, 2]}}
+        value["outer"]["inner"].append(3)
+        del value["outer"]["inner"][0]
+        value["more"] = True

@@ -67,45 +67,45 @@ def fail(told: str, hint: str) -> CheckFinding:
 
 def versions(site: Site) -> CheckFinding:  # noqa: ARG001 - every check is asked with the site
     """Python and the packages whose versions rounds depend on."""
-    told = f"polyphony {version('polyphony')}, python {platform.python_version()}, "
-    told += ", ".join(f"{package} {version(package)}" for package in PINNED)
+    line = f"polyphony {version('polyphony')}, python {platform.python_version()}, "
+    line += ", ".join(f"{package} {version(package)}" for package in PINNED)
     wanted = {each.name: each.specifier for each in map(Requirement, requires("polyphony") or []) if each.marker is None}
     installed = {package: (version(package), wanted[package]) for package in PINNED}
     installed["python"] = (platform.python_version(), SpecifierSet(metadata("polyphony")["Requires-Python"]))
-    wrong = sorted(name for name, (held, specifier) in installed.items() if not specifier.contains(held, prereleases=True))
+    wrong = sorted(name for name, (present, specifier) in installed.items() if not specifier.contains(present, prereleases=True))
     if wrong:
         return fail(
-            f"{told}: {', '.join(wrong)} is not what this version was made for", "install polyphony anew in an environment of its own"
+            f"{line}: {', '.join(wrong)} is not what this version was made for", "install polyphony anew in an environment of its own"
         )
-    return ok(told)
+    return ok(line)
 
 
 def application(site: Site) -> CheckFinding:
     """Whether the policy names the bundle of the version that is installed."""
     from fedapp.runtime.bundle import bundle_digest
 
-    own, accepted = bundle_digest(), read_policy_file(site.policy if site.partner else site.proposal).applications
-    if own in accepted:
-        return ok(f"{own[:16]}… is accepted")
+    bundle, accepted = bundle_digest(), read_policy_file(site.policy if site.partner else site.proposal).applications
+    if bundle in accepted:
+        return ok(f"{bundle[:16]}… is accepted")
     named = ", ".join(f"{digest[:16]}…" for digest in accepted) or "none"
     return fail(
-        f"this version's bundle is {own[:16]}…, and the policy accepts {named}",
+        f"this version's bundle is {bundle[:16]}…, and the policy accepts {named}",
         "install the version that the consortium runs, or the kit of this version (`polyphony kit install`)",
     )
 
 
 def roster(site: Site) -> CheckFinding:
     """The roster, by the digest that people compare."""
-    held = load_roster(site.roster)
-    return ok(f"{held.consortium}, {len(held.members)} partners, threshold {held.threshold}, digest {spoken(held.digest())}")
+    roster = load_roster(site.roster)
+    return ok(f"{roster.consortium}, {len(roster.members)} partners, threshold {roster.threshold}, digest {spoken(roster.digest())}")
 
 
 def identity(site: Site) -> CheckFinding:
     """Our own keys are in the roster, under our name."""
-    public, held = load_identity(site.keys).public, load_roster(site.roster)
-    named = [member.name for member in held.members if member.identity == public]
+    public, roster = load_identity(site.keys).public, load_roster(site.roster)
+    named = [member.name for member in roster.members if member.identity == public]
     if named == [site.settings.name]:
-        return ok(f"partner {held.index_of(public)}, {named[0]}, {public.fingerprint()[:17]}…")
+        return ok(f"partner {roster.index_of(public)}, {named[0]}, {public.fingerprint()[:17]}…")
     said = f"says {named[0]}" if named else "does not have it"
     return fail(
         f"site.yaml says {site.settings.name}, and the roster {said} for the key in {site.keys / KEY_FILE}",
@@ -118,12 +118,12 @@ def node_key(site: Site) -> CheckFinding:
     path = site.keys / NODE_KEY_FILE
     if not path.is_file():
         return fail(f"no {path}", f"make one: polyphony identity node {site.keys}")
-    own = read_private_key(path).public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-    if (site.keys / NODE_PUBLIC_FILE).read_text(encoding="utf-8", errors="replace").split()[:2] != own.split():
+    public = read_private_key(path).public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    if (site.keys / NODE_PUBLIC_FILE).read_text(encoding="utf-8", errors="replace").split()[:2] != public.split():
         return fail(
             f"{site.keys / NODE_PUBLIC_FILE} is not the public half of {path}", f"make both anew: polyphony identity node {site.keys}"
         )
-    if load_draft(site.roster).nodes.get(site.settings.name) != own:
+    if load_draft(site.roster).nodes.get(site.settings.name) != public:
         return fail(
             f"the consortium file has another node key for {site.settings.name} than {path}",
             "send our identity.pub to whoever keeps the roster, who calls `polyphony consortium replace`",
@@ -133,11 +133,11 @@ def node_key(site: Site) -> CheckFinding:
 
 def node_keys(site: Site) -> CheckFinding:
     """The coordinator knows every partner's node key."""
-    held = load_draft(site.roster)
-    missing = [member.name for member in held.members if member.name not in held.nodes]
+    draft = load_draft(site.roster)
+    missing = [member.name for member in draft.members if member.name not in draft.nodes]
     if missing:
         return fail(f"no node key of {', '.join(missing)}", "ask for their identity.pub, and take it in by `polyphony consortium replace`")
-    return ok(f"of all {len(held.members)} partners")
+    return ok(f"of all {len(draft.members)} partners")
 
 
 def policy(site: Site) -> CheckFinding:
@@ -146,23 +146,23 @@ def policy(site: Site) -> CheckFinding:
     try:
         read_policy(site.policy).check(propose(config, members))
     except PolicyError as error:
-        told = str(error).replace("the coordinator proposes", "our own configuration has")
+        reason = str(error).replace("the coordinator proposes", "our own configuration has")
         return fail(
-            told, "if the consortium agreed on it, install its new kit (`polyphony kit install`); otherwise bring the old files back"
+            reason, "if the consortium agreed on it, install its new kit (`polyphony kit install`); otherwise bring the old files back"
         )
     return ok(f"accepts our configuration {configuration_digest(config).hex()[:16]}…, row guard {config.privacy.row_guard}")
 
 
 def proposal(site: Site) -> CheckFinding:
     """What the coordinator proposes is of its own roster and trunk."""
-    config, held = site.config(), read_policy_file(site.proposal)
-    told = {"roster": (held.roster, load_roster(site.roster).digest().hex()), "layout": (held.layout, layout(config))}
+    config, terms = site.config(), read_policy_file(site.proposal)
+    pairs = {"roster": (terms.roster, load_roster(site.roster).digest().hex()), "layout": (terms.layout, layout(config))}
     if config.federation.initial_trunk == "group_key":  # otherwise partners' digest covers a seed that the coordinator does not have
-        told["configuration"] = (held.configuration, configuration_digest(config).hex())
-    wrong = [what for what, (proposed, own) in told.items() if proposed != own]
+        pairs["configuration"] = (terms.configuration, configuration_digest(config).hex())
+    wrong = [what for what, (proposed, expected) in pairs.items() if proposed != expected]
     if wrong:
         return fail(f"{site.proposal} has another {' and '.join(wrong)} than the files beside it: every partner would refuse", KIT)
-    return ok(f"configuration {held.configuration[:16]}…, row guard {held.row_guard}, {held.rounds} rounds")
+    return ok(f"configuration {terms.configuration[:16]}…, row guard {terms.row_guard}, {terms.rounds} rounds")
 
 
 def modes(site: Site) -> CheckFinding:
@@ -194,14 +194,14 @@ def dataset(site: Site) -> CheckFinding:
     from fedapp.site.accept import check_data
 
     check_data(site)
-    held = Dataset.open(site.dataset)
-    training, least = len(held.rows_in(site.config().training_folds())), read_policy_file(site.policy).least_compounds
+    data = Dataset.open(site.dataset)
+    training, least = len(data.rows_in(site.config().training_folds())), read_policy_file(site.policy).least_compounds
     if training < least:
         return fail(
             f"{training:,} training compounds, and {site.policy} sends no update of fewer than {least:,}",
             "accept a larger dataset, or lower `least_compounds` there if an update may be solved for its compounds",
         )
-    return ok(f"{len(held.folds):,} compounds, {len(held.tasks):,} tasks, {held.digest[:16]}…")
+    return ok(f"{len(data.folds):,} compounds, {len(data.tasks):,} tasks, {data.digest[:16]}…")
 
 
 def state(site: Site) -> CheckFinding:
@@ -226,12 +226,12 @@ def memory(site: Site) -> CheckFinding:
 
 
 def _enough(what: str, free: int, needed: int) -> CheckFinding:
-    told = f"{size(free)} free, and about {size(needed)} needed"
+    line = f"{size(free)} free, and about {size(needed)} needed"
     if free < needed:
-        return fail(told, f"free some {what}, or move the site to a larger machine")
+        return fail(line, f"free some {what}, or move the site to a larger machine")
     if free < AMPLE * needed:
-        return warn(told, f"others' use of this {what} could end a round")
-    return ok(told)
+        return warn(line, f"others' use of this {what} could end a round")
+    return ok(line)
 
 
 def masked_sum(site: Site) -> CheckFinding:

@@ -53,8 +53,8 @@ class Examined:
 def examine(site: Site) -> Iterator[Examined]:
     """Make every check of the site's party, one after the other."""
     for name, check in (AT_BOTH | (AT_PARTNER if site.partner else AT_COORDINATOR)).items():
-        found = made(check, site)
-        yield Examined(name, found.state, found.told, found.hint)
+        finding = made(check, site)
+        yield Examined(name, finding.state, finding.told, finding.hint)
 
 
 def made(check: Check, site: Site) -> CheckFinding:

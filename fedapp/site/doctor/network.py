@@ -61,22 +61,22 @@ def ask(site: Site, proxy: Proxy | None = None, host: str | None = None) -> Answ
     with http_client(trust, proxy, PATIENCE) as client, client.stream("GET", url, extensions={"sni_hostname": named}) as response:
         middle = (before + time.time()) / 2
         certificate = response.extensions["network_stream"].get_extra_info("ssl_object").getpeercert()
-        told = response.headers.get("date")
+        date = response.headers.get("date")
     expires = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
-    ahead = middle - parsedate_to_datetime(told).timestamp() - 0.5 if told else None  # a Date has whole seconds
+    ahead = middle - parsedate_to_datetime(date).timestamp() - 0.5 if date else None  # a Date has whole seconds
     return Answer(expires, ahead, response.is_success)
 
 
 def authority(site: Site) -> CheckFinding:
     """The authority's certificate is there and valid."""
-    held = certificate_facts(site.authority)
-    told = f"{site.authority.name} is valid until {held.ends:%Y-%m-%d}"
-    if not held.authority:
+    facts = certificate_facts(site.authority)
+    line = f"{site.authority.name} is valid until {facts.ends:%Y-%m-%d}"
+    if not facts.authority:
         return fail(f"{site.authority} is not an authority's certificate", "put the consortium's ca.crt there, from the kit")
-    if held.early() or held.days_left() < 0:
+    if facts.early() or facts.days_left() < 0:
         hint = "set this machine's clock right, or ask the coordinator for the consortium's new ca.crt"
-        return fail(f"{told}, from {held.begins:%Y-%m-%d}: not today", hint)
-    return warn(told, "agree with the consortium on a new authority") if held.days_left() < SOON else ok(told)
+        return fail(f"{line}, from {facts.begins:%Y-%m-%d}: not today", hint)
+    return warn(line, "agree with the consortium on a new authority") if facts.days_left() < SOON else ok(line)
 
 
 def certificate(site: Site) -> CheckFinding:
@@ -93,9 +93,9 @@ def certificate(site: Site) -> CheckFinding:
             f"partners would refuse {site.tls / SERVER}: {error.verify_message}",
             f"make one for {address(site)[0]}: polyphony certificates new",
         )
-    held = certificate_facts(site.tls / SERVER)
-    told = f"for {', '.join(held.hosts)}, until {held.ends:%Y-%m-%d}"
-    return warn(told, "renew it soon: polyphony certificates new") if held.days_left() < SOON else ok(told)
+    facts = certificate_facts(site.tls / SERVER)
+    line = f"for {', '.join(facts.hosts)}, until {facts.ends:%Y-%m-%d}"
+    return warn(line, "renew it soon: polyphony certificates new") if facts.days_left() < SOON else ok(line)
 
 
 def handshake(server: ssl.SSLContext, client: ssl.SSLContext, host: str) -> None:
@@ -124,11 +124,11 @@ def connection(site: Site) -> CheckFinding:
         return unreached(site, proxy, error)
     days = int((answer.expires - time.time()) // 86400)
     until = datetime.fromtimestamp(answer.expires, UTC)
-    told = f"the coordinator answers at {site.settings.superlink}; its certificate is valid until {until:%Y-%m-%d}"
-    told += through(site, proxy)
+    line = f"the coordinator answers at {site.settings.superlink}; its certificate is valid until {until:%Y-%m-%d}"
+    line += through(site, proxy)
     if not answer.whole:
-        return fail(f"{told}; but its gate does not reach the SuperLink behind it", "it may be starting: try again, or ask the coordinator")
-    return warn(told, RENEW) if days < SOON else ok(told)
+        return fail(f"{line}; but its gate does not reach the SuperLink behind it", "it may be starting: try again, or ask the coordinator")
+    return warn(line, RENEW) if days < SOON else ok(line)
 
 
 def through(site: Site, proxy: Proxy | None) -> str:
@@ -175,8 +175,8 @@ def turned_away(site: Site, proxy: Proxy, error: Exception, reason: Exception) -
     where, at = site.settings.superlink, f"the proxy {proxy} ({proxy.said_by})"
     if isinstance(reason, httpx.ProxyError):
         if str(reason).startswith("407"):
-            told = "does not accept its user and password" if proxy.introduced else "wants to know who asks"
-            return fail(f"{at} {told}: {reason}", f"correct `proxy` in {SITE_FILE}: {FORM}")
+            objection = "does not accept its user and password" if proxy.introduced else "wants to know who asks"
+            return fail(f"{at} {objection}: {reason}", f"correct `proxy` in {SITE_FILE}: {FORM}")
         return fail(
             f"{at} does not let us through to {where}: {reason}",
             "ask your network's people to allow CONNECT to this host and port, and the coordinator whether it is being served",
@@ -190,10 +190,10 @@ def turned_away(site: Site, proxy: Proxy, error: Exception, reason: Exception) -
 
 def cause(error: Exception) -> Exception:
     """The error of the socket that lies behind one of the client, where there is one."""
-    found: BaseException | None = error
-    while found is not None and not isinstance(found, OSError):
-        found = found.__context__
-    return found if isinstance(found, Exception) else error
+    inner: BaseException | None = error
+    while inner is not None and not isinstance(inner, OSError):
+        inner = inner.__context__
+    return inner if isinstance(inner, Exception) else error
 
 
 def clock(site: Site) -> CheckFinding:
@@ -204,10 +204,10 @@ def clock(site: Site) -> CheckFinding:
         return warn("not compared: the coordinator was not reached", "see connection")
     if ahead is None:
         return warn("not compared: the coordinator does not tell its time", "see that both machines keep time by NTP")
-    told = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the coordinator's"
+    line = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the coordinator's"
     if ahead > AHEAD or ahead < -BEHIND:
-        return fail(f"{told}: Flower would refuse our connection", "keep time by NTP on both machines")
-    return ok("as the coordinator's" if abs(ahead) < 1 else told)
+        return fail(f"{line}: Flower would refuse our connection", "keep time by NTP on both machines")
+    return ok("as the coordinator's" if abs(ahead) < 1 else line)
 
 
 def port(site: Site) -> CheckFinding:
@@ -224,22 +224,22 @@ def port(site: Site) -> CheckFinding:
         return fail(
             f"{host}:{number} is not to be had: {error.strerror}", "end the other program, or correct `listen` and `superlink` in site.yaml"
         )
-    told = f"our own gate listens on {host}:{number}"
+    line = f"our own gate listens on {host}:{number}"
     if not answer.whole:
         hint = f"it may be starting: try again; its log is {site.log}/superlink.log"
-        return fail(f"{told}, and does not reach the SuperLink behind it", hint)
-    return ok(told)
+        return fail(f"{line}, and does not reach the SuperLink behind it", hint)
+    return ok(line)
 
 
 @contextmanager
 def listening(host: str, number: int) -> Iterator[OSError | None]:
     """Hold a port for a moment; what stands against it."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as held:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            held.bind((host, number))
-            held.listen()
+            probe.bind((host, number))
+            probe.listen()
         except OSError as error:
             yield error
             return

@@ -2,6 +2,7 @@
 
 from fedapp.config import RECORD_DP
 from fedapp.data.dataset import Dataset
+from fedapp.partner_folder import PartnerFolder
 from fedapp.site.doctor.checks import CheckFinding, ok, warn
 from fedapp.site.floor import DEFAULT, check_floor, shortfalls, terms_of
 from fedapp.site.folder import Site
@@ -9,31 +10,31 @@ from fedapp.site.status.attention import named_compounds
 from fedapp.storage.live_files import records
 from fedapp.wording import plural
 from strategies.update.row_guard import support
-from strategies.update.self_audit import AUDITS, Audited
+from strategies.update.self_audit import Audited
 
 
 def floor(site: Site) -> CheckFinding:
     """Policy and experiment do not fall below what the site itself asks for, and how that compares with what ships."""
     check_floor(site)
-    held = terms_of(site)
-    weaker = shortfalls(held, DEFAULT)
+    terms = terms_of(site)
+    weaker = shortfalls(terms, DEFAULT)
     if weaker:
         return warn(
             f"{site.floor} holds, and allows weaker terms than the defaults: {'; '.join(weaker.values())}",
             f"if that is not meant, raise {site.floor}, and ask for a kit that reaches it",
         )
-    shown = f"{' and '.join(held.metrics_shown)} shown" if held.metrics_shown else "no metric shown"
-    guarded = f"epsilon {held.epsilon:g}" if held.noisy else f"row guard {held.row_guard}"
+    shown = f"{' and '.join(terms.metrics_shown)} shown" if terms.metrics_shown else "no metric shown"
+    guarded = f"epsilon {terms.epsilon:g}" if terms.noisy else f"row guard {terms.row_guard}"
     return ok(f"policy and experiment hold {site.floor}: {guarded}, {shown}")
 
 
 def rows(site: Site) -> CheckFinding:
     """How many rows of the first layer our own compounds let pass the row guard: with none, rounds would be worth nothing to us."""
-    config, held = site.config(), Dataset.open(site.dataset)
+    config, data = site.config(), Dataset.open(site.dataset)
     guard, bits = config.privacy.row_guard, config.chemistry.bits
     if config.privacy.profile == RECORD_DP:
         return ok(f"chosen among {bits:,} with noise")
-    passing = int(support(held.x_indptr, held.x_indices, held.rows_in(config.training_folds()), bits, guard).sum())
+    passing = int(support(data.x_indptr, data.x_indices, data.rows_in(config.training_folds()), bits, guard).sum())
     if passing:
         return ok(f"{passing:,} of {bits:,} are of bits that {max(guard, 1)} or more of our training compounds hold")
     return warn(
@@ -45,13 +46,13 @@ def rows(site: Site) -> CheckFinding:
 
 def self_audit(site: Site) -> CheckFinding:
     """What attacks on this site's updates, and on the sums that came home, named of its compounds."""
-    audits = records(site.state / AUDITS, Audited)
+    audits = records(PartnerFolder(site.state).audits, Audited)
     if not audits:
         return ok("no update of ours was attacked yet")
-    found = named_compounds(terms_of(site), audits)
-    if found:
-        return warn(" ".join(held.told for held in found), " ".join(dict.fromkeys(held.hint for held in found)))
+    concerns = named_compounds(terms_of(site), audits)
+    if concerns:
+        return warn(" ".join(concern.told for concern in concerns), " ".join(dict.fromkeys(concern.hint for concern in concerns)))
     return ok(
         f"names none of {plural(audits[-1].compounds, 'training compound')}, "
-        f"in updates and sums of {plural(len({held.round for held in audits}), 'round')}"
+        f"in updates and sums of {plural(len({audit.round for audit in audits}), 'round')}"
     )

@@ -13,8 +13,9 @@ from fedapp.consortium.identity_files import KEY_FILE, load_identity
 from fedapp.consortium.policy_file import read_policy_file, write_policy_file
 from fedapp.consortium.roster_file import load_roster
 from fedapp.errors import ConfigError, OutputError
+from fedapp.partner_folder import PartnerFolder
 from fedapp.runtime.locks import locked
-from fedapp.site.accept import OWNER, own_state
+from fedapp.site.accept import own_state
 from fedapp.site.floor import as_strict_as, read_floor, shortfalls, terms_of, write_floor
 from fedapp.site.folder import CONFIG_FILE, FLOOR_FILE, SITE_FILE, Site
 from fedapp.site.kit.make import SERVICES, copy, own_seed
@@ -122,7 +123,7 @@ def _check_terms(given: Site, floor: Path) -> None:
         write_floor(floor)
     below = shortfalls(terms_of(given), read_floor(floor))
     if below:
-        listed = "; ".join(f"{name}: {told}" for name, told in below.items())
+        listed = "; ".join(f"{name}: {reason}" for name, reason in below.items())
         raise ConfigError(
             f"under {given.path} {given.settings.name} would accept less protection than {floor} asks for: {listed}",
             f"ask for a kit that holds it; only if {given.settings.name} means to accept less, edit {floor}, and install again",
@@ -141,8 +142,8 @@ def _changes(given: Site, known: Site | None) -> list[str]:
     weaker = {*shortfalls(after, as_strict_as(before)), *(["noise"] if before.noisy and not after.noisy else [])}
     if after.initial_trunk == "seed":
         weaker.add("first trunk")
-    told = [f"{name}: {how}{WEAKER if name in weaker else ''}" for name, how in differences(before, after).items()]
-    return told + [f"{key}: {old[key]} -> {new[key]}" for key in DIGESTS if old[key] != new[key]]
+    lines = [f"{name}: {how}{WEAKER if name in weaker else ''}" for name, how in differences(before, after).items()]
+    return lines + [f"{key}: {old[key]} -> {new[key]}" for key in DIGESTS if old[key] != new[key]]
 
 
 def _copy(given: Site, site: Site) -> None:
@@ -154,6 +155,6 @@ def _copy(given: Site, site: Site) -> None:
 
 def _take_over_state(site: Site) -> None:
     """After a change of keys: what this partner left under its old ones is its own under the new."""
-    owner = site.state / OWNER
+    owner = PartnerFolder(site.state).owner
     if owner.is_file() and json_object(owner).get("name") == site.settings.name and (site.keys / KEY_FILE).is_file():
         own_state(site)

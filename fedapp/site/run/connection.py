@@ -8,7 +8,7 @@ still waiting for its answer.
 import random
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -16,28 +16,36 @@ from functools import partial
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from flwr.app import Message
-from flwr.app.message.message import remove_content_from_message
-from flwr.common.serde import message_from_proto, message_to_proto
-from flwr.proto.fleet_pb2 import ActivateNodeRequest, DeactivateNodeRequest, PullMessagesRequest, PushMessagesRequest
-from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
-from flwr.proto.node_pb2 import Node
-from flwr.proto.run_pb2 import GetRunRequest
-from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
-from flwr.supercore.inflatable.inflatable_protobuf_utils import (
+
+from fedapp.errors import RunError
+from fedapp.runtime.flower_internals import (
+    ActivateNodeRequest,
+    DeactivateNodeRequest,
+    FleetClient,
+    GetRunRequest,
+    Node,
+    NodeAuthHttpInterceptor,
+    PullMessagesRequest,
+    PushMessagesRequest,
+    RetryInvoker,
+    RetryState,
+    RunNotRunningException,
+    RuntimeVersionHttpInterceptor,
+    SendNodeHeartbeatRequest,
+    exponential,
+    get_all_nested_objects,
+    get_object_tree,
     make_confirm_message_received_fn_protobuf,
     make_pull_object_fn_protobuf,
     make_push_object_fn_protobuf,
+    message_from_proto,
+    message_to_proto,
+    public_key_to_bytes,
+    pull_objects,
+    push_objects,
+    remove_content_from_message,
+    set_message_id,
 )
-from flwr.supercore.inflatable.inflatable_utils import pull_objects, push_objects
-from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
-from flwr.supercore.primitives.asymmetric import public_key_to_bytes
-from flwr.supercore.protobuf.client import ProtobufClientInterceptor
-from flwr.supercore.retry import RetryInvoker, RetryState, exponential
-from flwr.supercore.run import RunNotRunningException
-from flwr.supernode.fleet_http_client import FleetHttpClient
-from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
-
-from fedapp.errors import RunError
 from fedapp.site.proxy import Proxy, http_client
 from fedapp.site.run.inbox import StoredRequest, TooLargeError, unfolded
 
@@ -51,25 +59,15 @@ LARGEST_ANSWER = 16 << 20  # bytes of one answer of the SuperLink; Flower's chun
 OBJECT = 1 << 10  # bytes that an object counts beside its content
 
 
-class Client(FleetHttpClient):
-    """Speaks the Fleet API, and takes no answer in that is longer than `LARGEST_ANSWER`, whatever its headers say.
-
-    Flower's own client would go where variables of the environment and the coordinator's redirections lead it, and its constructor fails
-    where they name a proxy of a kind that it does not speak: so it is not called.
-    """
-
-    def __init__(
-        self,
-        base_url: str,
-        trust: ssl.SSLContext,
-        proxy: Proxy | None,
-        interceptors: Sequence[ProtobufClientInterceptor],
-        retry_invoker: RetryInvoker,
-    ) -> None:
-        self._base_url, self._interceptors, self._retry_invoker = base_url, tuple(interceptors), retry_invoker
-        self._client = http_client(trust, proxy, TIMEOUT)
-        self._client.headers["accept-encoding"] = "identity"
-        self._client.event_hooks = {"response": [limit]}  # is called before the answer is read
+def fleet_client(
+    superlink: str, trust: ssl.SSLContext, proxy: Proxy | None, private: EllipticCurvePrivateKey, patience: RetryInvoker
+) -> FleetClient:
+    """Speaks the Fleet API, signed by our node, and takes no answer in that is longer than `LARGEST_ANSWER`, whatever its headers say."""
+    http = http_client(trust, proxy, TIMEOUT)
+    http.headers["accept-encoding"] = "identity"
+    http.event_hooks = {"response": [limit]}  # is called before the answer is read
+    signed = (RuntimeVersionHttpInterceptor(component_name="SuperNode"), NodeAuthHttpInterceptor(private, private.public_key()))
+    return FleetClient(f"https://{superlink}", http, signed, patience)
 
 
 def limit(response: httpx.Response) -> None:
@@ -110,7 +108,7 @@ class Connection:
         node_id: Ours.
     """
 
-    def __init__(self, client: FleetHttpClient, node_id: int) -> None:
+    def __init__(self, client: FleetClient, node_id: int) -> None:
         self.client, self.node_id, self.node = client, node_id, Node(node_id=node_id)
 
     def receive(self) -> StoredRequest | None:
@@ -126,7 +124,7 @@ class Connection:
             message_from_proto(response.messages_list[0]).metadata.run_id, response.message_object_trees[0].SerializeToString()
         )
 
-    def fetch(self, letter: StoredRequest, largest: int) -> StoredRequest:
+    def fetch(self, stored: StoredRequest, largest: int) -> StoredRequest:
         """The same request with its objects.
 
         Args:
@@ -136,7 +134,7 @@ class Connection:
             ObjectPullError: The SuperLink has them no more.
             RunNotRunningException: Its run is over.
         """
-        pull = make_pull_object_fn_protobuf(self.client.PullObject, self.node, letter.run_id)
+        pull = make_pull_object_fn_protobuf(self.client.PullObject, self.node, stored.run_id)
         left, counting = largest, threading.Lock()
 
         def within(name: str) -> bytes:
@@ -148,10 +146,10 @@ class Connection:
                 raise TooLargeError("a request", largest)
             return content
 
-        objects = pull_objects(letter.object_ids(), within)
+        objects = pull_objects(stored.object_ids(), within)
         if unfolded(objects) > largest:
             raise TooLargeError("arrays that name the same bytes again and again, altogether", largest)
-        return replace(letter, objects=objects)
+        return replace(stored, objects=objects)
 
     def confirm(self, request: Message) -> None:
         """Say that a request need not be kept for us."""
@@ -170,7 +168,7 @@ class Connection:
         Raises:
             RunNotRunningException: Its run is over.
         """
-        reply.metadata.__dict__["_message_id"] = reply.object_id
+        set_message_id(reply, reply.object_id)
         tree = get_object_tree(reply)
         envelope = message_to_proto(remove_content_from_message(reply) if reply.has_content() else reply)
         response = self.client.PushMessages(
@@ -201,9 +199,8 @@ def connect(
     Raises:
         RunError: The SuperLink, or its certificate, refuses for good.
     """
-    signed = (RuntimeVersionHttpInterceptor(component_name="SuperNode"), NodeAuthHttpInterceptor(private, private.public_key()))
     patience, trust = retrying(trouble, proxy), ssl.create_default_context(cadata=authority.decode("ascii"))
-    with Client(f"https://{superlink}", trust, proxy, interceptors=signed, retry_invoker=patience) as client:
+    with fleet_client(superlink, trust, proxy, private, patience) as client:
         try:
             node_id = resume_node(client, before) or activate(client, private)
         except httpx.HTTPError as error:
@@ -218,7 +215,7 @@ def connect(
             deactivate(client, node_id)
 
 
-def resume_node(client: FleetHttpClient, before: int | None) -> int | None:
+def resume_node(client: FleetClient, before: int | None) -> int | None:
     """The node of an earlier process, if the SuperLink still knows it."""
     try:
         return before if before is not None and heartbeat(client, before) else None
@@ -226,25 +223,25 @@ def resume_node(client: FleetHttpClient, before: int | None) -> int | None:
         return None
 
 
-def deactivate(client: FleetHttpClient, node_id: int) -> None:
+def deactivate(client: FleetClient, node_id: int) -> None:
     """Say that a node is gone, if it can be said."""
     with suppress(httpx.HTTPError, RunNotRunningException, TooLargeError):
         client.DeactivateNode(DeactivateNodeRequest(node_id=node_id))
 
 
-def activate(client: FleetHttpClient, private: EllipticCurvePrivateKey) -> int:
+def activate(client: FleetClient, private: EllipticCurvePrivateKey) -> int:
     """Come online as the node that is registered under our key."""
     key = public_key_to_bytes(private.public_key())
     return int(client.ActivateNode(ActivateNodeRequest(public_key=key, heartbeat_interval=HEARTBEAT)).node_id)
 
 
-def heartbeat(client: FleetHttpClient, node_id: int) -> bool:
+def heartbeat(client: FleetClient, node_id: int) -> bool:
     """Say that we are there; whether the SuperLink knows us."""
     return bool(client.SendNodeHeartbeat(SendNodeHeartbeatRequest(node=Node(node_id=node_id), heartbeat_interval=HEARTBEAT)).success)
 
 
 @contextmanager
-def heartbeats(client: FleetHttpClient, node_id: int) -> Iterator[None]:
+def heartbeats(client: FleetClient, node_id: int) -> Iterator[None]:
     """Say so every few seconds while inside; what goes wrong here is noticed where requests are received."""
     stop = threading.Event()
 

@@ -200,11 +200,11 @@ def source(address: tuple[Any, ...] | None) -> str:
     """Where a connection comes from: an IPv4 address, or the network of an IPv6 one, of which a house has as many as it likes."""
     host = str(address[0]) if address else ""
     try:
-        held = ipaddress.ip_address(host.partition("%")[0])
+        parsed = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return host
-    if isinstance(held, ipaddress.IPv6Address):
-        return str(held.ipv4_mapped or ipaddress.ip_network((held, NETWORK), strict=False))
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, NETWORK), strict=False))
     return host
 
 

@@ -46,15 +46,15 @@ def federate(site: Site, follow: Callable[[Exchange], None], wait_for: Callable[
 
 def _federate(site: Site, follow: Callable[[Exchange], None], wait_for: Callable[[Awaited], None]) -> dict[str, Any]:
     environment = reached(site)
-    started, told = time.monotonic(), len(read_journal(site.coordinator / "journal.jsonl"))
+    started, reported = time.monotonic(), len(read_journal(site.coordinator / "journal.jsonl"))
     outcome = site.coordinator / "outcome.json"
     waiting = Waiting(site.coordinator / AWAITED, wait_for)
     with rounds(site, environment) as going_on:
         while not outcome.is_file() and going_on():
-            told = tell(site, told, follow)
+            reported = tell(site, reported, follow)
             waiting.look()
             time.sleep(POLL)
-    tell(site, told, follow)
+    tell(site, reported, follow)
     ended = {"state": "died", "error": f"the rounds ended without a word; see {site.log}/run.log"}
     state = read_outcome(outcome) or ended
     if state["state"] != OVER:
@@ -85,12 +85,12 @@ class Waiting:
 
     def look(self) -> None:
         """See who is awaited now."""
-        found = record(json_object(self.file), Awaited)
-        if found != self._seen:
-            self._seen, self._since, self._told = found, time.monotonic(), False
-        elif found is not None and not self._told and time.monotonic() >= self._since + self.patience:
+        awaited = record(json_object(self.file), Awaited)
+        if awaited != self._seen:
+            self._seen, self._since, self._told = awaited, time.monotonic(), False
+        elif awaited is not None and not self._told and time.monotonic() >= self._since + self.patience:
             self._told = True
-            self.wait_for(found)
+            self.wait_for(awaited)
 
 
 def reached(site: Site) -> dict[str, str]:
@@ -134,20 +134,20 @@ def running(environment: Mapping[str, str]) -> bool:
 
 def patient(look: Callable[[], bool]) -> Callable[[], bool]:
     """`look`, but at most every few seconds: each look starts a process."""
-    last, found = time.monotonic(), True
+    last, there = time.monotonic(), True
 
     def now_and_then() -> bool:
-        nonlocal last, found
+        nonlocal last, there
         if time.monotonic() > last + PATIENCE:
-            last, found = time.monotonic(), look()
-        return found
+            last, there = time.monotonic(), look()
+        return there
 
     return now_and_then
 
 
-def tell(site: Site, told: int, follow: Callable[[Exchange], None]) -> int:
+def tell(site: Site, reported: int, follow: Callable[[Exchange], None]) -> int:
     """Tell the exchanges that are new; how many have been told now."""
     exchanges = read_journal(site.coordinator / "journal.jsonl")
-    for each in exchanges[told:]:
+    for each in exchanges[reported:]:
         follow(each)
     return len(exchanges)

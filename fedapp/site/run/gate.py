@@ -16,10 +16,6 @@ from datetime import datetime
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-from flwr.common.constant import SYSTEM_TIME_TOLERANCE, TIMESTAMP_HEADER, TIMESTAMP_TOLERANCE
-from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, FLEET_HTTP_SIGNATURE_HEADER
-from flwr.supercore.date import now
-from flwr.supercore.primitives.asymmetric import public_key_to_bytes, verify_signature
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
@@ -27,6 +23,16 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from fedapp.runtime.flower_internals import (
+    FLEET_HTTP_PUBLIC_KEY_HEADER,
+    FLEET_HTTP_SIGNATURE_HEADER,
+    SYSTEM_TIME_TOLERANCE,
+    TIMESTAMP_HEADER,
+    TIMESTAMP_TOLERANCE,
+    now,
+    public_key_to_bytes,
+    verify_signature,
+)
 from fedapp.site.folder import Site
 from fedapp.site.run.door import LOG, Door, Limits, open_files, server
 from fedapp.site.run.serve import node_keys, superlink_connection
@@ -155,9 +161,9 @@ class Sight:
 def signed(headers: Headers, key: EllipticCurvePublicKey) -> bool:
     """Whether a node signed the time that a request tells, and that time is now, as Flower has it."""
     try:
-        told = headers[TIMESTAMP_HEADER]
-        age = (now() - datetime.fromisoformat(told)).total_seconds()
-        signature, message = b64decode(headers[FLEET_HTTP_SIGNATURE_HEADER], validate=True), told.encode("ascii")
+        moment = headers[TIMESTAMP_HEADER]
+        age = (now() - datetime.fromisoformat(moment)).total_seconds()
+        signature, message = b64decode(headers[FLEET_HTTP_SIGNATURE_HEADER], validate=True), moment.encode("ascii")
     except (KeyError, ValueError, TypeError):
         return False
     return -SYSTEM_TIME_TOLERANCE < age < TIMESTAMP_TOLERANCE + SYSTEM_TIME_TOLERANCE and verify_signature(key, message, signature)

@@ -11,11 +11,16 @@ from math import prod
 from pathlib import Path
 
 from flwr.app import Array, ArrayRecord, Message
-from flwr.proto.message_pb2 import ObjectTree
-from flwr.supercore.inflatable.inflatable_object import get_object_body, get_object_head_values_from_object_content, iterate_object_tree
-from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
 
 from fedapp.errors import RunError
+from fedapp.runtime.flower_internals import (
+    ObjectTree,
+    get_object_body,
+    get_object_head_values_from_object_content,
+    inflate_object_from_contents,
+    iterate_object_tree,
+    set_message_id,
+)
 from fedapp.storage.files import atomic_directory, sync_folder
 from strategies.secagg.policy import Policy
 
@@ -71,7 +76,7 @@ class StoredRequest:
         message = inflate_object_from_contents(tree.object_id, dict(self.objects))
         if not isinstance(message, Message):
             raise ValueError(f"a request that is a {type(message).__name__}, and no message")
-        message.metadata.__dict__["_message_id"] = tree.object_id  # Flower leaves it out of the contents
+        set_message_id(message, tree.object_id)
         return message
 
     def object_ids(self) -> list[str]:
@@ -105,28 +110,28 @@ def unfolded(objects: Mapping[str, bytes]) -> int:
 
 
 class Inbox:
-    """At most one letter, kept from its announcement until its answer has left.
+    """At most one request, kept from its announcement until its answer has left.
 
     Args:
-        folder: Is made and removed as letters come and go.
+        folder: Is made and removed as requests come and go.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def keep(self, letter: StoredRequest) -> None:
-        """Store a letter's announcement, or the objects of one that was announced; whole, and to stay when the power fails."""
-        if letter.objects is None:
-            _write(self.folder, {RUN: str(letter.run_id).encode(), TREE: letter.tree})
+    def keep(self, stored: StoredRequest) -> None:
+        """Store a request's announcement, or the objects of one that was announced; whole, and to stay when the power fails."""
+        if stored.objects is None:
+            _write(self.folder, {RUN: str(stored.run_id).encode(), TREE: stored.tree})
         else:
-            _write(self.folder / OBJECTS, letter.objects)
+            _write(self.folder / OBJECTS, stored.objects)
 
     def unanswered(self) -> StoredRequest | None:
-        """The letter that an earlier process left."""
+        """The request that an earlier process left."""
         if not self.folder.is_dir():
             return None
-        held = self.folder / OBJECTS
-        objects = {path.name: path.read_bytes() for path in held.iterdir()} if held.is_dir() else None
+        folder = self.folder / OBJECTS
+        objects = {path.name: path.read_bytes() for path in folder.iterdir()} if folder.is_dir() else None
         return StoredRequest(int((self.folder / RUN).read_text()), (self.folder / TREE).read_bytes(), objects)
 
     def clear(self) -> None:

@@ -13,18 +13,16 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
-from flwr.proto.control_pb2 import RegisterNodeRequest
-from flwr.supercore.control import ControlHttpClient
-from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
-from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
 from fedapp.consortium.roster_file import load_draft
 from fedapp.errors import RunError
 from fedapp.runtime.flower import DIRECT, QUIET, flower_environment, script, wait_until_listening
+from fedapp.runtime.flower_internals import ControlHttpClient, RegisterNodeRequest, RuntimeVersionHttpInterceptor, public_key_to_bytes
 from fedapp.runtime.locks import locked
 from fedapp.runtime.processes import child, free_port
 from fedapp.site.folder import SITE_VARIABLE, Site
-from fedapp.storage.files import read_object, sweep, write_json
+from fedapp.storage.json_file import read_object, write_json
+from fedapp.storage.leftovers import sweep
 
 LOG = getLogger("polyphony")
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0  # seconds before a process is started again
@@ -166,5 +164,5 @@ def register_nodes(site: Site, port: int) -> None:
 
 def node_keys(site: Site) -> dict[str, EllipticCurvePublicKey]:
     """The partners' node keys, by name."""
-    held = {name: load_ssh_public_key(key.encode()) for name, key in load_draft(site.roster).nodes.items()}
-    return {name: key for name, key in held.items() if isinstance(key, EllipticCurvePublicKey)}  # the roster was checked
+    keys = {name: load_ssh_public_key(key.encode()) for name, key in load_draft(site.roster).nodes.items()}
+    return {name: key for name, key in keys.items() if isinstance(key, EllipticCurvePublicKey)}  # the roster was checked

@@ -19,21 +19,20 @@ from typing import Any, Protocol
 
 import httpx
 from flwr.app import Context, Error, Message, RecordDict
-from flwr.common.constant import ErrorCode
-from flwr.supercore.run import RunNotRunningException
-from flwr.supercore.task_identity import TaskIdentity
 
 from fedapp.consortium.node_key import read_private_key
 from fedapp.consortium.policy_file import read_policy, read_policy_file
 from fedapp.errors import PolyphonyError
+from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import now
+from fedapp.runtime.flower_internals import ErrorCode, RunNotRunningException, become_task
 from fedapp.runtime.locks import locked
 from fedapp.site.folder import Site
 from fedapp.site.proxy import proxy_of
 from fedapp.site.request_log import Request, note_request
 from fedapp.site.run.connection import connect, is_disconnected
 from fedapp.site.run.inbox import Inbox, StoredRequest, TooLargeError, largest_request
-from fedapp.storage.files import write_json
+from fedapp.storage.json_file import write_json
 from fedapp.storage.live_files import json_object
 from strategies import message_records
 
@@ -41,39 +40,39 @@ PROMPT, IDLE = 0.2, 2.0  # seconds between looks for a request: while a run goes
 AWAKE = 120.0  # seconds after a request for which the next one is expected
 ALIVE = 10.0
 LOG_BYTES, LOG_FILES = 4 << 20, 5
-STATE_FILE, INBOX = "supernode.json", "inbox"
+STATE_FILE = "supernode.json"
 LOG = logging.getLogger("polyphony")
 FOREIGN = "it comes from an app bundle that this partner's policy does not accept"
 Answer = Callable[[Message, Context], Message]
 
 
 @dataclass
-class Pulse:
+class NodeState:
     """What the SuperNode is doing, for the status: `log/supernode.json`, written anew every few seconds.
 
     Attributes:
         file: Where.
-        held: What is written.
+        content: What is written.
     """
 
     file: Path
-    held: dict[str, Any] = field(default_factory=dict)
+    content: dict[str, Any] = field(default_factory=dict)
 
     def change(self, state: str, **details: Any) -> None:
         """Say that something else is being done now."""
-        self.held = self.held | {"state": state, "since": now(), "pid": os.getpid()} | details
+        self.content = self.content | {"state": state, "since": now(), "pid": os.getpid()} | details
         self.beat()
 
     def trouble(self, reason: str) -> None:
         """Say what is wrong, in the log too; an empty text when it is over."""
         if reason:
             LOG.warning("%s", reason)
-        self.held = self.held | {"error": reason}
+        self.content = self.content | {"error": reason}
         self.beat()
 
     def beat(self) -> None:
         """Say that the process is alive."""
-        write_json(self.file, self.held | {"alive": now()})
+        write_json(self.file, self.content | {"alive": now()})
 
     def go_on(self) -> None:
         """Beat in the background until the process ends."""
@@ -94,7 +93,7 @@ class Link(Protocol):
 
     def receive(self) -> StoredRequest | None: ...
 
-    def fetch(self, letter: StoredRequest, largest: int) -> StoredRequest: ...
+    def fetch(self, stored: StoredRequest, largest: int) -> StoredRequest: ...
 
     def confirm(self, request: Message) -> None: ...
 
@@ -110,35 +109,35 @@ class SuperNode:
         site: The partner's.
         link: To the SuperLink.
         answer: The installed client app.
-        pulse: Is told what goes on.
+        state: Is told what goes on.
     """
 
-    def __init__(self, site: Site, link: Link, answer: Answer, pulse: Pulse) -> None:
-        self.site, self.link, self.answer, self.pulse = site, link, answer, pulse
-        self.inbox = Inbox(site.state / INBOX)
+    def __init__(self, site: Site, link: Link, answer: Answer, state: NodeState) -> None:
+        self.site, self.link, self.answer, self.state = site, link, answer, state
+        self.inbox = Inbox(PartnerFolder(site.state).inbox)
         self._bundles: dict[int, str] = {}
         self._awake_until = 0.0
 
     def run(self) -> None:
         """Answer requests until the connection fails."""
-        self.pulse.change("waiting", node=self.link.node_id, step="", error="")
-        letter = self._left()
+        self.state.change("waiting", node=self.link.node_id, step="", error="")
+        stored = self._left()
         while True:
-            letter = self._fetched(letter or self._announced())
-            if letter is None:
+            stored = self._fetched(stored or self._announced())
+            if stored is None:
                 time.sleep(PROMPT if time.monotonic() < self._awake_until else IDLE)
             else:
-                self._attend(letter)
-                letter = None
+                self._attend(stored)
+                stored = None
 
     def _left(self) -> StoredRequest | None:
         """The request that an earlier process left; one that a power cut damaged is gone."""
         try:
-            letter = self.inbox.unanswered()
-            if letter is not None:
-                letter.object_ids()
+            stored = self.inbox.unanswered()
+            if stored is not None:
+                stored.object_ids()
                 LOG.info("answering the request that an earlier process left")
-            return letter
+            return stored
         except Exception as error:
             self._dropped(error)
             return None
@@ -148,59 +147,64 @@ class SuperNode:
         LOG.error("a request is dropped: %s: %s", type(error).__name__, error)
         self.inbox.clear()
         if isinstance(error, TooLargeError):
-            note_request(self.site.state, Request(now(), run_id, "", "", error.limit, 0, 0.0, f"TooLargeError: {error}"))
+            self._note_refusal(run_id, f"TooLargeError: {error}", size=error.limit)
+
+    def _note_refusal(self, run_id: int, reason: str, label: str = "", size: int = 0) -> None:
+        """Log a request that was refused before it was read."""
+        refused = Request(time=now(), run=run_id, step="", round=label, bytes_in=size, bytes_out=0, seconds=0.0, refused=reason)
+        note_request(self.site.state, refused)
 
     def _announced(self) -> StoredRequest | None:
         """The next request, if there is one, written down as soon as we know of it: it is announced only once."""
         try:
-            letter = self.link.receive()
+            stored = self.link.receive()
         except RunNotRunningException:
             return None  # its run is over
         except TooLargeError as error:
             self._dropped(error)
             return None
-        if letter is not None:
-            self.inbox.keep(letter)
-        return letter
+        if stored is not None:
+            self.inbox.keep(stored)
+        return stored
 
-    def _fetched(self, letter: StoredRequest | None) -> StoredRequest | None:
+    def _fetched(self, stored: StoredRequest | None) -> StoredRequest | None:
         """The whole request, and on disk before the SuperLink hears that we have it."""
-        if letter is None or letter.objects is not None:
-            return letter
+        if stored is None or stored.objects is not None:
+            return stored
         try:
-            letter = self.link.fetch(letter, largest_request(read_policy(self.site.policy)))
-            self.inbox.keep(letter)
-            self.link.confirm(letter.message())
-            return letter
+            stored = self.link.fetch(stored, largest_request(read_policy(self.site.policy)))
+            self.inbox.keep(stored)
+            self.link.confirm(stored.message())
+            return stored
         except Exception as error:
             if isinstance(error, httpx.HTTPError) and is_disconnected(error):
                 raise  # the request may still be there for the next process
-            self._dropped(error, letter.run_id)
+            self._dropped(error, stored.run_id)
             return None
 
-    def _attend(self, letter: StoredRequest) -> None:
+    def _attend(self, stored: StoredRequest) -> None:
         """Answer a request, and send the answer."""
         started = time.monotonic()
         try:
-            request = letter.message()
-            self.pulse.change("answering", step=message_records.step(request.content), round=request.metadata.group_id)
+            request = stored.message()
+            self.state.change("answering", step=message_records.step(request.content), round=request.metadata.group_id)
             self.link.send(self._answered(request), time.monotonic() - started)
         except RunNotRunningException:
             LOG.info("the run ended before the answer was ready")
         except Exception as error:
-            self._dropped(error, letter.run_id)
+            self._dropped(error, stored.run_id)
             if isinstance(error, httpx.HTTPError) and is_disconnected(error):
                 raise
         self.inbox.clear()
         self._awake_until = time.monotonic() + AWAKE
-        self.pulse.change("waiting")
+        self.state.change("waiting")
 
     def _answered(self, request: Message) -> Message:
         run_id, kind = request.metadata.run_id, request.metadata.message_type
-        TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = run_id, self.link.node_id, request.metadata.dst_task_id or 0
+        become_task(request.metadata.dst_task_id or 0, run_id, self.link.node_id)
         if not self._accepted(run_id):
             LOG.error("a request was refused: %s", FOREIGN)
-            note_request(self.site.state, Request(now(), run_id, "", request.metadata.group_id, 0, 0, 0.0, f"ForeignAppError: {FOREIGN}"))
+            self._note_refusal(run_id, f"ForeignAppError: {FOREIGN}", label=request.metadata.group_id)
             return Message(Error(ErrorCode.INVALID_FAB, "refused"), reply_to=request)
         context = Context(run_id, self.link.node_id, {"site": str(self.site.path)}, RecordDict(), {})
         try:
@@ -225,19 +229,19 @@ def run_supernode(site: Site, answer: Answer) -> None:
         ConfigError: The node key is missing, or the proxy is none.
         RunError: The SuperLink refuses us.
     """
-    pulse = Pulse(site.log / STATE_FILE)
+    state = NodeState(site.log / STATE_FILE)
     with locked(site.state, "a SuperNode"):  # a partner answers from one place only
         keep_log(site.log / "supernode.log")
         before = earlier_node(site)
-        pulse.change("connecting", step="", error="", place=here(site))
-        pulse.go_on()
+        state.change("connecting", step="", error="", place=here(site))
+        state.go_on()
         try:
             private, proxy = read_private_key(site.keys / "node.key"), proxy_of(site)
-            with connect(site.settings.superlink, site.authority.read_bytes(), private, before, pulse.trouble, proxy) as connection:
+            with connect(site.settings.superlink, site.authority.read_bytes(), private, before, state.trouble, proxy) as connection:
                 LOG.info("connected to %s%s", site.settings.superlink, f" through the proxy {proxy}" if proxy else "")
-                SuperNode(site, connection, answer, pulse).run()
+                SuperNode(site, connection, answer, state).run()
         except PolyphonyError as error:
-            pulse.change("stopped", error=str(error))
+            state.change("stopped", error=str(error))
             raise
 
 
@@ -247,10 +251,10 @@ def earlier_node(site: Site) -> int | None:
     Who cannot read it connects as a new node, and the file is written anew at once.
     """
     path = site.log / STATE_FILE
-    held = json_object(path)
-    if path.is_file() and not held:
+    state = json_object(path)
+    if path.is_file() and not state:
         LOG.warning("%s is damaged and is written anew", path)
-    return held["node"] if held.get("place") == here(site) and isinstance(held.get("node"), int) else None
+    return state["node"] if state.get("place") == here(site) and isinstance(state.get("node"), int) else None
 
 
 def here(site: Site) -> str:

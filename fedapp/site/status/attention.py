@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fedapp.errors import PolyphonyError
 from fedapp.site.floor import DEFAULT, check_floor, shortfalls
 from fedapp.site.folder import Site
-from fedapp.site.status.ledger import Held, most_named
+from fedapp.site.status.ledger import HeldTrunk, most_named
 from fedapp.site.terms import Terms
 from fedapp.wording import plural
 from strategies.update.self_audit import OWN, SUM, Audited
@@ -40,7 +40,7 @@ class Concern:
     hint: str
 
 
-def concerns(site: Site, terms: Terms | None, audits: list[Audited], trunk: Held) -> list[Concern]:
+def concerns(site: Site, terms: Terms | None, audits: list[Audited], trunk: HeldTrunk) -> list[Concern]:
     """All warnings of a partner, the gravest first.
 
     Args:
@@ -64,9 +64,9 @@ def named_compounds(terms: Terms | None, audits: list[Audited]) -> list[Concern]
     """Own compounds that attacks on a sum, or on an update of ours, named."""
     in_all = audits[-1].compounds if audits else 0
     by_sum, by_own = most_named(audits, SUM) or 0, most_named(audits, OWN) or 0
-    found = []
+    concerns = []
     if by_sum:
-        found.append(
+        concerns.append(
             Concern(
                 "A sum names compounds of ours",
                 f"The self-audit named {by_sum:,} of {plural(in_all, 'own training compound')} from a sum that came home. Every partner "
@@ -78,14 +78,14 @@ def named_compounds(terms: Terms | None, audits: list[Audited]) -> list[Concern]
         left = "Such an update stays at home."
         if terms is None or terms.noisy or by_own <= terms.most_identified * in_all:
             left = "It left under masks, since policy.yaml allows that: all other partners together can take their own off the sum."
-        found.append(
+        concerns.append(
             Concern(
                 "An update of ours names compounds",
                 f"The self-audit named {by_own:,} of {plural(in_all, 'own training compound')} from an update of this partner. {left}",
                 remedy(terms),
             )
         )
-    return found
+    return concerns
 
 
 def weak_terms(terms: Terms) -> list[Concern]:
@@ -93,14 +93,14 @@ def weak_terms(terms: Terms) -> list[Concern]:
     return [
         Concern(
             IN_WORDS[name],
-            f"This site takes part under weaker terms than the defaults: {told}.",
+            f"This site takes part under weaker terms than the defaults: {reason}.",
             "If that is not meant, agree on others with all partners, install their kit, and raise floor.yaml so that none falls below.",
         )
-        for name, told in shortfalls(terms, DEFAULT).items()
+        for name, reason in shortfalls(terms, DEFAULT).items()
     ]
 
 
-def nothing_in_common(trunk: Held) -> list[Concern]:
+def nothing_in_common(trunk: HeldTrunk) -> list[Concern]:
     """A row list on which there is no row: rounds go on and are worth next to nothing."""
     if not trunk.rows or trunk.listed:
         return []

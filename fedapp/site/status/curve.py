@@ -57,11 +57,11 @@ def chart(what: str, series: Mapping[str, Points], rounds: int | None, chosen: i
         chosen: A round to mark on the first series.
         from_zero: Whether the upward axis begins with 0.
     """
-    held = {name: {number: value for number, value in points.items() if value is not None} for name, points in series.items()}
-    values = [value for points in held.values() for value in points.values()]
+    curves = {name: {number: value for number, value in points.items() if value is not None} for name, points in series.items()}
+    values = [value for points in curves.values() for value in points.values()]
     if not values:
         return None
-    numbers = [number for points in held.values() for number in points]
+    numbers = [number for points in curves.values() for number in points]
     first, last = min(numbers), max(*numbers, rounds or 0, min(numbers) + 1)
     ticks = steps(0.0 if from_zero else min(values), max(values), TICKS)
     low, high = ticks[0], ticks[-1]
@@ -70,15 +70,17 @@ def chart(what: str, series: Mapping[str, Points], rounds: int | None, chosen: i
         x = LEFT + (number - first) / (last - first) * (WIDTH - RIGHT - LEFT)
         return round(x, 1), round(HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - BOTTOM - TOP), 1)
 
-    main = next(iter(held.values()))
+    main = next(iter(curves.values()))
     return Chart(
         lines=[
-            _line(name, [(number, *place(number, points[number])) for number in sorted(points)]) for name, points in held.items() if points
+            _line(name, [(number, *place(number, points[number])) for number in sorted(points)])
+            for name, points in curves.items()
+            if points
         ],
         across=[Tick(place(int(at), low)[0], f"{at:.0f}") for at in whole(first, last)],
         up=[Tick(place(first, at)[1], _label(at, ticks[1] - ticks[0])) for at in ticks],
         chosen=place(chosen, main[chosen]) if chosen in main else None,
-        alt=f"{what}: " + "; ".join(_told(name, points) for name, points in held.items() if points) + ".",
+        alt=f"{what}: " + "; ".join(_told(name, points) for name, points in curves.items() if points) + ".",
     )
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import polars as pl
 
 from fedapp.evaluation.selection import TEST, VALIDATION, read_round, validation_curve
-from fedapp.storage.files import DamagedFileError
+from fedapp.partner_folder import PartnerFolder
+from fedapp.storage.damage import DamagedFileError
 from fedapp.storage.live_files import json_object
 
 
@@ -35,25 +36,20 @@ def learning(folder: Path, minimum: int, problems: list[str] | None = None) -> l
         minimum: Compounds of each class that a task needs to count, as in `fedapp.evaluation.selection`.
         problems: Is told of files that are damaged.
     """
-    metrics = {number: (path, _scores(path, path.stat().st_mtime_ns, minimum)) for number, path in _rounds(folder / "metrics", "parquet")}
-    losses = {number: json_object(path, problems) for number, path in _rounds(folder / "loss", "json")}
+    files = PartnerFolder(folder)
+    metrics = {number: (path, _scores(path, path.stat().st_mtime_ns, minimum)) for number, path in files.metrics_by_round().items()}
+    losses = {number: json_object(path, problems) for number, path in files.losses_by_round().items()}
     if problems is not None:
         problems += [f"{path} is damaged and is left out" for path, scores in metrics.values() if scores is None]
-    scores = {number: held for number, (_, held) in metrics.items() if held is not None}
+    scores = {number: scored for number, (_, scored) in metrics.items() if scored is not None}
     return [
         Learned(number, *scores.get(number, (None, None)), _number(losses, number, "loss"), _number(losses, number, "seconds"))
         for number in sorted({*scores, *losses})
     ]
 
 
-def _rounds(folder: Path, ending: str) -> list[tuple[int, Path]]:
-    """Round and path of every file `round-0007.<ending>`."""
-    named = ((path.stem.removeprefix("round-"), path) for path in folder.glob(f"round-*.{ending}"))
-    return [(int(number), path) for number, path in named if number.isdecimal()]
-
-
-def _number(held: dict[int, dict[str, object]], number: int, key: str) -> float | None:
-    value = held.get(number, {}).get(key)
+def _number(losses: dict[int, dict[str, object]], number: int, key: str) -> float | None:
+    value = losses.get(number, {}).get(key)
     return float(value) if isinstance(value, int | float) and value == value else None
 
 
@@ -69,5 +65,5 @@ def _scores(path: Path, _changed: int, minimum: int) -> tuple[float | None, floa
 
 def _mean(metrics: pl.DataFrame, fold: str, minimum: int) -> float | None:
     """The mean that chooses rounds, over any fold."""
-    held = metrics.filter(pl.col("fold") == fold).with_columns(pl.lit(VALIDATION).alias("fold"))
-    return next(iter(validation_curve(held, minimum).values()), None)
+    chosen = metrics.filter(pl.col("fold") == fold).with_columns(pl.lit(VALIDATION).alias("fold"))
+    return next(iter(validation_curve(chosen, minimum).values()), None)

@@ -12,14 +12,13 @@ from safetensors import safe_open
 
 from fedapp.config import Config
 from fedapp.model.trunk_shape import trunk_shapes
+from fedapp.partner_folder import PartnerFolder
 from fedapp.site.request_log import Request
-from fedapp.storage.files import DamagedFileError, reading
-from strategies.partner.side import ROW_LIST
+from fedapp.storage.damage import DamagedFileError, reading
 from strategies.secagg.phases import Step
 from strategies.update.round_sum import RoundSum
 from strategies.update.self_audit import OWN, SUM, Audited
 
-SHARED = "shared.safetensors"
 SET_UP = 0
 
 
@@ -61,7 +60,7 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldTrunk:
     """The trunk that a partner holds: rounds behind it, rows of its first layer that partners agreed on, and all rows."""
 
     version: int = 0
@@ -69,31 +68,31 @@ class Held:
     rows: int = 0
 
 
-def held_trunk(folder: Path, problems: list[str] | None = None) -> Held:
+def held_trunk(folder: Path, problems: list[str] | None = None) -> HeldTrunk:
     """Of a file that may have hundreds of megabytes, its row list alone is read; `problems` is told of one that is damaged."""
-    path = folder / SHARED
+    path = PartnerFolder(folder).shared_trunk
     if not path.is_file():
-        return Held()
+        return HeldTrunk()
     try:
         with reading(path), safe_open(path, framework="np") as opened:
             version = int(json.loads(opened.metadata()["shared"])["version"])
             rows = opened.get_tensor("rows")
-            return Held(version, int(rows.sum()), len(rows))
+            return HeldTrunk(version, int(rows.sum()), len(rows))
     except (DamagedFileError, OSError) as error:
         if problems is not None:
             problems.append(str(error))
-        return Held()
+        return HeldTrunk()
 
 
 def sent_by_round(asked: list[Request], sums: list[RoundSum], audits: list[Audited], config: Config | None) -> list[Sent]:
     """Every round that left a trace, ascending; requests whose label is no round count as set-up."""
-    taken = {held.round: held for held in sums}
+    taken = {round_sum.round: round_sum for round_sum in sums}
     by_round: dict[int, list[Request]] = {number: [] for number in taken}
     for each in asked:
         by_round.setdefault(labelled(each), []).append(each)
     audited: dict[int, list[Audited]] = {}
-    for found in audits:
-        audited.setdefault(found.round, []).append(found)
+    for audit in audits:
+        audited.setdefault(audit.round, []).append(audit)
     return [_one_round(number, by_round[number], taken.get(number), audited.get(number, []), config) for number in sorted(by_round)]
 
 
@@ -113,32 +112,32 @@ def answers_given(asked: list[Request]) -> list[Answers]:
     for each in asked:
         if not each.refused:
             taken.setdefault(each.step, []).append(each.seconds)
-    return [Answers(step, len(held), median(held), sum(held)) for step, held in taken.items()]
+    return [Answers(step, len(seconds), median(seconds), sum(seconds)) for step, seconds in taken.items()]
 
 
 def most_named(audits: list[Audited], vector: str) -> int | None:
     """Own compounds named from any one vector of this kind, at most; None without one."""
-    return max((held.identified for held in audits if held.vector == vector), default=None)
+    return max((audit.identified for audit in audits if audit.vector == vector), default=None)
 
 
 def ledger(
-    folder: Path, config: Config | None, asked: list[Request], sums: list[RoundSum], audits: list[Audited], trunk: Held
+    folder: Path, config: Config | None, asked: list[Request], sums: list[RoundSum], audits: list[Audited], trunk: HeldTrunk
 ) -> dict[str, Any]:
     """All that was sent so far, and what limited it, as one JSON object."""
     return {
         "row_guard": config.privacy.row_guard if config else None,
         "rows": trunk.rows or None,
         "rows_listed": trunk.listed if trunk.rows else None,
-        "rows_own": _own_rows(folder / ROW_LIST),
-        "rounds_sent": len({labelled(held) for held in asked if left_masked(held)} - {SET_UP}),
-        "sums": len({held.round for held in sums}),
-        "fewest_partners": min((held.partners for held in sums), default=None),
-        "clipped": sum(held.clipped for held in sums),
-        "coordinates": sum(held.coordinates * held.partners for held in sums),
-        "bytes_out": sum(held.bytes_out for held in asked),
-        "bytes_in": sum(held.bytes_in for held in asked),
+        "rows_own": _own_rows(PartnerFolder(folder).rows),
+        "rounds_sent": len({labelled(request) for request in asked if left_masked(request)} - {SET_UP}),
+        "sums": len({round_sum.round for round_sum in sums}),
+        "fewest_partners": min((round_sum.partners for round_sum in sums), default=None),
+        "clipped": sum(round_sum.clipped for round_sum in sums),
+        "coordinates": sum(round_sum.coordinates * round_sum.partners for round_sum in sums),
+        "bytes_out": sum(request.bytes_out for request in asked),
+        "bytes_in": sum(request.bytes_in for request in asked),
         "requests": len(asked),
-        "refused": sum(bool(held.refused) for held in asked),
+        "refused": sum(bool(request.refused) for request in asked),
         "named": most_named(audits, OWN),
         "named_by_sum": most_named(audits, SUM),
         "compounds": audits[-1].compounds if audits else None,
@@ -148,10 +147,10 @@ def ledger(
 def _one_round(number: int, asked: list[Request], taken: RoundSum | None, audits: list[Audited], config: Config | None) -> Sent:
     return Sent(
         round=number,
-        bytes_out=sum(held.bytes_out for held in asked),
-        bytes_in=sum(held.bytes_in for held in asked),
+        bytes_out=sum(request.bytes_out for request in asked),
+        bytes_in=sum(request.bytes_in for request in asked),
         attempts=sum(map(left_masked, asked)),
-        refused=sum(bool(held.refused) for held in asked),
+        refused=sum(bool(request.refused) for request in asked),
         rows=_rows(taken.coordinates, config) if taken and config else None,
         coordinates=taken.coordinates if taken else None,
         partners=taken.partners if taken else None,

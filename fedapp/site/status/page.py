@@ -60,7 +60,8 @@ def page_app(site: Site) -> ASGIApp:
         return JSONResponse(site_status(site))
 
     def measured(request: Request) -> Response:
-        return Response(prometheus.exposition(site_status(site)), media_type=prometheus.CONTENT_TYPE)
+        content, content_type = prometheus.exposition_for(request.headers.get("accept", ""), site_status(site))
+        return Response(content, headers={"content-type": content_type})
 
     def health(request: Request) -> Response:
         healthy = site_status(site)["healthy"]
@@ -137,7 +138,7 @@ def html(status: Mapping[str, Any], **more: Any) -> str:
 def partner_charts(status: Mapping[str, Any]) -> dict[str, Chart | None]:
     """Learning curves; nothing but numbers."""
     learned, rounds = status["learning"], status["rounds"]
-    curves = {name: {held["round"]: held[name] for held in learned} for name in ("validation", "test", "loss")}
+    curves = {name: {entry["round"]: entry[name] for entry in learned} for name in ("validation", "test", "loss")}
     scores = {"validation": curves["validation"], "test": curves["test"]}
     return {
         "scores": chart("Mean AUC-PR over our tasks by round", scores, rounds, status["selected"]),
@@ -147,12 +148,12 @@ def partner_charts(status: Mapping[str, Any]) -> dict[str, Chart | None]:
 
 def coordinator_charts(status: Mapping[str, Any]) -> dict[str, Chart | None]:
     """Times and sizes of the rounds that are done."""
-    done, rounds = [held for held in status["made"] if held["done"]], status["rounds"]
+    done, rounds = [entry for entry in status["made"] if entry["done"]], status["rounds"]
     seconds = {
-        "whole round": {held["round"]: held["seconds"] for held in done},
-        "the protocol’s share": {held["round"]: held["seconds"] - held["collecting"] for held in done},
+        "whole round": {entry["round"]: entry["seconds"] for entry in done},
+        "the protocol’s share": {entry["round"]: entry["seconds"] - entry["collecting"] for entry in done},
     }
-    sizes = {name: {held["round"]: held[key] / 1e6 for held in done} for name, key in (("received", "bytes_up"), ("sent", "bytes_down"))}
+    sizes = {name: {entry["round"]: entry[key] / 1e6 for entry in done} for name, key in (("received", "bytes_up"), ("sent", "bytes_down"))}
     return {
         "seconds": chart("Seconds by round", seconds, rounds, from_zero=True),
         "sizes": chart("Megabytes by round", sizes, rounds, from_zero=True),

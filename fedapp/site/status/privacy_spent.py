@@ -5,7 +5,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from fedapp.config import RECORD_DP, Config
-from fedapp.privacy.budget import BUDGET, Budget
+from fedapp.partner_folder import PartnerFolder
+from fedapp.privacy.budget import Budget
 from fedapp.storage.live_files import written
 
 
@@ -34,7 +35,7 @@ def privacy_spent(folder: Path, config: Config) -> PrivacySpent | None:
     Raises:
         BudgetError: The file is damaged.
     """
-    privacy, path = config.privacy, folder / BUDGET
+    privacy, path = config.privacy, PartnerFolder(folder).budget
     return _account(Budget(path, privacy.epsilon, privacy.delta), written(path)) if privacy.profile == RECORD_DP else None
 
 

@@ -33,7 +33,7 @@ def write_site_report(site: Site) -> Path:
         status["problems"] = [*status["problems"], *run.problems]
         more = {"note": _note(run), "tasks": _tasks(summary)}
     mood, sentence = report_headline(status)
-    every = max((len(held) for held in status.values() if isinstance(held, list)), default=1)
+    every = max((len(value) for value in status.values() if isinstance(value, list)), default=1)
     page = html(status, mood=mood, sentence=sentence, live=False, shown=every, **more)
     return write_report_files(site.path, page, summary)
 
@@ -48,7 +48,7 @@ def _dataset(site: Site) -> Path | None:
 
 def _note(run: SavedRun) -> str:
     """What the data want said of them."""
-    return " ".join(str(held["note"]) for held in run.datasets.values() if held.get("note"))
+    return " ".join(str(header["note"]) for header in run.datasets.values() if header.get("note"))
 
 
 def _tasks(summary: Summary) -> dict[str, Any]:

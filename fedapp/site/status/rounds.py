@@ -71,15 +71,15 @@ def progress(exchanges: list[Exchange], threshold: int, recent: int) -> dict[str
         threshold: Replies that unmasking needs.
     """
     made = rounds_made(exchanges, threshold)
-    done = max((held.round for held in made if held.done), default=0)
-    current = [held for held in made if held.round > done]
+    done = max((entry.round for entry in made if entry.done), default=0)
+    current = [entry for entry in made if entry.round > done]
     return {
         "round": done,
         "attempt": current[-1].attempts if current else None,
-        "made": [asdict(held) for held in made],
-        "phases": [asdict(held) for held in phases_taken(exchanges)],
-        "drop_outs": [asdict(held) for held in drop_outs(exchanges)],
-        "exchanges": [asdict(held) for held in reversed(exchanges[-recent:])],
+        "made": [asdict(entry) for entry in made],
+        "phases": [asdict(phase) for phase in phases_taken(exchanges)],
+        "drop_outs": [asdict(loss) for loss in drop_outs(exchanges)],
+        "exchanges": [asdict(exchange) for exchange in reversed(exchanges[-recent:])],
     }
 
 
@@ -99,20 +99,20 @@ def rounds_made(exchanges: Iterable[Exchange], threshold: int) -> list[RoundMade
     return [_one_round(number, by_round[number], threshold) for number in sorted(by_round)]
 
 
-def _one_round(number: int, held: list[Exchange], threshold: int) -> RoundMade:
-    fewest = min(held, key=lambda each: each.replied - each.asked)
+def _one_round(number: int, exchanges: list[Exchange], threshold: int) -> RoundMade:
+    fewest = min(exchanges, key=lambda each: each.replied - each.asked)
     return RoundMade(
         round=number,
-        done=any(each.phase == Step.UNMASK and each.replied >= threshold for each in held),
-        attempts=sum(each.phase == Step.COLLECT for each in held),
+        done=any(each.phase == Step.UNMASK and each.replied >= threshold for each in exchanges),
+        attempts=sum(each.phase == Step.COLLECT for each in exchanges),
         asked=fewest.asked,
         replied=fewest.replied,
-        bytes_down=sum(each.bytes_down for each in held),
-        bytes_up=sum(each.bytes_up for each in held),
-        seconds=sum(each.seconds for each in held),
-        collecting=sum(each.seconds for each in held if each.phase == Step.COLLECT),
-        left_out=[reason for each in held for reason in each.left_out],
-        metrics={name: value for each in held for name, value in each.metrics.items()},
+        bytes_down=sum(each.bytes_down for each in exchanges),
+        bytes_up=sum(each.bytes_up for each in exchanges),
+        seconds=sum(each.seconds for each in exchanges),
+        collecting=sum(each.seconds for each in exchanges if each.phase == Step.COLLECT),
+        left_out=[reason for each in exchanges for reason in each.left_out],
+        metrics={name: value for each in exchanges for name, value in each.metrics.items()},
     )
 
 
@@ -125,17 +125,24 @@ def phases_taken(exchanges: Iterable[Exchange]) -> list[PhaseTaken]:
     return [_one_phase(part, phase, groups[part, phase]) for part, phase in ordered]
 
 
-def _one_phase(part: str, phase: str, held: list[Exchange]) -> PhaseTaken:
-    seconds = [each.seconds for each in held]
-    down, up = median(each.bytes_down for each in held), median(each.bytes_up for each in held)
-    return PhaseTaken(part, phase, len(held), median(seconds), sum(seconds), down, up)
+def _one_phase(part: str, phase: str, exchanges: list[Exchange]) -> PhaseTaken:
+    seconds = [each.seconds for each in exchanges]
+    return PhaseTaken(
+        part=part,
+        phase=phase,
+        exchanges=len(exchanges),
+        seconds=median(seconds),
+        total_seconds=sum(seconds),
+        bytes_down=median(each.bytes_down for each in exchanges),
+        bytes_up=median(each.bytes_up for each in exchanges),
+    )
 
 
 def drop_outs(exchanges: Iterable[Exchange]) -> list[DropOut]:
     """Phase and reason of every reply that was left out, the most frequent first."""
-    found: dict[tuple[str, str], list[int]] = {}
+    rounds_by_reason: dict[tuple[str, str], list[int]] = {}
     for each in exchanges:
         for reason in each.left_out:
-            found.setdefault((each.phase, str(reason)), []).append(each.round)
-    ordered = sorted(found.items(), key=lambda item: -len(item[1]))
+            rounds_by_reason.setdefault((each.phase, str(reason)), []).append(each.round)
+    ordered = sorted(rounds_by_reason.items(), key=lambda item: -len(item[1]))
     return [DropOut(phase, reason, len(rounds), sorted(set(rounds))) for (phase, reason), rounds in ordered]

@@ -19,13 +19,13 @@ STEPS = {
 
 def ranges(numbers: list[int]) -> str:
     """[1, 2, 3, 7] -> 1–3, 7; set-up is round 0."""
-    held: list[list[int]] = []
+    runs: list[list[int]] = []
     for number in numbers:
-        if held and number == held[-1][-1] + 1:
-            held[-1].append(number)
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
         else:
-            held.append([number])
-    named = [(str(part[0]) if len(part) == 1 else f"{part[0]}–{part[-1]}") if part[0] else _from_set_up(part) for part in held]
+            runs.append([number])
+    named = [(str(part[0]) if len(part) == 1 else f"{part[0]}–{part[-1]}") if part[0] else _from_set_up(part) for part in runs]
     return ", ".join(named)
 
 
@@ -119,7 +119,7 @@ def outcome(status: Mapping[str, Any]) -> tuple[str, str]:
     """How far a partner's rounds came, and what they gave: `good`, `busy` or `idle`, and a sentence."""
     done = status["rounds"] is not None and 0 < status["rounds"] <= status["round"]
     so_far = f"{status['round']} of {plural(status['rounds'], 'round')}" if status["rounds"] else plural(status["round"], "round")
-    kept = next((held for held in status["learning"] if held["round"] == status["selected"]), None)
+    kept = next((entry for entry in status["learning"] if entry["round"] == status["selected"]), None)
     if kept is None:
         return "idle", f"{so_far} done; no round has been evaluated yet."
     return (

@@ -10,9 +10,10 @@ from fedapp.consortium.policy_file import read_policy_file
 from fedapp.consortium.promises import spoken
 from fedapp.consortium.roster_file import load_roster
 from fedapp.errors import PolyphonyError
+from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import now
 from fedapp.site.folder import Site
-from fedapp.site.request_log import REQUESTS, Request
+from fedapp.site.request_log import Request
 from fedapp.site.status.attention import concerns
 from fedapp.site.status.learning import learning
 from fedapp.site.status.ledger import answers_given, held_trunk, ledger, sent_by_round
@@ -23,8 +24,8 @@ from fedapp.storage.json_lines import record
 from fedapp.storage.live_files import json_object, records, written
 from strategies.coordinator.journal import AWAITED, Awaited, Exchange
 from strategies.secagg.roster import Roster
-from strategies.update.round_sum import SUMS, RoundSum
-from strategies.update.self_audit import AUDITS, Audited
+from strategies.update.round_sum import RoundSum
+from strategies.update.self_audit import Audited
 
 RECENT = 50
 STALE = 60.0  # seconds without a sign of life
@@ -62,8 +63,9 @@ def partner_status(site: Site) -> dict[str, Any]:
     policy = _told(lambda: read_policy_file(site.policy), problems)
     roster = _told(lambda: load_roster(site.roster), problems)
     terms = Terms.of(config, policy, roster) if config and policy and roster else None
-    asked, sums = records(site.state / REQUESTS, Request, problems), records(site.state / SUMS, RoundSum, problems)
-    audits = records(site.state / AUDITS, Audited, problems)
+    folder = PartnerFolder(site.state)
+    asked, sums = records(folder.requests, Request, problems), records(folder.sums, RoundSum, problems)
+    audits = records(folder.audits, Audited, problems)
     trunk, health = held_trunk(site.state, problems), _health(site, problems)
     spent = _told(lambda: privacy_spent(site.state, config), problems) if config else None
     return {
@@ -72,19 +74,19 @@ def partner_status(site: Site) -> dict[str, Any]:
         "time": now(),
         "healthy": health["up"],
         "consortium": _consortium(roster),
-        "round": max([trunk.version, *(held.round for held in sums)]),
+        "round": max([trunk.version, *(round_sum.round for round_sum in sums)]),
         "rounds": config.federation.rounds if config else None,
         "phase": _phase(health, asked),
         "health": health,
-        "selected": json_object(site.state / "model.json", problems).get("round"),
-        "learning": [asdict(held) for held in learning(site.state, config.evaluation.min_per_class if config else 1, problems)],
-        "sent": [asdict(held) for held in sent_by_round(asked, sums, audits, config)],
+        "selected": json_object(folder.model_header, problems).get("round"),
+        "learning": [asdict(learned) for learned in learning(site.state, config.evaluation.min_per_class if config else 1, problems)],
+        "sent": [asdict(entry) for entry in sent_by_round(asked, sums, audits, config)],
         "ledger": ledger(site.state, config, asked, sums, audits, trunk),
         "privacy_spent": spent and asdict(spent),
-        "phases": [asdict(held) for held in answers_given(asked)],
-        "requests": [asdict(held) for held in reversed(asked[-RECENT:])],
+        "phases": [asdict(answers) for answers in answers_given(asked)],
+        "requests": [asdict(request) for request in reversed(asked[-RECENT:])],
         "policy": policy and asdict(policy),
-        "warnings": [asdict(held) for held in concerns(site, terms, audits, trunk)],
+        "warnings": [asdict(concern) for concern in concerns(site, terms, audits, trunk)],
         "problems": problems,
     }
 
@@ -140,23 +142,22 @@ def _consortium(roster: Roster | None) -> dict[str, Any] | None:
 
 def _awaited(site: Site) -> dict[str, Any] | None:
     path = site.coordinator / AWAITED
-    held = record(json_object(path), Awaited)
-    return None if held is None else {**asdict(held), "since": _moment(written(path))}
+    awaited = record(json_object(path), Awaited)
+    return None if awaited is None else {**asdict(awaited), "since": _moment(written(path))}
 
 
 def _health(site: Site, problems: list[str]) -> dict[str, Any]:
     """The SuperNode, the last failure and the disk."""
+    error = PartnerFolder(site.state).error
     beat = record(json_object(site.log / "supernode.json", problems), Heartbeat) or Heartbeat()
-    age, failure = _age(beat.alive), json_object(site.state / "error.json", problems)
+    age, failure = _age(beat.alive), json_object(error, problems)
     alive = age is not None and age <= STALE
     return {
         **asdict(beat),
         "up": beat.state in AT_WORK and alive,
         "stale": beat.state in AT_WORK and not alive,
         "age": age,
-        "failure": {key: str(failure.get(key, "")) for key in ("error", "hint")} | {"time": _moment(written(site.state / "error.json"))}
-        if failure
-        else None,
+        "failure": {key: str(failure.get(key, "")) for key in ("error", "hint")} | {"time": _moment(written(error))} if failure else None,
         "disk_free": shutil.disk_usage(site.path).free,
     }
 
@@ -167,7 +168,7 @@ def _phase(health: dict[str, Any], asked: list[Request]) -> str:
         return "down"
     if health["state"] == "answering":
         return "answering"
-    return next((held.step for held in reversed(asked) if not held.refused), str(health["state"]))
+    return next((request.step for request in reversed(asked) if not request.refused), str(health["state"]))
 
 
 def _age(moment: str) -> float | None:

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from fedapp.cli.audit import MARKS
 from fedapp.report.verdict import Verdict, worst
 from fedapp.run_folder import RunFolder
-from fedapp.storage.files import read_json
+from fedapp.storage.json_file import read_json
 from simulation.audit import run as audit_run
 from simulation.audit.findings import CONTROL, OFF, ON, Finding
 from simulation.audit.run import FIGURES, PRINTED, gates

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from fedapp.cli.arguments import read_experiment
 from fedapp.cli.main import app
 from fedapp.errors import RunError
-from fedapp.storage.files import DamagedFileError
+from fedapp.storage.damage import DamagedFileError
 from simulation.results import records as stored
 from simulation.results.records import file_record, read_record, read_records
 from tests.conftest import ROOT

@@ -22,7 +22,7 @@ from fedapp.site.kit.install import install
 from fedapp.site.kit.make import Plan, make_kits
 from fedapp.site.run.federate import federate
 from fedapp.site.run.serve import serve
-from fedapp.storage.files import read_json
+from fedapp.storage.json_file import read_json
 from strategies.secagg.errors import PolicyError
 from tests.cli.test_cli import polyphony
 from tests.helpers.secret_search import Secrets, in_files

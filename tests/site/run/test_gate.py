@@ -25,7 +25,7 @@ from fedapp.site.folder import Site
 from fedapp.site.run.door import Limits
 from fedapp.site.run.gate import VERBS
 from fedapp.site.run.serve import SUPERLINK_FILE, part
-from fedapp.storage.files import write_json
+from fedapp.storage.json_file import write_json
 from tests.site.serving import open_gate, running, signature, wait_for
 
 KEYS = {name: ec.generate_private_key(ec.SECP384R1()) for name in ("alpha", "beta")}

@@ -23,8 +23,9 @@ from fedapp.runtime.locks import locked
 from fedapp.site.folder import PARTNER, Settings, Site
 from fedapp.site.run import supernode
 from fedapp.site.run.inbox import ROOM, Inbox, StoredRequest, TooLargeError
-from fedapp.site.run.supernode import Pulse, SuperNode, earlier_node, here, run_supernode
-from fedapp.storage.files import DamagedFileError, read_json, write_json
+from fedapp.site.run.supernode import NodeState, SuperNode, earlier_node, here, run_supernode
+from fedapp.storage.damage import DamagedFileError
+from fedapp.storage.json_file import read_json, write_json
 from strategies import message_records
 from tests.helpers.request_lines import read_requests
 
@@ -128,7 +129,7 @@ def echo(message: Message, context: Context) -> Message:
 def serve(site: Site, superlink: SuperLink, app: Callable[[Message, Context], Message] = echo) -> None:
     """Run a SuperNode until there is nothing left to do."""
     with pytest.raises(ConnectionLostError):
-        SuperNode(site, superlink, app, Pulse(site.log / "supernode.json")).run()
+        SuperNode(site, superlink, app, NodeState(site.log / "supernode.json")).run()
 
 
 def test_the_installed_app_answers_each_request_once(site: Site) -> None:
@@ -159,7 +160,7 @@ def test_a_run_of_a_foreign_bundle_is_refused_before_anything_runs_and_the_partn
 def test_a_bundle_that_the_policy_accepts_from_now_on_is_answered_without_a_restart(site: Site) -> None:
     superlink = SuperLink(FOREIGN)
     superlink.ask("Hello")
-    node = SuperNode(site, superlink, echo, Pulse(site.log / "supernode.json"))
+    node = SuperNode(site, superlink, echo, NodeState(site.log / "supernode.json"))
     with pytest.raises(ConnectionLostError):
         node.run()
     site.policy.write_text(site.policy.read_text().replace(OURS, FOREIGN))
@@ -195,7 +196,7 @@ def test_a_request_that_was_being_answered_when_the_process_died_is_answered_by_
         raise KilledError
 
     with pytest.raises(KilledError):
-        SuperNode(site, superlink, dies, Pulse(site.log / "supernode.json")).run()
+        SuperNode(site, superlink, dies, NodeState(site.log / "supernode.json")).run()
     assert superlink.replies == []
     serve(site, superlink)
     assert [reply.metadata.reply_to_message_id for reply in superlink.replies] == [asked]
@@ -209,7 +210,7 @@ def test_a_request_that_was_still_arriving_when_the_process_died_is_answered_by_
     asked = superlink.ask("Hello")
     superlink.dies_after = moment
     with pytest.raises(KilledError):
-        SuperNode(site, superlink, echo, Pulse(site.log / "supernode.json")).run()
+        SuperNode(site, superlink, echo, NodeState(site.log / "supernode.json")).run()
     superlink.dies_after = ""
     serve(site, superlink)
     assert [reply.metadata.reply_to_message_id for reply in superlink.replies] == [asked]
@@ -220,7 +221,7 @@ def test_a_request_that_the_superlink_has_no_more_is_forgotten_and_the_next_one_
     superlink.ask("Hello")
     superlink.dies_after = "receive"
     with pytest.raises(KilledError):
-        SuperNode(site, superlink, echo, Pulse(site.log / "supernode.json")).run()
+        SuperNode(site, superlink, echo, NodeState(site.log / "supernode.json")).run()
     superlink.dies_after, superlink.objects = "", None
     asked = superlink.ask("Again")
     serve(site, superlink)
@@ -235,7 +236,7 @@ def test_a_request_of_a_run_that_a_restarted_superlink_knows_nothing_of_is_forgo
     superlink.ask("Hello")
     superlink.dies_after = moment
     with pytest.raises(KilledError):
-        SuperNode(site, superlink, echo, Pulse(site.log / "supernode.json")).run()
+        SuperNode(site, superlink, echo, NodeState(site.log / "supernode.json")).run()
     superlink.dies_after, superlink.status = "", 500
     asked = superlink.ask("Again")
     serve(site, superlink)
@@ -248,7 +249,7 @@ def test_a_request_is_kept_for_the_next_process_when_the_superlink_does_not_take
     asked = superlink.ask("Hello")
     superlink.status = status
     with pytest.raises(httpx.HTTPStatusError):
-        SuperNode(site, superlink, echo, Pulse(site.log / "supernode.json")).run()
+        SuperNode(site, superlink, echo, NodeState(site.log / "supernode.json")).run()
     serve(site, superlink)
     assert [reply.metadata.reply_to_message_id for reply in superlink.replies] == [asked]
 
@@ -309,7 +310,7 @@ def test_a_request_that_a_power_cut_damaged_is_dropped_and_not_met_again_at_ever
     superlink.ask("Hello")
     superlink.dies_after = "fetch"
     with pytest.raises(KilledError):
-        SuperNode(site, superlink, echo, Pulse(site.log / "supernode.json")).run()
+        SuperNode(site, superlink, echo, NodeState(site.log / "supernode.json")).run()
     path = site.state / "inbox" / file
     for damaged in path.iterdir() if path.is_dir() else [path]:
         damaged.write_bytes(b"")
@@ -357,7 +358,7 @@ def test_the_pulse_goes_on_after_the_disk_was_full(site: Site, monkeypatch: pyte
 
     monkeypatch.setattr(supernode, "write_json", write)
     monkeypatch.setattr(supernode, "ALIVE", 0.01)
-    Pulse(site.log / "supernode.json", {"state": "waiting"}).go_on()
+    NodeState(site.log / "supernode.json", {"state": "waiting"}).go_on()
     assert again.wait(10)
     assert "alive" in read_json(site.log / "supernode.json")
 

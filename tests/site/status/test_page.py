@@ -19,7 +19,7 @@ from fedapp.site.folder import COORDINATOR, Site
 from fedapp.site.request_log import Request, note_request
 from fedapp.site.status.page import page_app, serve_page
 from fedapp.site.status.site_status import site_status
-from fedapp.storage.files import write_json
+from fedapp.storage.json_file import write_json
 from strategies.coordinator.journal import Awaited, Journal
 from strategies.secagg.phases import Step
 from tests.site import saved_site

@@ -11,7 +11,7 @@ from fedapp.prediction.predict import column_names
 from fedapp.report.saved_run import TASKS
 from fedapp.site.folder import COORDINATOR, Site
 from fedapp.site.status.report import write_site_report
-from fedapp.storage.files import read_json, write_json
+from fedapp.storage.json_file import read_json, write_json
 from tests.report.html_page import Page
 from tests.site.saved_site import Made, audit_of, beat, fresh, hold_trunk, journal_of, one_round, rounds_at, set_up, sum_of, write_scores
 

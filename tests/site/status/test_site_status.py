@@ -10,21 +10,23 @@ import pytest
 import typer
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 
 from fedapp.cli import status as command
 from fedapp.consortium.policy_file import read_policy, write_policy
+from fedapp.partner_folder import PartnerFolder
 from fedapp.privacy.accounting import NoiseEvent, epsilon
-from fedapp.privacy.budget import BUDGET, Budget, BudgetError
+from fedapp.privacy.budget import Budget, BudgetError
 from fedapp.site.doctor import protection
 from fedapp.site.doctor.checks import CheckState
 from fedapp.site.floor import DEFAULT, as_strict_as, terms_of, write_floor
 from fedapp.site.folder import COORDINATOR, Site
-from fedapp.site.request_log import REQUESTS, Request, note_request
+from fedapp.site.request_log import Request, note_request
 from fedapp.site.run.federate import Waiting
 from fedapp.site.status import prometheus
 from fedapp.site.status.sentences import headline
 from fedapp.site.status.site_status import coordinator_status, partner_status
-from fedapp.storage.files import write_json
+from fedapp.storage.json_file import write_json
 from strategies.coordinator.journal import Awaited, Exchange, Journal
 from strategies.secagg.phases import Step
 from strategies.update.limits import LeakLimits
@@ -101,7 +103,7 @@ ROUND = NoiseEvent(4.0, 0.1, 20)
 
 def test_what_record_level_privacy_cost_is_told_with_what_is_left_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     site = saved_site.fresh(tmp_path / "site", config=NOISY)
-    budget = Budget(site.state / BUDGET, 6.0, 1e-6)
+    budget = Budget(PartnerFolder(site.state).budget, 6.0, 1e-6)
     unspent = partner_status(site)["privacy_spent"]
     assert unspent == {"budget": 6.0, "delta": 1e-6, "spent": 0.0, "left": 6.0, "rounds_left": None}
     for what, event in (("row list", NoiseEvent(8.0)), ("round 1", ROUND)):
@@ -123,7 +125,7 @@ def test_what_record_level_privacy_cost_is_told_with_what_is_left_of_it(tmp_path
 
 def test_the_rounds_that_are_left_can_be_paid_and_not_one_more(tmp_path: Path) -> None:
     site = saved_site.fresh(tmp_path / "site", config=NOISY)
-    budget = Budget(site.state / BUDGET, 6.0, 1e-6)
+    budget = Budget(PartnerFolder(site.state).budget, 6.0, 1e-6)
     budget.spend("round 1", ROUND)
     left = partner_status(site)["privacy_spent"]["rounds_left"]
     budget.spend("the rest", replace(ROUND, steps=ROUND.steps * left))
@@ -134,11 +136,11 @@ def test_the_rounds_that_are_left_can_be_paid_and_not_one_more(tmp_path: Path) -
 
 def test_a_damaged_account_is_a_problem_and_never_shown_as_nothing_spent(tmp_path: Path) -> None:
     site = saved_site.fresh(tmp_path / "site", config=NOISY)
-    (site.state / BUDGET).write_text('{"paid": [')
+    PartnerFolder(site.state).budget.write_text('{"paid": [')
     told = partner_status(site)
     assert told["privacy_spent"] is None
     (problem,) = told["problems"]
-    assert BUDGET in problem
+    assert PartnerFolder(site.state).budget.name in problem
 
 
 def test_without_record_level_privacy_no_account_is_shown(site: Site) -> None:
@@ -216,7 +218,7 @@ def test_a_status_can_be_told_whatever_was_cut_off_or_overwritten(tmp_path: Path
 def test_a_line_that_is_being_written_is_not_there_yet_and_a_damaged_one_is_left_out(site: Site) -> None:
     good = saved_site.as_lines([saved_site.answered(Step.UNMASK, str(number), 10, 0.1, 9) for number in (1, 2)])
     first, second = good.splitlines()
-    (site.state / REQUESTS).write_text(f"{first}\n{second[:40]}{first}\n{second}\n{first[:50]}")
+    PartnerFolder(site.state).requests.write_text(f"{first}\n{second[:40]}{first}\n{second}\n{first[:50]}")
     assert [each["round"] for each in partner_status(site)["requests"]] == ["2", "1"]
 
 
@@ -447,11 +449,30 @@ def test_the_coordinators_metrics_have_the_seconds_of_each_phase(coordinator: Si
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), st.floats())
 def test_any_label_and_any_number_comes_back_as_it_was(label: str, value: float) -> None:
-    family = prometheus.PrometheusMetric("polyphony_any", prometheus.GAUGE, f"of {label!r}", [("", {"phase": label}, value)])
-    text = "".join(line + "\n" for line in prometheus.lines(family))
-    ((key, read),) = exposition.read(text)["polyphony_any"].samples.items()
-    assert key == ("", (("phase", label),))
+    phase = {"part": "round", "phase": label, "seconds": value, "total_seconds": 1.5, "exchanges": 3}
+    none: dict[str, object] = {"round": 0, "rounds": None, "state": "running", "made": [], "drop_outs": []}
+    families = exposition.read(prometheus.exposition({"role": "coordinator", "phases": [phase], **none}))
+    labels = (("part", "round"), ("phase", label))
+    samples = families["polyphony_exchange_seconds"].samples
+    read = samples.pop(("", (*labels, ("quantile", "0.5"))))
     assert read == value or (read != read and value != value)
+    assert samples == {("_sum", labels): 1.5, ("_count", labels): 3}
+    assert "polyphony_rounds_planned" not in families  # what has no value yet
+
+
+def test_who_asks_for_the_newer_format_gets_the_same_numbers_in_it(site: Site) -> None:
+    saved_site.rounds_at(site, Made(3))
+    told = partner_status(site)
+    asked = "application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+    content, content_type = prometheus.exposition_for(asked, told)
+    assert content_type.startswith("application/openmetrics-text; version=1.0.0")
+    newer = [sample for family in openmetrics(content.decode()) for sample in family.samples]
+    plain, plain_type = prometheus.exposition_for("*/*", told)
+    assert plain_type.startswith("text/plain; version=0.0.4")
+    assert plain.decode() == prometheus.exposition(told)
+    families = exposition.read(plain.decode())
+    older = {(name + suffix, labels): value for name in families for (suffix, labels), value in families[name].samples.items()}
+    assert {(sample.name, tuple(sorted(sample.labels.items()))): sample.value for sample in newer} == older
 
 
 # The command

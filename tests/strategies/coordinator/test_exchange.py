@@ -10,7 +10,7 @@ import pytest
 from flwr.app import Context, Message, MessageType
 from flwr.clientapp import ClientApp
 
-from fedapp.storage.files import read_json
+from fedapp.storage.json_file import read_json
 from strategies import message_records
 from strategies.coordinator.exchange import Exchanges, Replies, RoundFailedError
 from strategies.coordinator.journal import Journal, read_journal

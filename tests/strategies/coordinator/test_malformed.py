@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fedapp.server_app import conclude
-from fedapp.storage.files import read_json
+from fedapp.storage.json_file import read_json
 from strategies import message_records
 from strategies.secagg.errors import MalformedMessageError
 from strategies.secagg.phases import Step

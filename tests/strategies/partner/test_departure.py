@@ -8,9 +8,9 @@ import pytest
 
 from fedapp.errors import PolyphonyError
 from strategies.partner.departure import attempts, begin_counting, ready_to_mask
-from strategies.partner.side import ROW_LIST, PartnerSide
+from strategies.partner.side import PartnerSide
 from strategies.update.limits import LeakLimits
-from strategies.update.self_audit import AUDITS, LeakError
+from strategies.update.self_audit import LeakError
 from strategies.update.shared_trunk import SharedTrunk, no_trunk
 from tests.strategies.toy import FIRST, ROWS, Toy, changed, holders_of, update
 
@@ -23,7 +23,7 @@ Arrays = list[np.ndarray]
 def side(tmp_path: Path) -> PartnerSide:
     """Partner 1, which has trained nothing yet."""
     made = Toy(tmp_path).side(1)
-    begin_counting(made.directory)
+    begin_counting(made.folder)
     return made
 
 
@@ -42,8 +42,8 @@ def test_training_finds_the_rows_that_may_leave_and_nothing_counted_yet(side: Pa
     seen = []
 
     def fit(arrays: Arrays, config: dict[str, int]) -> tuple[Arrays, dict[str, float]]:
-        seen.append((np.load(side.directory / ROW_LIST).tolist(), config, attempts(side.directory, 1)))
-        assert not (side.directory / AUDITS).exists()
+        seen.append((np.load(side.folder.rows).tolist(), config, attempts(side.folder, 1)))
+        assert not side.folder.audits.exists()
         return trained(arrays, config)
 
     ready_to_mask(side, ANYTHING, shared, fit, TAIL)
@@ -61,19 +61,19 @@ def test_the_words_are_those_of_the_codec_with_space_behind(side: PartnerSide, s
 
 def test_every_training_is_audited_and_counted_and_gets_a_number_of_its_own(side: PartnerSide, shared: SharedTrunk) -> None:
     for attempt in range(3):
-        assert attempts(side.directory, 1) == attempt
+        assert attempts(side.folder, 1) == attempt
         ready_to_mask(side, ANYTHING, shared, trained, TAIL)
-    lines = [json.loads(line) for line in (side.directory / AUDITS).read_text().splitlines()]
+    lines = [json.loads(line) for line in side.folder.audits.read_text().splitlines()]
     assert [(line["vector"], line["round"], line["attempt"]) for line in lines] == [("own", 1, attempt) for attempt in range(3)]
-    assert attempts(side.directory, 2) == 0
+    assert attempts(side.folder, 2) == 0
 
 
 def test_what_tells_too_much_is_written_down_and_never_counted_as_gone(side: PartnerSide, shared: SharedTrunk) -> None:
     telling = changed(side, {"holders": lambda: holders_of([(0, 1)] * 20)})
     with pytest.raises(LeakError):
         ready_to_mask(telling, LeakLimits(least_compounds=21), shared, trained, TAIL)
-    assert (side.directory / AUDITS).read_text().count("\n") == 1
-    assert attempts(side.directory, 1) == 0
+    assert side.folder.audits.read_text().count("\n") == 1
+    assert attempts(side.folder, 1) == 0
 
 
 def test_a_training_that_fails_leaves_no_trace_but_the_row_list(side: PartnerSide, shared: SharedTrunk) -> None:
@@ -84,8 +84,8 @@ def test_a_training_that_fails_leaves_no_trace_but_the_row_list(side: PartnerSid
 
     with pytest.raises(ArithmeticError):
         ready_to_mask(side, ANYTHING, shared, ill, TAIL)
-    assert {path.name for path in side.directory.iterdir()} == before | {ROW_LIST}
-    assert attempts(side.directory, 1) == 0
+    assert {path.name for path in side.directory.iterdir()} == before | {side.folder.rows.name}
+    assert attempts(side.folder, 1) == 0
 
 
 def test_nothing_is_trained_where_the_count_is_lost(side: PartnerSide, shared: SharedTrunk) -> None:

@@ -10,13 +10,15 @@ from random import Random
 import pytest
 from flwr.app import Message
 
-from fedapp.storage.files import DamagedFileError, read_sealed
+from fedapp.partner_folder import PartnerFolder
+from fedapp.storage.damage import DamagedFileError
+from fedapp.storage.json_file import read_sealed
 from strategies.partner.secure_partner import SecurePartner, StateFileError, open_participant
 from strategies.secagg import wire
 from strategies.secagg.errors import OutOfOrderError, SecAggError
 from strategies.secagg.phases import Step
 from strategies.secagg.roster import Roster
-from strategies.update.self_audit import AUDITS, OWN
+from strategies.update.self_audit import OWN
 from strategies.update.shared_trunk import TrunkFileError
 from tests.helpers.federation import alike, body, step
 from tests.helpers.local_grid import unchanged
@@ -175,7 +177,7 @@ def test_a_partner_that_lost_how_often_it_trained_masks_nothing_until_somebody_s
 
 def updates_of(toy: Toy, partner: int) -> list[tuple[int, int]]:
     """Round and attempt of every update that a partner made."""
-    lines = map(json.loads, (toy.home(partner) / AUDITS).open())
+    lines = map(json.loads, PartnerFolder(toy.home(partner)).audits.open())
     return [(line["round"], line["attempt"]) for line in lines if line["vector"] == OWN]
 
 

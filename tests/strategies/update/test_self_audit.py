@@ -12,14 +12,15 @@ from flwr.app import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedapp.storage.files import read_sealed
+from fedapp.partner_folder import PartnerFolder
+from fedapp.storage.json_file import read_sealed
 from strategies.partner.secure_partner import Arrived, SecurePartner
 from strategies.partner.side import PartnerSide
 from strategies.secagg.phases import Phase, Step
 from strategies.update.codec import UpdateCodec
 from strategies.update.holders import Holders
 from strategies.update.limits import LeakLimits
-from strategies.update.self_audit import AUDITS, OWN, SUM, Audited, LeakError, audit, check
+from strategies.update.self_audit import OWN, SUM, Audited, LeakError, audit, check
 from tests.helpers.federation import alike, body, equal, step
 from tests.helpers.local_grid import LocalGrid, unchanged
 from tests.helpers.sweeps import examples
@@ -141,7 +142,7 @@ def strict(toy: Toy, partner: int, limits: LeakLimits, compounds: list[tuple[int
 
 
 def lines(toy: Toy, partner: int) -> list[Audited]:
-    return [Audited(**json.loads(line)) for line in (toy.home(partner) / AUDITS).read_text().splitlines()]
+    return [Audited(**json.loads(line)) for line in PartnerFolder(toy.home(partner)).audits.read_text().splitlines()]
 
 
 @pytest.fixture
@@ -268,7 +269,7 @@ def test_no_figure_of_our_compounds_travels_with_a_trunk_that_is_handed_over(toy
     assert not any(word in plain for word in (b"identified", b"twin", b"compounds"))
     sent = b"".join(body(message) for message in toy.grid.received if message.has_content())
     assert b"identified" not in sent
-    assert (toy.home(1) / AUDITS).stat().st_mode & 0o077 == 0
+    assert PartnerFolder(toy.home(1)).audits.stat().st_mode & 0o077 == 0
 
 
 def test_the_line_of_a_sum_is_there_before_its_trunk_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,7 +278,7 @@ def test_the_line_of_a_sum_is_there_before_its_trunk_is(tmp_path: Path, monkeypa
 
     def keep(partner: SecurePartner, shared: object) -> None:
         if getattr(shared, "version", 0) > partner.shared.version:
-            path = partner.side.directory / AUDITS
+            path = partner.side.folder.audits
             assert json.loads(path.read_text().splitlines()[-1])["vector"] == SUM
         kept(partner, shared)  # type: ignore[arg-type]
 

@@ -1,0 +1,45 @@
+"""JSON files read back: as they were written, or with an error that names them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedapp.storage.damage import TOLD, DamagedFileError, reading
+from fedapp.storage.json_file import read_json, read_object, read_sealed, write_sealed
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"null", b"\xff", b'{"round": "1"}', b'{"other": 1}', b"[" * 100_000])
+def test_a_damaged_json_file_is_an_error_that_names_it_with_a_hint(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "state.json"
+    path.write_bytes(content)
+    with pytest.raises(DamagedFileError, match=r"state\.json is damaged: \S") as caught:
+        read_object(path, {"round": int}, "do this")
+    assert caught.value.hint == "do this"
+    assert len(str(caught.value)) < 200 + TOLD
+
+
+def test_a_missing_file_is_named_and_what_the_system_says_of_another_trouble_is_left_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(DamagedFileError, match=r"state\.json is missing"):
+        read_json(tmp_path / "state.json")
+    with pytest.raises(IsADirectoryError):
+        read_json(tmp_path)
+    with pytest.raises(KeyboardInterrupt), reading(tmp_path):
+        raise KeyboardInterrupt
+
+
+@given(value=st.dictionaries(st.text(max_size=5), st.integers() | st.floats(allow_nan=False) | st.text(max_size=9)), place=st.integers(0))
+def test_a_sealed_file_reads_back_as_it_was_written_or_not_at_all(tmp_path_factory: pytest.TempPathFactory, value: Any, place: int) -> None:
+    value.pop("seal", None)
+    path = tmp_path_factory.mktemp("sealed") / "x.json"
+    write_sealed(path, value)
+    assert read_sealed(path, {}) == value
+    content = bytearray(path.read_bytes())
+    content[place // 8 % len(content)] ^= 1 << place % 8
+    path.write_bytes(content)
+    try:
+        assert read_sealed(path, {}).items() >= value.items(), "but for the name of the seal itself, nothing can be altered"
+    except DamagedFileError as error:
+        assert "x.json" in str(error)
