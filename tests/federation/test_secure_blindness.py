@@ -134,8 +134,8 @@ def recording(kind: type, made: list[object]) -> type:
     """The same class, whose instances a test can get hold of."""
 
     class Recording(kind):  # type: ignore[misc]
-        def __init__(self, *args: object) -> None:
-            super().__init__(*args)
+        def __init__(self, *args: object, **named: object) -> None:
+            super().__init__(*args, **named)
             made.append(self)
 
     return Recording
