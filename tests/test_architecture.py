@@ -63,6 +63,7 @@ LIBRARIES = {
     "strategies.partner": {"flwr", "numpy"},
     "strategies.secagg": {"cryptography", "numpy"},
     "strategies.update": {"numpy", "safetensors"},
+    "strategies.update.leakage": {"numpy", "scipy"},  # connected components
 }
 
 # Modules that make, hold or open a partner's secrets, and the names by which others could.
