@@ -47,6 +47,11 @@ class Pool:
         """Fingerprint length."""
         return next(iter(self.datasets.values())).bits
 
+    @property
+    def largest(self) -> Dataset:
+        """The pool of the partner that has most compounds."""
+        return max(self.datasets.values(), key=lambda dataset: len(dataset.folds))
+
     def split(self, values: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
         """Values [N] cut into one array a partner."""
         return np.split(values, np.flatnonzero(np.diff(self.owners)) + 1)
@@ -78,7 +83,10 @@ def draw_pool(datasets: Mapping[str, Dataset], config: Config) -> Pool:
     indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     active = np.concatenate([actives(pool) for pool in pools.values()])
     structures = numbered([indices[first:last].tobytes() for first, last in zip(indptr[:-1], indptr[1:], strict=True)])
-    return Pool(pools, owners, indptr, indices, structures, active, rare_scaffolds(smiles, structures), smiles)
+    rare = rare_scaffolds(smiles, structures)
+    return Pool(
+        datasets=pools, owners=owners, indptr=indptr, indices=indices, structures=structures, active=active, rare=rare, smiles=smiles
+    )
 
 
 def choose(dataset: Dataset, config: Config, generator: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
@@ -138,14 +146,14 @@ def actives(dataset: Dataset) -> NDArray[np.bool_]:
     """Compounds with an active label: bool [compounds]."""
     _, positions = csr_positions(dataset.y_indptr, np.arange(len(dataset.folds)))
     owner = np.repeat(np.arange(len(dataset.folds)), np.diff(dataset.y_indptr))
-    found = np.zeros(len(dataset.folds), dtype=np.bool_)
-    found[owner[dataset.y_labels[positions] == 1]] = True
-    return found
+    active = np.zeros(len(dataset.folds), dtype=np.bool_)
+    active[owner[dataset.y_labels[positions] == 1]] = True
+    return active
 
 
 def rare_scaffolds(smiles: list[str], structures: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Compounds whose Murcko scaffold no other structure has: bool [N]. An acyclic compound is its own scaffold."""
-    scaffolds = numbered([scaffold(Chem.MolFromSmiles(each)) or each for each in smiles])
+    scaffolds = numbered([scaffold(Chem.MolFromSmiles(structure)) or structure for structure in smiles])
     pairs = np.unique(np.stack([scaffolds, structures]), axis=1)
     return np.asarray(np.bincount(pairs[0])[scaffolds] == 1)
 
