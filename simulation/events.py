@@ -45,8 +45,8 @@ class Follower:
         """What is new since the last call."""
         for name, folder in self.folders.items():
             for path in sorted(self._new(folder / "loss", "*.json")):
-                held = read_loss(path)
-                yield RunEvent("federated", name, held["round"], float(held["loss"]), None)
+                record = read_loss(path)
+                yield RunEvent("federated", name, record["round"], float(record["loss"]), None)
             for path in sorted(self._new(folder / "metrics", "*.parquet")):
                 number = int(path.stem.removeprefix("round-"))
                 yield RunEvent("federated", name, number, None, saved_auc_pr(path, number, self.minimum))
