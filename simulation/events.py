@@ -46,8 +46,8 @@ class Follower:
         """What is new since the last call."""
         for name, folder in self.folders.items():
             for path in self._new(folder.losses_by_round()).values():
-                told = read_loss(path)
-                yield RunEvent("federated", name, told["round"], float(told["loss"]), None)
+                record = read_loss(path)
+                yield RunEvent("federated", name, record["round"], float(record["loss"]), None)
             for number, path in self._new(folder.metrics_by_round()).items():
                 yield RunEvent("federated", name, number, None, saved_auc_pr(path, number, self.minimum))
 

@@ -121,7 +121,7 @@ def check_fits(dataset: Dataset, name: str, config: Config) -> None:
     Raises:
         DataError: It is; the message names the folder.
     """
-    held, own = dataset.header, {"name": name, "bits": config.chemistry.bits, "folds": config.chemistry.folds}
-    for key, value in own.items():
-        if held[key] != value:
-            raise DataError(f"{dataset.directory} has {key} {held[key]}, and the run has {value}", "restore both from one backup")
+    header, expected = dataset.header, {"name": name, "bits": config.chemistry.bits, "folds": config.chemistry.folds}
+    for key, value in expected.items():
+        if header[key] != value:
+            raise DataError(f"{dataset.directory} has {key} {header[key]}, and the run has {value}", "restore both from one backup")

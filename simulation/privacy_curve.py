@@ -57,16 +57,16 @@ def privacy_curve(run: RunFolder, display: Display) -> dict[str, Any]:
         for done, each in enumerate(as_completed(jobs), 1):
             each.result()
             display.stage(f"training {plural(len(jobs), 'federation')}: {done} done")
-    held = {name: read_sealed(folder / f"{name}.json", POINT, "remove it: this point is then trained anew") for name in names}
-    points = [{"epsilon": names[name]} | held[name] for name in names if name != LOCAL]
-    told = {"name": config.name, "points": points, "local": held[LOCAL]["auc_pr"], "delta": config.privacy.delta}
-    write_json(run.path / "privacy.json", told)
-    draw(told, run.path / "privacy.svg")
+    results = {name: read_sealed(folder / f"{name}.json", POINT, "remove it: this point is then trained anew") for name in names}
+    points = [{"epsilon": names[name]} | results[name] for name in names if name != LOCAL]
+    curve = {"name": config.name, "points": points, "local": results[LOCAL]["auc_pr"], "delta": config.privacy.delta}
+    write_json(run.path / "privacy.json", curve)
+    draw(curve, run.path / "privacy.svg")
     scale = {
         "rounds": config.federation.rounds,
         "training_compounds": [len(dataset.rows_in(config.training_folds())) for dataset in datasets.values()],
     }
-    return told | scale | {"run": str(run.path), "seconds": run.status()["seconds"], "plot": str(run.path / "privacy.svg")}
+    return curve | scale | {"run": str(run.path), "seconds": run.status()["seconds"], "plot": str(run.path / "privacy.svg")}
 
 
 def config_of(epsilon: float | None, config: Config, datasets: Mapping[str, Dataset]) -> Config:
@@ -112,8 +112,8 @@ def federate(datasets: Mapping[str, Dataset], config: Config, folder: Path) -> N
     """All rounds, each judged, in `folder/<partner>`."""
     guarded = guard(datasets, config, folder)
     partners = {
-        partner: Partner(folder / partner, dataset, config, sent=guarded.listed & own)
-        for (partner, dataset), own in zip(datasets.items(), guarded.supports, strict=True)
+        partner: Partner(folder / partner, dataset, config, sent=guarded.listed & supported)
+        for (partner, dataset), supported in zip(datasets.items(), guarded.supports, strict=True)
     }
     shared = first_shared(config, guarded.listed)
     form = form_of(shared, config)
@@ -133,8 +133,8 @@ def judged(partners: list[str], config: Config, folder: Path) -> dict[str, Any]:
         RunError: No task counts.
     """
     least = config.evaluation.min_per_class
-    held = {partner: read_metrics(folder / partner).with_columns(pl.lit(partner).alias("partner")) for partner in partners}
-    metrics = pl.concat(held.values())
+    tables = (read_metrics(folder / partner).with_columns(pl.lit(partner).alias("partner")) for partner in partners)
+    metrics = pl.concat(tables)
     counted = judged_metrics(metrics, selected_rounds(metrics, least)).filter(
         pl.col("positives") >= least, pl.col("negatives") >= least, pl.col("auc_pr").is_not_null()
     )

@@ -65,6 +65,7 @@ LIBRARIES = {
     "strategies.partner": {"flwr", "numpy"},
     "strategies.secagg": {"cryptography", "numpy"},
     "strategies.update": {"numpy", "safetensors"},
+    "strategies.update.leakage": {"numpy", "scipy"},  # connected components
 }
 
 # Flower's public API; what lies below it may change with any version, and is taken from one module of ours.

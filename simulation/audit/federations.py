@@ -6,7 +6,8 @@ bit of the result, and a federation takes a second or two instead of half a minu
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,17 @@ from fedapp.model.network import Heads
 from fedapp.model.private_rows import DIFFERENCE, ROWS, private_bits
 from fedapp.partner.client import Partner
 from fedapp.seeds import derived_seed
+from fedapp.storage.scratch import in_memory, scratch
 from simulation.audit.pool import Pool, selected, with_columns
 from simulation.audit.signals import SuspectModel
 from simulation.federation import Guarded, first_shared, form_of, guard, take_in, words_of
 from strategies.update.shared_trunk import SharedTrunk, no_trunk
 
+SCRATCH = "polyphony-audit"  # name of the folders for partners' states
 Signals = Callable[[list[Dataset], list[SuspectModel], list[list[np.ndarray]]], dict[str, NDArray[np.float32]]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Trial:
     """What a federation leaves behind.
 
@@ -48,10 +51,10 @@ class Trial:
     members: NDArray[np.bool_]
     listed: NDArray[np.bool_]
     supports: NDArray[np.bool_]
-    trunks: list[list[np.ndarray]]
-    updates: NDArray[np.float32] | None
-    words: NDArray[np.unsignedinteger] | None
-    signals: dict[str, NDArray[np.float32]]
+    trunks: list[list[np.ndarray]] = field(default_factory=list)
+    updates: NDArray[np.float32] | None = None
+    words: NDArray[np.unsignedinteger] | None = None
+    signals: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 def run_trial(pool: Pool, config: Config, number: int, folder: Path, signals: Signals, keep: bool = False) -> Trial:
@@ -66,16 +69,14 @@ def run_trial(pool: Pool, config: Config, number: int, folder: Path, signals: Si
     Raises:
         DataError: The row guard leaves no row.
     """
-    members = pool.draw_members(np.random.default_rng(derived_seed(config.seed, "audit members", number)))
-    halves = zip(pool.datasets.items(), pool.split(members), strict=True)
-    inside = {name: selected(dataset, kept) for (name, dataset), kept in halves}
+    members, inside = half_of(pool, config, number)
     config = replace(config, seed=derived_seed(config.seed, "audit trial", number))
     setting = set_up(inside, config, folder, held_bits(pool))
     shared, trunks, words = federate(setting)
     columns, guarded = setting.columns, setting.guarded
     seen = [with_columns(dataset, columns) for dataset in pool.datasets.values()]
     models = [partner.model(trunks[-1], pool.datasets[name]) for name, partner in setting.partners.items()]
-    found = signals(seen, models, trunks)
+    told_apart_by = signals(seen, models, trunks)
     shutil.rmtree(folder, ignore_errors=True)
     return Trial(
         members=members,
@@ -84,8 +85,20 @@ def run_trial(pool: Pool, config: Config, number: int, folder: Path, signals: Si
         trunks=[whole(arrays, columns, pool.bits) for arrays in trunks] if keep else [],
         updates=first_layers(words, shared, setting.config, columns, pool.bits) if keep else None,
         words=words if keep else None,
-        signals=found,
+        signals=told_apart_by,
     )
+
+
+def half_of(pool: Pool, config: Config, number: int) -> tuple[NDArray[np.bool_], dict[str, Dataset]]:
+    """Which compounds of the pool trial `number` trains on, bool [N], and each partner's dataset of them."""
+    members = pool.draw_members(np.random.default_rng(derived_seed(config.seed, "audit members", number)))
+    halves = zip(pool.datasets.items(), pool.split(members), strict=True)
+    return members, {name: selected(dataset, inside) for (name, dataset), inside in halves}
+
+
+def states() -> AbstractContextManager[Path]:
+    """A folder for partners' states, in memory where there is room, and removed afterwards."""
+    return scratch(SCRATCH, in_memory())
 
 
 class OwnRows(Partner):
@@ -101,16 +114,15 @@ class OwnRows(Partner):
         noisy = config.privacy.profile != NO_NOISE
         self.own = np.flatnonzero(sent if noisy else (sent & (counts > 0)) | private_bits(counts, sent))
         self.columns = columns
-        cut = replace(config, chemistry=replace(config.chemistry, bits=len(self.own)))
-        super().__init__(directory, with_columns(dataset, self.own), cut, sent=sent[self.own], judged=False)
+        super().__init__(directory, with_columns(dataset, self.own), cut_to(config, self.own), sent=sent[self.own], judged=False)
 
     def fit(self, parameters: list[np.ndarray], config: dict[str, Any]) -> tuple[list[np.ndarray], int, dict[str, Any]]:
         """As `Partner.fit`, of the shared trunk; rows that are not its own come back as they came in."""
         first, *others = parameters
-        (own, *trained), count, metrics = super().fit([rows_of(first, self.columns, self.own), *others], config)
+        (trained_rows, *trained), count, metrics = super().fit([rows_of(first, self.columns, self.own), *others], config)
         whole = first.copy()
         both = np.isin(self.own, self.columns)
-        whole[np.searchsorted(self.columns, self.own[both])] = own[both]
+        whole[np.searchsorted(self.columns, self.own[both])] = trained_rows[both]
         return [whole, *trained], count, metrics
 
     def model(self, arrays: list[np.ndarray], pool: Dataset) -> SuspectModel:
@@ -166,19 +178,34 @@ def set_up(datasets: dict[str, Dataset], config: Config, folder: Path, wanted: N
         DataError: The row guard leaves no row.
     """
     guarded = guard(datasets, config, folder)
-    sendable = guarded.listed & wanted
-    columns = np.flatnonzero(sendable)
+    columns, sendable = listed_columns(guarded, config, wanted), guarded.listed & wanted
+    partners = {
+        name: OwnRows(folder / name, dataset, config, columns, supported & sendable)
+        for (name, dataset), supported in zip(datasets.items(), guarded.supports, strict=True)
+    }
+    return AuditSetting(
+        guarded=guarded, columns=columns, config=cut_to(config, columns), partners=partners, first=first_of(config, columns)
+    )
+
+
+def cut_to(config: Config, columns: NDArray[np.int64]) -> Config:
+    """The experiment with so many bits."""
+    return replace(config, chemistry=replace(config.chemistry, bits=len(columns)))
+
+
+def listed_columns(guarded: Guarded, config: Config, wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Bits of `wanted`, bool [bits], whose rows are in the sum: int64, ascending.
+
+    Raises:
+        DataError: The row guard leaves none.
+    """
+    columns = np.flatnonzero(guarded.listed & wanted)
     if not len(columns):
         raise DataError(
             f"privacy.row_guard of {config.privacy.row_guard} leaves no row of so few compounds",
             "raise audit.compounds, or use more data",
         )
-    cut = replace(config, chemistry=replace(config.chemistry, bits=len(columns)))
-    partners = {
-        name: OwnRows(folder / name, dataset, config, columns, own & sendable)
-        for (name, dataset), own in zip(datasets.items(), guarded.supports, strict=True)
-    }
-    return AuditSetting(guarded, columns, cut, partners, first_of(config, columns))
+    return columns
 
 
 def first_of(config: Config, columns: np.ndarray) -> SharedTrunk:
@@ -213,8 +240,8 @@ def first_layers(words: np.ndarray, shared: SharedTrunk, config: Config, columns
     """Each partner's own words of the first layer, decoded: [partners, bits, hidden[0]]."""
     quantiser, width = form_of(shared, config).quantiser(shared.value_range), config.model.hidden[0]
     updates = np.zeros((len(words), bits, width), dtype=np.float32)
-    for place, own in enumerate(words):
-        values = own[: len(columns) * width].view(quantiser.sum_type)
+    for place, update in enumerate(words):
+        values = update[: len(columns) * width].view(quantiser.sum_type)
         updates[place, columns] = quantiser.mean(values, 1).reshape(-1, width)
     return updates
 
@@ -228,6 +255,6 @@ def whole(arrays: list[np.ndarray], columns: np.ndarray, bits: int) -> list[np.n
 
 def held_bits(pool: Pool) -> NDArray[np.bool_]:
     """Bits that any compound of the pool holds: bool [bits]."""
-    held = np.zeros(pool.bits, dtype=np.bool_)
-    held[pool.indices] = True
-    return held
+    bits = np.zeros(pool.bits, dtype=np.bool_)
+    bits[pool.indices] = True
+    return bits

@@ -1,6 +1,6 @@
-"""What an attack found, how sure that is, and whether it passes."""
+"""What attacks found, how sure that is, and whether it passes."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from math import inf, isnan
 from typing import Any
 
@@ -9,9 +9,9 @@ from fedapp.report.verdict import SEVERITY, Verdict, judge
 ON, OFF, CONTROL = "on", "off", "control"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One figure of one attack.
+    """One figure of one attack; `value`, `lower`, `upper`, `trials` and `finest` are those of an `Estimate`.
 
     Attributes:
         name: Key in `gates`, such as "identified_by_rows".
@@ -37,8 +37,8 @@ class Finding:
     lower: float
     upper: float
     chance: float
-    gate: float | None
-    judged: str
+    gate: float | None = None
+    judged: str = "value"
     trials: int
     note: str = ""
     finest: float = 0.0
@@ -60,10 +60,10 @@ class Finding:
         limited = getattr(self, self.judged)
         return (-1 if self.verdict is None else SEVERITY[self.verdict], -inf if isnan(limited) else limited)
 
-    def told(self) -> dict[str, Any]:
-        """As JSON; what is not a number is null."""
-        held = {key: None if isinstance(value, float) and isnan(value) else value for key, value in asdict(self).items()}
-        return held | {"verdict": self.verdict, "pass": self.passes}
+    def as_json(self) -> dict[str, Any]:
+        """With its verdict; what is not a number is null."""
+        fields = {key: None if isinstance(value, float) and isnan(value) else value for key, value in asdict(self).items()}
+        return fields | {"verdict": self.verdict, "pass": self.passes}
 
 
 @dataclass(frozen=True)
@@ -97,5 +97,17 @@ class Curve:
     attack: str
     adversary: str
     defences: str
-    false_positives: list[float] = field(default_factory=list)
-    true_positives: list[float] = field(default_factory=list)
+    false_positives: list[float]
+    true_positives: list[float]
+
+
+@dataclass(frozen=True)
+class AuditOutcome:
+    """What came out of an attack, or, added up, of several."""
+
+    findings: tuple[Finding, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    recovered: tuple[Recovered, ...] = ()
+
+    def __add__(self, other: "AuditOutcome") -> "AuditOutcome":
+        return AuditOutcome(self.findings + other.findings, self.curves + other.curves, self.recovered + other.recovered)

@@ -47,6 +47,11 @@ class Pool:
         """Fingerprint length."""
         return next(iter(self.datasets.values())).bits
 
+    @property
+    def largest(self) -> Dataset:
+        """The pool of the partner that has most compounds."""
+        return max(self.datasets.values(), key=lambda dataset: len(dataset.folds))
+
     def split(self, values: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
         """Values [N] cut into one array a partner."""
         return np.split(values, np.flatnonzero(np.diff(self.owners)) + 1)
@@ -78,15 +83,9 @@ def draw_pool(datasets: Mapping[str, Dataset], config: Config) -> Pool:
     indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     active = np.concatenate([actives(pool) for pool in pools.values()])
     structures = numbered([indices[first:last].tobytes() for first, last in zip(indptr[:-1], indptr[1:], strict=True)])
+    rare = rare_scaffolds(smiles, structures)
     return Pool(
-        datasets=pools,
-        owners=owners,
-        indptr=indptr,
-        indices=indices,
-        structures=structures,
-        active=active,
-        rare=rare_scaffolds(smiles, structures),
-        smiles=smiles,
+        datasets=pools, owners=owners, indptr=indptr, indices=indices, structures=structures, active=active, rare=rare, smiles=smiles
     )
 
 
@@ -146,7 +145,7 @@ def actives(dataset: Dataset) -> NDArray[np.bool_]:
 
 def rare_scaffolds(smiles: list[str], structures: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Compounds whose Murcko scaffold no other structure has: bool [N]. An acyclic compound is its own scaffold."""
-    scaffolds = numbered([scaffold(Chem.MolFromSmiles(each)) or each for each in smiles])
+    scaffolds = numbered([scaffold(Chem.MolFromSmiles(structure)) or structure for structure in smiles])
     pairs = np.unique(np.stack([scaffolds, structures]), axis=1)
     return np.asarray(np.bincount(pairs[0])[scaffolds] == 1)
 

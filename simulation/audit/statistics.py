@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
+from scipy.stats import beta, binomtest
 
 CONFIDENCE = 0.95
 POINTS = 200  # of a curve, for a plot
@@ -18,8 +18,9 @@ DRAWS = 400
 
 
 @dataclass(frozen=True)
-class Rate:
-    """A share with its 95 % interval, how many trials are behind it, and the upper end that these would give if nothing were found."""
+class Estimate:
+    """A figure with its interval, how many trials are behind it, and, of a share, the upper end that these would give if nothing were
+    found; the interval is one of 95 % unless a docstring says otherwise."""
 
     value: float
     lower: float
@@ -53,7 +54,7 @@ class GuessScores:
         return GuessScores(self.scores[chosen], self.inside[chosen], self.compounds[chosen])
 
 
-def rate(successes: float, trials: float) -> Rate:
+def rate(successes: float, trials: float) -> Estimate:
     """A share of independent trials.
 
     Args:
@@ -64,14 +65,14 @@ def rate(successes: float, trials: float) -> Rate:
     if not 0 <= successes <= trials:
         raise ValueError(f"{successes} of {trials} is no share")
     if trials == 0:
-        return Rate(float("nan"), 0.0, 1.0, 0, 1.0)
+        return Estimate(float("nan"), 0.0, 1.0, 0, 1.0)
     tail, failures = (1 - CONFIDENCE) / 2, trials - successes
     lower = float(beta.ppf(tail, successes, failures + 1)) if successes > 0 else 0.0
     upper = float(beta.ppf(1 - tail, successes + 1, failures)) if failures > 0 else 1.0
-    return Rate(float(successes / trials), lower, upper, int(trials), float(beta.ppf(1 - tail, 1, trials)))
+    return Estimate(float(successes / trials), lower, upper, int(trials), float(beta.ppf(1 - tail, 1, trials)))
 
 
-def at_most(share: Rate, successes: float) -> Rate:
+def at_most(share: Estimate, successes: float) -> Estimate:
     """The same share with an upper limit that holds with 95 % confidence by itself, beside no lower one: what a gate on a few is about."""
     if share.trials == 0:
         return share
@@ -80,12 +81,21 @@ def at_most(share: Rate, successes: float) -> Rate:
     return replace(share, upper=upper, finest=float(beta.ppf(CONFIDENCE, 1, share.trials)))
 
 
+def newcombe(hits: int, of: int, other_hits: int, of_others: int, level: float) -> tuple[float, float]:
+    """Interval of the difference of two independent proportions: method 10 of R. G. Newcombe, Statistics in Medicine 17, 1998."""
+    one, other = hits / of, other_hits / of_others
+    first = binomtest(hits, of).proportion_ci(1 - level, method="wilson")
+    second = binomtest(other_hits, of_others).proportion_ci(1 - level, method="wilson")
+    lower = one - other - np.hypot(one - first.low, second.high - other)
+    return float(lower), float(one - other + np.hypot(first.high - one, other - second.low))
+
+
 def allowed(outside: float, false_positive_rate: float) -> int:
     """False positives among `outside` at which the rate is still at most `false_positive_rate`; guards against 0.3 * 10 < 3."""
     return int(np.floor(outside * false_positive_rate + 1e-9))
 
 
-def true_positives(inside: NDArray[np.floating], outside: NDArray[np.floating], false_positive_rate: float) -> Rate:
+def true_positives(inside: NDArray[np.floating], outside: NDArray[np.floating], false_positive_rate: float) -> Estimate:
     """Share of `inside` above the lowest threshold at which at most that share of `outside` is above it.
 
     Scores equal to the threshold count as outside, on both sides: ties never help. The interval takes scores as independent and the
@@ -99,7 +109,7 @@ def true_positives(inside: NDArray[np.floating], outside: NDArray[np.floating], 
     return rate(int((inside > threshold).sum()), len(inside))
 
 
-def measured(scored: GuessScores, false_positive_rates: Sequence[float], generator: np.random.Generator) -> tuple[list[Rate], Rate]:
+def measured(scored: GuessScores, false_positive_rates: Sequence[float], generator: np.random.Generator) -> tuple[list[Estimate], Estimate]:
     """True positives at each rate of false positives, and the area under the curve (AUC), with intervals of the cluster bootstrap.
 
     The middle 95 % of 400 resamples of compounds; for a share the wider of that and of Clopper-Pearson with one trial per compound,
@@ -112,17 +122,17 @@ def measured(scored: GuessScores, false_positive_rates: Sequence[float], generat
     drawn = resampled(ordered, false_positive_rates, generator)
     inside, outside = scored.scores[scored.inside], scored.scores[~scored.inside]
     compounds = len(np.unique(scored.compounds[scored.inside]))
-    plain = [true_positives(inside, outside, each) for each in false_positive_rates]
-    single = [rate(each.value * compounds, compounds) for each in plain]
-    shares = [around(each.value, draws, each.trials, one) for each, draws, one in zip(plain, drawn.T[:-1], single, strict=True)]
+    plain = [true_positives(inside, outside, most) for most in false_positive_rates]
+    single = [rate(share.value * compounds, compounds) for share in plain]
+    shares = [around(share.value, draws, share.trials, one) for share, draws, one in zip(plain, drawn.T[:-1], single, strict=True)]
     value = area(*ordered.totals(np.ones(len(scored.scores))))
-    return shares, around(value, drawn[:, -1], len(scored.scores), Rate(value, value, value, 0))
+    return shares, around(value, drawn[:, -1], len(scored.scores), Estimate(value, value, value, 0))
 
 
-def around(value: float, draws: NDArray[np.floating], trials: int, least: Rate) -> Rate:
+def around(value: float, draws: NDArray[np.floating], trials: int, least: Estimate) -> Estimate:
     """A value with the middle of its resamples, and with no narrower an interval than `least`."""
     lower, upper = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Rate(value, min(float(lower), least.lower), max(float(upper), least.upper), trials, least.finest)
+    return Estimate(value, min(float(lower), least.lower), max(float(upper), least.upper), trials, least.finest)
 
 
 def resampled(ordered: "Ordered", false_positive_rates: Sequence[float], generator: np.random.Generator) -> NDArray[np.floating]:
@@ -130,14 +140,14 @@ def resampled(ordered: "Ordered", false_positive_rates: Sequence[float], generat
 
     A resample without a compound inside, or without one outside, is left out.
     """
-    found = []
+    draws = []
     for _ in range(DRAWS):
         drawn = generator.integers(ordered.clusters, size=ordered.clusters)
         weights = np.bincount(drawn, minlength=ordered.clusters)[ordered.cluster].astype(np.float64)
         if weights[ordered.inside].any() and weights[~ordered.inside].any():
             true, false = ordered.totals(weights)
-            found.append([*(above(true, false, each) for each in false_positive_rates), area(true, false)])
-    return np.array(found)
+            draws.append([*(above(true, false, most) for most in false_positive_rates), area(true, false)])
+    return np.array(draws)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ two rows only where these agree: there decay is the same for both.
 A partner runs this on its own update before it is masked, and the audit on sums.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -116,19 +115,21 @@ def twins_within(
     rows = without_common(update, seen, min(COMMON, (len(library.indptr) - 1) // CROWD))
     few, place = seen.sum() <= FEW, np.cumsum(seen) - 1
     table = all_cosines(rows, before, seen) if few else np.empty((0, 0), dtype=np.float32)
-    groups: dict[bytes, NDArray[np.int64]] = {}
+    pairs = [np.empty((0, 2), dtype=np.int64)]
     for start in range(0, len(chosen), CHUNK):
-        bits = chosen[start : start + CHUNK]
+        bits, candidates = chosen[start : start + CHUNK], np.arange(start, min(start + CHUNK, len(chosen)))
         if few:
             close = close_among(table[place[bits][:, :, None], place[bits][:, None, :]], bits, alike)
         else:
             glance = close_pairs(rows[:, :GLANCE], before if before is None else before[:, :GLANCE], bits, alike - MARGIN)
-            bits = bits[glance.any(axis=(1, 2))]
-            close = close_pairs(rows, before, bits, alike)
-        candidate, one, other = np.nonzero(close)
-        for nodes in components(np.stack([one, other], axis=1) + (candidate * RAREST)[:, None], bits.size):
-            group = np.sort(bits.reshape(-1)[nodes])
-            groups.setdefault(group.tobytes(), group)
+            candidates = candidates[glance.any(axis=(1, 2))]
+            close = close_pairs(rows, before, chosen[candidates], alike)
+        nearby, one, other = np.nonzero(close)
+        pairs.append(np.stack([one, other], axis=1) + (candidates[nearby] * RAREST)[:, None])
+    groups: dict[bytes, NDArray[np.int64]] = {}
+    for nodes in components(np.concatenate(pairs), chosen.size):  # a node is a place in `chosen`: no two candidates are ever connected
+        group = np.sort(chosen.reshape(-1)[nodes])
+        groups.setdefault(group.tobytes(), group)
     return list(groups.values())
 
 
@@ -236,18 +237,21 @@ def neighbours(keys: NDArray[np.uint16]) -> NDArray[np.int64]:
     return np.stack([one[near], other[near]], axis=1)
 
 
-def components(pairs: NDArray[np.int64], count: int) -> Iterator[NDArray[np.int64]]:
-    """Connected groups of two or more of `count` nodes, each ascending."""
-    label = np.arange(count)
-    while True:
-        least = label.copy()
-        np.minimum.at(least, pairs[:, 0], label[pairs[:, 1]])
-        np.minimum.at(least, pairs[:, 1], label[pairs[:, 0]])
-        least = least[least]
-        if (least == label).all():
-            break
-        label = least
-    crowded = np.flatnonzero(np.bincount(label, minlength=count)[label] > 1)
-    order = crowded[np.argsort(label[crowded], kind="stable")]
-    if len(order):
-        yield from np.split(order, np.flatnonzero(np.diff(label[order])) + 1)
+def components(pairs: NDArray[np.int64], count: int) -> list[NDArray[np.int64]]:
+    """Connected groups of two or more of `count` nodes, each ascending, the group of the smallest node first.
+
+    Args:
+        pairs: Edges, [pairs, 2]; one from a node to itself connects nothing.
+    """
+    if not len(pairs):
+        return []
+    # Imported where it is needed: most messages of a round, and most updates under a row guard, have nothing to connect.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_array((np.ones(len(pairs), dtype=np.int8), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    _, labels = connected_components(graph, directed=False)
+    crowded = np.flatnonzero(np.bincount(labels)[labels] > 1)
+    order = crowded[np.argsort(labels[crowded], kind="stable")]
+    groups = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1) if len(order) else []
+    return sorted(groups, key=lambda group: int(group[0]))

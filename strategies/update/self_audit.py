@@ -114,7 +114,7 @@ def twins(
         piece = pairs[first : first + PIECE]
         changes = change[np.searchsorted(rows, piece)].astype(np.float32)
         alike.append(piece[cosines(changes, before[piece])[:, 0, 1] >= ALIKE])
-    return list(components(np.concatenate(alike), len(before)))
+    return components(np.concatenate(alike), len(before))
 
 
 def check(audited: Audited, limits: LeakLimits, row_guard: int) -> None:

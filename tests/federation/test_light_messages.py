@@ -1,4 +1,4 @@
-"""A message that trains nothing waits for neither torch nor rdkit: in a deployment each message meets a fresh process."""
+"""A message that trains nothing waits for neither torch nor rdkit nor scipy.sparse: in a deployment each message meets a fresh process."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ from tests.helpers.federation import federate, grid_for, step
 told = []
 
 def up(partition, message):
-    told.append((step(message), [name for name in ("torch", "rdkit") if name in sys.modules]))
+    told.append((step(message), [name for name in ("torch", "rdkit", "scipy.sparse") if name in sys.modules]))
     return message
 
 run = RunFolder.open(Path(sys.argv[1]))
@@ -49,5 +49,5 @@ def test_only_training_and_evaluation_import_torch_and_nothing_imports_rdkit(tmp
     told = json.loads(ended.stdout.splitlines()[-1])
     imported = {name: {part for each, parts in told if each == name for part in parts} for name, _ in told}
     assert set(imported) == set(Step)
-    assert imported.pop(Step.FINISH) == {"torch"}
+    assert imported.pop(Step.FINISH) == {"torch", "scipy.sparse"}
     assert imported == {step: set() for step in set(Step) - {Step.FINISH}}

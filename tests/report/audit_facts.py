@@ -23,8 +23,10 @@ def finding(
     name: str, attack: str, adversary: str, defences: str, value: float, lower: float, upper: float, chance: float, **other: Any
 ) -> dict[str, Any]:
     """As simulation.audit saves it."""
-    fields: dict[str, Any] = {"what": f"Share of {name.replace('_', ' ')}.", "gate": None, "judged": "upper", "trials": 4800} | other
-    return Finding(name, attack, adversary, defences, value=value, lower=lower, upper=upper, chance=chance, **fields).told()
+    fields: dict[str, Any] = {"what": f"Share of {name.replace('_', ' ')}.", "judged": "upper", "trials": 4800} | other
+    return Finding(
+        name=name, attack=attack, adversary=adversary, defences=defences, value=value, lower=lower, upper=upper, chance=chance, **fields
+    ).as_json()
 
 
 def rows(on: float = 0.0, upper: float = 0.00077) -> list[dict[str, Any]]:

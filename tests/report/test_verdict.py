@@ -1,6 +1,6 @@
 """One rule for all gates: it holds, it fails, or there were too few to tell."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import product
 from math import nan
 
@@ -13,7 +13,7 @@ from fedapp.config import load_config
 from fedapp.report.verdict import Verdict, judge, worst
 from simulation.audit.advice import advice, needed
 from simulation.audit.findings import ON, Finding
-from simulation.audit.statistics import Rate, at_most, rate
+from simulation.audit.statistics import Estimate, at_most, rate
 
 shares = st.floats(0, 1)
 
@@ -28,9 +28,18 @@ def recognised(hits: int, of: int, gate: float = 0.003, chance: float = 0.001) -
     return finding(rate(hits, of), gate, chance, "value").verdict
 
 
-def finding(share: Rate, gate: float, chance: float, judged: str) -> Finding:
-    interval = (share.value, share.lower, share.upper)
-    return Finding("named", "rows", "partner", ON, "Share.", *interval, chance, gate, judged, share.trials, finest=share.finest)
+def finding(share: Estimate, gate: float, chance: float, judged: str) -> Finding:
+    return Finding(
+        name="named",
+        attack="rows",
+        adversary="partner",
+        defences=ON,
+        what="Share.",
+        chance=chance,
+        gate=gate,
+        judged=judged,
+        **asdict(share),
+    )
 
 
 @pytest.mark.parametrize(

@@ -91,5 +91,6 @@ def test_every_model_and_trunk_is_written_where_a_sweep_leaves_it_alone(tmp_path
         monkeypatch.setattr(module, "save_file", sweeping(module.save_file))  # type: ignore[attr-defined]
     checkpoint.save_tensors(tmp_path / "model", {"a": torch.zeros(3)}, {})
     first_shared(small_config(), np.ones(256, dtype=np.bool_)).write(tmp_path / "trunk")
-    audit_run.write_trial(tmp_path / "trial", Trial(*[np.zeros(3, dtype=np.bool_)] * 3, [], None, None, {}))
+    nothing = np.zeros(3, dtype=np.bool_)
+    audit_run.write_trial(tmp_path / "trial", Trial(members=nothing, listed=nothing, supports=nothing))
     assert names(tmp_path) == ["model", "trial", "trunk"]

@@ -2,7 +2,8 @@
 
 Chemistry alone tells: partners work on different targets, so a compound resembles its owner's other compounds whether it was trained
 on or not. Chance is therefore the same attack on compounds of the same partners that were *not* trained on, and a figure is the
-difference between the two. Where all partners but one attack together, there is nothing to measure (`by_subtraction`).
+difference between the two. Where all partners but one attack together, there is nothing to measure: a sum less all updates but one is
+that one, and no secure aggregation can prevent it.
 
 Heads are private, so what a partner's compounds send back into the first layer lies in directions of its own. The attacks compare
 directions by squared cosine, since actives and inactives of one task point opposite ways.
@@ -10,7 +11,7 @@ directions by squared cosine, since actives and inactives of one task point oppo
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from math import nan
 
@@ -18,65 +19,49 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 from scipy.cluster.vq import kmeans2
-from scipy.sparse import csr_array
 
-from simulation.audit.findings import CONTROL, ON, Finding
-from simulation.audit.pool import Pool
+from simulation.audit.findings import CONTROL, OFF, ON, AuditOutcome, Finding
+from simulation.audit.ownership import Case, TooFewError, draw
+from simulation.audit.scenario import ATTACKER, Scenario
+from simulation.audit.statistics import Estimate, newcombe
+from strategies.update.leakage import twin_groups
 
 LEVEL = 0.05
-KNOWN = 0.25  # share of every other partner's trained compounds that the attacker is given
+LAST_ROUNDS = 5  # that are attacked with the defences off
+GATED = 3  # figures that are judged, for the confidence of each
 MOST_GROUPS, PERMUTATIONS = 2000, 1000
 
 
-class TooFewError(ValueError):
-    """Too few compounds to draw anchors and targets from."""
+def attack(scenario: Scenario) -> AuditOutcome:
+    """Whose compound it is: from the sums, from what is left of the last one without the attacker's own, and, as a control, in the
+    clear. With the defences off the last rounds are enough to show that it works."""
+    pool, target, defences, generator = scenario.pool, scenario.target, scenario.defences, scenario.generator
+    assert target.updates is not None
+    case = Case.of(pool, target.members, (ATTACKER,), defences)
+    share = scenario.config.federation.server_learning_rate / len(target.updates)
+    trunks = target.trunks if defences == ON else target.trunks[-LAST_ROUNDS - 1 :]
+    sums, others = list(steps(trunks)), steps(target.trunks[-2:], [target.updates[[ATTACKER]]], share)
+    groups = [twin_groups(after[0] - before[0], before[0]) for before, after in pairwise(trunks)]
+    findings = [
+        from_sums(case, sums, generator, looks=GATED),
+        from_sums(case, others, generator, attack="source inference without one's own", looks=GATED),
+        from_groups(case, sums, groups, generator, looks=GATED),
+    ]
+    if defences == OFF:
+        findings.append(from_updates(Case.of(pool, target.members, (), defences), target.updates, generator))
+    return AuditOutcome(findings=tuple(findings))
 
 
-@dataclass(frozen=True)
-class Case:
-    """Whose compounds there are, and who attacks.
-
-    Attributes:
-        fingerprints: CSR of 0 and 1, float32 [N, bits].
-        owners: int32 [N], number of the partner.
-        single: bool [N], whether no other compound has that fingerprint: one that two partners hold has no single owner.
-        members: bool [N], trained on.
-        insiders: Numbers of the partners that attack together, with the coordinator where they are several.
-        defences: As in `Finding`.
-    """
-
-    fingerprints: csr_array
-    owners: NDArray[np.int32]
-    single: NDArray[np.bool_]
-    members: NDArray[np.bool_]
-    insiders: tuple[int, ...]
-    defences: str
-
-    @classmethod
-    def of(cls, pool: Pool, members: NDArray[np.bool_], insiders: tuple[int, ...], defences: str) -> "Case":
-        """The compounds of a pool."""
-        ones = np.ones(len(pool.indices), dtype=np.float32)
-        fingerprints = csr_array((ones, pool.indices, pool.indptr), shape=(len(pool.owners), pool.bits))
-        return cls(fingerprints, pool.owners, np.bincount(pool.structures)[pool.structures] == 1, members, insiders, defences)
-
-    @property
-    def others(self) -> list[int]:
-        """Partners under attack, ascending."""
-        return sorted(set(self.owners.tolist()) - set(self.insiders))
-
-    def finding(self, attack: str, what: str, value: float, lower: float, upper: float, trials: int, note: str) -> Finding:
-        """A difference from chance, which is 0. It is gated for a single partner: two supporters of a row may both be insiders."""
-        alone = len(self.insiders) <= 1
-        adversary, gate = ("partner", 0.0) if alone else ("coordinator with partners", None)
-        limits = (value, lower, upper, 0.0, gate)
-        return Finding("attribution", attack, adversary, self.defences, what, *limits, judged="lower", trials=trials, note=note)
-
-
-# Attacks
+# Ways to guess
 
 
 def from_sums(
-    case: Case, updates: Iterable[NDArray[np.float32]], generator: np.random.Generator, attack: str = "source inference", looks: int = 1
+    case: Case,
+    updates: Iterable[NDArray[np.float32]],
+    generator: np.random.Generator,
+    *,
+    attack: str = "source inference",
+    looks: int = 1,
 ) -> Finding:
     """Compare a compound's direction in every round with those of known compounds; guess the partner that it is most alike.
 
@@ -91,17 +76,17 @@ def from_sums(
     try:
         anchors, targets = draw(case, generator)
     except TooFewError as error:
-        return case.finding(attack, what, nan, -1.0, 1.0, 0, f"Not tried: {error}.")
+        return case.finding(attack, what, Estimate(nan, -1.0, 1.0, 0), f"Not tried: {error}.")
     scores = np.zeros((len(targets), len(case.others)))
     for update in updates:
         scores += likeness(case, anchors, targets, update)
     inside, outside = right(case, targets, scores, generator)
     note = (
-        f"Right for {told(inside)} trained on and {told(outside)} others: what chemistry alone tells. The attacker is given a quarter of "
+        f"Right for {in_words(inside)} trained on and {in_words(outside)} others: what chemistry alone tells. The attacker is given a "
+        "quarter of every other partner's trained compounds, a strong assumption."
     )
-    note += "every other partner's trained compounds, a strong assumption."
-    value = inside[0] / inside[1] - outside[0] / outside[1]
-    return case.finding(attack, what, value, *newcombe(*inside, *outside, LEVEL / looks), len(targets), note)
+    difference = inside[0] / inside[1] - outside[0] / outside[1]
+    return case.finding(attack, what, Estimate(difference, *newcombe(*inside, *outside, LEVEL / looks), len(targets)), note)
 
 
 def from_updates(case: Case, updates: NDArray[np.float32], generator: np.random.Generator) -> Finding:
@@ -119,15 +104,14 @@ def from_updates(case: Case, updates: NDArray[np.float32], generator: np.random.
     try:
         _, targets = draw(case, generator)
     except TooFewError as error:
-        return replace(
-            case.finding(attack, what, nan, 0.0, 1.0, 0, f"Not tried: {error}."), adversary="coordinator", defences=CONTROL, gate=None
-        )
+        nothing = case.finding(attack, what, Estimate(nan, 0.0, 1.0, 0), f"Not tried: {error}.")
+        return replace(nothing, adversary="coordinator", defences=CONTROL, gate=None)
     moved = np.log(np.linalg.norm(updates[case.others], axis=2) + 1e-9)
     inside, outside = right(case, targets, case.fingerprints[targets] @ moved.T, generator)
-    value, chance = inside[0] / inside[1], outside[0] / outside[1]
     limits = stats.binomtest(*inside).proportion_ci(1 - LEVEL)
-    finding = case.finding(attack, what, value, limits.low, limits.high, inside[1], "Plain averaging: no masks.")
-    return replace(finding, adversary="coordinator", defences=CONTROL, chance=chance, gate=None)
+    share = Estimate(inside[0] / inside[1], limits.low, limits.high, inside[1])
+    finding = case.finding(attack, what, share, "Plain averaging: no masks.")
+    return replace(finding, adversary="coordinator", defences=CONTROL, chance=outside[0] / outside[1], gate=None)
 
 
 def from_groups(
@@ -135,6 +119,7 @@ def from_groups(
     updates: Iterable[NDArray[np.float32]],
     groups: Sequence[Sequence[NDArray[np.integer]]],
     generator: np.random.Generator,
+    *,
     looks: int = 1,
 ) -> Finding:
     """Twin rows that were found in half of the rounds or more, put together by their common directions, one cluster a partner.
@@ -147,33 +132,26 @@ def from_groups(
         groups: Each round's groups of rows, as `strategies.update.leakage.twin_groups` finds them.
         looks: As in `from_sums`.
     """
-    found = lasting(groups)
-    owners = np.array([owner_of(case, rows) for rows in found], dtype=np.int64)
+    twins = lasting(groups)
+    owners = np.array([owner_of(case, rows) for rows in twins], dtype=np.int64)
     kept = generator.permutation(np.flatnonzero(np.isin(owners, case.others)))[:MOST_GROUPS]
     attack, what = "grouping of twin rows", "How much more often groups of rows are put with others of their owner than by chance."
-    note = f"Of {len(found)} groups found, {len(kept)} are of one other partner alone."
+    note = f"Of {len(twins)} groups found, {len(kept)} are of one other partner alone."
     if len(kept) <= len(case.others):
-        return case.finding(attack, what, 0.0, 0.0, 0.0, len(kept), f"{note} There is nothing to attribute.")
-    clusters = clustered(alike(updates, [found[place] for place in kept]), len(case.others), generator)
+        return case.finding(attack, what, Estimate(0.0, 0.0, 0.0, len(kept)), f"{note} There is nothing to attribute.")
+    clusters = clustered(alike(updates, [twins[place] for place in kept]), len(case.others), generator)
     value = purity(clusters, owners[kept])
     null = np.array([purity(clusters, generator.permutation(owners[kept])) for _ in range(PERMUTATIONS)])
     low, high = np.quantile(null, [LEVEL / looks / 2, 1 - LEVEL / looks / 2])
     note += f" Purity {value:.3f}, at random {null.mean():.3f}; the interval is of {PERMUTATIONS} permutations."
-    return case.finding(attack, what, value - float(null.mean()), value - float(high), value - float(low), len(kept), note)
-
-
-def by_subtraction(partners: int) -> Finding:
-    """What needs no attack: all partners but one take their updates off the sum."""
-    what = f"How often {partners - 1} of {partners} partners together know whose compound it is."
-    note = "Stated, not measured: a sum less all updates but one is that one, and no secure aggregation can prevent it."
-    limits = (1.0, 1.0, 1.0, 1.0, None)
-    return Finding("attribution", "subtraction", "coordinator with partners", ON, what, *limits, judged="value", trials=0, note=note)
+    excess = Estimate(value - float(null.mean()), value - float(high), value - float(low), len(kept))
+    return case.finding(attack, what, excess, note)
 
 
 # Their parts
 
 
-def steps(trunks: Sequence[Sequence[np.ndarray]], own: Sequence[np.ndarray] = (), share: float = 0.0) -> Iterator[NDArray[np.float32]]:
+def steps(trunks: Sequence[Sequence[np.ndarray]], insiders: Sequence[np.ndarray] = (), share: float = 0.0) -> Iterator[NDArray[np.float32]]:
     """What data did to the first layer in each round: [bits, hidden].
 
     Adam makes full steps out of weight decay alone wherever a compound sends nothing back, which hides what rows have in common. Weight
@@ -181,36 +159,14 @@ def steps(trunks: Sequence[Sequence[np.ndarray]], own: Sequence[np.ndarray] = ()
 
     Args:
         trunks: Before the first round and after each.
-        own: The insiders' own updates of each round, [insiders, bits, hidden], to be taken off; none: the sum as it is.
+        insiders: Their own updates of each round, [insiders, bits, hidden], to be taken off; none: the sum as it is.
         share: Of one partner in the mean, times the server's learning rate.
     """
     for number, (before, after) in enumerate(pairwise(trunks)):
         step = after[0] - before[0]
-        if own:
-            step -= np.float32(share) * own[number].sum(axis=0)
+        if insiders:
+            step -= np.float32(share) * insiders[number].sum(axis=0)
         yield np.where(step * before[0] < 0, np.float32(0), step)
-
-
-def draw(case: Case, generator: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Anchors, whose owner the attacker is told, and targets: of each other partner as many that were trained on as that were not.
-
-    Raises:
-        ValueError: Fewer than two others.
-        TooFewError: One of them has fewer than two compounds that were trained on, or none that was not.
-    """
-    if len(case.others) < 2:
-        raise ValueError("with one partner outside the attack there is nothing to guess")
-    anchors, targets = [], []
-    for partner in case.others:
-        own = case.single & (case.owners == partner)
-        trained, left_out = (generator.permutation(np.flatnonzero(own & (case.members == inside))) for inside in (True, False))
-        if len(trained) < 2 or not len(left_out):
-            raise TooFewError(f"partner {partner} has {len(trained)} compounds trained on and {len(left_out)} not, too few to attribute")
-        first = max(1, int(KNOWN * len(trained)))
-        count = min(len(trained) - first, len(left_out))
-        anchors.append(trained[:first])
-        targets += [trained[first : first + count], left_out[:count]]
-    return np.concatenate(anchors), np.concatenate(targets)
 
 
 def likeness(case: Case, anchors: NDArray[np.int64], targets: NDArray[np.int64], update: NDArray[np.float32]) -> NDArray[np.floating]:
@@ -236,18 +192,9 @@ def right(case: Case, targets: NDArray[np.int64], scores: NDArray[np.floating], 
     return [(int(hits[trained == inside].sum()), int((trained == inside).sum())) for inside in (True, False)]
 
 
-def told(counts: tuple[int, int]) -> str:
+def in_words(counts: tuple[int, int]) -> str:
     """A share of compounds in words."""
     return f"{counts[0] / counts[1]:.1%} of {counts[1]}"
-
-
-def newcombe(hits: int, of: int, other_hits: int, of_others: int, level: float) -> tuple[float, float]:
-    """Interval of the difference of two independent proportions: method 10 of R. G. Newcombe, Statistics in Medicine 17, 1998."""
-    one, other = hits / of, other_hits / of_others
-    first = stats.binomtest(hits, of).proportion_ci(1 - level, method="wilson")
-    second = stats.binomtest(other_hits, of_others).proportion_ci(1 - level, method="wilson")
-    lower = one - other - np.hypot(one - first.low, second.high - other)
-    return float(lower), float(one - other + np.hypot(first.high - one, other - second.low))
 
 
 def unit(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -257,14 +204,14 @@ def unit(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
 
 def lasting(groups: Sequence[Sequence[NDArray[np.integer]]]) -> list[NDArray[np.int64]]:
     """Groups of the same rows in half of the rounds or more."""
-    seen = Counter(tuple(sorted(rows.tolist())) for found in groups for rows in found)
+    seen = Counter(tuple(sorted(rows.tolist())) for twins in groups for rows in twins)
     return [np.array(rows, dtype=np.int64) for rows, times in seen.items() if 2 * times >= len(groups)]
 
 
 def owner_of(case: Case, rows: NDArray[np.int64]) -> int:
     """The partner of every trained compound that holds all these bits; -1 if it is several partners, or no compound."""
-    held = case.fingerprints[:, rows].sum(axis=1) == len(rows)
-    owners = np.unique(case.owners[held & case.members])
+    holds_all = case.fingerprints[:, rows].sum(axis=1) == len(rows)
+    owners = np.unique(case.owners[holds_all & case.members])
     return int(owners[0]) if len(owners) == 1 else -1
 
 

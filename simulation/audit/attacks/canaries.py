@@ -7,23 +7,62 @@ Source: T. Steinke, M. Nasr, M. Jagielski, "Privacy auditing with one (1) traini
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc, expit, logit
 from scipy.stats import binom
 
+from fedapp.config import RECORD_DP
 from fedapp.data.csr import csr_positions
 from fedapp.data.dataset import Dataset
 from fedapp.data.labels import Labels
 from fedapp.errors import DataError
-from simulation.audit.findings import Finding
+from simulation.audit.federations import federate, held_bits, set_up, states, whole
+from simulation.audit.findings import AuditOutcome, Finding
+from simulation.audit.pool import Pool
+from simulation.audit.scenario import Scenario
 from simulation.audit.signals import standardised, trunk_signals
-from simulation.audit.statistics import CONFIDENCE, rate
+from simulation.audit.statistics import CONFIDENCE, Estimate, rate
+from simulation.federation import Guarded, guard
 
+CANARIES, BITS, LABELS = 400, 40, 8  # how many, and the bits and labels of each
 GUESSED = (1 / 8, 1 / 4, 1 / 2, 1.0)  # shares of the canaries that are guessed at, chosen before any score is seen
 LARGEST = 50.0  # epsilon beyond which nothing is told apart
+
+
+def attack(scenario: Scenario) -> AuditOutcome:
+    """Train a federation on all compounds of the pool, its first partner on about half of 400 canaries, too, and guess which.
+
+    With record-level privacy the bound is held against the stated epsilon.
+    """
+    pool, config, generator = scenario.pool, scenario.config, scenario.generator
+    first, *_ = pool.datasets
+    with states() as folder:
+        bits = bits_to_draw(pool, guard(pool.datasets, config, folder / "rows"))
+        made = canaries(bits, len(pool.datasets[first].tasks), count=CANARIES, size=BITS, labels=LABELS, generator=generator)
+        included = generator.random(CANARIES) < 0.5
+        datasets = pool.datasets | {first: with_canaries(pool.datasets[first], made, included, config.training_folds()[0])}
+        setting = set_up(datasets, config, folder, held_bits(pool))
+        _, trunks, _ = federate(setting)
+    scores = canary_scores(made, [whole(arrays, setting.columns, pool.bits) for arrays in trunks])
+    stated = config.privacy.epsilon if config.privacy.profile == RECORD_DP else None
+    return AuditOutcome(findings=(finding(audit(scores, included, config.privacy.delta), scenario.defences, stated),))
+
+
+def bits_to_draw(pool: Pool, guarded: Guarded) -> NDArray[np.bool_]:
+    """Bits that canaries of the first partner are made of: bool [bits].
+
+    With a row guard these are the listed ones that it supports without any canary, since a canary of others would say nothing.
+
+    Raises:
+        DataError: There is none.
+    """
+    bits = guarded.listed & guarded.supports[0] & held_bits(pool)
+    if not bits.any():
+        raise DataError("no fingerprint bit is listed, so no canary can be made", "lower privacy.row_guard or use more data")
+    return bits
 
 
 @dataclass(frozen=True)
@@ -59,18 +98,13 @@ def canaries(bits: NDArray[np.bool_], tasks: int, count: int, size: int, labels:
     """Random combinations of bits, such as no molecule has, with coin-tossed labels in random tasks.
 
     Args:
-        bits: bool [bits], those to draw from: with a row guard the listed ones that the partner supports without any canary, since a
-            canary of others would say nothing.
+        bits: bool [bits], those to draw from, one at least.
         tasks: The partner's.
         count: Canaries.
         size: Bits of each, as many as a compound usually has; all there are if there are fewer.
         labels: Labels of each; at most `tasks` are given.
-    Raises:
-        DataError: No bit to draw from.
     """
     choice = np.flatnonzero(bits)
-    if not len(choice):
-        raise DataError("no fingerprint bit is listed, so no canary can be made", "lower privacy.row_guard or use more data")
     size, labels = min(size, len(choice)), min(labels, tasks)
     drawn = [np.sort(generator.choice(choice, size, replace=False)) for _ in range(count)]
     measured = [np.sort(generator.choice(tasks, labels, replace=False)) for _ in range(count)]
@@ -107,8 +141,8 @@ def canary_scores(made: Canaries, trunks: list[list[np.ndarray]]) -> NDArray[np.
     Args:
         trunks: As in `signals.trunk_signals`, with all rows.
     """
-    found = trunk_signals(made.x_indptr, made.x_indices, trunks)
-    return np.asarray(standardised(found["movement_rounds"]) + standardised(found["coherence_rounds"]), dtype=np.float64)
+    signals = trunk_signals(made.x_indptr, made.x_indices, trunks)
+    return np.asarray(standardised(signals["movement_rounds"]) + standardised(signals["coherence_rounds"]), dtype=np.float64)
 
 
 def audit(scores: NDArray[np.floating], included: NDArray[np.bool_], delta: float, shares: Sequence[float] = GUESSED) -> Bound:
@@ -172,18 +206,15 @@ def finding(bound: Bound, defences: str, stated: float | None) -> Finding:
     their accuracy.
     """
     accuracy = rate(bound.correct, bound.guesses)
+    upper = max(bound.epsilon, min(float(logit(accuracy.upper)), LARGEST))
     return Finding(
         name="canary_epsilon",
         attack="canaries",
         adversary="partner",
         defences=defences,
         what="Epsilon that the training has at least, as far as made-up compounds show, at 95 % confidence.",
-        value=bound.epsilon,
-        lower=bound.epsilon,
-        upper=max(bound.epsilon, min(float(logit(accuracy.upper)), LARGEST)),
         chance=0.0,
         gate=stated,
-        judged="value",
-        trials=bound.canaries,
         note=f"{bound.correct:,} of {bound.guesses:,} guesses at {bound.canaries:,} canaries are right; a better attack may show more",
+        **asdict(Estimate(bound.epsilon, bound.epsilon, upper, bound.canaries)),
     )

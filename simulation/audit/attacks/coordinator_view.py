@@ -8,19 +8,23 @@ reads everything.
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from simulation.audit.findings import OFF, ON, Finding
+from fedapp.errors import DataError
+from simulation.audit.findings import OFF, ON, AuditOutcome, Finding
+from simulation.audit.scenario import Scenario
+from simulation.audit.statistics import Estimate
 from strategies.secagg.masking import signed_view
 from strategies.secagg.rehearsal import Rehearsal, Transmission, throw_away_parties
 
 LEVEL = 1e-4
 BLOCK = 256  # words that the distinguisher judges at once
 FEWEST_WORDS = 2 * BLOCK  # one to learn from, and one to judge
+MOST_ROWS = 256  # of the first layer, that the coordinator's view is judged on
 
 Words = NDArray[np.uint32]
 Entropy = Callable[[int], bytes]
@@ -43,7 +47,7 @@ class CoordinatorView:
 
 def plain_view(words: Words) -> CoordinatorView:
     """Under plain aggregation: the words themselves."""
-    return CoordinatorView(words, words.sum(axis=0, dtype=np.uint32), [("words", own.nbytes) for own in words])
+    return CoordinatorView(words, words.sum(axis=0, dtype=np.uint32), [("words", update.nbytes) for update in words])
 
 
 def secure_view(words: Words, entropy: Entropy = os.urandom) -> CoordinatorView:
@@ -79,6 +83,33 @@ def secure_view(words: Words, entropy: Entropy = os.urandom) -> CoordinatorView:
     return view
 
 
+def attack(scenario: Scenario) -> AuditOutcome:
+    """The coordinator's view of the target's last round, under secure aggregation and in the clear.
+
+    Raises:
+        DataError: The sum is so short that nothing could be told of it.
+    """
+    words, width = scenario.target.words, scenario.config.model.hidden[0]
+    assert words is not None
+    check_length(words.shape[1], scenario.config.privacy.row_guard)
+    words = np.ascontiguousarray(words[:, : MOST_ROWS * width])
+    return AuditOutcome(findings=tuple(coordinator_findings(words, np.zeros_like(words), width)))
+
+
+def check_length(words: int, row_guard: int) -> None:
+    """Refuse a sum of fewer than `FEWEST_WORDS` words.
+
+    Raises:
+        DataError: It is shorter.
+    """
+    if words < FEWEST_WORDS:
+        raise DataError(
+            f"privacy.row_guard of {row_guard} leaves a sum of {words} words of so few compounds, and the coordinator's view is judged on "
+            f"{FEWEST_WORDS} or more",
+            "raise audit.compounds, or use more data",
+        )
+
+
 # Figures
 
 
@@ -99,8 +130,8 @@ def coordinator_findings(words: Words, other: Words, width: int, entropy: Entrop
 
 
 def judged(words: Words, width: int, view: CoordinatorView, other: CoordinatorView, defences: str) -> list[Finding]:
-    """The figures of one pair of views; `words` are the truth about the first of them."""
-    found = [
+    """The figures of one pair of views, each a distance from chance; `words` are the truth about the first of them."""
+    estimates = [
         (
             "zero rows",
             "How far the best word statistic tells zero rows from others (area under the curve, less one half).",
@@ -115,7 +146,6 @@ def judged(words: Words, width: int, view: CoordinatorView, other: CoordinatorVi
         ("correlation", "Largest correlation of the words seen with the true ones.", correlation(words, view)),
         ("sizes", "How many messages of the round differ in size between two inputs.", sizes(view, other)),
     ]
-    note = f"Level {LEVEL}, divided among all looks behind the figure."
     return [
         Finding(
             name="coordinator_view",
@@ -123,30 +153,17 @@ def judged(words: Words, width: int, view: CoordinatorView, other: CoordinatorVi
             adversary="coordinator",
             defences=defences,
             what=what,
-            value=figure.value,
-            lower=figure.lower,
-            upper=figure.upper,
             chance=0.0,
             gate=0.0,
             judged="lower",
-            trials=figure.trials,
-            note=note,
+            note=f"Level {LEVEL}, divided among all looks behind the figure.",
+            **asdict(estimate),
         )
-        for attack, what, figure in found
+        for attack, what, estimate in estimates
     ]
 
 
-@dataclass(frozen=True)
-class ViewFigure:
-    """A distance from chance, its interval, and what it is counted over."""
-
-    value: float
-    lower: float
-    upper: float
-    trials: int
-
-
-def zero_rows(words: Words, width: int, view: CoordinatorView) -> ViewFigure:
+def zero_rows(words: Words, width: int, view: CoordinatorView) -> Estimate:
     """Mann-Whitney's AUC of zero rows against others, for each of five statistics of a row; the largest distance from one half.
 
     Nothing to tell apart where all rows are zero, or none.
@@ -156,16 +173,16 @@ def zero_rows(words: Words, width: int, view: CoordinatorView) -> ViewFigure:
     seen = view.vectors[:, : rows * width].reshape(-1, width)
     inside, outside = int(zero.sum()), int((~zero).sum())
     if not inside or not outside:
-        return ViewFigure(0.0, 0.0, 0.0, 0)
+        return Estimate(0.0, 0.0, 0.0, 0)
     size = np.abs(signed_view(seen).astype(np.float64))
     statistics = [size.mean(axis=1), size.max(axis=1), size.min(axis=1), np.bitwise_count(seen).mean(axis=1), seen.std(axis=1)]
-    areas = [stats.mannwhitneyu(each[zero], each[~zero]).statistic / (inside * outside) for each in statistics]
+    areas = [stats.mannwhitneyu(values[zero], values[~zero]).statistic / (inside * outside) for values in statistics]
     away = max(abs(float(area) - 0.5) for area in areas)
     spread = np.sqrt((inside + outside + 1) / (12 * inside * outside))
     return around(away, spread * stats.norm.isf(LEVEL / len(areas) / 2), len(zero))
 
 
-def two_inputs(view: CoordinatorView, other: CoordinatorView) -> ViewFigure:
+def two_inputs(view: CoordinatorView, other: CoordinatorView) -> Estimate:
     """Accuracy, less one half, of a linear classifier on the bytes of blocks: learned on every second block, judged on the others."""
     features = np.concatenate([blocks(view), blocks(other)])
     labels = np.repeat([1.0, -1.0], len(features) // 2)
@@ -176,7 +193,7 @@ def two_inputs(view: CoordinatorView, other: CoordinatorView) -> ViewFigure:
     right = int((np.sign(features[~learned] @ weights) == labels[~learned]).sum())
     trials = int((~learned).sum())
     limits = stats.binomtest(right, trials).proportion_ci(1 - LEVEL)
-    return ViewFigure(right / trials - 0.5, float(limits.low) - 0.5, float(limits.high) - 0.5, trials)
+    return Estimate(right / trials - 0.5, float(limits.low) - 0.5, float(limits.high) - 0.5, trials)
 
 
 def blocks(view: CoordinatorView) -> NDArray[np.float64]:
@@ -189,32 +206,32 @@ def blocks(view: CoordinatorView) -> NDArray[np.float64]:
     return np.hstack([place.reshape(-1, 16) for place in places]).astype(np.float64)
 
 
-def uniform_bytes(view: CoordinatorView) -> ViewFigure:
+def uniform_bytes(view: CoordinatorView) -> Estimate:
     """Chi-square of the bytes at each place of the words of each partner and of the sum; the largest, less what chance gives it."""
     vectors = np.vstack([view.vectors, view.total])
     places = [np.ascontiguousarray(vector).view(np.uint8)[start::4] for vector in vectors for start in range(4)]
     largest = max(float(stats.chisquare(np.bincount(place, minlength=256)).statistic) for place in places)
     count, degrees, share = vectors.shape[1], 255, LEVEL / len(places)
     low, high = stats.chi2.ppf(share, degrees), stats.chi2.isf(share, degrees)
-    return ViewFigure((largest - degrees) / count, float(largest - high) / count, float(largest - low) / count, len(places) * count)
+    return Estimate((largest - degrees) / count, float(largest - high) / count, float(largest - low) / count, len(places) * count)
 
 
-def correlation(words: Words, view: CoordinatorView) -> ViewFigure:
+def correlation(words: Words, view: CoordinatorView) -> Estimate:
     """Largest correlation, by partner, of the words that are seen with the true ones."""
     pairs = [(true, seen) for true, seen in zip(words, view.vectors, strict=True) if np.ptp(true)]
     if not pairs:
-        return ViewFigure(0.0, 0.0, 0.0, 0)
-    found = max(abs(float(np.corrcoef(signed_view(true), signed_view(seen))[0, 1])) for true, seen in pairs)
-    return around(found, stats.norm.isf(LEVEL / len(pairs) / 2) / np.sqrt(words.shape[1]), len(pairs) * words.shape[1])
+        return Estimate(0.0, 0.0, 0.0, 0)
+    largest = max(abs(float(np.corrcoef(signed_view(true), signed_view(seen))[0, 1])) for true, seen in pairs)
+    return around(largest, stats.norm.isf(LEVEL / len(pairs) / 2) / np.sqrt(words.shape[1]), len(pairs) * words.shape[1])
 
 
-def sizes(view: CoordinatorView, other: CoordinatorView) -> ViewFigure:
+def sizes(view: CoordinatorView, other: CoordinatorView) -> Estimate:
     """Messages of one view that have another name or size in the other."""
     longest = max(len(view.messages), len(other.messages))
     differ = float(longest - sum(one == two for one, two in zip(view.messages, other.messages, strict=False)))
-    return ViewFigure(differ, differ, differ, longest)
+    return Estimate(differ, differ, differ, longest)
 
 
-def around(value: float, margin: float, trials: int) -> ViewFigure:
+def around(value: float, margin: float, trials: int) -> Estimate:
     """A figure within its margin."""
-    return ViewFigure(value, float(value - margin), float(value + margin), trials)
+    return Estimate(value, float(value - margin), float(value + margin), trials)

@@ -10,6 +10,9 @@ half the width, nor of Adam's steps, which are not linear in the gradient: only 
 undone, and what tells g from its sign there is lost when the update is rounded to 24 bits.
 """
 
+from dataclasses import asdict
+from functools import partial
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,20 +21,21 @@ from fedapp.data.dataset import Dataset
 from fedapp.model.batches import assemble
 from fedapp.model.losses import mean_loss
 from fedapp.model.network import Heads, Trunk
-from simulation.audit.attacks.rows import Target, figure, views
-from simulation.audit.federations import Trial
-from simulation.audit.findings import CONTROL, Finding
-from simulation.audit.pool import Pool
+from simulation.audit.attacks.rows import Target, views
+from simulation.audit.findings import AuditOutcome, Finding
+from simulation.audit.scenario import Scenario
 from simulation.audit.statistics import at_most, rate
 from strategies.update.leakage import Library, present_rows, twin_groups
 
-ATTACK, GATE = "decoding of whole fingerprints", 0.001
+ATTACK, NAME, GATE = "decoding of whole fingerprints", "decoded_fingerprints", 0.001
 SAME = 1 - 1e-6  # cosine of rows that are one but for rounding
 FITS = 1e-3  # share of a row's length that others do not explain, above which it is independent of them
 SPAN = 1e-2  # the same for a space of rows, with a margin for rows that are one
 WHOLE = 0.05  # a coefficient no farther than that from a whole number counts as one
 MOST_CHANGES = 4  # of the base, for each of its vectors
 CONTROL_COMPOUNDS, CONTROL_WIDTH = 64, 256
+
+partners_finding = partial(Finding, name=NAME, attack=ATTACK, adversary="partner")
 
 
 def decode(update: NDArray[np.floating]) -> NDArray[np.bool_]:
@@ -46,12 +50,12 @@ def decode(update: NDArray[np.floating]) -> NDArray[np.bool_]:
     rows = np.flatnonzero(present_rows(update))
     values = update[rows].astype(np.float64)
     base = values[[] if surely_too_many(values) else first_base(values)]
-    held = np.zeros((len(base), len(update)), dtype=np.bool_)
+    fingerprints = np.zeros((len(base), len(update)), dtype=np.bool_)
     if len(base):
-        found = refined(coefficients(base, values))
-        nearest = np.clip(np.rint(found), 0, 1)
-        held[:, rows] = ((nearest == 1) & (np.abs(found - nearest).max(axis=1) <= WHOLE)[:, None]).T
-    return held
+        shares = refined(coefficients(base, values))
+        nearest = np.clip(np.rint(shares), 0, 1)
+        fingerprints[:, rows] = ((nearest == 1) & (np.abs(shares - nearest).max(axis=1) <= WHOLE)[:, None]).T
+    return fingerprints
 
 
 def surely_too_many(values: NDArray[np.float64]) -> bool:
@@ -89,24 +93,24 @@ def coefficients(base: NDArray[np.float64], values: NDArray[np.float64]) -> NDAr
     return np.asarray(np.linalg.lstsq(base.T, values.T, rcond=None)[0].T)
 
 
-def refined(found: NDArray[np.float64]) -> NDArray[np.float64]:
+def refined(coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
     """The coefficients once vectors of the base that are sums are taken apart.
 
     With p - q in the place of a vector p, the coefficients of p are added to those of q; with p + q, they are taken off them. The change
     that brings all coefficients nearest to 0 and 1 is made first, until none does.
     """
-    found = found.copy()
-    for _ in range(MOST_CHANGES * found.shape[1]):
-        numbers = np.rint(found)
+    refined, count = coefficients.copy(), coefficients.shape[1]
+    for _ in range(MOST_CHANGES * count):
+        numbers = np.rint(refined)
         single = [(numbers == sign).astype(np.float32).T for sign in (1, -1)]
         added, taken = (distance(numbers) - distance(numbers + step) for step in (1, -1))
         gains = np.stack([single[0] @ added + single[1] @ taken, single[0] @ taken + single[1] @ added])
-        gains[:, np.arange(found.shape[1]), np.arange(found.shape[1])] = 0
+        gains[:, np.arange(count), np.arange(count)] = 0
         way, changed, other = np.unravel_index(int(np.argmax(gains)), gains.shape)
         if gains[way, changed, other] <= 0:
             break
-        found[:, other] += (1, -1)[way] * found[:, changed]
-    return found
+        refined[:, other] += (1, -1)[way] * refined[:, changed]
+    return refined
 
 
 def distance(numbers: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -123,34 +127,40 @@ def control_update(dataset: Dataset, rows: NDArray[np.int64], width: int = CONTR
     return trunk.weight.grad.numpy().copy()
 
 
-def exact(found: NDArray[np.bool_], library: Library) -> NDArray[np.bool_]:
-    """Candidates whose whole fingerprint is among those found: bool [n]."""
-    known = {np.flatnonzero(each).tobytes() for each in found}
+def exact(decoded: NDArray[np.bool_], library: Library) -> NDArray[np.bool_]:
+    """Candidates whose whole fingerprint is among those decoded, bool [decoded, bits]: bool [n]."""
+    known = {np.flatnonzero(fingerprint).tobytes() for fingerprint in decoded}
     parts = np.split(library.indices.astype(np.int64), library.indptr[1:-1])
     return np.array([np.sort(part).tobytes() in known for part in parts], dtype=np.bool_)
 
 
-def findings(pool: Pool, trial: Trial, defences: str) -> list[Finding]:
-    """Compounds trained on that the rows of a round, or of all, spell out; the worst of them.
-
-    Args:
-        trial: With trunks.
-        defences: ON or OFF.
-    """
-    target, sums = Target.of(pool, trial, 0), list(views(trial, defences))
+def attack(scenario: Scenario) -> AuditOutcome:
+    """Compounds trained on that the rows of a round, or of all, spell out; the worst of them."""
+    target, sums = Target.of(scenario.pool, scenario.target, 0), list(views(scenario.target, scenario.defences))
     best = max((int(exact(decode(view.update), target.library)[target.members].sum()) for view in sums), default=0)
-    share, what = (
-        at_most(rate(best, int(target.members.sum())), best),
-        "Share of compounds trained on whose whole fingerprint the sum gives away without any list.",
+    finding = partners_finding(
+        defences=scenario.defences,
+        what="Share of compounds trained on whose whole fingerprint the sum gives away without any list.",
+        chance=0.0,
+        gate=GATE,
+        judged="upper",
+        note=f"Worst of {len(sums)} updates.",
+        **asdict(at_most(rate(best, int(target.members.sum())), best)),
     )
-    return [figure("decoded_fingerprints", ATTACK, share, defences, what, 0.0, GATE, "upper", f"Worst of {len(sums)} updates.")]
+    return AuditOutcome(findings=(finding,))
 
 
-def control_findings(dataset: Dataset, generator: np.random.Generator) -> list[Finding]:
+def control(scenario: Scenario) -> AuditOutcome:
     """The same attack where it is known to work: one plain step on 64 compounds, or all if there are fewer; no guard, no partner beside."""
+    dataset = scenario.pool.largest
     count = min(CONTROL_COMPOUNDS, len(dataset.folds))
-    rows = np.sort(generator.choice(len(dataset.folds), count, replace=False))
+    rows = np.sort(scenario.generator.choice(len(dataset.folds), count, replace=False))
     library = Library(*dataset.fingerprints(rows), dataset.bits)
-    found = exact(decode(control_update(dataset, rows)), library)
-    what = f"Share of {count} compounds whose whole fingerprint one plain gradient step gives away."
-    return [figure("decoded_fingerprints", ATTACK, rate(int(found.sum()), count), CONTROL, what, 0.0)]
+    decoded = exact(decode(control_update(dataset, rows)), library)
+    finding = partners_finding(
+        defences=scenario.defences,
+        what=f"Share of {count} compounds whose whole fingerprint one plain gradient step gives away.",
+        chance=0.0,
+        **asdict(rate(int(decoded.sum()), count)),
+    )
+    return AuditOutcome(findings=(finding,))

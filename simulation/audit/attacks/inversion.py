@@ -5,7 +5,8 @@ Deep leakage from gradients (Zhu et al., NeurIPS 2019, arXiv 1906.08935), with t
 through the trunk is free for every dummy and hidden unit, but for the units that the trunk's weights say are off.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,10 +18,9 @@ from fedapp.model.batches import assemble
 from fedapp.model.losses import mean_loss
 from fedapp.model.network import Heads, Trunk
 from simulation.audit.attacks.rows import Target
-from simulation.audit.federations import Trial
-from simulation.audit.findings import CONTROL, Finding
-from simulation.audit.pool import Pool
-from simulation.audit.statistics import CONFIDENCE
+from simulation.audit.findings import AuditOutcome, Finding
+from simulation.audit.scenario import Scenario
+from simulation.audit.statistics import CONFIDENCE, Estimate
 from strategies.update.leakage import Library, present_rows
 
 ATTACK, NAME = "optimisation-based inversion", "inverted_fingerprints"
@@ -31,6 +31,9 @@ STEPS, RATE = 400, 0.05
 SHARP = 20.0  # slope of the smooth step that stands for a unit's being on, in units of a unit's spread
 BINARY = 0.2  # weight of the prior for bits in the last step; it grows from 0
 DRAWS = 400
+CHANCE = "The chance is the same for compounds that were not trained on."
+
+partners_finding = partial(Finding, name=NAME, attack=ATTACK, adversary="partner")
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,8 @@ def invert(problem: Problem, dummies: int, seed: int) -> NDArray[np.float32]:
     adam = torch.optim.Adam([bits, back], lr=RATE)
     for step in range(STEPS):
         adam.zero_grad()
-        held = torch.sigmoid(bits)
-        loss = mismatch(problem, held, back) + BINARY * step / STEPS * (4 * held * (1 - held)).mean()
+        fingerprints = torch.sigmoid(bits)
+        loss = mismatch(problem, fingerprints, back) + BINARY * step / STEPS * (4 * fingerprints * (1 - fingerprints)).mean()
         torch.autograd.backward(loss)
         adam.step()
     return torch.sigmoid(bits.detach()).numpy()
@@ -94,69 +97,79 @@ def unlike_rows(update: Tensor, count: int, generator: torch.Generator) -> Tenso
     return update[chosen].clone()
 
 
-def mismatch(problem: Problem, held: Tensor, back: Tensor) -> Tensor:
+def mismatch(problem: Problem, bits: Tensor, back: Tensor) -> Tensor:
     """One minus the cosine of the dummies' gradient and the update, rows and bias."""
-    inside = held @ problem.weight + problem.start
+    inside = bits @ problem.weight + problem.start
     on = torch.sigmoid(SHARP * inside / inside.detach().std().clamp(min=1e-12))
     vectors = back * on
-    made = torch.cat([held.T @ vectors, vectors.sum(0, keepdim=True)]).flatten()
+    made = torch.cat([bits.T @ vectors, vectors.sum(0, keepdim=True)]).flatten()
     seen = torch.cat([problem.update, problem.bias[None]]).flatten()
     return 1 - torch.nn.functional.cosine_similarity(made, seen, dim=0)
 
 
-def tanimoto(found: NDArray[np.bool_], library: Library, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Tanimoto similarity of found fingerprints and candidates over these rows: [found, n]; 0 where both are empty."""
+def tanimoto(inverted: NDArray[np.bool_], library: Library, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Tanimoto similarity of inverted fingerprints and candidates over these rows: [inverted, n]; 0 where both are empty."""
     place = np.full(library.bits, -1)
     place[rows] = np.arange(len(rows))
-    held = np.zeros((len(library.indptr) - 1, len(rows)), dtype=np.float32)
+    candidates = np.zeros((len(library.indptr) - 1, len(rows)), dtype=np.float32)
     seen = place[library.indices] >= 0
-    held[library.owner[seen], place[library.indices[seen]]] = 1
-    common = found.astype(np.float32) @ held.T
-    union = found.sum(axis=1)[:, None] + held.sum(axis=1)[None] - common
+    candidates[library.owner[seen], place[library.indices[seen]]] = 1
+    common = inverted.astype(np.float32) @ candidates.T
+    union = inverted.sum(axis=1)[:, None] + candidates.sum(axis=1)[None] - common
     return np.divide(common, union, out=np.zeros(common.shape), where=union > 0)
 
 
-def findings(pool: Pool, trial: Trial, defences: str, generator: np.random.Generator) -> list[Finding]:
+def attack(scenario: Scenario) -> AuditOutcome:
     """How like compounds trained on what inversion of the first and of the last round's sum finds is, and how like others.
 
-    Args:
-        trial: With trunks.
-        defences: ON or OFF.
-        generator: Of the search, of the draw of as many others, and of resamples for the interval.
+    The generator draws the search, as many others as there are compounds trained on, and resamples for the interval.
     """
-    target = Target.of(pool, trial, 0)
+    generator, trunks = scenario.generator, scenario.target.trunks
+    target = Target.of(scenario.pool, scenario.target, 0)
     members, others = np.flatnonzero(target.members), np.flatnonzero(~target.members)
     count = min(len(members), len(others))
     members, others = generator.permutation(members)[:count], generator.permutation(others)[:count]
     best: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
-    for before, after in (trial.trunks[:2], trial.trunks[-2:]):
+    for before, after in (trunks[:2], trunks[-2:]):
         problem = Problem.of(before, after)
         if len(problem.rows) < DUMMIES:
             continue
-        found = invert(problem, DUMMIES, int(generator.integers(1 << 31))) > 0.5
-        alike = tanimoto(found, target.library, problem.rows)
+        inverted = invert(problem, DUMMIES, int(generator.integers(1 << 31))) > 0.5
+        alike = tanimoto(inverted, target.library, problem.rows)
         pair = alike[:, members].max(axis=1), alike[:, others].max(axis=1)
         if best is None or (pair[0] - pair[1]).mean() > (best[0] - best[1]).mean():
             best = pair
-    note = f"Worse of the first and the last round; {count} compounds on either side."
-    what = "Tanimoto similarity of an inverted fingerprint and the compound trained on that is most like it, over the rows matched."
     nothing = np.zeros(DUMMIES)
     mine, chance = (nothing, nothing) if best is None else best
-    return [similarity(mine, float(chance.mean()), defences, what, generator, note)]
+    finding = partners_finding(
+        defences=scenario.defences,
+        what="Tanimoto similarity of an inverted fingerprint and the compound trained on that is most like it, over the rows matched.",
+        chance=float(chance.mean()),
+        note=f"Worse of the first and the last round; {count} compounds on either side. {CHANCE}",
+        **asdict(similarity(mine, generator)),
+    )
+    return AuditOutcome(findings=(finding,))
 
 
-def control_findings(dataset: Dataset, generator: np.random.Generator) -> list[Finding]:
+def control(scenario: Scenario) -> AuditOutcome:
     """The same where it is known to work: one plain gradient step on four compounds, or half of a dataset of fewer than eight."""
+    dataset, generator = scenario.pool.largest, scenario.generator
     count = min(CONTROL_COMPOUNDS, len(dataset.folds) // 2)
     drawn = generator.permutation(len(dataset.folds))
-    rows, others = np.sort(drawn[:count]), np.sort(drawn[count : 2 * count])
-    problem = Problem.of(*control_step(dataset, rows))
-    found = invert(problem, count, int(generator.integers(1 << 31))) > 0.5
+    trained, others = np.sort(drawn[:count]), np.sort(drawn[count : 2 * count])
+    problem = Problem.of(*control_step(dataset, trained))
+    inverted = invert(problem, count, int(generator.integers(1 << 31))) > 0.5
     mine, chance = (
-        tanimoto(found, Library(*dataset.fingerprints(each), dataset.bits), problem.rows).max(axis=1) for each in (rows, others)
+        tanimoto(inverted, Library(*dataset.fingerprints(rows), dataset.bits), problem.rows).max(axis=1) for rows in (trained, others)
     )
-    what = f"Tanimoto similarity of an inverted fingerprint and the nearest of {count} compounds of one plain gradient step."
-    return [similarity(mine, float(chance.mean()), CONTROL, what, generator, "")]
+    finding = partners_finding(
+        defences=scenario.defences,
+        what=f"Tanimoto similarity of an inverted fingerprint and the nearest of {count} compounds of one plain gradient step.",
+        chance=float(chance.mean()),
+        note=CHANCE,
+        **asdict(similarity(mine, generator)),
+    )
+    return AuditOutcome(findings=(finding,))
 
 
 def control_step(dataset: Dataset, rows: NDArray[np.int64]) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -171,24 +184,9 @@ def control_step(dataset: Dataset, rows: NDArray[np.int64]) -> tuple[list[np.nda
     return before, [before[0] - trunk.weight.grad.numpy(), before[1] - trunk.bias.grad.numpy()]
 
 
-def similarity(mine: NDArray[np.float64], chance: float, defences: str, what: str, generator: np.random.Generator, note: str) -> Finding:
+def similarity(mine: NDArray[np.float64], generator: np.random.Generator) -> Estimate:
     """A mean similarity with the middle 95 % of those of resampled dummies."""
     drawn = mine[generator.integers(len(mine), size=(DRAWS, len(mine)))].mean(axis=1)
     lower, upper = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     value = float(mine.mean())
-    told = f"{note} The chance is the same for compounds that were not trained on.".strip()
-    return Finding(
-        name=NAME,
-        attack=ATTACK,
-        adversary="partner",
-        defences=defences,
-        what=what,
-        value=value,
-        lower=min(float(lower), value),
-        upper=max(float(upper), value),
-        chance=chance,
-        gate=None,
-        judged="value",
-        trials=len(mine),
-        note=told,
-    )
+    return Estimate(value, min(float(lower), value), max(float(upper), value), len(mine))

@@ -5,17 +5,16 @@ guessed at, so the adversary knows all of them, just not which ones were used: n
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from simulation.audit.federations import Trial
-from simulation.audit.findings import Curve, Finding
-from simulation.audit.pool import Pool
+from simulation.audit.findings import AuditOutcome, Curve, Finding
+from simulation.audit.scenario import Scenario
 from simulation.audit.signals import ROUNDS, TRUNK, standardised, support_signal
-from simulation.audit.statistics import GuessScores, Rate, curve, measured
+from simulation.audit.statistics import Estimate, GuessScores, curve, measured
 
 JUDGED_AT = 0.001  # rate of false positives; lower ones need more compounds than an audit has
 GATE = 3 * JUDGED_AT
@@ -47,37 +46,36 @@ RMIA = MembershipAttack("membership_rmia", "RMIA on loss", "outsider", ("loss",)
 LOSS = MembershipAttack("membership_loss", "loss threshold", "outsider", ("loss",))
 
 
-def findings(trials: Sequence[Trial], pool: Pool, defences: str, generator: np.random.Generator) -> tuple[list[Finding], list[Curve]]:
-    """All membership attacks on trials of one kind, three or more, of which each is attacked with the others.
+def attack(scenario: Scenario) -> AuditOutcome:
+    """All membership attacks on three trials or more, of which each is attacked with the others.
 
     An attack that uses the row list is left out where there is none.
 
-    Args:
-        defences: ON or OFF.
-        generator: Resamples compounds, for intervals.
     Returns:
         For each attack, true positives at each of `RATES` (`<name>_at_0`, `<name>`, `<name>_at_1_percent`), AUC (`<name>_auc`), and
         those at `JUDGED_AT` of compounds with and without an active label and of rare scaffolds; and its curve.
     """
+    trials, pool = scenario.trials, scenario.pool
     members = np.stack([trial.members for trial in trials])
-    held = {name: np.stack([trial.signals[name] for trial in trials]) for name in trials[0].signals}
+    signals = {name: np.stack([trial.signals[name] for trial in trials]) for name in trials[0].signals}
     if not all(trial.supports.all() for trial in trials):
-        held[SUPPORT] = np.stack([support_signal(pool.indptr, pool.indices, trial.supports) for trial in trials])
-    scores = {attack: combined([held[name] for name in attack.signals], members) for attack in LIRA if set(attack.signals) <= set(held)}
-    scores |= {RMIA: rmia(np.exp(-held["loss"]), members), LOSS: threshold(held["loss"])}
-    found: list[Finding] = []
+        signals[SUPPORT] = np.stack([support_signal(pool.indptr, pool.indices, trial.supports) for trial in trials])
+    scores = {way: combined([signals[name] for name in way.signals], members) for way in LIRA if set(way.signals) <= set(signals)}
+    scores |= {RMIA: rmia(np.exp(-signals["loss"]), members), LOSS: threshold(signals["loss"])}
+    findings: list[Finding] = []
     curves: list[Curve] = []
-    for attack, values in scores.items():
+    for way, values in scores.items():
         scored = GuessScores(values.ravel(), members.ravel(), np.tile(pool.structures, len(trials)))
-        found += overall(attack, scored, defences, len(trials), generator)
-        found += by_kind(attack, scored, pool, defences, len(trials), generator)
-        curves.append(Curve(attack.title, attack.adversary, defences, *curve(scored.scores[scored.inside], scored.scores[~scored.inside])))
-    return found, curves
+        findings += overall(way, scored, scenario)
+        findings += by_kind(way, scored, scenario)
+        points = curve(scored.scores[scored.inside], scored.scores[~scored.inside])
+        curves.append(Curve(way.title, way.adversary, scenario.defences, *points))
+    return AuditOutcome(findings=tuple(findings), curves=tuple(curves))
 
 
 def combined(signals: Sequence[NDArray[np.floating]], members: NDArray[np.bool_]) -> NDArray[np.float64]:
     """LiRA on several signals: their log-likelihood ratios added up, as if they were independent; float64 [S, N]."""
-    return np.sum([lira(each, members) for each in signals], axis=0)
+    return np.sum([lira(values, members) for values in signals], axis=0)
 
 
 def lira(signals: NDArray[np.floating], members: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -163,36 +161,35 @@ class Others:
         return Others(count, np.where(count > 0, mean + centre, 0.0), squares)
 
 
-def overall(attack: MembershipAttack, scored: GuessScores, defences: str, trials: int, generator: np.random.Generator) -> list[Finding]:
+def overall(way: MembershipAttack, scored: GuessScores, scenario: Scenario) -> list[Finding]:
     """An attack on all compounds: at each of `RATES`, and its AUC."""
-    (none, judged, percent), area = measured(scored, RATES, generator)
+    (none, judged, percent), area = measured(scored, RATES, scenario.generator)
     outside = int((~scored.inside).sum())
     return [
-        finding(attack, "", judged, chance(JUDGED_AT, outside), defences, sentence("compounds", "0.1 %"), trials, attack.gate),
-        finding(attack, "_at_0", none, chance(0.0, outside), defences, sentence("compounds", "no"), trials),
-        finding(attack, "_at_1_percent", percent, chance(0.01, outside), defences, sentence("compounds", "1 %"), trials),
-        finding(attack, "_auc", area, 0.5, defences, "Chance that a compound trained on scores higher than another (AUC).", trials),
+        rate_finding(way, scenario, judged, chance(JUDGED_AT, outside), what=sentence("compounds", "0.1 %"), gate=way.gate),
+        rate_finding(way, scenario, none, chance(0.0, outside), ending="_at_0", what=sentence("compounds", "no")),
+        rate_finding(way, scenario, percent, chance(0.01, outside), ending="_at_1_percent", what=sentence("compounds", "1 %")),
+        rate_finding(way, scenario, area, 0.5, ending="_auc", what="Chance that a compound trained on scores higher than another (AUC)."),
     ]
 
 
-def by_kind(
-    attack: MembershipAttack, scored: GuessScores, pool: Pool, defences: str, trials: int, generator: np.random.Generator
-) -> list[Finding]:
+def by_kind(way: MembershipAttack, scored: GuessScores, scenario: Scenario) -> list[Finding]:
     """An attack on some of the compounds, at `JUDGED_AT`; a kind of which none is inside, or outside, is left out."""
+    pool = scenario.pool
     kinds = {
         "_active": (pool.active, "compounds with an active label"),
         "_inactive": (~pool.active, "compounds without an active label"),
         "_rare": (pool.rare, "compounds whose scaffold is theirs alone"),
     }
-    found = []
-    for ending, (kind, words) in kinds.items():
-        chosen = np.tile(kind, trials)
+    findings = []
+    for ending, (kind, compounds) in kinds.items():
+        chosen = np.tile(kind, len(scenario.trials))
         if (chosen & scored.inside).any() and (chosen & ~scored.inside).any():
             part = scored.of(chosen)
-            (judged,), _ = measured(part, (JUDGED_AT,), generator)
+            (judged,), _ = measured(part, (JUDGED_AT,), scenario.generator)
             guess = chance(JUDGED_AT, int((~part.inside).sum()))
-            found.append(finding(attack, ending, judged, guess, defences, sentence(words, "0.1 %"), trials))
-    return found
+            findings.append(rate_finding(way, scenario, judged, guess, ending=ending, what=sentence(compounds, "0.1 %")))
+    return findings
 
 
 def chance(false_positive_rate: float, outside: int) -> float:
@@ -205,23 +202,18 @@ def sentence(compounds: str, false: str) -> str:
     return f"Share of the {compounds} trained on that are recognised, with {false} false positives among such as were not."
 
 
-def finding(  # noqa: PLR0913 - the columns of a finding
-    attack: MembershipAttack, ending: str, rate: Rate, chance: float, defences: str, what: str, trials: int, gate: float | None = None
+def rate_finding(
+    way: MembershipAttack, scenario: Scenario, estimate: Estimate, chance: float, *, what: str, ending: str = "", gate: float | None = None
 ) -> Finding:
-    """A rate as a finding."""
+    """A rate of one attack; `ending` tells it from the others of that attack by name."""
     return Finding(
-        name=attack.name + ending,
-        attack=attack.title,
-        adversary=attack.adversary,
-        defences=defences,
+        name=way.name + ending,
+        attack=way.title,
+        adversary=way.adversary,
+        defences=scenario.defences,
         what=what,
-        value=rate.value,
-        lower=rate.lower,
-        upper=rate.upper,
         chance=chance,
         gate=gate,
-        judged="value",
-        trials=rate.trials,
-        note=f"{trials} federations, each attacked with all others as shadow models; the interval resamples compounds",
-        finest=rate.finest,
+        note=f"{len(scenario.trials)} federations, each attacked with all others as shadow models; the interval resamples compounds",
+        **asdict(estimate),
     )

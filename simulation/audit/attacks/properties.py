@@ -5,15 +5,16 @@ change from round to round, as they do when partners drop out and rounds go on w
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-from scipy.sparse import csr_array
 
-from simulation.audit.findings import Finding
-from simulation.audit.statistics import Rate, rate
+from simulation.audit.findings import ON, AuditOutcome, Finding
+from simulation.audit.scenario import ATTACKER, Scenario
+from simulation.audit.statistics import Estimate, rate
 
 PERMUTATIONS = 2000
 INTERVAL = (0.025, 0.975)
@@ -22,72 +23,51 @@ CHANGED = "The cohort changed. federation.min_partners: null keeps it fixed: a r
 BY_DESIGN = "Told by design: partners must know which rows to send."
 
 
+def attack(scenario: Scenario) -> AuditOutcome:
+    """What the row list, where there is one, and the sums tell of the other partners as a whole."""
+    pool, target, defences = scenario.pool, scenario.target, scenario.defences
+    sizes = np.array([inside.sum() for inside in pool.split(target.members)], dtype=np.float64)
+    cohorts = [range(len(pool.datasets))] * (len(target.trunks) - 1)
+    findings = quality_findings(signals(target.trunks), cohorts, sizes, ATTACKER, defences, scenario.generator)
+    if defences == ON:
+        findings += from_row_list(target.listed, target.supports, ATTACKER, defences)
+    return AuditOutcome(findings=tuple(findings))
+
+
 # Which chemistry the others work on
 
 
 def from_row_list(listed: NDArray[np.bool_], supports: NDArray[np.bool_], attacker: int, defences: str) -> list[Finding]:
-    """Bits that somebody else supports, guessed from the row list: precision, then recall.
+    """Bits that somebody else supports, guessed from the row list: precision, then recall; chance is what as many random guesses have.
 
     Args:
         listed: bool [bits], rows in the sum.
         supports: bool [partners, bits]; the attacker's own row is what it knows itself.
     """
     truth = np.asarray(np.delete(supports, attacker, axis=0).any(axis=0))
-    return told_apart("row list", "fingerprint bits", listed, truth, defences)
+    right = int((listed & truth).sum())
+    precision, recall = rate(right, int(listed.sum())), rate(right, int(truth.sum()))
+    named = "Share of the fingerprint bits named that somebody else really trains on."
+    there = "Share of the fingerprint bits that somebody else trains on that are named."
+    return [bits_finding(precision, named, truth, defences), bits_finding(recall, there, listed, defences)]
 
 
-def families_of(fingerprints: csr_array, families: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """The bits that all compounds of each family hold, such as those of one scaffold.
-
-    Args:
-        fingerprints: CSR of 0 and 1, [N, bits].
-        families: int64 [N], number of each compound's family, from 0; -1 for none.
-    """
-    members = [np.flatnonzero(families == family) for family in range(int(families.max()) + 1)]
-    return [np.flatnonzero(fingerprints[rows].sum(axis=0) == len(rows)) for rows in members]
-
-
-def from_families(
-    bits: Sequence[NDArray[np.int64]], listed: NDArray[np.bool_], present: NDArray[np.bool_], attacker: int, defences: str
-) -> list[Finding]:
-    """Families that somebody else trains on: guessed where all of a family's bits are listed. Precision, then recall.
+def bits_finding(share: Estimate, what: str, guessing: NDArray[np.bool_], defences: str) -> Finding:
+    """Told, without a gate; 0 where nothing was guessed.
 
     Args:
-        bits: Of each family, as `families_of` finds them.
-        present: bool [partners, families], whether a partner trained on a compound of it.
+        guessing: bool [bits], of which as many are right by chance as there are in it.
     """
-    guessed = np.array([bool(len(own)) and bool(listed[own].all()) for own in bits], dtype=np.bool_)
-    truth = np.asarray(np.delete(present, attacker, axis=0).any(axis=0))
-    return told_apart("scaffold families", "scaffold families", guessed, truth, defences)
-
-
-def told_apart(attack: str, things: str, guessed: NDArray[np.bool_], truth: NDArray[np.bool_], defences: str) -> list[Finding]:
-    """Precision and recall of a guess; chance is what as many guesses at random have."""
-    right = int((guessed & truth).sum())
-    precision, recall = rate(right, int(guessed.sum())), rate(right, int(truth.sum()))
-    return [
-        property_finding(attack, f"Share of the {things} named that somebody else really trains on.", precision, truth.mean(), defences),
-        property_finding(attack, f"Share of the {things} that somebody else trains on that are named.", recall, guessed.mean(), defences),
-    ]
-
-
-def property_finding(attack: str, what: str, found: Rate, chance: float, defences: str) -> Finding:
-    """Told, without a gate; 0 where nothing was guessed."""
-    value = 0.0 if np.isnan(found.value) else found.value
     return Finding(
         name="property",
-        attack=attack,
+        attack="row list",
         adversary="partner",
         defences=defences,
         what=what,
-        value=value,
-        lower=found.lower,
-        upper=found.upper,
-        chance=float(chance),
-        gate=None,
+        chance=float(guessing.mean()),
         judged="lower",
-        trials=found.trials,
         note=BY_DESIGN,
+        **asdict(share) | {"value": 0.0 if np.isnan(share.value) else share.value, "finest": 0.0},
     )
 
 
@@ -112,8 +92,8 @@ def signals(trunks: Sequence[Sequence[np.ndarray]], metrics: Sequence[float] | N
         products[number] = sum(float(np.vdot(step, whole)) for step, whole in zip(steps, way, strict=True))
     norms = np.sqrt(np.maximum(squares, 1e-30))
     cosines = products / (norms * np.sqrt(max(sum(float(np.vdot(whole, whole)) for whole in way), 1e-30)))
-    found = {"size of the sums": np.log(norms), "direction of the sums": cosines}
-    return found if metrics is None else found | {"own validation metric": np.diff(np.asarray(metrics, dtype=np.float64))}
+    watched = {"size of the sums": np.log(norms), "direction of the sums": cosines}
+    return watched if metrics is None else watched | {"own validation metric": np.diff(np.asarray(metrics, dtype=np.float64))}
 
 
 def contributions(signal: NDArray[np.float64], cohorts: Sequence[Sequence[int]], partners: int) -> NDArray[np.float64]:
@@ -154,34 +134,30 @@ def quality_findings(
     """
     others = np.delete(np.arange(len(truth)), attacker)
     note = FIXED if len({tuple(sorted(cohort)) for cohort in cohorts}) == 1 else CHANGED
-    found = []
+    findings = []
     for name, signal in watched.items():
         guessed = contributions(signal, cohorts, len(truth))[others]
         value = float(spearman(guessed, truth[others]))
         null = spearman(guessed, generator.permuted(np.tile(truth[others], (PERMUTATIONS, 1)), axis=1))
         low, high = np.quantile(null, INTERVAL)
-        found.append(
+        findings.append(
             Finding(
                 name="data_quality",
                 attack=name,
                 adversary="partner",
                 defences=defences,
                 what="Rank correlation of the others' amount or quality of data, as guessed from this, with the truth.",
-                value=value,
-                lower=max(value - float(high), -1.0),
-                upper=min(value - float(low), 1.0),
                 chance=0.0,
-                gate=None,
                 judged="lower",
-                trials=len(others),
                 note=note,
+                **asdict(Estimate(value, max(value - float(high), -1.0), min(value - float(low), 1.0), len(others))),
             )
         )
-    return found
+    return findings
 
 
 def spearman(one: NDArray[np.floating], other: NDArray[np.floating]) -> NDArray[np.floating]:
     """Rank correlation with each row of `other`, [..., n]; 0 where one of the two is the same for everybody, since that ranks nobody."""
-    ranks, others = (stats.rankdata(each, axis=-1) - (len(one) + 1) / 2 for each in (one, other))
+    ranks, others = (stats.rankdata(values, axis=-1) - (len(one) + 1) / 2 for values in (one, other))
     scale = np.sqrt((ranks @ ranks) * (others**2).sum(axis=-1))
     return np.asarray((others @ ranks) / np.where(scale > 0, scale, 1.0))

@@ -5,7 +5,7 @@ are listed, and that a listed row has at least `least` holders. Nobody outside h
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import scipy.linalg
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from fedapp.data.csr import csr_positions
 from simulation.audit.federations import Trial
-from simulation.audit.findings import ON, Finding, Recovered
+from simulation.audit.findings import ON, AuditOutcome, Finding, Recovered
 from simulation.audit.pool import Pool
-from simulation.audit.statistics import GuessScores, Rate, at_most, measured, rate
+from simulation.audit.scenario import Scenario
+from simulation.audit.statistics import GuessScores, at_most, measured, rate
 from strategies.update.leakage import Library, identify, present_rows, twins_within
 
 IDENTIFIED_GATE, MEMBERSHIP_GATE, JUDGED_AT = 0.001, 0.003, 0.001
@@ -74,47 +75,40 @@ class Target:
         return Target(library, trial.members[rows], ~np.isin(structures, known), copies, rows, least)
 
 
-def findings(
-    pool: Pool, trial: Trial, defences: str, row_guard: int, generator: np.random.Generator
-) -> tuple[list[Finding], list[Recovered]]:
-    """Every attack by rows on a target trial.
-
-    Args:
-        trial: With trunks, and with updates if partners' own shall be taken off.
-        defences: ON or OFF.
-        row_guard: The trial's own, 0 for none.
-        generator: Resamples compounds, for intervals.
-    """
-    target = Target.of(pool, trial, row_guard)
+def attack(scenario: Scenario) -> AuditOutcome:
+    """Every attack by rows on the target; if its updates are kept, partners' own are taken off the last sum, too."""
+    pool, trial, defences = scenario.pool, scenario.target, scenario.defences
+    target = Target.of(pool, trial, scenario.row_guard)
     sums = list(views(trial, defences))
     named = {view.title: named_by_twins(view, target.library, trial.listed) for view in sums}
     worst = max(named, key=lambda title: int(target.members[named[title]].sum()))
     present = present_rows(sums[0].update) & trial.listed
-    found = [
+    findings = [
         bits_finding(present, target, defences),
         union_finding(present, trial.listed, target, defences),
         identified("identified_by_rows", "twin rows", named[worst], target, defences, f"Worst of {len(sums)} updates: {worst}."),
         identified("identified_by_elimination", "last candidate left", last_left(present, trial.listed, target), target, defences),
-        regression_finding(sums, trial.listed, target, defences, generator),
+        regression_finding(sums, trial.listed, target, defences, scenario.generator),
     ]
     if trial.updates is not None:
-        found += without_own(pool, trial, defences, row_guard)
-    return found, recovered(named[worst], pool, target, defences)
+        findings += without_own(scenario)
+    return AuditOutcome(findings=tuple(findings), recovered=recovered(named[worst], pool, target, defences))
 
 
-def without_own(pool: Pool, trial: Trial, defences: str, row_guard: int) -> list[Finding]:
+def without_own(scenario: Scenario) -> list[Finding]:
     """Twin rows and elimination on the last sum minus the adversary's own update; of all partners as adversaries the worst."""
+    trial, defences = scenario.target, scenario.defences
     assert trial.updates is not None
     total, before = trial.updates.sum(axis=0), trial.trunks[-2][0]
     twins, left = [], []
-    for adversary, own in enumerate(trial.updates):
-        target, view = Target.of(pool, trial, row_guard, adversary), RowsView("others", total - own, before)
+    for adversary, update in enumerate(trial.updates):
+        target, view = Target.of(scenario.pool, trial, scenario.row_guard, adversary), RowsView("others", total - update, before)
         note = f"Worst of {len(trial.updates)} partners, which take their own update off the last sum."
         named, present = named_by_twins(view, target.library, trial.listed), present_rows(view.update) & trial.listed
         twins.append(identified("identified_by_rows", "twin rows of the others", named, target, defences, note))
         forced = last_left(present, trial.listed, target)
         left.append(identified("identified_by_elimination", "last candidate left of the others", forced, target, defences, note))
-    return [max(found, key=lambda each: each.value) for found in (twins, left)]
+    return [max(findings, key=lambda finding: finding.value) for findings in (twins, left)]
 
 
 def views(trial: Trial, defences: str) -> Iterator[RowsView]:
@@ -179,13 +173,19 @@ def regressed(updates: Sequence[NDArray[np.float32]], library: Library, listed: 
 def bits_finding(present: NDArray[np.bool_], target: Target, defences: str) -> Finding:
     """How many of the bits that compounds trained on hold have a row in the last update."""
     library = target.library
-    held = np.zeros(library.bits, dtype=np.bool_)
-    held[library.indices[target.members[library.owner]]] = True
-    seen, precision = rate(int((present & held).sum()), int(held.sum())), rate(int((present & held).sum()), int(present.sum()))
-    note = f"Of the rows that changed, {precision.value:.1%} belong to such a bit; of all bits of the list, as many as chance says."
-    guess = held.sum() / max(int((library.counts > 0).sum()), 1)
-    return figure(
-        "bits_present", "present rows", seen, defences, "Share of the bits of compounds trained on that the sum shows.", guess, note=note
+    trained = np.zeros(library.bits, dtype=np.bool_)
+    trained[library.indices[target.members[library.owner]]] = True
+    shown = int((present & trained).sum())
+    precision = rate(shown, int(present.sum()))
+    return Finding(
+        name="bits_present",
+        attack="present rows",
+        adversary="partner",
+        defences=defences,
+        what="Share of the bits of compounds trained on that the sum shows.",
+        chance=float(trained.sum() / max(int((library.counts > 0).sum()), 1)),
+        note=f"Of the rows that changed, {precision.value:.1%} belong to such a bit; of all bits of the list, as many as chance says.",
+        **asdict(rate(shown, int(trained.sum()))),
     )
 
 
@@ -194,8 +194,15 @@ def union_finding(present: NDArray[np.bool_], listed: NDArray[np.bool_], target:
     claimed = without_absent(present, listed, target.library)
     true = rate(int(claimed[target.members].sum()), int(target.members.sum()))
     false = rate(int(claimed[~target.members].sum()), int((~target.members).sum()))
-    what = "Share of compounds trained on whose bits are all present; the chance is the share among the others."
-    return figure("membership_by_union", "union of present rows", true, defences, what, false.value)
+    return Finding(
+        name="membership_by_union",
+        attack="union of present rows",
+        adversary="partner",
+        defences=defences,
+        what="Share of compounds trained on whose bits are all present; the chance is the share among the others.",
+        chance=float(false.value),
+        **asdict(true),
+    )
 
 
 def identified(name: str, attack: str, named: list[int], target: Target, defences: str, note: str = "") -> Finding:
@@ -205,10 +212,18 @@ def identified(name: str, attack: str, named: list[int], target: Target, defence
     chosen &= target.judged
     right, members = int((chosen & target.members).sum()), int((target.judged & target.members).sum())
     wrong, others = int((chosen & ~target.members).sum()), int((target.judged & ~target.members).sum())
-    told = f"{note} {wrong} of {others} compounds that were not trained on were named too.".strip()
-    what = "Share of compounds trained on that a list of candidates and the rows of the sum name one by one."
-    share, false = at_most(rate(right, members), right), wrong / max(others, 1)
-    return figure(name, attack, share, defences, what, false, IDENTIFIED_GATE, "upper", told)
+    return Finding(
+        name=name,
+        attack=attack,
+        adversary="partner",
+        defences=defences,
+        what="Share of compounds trained on that a list of candidates and the rows of the sum name one by one.",
+        chance=float(wrong / max(others, 1)),
+        gate=IDENTIFIED_GATE,
+        judged="upper",
+        note=f"{note} {wrong} of {others} compounds that were not trained on were named too.".strip(),
+        **asdict(at_most(rate(right, members), right)),
+    )
 
 
 def regression_finding(
@@ -218,10 +233,17 @@ def regression_finding(
     lengths = regressed([view.update for view in sums], target.library, listed)
     scores = np.mean([standing(each) for each in lengths], axis=0)
     (judged,), area = measured(GuessScores(scores, target.members, target.rows), (JUDGED_AT,), generator)
-    what = "Share of compounds trained on that a regression of the rows on a list of candidates finds at 0.1 % false positives."
-    guess = max(JUDGED_AT, 1 / (int((~target.members).sum()) + 1))
-    note = f"AUC {area.value:.3f}. The list holds no compound that is in nobody's pool: a real list is longer, and explains less."
-    return figure("membership_by_regression", "regression on candidates", judged, defences, what, guess, MEMBERSHIP_GATE, "value", note)
+    return Finding(
+        name="membership_by_regression",
+        attack="regression on candidates",
+        adversary="partner",
+        defences=defences,
+        what="Share of compounds trained on that a regression of the rows on a list of candidates finds at 0.1 % false positives.",
+        chance=float(max(JUDGED_AT, 1 / (int((~target.members).sum()) + 1))),
+        gate=MEMBERSHIP_GATE,
+        note=f"AUC {area.value:.3f}. The list holds no compound that is in nobody's pool: a real list is longer, and explains less.",
+        **asdict(judged),
+    )
 
 
 def standing(scores: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -229,38 +251,8 @@ def standing(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     return (scores - scores.mean()) / max(float(scores.std()), np.finfo(np.float64).tiny)
 
 
-def figure(  # noqa: PLR0913 - the columns of a finding
-    name: str,
-    attack: str,
-    share: Rate,
-    defences: str,
-    what: str,
-    chance: float,
-    gate: float | None = None,
-    judged: str = "value",
-    note: str = "",
-) -> Finding:
-    """A finding of a receiver of the sum."""
-    return Finding(
-        name=name,
-        attack=attack,
-        adversary="partner",
-        defences=defences,
-        what=what,
-        value=share.value,
-        lower=share.lower,
-        upper=share.upper,
-        chance=float(chance),
-        gate=gate,
-        judged=judged,
-        trials=share.trials,
-        note=note,
-        finest=share.finest,
-    )
-
-
-def recovered(named: list[int], pool: Pool, target: Target, defences: str) -> list[Recovered]:
+def recovered(named: list[int], pool: Pool, target: Target, defences: str) -> tuple[Recovered, ...]:
     """The first few compounds that were named rightly."""
     names = list(pool.datasets)
-    right = [int(target.rows[each]) for each in sorted(named) if target.members[each]][:SHOWN]
-    return [Recovered("twin rows", defences, pool.smiles[row], pool.smiles[row], 1.0, names[pool.owners[row]]) for row in right]
+    right = [int(target.rows[candidate]) for candidate in sorted(named) if target.members[candidate]][:SHOWN]
+    return tuple(Recovered("twin rows", defences, pool.smiles[row], pool.smiles[row], 1.0, names[pool.owners[row]]) for row in right)

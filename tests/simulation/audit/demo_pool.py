@@ -4,10 +4,15 @@ from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 
+import numpy as np
+
 from fedapp.config import Config, load_config
 from fedapp.data.dataset import Dataset
 from fedapp.data.demo import demo_dataset
+from simulation.audit.federations import Trial
+from simulation.audit.findings import ON
 from simulation.audit.pool import Pool, draw_pool
+from simulation.audit.scenario import Scenario
 
 FEW = ("data.partners=3", "federation.rounds=3", "model.hidden=[16]", "audit.compounds=120", "training.batch_size=16")
 
@@ -30,3 +35,8 @@ def demo_datasets() -> dict[str, Dataset]:
 def demo_pool() -> Pool:
     """120 compounds of each."""
     return draw_pool(demo_datasets(), demo_config())
+
+
+def scenario(pool: Pool, *trials: Trial, defences: str = ON, config: Config | None = None) -> Scenario:
+    """Attacks on these trials, the target first."""
+    return Scenario(pool, trials, defences, config or demo_config(), np.random.default_rng(0))

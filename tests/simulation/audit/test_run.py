@@ -1,6 +1,7 @@
 """`polyphony audit`, whole, on a few compounds of the demo."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from itertools import permutations
@@ -12,15 +13,32 @@ import pytest
 from safetensors.numpy import load_file
 
 from fedapp.cli.audit import MARKS
+from fedapp.partner.client import Partner
 from fedapp.report.verdict import Verdict, worst
 from fedapp.run_folder import RunFolder
 from fedapp.storage.json_file import read_json
+from simulation.audit import federations
 from simulation.audit import run as audit_run
 from simulation.audit.findings import CONTROL, OFF, ON, Finding
 from simulation.audit.run import FIGURES, PRINTED, gates
 from tests.simulation.demo_run import demo_run, exit_status
 
 SMALL = ("federation.rounds=2", "audit.trials=4", "audit.undefended_trials=3", "audit.compounds=70", "privacy.row_guard=3")
+
+NOBODY_NAMED = Finding(
+    name="named",
+    attack="twin rows",
+    adversary="partner",
+    defences=ON,
+    what="Share.",
+    value=0.0,
+    lower=0.0,
+    upper=0.2,
+    chance=0.0,
+    gate=0.1,
+    judged="upper",
+    trials=10,
+)
 
 
 def new_run(path: Path) -> RunFolder:
@@ -29,7 +47,7 @@ def new_run(path: Path) -> RunFolder:
 
 def audited(path: Path, *words: str) -> int:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(audit_run, "in_memory", lambda: (path.parent,))
+        patch.setattr(federations, "in_memory", lambda: (path.parent,))
         return exit_status("audit", "--resume", str(path), *words)
 
 
@@ -70,9 +88,9 @@ def test_the_coordinators_view_passes_under_secure_aggregation_and_not_in_the_cl
 
 
 def test_a_gate_says_who_attacks_how_far_and_what_chance_gives(done: tuple[Path, int]) -> None:
-    held = read_json(done[0] / "audit.json")["gates"]
-    assert {"identified_by_rows", "decoded_fingerprints", "membership_trunk", "attribution", "coordinator_view"} <= set(held)
-    assert all(set(gate) == {"adversary", "value", "upper", "gate", "chance", "verdict", "pass"} for gate in held.values())
+    gates = read_json(done[0] / "audit.json")["gates"]
+    assert {"identified_by_rows", "decoded_fingerprints", "membership_trunk", "attribution", "coordinator_view"} <= set(gates)
+    assert all(set(gate) == {"adversary", "value", "upper", "gate", "chance", "verdict", "pass"} for gate in gates.values())
 
 
 def test_the_page_is_written_and_the_scratch_removed(done: tuple[Path, int]) -> None:
@@ -94,7 +112,7 @@ def test_a_killed_audit_goes_on_with_the_federations_that_were_finished(
     assert_every_figure_is_printed(json.loads(capsys.readouterr().out), read_json(path / "audit.json"))
     assert {each.name: each.stat().st_mtime_ns for each in (path / "audit").glob("*-00[12].safetensors")} == kept
     one, other = (load_file(folder / "audit" / "on-003.safetensors") for folder in (path, done[0]))
-    assert {name: held.tobytes() for name, held in one.items()} == {name: held.tobytes() for name, held in other.items()}
+    assert {name: array.tobytes() for name, array in one.items()} == {name: array.tobytes() for name, array in other.items()}
     first, again = (read_json(folder / "audit.json")["gates"] for folder in (done[0], path))
     judged_alike = {name: gate for name, gate in first.items() if name != "coordinator_view"}  # its masks are never the same twice
     assert json.dumps(judged_alike) == json.dumps({name: again[name] for name in judged_alike})
@@ -112,15 +130,15 @@ def assert_every_figure_is_printed(told: dict[str, Any], saved: dict[str, Any]) 
 
 def test_of_several_figures_with_one_name_the_worst_is_judged() -> None:
     def figure(upper: float, defences: str) -> Finding:
-        return Finding("named", "a", "partner", defences, "w", 0.0, 0.0, upper, 0.0, 0.1, "upper", 10)
+        return replace(NOBODY_NAMED, upper=upper, defences=defences)
 
-    held = gates([figure(0.05, ON), figure(0.2, ON), figure(0.9, OFF)])
-    told = {"adversary": "partner", "value": 0.0, "upper": 0.2, "gate": 0.1, "chance": 0.0}
-    assert held["named"] == told | {"verdict": "too few to tell", "pass": False}
+    (gate,) = gates([figure(0.05, ON), figure(0.2, ON), figure(0.9, OFF)]).values()
+    figures = {"adversary": "partner", "value": 0.0, "upper": 0.2, "gate": 0.1, "chance": 0.0}
+    assert gate == figures | {"verdict": "too few to tell", "pass": False}
 
 
 def test_of_several_figures_with_one_name_one_that_fails_counts_before_one_of_which_nothing_can_be_told() -> None:
-    few = Finding("named", "a", "partner", ON, "w", 0.0, 0.0, 0.9, 0.0, 0.1, "upper", 10)
+    few = replace(NOBODY_NAMED, upper=0.9)
     many = replace(few, value=0.3, lower=0.2, upper=0.4)
     nothing = replace(few, value=nan, upper=nan)
     for order in permutations([few, many, nothing]):
@@ -135,11 +153,11 @@ def test_of_several_figures_with_one_name_one_that_fails_counts_before_one_of_wh
 def test_the_exit_status_tells_a_gate_that_fails_from_too_few_to_tell_and_both_from_an_audit_that_could_not_be_made(
     verdicts: list[str], expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    held = {
-        f"gate {number}": {"adversary": "partner", "value": None, "upper": 0.2, "gate": 0.1, "chance": 0.0, "verdict": Verdict(each)}
-        for number, each in enumerate(verdicts)
+    judged = {
+        f"gate {number}": {"adversary": "partner", "value": None, "upper": 0.2, "gate": 0.1, "chance": 0.0, "verdict": Verdict(verdict)}
+        for number, verdict in enumerate(verdicts)
     }
-    made = {"verdict": worst(map(Verdict, verdicts)), "gates": held, "seconds": 1.0, "report": "r", "run": "r"}
+    made = {"verdict": worst(map(Verdict, verdicts)), "gates": judged, "seconds": 1.0, "report": "r", "run": "r"}
     monkeypatch.setattr(audit_run, "audit", lambda run, display: made)
     run = new_run(tmp_path / "run")
     assert audited(run.path) == expected
@@ -152,3 +170,23 @@ def test_the_exit_status_tells_a_gate_that_fails_from_too_few_to_tell_and_both_f
 def test_an_audit_that_could_not_be_made_ends_with_1_and_a_named_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert audited(tmp_path / "nowhere") == 1
     assert "error: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (("privacy.row_guard=12", "model.hidden=[2]"), "leaves a sum of [0-9]+ words"),
+        (("privacy.row_guard=60",), "leaves no row"),
+    ],
+)
+def test_a_row_guard_that_leaves_too_little_is_refused_before_anything_is_trained(
+    overrides: tuple[str, ...], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[object] = []
+    monkeypatch.setattr(Partner, "fit", lambda *given: trained.append(given))
+    run = demo_run(tmp_path / "run", "audit", *SMALL, *overrides)
+    assert audited(run.path) == 1
+    (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert re.search(told, error)
+    assert trained == [] and not (run.path / "audit").exists()
+    assert RunFolder.open(run.path).status()["state"] == "failed"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom, binomtest, norm
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from simulation.audit.statistics import GuessScores, Ordered, above, area, at_most, curve, measured, rate, true_positives
+from simulation.audit.statistics import GuessScores, Ordered, above, area, at_most, curve, measured, newcombe, rate, true_positives
 from tests.helpers.sweeps import examples
 
 some_scores = st.lists(st.integers(0, 12), min_size=1, max_size=40)
@@ -136,3 +136,16 @@ def test_scores_that_are_no_numbers_or_of_one_kind_are_refused():
         GuessScores(np.array([0.0, np.nan]), np.array([True, False]), np.arange(2))
     with pytest.raises(ValueError, match="both kinds"):
         GuessScores(np.array([0.0, 1.0]), np.array([True, True]), np.arange(2))
+
+
+def test_newcombes_interval_is_that_of_his_paper() -> None:
+    """56 of 70 against 48 of 80, and 9 of 10 against 3 of 10: table II of the paper, method 10."""
+    assert newcombe(56, 70, 48, 80, 0.05) == pytest.approx((0.0524, 0.3339), abs=1e-4)
+    assert newcombe(9, 10, 3, 10, 0.05) == pytest.approx((0.1705, 0.8090), abs=1e-4)
+
+
+def test_newcombes_interval_covers_the_truth_as_often_as_it_says() -> None:
+    generator = np.random.default_rng(0)
+    drawn = zip(generator.binomial(80, 0.3, 300), generator.binomial(60, 0.25, 300), strict=True)
+    covered = sum(low <= 0.05 <= high for low, high in (newcombe(int(one), 80, int(other), 60, 0.05) for one, other in drawn))
+    assert binomtest(covered, 300, 0.95).pvalue > 1e-3

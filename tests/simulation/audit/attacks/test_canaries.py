@@ -1,4 +1,4 @@
-"""The bound on epsilon: by definition, on mechanisms whose epsilon is known, and on a training that protects nothing."""
+"""The bound on epsilon: by definition, on mechanisms whose epsilon is known, on a training that protects nothing, and in federations."""
 
 from dataclasses import replace
 
@@ -10,15 +10,30 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 from scipy.stats import beta, binom, norm
 
-from fedapp.config import Training
+from fedapp.config import Config, Training
 from fedapp.data.labels import Labels
 from fedapp.errors import DataError
 from fedapp.model.network import Heads, Trunk, trunk_arrays
 from fedapp.model.training import optimiser, train
-from simulation.audit.attacks.canaries import Bound, audit, canaries, canary_scores, epsilon_lower_bound, finding, p_value, with_canaries
+from fedapp.privacy.budget import BudgetError
+from simulation.audit.attacks.canaries import (
+    CANARIES,
+    Bound,
+    attack,
+    audit,
+    bits_to_draw,
+    canaries,
+    canary_scores,
+    epsilon_lower_bound,
+    finding,
+    p_value,
+    with_canaries,
+)
 from simulation.audit.findings import OFF, ON
+from simulation.federation import Guarded
 from tests.helpers.sweeps import examples
 from tests.model.synthetic import dataset
+from tests.simulation.audit.demo_pool import demo_config, demo_pool, scenario
 
 cases = st.integers(1, 300).flatmap(
     lambda m: st.integers(1, m).flatmap(lambda r: st.tuples(st.integers(0, r), st.just(r), st.just(m), st.floats(0.0, 6.0)))
@@ -107,13 +122,20 @@ def test_canaries_are_distinct_combinations_of_allowed_bits():
     assert len({row.tobytes() for row in rows}) == 50
     assert made.labels.indptr.tolist() == list(range(0, 151, 3))
     assert (np.diff(made.labels.tasks.reshape(50, 3), axis=1) > 0).all() and set(np.unique(made.labels.values)) == {0, 1}
+
+
+def test_where_no_bit_is_listed_that_the_first_partner_supports_no_canary_can_be_made():
+    pool = demo_pool()
+    supports = np.ones((3, pool.bits), dtype=np.bool_)
+    assert np.array_equal(np.flatnonzero(bits_to_draw(pool, Guarded(supports, supports[0]))), np.unique(pool.indices))
+    supports[0] = False
     with pytest.raises(DataError, match="no canary"):
-        canaries(np.zeros(500, dtype=np.bool_), 6, 5, 12, 3, np.random.default_rng(0))
+        bits_to_draw(pool, Guarded(supports, supports[1]))
 
 
 def test_included_canaries_lie_behind_the_compounds_and_nothing_else_changes():
     own = dataset(compounds=30, bits=256, tasks=6)
-    made = canaries(np.ones(256, dtype=np.bool_), 6, 10, 20, 2, np.random.default_rng(0))
+    made = canaries(np.ones(256, dtype=np.bool_), 6, count=10, size=20, labels=2, generator=np.random.default_rng(0))
     included = np.arange(10) % 3 == 0
     both = with_canaries(own, made, included, fold=4)
     assert len(both.folds) == 34 and (both.folds[30:] == 4).all() and both.tasks is own.tasks
@@ -135,7 +157,7 @@ def assert_equal_labels(these: Labels, those: Labels) -> None:
 def run() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Scores of 300 canaries in a training with half of them, which half, and their scores in a training with none of them."""
     own, generator = dataset(compounds=200, bits=2048, tasks=6), np.random.default_rng(0)
-    made = canaries(np.ones(2048, dtype=np.bool_), 6, 300, 20, 3, generator)
+    made = canaries(np.ones(2048, dtype=np.bool_), 6, count=300, size=20, labels=3, generator=generator)
     included = generator.random(300) < 0.5
     settings = Training(batch_size=32, local_epochs=2, learning_rate=0.004, last_learning_rate=0.004, weight_decay=2e-5)
     found = []
@@ -165,3 +187,34 @@ def test_the_gate_is_the_stated_epsilon_if_there_is_one():
     assert finding(bound, ON, 3.0).passes is True and finding(bound, ON, 1.0).passes is False
     told = finding(bound, OFF, None)
     assert told.passes is None and told.lower == told.value == 2.0 and told.upper == pytest.approx(logit(beta.ppf(0.975, 91, 10)))
+
+
+# In whole federations of real compounds
+
+
+STATED = 2.0
+LONG = ("federation.rounds=8", "privacy.row_guard=0", "training.batch_size=32", "model.hidden=[64]")
+
+
+def private(epsilon: float) -> Config:
+    """With noise that keeps an epsilon of 2 for the smallest partner, which samples each compound most often."""
+    return demo_config(
+        *LONG, "privacy.profile=record_dp", f"privacy.epsilon={epsilon}", "privacy.delta=0.00001", "privacy.noise_multiplier=4.0"
+    )
+
+
+def test_under_record_level_privacy_canaries_never_show_more_than_the_stated_epsilon() -> None:
+    (found,) = attack(scenario(demo_pool(), config=private(STATED))).findings
+    assert (found.gate, found.trials) == (STATED, CANARIES)
+    assert found.passes
+
+
+def test_without_it_the_same_canaries_show_more_than_that() -> None:
+    (found,) = attack(scenario(demo_pool(), defences=OFF, config=demo_config(*LONG))).findings
+    assert found.gate is None
+    assert found.value > STATED
+
+
+def test_a_budget_that_the_noise_does_not_keep_ends_the_training() -> None:
+    with pytest.raises(BudgetError):
+        attack(scenario(demo_pool(), config=private(0.5)))

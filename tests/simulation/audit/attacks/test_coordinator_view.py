@@ -9,14 +9,13 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from fedapp.config import load_config
 from fedapp.errors import DataError
-from simulation.audit.all_attacks import coordinators
 from simulation.audit.attacks import coordinator_view
 from simulation.audit.attacks.coordinator_view import CoordinatorView, coordinator_findings, judged, plain_view, secure_view
 from simulation.audit.federations import Trial
 from simulation.audit.findings import OFF, ON, Finding
 from strategies.secagg.phases import Step
+from tests.simulation.audit.demo_pool import demo_pool, scenario
 
 PARTNERS, WORDS, WIDTH = 4, 20_000, 50
 
@@ -173,9 +172,10 @@ def test_where_no_row_is_zero_there_is_nothing_to_tell_apart() -> None:
 
 def test_a_sum_too_short_to_judge_is_a_named_error_of_the_audit() -> None:
     few = np.zeros((3, 148), dtype=np.uint32)
-    trial = Trial(np.ones(4, bool), np.ones(4, bool), np.ones((3, 4), bool), [], None, few, {})
+    everything = np.ones((3, 4), dtype=bool)
+    trial = Trial(members=everything[0], listed=everything[0], supports=everything, words=few)
     with pytest.raises(DataError, match="leaves a sum of 148 words of so few compounds") as caught:
-        coordinators(trial, load_config(None))
+        coordinator_view.attack(scenario(demo_pool(), trial))
     assert "audit.compounds" in caught.value.hint
 
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from simulation.audit.attacks.decoding import coefficients, control_findings, control_update, decode, exact, findings, refined
+from simulation.audit.attacks.decoding import attack, coefficients, control, control_update, decode, exact, refined
 from simulation.audit.federations import Trial
-from simulation.audit.findings import CONTROL, ON
+from simulation.audit.findings import CONTROL
 from strategies.update.leakage import Library
-from tests.simulation.audit.demo_pool import demo_datasets, demo_pool
+from tests.simulation.audit.demo_pool import demo_datasets, demo_pool, scenario
 
 
 def mixture(compounds: int, bits: int = 300, width: int = 64, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -46,7 +46,8 @@ def test_a_base_vector_that_is_a_sum_is_taken_apart() -> None:
 
 
 def test_one_plain_step_on_64_real_compounds_gives_nine_in_ten_away() -> None:
-    (found,) = control_findings(demo_datasets()["partner-1"], np.random.default_rng(0))
+    pool = replace(demo_pool(), datasets={"partner-1": demo_datasets()["partner-1"]})
+    (found,) = control(scenario(pool, defences=CONTROL)).findings
     assert (found.defences, found.trials, found.gate) == (CONTROL, 64, None)
     assert found.value >= 0.9
 
@@ -70,11 +71,12 @@ def test_the_worst_round_of_a_federation_is_judged() -> None:
     step = control_update(dataset, np.arange(40))
     first = np.random.default_rng(0).normal(size=step.shape).astype(np.float32) * 1e-3
     noise = np.random.default_rng(1).normal(size=step.shape).astype(np.float32)
-    trial = Trial(members, np.ones(pool.bits, dtype=bool), np.ones((3, pool.bits), dtype=bool), [[first], [first + noise]], None, None, {})
-    (nothing,) = findings(pool, trial, ON)
+    everything = np.ones((3, pool.bits), dtype=bool)
+    trial = Trial(members=members, listed=everything[0], supports=everything, trunks=[[first], [first + noise]])
+    (nothing,) = attack(scenario(pool, trial)).findings
     assert (nothing.name, nothing.value) == ("decoded_fingerprints", 0.0)
     shown = replace(trial, trunks=[[noise], [np.zeros_like(noise)], [step]])
-    (found,) = findings(pool, shown, ON)
+    (found,) = attack(scenario(pool, shown)).findings
     assert found.value > 0.8
     assert found.passes is False
     assert name == "partner-1"

@@ -1,17 +1,20 @@
 """Fingerprints by optimisation."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
-from simulation.audit.attacks.inversion import Problem, control_findings, control_step, findings, invert, mismatch, tanimoto
+from simulation.audit.attacks.inversion import Problem, attack, control, control_step, invert, mismatch, tanimoto
 from simulation.audit.federations import Trial
-from simulation.audit.findings import CONTROL, ON
+from simulation.audit.findings import CONTROL
 from strategies.update.leakage import Library
-from tests.simulation.audit.demo_pool import demo_datasets, demo_pool
+from tests.simulation.audit.demo_pool import demo_datasets, demo_pool, scenario
 
 
 def test_four_compounds_of_one_plain_step_are_found() -> None:
-    (found,) = control_findings(demo_datasets()["partner-1"], np.random.default_rng(0))
+    pool = replace(demo_pool(), datasets={"partner-1": demo_datasets()["partner-1"]})
+    (found,) = control(scenario(pool, defences=CONTROL)).findings
     assert (found.defences, found.trials) == (CONTROL, 4)
     assert found.value >= 0.8
     assert found.lower > found.chance + 0.3
@@ -46,11 +49,11 @@ def test_the_sum_of_a_federation_of_many_is_no_nearer_to_those_trained_on_than_t
     update = np.zeros((pool.bits, 32), dtype=np.float32)
     vectors = random.normal(size=(len(members), 32)).astype(np.float32) * members[:, None]
     np.add.at(update, pool.indices, np.repeat(vectors, np.diff(pool.indptr), axis=0))
-    held = np.bincount(pool.indices[np.repeat(members, np.diff(pool.indptr))], minlength=pool.bits) >= 5
-    update[~held] = 0
-    before = [random.normal(size=update.shape).astype(np.float32) * held[:, None] / 10, np.zeros(32, dtype=np.float32)]
+    listed = np.bincount(pool.indices[np.repeat(members, np.diff(pool.indptr))], minlength=pool.bits) >= 5
+    update[~listed] = 0
+    before = [random.normal(size=update.shape).astype(np.float32) * listed[:, None] / 10, np.zeros(32, dtype=np.float32)]
     after = [before[0] + update, before[1] + vectors.sum(axis=0)]
-    trial = Trial(members, held, np.ones((3, pool.bits), dtype=bool), [before, after], None, None, {})
-    (found,) = findings(pool, trial, ON, np.random.default_rng(0))
+    trial = Trial(members=members, listed=listed, supports=np.ones((3, pool.bits), dtype=bool), trunks=[before, after])
+    (found,) = attack(scenario(pool, trial)).findings
     assert found.gate is None
     assert abs(found.value - found.chance) < 0.06

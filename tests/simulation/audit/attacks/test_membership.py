@@ -1,5 +1,7 @@
 """Membership attacks where the best possible guess is known, where there is nothing to know, and by definition, loop by loop."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,13 +10,14 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from fedapp.report.verdict import Verdict
-from simulation.audit.attacks.membership import PRIOR, combined, findings, lira, rmia, threshold
+from simulation.audit.attacks.membership import PRIOR, attack, combined, lira, rmia, threshold
 from simulation.audit.federations import Trial
-from simulation.audit.findings import OFF, ON
+from simulation.audit.findings import OFF, AuditOutcome
 from simulation.audit.pool import Pool
 from simulation.audit.signals import OUTSIDER, ROUNDS, TRUNK, standardised
 from simulation.audit.statistics import true_positives
 from tests.helpers.sweeps import examples
+from tests.simulation.audit.demo_pool import scenario
 
 seeds = st.integers(0, 2**32)
 
@@ -75,8 +78,8 @@ def test_scores_of_a_trial_do_not_know_who_was_trained_on_in_it(seed, trials, co
     members, signals = halves(generator, trials, compounds), generator.random((trials, compounds)) + 0.1
     others = members.copy()
     others[0] = halves(generator, 1, compounds)[0]
-    for attack in (lira, rmia, lambda values, sides: rmia(values, sides, factor=0.5)):
-        np.testing.assert_allclose(attack(signals, members)[0], attack(signals, others)[0], rtol=1e-9, atol=1e-9)
+    for scores in (lira, rmia, lambda values, sides: rmia(values, sides, factor=0.5)):
+        np.testing.assert_allclose(scores(signals, members)[0], scores(signals, others)[0], rtol=1e-9, atol=1e-9)
 
 
 def test_without_a_leak_all_attacks_are_at_chance():
@@ -155,53 +158,54 @@ def audited(leak: dict[str, float], trials: int = 8, compounds: int = 1300, list
         signals = {name: own[name] + leak.get(name, 0.0) * members + generator.normal(size=compounds) for name in own}
         signals["loss"] = np.exp(0.3 * signals["loss"])
         supports = generator.random((3, 64)) < 0.7 if listed else np.ones((3, 64), dtype=np.bool_)
-        held = {name: values.astype(np.float32) for name, values in signals.items()}
-        made.append(Trial(members, supports.sum(axis=0) >= 2, supports, [], None, None, held))
+        rounded = {name: values.astype(np.float32) for name, values in signals.items()}
+        made.append(Trial(members=members, listed=supports.sum(axis=0) >= 2, supports=supports, signals=rounded))
     return made, pool
 
 
 @pytest.fixture(scope="module")
-def leaky() -> tuple[list, list]:
+def leaky() -> AuditOutcome:
     trials, pool = audited({"coherence": 4.0, "loss": -3.0})
-    return findings(trials, pool, OFF, np.random.default_rng(0))
+    return attack(scenario(pool, *trials, defences=OFF))
 
 
 def test_a_trunk_that_tells_members_fails_its_gate_and_no_other(leaky):
-    found = {each.name: each for each in leaky[0]}
+    found = {each.name: each for each in leaky.findings}
     assert found["membership_trunk"].verdict is Verdict.FAIL and found["membership_trunk"].value > 0.2
     assert found["membership_trunk_rounds"].passes is True
     assert found["membership_rmia"].passes is None and found["membership_rmia_auc"].value > 0.85
-    assert {each.defences for each in leaky[0]} == {OFF}
-    assert {each.adversary for each in leaky[0]} == {"outsider", "partner"}
+    assert {each.defences for each in leaky.findings} == {OFF}
+    assert {each.adversary for each in leaky.findings} == {"outsider", "partner"}
 
 
 def test_every_attack_is_told_at_three_rates_as_auc_and_by_kind_of_compound(leaky):
     endings = {"", "_at_0", "_at_1_percent", "_auc", "_active", "_inactive", "_rare"}
     attacks = {"membership_lira", "membership_rmia", "membership_loss", "membership_trunk", "membership_trunk_rounds"}
-    assert {each.name for each in leaky[0]} == {attack + ending for attack in attacks for ending in endings}
-    assert len(leaky[1]) == len(attacks) and all(each.false_positives[-1] == each.true_positives[-1] == 1.0 for each in leaky[1])
-    assert all(0 <= each.lower <= each.value <= each.upper <= 1 for each in leaky[0])
+    assert {each.name for each in leaky.findings} == {name + ending for name in attacks for ending in endings}
+    assert len(leaky.curves) == len(attacks) and all(each.false_positives[-1] == each.true_positives[-1] == 1.0 for each in leaky.curves)
+    assert all(0 <= each.lower <= each.value <= each.upper <= 1 for each in leaky.findings)
 
 
 def test_signals_that_tell_nothing_pass_every_gate_the_row_list_too():
     trials, pool = audited({}, listed=True)
-    found, curves = findings(trials, pool, ON, np.random.default_rng(0))
-    gated = {each.name: each.passes for each in found if each.gate is not None}
+    outcome = attack(scenario(pool, *trials))
+    gated = {each.name: each.passes for each in outcome.findings if each.gate is not None}
     assert gated == dict.fromkeys(["membership_trunk", "membership_trunk_rounds", "membership_support", "membership_partner"], True)
-    assert all(each.value == pytest.approx(0.5, abs=0.035) for each in found if each.name.endswith("_auc"))
-    assert len(curves) == 7
+    assert all(each.value == pytest.approx(0.5, abs=0.035) for each in outcome.findings if each.name.endswith("_auc"))
+    assert len(outcome.curves) == 7
 
 
 def test_a_row_list_that_tells_members_fails_its_gate():
     trials, pool = audited({}, listed=True)
     for trial in trials:  # the bits of twelve compounds are listed just where these are members
         trial.supports[:] = False
-        held = np.flatnonzero(trial.members[:12])
-        trial.supports[:, pool.indices.reshape(-1, 5)[held].ravel()] = True
-    small = Pool({}, pool.owners[:12], pool.indptr[:13], pool.indices[:60], pool.structures[:12], pool.active[:12], pool.rare[:12], [])
+        trained = np.flatnonzero(trial.members[:12])
+        trial.supports[:, pool.indices.reshape(-1, 5)[trained].ravel()] = True
+    twelve = {name: getattr(pool, name)[:12] for name in ("owners", "structures", "active", "rare")}
+    small = replace(pool, indptr=pool.indptr[:13], indices=pool.indices[:60], **twelve)
     cut = [
-        Trial(t.members[:12], t.listed, t.supports, [], None, None, {name: values[:12] for name, values in t.signals.items()})
-        for t in trials
+        replace(trial, members=trial.members[:12], signals={name: values[:12] for name, values in trial.signals.items()})
+        for trial in trials
     ]
-    found = {each.name: each for each in findings(cut, small, ON, np.random.default_rng(0))[0]}
+    found = {each.name: each for each in attack(scenario(small, *cut)).findings}
     assert found["membership_support"].verdict is Verdict.FAIL and found["membership_support_auc"].value > 0.8

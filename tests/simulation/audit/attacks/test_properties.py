@@ -5,13 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from scipy.sparse import csr_array
 from sklearn.metrics import precision_score, recall_score
 
 from simulation.audit.attacks.properties import (
     contributions,
-    families_of,
-    from_families,
     from_row_list,
     quality_findings,
     signals,
@@ -43,17 +40,6 @@ def test_with_every_row_listed_the_list_says_nothing() -> None:
     supports = np.random.default_rng(0).random((PARTNERS, BITS)) < 0.2
     precision, recall = from_row_list(np.ones(BITS, dtype=bool), supports, 0, ON)
     assert precision.value == precision.chance and recall.value == recall.chance == 1.0
-
-
-def test_a_family_is_named_where_all_of_its_bits_are_listed_and_only_there() -> None:
-    dense = np.array([[1, 1, 0, 1], [1, 1, 1, 0], [0, 0, 1, 1], [0, 1, 1, 0]], dtype=np.float32)
-    bits = families_of(csr_array(dense), np.array([0, 0, 1, -1]))
-    assert [each.tolist() for each in bits] == [[0, 1], [2, 3]]
-    present = np.array([[False, False], [True, False], [False, True]])
-    precision, recall = from_families(bits, np.array([True, True, True, False]), present, 0, ON)
-    assert (precision.value, precision.trials, recall.value, recall.trials) == (1.0, 1, 0.5, 2)
-    precision, recall = from_families(bits, np.ones(4, dtype=bool), present, 1, ON)
-    assert (precision.value, recall.value) == (0.5, 1.0)  # the first is the attacker's own alone
 
 
 def test_where_nothing_is_listed_nothing_is_named() -> None:

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulation.audit.attacks.rows import RIDGE, Target, findings, last_left, regressed, views, without_absent
+from simulation.audit.attacks.rows import RIDGE, Target, attack, last_left, regressed, views, without_absent
 from simulation.audit.federations import Trial, run_trial
-from simulation.audit.findings import OFF, ON, Finding
+from simulation.audit.findings import OFF, ON, AuditOutcome, Finding
 from strategies.update.leakage import Library, present_rows
-from tests.simulation.audit.demo_pool import demo_config, demo_pool
+from tests.simulation.audit.demo_pool import demo_config, demo_pool, scenario
 
 GUARD = 3
 Found = dict[str, Finding]
@@ -37,19 +37,22 @@ def on() -> Trial:
     return trial_of(GUARD)
 
 
-def found_in(trial: Trial, defences: str, row_guard: int) -> Found:
-    found, _ = findings(demo_pool(), trial, defences, row_guard, np.random.default_rng(0))
-    return {f"{each.name}, {each.attack}": each for each in found}
+def attacked(trial: Trial, defences: str) -> AuditOutcome:
+    return attack(scenario(demo_pool(), trial, defences=defences, config=demo_config(f"privacy.row_guard={GUARD}")))
+
+
+def found_in(trial: Trial, defences: str) -> Found:
+    return {f"{finding.name}, {finding.attack}": finding for finding in attacked(trial, defences).findings}
 
 
 @pytest.fixture(scope="module")
 def open_(off: Trial) -> Found:
-    return found_in(off, OFF, 0)
+    return found_in(off, OFF)
 
 
 @pytest.fixture(scope="module")
 def guarded(on: Trial) -> Found:
-    return found_in(on, ON, GUARD)
+    return found_in(on, ON)
 
 
 def test_without_defences_the_sum_shows_every_bit_trained_and_nothing_else(open_: Found) -> None:
@@ -62,10 +65,10 @@ def test_without_defences_the_sum_shows_every_bit_trained_and_nothing_else(open_
 
 
 def test_without_defences_most_compounds_are_named_and_hardly_any_wrongly(open_: Found) -> None:
-    for attack in ("twin rows", "twin rows of the others"):
-        found = open_[f"identified_by_rows, {attack}"]
-        assert found.value > 0.6, attack
-        assert found.chance < 0.02, attack
+    for way in ("twin rows", "twin rows of the others"):
+        found = open_[f"identified_by_rows, {way}"]
+        assert found.value > 0.6, way
+        assert found.chance < 0.02, way
         assert found.passes is False
     left = open_["identified_by_elimination, last candidate left"]
     assert left.value > 0.5
@@ -91,24 +94,24 @@ def test_with_the_row_guard_the_union_of_rows_says_nothing(guarded: Found) -> No
 
 def test_named_compounds_are_shown_as_what_they_are(off: Trial, on: Trial) -> None:
     pool = demo_pool()
-    _, shown = findings(pool, off, OFF, 0, np.random.default_rng(0))
+    shown = attacked(off, OFF).recovered
     assert len(shown) == 6
     for each in shown:
         assert each.true_smiles == each.found_smiles
         assert off.members[pool.smiles.index(each.true_smiles)]
-    assert findings(pool, on, ON, GUARD, np.random.default_rng(0))[1] == []
+    assert attacked(on, ON).recovered == ()
 
 
 def test_elimination_is_never_wrong(off: Trial, on: Trial) -> None:
     pool = demo_pool()
     for trial, row_guard in ((off, 0), (on, GUARD)):
         assert trial.updates is not None
-        update = next(views(trial, ON)).update
+        last = next(views(trial, ON)).update
         target = Target.of(pool, trial, row_guard)
-        assert target.members[last_left(present_rows(update), trial.listed, target)].all()
-        for adversary, own in enumerate(trial.updates):
+        assert target.members[last_left(present_rows(last), trial.listed, target)].all()
+        for adversary, update in enumerate(trial.updates):
             target = Target.of(pool, trial, row_guard, adversary)
-            present = present_rows(trial.updates.sum(axis=0) - own) & trial.listed
+            present = present_rows(trial.updates.sum(axis=0) - update) & trial.listed
             assert target.members[last_left(present, trial.listed, target)].all()
 
 
