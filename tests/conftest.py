@@ -11,7 +11,8 @@ from hypothesis import settings
 
 from tests.helpers.sweeps import DRAWN, EFFORT, EXAMPLES, STEPS
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # each worker has one core
+for threads in ("OMP_NUM_THREADS", "POLARS_MAX_THREADS"):
+    os.environ.setdefault(threads, "1")  # each worker has one core
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("POLYPHONY_DATA", ROOT.parent / "shared" / "data"))

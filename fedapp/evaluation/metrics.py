@@ -38,13 +38,13 @@ def task_metrics(tasks: np.ndarray, labels: np.ndarray, logits: np.ndarray, coun
     total = np.bincount(tasks, minlength=count)
     positives = np.bincount(tasks, weights=labels, minlength=count)
     negatives = np.subtract(total, positives)
-    losses = np.bincount(tasks, weights=np.logaddexp(0.0, logits) - labels * logits, minlength=count)
     group_task, group_positives, group_size = tie_groups(tasks, labels, logits)
     true_before, all_before = sums_before(group_positives, group_task), sums_before(group_size, group_task)
     precision = (true_before + group_positives) / (all_before + group_size)
     # A pair of a negative and a positive counts 1 when the positive ranks higher and 1/2 in a tie.
     wins = (group_size - group_positives) * (true_before + group_positives / 2)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):  # tasks of one class, and logits that are no numbers, have no figure
+        losses = np.bincount(tasks, weights=np.logaddexp(0.0, logits) - labels * logits, minlength=count)
         auc_pr = np.bincount(group_task, weights=group_positives * precision, minlength=count) / positives
         auc_roc = np.bincount(group_task, weights=wins, minlength=count) / (positives * negatives)
         bce = losses / total

@@ -5,19 +5,27 @@ import pytest
 
 from fedapp.chemistry.structure import Structure, describe_all
 from fedapp.config import load_config
-from fedapp.data.demo import NOTE, demo_dataset, demo_tables, nci_structures
+from fedapp.data import demo as demo_module
+from fedapp.data.demo import NOTE, demo_compounds, demo_dataset, demo_tables, nci_structures
 from fedapp.errors import DataError
 from tests.chemistry.structures import CHEMISTRY, KEY
+from tests.helpers.sweeps import EFFORT
 
 PARTNERS = 4
 
 
+def structures() -> list[tuple[str, str]]:
+    return nci_structures()[:: 1 if EFFORT.full else 5]
+
+
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The tables of all partners."""
+    """The tables of all partners; unless `--full`, of every fifth structure."""
     folder = tmp_path_factory.mktemp("demo")
-    for partner in range(1, PARTNERS + 1):
-        demo_tables(folder / f"{partner}", partner, PARTNERS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo_module, "nci_structures", structures)
+        for partner in range(1, PARTNERS + 1):
+            demo_tables(folder / f"{partner}", partner, PARTNERS)
     return [folder / f"{partner}" for partner in range(1, PARTNERS + 1)]
 
 
@@ -34,15 +42,23 @@ def test_the_structures_are_the_4999_that_rdkit_ships() -> None:
     assert len(dict(nci_structures())) == 4999
 
 
-def test_partners_differ_in_size_and_share_some_compounds(demo: list[Path]) -> None:
-    sizes = [len(ids(tables)) for tables in demo]
+def test_partners_differ_in_size_and_share_some_compounds() -> None:
+    compounds = [{name for name, _ in demo_compounds(partner, PARTNERS)} for partner in range(1, PARTNERS + 1)]
+    sizes = list(map(len, compounds))
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] > 1.5 * sizes[-1] > 1200
     for one in range(PARTNERS):
         for other in range(one):
-            shared = len(ids(demo[one]) & ids(demo[other]))
+            shared = len(compounds[one] & compounds[other])
             assert 0.05 < shared / sizes[one] < 0.5
-    assert len(set().union(*map(ids, demo))) > 4700
+    assert len(set().union(*compounds)) > 4700
+
+
+def test_the_tables_have_just_a_partners_compounds(demo: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_module, "nci_structures", structures)
+    assert [ids(tables) for tables in demo] == [
+        {name for name, _ in demo_compounds(partner, PARTNERS)} for partner in range(1, PARTNERS + 1)
+    ]
 
 
 def test_partners_have_some_endpoints_in_common_and_none_has_all(demo: list[Path]) -> None:
@@ -54,7 +70,8 @@ def test_partners_have_some_endpoints_in_common_and_none_has_all(demo: list[Path
         assert all(held[one] != held[other] for other in range(one))
 
 
-def test_the_same_arguments_give_the_same_tables(demo: list[Path], tmp_path: Path) -> None:
+def test_the_same_arguments_give_the_same_tables(demo: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_module, "nci_structures", structures)
     demo_tables(tmp_path / "again", 4, PARTNERS)
     for name in ("compounds.csv", "activities.csv", "note.txt"):
         assert (tmp_path / "again" / name).read_bytes() == (demo[3] / name).read_bytes()

@@ -1,12 +1,16 @@
 """A run of small partners whose federated arm is done, under plain aggregation."""
 
+import shutil
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from fedapp.data.dataset import Dataset
 from fedapp.run_folder import RunFolder
 from tests.helpers.federation import federate
 from tests.helpers.small_run import small_run
 
+TEMPLATES = TemporaryDirectory(prefix="polyphony-federated-run-")
 ROUNDS = 3
 NAMES = ("partner-1", "partner-2", "partner-3")
 FEW = ("evaluation.min_per_class=3", f"federation.rounds={ROUNDS}")
@@ -14,9 +18,17 @@ FEW = ("evaluation.min_per_class=3", f"federation.rounds={ROUNDS}")
 
 def federated_run(path: Path, *overrides: str) -> RunFolder:
     """Make a run folder and train its federated arm over the in-memory network."""
-    run = small_run(path, *FEW, "aggregation=plain", *overrides)
-    federate(run)
+    run = RunFolder.open(Path(shutil.copytree(template(overrides), path)).resolve())
+    run.update(run=path.name)
     return run
+
+
+@cache
+def template(overrides: tuple[str, ...]) -> Path:
+    """Such a run, to be copied."""
+    run = small_run(Path(TEMPLATES.name) / str(template.cache_info().misses), *FEW, "aggregation=plain", *overrides)
+    federate(run)
+    return run.path
 
 
 def open_datasets(run: Path) -> dict[str, Dataset]:

@@ -1,6 +1,9 @@
 """A run folder whose partners have small datasets with learnable labels, made in milliseconds."""
 
+import shutil
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
@@ -12,6 +15,7 @@ from fedapp.run_folder import RunFolder
 from tests.model import synthetic
 
 BITS = 256
+TEMPLATES = TemporaryDirectory(prefix="polyphony-small-run-")
 SMALL = ("chemistry.bits=256", "model.hidden=[8]", "federation.server_learning_rate=1", "federation.connect_timeout=1")
 
 
@@ -30,18 +34,27 @@ def label_table(dataset: Dataset) -> pl.DataFrame:
     return pl.DataFrame({"row": labels.owners, "task": np.array(labels.tasks), "label": np.array(labels.values)})
 
 
+@cache
 def small_config(*overrides: str) -> Config:
     return load_config(None, (*SMALL, "data.partners=3", "federation.rounds=3", *overrides))
 
 
 def small_run(path: Path, *overrides: str) -> RunFolder:
     """A new run folder with every partner's dataset in place; partner-1 has the most compounds."""
+    run = RunFolder.open(Path(shutil.copytree(template(overrides), path)).resolve())
+    run.update(run=path.name)
+    return run
+
+
+@cache
+def template(overrides: tuple[str, ...]) -> Path:
+    """Such a run, to be copied: its configuration, keys and datasets take most of the time of many a test."""
     config = small_config(*overrides)
-    run = RunFolder.create(path, config, "simulate")
+    run = RunFolder.create(Path(TEMPLATES.name) / str(template.cache_info().misses), config, "simulate")
     make_consortium(run, config)
     for index, name in enumerate(run.partners()):
         write_dataset(run.partner(name) / "dataset", name, compounds=200 - 20 * index, tasks=4 + index)
-    return run
+    return run.path
 
 
 def rewrite_fingerprints(dataset: Dataset, indptr: np.ndarray, indices: np.ndarray) -> None:

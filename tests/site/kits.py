@@ -1,9 +1,10 @@
 """A consortium up to its kits: real keys at home, a roster, certificates, and what is made of them."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from fedapp.config import load_config
+from fedapp.config import Config, load_config
 from fedapp.consortium.certificates import new_certificates
 from fedapp.consortium.identity_files import new_identity
 from fedapp.consortium.public_file import load_public
@@ -16,6 +17,11 @@ from fedapp.site.kit.make import Plan, assignments, make_kits
 NAMES = ("alpha", "R&D north", "gamma", "delta")
 SUPERLINK = "polyphony.example.org:9092"
 SMALL = ("chemistry.bits=256", "model.hidden=[8]", "privacy.row_guard=20")
+
+
+@cache
+def experiment(overrides: tuple[str, ...]) -> Config:
+    return load_config(None, overrides)
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class Founded:
         add_partner(self.roster, name, load_public(self.keys(name) / "identity.pub"))
 
     def plan(self, *overrides: str, superlink: str = SUPERLINK, seed: int | None = None, certificates: bool = True) -> Plan:
-        config = load_config(None, (*SMALL, *overrides, *assignments(self.roster)))
+        config = experiment((*SMALL, *overrides, *assignments(self.roster)))
         return Plan(self.roster, config, superlink, self.certificates if certificates else None, seed)
 
     def kits(self, out: str, *overrides: str, superlink: str = SUPERLINK, seed: int | None = None) -> Path:

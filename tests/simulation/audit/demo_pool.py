@@ -14,9 +14,11 @@ from simulation.audit.findings import ON
 from simulation.audit.pool import Pool, draw_pool
 from simulation.audit.scenario import Scenario
 
+OF = 9  # partners among whom the demo's structures are divided; three of them are enough here, and small
 FEW = ("data.partners=3", "federation.rounds=3", "model.hidden=[16]", "audit.compounds=120", "training.batch_size=16")
 
 
+@cache
 def demo_config(*overrides: str) -> Config:
     return load_config(None, (*FEW, *overrides))
 
@@ -25,10 +27,7 @@ def demo_config(*overrides: str) -> Config:
 def demo_datasets() -> dict[str, Dataset]:
     """Three partners of the demo, made once."""
     config, folder = demo_config(), Path(mkdtemp(prefix="polyphony-demo-"))
-    return {
-        f"partner-{number}": demo_dataset(folder / f"{number}", number, config.data.partners, config.chemistry, config.tasks)
-        for number in (1, 2, 3)
-    }
+    return {f"partner-{number}": demo_dataset(folder / f"{number}", number, OF, config.chemistry, config.tasks) for number in (1, 2, 3)}
 
 
 @cache

@@ -208,7 +208,8 @@ def test_a_certificate_for_another_host_fails(coordinator: Site) -> None:
     assert (found.state, "polyphony.example.net" in found.told) == (checks.CheckState.FAIL, True)
 
 
-def test_a_port_that_another_program_has_is_not_free(coordinator: Site) -> None:
+def test_a_port_that_another_program_has_is_not_free(coordinator: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "PATIENCE", 0.2)  # the other program never says anything
     with socket.socket() as held:
         held.bind(("0.0.0.0", network.address(coordinator)[1]))
         held.listen()

@@ -43,9 +43,15 @@ def founded(template: Path, tmp_path: Path) -> Founded:
     return Founded(tmp_path / "founded")
 
 
+@pytest.fixture(scope="module")
+def made(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its kits, to copy."""
+    return Founded(Path(shutil.copytree(template, tmp_path_factory.mktemp("kits") / "founded"))).kits("kits")
+
+
 @pytest.fixture
-def kits(founded: Founded) -> Path:
-    return founded.kits("kits")
+def kits(founded: Founded, made: Path) -> Path:
+    return Path(shutil.copytree(made, founded.path / "kits"))
 
 
 def mode(path: Path) -> int:

@@ -110,6 +110,12 @@ class SuperLink:
         self.replies.append(reply)
 
 
+@pytest.fixture(autouse=True)
+def looks_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supernode, "PROMPT", 0.01)
+    monkeypatch.setattr(supernode, "IDLE", 0.01)
+
+
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     made = Site.create(tmp_path / "site", Settings(PARTNER, "alpha", "localhost:9092"))
