@@ -43,7 +43,7 @@ def pytest_configure_node(node: Any) -> None:
 def pytest_report_header(config: pytest.Config) -> str:
     if EFFORT.full:
         return "sweeps: all of each"
-    return f"sweeps: both ends and {DRAWN} more of each, drawn with --sweep-seed={EFFORT.seed}; --full runs everything"
+    return f"sweeps: both ends of each and {DRAWN} in between, drawn with --sweep-seed={EFFORT.seed}; --full runs everything"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import ROOT
 from tests.helpers import sweeps
-from tests.helpers.sweeps import Effort, every, examples
+from tests.helpers.sweeps import DRAWN, Effort, every, examples
 
 
 @pytest.fixture(params=range(5))
@@ -21,7 +21,7 @@ def sampled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("length", [0, 1, 2, 5, 6, 36])
 def test_a_sweep_is_tried_at_both_ends_and_at_some_places_between_in_order(length: int) -> None:
     tried = every(range(length))
-    assert len(tried) == min(length, 5)
+    assert len(tried) == min(length, DRAWN + 2)
     assert tried == sorted(set(tried))
     assert set(tried) <= set(range(length))
     assert {0, length - 1} <= set(tried) or not length
@@ -34,7 +34,7 @@ def test_all_workers_draw_the_same() -> None:
 
 def test_other_runs_draw_other_places(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = set()
-    for seed in range(20):
+    for seed in range(200):
         monkeypatch.setattr(sweeps, "EFFORT", Effort(full=False, seed=seed))
         drawn |= set(every(range(10)))
     assert drawn == set(range(10))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import MISSING, fields, is_dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from io import StringIO
 from pathlib import Path
 from types import NoneType
@@ -78,7 +78,7 @@ def typed(given: Any, kind: type[T], where: str, hint: str | None = None) -> T:
         ConfigError: It is no mapping, has an unknown key, a value of another type than its field, or values that the
             dataclass itself refuses; whole numbers are numbers.
     """
-    types = get_type_hints(kind)
+    types = _types(kind)  # type: ignore[arg-type]
     hint = f"it holds {', '.join(types)}" if hint is None else hint
     if not isinstance(given, Mapping):
         raise ConfigError(f"{where}: {given!r:.{SHOWN}} is no entry", hint)
@@ -98,6 +98,12 @@ def typed(given: Any, kind: type[T], where: str, hint: str | None = None) -> T:
         return kind(**values)
     except ValueError as error:  # of a dataclass that checks its own values
         raise ConfigError(f"{where}: {first_line(error)}", hint) from error
+
+
+@cache
+def _types(kind: type) -> dict[str, Any]:
+    """The types of a dataclass's fields; once per class, since a partner reads its files at every message."""
+    return get_type_hints(kind)
 
 
 def is_a(value: Any, expected: Any) -> bool:

@@ -49,12 +49,17 @@ def small_run(path: Path, *overrides: str) -> RunFolder:
 @cache
 def template(overrides: tuple[str, ...]) -> Path:
     """Such a run, to be copied: its configuration, keys and datasets take most of the time of many a test."""
+    return new_run(Path(TEMPLATES.name) / str(template.cache_info().misses), *overrides).path
+
+
+def new_run(path: Path, *overrides: str) -> RunFolder:
+    """The same as `small_run`, made and not copied: for tests of how a run is made."""
     config = small_config(*overrides)
-    run = RunFolder.create(Path(TEMPLATES.name) / str(template.cache_info().misses), config, "simulate")
+    run = RunFolder.create(path, config, "simulate")
     make_consortium(run, config)
     for index, name in enumerate(run.partners()):
         write_dataset(run.partner(name) / "dataset", name, compounds=200 - 20 * index, tasks=4 + index)
-    return run.path
+    return run
 
 
 def rewrite_fingerprints(dataset: Dataset, indptr: np.ndarray, indices: np.ndarray) -> None:

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from hypothesis import settings
 
 T = TypeVar("T")
-DRAWN = 3  # values of a sweep, beside its ends
-EXAMPLES = 15  # of a hypothesis property
+DRAWN = 1  # values of a sweep, beside its ends
+EXAMPLES = 10  # of a hypothesis property
 STEPS = 15  # of a hypothesis state machine
 
 

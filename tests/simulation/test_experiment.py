@@ -15,7 +15,7 @@ from fedapp.storage.leftovers import UNFINISHED
 from simulation.experiment import recorded, seen_in_sums
 from strategies.update.self_audit import SUM, Audited
 from tests.helpers.federation import all_held, federate
-from tests.helpers.small_run import small_run
+from tests.helpers.small_run import new_run, small_run
 
 
 def test_a_second_process_on_a_run_ends_with_an_error_and_changes_nothing(tmp_path: Path) -> None:
@@ -56,15 +56,15 @@ def test_a_fault_of_the_program_is_recorded_and_keeps_its_traceback(tmp_path: Pa
 
 
 def test_a_run_folder_is_its_owners_alone_and_one_whose_name_is_no_unicode_is_refused_at_once(tmp_path: Path) -> None:
-    assert small_run(tmp_path / "run").path.stat().st_mode & 0o777 == 0o700
+    assert new_run(tmp_path / "run").path.stat().st_mode & 0o777 == 0o700
     with pytest.raises(RunError, match="no UTF-8"):
-        small_run(tmp_path / "caf\udce9")
+        new_run(tmp_path / "caf\udce9")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 @pytest.mark.parametrize("name", ['run \N{GRINNING FACE} "a" =b\\c', "my experiment (2)", "n" * 200, "\N{GRINNING FACE}"])
 def test_a_run_may_be_called_anything_and_its_partners_agree_on_a_roster(name: str, tmp_path: Path) -> None:
-    run = small_run(tmp_path / name)
+    run = new_run(tmp_path / name)
     assert load_roster(run.path / ROSTER).members[0].name == "partner-1"
 
 
