@@ -144,7 +144,7 @@ def compare_arms(run: Path, config: Config) -> dict[str, Any]:
         )
     summary = figures(table)
     summary["partners"] = {
-        name: {"selected": rounds[name], **figures(own)} for name in names if len(own := table.filter(pl.col("partner") == name))
+        name: {"selected": rounds[name], **figures(rows)} for name in names if len(rows := table.filter(pl.col("partner") == name))
     }
     with atomic_path(run / "comparison.parquet") as path:
         table.write_parquet(path)
@@ -158,9 +158,9 @@ def compare_partner(run: Path, name: str, arms: Collection[str], per_class: int)
     tasks = Dataset.open(PartnerFolder(run / "partners" / name).dataset).tasks.select("task", "group", "threshold")
     rounds: dict[str, int] = {}
     table = tasks.with_columns(pl.lit(name).alias("partner"))
-    held = arm_metrics(run, name)
+    metrics_of_run = arm_metrics(run, name)
     for arm in arms:
-        metrics = held[arm]
+        metrics = metrics_of_run[arm]
         chosen = best_round(metrics, per_class)
         if chosen is None:
             raise RunError(f"the {arm} arm of {name} has no metrics in {run}", "finish the run with --resume")
@@ -181,8 +181,8 @@ def arm_metrics(run: Path, name: str) -> dict[str, pl.DataFrame]:
     pooled = read_metrics(run / POOLED)
     if len(pooled):
         merged = Dataset.open(PartnerFolder(run / POOLED).dataset).tasks.filter(pl.col("partner") == name).sort("task")
-        own = merged.select("task", pl.int_range(pl.len(), dtype=pl.Int32).alias("own"))
-        pooled = pooled.join(own, on="task", maintain_order="left").with_columns(pl.col("own").alias("task")).drop("own")
+        numbers = merged.select("task", pl.int_range(pl.len(), dtype=pl.Int32).alias("own"))
+        pooled = pooled.join(numbers, on="task", maintain_order="left").with_columns(pl.col("own").alias("task")).drop("own")
     return {
         LOCAL: read_metrics(run / LOCAL / name),
         FEDERATED: read_metrics(run / "partners" / name),

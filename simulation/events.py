@@ -59,9 +59,9 @@ class Follower:
 
 def saved_event(arm: str, partner: str, folder: Path, number: int, minimum: int) -> RunEvent:
     """A round that a partner's folder holds whole: trained and evaluated."""
-    own = PartnerFolder(folder)
-    loss = float(read_loss(own.loss_of(number))["loss"])
-    return RunEvent(arm, partner, number, loss, saved_auc_pr(own.metrics_of(number), number, minimum))
+    files = PartnerFolder(folder)
+    loss = float(read_loss(files.loss_of(number))["loss"])
+    return RunEvent(arm, partner, number, loss, saved_auc_pr(files.metrics_of(number), number, minimum))
 
 
 def read_loss(path: Path) -> dict[str, Any]:

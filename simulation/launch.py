@@ -80,7 +80,7 @@ def watch(run: RunFolder, logs: Path, outcome: Path, follow: Callable[[], None])
 
 def failures(run: RunFolder) -> dict[str, dict[str, str]]:
     """What partners say of their failures, by name: error and hint."""
-    return {name: told for name in run.partners() if (told := failure(PartnerFolder(run.partner(name)).error))}
+    return {name: reason for name in run.partners() if (reason := failure(PartnerFolder(run.partner(name)).error))}
 
 
 def failure(path: Path) -> dict[str, str]:
@@ -130,8 +130,8 @@ def last_reason(log: Path, begun: int, known: str = "") -> str:
         return ""
     with log.open("rb") as file:
         file.seek(max(begun, log.stat().st_size - TAIL))
-        found = REASON.findall(file.read().decode(errors="replace"))
-    new = [each.strip() for each in found if not known or known not in each]
+        reasons = REASON.findall(file.read().decode(errors="replace"))
+    new = [each.strip() for each in reasons if not known or known not in each]
     return f"{new[-1]:.{LONGEST}}" if new else ""
 
 

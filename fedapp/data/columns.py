@@ -99,12 +99,12 @@ def _named_value(path: Path, header: Sequence[str], fitting: Mapping[str, Sequen
     """
     others = [name for name in header if name and not any(name in names for names in fitting.values())]
     units = {name: _unit_in(name) for name in others}
-    found = [name for name in others if units[name] or plain(name) in LABELS]
-    if not found and len(others) == 1 and fitting.get("smiles") and len([name for name in header if name]) == 2:
-        found = others
-    if len(found) > 1:
-        raise DataError(f"{path}: the values may be in {' or '.join(found)}", "name the one that is meant value, or leave the others out")
-    return found, units[found[0]] if found else ""
+    columns = [name for name in others if units[name] or plain(name) in LABELS]
+    if not columns and len(others) == 1 and fitting.get("smiles") and len([name for name in header if name]) == 2:
+        columns = others
+    if len(columns) > 1:
+        raise DataError(f"{path}: the values may be in {' or '.join(columns)}", "name the one that is meant value, or leave the others out")
+    return columns, units[columns[0]] if columns else ""
 
 
 def _unit_in(name: str) -> str:

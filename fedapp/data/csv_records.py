@@ -51,8 +51,8 @@ def read_header(lines: Lines) -> tuple[list[str], str]:
     The separator is the one that gives most columns, or what a line before the names says in the way of Excel: `sep=;`.
     """
     line = next((line for line in lines if line.strip()), "")
-    if told := TOLD.fullmatch(line):
-        return [shown(name.strip()) for name in _cells(next(lines, ""), told[1])], told[1]
+    if declaration := TOLD.fullmatch(line):
+        return [shown(name.strip()) for name in _cells(next(lines, ""), declaration[1])], declaration[1]
     splits = {separator: _cells(line, separator) for separator in SEPARATORS}
     separator = max(splits, key=lambda each: len(splits[each]))
     return [shown(name.strip()) for name in splits[separator]], separator

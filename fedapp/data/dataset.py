@@ -208,10 +208,10 @@ def read_activities(prepared: Path, name: str, group_by: str, assays: Collection
         activities = activities.join(mine, on="assay_id", how="semi", maintain_order="left")
     if activities.is_empty():
         raise DataError(f"{name}: no activities in {prepared}", "none of the partner's assays is in the activities table")
-    own = pl.format("assay {}", "assay_id")
-    if clash := known.filter(own.is_in(known[column].implode()) & (pl.col(column) == ""))["assay_id"].to_list():
+    own_group = pl.format("assay {}", "assay_id")
+    if clash := known.filter(own_group.is_in(known[column].implode()) & (pl.col(column) == ""))["assay_id"].to_list():
         raise DataError(f"an assay without {column} is its own group, but assay {clash[0]} is the name of a {column} too", "rename it")
-    groups = known.select("assay_id", pl.when(pl.col(column) == "").then(own).otherwise(column).alias("group"))
+    groups = known.select("assay_id", pl.when(pl.col(column) == "").then(own_group).otherwise(column).alias("group"))
     return summary, activities.join(groups, on="assay_id", maintain_order="left")
 
 

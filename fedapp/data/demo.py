@@ -101,9 +101,9 @@ def demo_compounds(partner: int, partners: int) -> list[tuple[str, str]]:
     common, private = np.split(order, [int(SHARED * len(order))])
     weights = LARGEST_TO_SMALLEST ** (-np.arange(partners) / max(partners - 1, 1))
     ends = np.round(np.cumsum(weights / weights.sum()) * len(private)).astype(int)
-    own = np.split(private, ends[:-1])[partner - 1]
+    alone = np.split(private, ends[:-1])[partner - 1]
     borrowed = np.random.default_rng([SEED, partners, partner]).choice(common, len(common) // 2, replace=False)
-    return [structures[index] for index in sorted([*own, *borrowed])]
+    return [structures[index] for index in sorted([*alone, *borrowed])]
 
 
 def _measure(compounds: list[tuple[str, str]], partner: int, partners: int) -> list[tuple[str, str, str, str, str]]:

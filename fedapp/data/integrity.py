@@ -83,12 +83,12 @@ def versions(directory: Path) -> Versions:
     Raises:
         DamagedFileError: A file is missing.
     """
-    held = []
+    seen = []
     for name in (HEADER, *TABLES, *(f"{name}.npy" for name in ARRAYS)):
         with reading(directory / name, AGAIN):
-            told = (directory / name).stat()
-        held.append((name, told.st_size, told.st_mtime_ns))
-    return tuple(held)
+            status = (directory / name).stat()
+        seen.append((name, status.st_size, status.st_mtime_ns))
+    return tuple(seen)
 
 
 @lru_cache(maxsize=256)
@@ -105,11 +105,11 @@ def check_contents(directory: Path, _versions: Versions) -> None:
     with reading(directory / STRUCTURES, AGAIN):
         smiles = pl.read_parquet(directory / STRUCTURES)["smiles"]
     arrays = {name: read_array(directory / f"{name}.npy", dtype) for name, dtype in ARRAYS.items()}
-    found = content_digest(arrays, smiles, tasks)
-    if found != header["digest"]:
-        altered = [f"{name}.npy" for name, told in header.get("checksums", {}).items() if checksums(arrays)[name] != told]
-        told = f"its digest is {found[:16]}…, and {HEADER} says {header['digest'][:16]}…"
-        raise DamagedFileError(f"{directory}: {', '.join(altered) or 'its contents'} was altered since it was made: {told}", AGAIN)
+    digest = content_digest(arrays, smiles, tasks)
+    if digest != header["digest"]:
+        altered = [f"{name}.npy" for name, recorded in header.get("checksums", {}).items() if checksums(arrays)[name] != recorded]
+        difference = f"its digest is {digest[:16]}…, and {HEADER} says {header['digest'][:16]}…"
+        raise DamagedFileError(f"{directory}: {', '.join(altered) or 'its contents'} was altered since it was made: {difference}", AGAIN)
     for name, reason in misfits(header, arrays, len(smiles), len(tasks)).items():
         if reason:
             raise DamagedFileError(f"{directory / name} is damaged: {reason}", AGAIN)
@@ -130,8 +130,8 @@ def read_array(path: Path, dtype: Any) -> NDArray[Any]:
 
 def misfits(header: Mapping[str, Any], arrays: Arrays, compounds: int, tasks: int) -> dict[str, str]:
     """File to what in it would lead out of an array; empty where all is well."""
-    held = {"compounds": compounds, "tasks": tasks, "labels": len(arrays["y_labels"])}
-    wrong = [f"{name} is {header[name]}, and there are {count}" for name, count in held.items() if header[name] != count]
+    counts = {"compounds": compounds, "tasks": tasks, "labels": len(arrays["y_labels"])}
+    wrong = [f"{name} is {header[name]}, and there are {count}" for name, count in counts.items() if header[name] != count]
     return {
         HEADER: "; ".join(wrong),
         "folds.npy": beyond(arrays["folds"], header["folds"], compounds),

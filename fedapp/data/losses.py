@@ -34,12 +34,12 @@ def table_lines(table: dict[str, Any]) -> list[str]:
 
 def further_lines(summary: dict[str, Any]) -> list[str]:
     """What else a person should know: assays that were split, parents that are not the largest part, mixtures, and the fold key."""
-    told = {
+    texts = {
         "assays_split": "assays report several targets or types of value, and are one assay for each",
         "parents_against_size": "structures are smaller than the counter-ion or solvent beside them",
         "mixtures": "structures have another compound beside them, which is left out",
     }
-    lines = [f"  {summary[key]:>9,}  {text}" for key, text in told.items() if summary.get(key)]
+    lines = [f"  {summary[key]:>9,}  {text}" for key, text in texts.items() if summary.get(key)]
     digest = summary.get("fold_key_digest")
     return lines + ([f"fold key {digest}: compare it with the other partners'"] if digest else [])
 
@@ -51,21 +51,21 @@ def label_lines(header: dict[str, Any]) -> list[str]:
 
 def table_warnings(summary: dict[str, Any]) -> list[str]:
     """Every table that lost more than a tenth of its rows."""
-    found = []
+    sentences = []
     for table in summary["tables"].values():
         lost = table["read"] - table["accepted"]
         if lost > LARGE * table["read"]:
             commonest = sorted(table["rejected"].items(), key=lambda pair: -pair[1])  # a summary that was saved has them by name
             reasons = "; ".join(f"{count:,} {reason}" for reason, count in commonest[:NAMED])
-            found.append(f"{table['file']}: {lost:,} of {table['read']:,} rows ({lost / table['read']:.0%}) are left out: {reasons}")
-    return found
+            sentences.append(f"{table['file']}: {lost:,} of {table['read']:,} rows ({lost / table['read']:.0%}) are left out: {reasons}")
+    return sentences
 
 
 def label_warnings(header: dict[str, Any]) -> list[str]:
     """Every reason for which more than a tenth of a dataset's values, compounds or labels gave no label."""
-    found = []
+    sentences = []
     for reason, offered in header.get("offered", {}).items():  # not there in datasets of earlier versions
         lost, (what, why) = header["dropped"][reason], DROPPED[reason]
         if lost > LARGE * offered:
-            found.append(f"{lost:,} of {offered:,} {what} ({lost / offered:.0%}) {why}")
-    return found
+            sentences.append(f"{lost:,} of {offered:,} {what} ({lost / offered:.0%}) {why}")
+    return sentences

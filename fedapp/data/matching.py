@@ -58,8 +58,8 @@ def split_assays(measured: pl.DataFrame, assays: pl.DataFrame) -> tuple[pl.DataF
     parts = [column for column in ("target_id", "type") if column in measured.columns]
     if not parts:
         return measured, assays, 0
-    told = {"target_id": pl.col("target_id").replace("", None).drop_nulls(), "type": pl.col("type")}
-    several = [told[part].n_unique().over("assay_id") > 1 for part in parts]
+    values = {"target_id": pl.col("target_id").replace("", None).drop_nulls(), "type": pl.col("type")}
+    several = [values[part].n_unique().over("assay_id") > 1 for part in parts]
     words = [pl.when(many).then(part).otherwise(pl.lit("")) for many, part in zip(several, parts, strict=True)]
     name = pl.concat_str("assay_id", *words, separator=" ").str.replace_all(" +", " ").str.strip_chars()
     measured = measured.with_columns(pl.when(pl.any_horizontal(several)).then(name).otherwise("assay_id").alias("name"))

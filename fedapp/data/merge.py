@@ -25,16 +25,16 @@ def merge_datasets(datasets: Mapping[str, Dataset], out: Path) -> Dataset:
     headers = {name: dataset.header for name, dataset in datasets.items()}
     if len({(header["bits"], header["folds"]) for header in headers.values()}) > 1:
         raise DataError("datasets have different fingerprint lengths or numbers of folds", "prepare them all with the same chemistry")
-    own = pl.concat(
+    compounds = pl.concat(
         pl.DataFrame({"smiles": dataset.smiles(), "fold": np.array(dataset.folds)}).with_columns(
             pl.lit(partner).alias("partner"), pl.int_range(pl.len()).alias("own_row")
         )
         for partner, dataset in datasets.items()
     )
-    if own.group_by("smiles").agg(pl.col("fold").n_unique())["fold"].max() != 1:
+    if compounds.group_by("smiles").agg(pl.col("fold").n_unique())["fold"].max() != 1:
         raise DataError("the same compound lies in different folds of two datasets", "partners must share one chemistry.fold_key_file")
-    union = own.unique("smiles", keep="first", maintain_order=True).with_row_index("row")
-    own = own.join(union.select("smiles", "row"), on="smiles", maintain_order="left")
+    union = compounds.unique("smiles", keep="first", maintain_order=True).with_row_index("row")
+    compounds = compounds.join(union.select("smiles", "row"), on="smiles", maintain_order="left")
 
     fingerprints, labels = [], []
     tasks: list[pl.DataFrame] = []
@@ -44,7 +44,7 @@ def merge_datasets(datasets: Mapping[str, Dataset], out: Path) -> Dataset:
         fingerprints.append(dataset.fingerprints(first))
         renamed = (pl.col("task") + offset).cast(pl.Int32), pl.format("{}/{}", pl.lit(partner), "group").alias("group")
         tasks.append(dataset.tasks.with_columns(*renamed, pl.lit(partner).alias("partner")))
-        labels.append(_labels(dataset, own.filter(pl.col("partner") == partner)["row"].to_numpy(), offset))
+        labels.append(_labels(dataset, compounds.filter(pl.col("partner") == partner)["row"].to_numpy(), offset))
     lengths = np.concatenate([np.diff(indptr) for indptr, _ in fingerprints])
     indptr = np.concatenate([[0], np.cumsum(lengths)])
     indices = np.concatenate([indices for _, indices in fingerprints])

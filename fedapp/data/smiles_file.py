@@ -39,10 +39,10 @@ def read_smiles(path: Path) -> SmilesFile:
     """
     if not path.is_file():
         raise DataError(f"no file {path}", "give a .csv, .csv.gz, .parquet or .smi file")
-    found = _read_smi(path) if path.name.lower().endswith(SMI) else _read_table(path)
-    if found.rows.is_empty():
-        raise DataError(f"{path} has no rows", "each line is a SMILES, and perhaps an id" if not found.read else "it holds a header only")
-    return found
+    table = _read_smi(path) if path.name.lower().endswith(SMI) else _read_table(path)
+    if table.rows.is_empty():
+        raise DataError(f"{path} has no rows", "each line is a SMILES, and perhaps an id" if not table.read else "it holds a header only")
+    return table
 
 
 def _read_smi(path: Path) -> SmilesFile:
@@ -67,11 +67,11 @@ def _read_table(path: Path) -> SmilesFile:
     readable = table.rows.select(LINE, identifier, "smiles", pl.lit("").alias("reason"))
     faults = [(line, "", text, reason) for line, reason, text in table.unreadable]
     rows = pl.concat([readable, pl.DataFrame(faults, schema={LINE: pl.Int64, **_SCHEMA}, orient="row")]).sort(LINE)
-    told = {
+    columns = {
         "columns": table.chosen.taken,
         "unit": "",
         "separator": table.separator,
         "assumed": [] if "compound_id" in table.chosen.taken else ["no compound_id: rows are in the order of the file"],
         "not_read": table.unread(),
     }
-    return SmilesFile(rows.drop(LINE), f"{path.name}: {taken_columns(told)}")
+    return SmilesFile(rows.drop(LINE), f"{path.name}: {taken_columns(columns)}")

@@ -72,13 +72,13 @@ def find_table(tables: Path, name: str) -> Path | None:
         raise DataError(
             f"no folder {tables}", "give the folder that holds compounds.csv and activities.csv (or .csv.gz, .parquet), or one table"
         )
-    found = [tables / f"{name}{suffix}" for suffix in SUFFIXES if (tables / f"{name}{suffix}").is_file()]
-    if len(found) > 1:
-        raise DataError(f"{tables} has both {found[0].name} and {found[1].name}", "keep the one that is meant")
-    if not found and name == "activities":
-        found = [path for path in tables.iterdir() if path.name.endswith(SUFFIXES) and not path.name.startswith((".", "~", "assays."))]
-        return found[0] if len(found) == 1 and not found[0].name.startswith("compounds.") else None
-    return found[0] if found else None
+    files = [tables / f"{name}{suffix}" for suffix in SUFFIXES if (tables / f"{name}{suffix}").is_file()]
+    if len(files) > 1:
+        raise DataError(f"{tables} has both {files[0].name} and {files[1].name}", "keep the one that is meant")
+    if not files and name == "activities":
+        files = [path for path in tables.iterdir() if path.name.endswith(SUFFIXES) and not path.name.startswith((".", "~", "assays."))]
+        return files[0] if len(files) == 1 and not files[0].name.startswith("compounds.") else None
+    return files[0] if files else None
 
 
 def read_table(tables: Path, name: str, required: Sequence[str], optional: Sequence[str] | None = ()) -> Table:
@@ -235,8 +235,8 @@ def _read_csv(path: Path, required: Sequence[str], optional: Sequence[str] | Non
 
 def _absent(chosen: Chosen, optional: Sequence[str] | None) -> list[str]:
     """What is read where it is there, and is not there."""
-    told = ("unit",) if chosen.unit else ()
-    return [role for role in optional or () if role not in chosen.taken and role not in told]
+    known = ("unit",) if chosen.unit else ()
+    return [role for role in optional or () if role not in chosen.taken and role not in known]
 
 
 @contextmanager

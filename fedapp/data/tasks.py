@@ -71,9 +71,9 @@ def lose(votes: pl.DataFrame, labels: pl.DataFrame, every: pl.DataFrame, kept: p
             *KEY, (pl.col("positives") + pl.col("negatives")).alias("lost")
         ),
     }
-    told = pl.concat(part.select(*KEY, pl.lit(reason).alias("reason"), pl.col("lost").cast(pl.Int32)) for reason, part in parts.items())
+    losses = pl.concat(part.select(*KEY, pl.lit(reason).alias("reason"), pl.col("lost").cast(pl.Int32)) for reason, part in parts.items())
     counts = [pl.col(name).fill_null(0) for name in ("positives", "negatives")]
-    return told.join(every, on=KEY, how="left", nulls_equal=True).with_columns(counts).sort(*KEY, "reason")
+    return losses.join(every, on=KEY, how="left", nulls_equal=True).with_columns(counts).sort(*KEY, "reason")
 
 
 def number(kept: pl.DataFrame) -> pl.DataFrame:

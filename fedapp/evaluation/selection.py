@@ -72,7 +72,7 @@ def best_round(metrics: pl.DataFrame, minimum: int) -> int | None:
 
 def selected_rounds(metrics: pl.DataFrame, minimum: int) -> dict[str, int]:
     """Partner to its `best_round`, from the metrics of several partners with a column partner."""
-    chosen = {str(name): best_round(own, minimum) for (name,), own in sorted(metrics.partition_by("partner", as_dict=True).items())}
+    chosen = {str(name): best_round(rows, minimum) for (name,), rows in sorted(metrics.partition_by("partner", as_dict=True).items())}
     return {name: number for name, number in chosen.items() if number is not None}
 
 

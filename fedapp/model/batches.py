@@ -54,7 +54,7 @@ def places_by_kind(dataset: Dataset, tasks: NDArray[np.int32], device: torch.dev
     """Each kind of task of a dataset, and where in `tasks` its own are."""
     if len(dataset.kinds) == 1:
         return tuple((kind, None) for kind in dataset.kinds)
-    return tuple((kind, torch.from_numpy(np.flatnonzero(own[tasks])).to(device)) for kind, own in dataset.kinds.items())
+    return tuple((kind, torch.from_numpy(np.flatnonzero(of_kind[tasks])).to(device)) for kind, of_kind in dataset.kinds.items())
 
 
 def chunks(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:

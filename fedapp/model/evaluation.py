@@ -48,7 +48,7 @@ def evaluate(trunk: Trunk, heads: Heads, dataset: Dataset, folds: dict[str, int]
     frames = []
     for fold, number in folds.items():
         scores = score(trunk, heads, dataset, dataset.rows_in([number]))
-        measured = pl.concat([measure(kind, own, scores) for kind, own in dataset.kinds.items()], how="diagonal").sort("task")
+        measured = pl.concat([measure(kind, tasks, scores) for kind, tasks in dataset.kinds.items()], how="diagonal").sort("task")
         frames.append(measured.with_columns(pl.lit(round_number).alias("round"), pl.lit(fold).alias("fold")))
     return pl.concat(frames).select(pl.col(name).cast(kind) for name, kind in METRICS_SCHEMA.items()).fill_nan(None)
 

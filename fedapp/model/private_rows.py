@@ -68,9 +68,9 @@ class PrivateRows:
     def add_to(self, trunk: Trunk) -> Tensor:
         """Turn the shared trunk into this partner's, in place; its private rows, a copy."""
         weight = trunk.weight.detach()
-        own = weight[self.rows].add_(self.difference)
-        weight[self.rows] = own
-        return own
+        rows = weight[self.rows].add_(self.difference)
+        weight[self.rows] = rows
+        return rows
 
     def trained(self, before: Tensor, trunk: Trunk) -> "PrivateRows":
         """After a training that began from the rows `before`, float32 [P, width]."""

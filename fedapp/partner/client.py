@@ -91,8 +91,8 @@ class Partner(NumPyClient):
         number = self._checked_round(config, "train")
         trunk, heads = self._network(parameters)
         adam = optimiser(trunk, heads, self.config.training)
-        base, own = self._resume(trunk, heads, adam, before=number)
-        before = own.add_to(trunk)
+        base, private_rows = self._resume(trunk, heads, adam, before=number)
+        before = private_rows.add_to(trunk)
         for group in adam.param_groups:
             group["lr"] = learning_rate(self.config.training, number, self.config.federation.rounds)
         shown = {"auc_pr": self._assess(trunk, heads, number - 1)} if base and self.judged else {}
@@ -102,8 +102,8 @@ class Partner(NumPyClient):
         else:
             dropout = self.config.model.dropout
             outcome = train(trunk, heads, adam, self.dataset, rows, settings=self.config.training, dropout=dropout, seed=seed)
-        own = own.trained(before, trunk)
-        save_tensors(self.folder.state_of(number), private_state(trunk, heads, adam) | own.tensors(), {"round": number})
+        private_rows = private_rows.trained(before, trunk)
+        save_tensors(self.folder.state_of(number), private_state(trunk, heads, adam) | private_rows.tensors(), {"round": number})
         write_sealed(self.folder.loss_of(number), {"round": number, **vars(outcome)})
         self._forget(keep={base, number})
         trained = trunk_arrays(trunk)
@@ -123,8 +123,8 @@ class Partner(NumPyClient):
         """
         number = self._checked_round(config, "evaluate")
         trunk, heads = self._network(parameters)
-        _, own = self._resume(trunk, heads, optimiser(trunk, heads, self.config.training), before=number + 1)
-        own.add_to(trunk)
+        _, private_rows = self._resume(trunk, heads, optimiser(trunk, heads, self.config.training), before=number + 1)
+        private_rows.add_to(trunk)
         return 0.0, 1, self._shown({"auc_pr": self._assess(trunk, heads, number)})
 
     def last_round(self) -> int:

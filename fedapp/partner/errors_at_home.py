@@ -64,13 +64,13 @@ def remember(error: Exception, context: Context, note: Callable[[], None]) -> No
 
     In a simulation the log is everybody's, and hears no more than what kind of error it was.
     """
-    told = "".join(traceback.format_exception(error))
-    logging.getLogger("polyphony").error("%s", told if SITE in context.node_config else f"a partner failed: {type(error).__name__}")
+    trace = "".join(traceback.format_exception(error))
+    logging.getLogger("polyphony").error("%s", trace if SITE in context.node_config else f"a partner failed: {type(error).__name__}")
     try:
         note()
         path = PartnerFolder(partner_folder(context)).error
         if not (isinstance(error, OutOfOrderError) and path.is_file()):  # a session that was refused says why, not what follows
-            write_json(path, {"error": describe(error), "hint": hint_of(error), "traceback": told})
+            write_json(path, {"error": describe(error), "hint": hint_of(error), "traceback": trace})
     except (OSError, PolyphonyError) as second:
         logging.getLogger("polyphony").error("could not write down why: %s", second)
 

@@ -37,9 +37,9 @@ def open_partner(context: Context) -> Client:
     from fedapp.model.training import choose_device
     from fedapp.partner.client import Partner
 
-    own = place(context)
-    folder = own.folder
-    partner = Partner(folder, open_dataset(own), own.config, choose_device(), read_row_list(folder))
+    partner_place = place(context)
+    folder = partner_place.folder
+    partner = Partner(folder, open_dataset(partner_place), partner_place.config, choose_device(), read_row_list(folder))
     PartnerFolder(folder).error.unlink(missing_ok=True)
     return partner.to_client()
 
@@ -60,33 +60,33 @@ def read_row_list(folder: Path) -> np.ndarray | None:
         return rows
 
 
-def open_dataset(own: Place) -> Dataset:
+def open_dataset(partner_place: Place) -> Dataset:
     """This partner's dataset; a bare `flwr run .` makes the demo's on the way.
 
     Raises:
         ConfigError: A bare run of anything but the demo, whose partners have no data yet.
     """
-    config = own.config
-    if not own.dataset.is_dir():
-        if config.data.tables != "demo" or own.partition is None:
+    config = partner_place.config
+    if not partner_place.dataset.is_dir():
+        if config.data.tables != "demo" or partner_place.partition is None:
             raise ConfigError(
-                f"{own.dataset.parent} has no dataset",
+                f"{partner_place.dataset.parent} has no dataset",
                 f"`flwr run .` alone runs the demo; for {config.name} use `polyphony simulate conf/{config.name}.yaml`",
             )
         from fedapp.data.demo import demo_dataset
 
-        demo_dataset(own.dataset, own.partition + 1, config.data.partners, config.chemistry, config.tasks)
-    return Dataset.open(own.dataset)
+        demo_dataset(partner_place.dataset, partner_place.partition + 1, config.data.partners, config.chemistry, config.tasks)
+    return Dataset.open(partner_place.dataset)
 
 
 def open_side(context: Context) -> PartnerSide:
     """What the mod needs of this partner; nothing here imports torch or rdkit before it is called for."""
-    own = place(context)
-    folder, config = own.folder, own.config
-    codec = update_codec(config, np.empty(0, dtype=np.int64), own.partners)  # its rows are not agreed on yet
+    partner_place = place(context)
+    folder, config = partner_place.folder, partner_place.config
+    codec = update_codec(config, np.empty(0, dtype=np.int64), partner_place.partners)  # its rows are not agreed on yet
 
     def holders() -> Holders:
-        dataset = open_dataset(own)
+        dataset = open_dataset(partner_place)
         return read_holders(dataset.directory, dataset.digest, tuple(config.training_folds()))
 
     terms = UpdateTerms(
@@ -100,16 +100,16 @@ def open_side(context: Context) -> PartnerSide:
         metrics=tuple(sorted(config.federation.metrics_shown)),
     )
     data = PartnerData(
-        support=lambda: supported_rows(folder, open_dataset(own), config),
+        support=lambda: supported_rows(folder, open_dataset(partner_place), config),
         holders=holders,
-        weight=lambda: weight(open_dataset(own), config),
+        weight=lambda: weight(open_dataset(partner_place), config),
         first_trunk=lambda key: first_trunk(config, key),
-        rounding_seed=lambda number, attempt: rounding_seed(config, own.name, number, attempt),
+        rounding_seed=lambda number, attempt: rounding_seed(config, partner_place.name, number, attempt),
     )
     return PartnerSide(
         directory=folder,
-        membership=own.membership() if config.aggregation == "secure" else None,
+        membership=partner_place.membership() if config.aggregation == "secure" else None,
         terms=terms,
         data=data,
-        threads=max(1, (os.cpu_count() or 1) // (1 if own.partition is None else own.partners)),
+        threads=max(1, (os.cpu_count() or 1) // (1 if partner_place.partition is None else partner_place.partners)),
     )

@@ -65,14 +65,14 @@ def place(context: Context) -> Place:
     if SITE in context.node_config:
         return site_place(Site.open(Path(str(context.node_config[SITE]))))
     run, folder = simulated_run(context), partner_folder(context)
-    own = PartnerFolder(folder)
+    files = PartnerFolder(folder)
     config = run.config()
-    membership = partial(open_membership, own.identity, run.path / ROSTER, own.policy)
+    membership = partial(open_membership, files.identity, run.path / ROSTER, files.policy)
     partition = int(context.node_config["partition-id"])
     return Place(
         name=folder.name,
         folder=folder,
-        dataset=own.dataset,
+        dataset=files.dataset,
         config=config,
         partners=config.data.partners,
         membership=membership,

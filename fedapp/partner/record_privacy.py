@@ -78,7 +78,7 @@ def private_support(directory: Path, dataset: Dataset, config: Config) -> np.nda
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.save(file, rows)
     with reading(path, "restore it from a backup: drawn anew, the rows would have to be paid for again"):
-        held: np.ndarray = np.load(path, allow_pickle=False)
-        if held.dtype != np.bool_ or held.shape != (bits,):
-            raise ValueError(f"{held.dtype} of shape {held.shape}, not one bool for each of {bits} bits")
-        return held
+        support: np.ndarray = np.load(path, allow_pickle=False)
+        if support.dtype != np.bool_ or support.shape != (bits,):
+            raise ValueError(f"{support.dtype} of shape {support.shape}, not one bool for each of {bits} bits")
+        return support

@@ -73,5 +73,5 @@ def task_table(saved: SavedModel) -> pl.DataFrame:
 def compared_arms(folder: Path) -> dict[str, Mapping[str, Any]]:
     """Arm to this partner's mean metrics, where the run that the model lies in compared arms; else empty."""
     partners = json_object(folder.parent.parent / "comparison.json").get("partners")
-    own = partners.get(folder.name) if isinstance(partners, dict) and folder.parent.name == "partners" else None
-    return {arm: own[arm] for arm in ARMS if isinstance(own.get(arm), dict)} if isinstance(own, dict) else {}
+    figures = partners.get(folder.name) if isinstance(partners, dict) and folder.parent.name == "partners" else None
+    return {arm: figures[arm] for arm in ARMS if isinstance(figures.get(arm), dict)} if isinstance(figures, dict) else {}

@@ -61,8 +61,8 @@ def predict_file(model: Path, smiles: Path, out: Path) -> Predicted:
     asked = read_smiles(smiles)
     rows = asked.rows
     readable = rows.filter(pl.col("reason") == "")["smiles"].to_list()
-    found = iter([each for chunk in describe_many(readable, saved.chemistry, b"") for each in chunk])
-    described = [reason or next(found) for reason in rows["reason"]]
+    structures = iter([each for chunk in describe_many(readable, saved.chemistry, b"") for each in chunk])
+    described = [reason or next(structures) for reason in rows["reason"]]
     good = [each for each in described if isinstance(each, Structure)]
     if not good:
         raise DataError(f"{smiles}: none of {plural(len(rows), 'structure')} is usable; the first: {described[0]}")
