@@ -58,8 +58,8 @@ def share_sizes(items: int, partners: int) -> list[int]:
 
 def duplicate_blocks(prepared: Path) -> list[list[str]]:
     """Assays that have activities, in sorted order, those of one `dup_group` as one block."""
-    measured = pl.read_parquet(prepared / "activities.parquet", columns=["assay_id"]).unique()
-    assays = pl.read_parquet(prepared / "assays.parquet").join(measured, on="assay_id", how="semi")
+    measured = pl.read_parquet(prepared / "activities.parquet", columns=["assay_id"], glob=False).unique()
+    assays = pl.read_parquet(prepared / "assays.parquet", glob=False).join(measured, on="assay_id", how="semi")
     group = pl.col("dup_group") if "dup_group" in assays.columns else pl.lit("")
     block = pl.when(group == "").then(pl.format("assay {}", "assay_id")).otherwise(pl.format("group {}", group))
     blocks = assays.select("assay_id", block.alias("block")).group_by("block").agg(pl.col("assay_id").sort())

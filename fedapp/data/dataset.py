@@ -106,7 +106,7 @@ class Dataset:
 
     def smiles(self) -> pl.Series:
         """Standardised SMILES of every compound."""
-        return pl.read_parquet(self.directory / STRUCTURES)["smiles"]
+        return pl.read_parquet(self.directory / STRUCTURES, glob=False)["smiles"]
 
     def rows_in(self, folds: Collection[int]) -> NDArray[np.int64]:
         """Compounds that lie in any of these folds, ascending, int64."""
@@ -150,7 +150,7 @@ def _open(directory: Path, seen: Versions) -> Dataset:
         x_indptr=arrays["x_indptr"],
         x_indices=arrays["x_indices"],
         labels=Labels.exact(arrays["y_indptr"], arrays["y_tasks"], arrays["y_labels"]),
-        tasks=pl.read_parquet(directory / TASKS),
+        tasks=pl.read_parquet(directory / TASKS, glob=False),
         note=header["note"],
         digest=header["digest"],
     )
@@ -171,7 +171,7 @@ def build_dataset(prepared: Path, out: Path, name: str, tasks: Tasks, assays: Co
     summary, activities = read_activities(prepared, name, tasks.group_by, assays)
     table = build_tasks(activities, tasks, name)
     rows = table.labels["row"].unique().sort().to_numpy()
-    structures = pl.read_parquet(prepared / "structures.parquet")[rows]
+    structures = pl.read_parquet(prepared / "structures.parquet", glob=False)[rows]
     indptr, positions = csr_positions(np.load(prepared / "x_indptr.npy", mmap_mode="r"), rows)
     indices = np.load(prepared / "x_indices.npy", mmap_mode="r")[positions]
     labels = table.labels.with_columns(pl.Series("row", np.searchsorted(rows, table.labels["row"].to_numpy())))
@@ -196,8 +196,8 @@ def read_activities(prepared: Path, name: str, group_by: str, assays: Collection
     summary = read_summary(prepared)
     if summary.get("format") != PREPARED_FORMAT:
         raise DataError(f"{prepared} was prepared by another version", "prepare the tables again: polyphony prepare TABLES --out DIR")
-    activities = pl.read_parquet(prepared / "activities.parquet")
-    known = pl.read_parquet(prepared / "assays.parquet")
+    activities = pl.read_parquet(prepared / "activities.parquet", glob=False)
+    known = pl.read_parquet(prepared / "assays.parquet", glob=False)
     column = group_by if group_by in known.columns else role_of(group_by)
     if column not in known.columns:
         raise DataError(

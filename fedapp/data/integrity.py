@@ -101,9 +101,9 @@ def check_contents(directory: Path, _versions: Versions) -> None:
     header = read_header(directory)
     check_files(directory, header.get("files", {}), AGAIN)  # first: damage in Parquet can crash its reader
     with reading(directory / TASKS, AGAIN):
-        tasks = pl.read_parquet(directory / TASKS)
+        tasks = pl.read_parquet(directory / TASKS, glob=False)
     with reading(directory / STRUCTURES, AGAIN):
-        smiles = pl.read_parquet(directory / STRUCTURES)["smiles"]
+        smiles = pl.read_parquet(directory / STRUCTURES, glob=False)["smiles"]
     arrays = {name: read_array(directory / f"{name}.npy", dtype) for name, dtype in ARRAYS.items()}
     digest = content_digest(arrays, smiles, tasks)
     if digest != header["digest"]:

@@ -112,7 +112,7 @@ def column_names(path: Path) -> list[str]:
     """
     with named_errors(path):
         if path.suffix == ".parquet":
-            return list(pl.read_parquet_schema(path))
+            return list(pl.scan_parquet(path, glob=False).collect_schema())
         with opened(path) as raw:
             return read_header(Lines(decoded(raw)))[0]
 
@@ -176,12 +176,12 @@ def _choose(path: Path, columns: list[str], required: Sequence[str], optional: S
 
 
 def _read_parquet(path: Path, required: Sequence[str], optional: Sequence[str] | None) -> Table:
-    schema = pl.read_parquet_schema(path)
+    schema = pl.scan_parquet(path, glob=False).collect_schema()
     chosen = _choose(path, list(schema), required, optional)
     unread = [name for name, dtype in schema.items() if dtype in TEXT and name not in chosen.taken.values()]
-    samples = {name: _sample(pl.scan_parquet(path).select(pl.col(name).cast(pl.String))) for name in unread}
+    samples = {name: _sample(pl.scan_parquet(path, glob=False).select(pl.col(name).cast(pl.String))) for name in unread}
     refuse_contents(path, samples, _absent(chosen, optional))
-    frame = pl.read_parquet(path, columns=list(chosen.taken.values()))
+    frame = pl.read_parquet(path, columns=list(chosen.taken.values()), glob=False)
     for name, dtype in frame.schema.items():
         if dtype.is_nested() or dtype in NO_TEXT:
             raise DataError(f"{path}: the column {name} holds {dtype}, which is neither text nor numbers", "save it as one or the other")

@@ -42,7 +42,7 @@ def read_round(path: Path) -> pl.DataFrame:
         DamagedFileError: The file is damaged.
     """
     with reading(path, AGAIN):
-        return pl.read_parquet(path).select(COLUMNS)
+        return pl.read_parquet(path, glob=False).select(COLUMNS)
 
 
 def validation_scores(metrics: pl.DataFrame, minimum: int, by: tuple[str, ...]) -> pl.DataFrame:

@@ -85,7 +85,7 @@ def holds_predictions(path: Path) -> bool:
     notes is not.
     """
     try:
-        table = pl.scan_csv(path, infer_schema=False) if path.suffix == ".csv" else pl.scan_parquet(path)
+        table = pl.scan_csv(path, infer_schema=False, glob=False) if path.suffix == ".csv" else pl.scan_parquet(path, glob=False)
         names = table.collect_schema().names()
         tasks = pl.col(names[len(OWN_COLUMNS) :]).cast(pl.Float32)
         given = tasks.is_null() | (tasks.is_between(0, 1) & (pl.col("reason").fill_null("") == ""))

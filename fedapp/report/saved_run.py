@@ -234,7 +234,7 @@ def read_table(path: Path, schema: Mapping[str, Any] | None, problems: list[str]
         return None
     try:
         with reading(path):
-            table = pl.read_parquet(path)
+            table = pl.read_parquet(path, glob=False)
             wanted = dict(table.schema) if schema is None else schema
             columns = [(pl.col(name) if name in table.columns else pl.lit(None)).cast(kind).alias(name) for name, kind in wanted.items()]
             return table.select(columns).with_columns(pl.selectors.float().fill_nan(None))

@@ -41,7 +41,7 @@ def rejected(prepared: Path) -> list[tuple[str, int, str, str]]:
 
 def shown_rejects(prepared: Path) -> list[tuple[str, int, str, str, str]]:
     """Rows of rejected.csv, with the text that each is about."""
-    table = pl.read_csv(prepared / "rejected.csv", schema_overrides={"line": pl.Int64}, infer_schema=False)
+    table = pl.read_csv(prepared / "rejected.csv", schema_overrides={"line": pl.Int64}, infer_schema=False, glob=False)
     return table.fill_null("").rows()
 
 

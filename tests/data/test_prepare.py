@@ -29,7 +29,10 @@ FILES = ["activities.parquet", "assays.parquet", "compounds.parquet", "rejected.
 
 def contents(prepared: Path) -> dict[str, object]:
     """What a prepared folder says, free of file names and lines."""
-    tables = {name: pl.read_parquet(prepared / f"{name}.parquet").rows() for name in ("activities", "assays", "compounds", "structures")}
+    tables = {
+        name: pl.read_parquet(prepared / f"{name}.parquet", glob=False).rows()
+        for name in ("activities", "assays", "compounds", "structures")
+    }
     arrays = {name: np.load(prepared / f"{name}.npy").tolist() for name in ("x_indptr", "x_indices")}
     return tables | arrays | {"rejected": [(identifier, reason) for _, _, identifier, reason in rejected(prepared)]}
 
@@ -104,6 +107,18 @@ def test_gz_and_parquet_give_the_same_as_csv(tmp_path: Path) -> None:
         ("x/007", "repeats an earlier row"),
         ("8", "SMILES cannot be parsed"),
     ]
+
+
+@pytest.mark.parametrize("name", ["tables [1]", "a*", "what?", "{x,y}"])
+def test_a_name_with_letters_that_shells_expand_is_a_name_like_any_other(name: str, tmp_path: Path) -> None:
+    rows = pl.DataFrame({"smiles": ["CCO", "CCN", "c1ccccc1"], "label": [0, 1, 0]})
+    plain, odd = tmp_path / "plain", tmp_path / name
+    for folder in (plain, odd):
+        folder.mkdir()
+        rows.write_parquet(folder / "activities.parquet")
+        prepare(folder, folder / "out", CHEMISTRY)
+        build_dataset(folder / "out", folder / "dataset", "a", replace(TASKS, min_per_class=1))
+    assert contents(odd / "out") == contents(plain / "out")
 
 
 def test_the_summary_counts_rows_read_accepted_and_rejected_by_reason(tmp_path: Path) -> None:
