@@ -9,6 +9,7 @@ from pathlib import Path
 from fedapp.config.allowed import Fault
 from fedapp.config.options import OPTIONS, RECORD_DP, Config, flatten
 from fedapp.errors import ConfigError
+from fedapp.storage.yaml_file import SHOWN, in_words, is_a
 
 LEAST_NOISE = 0.3  # below it record_dp has no epsilon worth the name: above 100 after a few passes
 LEAST_SECURE = 3  # partners: of two, each knows the other's update from the sum
@@ -43,6 +44,13 @@ def check(config: Config, origin: Origin) -> None:
     for rule in RULES:
         for fault in rule(config):
             raise ConfigError(f"{origin.of(*fault.keys)}: {fault.message}", fault.hint)
+
+
+def values_have_their_types(config: Config) -> Iterator[Fault]:
+    """Each value is of its option's type; OmegaConf looks no deeper than a list's items, and lets lists among them pass."""
+    for key, value in flatten(config).items():
+        if not is_a(value, OPTIONS[key].kind):
+            yield Fault((key,), f"{key} is {value!r:.{SHOWN}}, not {in_words(OPTIONS[key].kind)}")
 
 
 def limits_hold(config: Config) -> Iterator[Fault]:
@@ -182,7 +190,9 @@ def record_dp_has_noise_enough(config: Config) -> Iterator[Fault]:
         )
 
 
+# The first holds before any other looks at a value.
 RULES: tuple[Rule, ...] = (
+    values_have_their_types,
     limits_hold,
     text_is_not_empty,
     name_is_a_folders,

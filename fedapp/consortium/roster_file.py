@@ -78,8 +78,9 @@ def new_consortium(path: Path, draft: Draft) -> None:
         ConfigError: There is one already, or the consortium's name is unusable.
     """
     _check_name(draft.consortium, f"{path}: consortium")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with alone_in(path.parent):
+    folder = path.resolve().parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with alone_in(folder):
         if path.exists():
             raise ConfigError(f"{path} exists", "name another file, or add partners with `polyphony consortium add`")
         _write(path, draft)

@@ -13,6 +13,7 @@ from fedapp.errors import ConfigError
 
 # What breaks this rule and none before it.
 BREAKS = {
+    "values_have_their_types": {"model": {"hidden": [[1]]}},
     "limits_hold": {"data": {"partners": 1}},
     "text_is_not_empty": {"runs": ""},
     "name_is_a_folders": {"name": "a/b"},

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 from typing import TypeVar
@@ -14,12 +15,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from fedapp.consortium import roster_file
 from fedapp.consortium.certificates import new_certificates
 from fedapp.consortium.identity_files import load_identity, new_identity, renew_node_key
 from fedapp.consortium.node_key import public_half
 from fedapp.consortium.public_file import PublicFile, load_public
 from fedapp.consortium.roster_file import Draft, add_partner, load_draft, new_consortium, remove_partner
-from fedapp.errors import ConfigError
+from fedapp.errors import BusyError, ConfigError
+from fedapp.runtime.locks import alone_in
 from strategies.secagg.identity import KEY_BYTES, Identity, PublicIdentity
 from tests.conftest import ROOT
 
@@ -81,6 +84,18 @@ def test_of_several_who_begin_one_file_one_does_and_the_others_are_told(tmp_path
     outcomes = at_once(lambda number: new_consortium(path, Draft(f"consortium {number}")))
     (winner,) = (number for number, outcome in enumerate(outcomes) if outcome is None)
     assert load_draft(path).consortium == f"consortium {winner}"
+
+
+def test_a_file_that_is_begun_through_a_link_is_guarded_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, link = tmp_path / "shared" / "consortium.yaml", tmp_path / "ours" / "link.yaml"
+    for folder in (path.parent, link.parent):
+        folder.mkdir()
+    link.symlink_to(path)
+    monkeypatch.setattr(roster_file, "alone_in", partial(alone_in, patience=0))
+    with alone_in(path.parent), pytest.raises(BusyError, match="shared: another process is changing files there"):
+        new_consortium(link, Draft("through a link"))
+    new_consortium(link, Draft("through a link"))
+    assert load_draft(path).consortium == "through a link"
 
 
 def test_of_several_identities_for_one_folder_one_is_made_and_its_files_belong_together(tmp_path: Path) -> None:
