@@ -1,6 +1,5 @@
 """Reads a running federation's folder, and tells what is new."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,14 +41,19 @@ class Follower:
         self.minimum = run.config().evaluation.min_per_class
         self.seen: set[Path] = set()
 
-    def events(self) -> Iterator[RunEvent]:
-        """What is new since the last call."""
+    def events(self) -> list[RunEvent]:
+        """What is new since the last call, as rounds went: all partners trained a round, then all evaluated its trunk.
+
+        Partner by partner, a run that is resumed would tell its first rounds as if the last partner had not evaluated them.
+        """
+        events = []
         for name, folder in self.folders.items():
             for path in self._new(folder.losses_by_round()).values():
                 record = read_loss(path)
-                yield RunEvent("federated", name, record["round"], float(record["loss"]), None)
+                events.append(RunEvent("federated", name, record["round"], float(record["loss"]), None))
             for number, path in self._new(folder.metrics_by_round()).items():
-                yield RunEvent("federated", name, number, None, saved_auc_pr(path, number, self.minimum))
+                events.append(RunEvent("federated", name, number, None, saved_auc_pr(path, number, self.minimum)))
+        return sorted(events, key=lambda event: (event.round, event.loss is None))
 
     def _new(self, files: dict[int, Path]) -> dict[int, Path]:
         new = {number: path for number, path in files.items() if path not in self.seen}

@@ -106,7 +106,8 @@ def check_outcome(run: RunFolder, log: Path, begun: int = 0) -> None:
     if state["state"] == "finished":
         return
     reasons = "; ".join(f"{name}: {failure['error']}" for name, failure in failed.items())
-    hints = " ".join(failure["hint"] for failure in failed.values() if failure["hint"])
+    told = dict.fromkeys(failure["hint"] for failure in failed.values() if failure["hint"])  # several partners fail alike
+    hints = "".join(f"{text}; " for text in told).strip()
     if not failed and state["state"] != "died":
         reasons, hints = last_reason(log, begun, str(state["error"])), f"Flower's log is {log};"
     raise RunError(f"{state['error']}{' – ' if reasons else ''}{reasons}", f"{hints} {hint}".strip())

@@ -5,10 +5,19 @@ from typing import Any
 LARGE = 0.1  # share of a table, or of its labels, from which a loss is a warning
 NAMED = 3  # reasons named in a warning
 SEPARATORS = {";": "semicolons", "\t": "tabs"}
-DROPPED = {
-    "undecided": ("values at a threshold", "are censored and decide no label there"),
-    "tied": ("compounds", "have as many active as inactive values in a task"),
-    "below quorum": ("labels", "are of tasks with fewer actives or inactives than tasks.min_per_class"),
+DROPPED = {  # what was lost and why, of one and of several
+    "undecided": (
+        ("value at a threshold", "is censored and decides no label there"),
+        ("values at a threshold", "are censored and decide no label there"),
+    ),
+    "tied": (
+        ("compound", "has as many active as inactive values in a task"),
+        ("compounds", "have as many active as inactive values in a task"),
+    ),
+    "below quorum": (
+        ("label", "is of a task with fewer actives or inactives than tasks.min_per_class"),
+        ("labels", "are of tasks with fewer actives or inactives than tasks.min_per_class"),
+    ),
 }
 
 
@@ -34,19 +43,28 @@ def table_lines(table: dict[str, Any]) -> list[str]:
 
 def further_lines(summary: dict[str, Any]) -> list[str]:
     """What else a person should know: assays that were split, parents that are not the largest part, mixtures, and the fold key."""
-    texts = {
-        "assays_split": "assays report several targets or types of value, and are one assay for each",
-        "parents_against_size": "structures are smaller than the counter-ion or solvent beside them",
-        "mixtures": "structures have another compound beside them, which is left out",
+    sentences = {  # of one and of several
+        "assays_split": (
+            "assay reports several targets or types of value, and is one assay for each",
+            "assays report several targets or types of value, and are one assay for each",
+        ),
+        "parents_against_size": (
+            "structure is smaller than the counter-ion or solvent beside it",
+            "structures are smaller than the counter-ion or solvent beside them",
+        ),
+        "mixtures": (
+            "structure has another compound beside it, which is left out",
+            "structures have another compound beside them, which is left out",
+        ),
     }
-    lines = [f"  {summary[key]:>9,}  {text}" for key, text in texts.items() if summary.get(key)]
+    lines = [f"  {summary[key]:>9,}  {forms[summary[key] > 1]}" for key, forms in sentences.items() if summary.get(key)]
     digest = summary.get("fold_key_digest")
     return lines + ([f"fold key {digest}: compare it with the other partners'"] if digest else [])
 
 
 def label_lines(header: dict[str, Any]) -> list[str]:
     """What of a dataset's values gave no label, by reason; `header` is a dataset's."""
-    return [f"  {count:>9,}  {DROPPED[reason][0]} {DROPPED[reason][1]}" for reason, count in header["dropped"].items() if count]
+    return [f"  {count:>9,}  {' '.join(DROPPED[reason][count > 1])}" for reason, count in header["dropped"].items() if count]
 
 
 def table_warnings(summary: dict[str, Any]) -> list[str]:
@@ -65,7 +83,8 @@ def label_warnings(header: dict[str, Any]) -> list[str]:
     """Every reason for which more than a tenth of a dataset's values, compounds or labels gave no label."""
     sentences = []
     for reason, offered in header.get("offered", {}).items():  # not there in datasets of earlier versions
-        lost, (what, why) = header["dropped"][reason], DROPPED[reason]
+        lost = header["dropped"][reason]
+        (what, _), (_, why) = DROPPED[reason][offered > 1], DROPPED[reason][lost > 1]
         if lost > LARGE * offered:
             sentences.append(f"{lost:,} of {offered:,} {what} ({lost / offered:.0%}) {why}")
     return sentences

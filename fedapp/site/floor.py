@@ -115,7 +115,7 @@ def shortfalls(terms: Terms, floor: Floor) -> dict[str, str]:
             terms.largest_weight > floor.largest_weight,
             f"weights up to {terms.largest_weight}, beyond the {floor.largest_weight} of largest_weight, tell of our number of labels",
         ),
-        ("rounds", terms.rounds > floor.rounds, f"{terms.rounds:,} rounds, more than the {floor.rounds:,} of rounds"),
+        ("rounds", terms.rounds > floor.rounds, f"{plural(terms.rounds, 'round')}, more than the {floor.rounds:,} of rounds"),
         ("metrics", bool(shown), f"the coordinator learns the mean of {' and '.join(shown)}, which metrics_shown does not have"),
     ]
     if terms.noisy:

@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import floor
 from typing import Any
 
@@ -68,7 +68,8 @@ class BenchmarkSetting:
     def __post_init__(self) -> None:
         if self.partners < LEAST_PARTNERS or min(self.words, self.threads) < 1 or not 0 <= self.drop < 1 or self.word_bits not in DTYPES:
             bounds = f"partners from {LEAST_PARTNERS}, words and threads from 1, drop from 0 to below 1, word bits 16 or 32"
-            raise ConfigError(f"cannot measure {self}", bounds)
+            asked = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in asdict(self).items())
+            raise ConfigError(f"cannot measure {asked}", bounds)
         left, threshold = self.partners - len(self.dropped()), default_threshold(self.partners)
         if left < threshold:
             raise ConfigError(

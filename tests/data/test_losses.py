@@ -1,6 +1,6 @@
 from typing import Any
 
-from fedapp.data.losses import further_lines, label_warnings, table_warnings
+from fedapp.data.losses import further_lines, label_lines, label_warnings, table_warnings
 
 
 def table(read: int, accepted: int) -> dict[str, Any]:
@@ -44,3 +44,13 @@ def test_parents_against_size_mixtures_and_the_fold_key_are_told_where_they_are_
     told = further_lines({"parents_against_size": 3, "mixtures": 0, "fold_key_digest": "0a1b2c3d4e5f"})
     assert told[0].endswith("3  structures are smaller than the counter-ion or solvent beside them")
     assert told[1:] == ["fold key 0a1b2c3d4e5f: compare it with the other partners'"]
+
+
+def test_of_one_is_told_as_of_one() -> None:
+    assert [line.strip() for line in label_lines({"dropped": {"undecided": 1, "tied": 1, "below quorum": 2}})] == [
+        "1  value at a threshold is censored and decides no label there",
+        "1  compound has as many active as inactive values in a task",
+        "2  labels are of tasks with fewer actives or inactives than tasks.min_per_class",
+    ]
+    assert label_warnings(header(1, 5)) == ["1 of 5 labels (20%) is of a task with fewer actives or inactives than tasks.min_per_class"]
+    assert [line.strip() for line in further_lines({"mixtures": 1})] == ["1  structure has another compound beside it, which is left out"]

@@ -25,7 +25,7 @@ from fedapp.data.dataset import Dataset
 from fedapp.model.trunk_shape import layout
 from fedapp.site.folder import Site
 from fedapp.site.needs import DISK_BASE, DISK_COPIES, WEIGHT, coordinator_memory, partner_memory, weights
-from fedapp.wording import size
+from fedapp.wording import plural, size
 from strategies.secagg.errors import PolicyError
 
 PINNED = ("flwr", "torch", "cryptography")
@@ -162,7 +162,7 @@ def proposal(site: Site) -> CheckFinding:
     wrong = [what for what, (proposed, expected) in pairs.items() if proposed != expected]
     if wrong:
         return fail(f"{site.proposal} has another {' and '.join(wrong)} than the files beside it: every partner would refuse", KIT)
-    return ok(f"configuration {terms.configuration[:16]}…, row guard {terms.row_guard}, {terms.rounds} rounds")
+    return ok(f"configuration {terms.configuration[:16]}…, row guard {terms.row_guard}, {plural(terms.rounds, 'round')}")
 
 
 def modes(site: Site) -> CheckFinding:
@@ -201,7 +201,7 @@ def dataset(site: Site) -> CheckFinding:
             f"{training:,} training compounds, and {site.policy} sends no update of fewer than {least:,}",
             "accept a larger dataset, or lower `least_compounds` there if an update may be solved for its compounds",
         )
-    return ok(f"{len(data.folds):,} compounds, {len(data.tasks):,} tasks, {data.digest[:16]}…")
+    return ok(f"{plural(len(data.folds), 'compound')}, {plural(len(data.tasks), 'task')}, {data.digest[:16]}…")
 
 
 def state(site: Site) -> CheckFinding:

@@ -75,8 +75,10 @@ def test_the_share_of_partners_that_drop_out_is_rounded_down_and_spread() -> Non
 
 @pytest.mark.parametrize("changed", [{"partners": 2}, {"words": 0}, {"threads": 0}, {"drop": -0.1}, {"drop": 1.0}, {"word_bits": 8}])
 def test_a_setting_out_of_bounds_is_named(changed: dict[str, float]) -> None:
-    with pytest.raises(ConfigError, match="cannot measure"):
+    ((name, value),) = changed.items()
+    with pytest.raises(ConfigError, match="^cannot measure partners ") as error:
         BenchmarkSetting(**({"partners": 10, "words": 10, "drop": 0.1} | changed))  # type: ignore[arg-type]
+    assert f"{name.replace('_', ' ')} {value}" in str(error.value).removeprefix("cannot measure ").split(", ")
 
 
 def test_more_drop_outs_than_a_round_survives_are_refused_beforehand() -> None:
