@@ -1,10 +1,11 @@
 """The configuration of an experiment: `options` declared once, `rules` between them, and `reading` files and the command line."""
 
 from fedapp.config.options import METRICS, NO_NOISE, RECONSTRUCTION_NOISE, RECORD_DP, Chemistry, Config, Tasks, Training, flatten
-from fedapp.config.reading import CONF, load_config, saved_config, shipped, to_yaml
+from fedapp.config.reading import CATALOGUE, CONF, load_config, saved_config, shipped, to_yaml, with_catalogue
 from fedapp.config.rules import LEAST_NOISE, LEAST_SECURE, Origin, check
 
 __all__ = [
+    "CATALOGUE",
     "CONF",
     "LEAST_NOISE",
     "LEAST_SECURE",
@@ -23,4 +24,5 @@ __all__ = [
     "saved_config",
     "shipped",
     "to_yaml",
+    "with_catalogue",
 ]
