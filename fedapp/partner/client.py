@@ -17,9 +17,10 @@ from flwr.client import NumPyClient
 from fedapp.config import NO_NOISE, RECORD_DP, Config
 from fedapp.data.dataset import Dataset
 from fedapp.errors import RunError
+from fedapp.evaluation.scores import metrics_of, write_scores
 from fedapp.evaluation.selection import best_round, read_metrics, validation_curve
 from fedapp.model.checkpoint import load_tensors, save_tensors
-from fedapp.model.evaluation import evaluate
+from fedapp.model.evaluation import fold_scores
 from fedapp.model.network import Heads, Trunk, set_trunk_arrays, trunk_arrays
 from fedapp.model.noisy_training import fitted_heads, plan, train_noisily
 from fedapp.model.private_rows import PrivateRows, private_bits
@@ -205,12 +206,14 @@ class Partner(NumPyClient):
             )
         settings = self.config.evaluation
         folds = {"validation": settings.validation_fold, "test": settings.test_fold}
-        metrics = evaluate(trunk, heads, self.dataset, folds, number)
+        scores = fold_scores(trunk, heads, self.dataset, folds)
+        metrics = metrics_of(scores, self.dataset.kinds, number)
         with atomic_path(self.folder.metrics_of(number)) as path:
             metrics.write_parquet(path)
         value = validation_curve(metrics, settings.min_per_class).get(number, float("nan"))
         until = read_metrics(self.directory).filter(pl.col("round") <= number)
         if best_round(until, settings.min_per_class) == number:
+            write_scores(self.folder.scores, scores)
             save_model(self.directory, trunk, heads, model_header(self.dataset, self.config, number, metrics))
         return value
 

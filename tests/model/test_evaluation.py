@@ -4,7 +4,8 @@ import numpy as np
 import polars as pl
 import torch
 
-from fedapp.model.evaluation import METRICS_SCHEMA, evaluate, probabilities, score
+from fedapp.evaluation.selection import METRICS_SCHEMA
+from fedapp.model.evaluation import evaluate, probabilities, score
 from fedapp.model.network import Heads, Trunk
 from tests.model.synthetic import dataset
 
