@@ -75,7 +75,8 @@ class Federation:
     """How coordinator and partners go through the rounds."""
 
     rounds: Annotated[int, "how often all train and their updates are added", Within(1, 100_000)]
-    server_learning_rate: Annotated[float, "step from the old trunk towards the mean of the partners' trunks", Within(1e-6, 10)]
+    server_learning_rate: Annotated[float, "step from the old trunk along the mean update, momentum included", Within(1e-6, 10)]
+    momentum: Annotated[float, "of earlier rounds' steps, this much goes into each next one; 0 = off", Within(0, 0.99)]
     min_partners: Annotated[int | None, "a round with fewer replies is an error; null = every partner that was asked", Within(2, 1000)]
     connect_timeout: Annotated[int, "seconds to wait for all partners to connect", Within(1, 1 << 31)]
     exchange_timeout: Annotated[

@@ -10,22 +10,18 @@ from strategies.secagg.keystream import keystream
 
 
 def first_trunk(config: Config, key: bytes) -> list[np.ndarray]:
-    """Arrays of the form of `trunk_shapes`, float32, equal at all partners; shared heads are zero.
+    """Arrays of the form of `trunk_shapes`, float32, equal at all partners; shared heads are zero, so that nobody begins ahead of others.
 
     Args:
         key: 32 bytes from the partners' group key; a simulation that shall repeat uses its seed instead.
     """
-    layers = first_layers(config, key)
-    return layers + [np.zeros(shape, dtype=np.float32) for shape in trunk_shapes(config)[len(layers) :]]
-
-
-def first_layers(config: Config, key: bytes) -> list[np.ndarray]:
-    """The arrays of `layer_shapes`, drawn from seed or key."""
+    layers = layer_shapes(config)
+    shared_heads = [np.zeros(shape, dtype=np.float32) for shape in trunk_shapes(config)[len(layers) :]]
     if config.federation.initial_trunk == "group_key":
-        return drawn_trunk(layer_shapes(config), key)
+        return drawn_trunk(layers, key) + shared_heads
     from fedapp.model.network import Trunk, trunk_arrays  # imports torch, which a drawn trunk does without
 
-    return trunk_arrays(Trunk(config.chemistry.bits, list(config.model.hidden), config.seed))
+    return trunk_arrays(Trunk(config.chemistry.bits, list(config.model.hidden), config.seed)) + shared_heads
 
 
 def drawn_trunk(shapes: tuple[tuple[int, ...], ...], key: bytes) -> list[np.ndarray]:

@@ -4,10 +4,11 @@ from itertools import pairwise
 
 from fedapp.config import Config
 from fedapp.data.catalogue import catalogue_of
+from strategies.secagg.messages import SLOTS
 
 
 def layer_shapes(config: Config) -> tuple[tuple[int, ...], ...]:
-    """Shapes of the arrays of the trunk's layers: the first one's weight (bits, width) and bias, then those of each further one."""
+    """Shapes of the arrays of the trunk's layers: the first one's weight and bias, then those of each further one."""
     hidden = list(config.model.hidden)
     first: list[tuple[int, ...]] = [(config.chemistry.bits, hidden[0]), (hidden[0],)]
     for before, after in pairwise(hidden):
@@ -15,16 +16,27 @@ def layer_shapes(config: Config) -> tuple[tuple[int, ...], ...]:
     return tuple(first)
 
 
-def trunk_shapes(config: Config) -> tuple[tuple[int, ...], ...]:
-    """Shapes of all arrays that partners share: the layers', then, with a catalogue, (slots, features + 1), weight and bias of each head.
+def slot_count(config: Config) -> int:
+    """Shared heads, one for each slot of the catalogue of common endpoints; 0 without a catalogue.
 
     Raises:
-        ConfigError: As `fedapp.data.catalogue.catalogue_of`.
+        ConfigError: The catalogue cannot be read.
     """
-    slots = len(catalogue_of(config).slots)
+    return len(catalogue_of(config).slots)
+
+
+def trunk_shapes(config: Config) -> tuple[tuple[int, ...], ...]:
+    """Shapes of all arrays that partners share: those of the layers, then, with a catalogue, the shared heads, a slot a row, bias last.
+
+    Raises:
+        ConfigError: As `slot_count`.
+    """
+    slots = slot_count(config)
     return layer_shapes(config) + (((slots, config.model.hidden[-1] + 1),) if slots else ())
 
 
 def layout(config: Config) -> str:
-    """Shapes as text, such as "32768x400,400"."""
-    return ",".join("x".join(map(str, shape)) for shape in trunk_shapes(config))
+    """Shapes as text, such as "32768x400,400", or "32768x400,400,slots:258x401" with shared heads."""
+    layers = layer_shapes(config)
+    texts = ["x".join(map(str, shape)) for shape in trunk_shapes(config)]
+    return ",".join(texts[: len(layers)] + [SLOTS + text for text in texts[len(layers) :]])

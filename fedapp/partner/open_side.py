@@ -12,6 +12,7 @@ from fedapp.config import RECORD_DP
 from fedapp.data.dataset import Dataset
 from fedapp.errors import ConfigError
 from fedapp.model.first_trunk import first_trunk
+from fedapp.model.trunk_shape import slot_count
 from fedapp.model.update_codec import update_codec
 from fedapp.partner.place import Place, place
 from fedapp.partner.update_rules import rounding_seed, supported_rows, weight
@@ -83,7 +84,7 @@ def open_side(context: Context) -> PartnerSide:
     """What the mod needs of this partner; nothing here imports torch or rdkit before it is called for."""
     partner_place = place(context)
     folder, config = partner_place.folder, partner_place.config
-    codec = update_codec(config, np.empty(0, dtype=np.int64), partner_place.partners)  # its rows are not agreed on yet
+    codec = update_codec(config, np.empty(0, dtype=np.bool_), partner_place.partners)  # its rows are not agreed on yet
 
     def holders() -> Holders:
         dataset = open_dataset(partner_place)
@@ -96,6 +97,8 @@ def open_side(context: Context) -> PartnerSide:
         value_range=config.privacy.range,
         largest_weight=codec.largest_weight,
         server_learning_rate=config.federation.server_learning_rate,
+        momentum=config.federation.momentum,
+        slots=slot_count(config),
         row_guard=0 if config.privacy.profile == RECORD_DP else config.privacy.row_guard,
         metrics=tuple(sorted(config.federation.metrics_shown)),
     )
