@@ -1,10 +1,12 @@
 """Predictions of a trunk with its heads, and how good they are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 import torch
+from torch.nn.functional import linear
 
 from fedapp.data.dataset import Dataset
 from fedapp.data.task_kinds import BINARY
@@ -61,18 +63,18 @@ def evaluate(trunk: Trunk, heads: Heads, dataset: Dataset, folds: dict[str, int]
 
 
 @torch.no_grad()
-def probabilities(trunk: Trunk, heads: Heads, indptr: np.ndarray, indices: np.ndarray) -> np.ndarray:
+def probabilities(members: Sequence[tuple[Trunk, Heads, np.ndarray]], indptr: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """Probability of being active of each compound in each task, without dropout: (compounds, tasks), float32.
 
     Args:
-        trunk, heads: On the processor.
+        members: Trunk and heads of each model, on the processor, and how much its outputs count: float32 [tasks], 1 over all members.
         indptr: CSR offsets of the compounds' fingerprint bits, starting with 0.
         indices: Set bits.
     """
-    bits, parts = len(trunk.weight), [np.empty((0, len(heads.bias)), np.float32)]
+    bits, parts = len(members[0][0].weight), [np.empty((0, len(members[0][1].bias)), np.float32)]
     for start in range(0, len(indptr) - 1, CHUNK):
         offsets = indptr[start : start + CHUNK + 1]
         chunk = pattern(offsets - offsets[0], indices[offsets[0] : offsets[-1]], bits, torch.device("cpu"))
-        outputs = torch.nn.functional.linear(trunk(chunk), heads.weight, heads.bias)
+        outputs = sum(linear(trunk(chunk), heads.weight, heads.bias) * torch.from_numpy(share) for trunk, heads, share in members)
         parts.append(LOSSES[BINARY.loss].predicted(outputs).numpy())
     return np.concatenate(parts)
