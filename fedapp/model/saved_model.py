@@ -16,7 +16,7 @@ from fedapp.config import Chemistry, Config
 from fedapp.data.dataset import Dataset
 from fedapp.errors import RunError
 from fedapp.evaluation.arms import AUC_PR, AUC_ROC, METRICS
-from fedapp.evaluation.combination import CHOICES
+from fedapp.evaluation.combination import MEMBERS
 from fedapp.evaluation.selection import TEST
 from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.evaluation import probabilities
@@ -76,12 +76,12 @@ class SavedModel:
 
     @property
     def choice(self) -> dict[str, str]:
-        """Kind of task -> which members predict it, one of `CHOICES`."""
+        """Kind of task -> which members predict it, one of `MEMBERS`."""
         return dict(self.header["choice"])
 
     def shares(self, member: str) -> np.ndarray:
         """How much the outputs of a member count in each task: float32 [tasks]."""
-        chosen = [CHOICES[self.choice[task["kind"]]] for task in self.header["tasks"]]
+        chosen = [MEMBERS[self.choice[task["kind"]]] for task in self.header["tasks"]]
         return np.array([(member in names) / len(names) for names in chosen], dtype=np.float32)
 
     def used(self) -> tuple[Member, ...]:
@@ -147,7 +147,7 @@ def save_model(folder: Path, members: Sequence[Member], choice: Mapping[str, str
     """Write the model, and its header once more.
 
     Args:
-        choice: Kind of task -> one of `CHOICES`, whose members are there.
+        choice: Kind of task -> one of `MEMBERS`, whose members are there.
         header: As `model_header` makes it.
     """
     told = [{"name": member.name, "round": member.round} for member in members]

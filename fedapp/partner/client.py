@@ -25,7 +25,7 @@ from fedapp.model.saved_model import Member, model_header, save_model
 from fedapp.model.shared_heads import SharedHeads
 from fedapp.model.state import private_state, restore
 from fedapp.model.training import TrainingOutcome, choose_device, learning_rate, optimiser, train
-from fedapp.model.trunk_shape import trunk_shapes
+from fedapp.model.trunk_shape import slot_count, trunk_shapes
 from fedapp.partner.combined_model import keep_combined
 from fedapp.partner.kept_rounds import KeptRounds
 from fedapp.partner.local_model import LocalModel
@@ -67,7 +67,7 @@ class Partner(NumPyClient):
     ) -> None:
         self.directory, self.folder, self.config, self.judged = directory, PartnerFolder(directory), config, judged
         self.device = choose_device() if device is None else device
-        self.slots = sum(shape[0] for shape in trunk_shapes(config)[2 * len(config.model.hidden) :])
+        self.slots = slot_count(config)
         self.sent = np.ones(dataset.bits + self.slots, dtype=np.bool_) if sent is None else sent
         leaving = self.sent[: dataset.bits]
         rows = dataset.rows_in(config.training_folds())
