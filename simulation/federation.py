@@ -75,7 +75,9 @@ def words_of(partner: Partner, shared: SharedTrunk, form: UpdateCodec, config: C
     trained, _, _ = partner.fit(shared.arrays, {"round": number, "attempt": attempt})
     words = np.zeros(form.words, dtype=form.quantiser(shared.value_range).word_type)
     seed = rounding_seed(config, partner.directory.name, number, attempt)
-    shared.encode(form, trained, shared.rows & partner.sent, words, seed, weight(partner.dataset, config))
+    sent = shared.rows.copy()  # of rows, what a partner may not send came back as it went in
+    sent[form.shapes[0][0] :] &= partner.sent[partner.dataset.bits :]
+    shared.encode(form, trained, sent, words, seed, weight(partner.dataset, config))
     return words
 
 
