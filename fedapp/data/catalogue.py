@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedapp.config import Config
-from fedapp.data.notation import LABEL_UNIT
+from fedapp.data.notation import LABEL_UNIT, P_UNIT
 from fedapp.errors import ConfigError
 from fedapp.storage.files import write_text
 from fedapp.storage.yaml_file import SHOWN, first_line, read_large, to_text, typed
@@ -229,6 +229,13 @@ def slots_of(tasks: "pl.DataFrame", catalogue: Catalogue, declared: Mapping[str,
         if endpoint and (threshold is not None or endpoint.value == (kind == REGRESSION)):
             slots[task] = number.get((endpoint.id, _float32(threshold)), NO_SLOT)
     return slots
+
+
+def units_of(tasks: "pl.DataFrame") -> list[str]:
+    """The unit in which each task of a dataset is measured; a table without units has p-values and 0/1 labels."""
+    if "unit" in tasks.columns:
+        return list(tasks["unit"])
+    return [LABEL_UNIT if threshold is None else P_UNIT for threshold in tasks["threshold"]]
 
 
 def _float32(threshold: float | None) -> float | None:

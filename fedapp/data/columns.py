@@ -19,6 +19,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "relation": ("relation", "standard_relation", "qualifier", "standard_qualifier"),
     "unit": ("unit", "units", "standard_unit", "standard_units"),
     "type": ("standard_type",),
+    "group": ("group",),
+    "endpoint": ("endpoint",),
 }
 LABELS = ("label", "class", "active", "activity", "outcome", "y")  # further names of a column of values without a unit
 QUANTITY = r"(?:(?:ic|ec|ac|xc|gi|cc)50|ki|kd|potency|value|standard value|activity|concentration)"

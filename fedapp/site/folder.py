@@ -8,6 +8,8 @@ At a partner                                at the coordinator
                    partners may measure
   policy.yaml      what it accepts            session.yaml    what is proposed to partners
   floor.yaml       the least it ever accepts
+  endpoints.csv    which of its tasks are
+                   endpoints of these
   ca.crt           whom it takes for the      ca.crt
                    coordinator                tls/            server.crt, server.key
   keys/            identity.*, node.*
@@ -117,6 +119,11 @@ class Site:
     def catalogue(self) -> Path:
         """The endpoints that partners may measure in common, where there are any."""
         return self.path / CATALOGUE
+
+    @property
+    def endpoints(self) -> Path:
+        """Which of the partner's groups of tasks it declared to be endpoints; its own, and in no kit."""
+        return self.path / "endpoints.csv"
 
     @property
     def policy(self) -> Path:
