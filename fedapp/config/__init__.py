@@ -1,11 +1,24 @@
 """The configuration of an experiment: `options` declared once, `rules` between them, and `reading` files and the command line."""
 
-from fedapp.config.options import METRICS, NO_NOISE, RECONSTRUCTION_NOISE, RECORD_DP, Chemistry, Config, Tasks, Training, flatten
+from fedapp.config.options import (
+    ENDPOINTS,
+    METRICS,
+    NO_NOISE,
+    RECONSTRUCTION_NOISE,
+    RECORD_DP,
+    Chemistry,
+    Config,
+    Data,
+    Tasks,
+    Training,
+    flatten,
+)
 from fedapp.config.reading import CONF, load_config, saved_config, shipped, to_yaml
 from fedapp.config.rules import LEAST_NOISE, LEAST_SECURE, Origin, check
 
 __all__ = [
     "CONF",
+    "ENDPOINTS",
     "LEAST_NOISE",
     "LEAST_SECURE",
     "METRICS",
@@ -14,6 +27,7 @@ __all__ = [
     "RECORD_DP",
     "Chemistry",
     "Config",
+    "Data",
     "Origin",
     "Tasks",
     "Training",
