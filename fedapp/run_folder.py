@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fedapp.config import CONF, Config, load_config, saved_config, to_yaml
+from fedapp.config import CONF, Config, load_config, saved_config, to_yaml, with_catalogue
 from fedapp.errors import RunError
 from fedapp.runtime.versions import versions
 from fedapp.storage.damage import DamagedFileError
@@ -27,7 +27,10 @@ ENDS = ("finished", "failed")
 
 @dataclass(frozen=True)
 class RunFolder:
-    """`config.yaml`, `run.json`, `lock`, `coordinator/`, `partners/<name>/`, and `report.html` when it is written; its owner's alone."""
+    """`config.yaml`, `run.json`, `lock`, `coordinator/`, `partners/<name>/`, and `report.html` when it is written; its owner's alone.
+
+    With common endpoints, `catalogue.yaml` beside them.
+    """
 
     path: Path
 
@@ -112,7 +115,11 @@ class RunFolder:
         return read_outcome(self.coordinator / "outcome.json")
 
     def config(self) -> Config:
-        """The effective configuration."""
+        """The effective configuration; `tasks.catalogue` is this run's own file."""
+        return with_catalogue(self.given_config(), self.path)
+
+    def given_config(self) -> Config:
+        """The configuration as it was given, which says where the catalogue comes from."""
         return saved_config(self.path / "config.yaml")
 
     def status(self) -> dict[str, Any]:

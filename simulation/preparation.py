@@ -1,18 +1,22 @@
-"""Gives every simulated partner its own keys and dataset: prepares the tables once, and deals out what was measured."""
+"""Gives every simulated partner its keys and dataset, and all one catalogue: prepares the tables once, and deals out what was measured."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
-from fedapp.config import ENDPOINTS, Config
+from fedapp.config import CATALOGUE, ENDPOINTS, Config
 from fedapp.consortium.membership import make_consortium
+from fedapp.data.catalogue import GROUPS, REGRESSION, Catalogue, Endpoint, read_catalogue, write_catalogue
 from fedapp.data.dataset import LOSSES, Dataset, build_dataset
 from fedapp.data.demo import demo_dataset
 from fedapp.data.integrity import SUMMARY, read_summary
 from fedapp.data.losses import label_warnings, table_warnings, taken_columns
+from fedapp.data.notation import LABEL_UNIT, P_UNIT
 from fedapp.data.prepare import REJECTED, input_digest, prepare
+from fedapp.data.task_kinds import KIND
 from fedapp.errors import BusyError, DataError
 from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import RunFolder
@@ -25,7 +29,7 @@ Progress = Callable[[int, int], None]
 
 
 def prepare_partners(run: RunFolder, stage: Callable[[str], None], progress: Progress) -> dict[str, Dataset]:
-    """Make keys and datasets that are not there yet, and open all datasets.
+    """Make datasets, catalogue and keys that are not there yet, and open all datasets.
 
     Args:
         run: Its configuration names the tables.
@@ -33,9 +37,10 @@ def prepare_partners(run: RunFolder, stage: Callable[[str], None], progress: Pro
         progress: Called with (structures done, all structures).
     Raises:
         DataError: Tables missing or unusable, or a partner without a task.
+        ConfigError: An unusable catalogue.
     """
     config = run.config()
-    make_consortium(run, config)
+    put_catalogue(run)  # one that is unusable is named before datasets are made
     missing = [name for name in run.partners() if not PartnerFolder(run.partner(name)).dataset.is_dir()]
     if missing and config.data.tables == "demo":
         stage("making the demo's datasets")
@@ -49,9 +54,58 @@ def prepare_partners(run: RunFolder, stage: Callable[[str], None], progress: Pro
     datasets = {name: Dataset.open(PartnerFolder(run.partner(name)).dataset) for name in run.partners()}
     for name, dataset in datasets.items():
         check_fits(dataset, name, config)
+    put_catalogue(run, datasets.values())
+    make_consortium(run, config)  # partners' policies name the trunk's layout, shared heads too
     notes = dict.fromkeys(dataset.note for dataset in datasets.values() if dataset.note)
     run.update(note="\n".join(notes), data_digest={name: dataset.digest for name, dataset in datasets.items()})
     return datasets
+
+
+def put_catalogue(run: RunFolder, datasets: Iterable[Dataset] = ()) -> None:
+    """Write the run's catalogue, unless it has none or an earlier process wrote it.
+
+    Args:
+        datasets: Of all partners, whose groups make the catalogue where the experiment says so; none if they are not there yet.
+    Raises:
+        ConfigError: The file that the experiment names is unusable.
+    """
+    source, path, every = run.given_config().tasks.catalogue, run.path / CATALOGUE, list(datasets)
+    if source is None or path.is_file():
+        return
+    if source != GROUPS:
+        write_catalogue(path, read_catalogue(Path(source)))
+    elif every:
+        write_catalogue(path, catalogue_of_groups(pl.concat((each.tasks for each in every), how="diagonal")))
+
+
+def catalogue_of_groups(tasks: pl.DataFrame) -> Catalogue:
+    """Every group of these tasks as an endpoint, at every threshold that somebody has.
+
+    Args:
+        tasks: Of all partners; values are normalised by the mean of their centres and of their scales.
+    """
+    if KIND not in tasks.columns:
+        tasks = tasks.with_columns(pl.lit("").alias(KIND), *(pl.lit(None, dtype=pl.Float64).alias(name) for name in ("centre", "scale")))
+    valued = pl.col(KIND) == REGRESSION
+    groups = tasks.group_by("group").agg(
+        pl.col("threshold").drop_nulls().unique().sort(),
+        valued.any().alias("value"),
+        *(pl.col(name).filter(valued).cast(pl.Float64).mean() for name in ("centre", "scale")),
+    )
+    return Catalogue(
+        tuple(
+            Endpoint(
+                id=row["group"],
+                measures=row["group"],
+                unit=P_UNIT if row["threshold"] or row["value"] else LABEL_UNIT,
+                thresholds=tuple(float(str(np.float32(threshold))) for threshold in row["threshold"]),  # 6.7 and not 6.699999809
+                value=row["value"],
+                centre=row["centre"],
+                scale=row["scale"],
+            )
+            for row in groups.iter_rows(named=True)
+        )
+    )
 
 
 def split_tables(run: RunFolder, config: Config, missing: list[str], stage: Callable[[str], None], progress: Progress) -> None:

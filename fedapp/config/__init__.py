@@ -13,10 +13,11 @@ from fedapp.config.options import (
     Training,
     flatten,
 )
-from fedapp.config.reading import CONF, load_config, saved_config, shipped, to_yaml
+from fedapp.config.reading import CATALOGUE, CONF, load_config, saved_config, shipped, to_yaml, with_catalogue
 from fedapp.config.rules import LEAST_NOISE, LEAST_SECURE, Origin, check
 
 __all__ = [
+    "CATALOGUE",
     "CONF",
     "ENDPOINTS",
     "LEAST_NOISE",
@@ -37,4 +38,5 @@ __all__ = [
     "saved_config",
     "shipped",
     "to_yaml",
+    "with_catalogue",
 ]

@@ -53,6 +53,10 @@ class Tasks:
     ]
     thresholds: Annotated[list[float], "active means p-value >= threshold; 0/1 labels ignore it", Within(0, 16)]
     min_per_class: Annotated[int, "quorum: a task needs this many actives and as many inactives", Within(1, 1_000_000_000)]
+    catalogue: Annotated[
+        str | None,
+        'file with the endpoints that partners may measure in common; "groups" = every group of their tasks, in simulations; null = none',
+    ]
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,11 @@ class Privacy:
     """What is done to an update before it leaves a partner."""
 
     row_guard: Annotated[int, "rows of bits that fewer training compounds hold stay at home; 0 = off", Within(0, 1 << 31)]
+    endpoint_labels: Annotated[
+        int,
+        "training labels of a task that is declared to a common endpoint, below which it has no part in the shared head",
+        Within(1, 1 << 31),
+    ]
     word_bits: Annotated[int, "bits of a masked word", OneOf({16: "half the upload", 32: "finer steps"})]
     range: Annotated[float, "of the first round's updates; later ones follow the aggregate. A power of two", Within(2**-16, 16)]
     profile: Annotated[

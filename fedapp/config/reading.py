@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from fedapp.errors import ConfigError
 from fedapp.storage.yaml_file import read_whole
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
+CATALOGUE = "catalogue.yaml"  # in a run's folder, a kit and a site
 
 
 TEXT_KEYS = {key for key, option in OPTIONS.items() if option.holds_text()}
@@ -156,6 +158,13 @@ def count_partners(layer: DictConfig) -> DictConfig:
 def to_yaml(config: Config) -> str:
     """The effective configuration as YAML that `saved_config` reads back."""
     return OmegaConf.to_yaml(OmegaConf.structured(config))
+
+
+def with_catalogue(config: Config, folder: Path) -> Config:
+    """The same, whose catalogue, if it has one, is the one in a run's or a site's folder."""
+    if config.tasks.catalogue is None:
+        return config
+    return replace(config, tasks=replace(config.tasks, catalogue=str(folder.resolve() / CATALOGUE)))
 
 
 def shipped() -> list[str]:

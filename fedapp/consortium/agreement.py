@@ -5,6 +5,7 @@ import json
 import os
 
 from fedapp.config import RECORD_DP, Config, flatten
+from fedapp.data.catalogue import catalogue_of
 from fedapp.model.trunk_shape import layout
 from strategies.secagg.messages import SessionParameters
 from strategies.secagg.policy import Policy
@@ -64,8 +65,9 @@ def default_limits(config: Config) -> LeakLimits:
 
 
 def configuration_digest(config: Config) -> bytes:
-    """SHA-256 of all settings that the trunk depends on."""
+    """SHA-256 of all settings that the trunk depends on, and of the catalogue of common endpoints."""
     common = {key: value for key, value in flatten(config).items() if key.startswith(COMMON) and key not in OWN}
+    common["catalogue"] = catalogue_of(config).digest.hex()
     if config.federation.initial_trunk == "seed":
         common["seed"] = config.seed
     return hashlib.sha256(json.dumps(common, sort_keys=True).encode()).digest()

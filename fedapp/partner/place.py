@@ -1,6 +1,6 @@
 """Where a partner lives: its own folder, dataset, experiment and keys, at a site or in a simulation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,6 +9,7 @@ from flwr.app import Context
 
 from fedapp.config import Config
 from fedapp.consortium.membership import ROSTER, open_membership
+from fedapp.data.catalogue import catalogue_of
 from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import RunFolder, bare_config, bare_run_path
 from fedapp.site.accept import check_data, check_state
@@ -29,6 +30,7 @@ class Place:
         dataset: Its dataset.
         config: The experiment.
         partners: Most partners in a sum.
+        declared: Its groups of tasks that it declares to be endpoints of the catalogue, to the ids of these.
         membership: Reads its keys, roster and policy.
         partition: Its number in a simulation, from 0; None at a site.
     """
@@ -38,6 +40,7 @@ class Place:
     dataset: Path
     config: Config
     partners: int
+    declared: Mapping[str, str]
     membership: Callable[[], Membership]
     partition: int | None = None
 
@@ -75,6 +78,7 @@ def place(context: Context) -> Place:
         dataset=files.dataset,
         config=config,
         partners=config.data.partners,
+        declared=catalogue_of(config).by_name,
         membership=membership,
         partition=partition,
     )
@@ -97,6 +101,7 @@ def site_place(site: Site) -> Place:
         dataset=site.dataset,
         config=config,
         partners=config.data.partners,
+        declared={},
         membership=membership,
     )
 

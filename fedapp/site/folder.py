@@ -4,6 +4,8 @@ At a partner                                at the coordinator
   site.yaml        role, name, addresses      site.yaml
   config.yaml      the experiment             config.yaml     the same, without the seed
   consortium.yaml  the roster                 consortium.yaml
+  catalogue.yaml   endpoints that several     catalogue.yaml
+                   partners may measure
   policy.yaml      what it accepts            session.yaml    what is proposed to partners
   floor.yaml       the least it ever accepts
   ca.crt           whom it takes for the      ca.crt
@@ -21,7 +23,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from fedapp.config import Config, saved_config
+from fedapp.config import CATALOGUE, Config, saved_config, with_catalogue
 from fedapp.errors import ConfigError
 from fedapp.storage.files import PRIVATE_DIRECTORY, write_text
 from fedapp.storage.yaml_file import read_whole
@@ -112,6 +114,11 @@ class Site:
         return self.path / "consortium.yaml"
 
     @property
+    def catalogue(self) -> Path:
+        """The endpoints that partners may measure in common, where there are any."""
+        return self.path / CATALOGUE
+
+    @property
     def policy(self) -> Path:
         return self.path / "policy.yaml"
 
@@ -160,8 +167,8 @@ class Site:
         return (self.path / self.settings.dataset).resolve()
 
     def config(self) -> Config:
-        """The experiment."""
-        return saved_config(self.path / CONFIG_FILE)
+        """The experiment; `tasks.catalogue` is this site's own file."""
+        return with_catalogue(saved_config(self.path / CONFIG_FILE), self.path)
 
     def _own(self, name: str) -> Path:
         folder = self.path / name

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -56,6 +57,38 @@ def read_plain(path: Path, hint: str, resolve: bool = False) -> Any:
 def _parsed(text: str, resolve: bool) -> Any:
     """Once per process and text: a site reads its files anew at every request, and parsing takes longer than a short phase."""
     return OmegaConf.to_container(OmegaConf.load(StringIO(text)), resolve=resolve, throw_on_missing=True)
+
+
+class UniqueKeys(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """PyYAML's safe loader, to which a key that is there twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping.
+
+        Raises:
+            ConstructorError: It has a key twice.
+        """
+        keys = [key.value for key, _ in node.value]
+        if twice := [key for key in keys if keys.count(key) > 1]:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {twice[0]!r:.{SHOWN}} is there twice", node.start_mark)
+        return dict(super().construct_mapping(node, deep))
+
+
+def read_large(path: Path, hint: str) -> Any:
+    """What a YAML file of any length holds, as plain values; `${...}` stands for itself. `read_plain` takes no more than 10,000 nodes.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), UniqueKeys)  # noqa: S506  a safe loader
+    except UNREADABLE as error:
+        raise ConfigError(f"{path}: {' '.join(str(error).split()) or type(error).__name__}", hint) from error
+
+
+def to_text(value: Any) -> str:
+    """Plain values as YAML that `read_large` reads back, keys in their order."""
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=SHOWN * 3)
 
 
 def absent(kind: Any, given: Any, before: str = "") -> Iterator[str]:

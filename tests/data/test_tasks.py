@@ -20,7 +20,7 @@ def frame(rows: list[Row]) -> pl.DataFrame:
 
 
 def settings(thresholds: list[float], quorum: int = 1) -> Tasks:
-    return Tasks(group_by="assay_id", thresholds=thresholds, min_per_class=quorum)
+    return Tasks(group_by="assay_id", thresholds=thresholds, min_per_class=quorum, catalogue=None)
 
 
 def labels(rows: list[Row], thresholds: list[float], quorum: int = 1) -> set[Label]:

@@ -12,6 +12,7 @@ from fedapp.config import Config, load_config
 from fedapp.consortium.membership import make_consortium
 from fedapp.data.dataset import Dataset, save
 from fedapp.run_folder import RunFolder
+from simulation.preparation import put_catalogue
 from tests.model import synthetic
 
 BITS = 256
@@ -56,9 +57,12 @@ def new_run(path: Path, *overrides: str) -> RunFolder:
     """The same as `small_run`, made and not copied: for tests of how a run is made."""
     config = small_config(*overrides)
     run = RunFolder.create(path, config, "simulate")
-    make_consortium(run, config)
-    for index, name in enumerate(run.partners()):
+    datasets = [
         write_dataset(run.partner(name) / "dataset", name, compounds=200 - 20 * index, tasks=4 + index)
+        for index, name in enumerate(run.partners())
+    ]
+    put_catalogue(run, datasets)
+    make_consortium(run, run.config())
     return run
 
 

@@ -1,0 +1,236 @@
+"""The consortium's catalogue of common endpoints: what several partners measure, so that a task may have a shared head besides its own.
+
+Imports neither polars nor RDKit: whoever asks for a trunk's shapes asks here how many shared heads there are.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedapp.config import Config
+from fedapp.data.notation import LABEL_UNIT
+from fedapp.errors import ConfigError
+from fedapp.storage.files import write_text
+from fedapp.storage.yaml_file import SHOWN, first_line, read_large, to_text, typed
+
+if TYPE_CHECKING:
+    import polars as pl
+
+GROUPS = "groups"  # in the place of a file, in simulations: every group of the partners' tasks is an endpoint
+REGRESSION = "regression"  # kind of a task of values
+NO_SLOT = -1
+LARGEST = 1e30  # of a number, far within what datasets keep
+HEADER = "# The endpoints that partners may measure in common; every partner has the same file. A list, in any order.\n"
+HINT = (
+    "`endpoints:` is a list of {id, measures, unit, thresholds}; for an endpoint that is learned as a value too, with value: true, centre "
+    "and scale; of the unit label without all of these"
+)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What several partners may measure.
+
+    Attributes:
+        id: What partners declare a group of tasks to be.
+        measures: In words, for people.
+        unit: Of the values: `p` (-log10 M), `label` (0/1), or another that the tables of all partners have.
+        thresholds: In that unit; a class is value >= threshold. None with 0/1 labels.
+        value: Whether it is (also) learned as a value.
+        centre, scale: With `value`: what is learned is (value - centre) / scale, at all partners alike.
+    Raises:
+        ValueError: Values that do not go together.
+    """
+
+    id: str
+    measures: str
+    unit: str
+    thresholds: tuple[float, ...] = ()
+    value: bool = False
+    centre: float | None = None
+    scale: float | None = None
+
+    def __post_init__(self) -> None:
+        for fault in (*self._unusable(), *self._unlearnable()):
+            raise ValueError(fault)
+
+    def _unusable(self) -> Iterator[str]:
+        """Values that mean nothing."""
+        yield from (f"its {name} is empty" for name in ("id", "measures", "unit") if not getattr(self, name).strip())
+        numbers = [*self.thresholds, *(number for number in (self.centre, self.scale) if number is not None)]
+        yield from (f"{number} is no number within ±{LARGEST:g}" for number in numbers if not abs(number) <= LARGEST)
+        if len(set(map(_float32, self.thresholds))) < len(self.thresholds):
+            yield f"its thresholds {list(self.thresholds)} name one twice"
+        if self.scale is not None and not self.scale > 0:
+            yield f"its scale is {self.scale}, not above 0"
+
+    def _unlearnable(self) -> Iterator[str]:
+        """Values that do not go together."""
+        if self.unit == LABEL_UNIT and (self.thresholds or self.value):
+            yield f"its unit is {LABEL_UNIT}, whose values are 0 and 1: they have no thresholds, and are no value to learn"
+        if self.unit != LABEL_UNIT and not (self.thresholds or self.value):
+            yield "it has no thresholds, and value is not true: nothing of it is learned"
+        given = [name for name in ("centre", "scale") if getattr(self, name) is not None]
+        if self.value and len(given) < 2:
+            yield "value is true, and centre and scale, by which all partners normalise it, are not both given"
+        if given and not self.value:
+            yield f"it has {' and '.join(given)}, and value is not true"
+
+    @property
+    def slots(self) -> tuple[tuple[str, float | None], ...]:
+        """Its shared heads: one per threshold, ascending, then one of its values or its 0/1 labels, whose threshold is None."""
+        thresholds: list[float | None] = [*sorted(self.thresholds)]
+        return tuple((self.id, threshold) for threshold in thresholds + [None] * (self.value or self.unit == LABEL_UNIT))
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Endpoints by ascending id, whatever the order in the file.
+
+    Raises:
+        ValueError: An id is there twice.
+    """
+
+    endpoints: tuple[Endpoint, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "endpoints", tuple(sorted(self.endpoints, key=lambda endpoint: endpoint.id)))
+        if len(self.by_id) < len(self.endpoints):
+            twice = next(one.id for one, other in zip(self.endpoints, self.endpoints[1:], strict=False) if one.id == other.id)
+            raise ValueError(f"the id {twice!r:.{SHOWN}} is there twice")
+
+    @cached_property
+    def by_id(self) -> dict[str, Endpoint]:
+        """The endpoints by their ids."""
+        return {endpoint.id: endpoint for endpoint in self.endpoints}
+
+    @cached_property
+    def slots(self) -> tuple[tuple[str, float | None], ...]:
+        """Endpoint and threshold of each shared head, by endpoint and threshold; None is an endpoint's value, or its 0/1 labels."""
+        return tuple(slot for endpoint in self.endpoints for slot in endpoint.slots)
+
+    @cached_property
+    def digest(self) -> bytes:
+        """SHA-256 of all that it says, in whatever order."""
+        said = [asdict(endpoint) | {"thresholds": sorted(endpoint.thresholds)} for endpoint in self.endpoints]
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).digest()
+
+    @cached_property
+    def by_name(self) -> dict[str, str]:
+        """What a simulated partner declares: whichever of its groups is called as an endpoint is that endpoint."""
+        return {identifier: identifier for identifier in self.by_id}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One of a file's endpoints, as people write it."""
+
+    id: str
+    measures: str
+    unit: str
+    thresholds: list[float] | None = None
+    value: bool = False
+    centre: float | None = None
+    scale: float | None = None
+
+
+def read_catalogue(path: Path) -> Catalogue:
+    """The catalogue in a YAML file.
+
+    Raises:
+        ConfigError: No such file, or an unusable one; the entry is named, and what of it.
+    """
+    if not path.is_file():
+        raise ConfigError(f"no {path}, the catalogue of common endpoints", "at a site the kit has it: `polyphony kit install`")
+    given = read_large(path, HINT)
+    if not isinstance(given, Mapping) or list(given) != ["endpoints"] or not isinstance(given["endpoints"], list):
+        raise ConfigError(f"{path}: it has no list `endpoints:`, or more than that", HINT)
+    if not given["endpoints"]:
+        raise ConfigError(f"{path}: it names no endpoint", "without common endpoints tasks.catalogue is null")
+    endpoints = [_endpoint(each, f"{path}: endpoint {number}") for number, each in enumerate(given["endpoints"], 1)]
+    try:
+        return Catalogue(tuple(endpoints))
+    except ValueError as error:
+        raise ConfigError(f"{path}: {first_line(error)}", "an endpoint is one entry, with all its thresholds") from error
+
+
+def _endpoint(given: Any, where: str) -> Endpoint:
+    if isinstance(given, Mapping) and isinstance(given.get("id"), str):
+        where += f" ({given['id']:.{SHOWN}})"
+    entry = typed(given, Entry, where, HINT)
+    try:
+        return Endpoint(**{**vars(entry), "thresholds": tuple(map(float, entry.thresholds or ()))})
+    except ValueError as error:
+        raise ConfigError(f"{where}: {first_line(error)}", HINT) from error
+
+
+def write_catalogue(path: Path, catalogue: Catalogue) -> None:
+    """Write a catalogue for people to read, and for `read_catalogue`."""
+    optional = ("thresholds", "value", "centre", "scale")
+    entries = [
+        {key: value for key, value in asdict(endpoint).items() if key not in optional or value not in ((), False, None)}
+        for endpoint in catalogue.endpoints
+    ]
+    entries = [entry | ({"thresholds": list(entry["thresholds"])} if "thresholds" in entry else {}) for entry in entries]
+    write_text(path, HEADER + to_text({"endpoints": entries}))
+
+
+def catalogue_of(config: Config) -> Catalogue:
+    """The catalogue that an experiment's option names, read once per process and version of the file; without one it is empty.
+
+    Raises:
+        ConfigError: As `read_catalogue`, or it stands for the groups of partners' tasks, which only a simulation's preparation knows.
+    """
+    named = config.tasks.catalogue
+    if named is None:
+        return Catalogue()
+    if named == GROUPS:
+        raise ConfigError(
+            f"tasks.catalogue is {GROUPS}: the groups of all partners' tasks, which only a simulation knows",
+            "between companies the catalogue is a file that they agree on",
+        )
+    path = Path(named)
+    return _read(path, path.stat().st_mtime_ns if path.is_file() else 0)
+
+
+@lru_cache(maxsize=8)
+def _read(path: Path, _changed: int) -> Catalogue:
+    return read_catalogue(path)
+
+
+def slots_of(tasks: "pl.DataFrame", catalogue: Catalogue, declared: Mapping[str, str]) -> NDArray[np.int32]:
+    """The slot of each task of a dataset: int32 [tasks], `NO_SLOT` without one.
+
+    A task has the slot of its group's endpoint at its own threshold; a task of values or of 0/1 labels that of an endpoint learned so.
+
+    Args:
+        tasks: A dataset's: group, threshold (float32, null for 0/1 labels and values), kind where there are several.
+        declared: A group to the id of its endpoint.
+    Raises:
+        ConfigError: A group is declared to an endpoint that the catalogue does not have.
+    """
+    if unknown := [(group, endpoint) for group, endpoint in declared.items() if endpoint not in catalogue.by_id]:
+        raise ConfigError(
+            f"{unknown[0][0]!r:.{SHOWN}} is declared to be {unknown[0][1]!r:.{SHOWN}}, which the catalogue does not have",
+            "declare it to one of the catalogue's endpoints, or to none",
+        )
+    number = {(name, _float32(threshold)): slot for slot, (name, threshold) in enumerate(catalogue.slots)}
+    kinds = tasks["kind"].to_list() if "kind" in tasks.columns else [""] * len(tasks)
+    slots = np.full(len(tasks), NO_SLOT, dtype=np.int32)
+    for task, (group, threshold, kind) in enumerate(zip(tasks["group"], tasks["threshold"], kinds, strict=True)):
+        endpoint = catalogue.by_id.get(declared.get(group, ""))
+        if endpoint and (threshold is not None or endpoint.value == (kind == REGRESSION)):
+            slots[task] = number.get((endpoint.id, _float32(threshold)), NO_SLOT)
+    return slots
+
+
+def _float32(threshold: float | None) -> float | None:
+    """Thresholds are compared as datasets keep them: 6.7 is 6.7."""
+    return None if threshold is None else float(np.float32(threshold))
