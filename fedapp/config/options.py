@@ -12,6 +12,7 @@ from fedapp.config.allowed import Allowed, AnyOf, OneOf, Within
 from fedapp.evaluation.arms import AUC_PR
 
 METRICS = ("loss", AUC_PR)
+ASSAYS, ENDPOINTS = "assays", "endpoints"  # that simulated partners are dealt
 NO_NOISE, RECORD_DP, RECONSTRUCTION_NOISE = "none", "record_dp", "reconstruction_noise"
 
 
@@ -21,6 +22,13 @@ class Data:
 
     tables: Annotated[Any, '"demo" (embedded); a folder of tables, whose assays are dealt out; or a list of folders, one a partner']
     partners: Annotated[int, "how many partners the assays are dealt out to in simulation; a list of tables gives it", Within(2, 1000)]
+    deal: Annotated[
+        str,
+        "how one folder of tables is dealt out",
+        OneOf({ASSAYS: "each assay to one partner", ENDPOINTS: "each endpoint's compounds over several, a chemical series to one"}),
+    ]
+    endpoints: Annotated[int, "that are dealt out, those with most compounds: values of tasks.group_by", Within(1, 1_000_000)]
+    holders: Annotated[int, "partners that an endpoint is dealt out to, in unequal parts", Within(1, 1000)]
 
 
 @dataclass(frozen=True)
