@@ -7,10 +7,9 @@ import polars as pl
 import torch
 
 from fedapp.data.dataset import Dataset
-from fedapp.data.task_kinds import BINARY, TaskKind
-from fedapp.evaluation.selection import METRICS_SCHEMA
+from fedapp.data.task_kinds import TaskKind
+from fedapp.evaluation.selection import with_every_column
 from fedapp.model.batches import assemble, chunks
-from fedapp.model.losses import LOSSES
 from fedapp.model.network import Heads, Trunk
 from fedapp.model.sparse import pattern
 
@@ -19,10 +18,16 @@ CHUNK = 2048
 
 @dataclass(frozen=True)
 class TaskScores:
-    """Labels of some compounds, with what the heads say of them: tasks int32, values float32, outputs float32, all (labels,)."""
+    """Labels of some compounds, with what the heads say of them, all (labels,).
+
+    Attributes:
+        tasks, values, censors: int32, float32 and int8, as `fedapp.data.labels.Labels` has them.
+        outputs: float32, logits of classes, and of values the predicted value in the task's unit.
+    """
 
     tasks: np.ndarray
     values: np.ndarray
+    censors: np.ndarray
     outputs: np.ndarray
 
 
@@ -30,17 +35,19 @@ class TaskScores:
 def score(trunk: Trunk, heads: Heads, dataset: Dataset, rows: np.ndarray) -> TaskScores:
     """Outputs at every label of the compounds `rows`, without dropout."""
     weights = torch.ones(len(heads.bias), device=heads.weight.device)
-    tasks, values, outputs = [np.empty(0, np.int32)], [np.empty(0, np.float32)], [np.empty(0, np.float32)]
+    outputs = [np.empty(0, np.float32)]
     for chunk in chunks(rows, CHUNK):
         batch = assemble(dataset, chunk, weights)
-        tasks.append(batch.pairs.indices.cpu().numpy())
-        values.append(batch.values.cpu().numpy())
         outputs.append(heads(trunk(batch.bits), batch.pairs).cpu().numpy())
-    return TaskScores(np.concatenate(tasks), np.concatenate(values), np.concatenate(outputs))
+    labels = dataset.labels.of(rows)
+    in_units = dataset.normalisation.in_units(labels.tasks, np.concatenate(outputs))
+    return TaskScores(labels.tasks, labels.values, labels.censors, in_units)
 
 
 def evaluate(trunk: Trunk, heads: Heads, dataset: Dataset, folds: dict[str, int], round_number: int) -> pl.DataFrame:
     """Metrics of each task in each of the named folds, by fold, then task: columns as in `METRICS_SCHEMA`, null where undefined.
+
+    Auxiliary tasks have none: nothing is chosen by them, and they are in no figure.
 
     Args:
         folds: Such as {"validation": 1, "test": 0}.
@@ -48,21 +55,23 @@ def evaluate(trunk: Trunk, heads: Heads, dataset: Dataset, folds: dict[str, int]
     frames = []
     for fold, number in folds.items():
         scores = score(trunk, heads, dataset, dataset.rows_in([number]))
-        measured = pl.concat([measure(kind, tasks, scores) for kind, tasks in dataset.kinds.items()], how="diagonal").sort("task")
-        frames.append(measured.with_columns(pl.lit(round_number).alias("round"), pl.lit(fold).alias("fold")))
-    return pl.concat(frames).select(pl.col(name).cast(kind) for name, kind in METRICS_SCHEMA.items()).fill_nan(None)
+        measured = [measure(kind, tasks & dataset.judged, scores) for kind, tasks in dataset.kinds.items()]
+        named = pl.lit(round_number).alias("round"), pl.lit(fold).alias("fold")
+        frames.append(pl.concat(measured, how="diagonal").sort("task").with_columns(named))
+    return with_every_column(pl.concat(frames).fill_nan(None))
 
 
 def measure(kind: TaskKind, own: np.ndarray, scores: TaskScores) -> pl.DataFrame:
     """task and the metrics of one kind, of its `own` tasks, bool [tasks]."""
     of_kind = own[scores.tasks]
-    metrics = kind.measure(scores.tasks[of_kind], scores.values[of_kind], scores.outputs[of_kind], len(own))
+    columns = (column[of_kind] for column in (scores.tasks, scores.values, scores.censors, scores.outputs))
+    metrics = kind.measure(*columns, len(own))
     return pl.DataFrame({"task": np.arange(len(own)), **vars(metrics)}).filter(own)
 
 
 @torch.no_grad()
-def probabilities(trunk: Trunk, heads: Heads, indptr: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """Probability of being active of each compound in each task, without dropout: (compounds, tasks), float32.
+def head_outputs(trunk: Trunk, heads: Heads, indptr: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """What each head gives for each compound, without dropout: (compounds, tasks), float32.
 
     Args:
         trunk, heads: On the processor.
@@ -73,6 +82,5 @@ def probabilities(trunk: Trunk, heads: Heads, indptr: np.ndarray, indices: np.nd
     for start in range(0, len(indptr) - 1, CHUNK):
         offsets = indptr[start : start + CHUNK + 1]
         chunk = pattern(offsets - offsets[0], indices[offsets[0] : offsets[-1]], bits, torch.device("cpu"))
-        outputs = torch.nn.functional.linear(trunk(chunk), heads.weight, heads.bias)
-        parts.append(LOSSES[BINARY.loss].predicted(outputs).numpy())
+        parts.append(torch.nn.functional.linear(trunk(chunk), heads.weight, heads.bias).numpy())
     return np.concatenate(parts)
