@@ -23,6 +23,7 @@ BREAKS = {
     "endpoints_can_be_dealt": {"data": {"deal": "endpoints"}},
     "folds_exist": {"evaluation": {"test_fold": 5}},
     "folds_differ": {"evaluation": {"test_fold": 1}},
+    "there_are_tasks": {"tasks": {"kinds": []}},
     "trunk_has_layers": {"model": {"hidden": []}},
     "replies_can_suffice": {"federation": {"min_partners": 9}},
     "a_budget_is_measured": {"audit": {"epsilons": []}},

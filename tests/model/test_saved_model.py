@@ -12,10 +12,11 @@ from safetensors.torch import save_file
 
 from fedapp.config import load_config
 from fedapp.errors import RunError
+from fedapp.evaluation import arms
 from fedapp.model.checkpoint import load_tensors, save_tensors
-from fedapp.model.evaluation import evaluate, probabilities
+from fedapp.model.evaluation import evaluate, head_outputs
 from fedapp.model.network import Heads, Trunk
-from fedapp.model.saved_model import model_header, read_model, save_model
+from fedapp.model.saved_model import TASK_FACTS, TASK_FIGURES, model_header, read_model, save_model
 from fedapp.storage.json_file import read_json
 from tests.helpers.sweeps import examples
 from tests.model.synthetic import dataset
@@ -35,10 +36,10 @@ def test_a_model_comes_back_with_its_tasks_and_its_chemistry(tmp_path: Path) -> 
     saved(tmp_path)
     (tmp_path / "model.json").unlink()
     model = read_model(tmp_path)
-    assert model.tasks == [(f"target{task}", 5.5) for task in range(6)]
+    assert model.tasks == [(f"target{task}", 5.5, None) for task in range(6)]
     assert vars(model.chemistry) == vars(CONFIG.chemistry)
-    expected = probabilities(TRUNK, HEADS, DATA.x_indptr, DATA.x_indices)
-    np.testing.assert_array_equal(model.predict(DATA.x_indptr, DATA.x_indices), expected)
+    expected = head_outputs(TRUNK, HEADS, DATA.x_indptr, DATA.x_indices)
+    np.testing.assert_array_equal(model.predict(DATA.x_indptr, DATA.x_indices), torch.sigmoid(torch.from_numpy(expected)))
 
 
 def test_the_header_for_people_is_that_of_the_file(tmp_path: Path) -> None:
@@ -52,8 +53,8 @@ def test_the_header_tells_scores_of_tasks_that_count_and_no_count_of_compounds(t
     for task, row in zip(header["tasks"], test.iter_rows(named=True), strict=True):
         counts = min(row["positives"], row["negatives"]) >= 3
         assert task["auc_pr"] == (round(row["auc_pr"], 3) if counts else None)
-        assert set(task) == {"group", "threshold", "auc_pr", "auc_roc"}
-    assert set(header["figures"]["test"]) == {"tasks", "guessing", "auc_pr", "auc_roc", "bce"}
+        assert set(task) == {*TASK_FACTS, *TASK_FIGURES}
+    assert set(header["figures"]["test"]) == {"tasks", "guessing", *arms.METRICS}
 
 
 def test_a_threshold_is_told_in_the_digits_that_it_was_given_in(tmp_path: Path) -> None:
