@@ -100,6 +100,15 @@ class Dataset:
         return self.tasks["weight"].to_numpy().astype(np.float32)
 
     @cached_property
+    def judged_kinds(self) -> dict[TaskKind, NDArray[np.bool_]]:
+        """As `kinds`, of the tasks that choose and judge alone.
+
+        Raises:
+            DataError: A kind that this version does not know.
+        """
+        return {kind: own & self.judged for kind, own in self.kinds.items()}
+
+    @cached_property
     def kinds(self) -> dict[TaskKind, NDArray[np.bool_]]:
         """The kinds of its tasks, each with its tasks: bool [tasks].
 

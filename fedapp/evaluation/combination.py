@@ -19,8 +19,8 @@ from fedapp.evaluation.scores import LABEL, metrics_of
 from fedapp.evaluation.selection import VALIDATION, validation_curve
 
 MEAN = "mean"
-# Each choice, and the models whose outputs it is the mean of; of equals the first is chosen.
-CHOICES = {FEDERATED: (FEDERATED,), MEAN: (FEDERATED, LOCAL), LOCAL: (LOCAL,)}
+MEMBERS = {FEDERATED: (FEDERATED,), MEAN: (FEDERATED, LOCAL), LOCAL: (LOCAL,)}  # each choice, and whose outputs it is the mean of
+CHOICES = tuple(MEMBERS)  # of equals the first is chosen
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def metrics_of(
         of_fold = scores.filter(pl.col("fold") == fold)
         measured = pl.concat([_measured(kind, own, of_fold) for kind, own in kinds.items()], how="diagonal").sort("task")
         frames.append(measured.with_columns(pl.lit(number).alias("round"), pl.lit(fold).alias("fold")))
-    return with_every_column(pl.concat(frames, how="diagonal").fill_nan(None))
+    return with_every_column(pl.concat(frames).fill_nan(None))
 
 
 def _measured(kind: Kind, own: NDArray[np.bool_], scores: pl.DataFrame) -> pl.DataFrame:

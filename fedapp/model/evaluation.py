@@ -59,7 +59,7 @@ def fold_scores(trunk: Trunk, heads: Heads, dataset: Dataset, folds: dict[str, i
         labels, scores = dataset.labels.of(rows), score(trunk, heads, dataset, rows)
         columns = {"fold": pl.repeat(fold, len(labels), eager=True), "row": rows[labels.owners], "task": labels.tasks}
         columns |= {"value": labels.values, "censor": labels.censors, "output": scores.outputs}
-        frames.append(pl.DataFrame(columns, schema_overrides=SCORES_SCHEMA).filter(dataset.judged[labels.tasks]))
+        frames.append(pl.DataFrame(columns, schema_overrides=SCORES_SCHEMA).filter(pl.Series(dataset.judged[labels.tasks])))
     return pl.concat(frames)
 
 
@@ -70,7 +70,7 @@ def evaluate(trunk: Trunk, heads: Heads, dataset: Dataset, folds: dict[str, int]
 
 @torch.no_grad()
 def head_outputs(members: Sequence[tuple[Trunk, Heads, np.ndarray]], indptr: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """What the heads of one or several models give for each compound, added up: (compounds, tasks), float32, without dropout.
+    """What the heads of some models give for each compound, averaged, without dropout: (compounds, tasks), float32.
 
     Args:
         members: Trunk and heads of each model, on the processor, and how much its outputs count: float32 [tasks], 1 over all members.
@@ -81,6 +81,6 @@ def head_outputs(members: Sequence[tuple[Trunk, Heads, np.ndarray]], indptr: np.
     for start in range(0, len(indptr) - 1, CHUNK):
         offsets = indptr[start : start + CHUNK + 1]
         chunk = pattern(offsets - offsets[0], indices[offsets[0] : offsets[-1]], bits, torch.device("cpu"))
-        outputs = [linear(trunk(chunk), heads.weight, heads.bias) * torch.from_numpy(share) for trunk, heads, share in members]
-        parts.append(torch.stack(outputs).sum(0).numpy())
+        outputs = [linear(trunk(chunk), heads.weight, heads.bias).numpy() * share for trunk, heads, share in members]
+        parts.append(np.sum(outputs, axis=0))
     return np.concatenate(parts)

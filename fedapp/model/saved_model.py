@@ -20,7 +20,7 @@ from fedapp.data.task_kinds import completed
 from fedapp.data.task_names import TaskName, name_of_task
 from fedapp.errors import RunError
 from fedapp.evaluation.arms import AUC_PR, AUC_ROC, METRICS, R2, SPEARMAN
-from fedapp.evaluation.combination import CHOICES
+from fedapp.evaluation.combination import MEMBERS
 from fedapp.evaluation.counting import enough
 from fedapp.evaluation.selection import CHOOSING, TEST
 from fedapp.model.checkpoint import load_tensors, save_tensors
@@ -91,12 +91,12 @@ class SavedModel:
 
     @property
     def choice(self) -> dict[str, str]:
-        """Kind of task -> which members predict it, one of `CHOICES`."""
+        """Kind of task -> which members predict it, one of `MEMBERS`."""
         return dict(self.header["choice"])
 
     def shares(self, member: str) -> np.ndarray:
         """How much the outputs of a member count in each task: float32 [tasks]."""
-        chosen = [CHOICES[self.choice[kind]] for kind in self.kinds]
+        chosen = [MEMBERS[self.choice[kind]] for kind in self.kinds]
         return np.array([(member in names) / len(names) for names in chosen], dtype=np.float32)
 
     def used(self) -> tuple[Member, ...]:
@@ -134,7 +134,7 @@ def model_header(dataset: Dataset, config: Config, number: int, metrics: pl.Data
     """All that is to be known of a model besides its tensors.
 
     It names tasks and tells how well they are predicted, but has no count of compounds or labels; a task's own figures are there only
-    where it counts in the test fold; without a test fold no task has any. Of a task of values it has the centre and scale, without which
+    where it counts in the test fold; without a test fold none has any. Of a task of values it has the centre and scale, without which
     nothing is predicted in its unit.
 
     Args:
@@ -169,7 +169,7 @@ def save_model(folder: Path, members: Sequence[Member], choice: Mapping[str, str
     """Write the model, and its header once more.
 
     Args:
-        choice: Kind of task -> one of `CHOICES`, whose members are there.
+        choice: Kind of task -> one of `MEMBERS`, whose members are there.
         header: As `model_header` makes it.
     """
     told = [{"name": member.name, "round": member.round} for member in members]

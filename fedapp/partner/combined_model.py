@@ -7,7 +7,7 @@ in its file even where it predicts nothing: a later choice may need it.
 from fedapp.config import Config
 from fedapp.data.dataset import Dataset
 from fedapp.evaluation.arms import FEDERATED, LOCAL
-from fedapp.evaluation.combination import CHOICES, combine
+from fedapp.evaluation.combination import MEMBERS, combine
 from fedapp.evaluation.scores import metrics_of, read_scores
 from fedapp.model.checkpoint import load_header
 from fedapp.model.saved_model import Member, model_header, read_model, save_model
@@ -38,7 +38,7 @@ def keep_combined(folder: PartnerFolder, dataset: Dataset, config: Config, newes
     if newest is None and folder.choice.is_file() and read_sealed(folder.choice, {}) == facts:
         return
     members = [newest or member_of(folder, FEDERATED)]
-    if any(LOCAL in CHOICES[choice] for choice in combination.choice.values()):
+    if any(LOCAL in MEMBERS[choice] for choice in combination.choice.values()):
         members.append(member_of(own, LOCAL))
     metrics = metrics_of(combination.scores, dataset.judged_kinds, federated, config.held_out_folds())
     save_model(folder.path, members, combination.choice, model_header(dataset, config, federated, metrics))

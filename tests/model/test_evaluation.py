@@ -61,10 +61,10 @@ def test_an_empty_fold_gives_nulls() -> None:
 def test_outputs_of_heads_are_those_of_dense_logits_for_all_tasks() -> None:
     trunk, heads = network()
     data = dataset()
-    found = head_outputs(trunk, heads, data.x_indptr, data.x_indices)
+    found = head_outputs([(trunk, heads, np.ones(6, np.float32))], data.x_indptr, data.x_indices)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, dense_logits(trunk, heads), rtol=1e-4, atol=1e-6)
 
 
 def test_no_compounds_give_no_outputs() -> None:
-    assert head_outputs(*network(), np.array([0]), np.empty(0, np.int32)).shape == (0, 6)
+    assert head_outputs([(*network(), np.ones(6, np.float32))], np.array([0]), np.empty(0, np.int32)).shape == (0, 6)
