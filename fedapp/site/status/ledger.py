@@ -61,14 +61,19 @@ class Answers:
 
 @dataclass(frozen=True)
 class HeldTrunk:
-    """The trunk that a partner holds: rounds behind it, rows of its first layer that partners agreed on, and all rows."""
+    """The trunk that a partner holds: rounds behind it, rows of its first layer that partners agreed on, and all rows.
+
+    Attributes:
+        slots: Of each shared head, whether it is in play.
+    """
 
     version: int = 0
     listed: int = 0
     rows: int = 0
+    slots: tuple[bool, ...] = ()
 
 
-def held_trunk(folder: Path, problems: list[str] | None = None) -> HeldTrunk:
+def held_trunk(folder: Path, config: Config | None, problems: list[str] | None = None) -> HeldTrunk:
     """Of a file that may have hundreds of megabytes, its row list alone is read; `problems` is told of one that is damaged."""
     path = PartnerFolder(folder).shared_trunk
     if not path.is_file():
@@ -76,8 +81,9 @@ def held_trunk(folder: Path, problems: list[str] | None = None) -> HeldTrunk:
     try:
         with reading(path), safe_open(path, framework="np") as opened:
             version = int(json.loads(opened.metadata()["shared"])["version"])
-            rows = opened.get_tensor("rows")
-            return HeldTrunk(version, int(rows.sum()), len(rows))
+            listed = opened.get_tensor("rows")
+            rows = listed[: config.chemistry.bits if config else None]  # shared heads are behind them
+            return HeldTrunk(version, int(rows.sum()), len(rows), tuple(listed[len(rows) :].tolist()))
     except (DamagedFileError, OSError) as error:
         if problems is not None:
             problems.append(str(error))
