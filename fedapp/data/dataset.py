@@ -127,11 +127,6 @@ class Dataset:
         """Tasks that figures and the choice of a round look at, all but the auxiliary ones: bool [tasks]."""
         return ~completed(self.tasks)[AUXILIARY].to_numpy()
 
-    @cached_property
-    def judged_kinds(self) -> dict[TaskKind, NDArray[np.bool_]]:
-        """`kinds` with the judged tasks alone."""
-        return {kind: tasks & self.judged for kind, tasks in self.kinds.items()}
-
     def smiles(self) -> pl.Series:
         """Standardised SMILES of every compound."""
         return pl.read_parquet(self.directory / STRUCTURES, glob=False)["smiles"]

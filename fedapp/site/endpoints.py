@@ -14,11 +14,11 @@ from pathlib import Path
 from fedapp.config import Config
 from fedapp.consortium.membership import changed
 from fedapp.consortium.policy_file import read_policy_file
-from fedapp.data.catalogue import NO_SLOT, Catalogue, Endpoint, catalogue_of, slots_of, units_of
+from fedapp.data.catalogue import NO_SLOT, Catalogue, Endpoint, catalogue_digest, catalogue_of, is_name, slots_of, units_of
 from fedapp.data.dataset import Dataset
 from fedapp.data.declarations import read_declarations
 from fedapp.errors import ConfigError
-from fedapp.site.folder import Site
+from fedapp.site.folder import ENDPOINTS_FILE, Site
 from fedapp.wording import plural
 
 MATCHING, NONE = "matching", "none"  # in the place of a table
@@ -78,13 +78,11 @@ def check_catalogue(site: Site) -> None:
     Raises:
         ConfigError: It is another, missing or unusable.
     """
-    config, terms = site.config(), site.policy if site.partner else site.proposal
-    if config.tasks.catalogue is None:
-        return
-    digest, named = catalogue_of(config).digest.hex(), read_policy_file(terms).catalogue
+    terms = site.policy if site.partner else site.proposal
+    digest, named = catalogue_digest(site.config()), read_policy_file(terms).catalogue
     if digest != named:
         raise ConfigError(
-            f"{site.catalogue} is not the catalogue that {terms} names: its digest is {digest[:16]}, not {named[:16] or 'any'}",
+            f"{site.catalogue} is not the catalogue that {terms} names: its digest is {digest[:16] or 'none'}, not {named[:16] or 'any'}",
             "bring back the one in the kit, or ask whoever made the kit",
         )
 
@@ -184,12 +182,15 @@ def _fault(group: str, name: str, units: Mapping[str, set[str]], catalogue: Cata
         return f"the catalogue has no endpoint {name!r:.80}{_similar(name, catalogue.by_id)}"
     if group not in units:
         return f"the dataset has no task of {group!r:.80}{_similar(group, units)}"
+    if not is_name(group):
+        return f"{group!r:.80} is a name that {ENDPOINTS_FILE} cannot hold"
     unit = catalogue.by_id[name].unit
     return "" if unit in units[group] else f"{group} is measured in {' and '.join(sorted(units[group]))}, and {name} in {unit}"
 
 
 def _similar(name: str, known: Collection[str]) -> str:
-    similar = get_close_matches(name, known, n=3)
+    folded = {each.casefold(): each for each in known}
+    similar = [folded[each] for each in get_close_matches(name.casefold(), folded, n=3)]
     return f", but {' and '.join(map(repr, similar))}" if similar else ""
 
 

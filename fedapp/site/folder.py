@@ -30,7 +30,7 @@ from fedapp.errors import ConfigError
 from fedapp.storage.files import PRIVATE_DIRECTORY, write_text
 from fedapp.storage.yaml_file import read_whole
 
-SITE_FILE, CONFIG_FILE, FLOOR_FILE = "site.yaml", "config.yaml", "floor.yaml"
+SITE_FILE, CONFIG_FILE, FLOOR_FILE, ENDPOINTS_FILE = "site.yaml", "config.yaml", "floor.yaml", "endpoints.csv"
 SITE_VARIABLE = "POLYPHONY_SITE"  # tells the server app where its site is
 STATE = "state"  # a partner's private folder (`fedapp.partner_folder`)
 PARTNER, COORDINATOR = "partner", "coordinator"
@@ -123,7 +123,7 @@ class Site:
     @property
     def endpoints(self) -> Path:
         """Which of the partner's groups of tasks it declared to be endpoints; its own, and in no kit."""
-        return self.path / "endpoints.csv"
+        return self.path / ENDPOINTS_FILE
 
     @property
     def policy(self) -> Path:

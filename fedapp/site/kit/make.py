@@ -19,7 +19,7 @@ from fedapp.consortium.certificates import AUTHORITY, SERVER, SERVER_KEY, certif
 from fedapp.consortium.policy_file import write_policy
 from fedapp.consortium.promises import spoken
 from fedapp.consortium.roster_file import Draft, load_draft, load_roster
-from fedapp.data.catalogue import catalogue_of
+from fedapp.data.catalogue import catalogue_digest
 from fedapp.errors import ConfigError
 from fedapp.runtime.bundle import bundle_digest
 from fedapp.site.folder import CONFIG_FILE, COORDINATOR, PARTNER, Settings, Site
@@ -89,7 +89,7 @@ def make_kits(plan: Plan, out: Path) -> list[Path]:
 def _check(plan: Plan, draft: Draft, roster: Roster) -> None:
     if plan.config.aggregation != "secure":
         raise ConfigError("aggregation is plain, which is for simulations", "across sites it is secure")
-    catalogue_of(plan.config)
+    catalogue_digest(plan.config)
     if len(roster.members) != plan.config.data.partners:
         raise ConfigError(f"data.partners is {plan.config.data.partners}, and the roster has {len(roster.members)}")
     for member in roster.members:
@@ -128,7 +128,7 @@ def split_address(address: str) -> tuple[str, int]:
 def _write(plan: Plan, roster: Roster, application: str, site: Site) -> None:
     """One party's kit; the policy and the proposal are of the partners' configuration, whose digest the coordinator cannot compute."""
     config, source = _config(plan, roster), plan.config.tasks.catalogue
-    policy, catalogue = default_policy(config, roster), "" if source is None else catalogue_of(config).digest.hex()
+    policy, catalogue = default_policy(config, roster), catalogue_digest(config)
     if site.partner:
         write_policy(site.policy, policy, [application], catalogue=catalogue, limits=default_limits(config))
     else:
