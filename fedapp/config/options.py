@@ -144,6 +144,7 @@ class Evaluation:
     test_fold: Annotated[int, "judged on, never chosen on (0 to chemistry.folds - 1)"]
     validation_fold: Annotated[int, "chooses the round (0 to chemistry.folds - 1)"]
     min_per_class: Annotated[int, "a task counts with this many of each class in the test fold", Within(1, 1_000_000_000)]
+    unguarded: Annotated[bool, "whether `compare` tells what the row guard costs, by a whole further federation without it"]
 
 
 @dataclass(frozen=True)

@@ -6,35 +6,17 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from scipy.stats import bootstrap
 
 from fedapp.evaluation.arms import COUNTS, DRAWN, FEDERATED, METRICS, POOLED, UNGUARDED, column
 from fedapp.evaluation.comparison import DIFFERENCES, differences, riptop
+from fedapp.evaluation.intervals import CLUSTERS_FOR_AN_INTERVAL, Interval, mean_interval, ratio_interval
 from fedapp.evaluation.selection import judged_metrics, selected_rounds
 from fedapp.report.saved_run import SavedRun
 
-RESAMPLES = 2000
-CLUSTERS_FOR_AN_INTERVAL = 5
 SIZES = 4
 NOT_TESTED = "no labelled compound in the test fold"
 NOT_EVALUATED = "not evaluated yet"
 UNDEFINED = "undefined in one of the arms"
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean (or a ratio of means) with its 95 % bootstrap interval; low and high are None where there are too few tasks."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-
-    @property
-    def sign(self) -> int:
-        """1 or -1 if the whole interval is on that side of zero, else 0."""
-        if self.low is None or self.high is None:
-            return 0
-        return int(self.low > 0) - int(self.high < 0)
 
 
 @dataclass(frozen=True)
@@ -225,12 +207,6 @@ def partner_row(name: str, run: SavedRun, judged: pl.DataFrame, selected: Mappin
     )
 
 
-def mean_interval(judged: pl.DataFrame, name: str) -> Interval:
-    """Mean of a column over tasks; the interval resamples groups, so that thresholds of one assay or target stay together."""
-    sums = judged.group_by("partner", "group", maintain_order=True).agg(pl.col(name).sum().alias("sum"), pl.len().alias("count"))
-    return ratio_interval(sums["sum"].to_numpy(), sums["count"].to_numpy().astype(float))
-
-
 def share_interval(judged: pl.DataFrame, pooled_gain: Interval, comparison: Mapping[str, Any]) -> Interval | None:
     """Federated gain over pooled gain; None if pooling gained nothing, and no interval unless pooling gained for sure."""
     saved = number(comparison, "pooled_gain_share")
@@ -241,30 +217,6 @@ def share_interval(judged: pl.DataFrame, pooled_gain: Interval, comparison: Mapp
     sums = judged.group_by("partner", "group", maintain_order=True).agg(pl.col("gain").sum(), pl.col("pooled_gain").sum())
     interval = ratio_interval(sums["gain"].to_numpy(), sums["pooled_gain"].to_numpy())
     return Interval(saved, interval.low, interval.high)
-
-
-def ratio_interval(above: np.ndarray[Any, Any], below: np.ndarray[Any, Any]) -> Interval:
-    """Sum of `above` over sum of `below` (both float, one value a cluster) with its percentile bootstrap interval, paired by cluster."""
-    value = float(above.sum() / below.sum())
-    if len(above) < CLUSTERS_FOR_AN_INTERVAL:
-        return Interval(value)
-
-    def ratio(a: Any, b: Any, axis: int = -1) -> Any:
-        return a.sum(axis=axis) / b.sum(axis=axis)
-
-    batch = max(1, 1_000_000 // len(above))
-    resampled = bootstrap(
-        (above, below),
-        ratio,
-        paired=True,
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        batch=batch,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    )
-    low, high = map(float, resampled.confidence_interval)
-    return Interval(value, low, high) if np.isfinite([low, high]).all() else Interval(value)
 
 
 def gain_by_size(judged: pl.DataFrame) -> list[tuple[int, int, int, Interval]]:
