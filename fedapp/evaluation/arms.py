@@ -3,6 +3,17 @@
 LOCAL, LOCAL_TWICE, FEDERATED, COMBINED = "local", "local_twice", "federated", "combined"
 UNGUARDED, POOLED, MERGED, FOREST, CONSTANT = "unguarded", "pooled", "merged", "forest", "constant"
 ARMS = (LOCAL, LOCAL_TWICE, FEDERATED, COMBINED, UNGUARDED, POOLED, MERGED, FOREST, CONSTANT)  # in the order of tables
+LABELS = {
+    LOCAL: "Local only",
+    LOCAL_TWICE: "Two local models",
+    FEDERATED: "Federated",
+    COMBINED: "Combined: federated, local or their mean",
+    UNGUARDED: "Without row guard",
+    POOLED: "Pooled",
+    MERGED: "Pooled, same endpoints merged",
+    FOREST: "Random forests",
+    CONSTANT: "Share of actives",
+}
 DRAWN = (LOCAL, FEDERATED, POOLED)  # the others are compared in figures and drawn in no chart
 AUC_PR, AUC_ROC, BCE = METRICS = ("auc_pr", "auc_roc", "bce")
 CALIBRATION_ERROR = "calibration_error"  # over the labels of all tasks, and of no task alone
