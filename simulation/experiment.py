@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any, Protocol
 
 from fedapp.errors import PolyphonyError, RunError, RunInterruptedError, explained
-from fedapp.evaluation.arms import FEDERATED, POOLED, UNGUARDED
+from fedapp.evaluation.arms import FEDERATED, FOREST, MERGED, POOLED
 from fedapp.report.disclosure import warnings
 from fedapp.report.run_page import write_report
 from fedapp.report.saved_run import SavedRun, read_run
@@ -16,7 +16,9 @@ from fedapp.run_folder import RunFolder, now
 from fedapp.runtime.locks import locked
 from fedapp.storage.damage import DamagedFileError
 from fedapp.storage.leftovers import sweep
-from simulation.arms import arms_of, compare_arms, local_arm, pooled_arm, unguarded_arm
+from simulation.arms import has_unguarded, train_arms, unguarded_arm
+from simulation.baselines import forest_arm
+from simulation.comparison import compare_arms
 from simulation.events import Follower
 from simulation.launch import run_flower
 from simulation.preparation import prepare_partners
@@ -62,9 +64,12 @@ def compare(run: RunFolder, display: Display) -> dict[str, Any]:
     with recorded(run):
         config, datasets = run.config(), prepare_partners(run, display.stage, display.advance_preparation)
         federated_arm(run, display)
-        for arm in (local_arm, pooled_arm, *([unguarded_arm] if UNGUARDED in arms_of(config) else [])):
+        for arm in (train_arms, *([unguarded_arm] if has_unguarded(config) else [])):
             for event in arm(run.path, datasets, config):
-                display.event(event.arm, None if event.arm == POOLED else event.partner, event.round, event.loss, event.auc_pr)
+                display.event(event.arm, None if event.arm in (POOLED, MERGED) else event.partner, event.round, event.loss, event.auc_pr)
+        for name in forest_arm(run.path, datasets, config):
+            display.stage(f"{FOREST} of {name} fitted")
+        display.stage("comparing")
         summary = compare_arms(run.path, config)
     report, saved = write_report(run.path), read_run(run.path)
     return (

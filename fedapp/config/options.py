@@ -153,6 +153,7 @@ class Evaluation:
     min_per_class: Annotated[
         int, "a task counts with this many of each class, or twice as many exact values, in the test fold", Within(1, 1_000_000_000)
     ]
+    unguarded: Annotated[bool, "whether `compare` tells what the row guard costs, by a whole further federation without it"]
 
 
 @dataclass(frozen=True)
