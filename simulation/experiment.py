@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from statistics import median
 from typing import Any, Protocol
 
-from fedapp.errors import PolyphonyError, RunError, RunInterruptedError, explained
+from fedapp.errors import ConfigError, PolyphonyError, RunError, RunInterruptedError, explained
 from fedapp.evaluation.arms import FEDERATED, FOREST, MERGED, POOLED
 from fedapp.report.disclosure import warnings
 from fedapp.report.run_page import write_report
@@ -62,7 +62,10 @@ def compare(run: RunFolder, display: Display) -> dict[str, Any]:
         PolyphonyError: As `simulate`.
     """
     with recorded(run):
-        config, datasets = run.config(), prepare_partners(run, display.stage, display.advance_preparation)
+        config = run.config()
+        if config.evaluation.test_fold is None:
+            raise ConfigError("evaluation.test_fold is null: without a test fold no arms can be compared", "give it a number, such as 0")
+        datasets = prepare_partners(run, display.stage, display.advance_preparation)
         federated_arm(run, display)
         for arm in (train_arms, *([unguarded_arm] if has_unguarded(config) else [])):
             for event in arm(run.path, datasets, config):
