@@ -15,12 +15,15 @@ LABELS = {
     CONSTANT: "Share of actives",
 }
 DRAWN = (LOCAL, FEDERATED, POOLED)  # the others are compared in figures and drawn in no chart
-AUC_PR, AUC_ROC, BCE = METRICS = ("auc_pr", "auc_roc", "bce")
+AUC_PR, AUC_ROC, BCE = CLASS_METRICS = ("auc_pr", "auc_roc", "bce")
+R2, SPEARMAN, RMSE, CENSORED_RMSE = VALUE_METRICS = ("r2", "spearman", "rmse", "censored_rmse")
+METRICS = (*CLASS_METRICS, *VALUE_METRICS)  # a task has those of its kind
 CALIBRATION_ERROR = "calibration_error"  # over the labels of all tasks, and of no task alone
 EPSILONS = (0.05, 0.1)  # error rates of conformal sets
 CONFORMAL = tuple(f"{figure}_{round(100 * epsilon):02d}" for epsilon in EPSILONS for figure in ("efficiency", "coverage"))
-COUNTS = ("positives", "negatives")  # of a task's labels, beside its metrics
+COUNTS = ("positives", "negatives", "exact", "censored")  # of a task's labels, beside its metrics
 PRINTED = {AUC_PR: "AUC-PR", AUC_ROC: "AUC-ROC", BCE: "cross-entropy", CALIBRATION_ERROR: "calibration error"}
+PRINTED |= {R2: "R²", SPEARMAN: "Spearman", RMSE: "RMSE", CENSORED_RMSE: "censored RMSE"}
 
 
 def column(arm: str, metric: str = AUC_PR) -> str:

@@ -6,6 +6,7 @@ kind of task by itself. The test fold has no say.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from fedapp.evaluation.scores import LABEL, metrics_of
 from fedapp.evaluation.selection import VALIDATION, validation_curve
 
 MEAN = "mean"
-CHOICES = (FEDERATED, MEAN, LOCAL)  # of equals the first is chosen
+MEMBERS = {FEDERATED: (FEDERATED,), MEAN: (FEDERATED, LOCAL), LOCAL: (LOCAL,)}  # each choice, and whose outputs it is the mean of
+CHOICES = tuple(MEMBERS)  # of equals the first is chosen
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,12 @@ class Combination:
     Attributes:
         choice: Name of a kind of task -> one of `CHOICES`.
         scores: Of the combined model, as `fedapp.evaluation.scores` has them.
+        validation: Name of a kind of task -> each of `CHOICES` -> its figure in the validation fold, None where undefined.
     """
 
     choice: dict[str, str]
     scores: pl.DataFrame
+    validation: dict[str, dict[str, float | None]]
 
 
 def combine(federated: pl.DataFrame, local: pl.DataFrame, kinds: Mapping[Any, NDArray[np.bool_]], minimum: int) -> Combination:
@@ -45,12 +49,13 @@ def combine(federated: pl.DataFrame, local: pl.DataFrame, kinds: Mapping[Any, ND
         RunError: The two do not score the same labels.
     """
     candidates = dict(zip(CHOICES, (federated, mean_scores([federated, local]), local), strict=True))
-    choice, parts = {}, []
+    choice, validation, parts = {}, {}, []
     for kind, own in kinds.items():
         means = {name: _validated(scores, {kind: own}, minimum) for name, scores in candidates.items()}
         choice[kind.name] = max(CHOICES, key=lambda name: means[name])
+        validation[kind.name] = {name: value if isfinite(value) else None for name, value in means.items()}
         parts.append(candidates[choice[kind.name]].filter(pl.col("task").is_in(np.flatnonzero(own).tolist())))
-    return Combination(choice, pl.concat(parts).sort(LABEL))
+    return Combination(choice, pl.concat(parts).sort(LABEL), validation)
 
 
 def mean_scores(members: list[pl.DataFrame]) -> pl.DataFrame:

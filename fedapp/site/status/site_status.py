@@ -80,7 +80,7 @@ def partner_status(site: Site) -> dict[str, Any]:
         "health": health,
         "selected": json_object(folder.model_header, problems).get("round"),
         "learning": [asdict(learned) for learned in learning(site.state, config.evaluation.min_per_class if config else 1, problems)],
-        "sent": [asdict(entry) for entry in sent_by_round(asked, sums, audits, config)],
+        "sent": [asdict(entry) for entry in sent_by_round(asked, sums, audits)],
         "ledger": ledger(site.state, config, asked, sums, audits, trunk),
         "privacy_spent": spent and asdict(spent),
         "phases": [asdict(answers) for answers in answers_given(asked)],
