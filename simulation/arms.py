@@ -1,14 +1,15 @@
 """The arms that a federation is compared with, and how they are trained.
 
-Local: each partner trains on its own data, fed its own trunk back each round. Second: the same with other random numbers, so that two local
-models can be averaged, as the combined arm averages two. Pooled: one partner that has everybody's data and each partner's tasks side by
-side. Merged: the same, with an endpoint of several partners as one task, as a third party could do whom all trust with their data.
-Unguarded: the federation without its row guard, which shows what the guard costs; it costs a whole federation, and is trained on request.
+Local: each partner trains on its own data, which it does beside the federation. Second: the same with other random numbers, so that two
+local models can be averaged, as the combined arm may average two. Pooled: one partner that has everybody's data and each partner's tasks
+side by side. Merged: the same, with an endpoint of several partners as one task, as a third party could do whom all trust with their
+data. Unguarded: the federation without its row guard, which shows what the guard costs; it takes a whole federation, and is trained on
+request.
 All drive `Partner` as the coordinator does, so the arms share code, folds, budget (rounds × local epochs) and the choice of the round
 on the validation fold. How they are compared is `simulation.comparison`'s; it trains nothing.
 
     run/partners/<name>/{dataset,metrics,loss,scores}    federated (written elsewhere)
-    run/local/<name>/{metrics,loss,scores}               unless the partner trained its own model beside, in run/partners/<name>/local
+    run/partners/<name>/local                            local (likewise)
     run/second/<name>/{metrics,loss,scores}
     run/unguarded/<name>/{metrics,loss,scores}
     run/{pooled,merged}/{metrics,loss,scores,dataset}
@@ -27,7 +28,7 @@ import torch
 from fedapp.config import Config
 from fedapp.data.dataset import Dataset
 from fedapp.data.merge import merge_datasets
-from fedapp.evaluation.arms import LOCAL, MERGED, POOLED, UNGUARDED
+from fedapp.evaluation.arms import MERGED, POOLED, UNGUARDED
 from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.network import Trunk, trunk_arrays
 from fedapp.partner.client import Partner
@@ -71,18 +72,6 @@ class Course:
         yield from train_alone(self.arm, self.directory, Dataset.open(self.dataset), self.config)
 
 
-def local_folder(run: Path, name: str) -> Path:
-    """Where a partner's own model lies: it trained one beside the federated one, or the local arm does it for it."""
-    beside = PartnerFolder(run / "partners" / name).local
-    return beside if PartnerFolder(beside).scores.is_file() else run / LOCAL / name
-
-
-def local_courses(run: Path, datasets: Mapping[str, Dataset], config: Config) -> list[Course]:
-    """One for every partner that has not trained its own model beside the federated one."""
-    folders = {name: local_folder(run, name) for name in datasets}
-    return [own_course(LOCAL, run, datasets[name], config) for name, folder in folders.items() if folder == run / LOCAL / name]
-
-
 def second_courses(run: Path, datasets: Mapping[str, Dataset], config: Config) -> list[Course]:
     """One for every partner, with other random numbers."""
     other = replace(config, seed=derived_seed(config.seed, "second model"))
@@ -117,7 +106,6 @@ def merged_courses(run: Path, datasets: Mapping[str, Dataset], config: Config) -
 COURSES: dict[str, Callable[[Path, Mapping[str, Dataset], Config], list[Course]]] = {
     POOLED: pooled_courses,
     MERGED: merged_courses,
-    LOCAL: local_courses,
     SECOND: second_courses,
 }
 

@@ -18,18 +18,19 @@ from numpy.typing import NDArray
 from fedapp.config import Config
 from fedapp.data.dataset import Dataset
 from fedapp.data.merge import TASK_KEY
-from fedapp.data.task_kinds import completed
+from fedapp.data.task_kinds import AUXILIARY, KIND, completed
 from fedapp.errors import RunError
-from fedapp.evaluation.arms import COMBINED, CONSTANT, FEDERATED, FOREST, LOCAL, LOCAL_TWICE, MERGED, POOLED, UNGUARDED
+from fedapp.evaluation.arms import COMBINED, CONSTANT, COUNTS, FEDERATED, FOREST, LOCAL, LOCAL_TWICE, MERGED, POOLED, UNGUARDED
 from fedapp.evaluation.combination import combine, mean_scores
 from fedapp.evaluation.comparison import breakdown, figures, gains, riptop, task_metrics_of_arms
+from fedapp.evaluation.counting import enough
 from fedapp.evaluation.scores import LABEL, read_scores
 from fedapp.evaluation.selection import TEST, best_round, read_metrics
 from fedapp.evaluation.similarity import nearest_similarity, quarters
 from fedapp.partner_folder import PartnerFolder
 from fedapp.storage.files import atomic_path
 from fedapp.storage.json_file import write_json
-from simulation.arms import SECOND, local_folder
+from simulation.arms import SECOND
 from simulation.baselines import constant_scores
 
 MOST_HOLDERS = 4  # more are taken together
@@ -40,8 +41,8 @@ class Compared:
     """One partner in all arms.
 
     Attributes:
-        tasks: Every task: partner, task, group, threshold, counts, positives, negatives, labels (all folds), partner_size (its training
-            compounds), then each arm's figures, and riptop.
+        tasks: Every task: partner, task, group, threshold, kind, auxiliary, counts, `COUNTS` (test fold), labels (all folds), partner_size
+            (its training compounds), then each arm's figures, and riptop.
         labels: What every arm says of each label: partner, fold, row, task, value, censor, then outputs by arm.
         kinds: Kinds of its tasks, as `metrics_of` takes them.
         similarity: Of each row, to the partner's training compounds; NaN for those in no test fold.
@@ -60,7 +61,8 @@ class Compared:
 def compare_arms(run: Path, config: Config) -> dict[str, Any]:
     """Compare the arms of a run on the test fold, each at the round that the validation fold chose for that partner.
 
-    A task counts if it has `evaluation.min_per_class` of each class in the test fold.
+    A task counts if it has `evaluation.min_per_class` of each class in the test fold, or twice as many exact values, and is not trained on
+    for the others' sake alone.
 
     Returns:
         The `figures` and `gains` of all tasks that count, and "partners": figures of each, with the selected rounds and the "choice" of
@@ -113,12 +115,13 @@ def compare_partner(run: Path, name: str, config: Config) -> Compared:
         if labels[arm].has_nulls():
             raise RunError(f"the {arm} arm of {name} has no score of some of its labels", "it is of other data: start a new run")
     per_class, training = config.evaluation.min_per_class, dataset.rows_in(config.training_folds())
-    trained = (pl.col("positives") + pl.col("negatives")).alias("labels"), pl.lit(len(training)).alias("partner_size")
-    known = dataset.tasks.select(pl.lit(name).alias("partner"), "task", "group", "threshold", *trained)
+    counts = np.bincount(dataset.labels.tasks, minlength=len(dataset.tasks))
+    sizes = pl.Series("labels", counts), pl.lit(len(training)).alias("partner_size")
+    known = completed(dataset.tasks).select(pl.lit(name).alias("partner"), "task", "group", "threshold", KIND, AUXILIARY, *sizes)
     table = known.join(task_metrics_of_arms(labels, dataset.kinds), on="task", maintain_order="left")
-    counts = (pl.col("positives") >= per_class) & (pl.col("negatives") >= per_class)
-    table = table.with_columns(counts.alias("counts"), riptop(FEDERATED).alias("riptop"))
-    first = ["partner", "task", "group", "threshold", "counts", "positives", "negatives", "labels", "partner_size"]
+    counted = enough(per_class) & ~pl.col(AUXILIARY)
+    table = table.with_columns(counted.alias("counts"), riptop(FEDERATED).alias("riptop"))
+    first = ["partner", "task", "group", "threshold", KIND, AUXILIARY, "counts", *COUNTS, "labels", "partner_size"]
     similarity, tested = np.full(len(dataset.folds), np.nan), dataset.rows_in([config.held_out_folds()[TEST]])
     similarity[tested] = nearest_similarity(dataset.fingerprints(tested), dataset.fingerprints(training), dataset.bits)
     return Compared(table.select(*first, pl.exclude(first)), labels, dataset.kinds, similarity, selected_rounds(run, name, config), choice)
@@ -136,7 +139,8 @@ def scores_of_arms(run: Path, name: str, dataset: Dataset, config: Config) -> tu
 
 def own_folders(run: Path, name: str) -> dict[str, Path]:
     """Where those arms lie that hold a model, or forests, of each partner; the unguarded one where it was trained."""
-    folders = {LOCAL: local_folder(run, name), FEDERATED: run / "partners" / name, FOREST: run / FOREST / name}
+    own = PartnerFolder(run / "partners" / name)
+    folders = {LOCAL: own.local, FEDERATED: own.path, FOREST: run / FOREST / name}
     return folders | ({UNGUARDED: run / UNGUARDED / name} if (run / UNGUARDED).is_dir() else {})
 
 
@@ -164,9 +168,8 @@ def pooled_scores(folder: Path, arm: str, own: Dataset, labels: pl.DataFrame) ->
         numbers = pooled.tasks.filter(pl.col("partner") == own.name).sort("task")["task"]
         tasks = own.tasks.select("task", numbers.alias("pooled_task"))
     else:
-        merged = completed(pooled.tasks).select(*TASK_KEY, pl.col("task").alias("pooled_task"))
-        tasks = completed(own.tasks).join(merged, on=TASK_KEY, nulls_equal=True)
-        tasks = tasks.select("task", "pooled_task")
+        numbers_by_key = completed(pooled.tasks).select(*TASK_KEY, pl.col("task").alias("pooled_task"))
+        tasks = completed(own.tasks).join(numbers_by_key, on=TASK_KEY, nulls_equal=True).select("task", "pooled_task")
     said = scores.select("fold", pl.col("row").alias("pooled_row"), pl.col("task").alias("pooled_task"), "output")
     placed = labels.drop("output").join(rows.cast(pl.Int32), on="row").join(tasks.cast(pl.Int32), on="task")
     return placed.join(said, on=["fold", "pooled_row", "pooled_task"]).drop("pooled_row", "pooled_task")
@@ -220,10 +223,10 @@ def by_similarity(compared: Mapping[str, Compared], per_class: int) -> pl.DataFr
         for name, each in compared.items():
             rows = np.flatnonzero(np.isfinite(each.similarity))[places[name] == number]
             there = each.labels.filter(pl.col("row").is_in(rows.tolist()) | (pl.col("fold") != TEST))
-            table = each.tasks.select("partner", "task", "group").join(
+            table = each.tasks.select("partner", "task", "group", KIND, AUXILIARY).join(
                 task_metrics_of_arms(there, each.kinds), on="task", maintain_order="left"
             )
-            tasks.append(table.filter(pl.col("positives") >= per_class, pl.col("negatives") >= per_class))
+            tasks.append(table.filter(enough(per_class) & ~pl.col(AUXILIARY)))
             labels.append(there)
             values.append(each.similarity[rows])
         every = np.concatenate(values)

@@ -61,6 +61,8 @@ def compare(run: RunFolder, display: Display) -> dict[str, Any]:
     Raises:
         PolyphonyError: As `simulate`.
     """
+    if run.config().evaluation.test_fold is None:
+        raise RunError("evaluation.test_fold is null, and arms are compared on a test fold", "give it a number, such as 0")
     with recorded(run):
         config = run.config()
         if config.evaluation.test_fold is None:

@@ -13,8 +13,6 @@ from fedapp.chemistry.rejection import RejectedError
 from fedapp.chemistry.standardise import standard_form
 from fedapp.config import Chemistry
 
-UNKNOWN = -1  # fold or series of a structure that nobody needs them of
-
 
 @dataclass(frozen=True)
 class Structure:
@@ -23,16 +21,16 @@ class Structure:
     Attributes:
         smiles: Standardised.
         bits: Positions of its on bits, int32, ascending.
-        fold: Its fold; `UNKNOWN` where no key was given.
-        series: Number of its chemical series, 64 bits: molecules of one scaffold have the same; `UNKNOWN` without a key.
+        fold: Its fold; None where no key was given.
+        series: Number of its chemical series, 64 bits: molecules of one scaffold have the same; None where no key was given.
         against_size: The record also held a larger fragment that is known to form salts.
         mixture: The record also held another compound that is not known to form salts.
     """
 
     smiles: str
     bits: NDArray[np.int32]
-    fold: int
-    series: int
+    fold: int | None
+    series: int | None
     against_size: bool = False
     mixture: bool = False
 
@@ -61,6 +59,6 @@ def _describe(smiles: str, chemistry: Chemistry, key: bytes | None) -> Structure
         return str(rejected)
     bits = fingerprint(form.mol, chemistry.radius, chemistry.bits)
     if key is None:
-        return Structure(form.smiles, bits, UNKNOWN, UNKNOWN, form.against_size, form.mixture)
+        return Structure(form.smiles, bits, None, None, form.against_size, form.mixture)
     series = series_of(form.smiles, form.mol, key)
     return Structure(form.smiles, bits, fold_of(series, chemistry.folds), series >> 192, form.against_size, form.mixture)

@@ -25,9 +25,10 @@ def compare(experiment: Experiment = None, resume: Resume = None, as_json: Json 
     for arm in ARMS:
         if arm in result:
             print(f"{arm:<11} " + "  ".join(f"{PRINTED[metric]} {result[arm][metric]:.4f}" for metric in (AUC_PR, AUC_ROC)))
-    gain = result["gain"]
-    bounds = f" ({gain['low']:+.4f} to {gain['high']:+.4f})" if gain["low"] is not None else ""
-    print(f"combined over local: {gain['value']:+.4f}{bounds} {PRINTED[AUC_PR]}, with the 95 % interval over tasks")
+    for metric, gain in {AUC_PR: result["gain"], **result["value_gain"]}.items():
+        if gain is not None:
+            bounds = f" ({gain['low']:+.4f} to {gain['high']:+.4f})" if gain["low"] is not None else ""
+            print(f"combined over local: {gain['value']:+.4f}{bounds} {PRINTED[metric]}, with the 95 % interval over tasks")
     share, effect = result["pooled_gain_share"], result["row_guard_effect"]
     print(f"the federation reaches {share:.0%} of the pooled gain" if share is not None else "pooling gained nothing here")
     if effect is not None:

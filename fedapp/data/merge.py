@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from fedapp.config import REGRESSION
 from fedapp.data.dataset import Dataset, save
 from fedapp.data.labels import ABOVE, BELOW, EXACT
 from fedapp.data.task_kinds import AUXILIARY, KIND, KINDS, completed
 from fedapp.errors import DataError
 from fedapp.evaluation.arms import MERGED, POOLED
 
-TASK_KEY = ["group", "threshold", KIND]  # by which tasks of several partners are the same
+TASK_KEY = ["group", KIND, "threshold"]  # by which tasks of several partners are the same
+SAME_LABEL = ["group", "threshold", "row"]
+RELATIONS = {BELOW: "<", EXACT: "=", ABOVE: ">"}
 
 
 def merge_datasets(datasets: Mapping[str, Dataset], out: Path, one_task_each: bool = False) -> Dataset:
@@ -24,8 +25,8 @@ def merge_datasets(datasets: Mapping[str, Dataset], out: Path, one_task_each: bo
 
     Args:
         one_task_each: Tasks of several partners with one group, threshold and kind become one task, sorted by them. Of a compound that
-            several partners measured, the majority counts; a tie is what the first of them says, so that every label of a partner has
-            its like.
+            several partners measured, that label counts which one partner would make of all; where that would make none, as of a tie,
+            what the first of them says, so that every label of a partner has its like.
     Raises:
         DataError: Nothing to merge, or datasets with different fingerprints or folds.
     """
@@ -70,38 +71,25 @@ def merge_datasets(datasets: Mapping[str, Dataset], out: Path, one_task_each: bo
 def _as_one_task_each(labels: pl.DataFrame, pooled: pl.DataFrame, own: list[pl.DataFrame]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Labels and tasks in which equal tasks of several partners are one, from those that stand side by side."""
     pooled = pooled.with_columns(pl.concat(each.select("group") for each in own)["group"])
-    tasks = pooled.group_by(TASK_KEY).agg(pl.col("unit").first(), pl.col(AUXILIARY).all()).sort(TASK_KEY).with_row_index("merged")
-    number = pooled.select("task", *TASK_KEY).join(tasks.with_columns(pl.col("merged").cast(pl.Int32)), on=TASK_KEY, nulls_equal=True)
-    renamed = labels.join(number, on="task", maintain_order="left").select(
-        *TASK_KEY, "row", pl.col("merged").alias("task"), "value", "censor"
-    )
-    merged = renamed.group_by(*TASK_KEY, "row", "task", maintain_order=True).agg(_settled())
-    counted = [
-        kind.count(merged.filter(pl.col(KIND) == name)).with_columns(pl.lit(name).alias(KIND))
-        for name, kind in KINDS.items()
-        if name in pooled[KIND]
+    relation = pl.col("censor").replace_strict(RELATIONS, return_dtype=pl.String).alias("relation")
+    every = labels.join(pooled.select("task", *TASK_KEY), on="task", maintain_order="left").with_columns(relation)
+    settled, counts = [], []
+    for name in pooled[KIND].unique(maintain_order=True):
+        voted = every.filter(pl.col(KIND) == name)
+        agreed = KINDS[name].settle(voted)
+        first = voted.unique([*SAME_LABEL], keep="first", maintain_order=True).join(agreed, on=SAME_LABEL, how="anti", nulls_equal=True)
+        agreed = pl.concat([agreed, first.select(agreed.columns)])
+        settled.append(agreed.with_columns(pl.lit(name).alias(KIND)))
+        counts.append(KINDS[name].count(agreed).with_columns(pl.lit(name).alias(KIND)))
+    facts = pooled.group_by(TASK_KEY).agg(pl.col("weight").max(), pl.col("unit").first(), pl.col(AUXILIARY).all())
+    tasks = pl.concat(counts, how="diagonal").join(facts, on=TASK_KEY, nulls_equal=True).sort(TASK_KEY)
+    absent = [
+        pl.lit(None).cast(pooled.schema[name]).alias(name) for name in pooled.columns if name not in (*tasks.columns, "task", "partner")
     ]
-    weight = (1 / pl.len().over("group")).cast(pl.Float32).alias("weight")
-    table = tasks.select(pl.col("merged").cast(pl.Int32).alias("task"), pl.exclude("merged"), weight)
-    table = table.join(pl.concat(counted, how="diagonal"), on=TASK_KEY, how="left", nulls_equal=True, maintain_order="left")
-    return merged.select("row", "task", "value", "censor"), completed(table).with_columns(
-        pl.col("centre").fill_null(0.0), pl.col("scale").fill_null(1.0)
-    )
-
-
-def _settled() -> list[pl.Expr]:
-    """value and censor of one compound in one task, of what all partners say; everything that is said stays a label.
-
-    Of classes the majority counts, of equally many the first that is said. Of values the median of the exact ones, else the tightest
-    bound from below, else that from above.
-    """
-    value, censor, share = pl.col("value"), pl.col("censor"), pl.col("value").mean()
-    majority = pl.when(share == 0.5).then(value.first()).otherwise((share > 0.5).cast(pl.Float32))
-    above, below = value.filter(censor == ABOVE).max(), value.filter(censor == BELOW).min()
-    measured = pl.coalesce(value.filter(censor == EXACT).median().cast(pl.Float32), above, below)
-    side = pl.when((censor == EXACT).any()).then(pl.lit(EXACT)).when((censor == ABOVE).any()).then(pl.lit(ABOVE)).otherwise(pl.lit(BELOW))
-    of_values = pl.col(KIND).first() == REGRESSION
-    return [pl.when(of_values).then(measured).otherwise(majority).alias("value"), side.cast(pl.Int8).alias("censor")]
+    tasks = tasks.with_columns(absent).with_row_index("task").cast({"task": pl.Int32})
+    tasks = tasks.with_columns(pl.col("centre").fill_null(0.0), pl.col("scale").fill_null(1.0))
+    merged = pl.concat(settled).join(tasks.select("task", *TASK_KEY), on=TASK_KEY, nulls_equal=True)
+    return merged.select("row", "task", "value", "censor"), tasks.select(name for name in pooled.columns if name != "partner")
 
 
 def _labels(dataset: Dataset, rows: np.ndarray, offset: int) -> pl.DataFrame:

@@ -48,8 +48,8 @@ class Structures:
     """
 
     rows: dict[str, int] = field(default_factory=dict)
-    folds: list[int] = field(default_factory=list)
-    series: list[int] = field(default_factory=list)
+    folds: list[int | None] = field(default_factory=list)
+    series: list[int | None] = field(default_factory=list)
     bits: list[NDArray[np.int32]] = field(default_factory=list)
     parents_against_size: int = 0
     mixtures: int = 0

@@ -253,16 +253,10 @@ def read_tasks(directory: Path, partners: tuple[str, ...], problems: list[str]) 
     return pl.concat(tables) if tables else pl.DataFrame(schema={"partner": pl.String} | TASKS)
 
 
-def local_folder(directory: Path, name: str) -> Path:
-    """Where a partner's own model lies: beside the federated one, or where a comparison trained it."""
-    beside = partner_folder(directory, name).local
-    return beside if beside.is_dir() else directory / LOCAL / name
-
-
 def read_arms(directory: Path, partners: tuple[str, ...], problems: list[str]) -> dict[str, Arm]:
     """Those arms of which any round is saved."""
     places = {
-        LOCAL: {name: local_folder(directory, name) for name in partners},
+        LOCAL: {name: partner_folder(directory, name).local for name in partners},
         FEDERATED: {name: partner_folder(directory, name).path for name in partners},
         POOLED: {POOLED: directory / POOLED},
     }

@@ -90,7 +90,8 @@ def test_the_gain_is_the_combined_models_over_the_local_ones_as_difference_and_a
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_combined_arm_is_what_a_partner_chooses_by_its_validation_fold(trained: Path, compared, name: str) -> None:
-    federated, local = (read_scores(trained / arm / name / "scores.parquet") for arm in ("partners", "local"))
+    folder = trained / "partners" / name
+    federated, local = (read_scores(place / "scores.parquet") for place in (folder, folder / "local"))
     dataset = open_datasets(trained)[name]
     combined = combine(federated, local, dataset.kinds, 3)
     assert compared["partners"][name]["choice"] == combined.choice
@@ -99,7 +100,8 @@ def test_the_combined_arm_is_what_a_partner_chooses_by_its_validation_fold(train
 
 
 def test_two_local_models_of_different_seeds_are_averaged(trained: Path) -> None:
-    one, other = (read_scores(trained / arm / "partner-1" / "scores.parquet").sort("fold", "row", "task") for arm in ("local", "second"))
+    folders = trained / "partners" / "partner-1" / "local", trained / "second" / "partner-1"
+    one, other = (read_scores(folder / "scores.parquet").sort("fold", "row", "task") for folder in folders)
     assert not one["output"].equals(other["output"])
     tested = one.with_columns(((one["output"] + other["output"]) / 2).alias("mean")).filter(pl.col("fold") == "test")
     for row in pl.read_parquet(trained / "comparison.parquet").filter("counts", pl.col("partner") == "partner-1").iter_rows(named=True):
@@ -110,7 +112,7 @@ def test_two_local_models_of_different_seeds_are_averaged(trained: Path) -> None
 @pytest.mark.parametrize("arm", ["pooled", "merged"])
 def test_a_model_of_all_data_is_judged_on_each_partners_own_labels(trained: Path, arm: str) -> None:
     model, datasets = read_model(trained / arm), open_datasets(trained)
-    names = [(group.rpartition("/")[2], threshold) for group, threshold in model.tasks]
+    names = [(task[0].rpartition("/")[2], task[1]) for task in model.tasks]
     table = pl.read_parquet(trained / "comparison.parquet").filter("counts")
     for row in table.iter_rows(named=True):
         dataset = datasets[row["partner"]]
@@ -152,7 +154,7 @@ def test_figures_never_train(run: Path) -> None:
 @pytest.mark.parametrize(
     ("folder", "message"),
     [
-        ("local/partner-1", "the local arm of partner-1 has no scores"),
+        ("partners/partner-1/local", "the local arm of partner-1 has no scores"),
         ("second/partner-2", "the local_twice arm of partner-2 has no scores"),
         ("forest/partner-3", "the forest arm of partner-3 has no scores"),
         ("merged", "the merged arm of partner-1 has no scores"),
@@ -162,15 +164,6 @@ def test_an_arm_without_scores_is_an_error_that_names_it(run: Path, folder: str,
     (run / folder / "scores.parquet").unlink()
     with pytest.raises(RunError, match=message):
         compare_arms(run, RunFolder(run).config())
-
-
-def test_a_model_that_a_partner_trained_beside_the_federated_one_is_its_local_arm(run: Path) -> None:
-    shutil.copytree(run / "second" / "partner-1", run / "partners" / "partner-1" / "local")
-    before = read_json(run / "comparison.json")["partners"] if (run / "comparison.json").is_file() else None
-    after = compare_arms(run, RunFolder(run).config())["partners"]
-    assert after["partner-1"]["local"] == after["partner-1"]["local_twice"]
-    assert before is None or after["partner-1"]["local"] != before["partner-1"]["local"]
-    assert list(train_arms(run, {"partner-1": open_datasets(run)["partner-1"]}, RunFolder(run).config(), ["local"])) == []
 
 
 def test_a_run_in_which_no_task_counts_is_an_error(run: Path) -> None:

@@ -17,7 +17,7 @@ from simulation.dealing import deal_endpoints, part_of_series, part_sizes
 from tests.data.tables import write_tables
 
 DATA = Data("somewhere", partners=4, deal="endpoints", endpoints=2, holders=3)
-TASKS = Tasks("target_id", [5.5], 1, None)
+TASKS = Tasks(["classification"], "target_id", [5.5], 1, None)
 RINGS = ["c1ccccc1", "C1CCCCC1", "c1ccncc1", "C1CCNCC1", "c1ccoc1", "c1ccsc1", "C1CCOCC1", "c1cnccn1", "C1CC1", "C1CCC1"]
 
 
