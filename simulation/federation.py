@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fedapp.config import Config
+from fedapp.data.catalogue import catalogue_of, slots_of
 from fedapp.data.dataset import Dataset
 from fedapp.model.first_trunk import first_trunk
 from fedapp.model.update_codec import update_codec
@@ -42,11 +43,19 @@ def guard(datasets: Mapping[str, Dataset], config: Config, folder: Path) -> Guar
     Args:
         folder: Below it lie the partners' own folders: under record-level privacy, rows are chosen with noise and paid for there.
     """
-    supports = np.stack([supported_rows(folder / name, dataset, config) for name, dataset in datasets.items()])
+    supports = np.stack(
+        [supported_rows(folder / name, dataset, config, declared_slots(dataset, config)) for name, dataset in datasets.items()]
+    )
     passed = listed(supports.sum(axis=0), config.chemistry.bits)
     if config.privacy.row_guard <= 1:
         passed[: config.chemistry.bits] = True
     return Guarded(supports, passed)
+
+
+def declared_slots(dataset: Dataset, config: Config) -> np.ndarray:
+    """The slot of each task of a simulated partner, which declares whatever it can: int32 [tasks], -1 without."""
+    catalogue = catalogue_of(config)
+    return slots_of(dataset.tasks, catalogue, catalogue.by_name)
 
 
 def first_shared(config: Config, listed: np.ndarray) -> SharedTrunk:
