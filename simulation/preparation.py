@@ -1,4 +1,4 @@
-"""Gives every simulated partner its own keys and dataset, and all one catalogue: prepares the tables once, and splits their assays."""
+"""Gives every simulated partner its keys and dataset, and all one catalogue: prepares the tables once, and deals out what was measured."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from fedapp.config import CATALOGUE, Config
+from fedapp.config import CATALOGUE, ENDPOINTS, Config
 from fedapp.consortium.membership import make_consortium
 from fedapp.data.catalogue import GROUPS, REGRESSION, Catalogue, Endpoint, read_catalogue, write_catalogue
 from fedapp.data.dataset import LOSSES, Dataset, build_dataset
@@ -21,6 +21,7 @@ from fedapp.errors import BusyError, DataError
 from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import RunFolder
 from fedapp.storage.damage import DamagedFileError
+from simulation.dealing import deal_endpoints
 from simulation.partition import partition_assays
 
 POLL = 1.0  # seconds between looks at what another run prepares
@@ -67,6 +68,7 @@ def put_catalogue(run: RunFolder, datasets: Iterable[Dataset] = ()) -> None:
         datasets: Of all partners, whose groups make the catalogue where the experiment says so; none if they are not there yet.
     Raises:
         ConfigError: The file that the experiment names is unusable.
+        DataError: A group has a name that no endpoint can have.
     """
     source, path, every = run.given_config().tasks.catalogue, run.path / CATALOGUE, list(datasets)
     if source is None or path.is_file():
@@ -74,7 +76,10 @@ def put_catalogue(run: RunFolder, datasets: Iterable[Dataset] = ()) -> None:
     if source != GROUPS:
         write_catalogue(path, read_catalogue(Path(source)))
     elif every:
-        write_catalogue(path, catalogue_of_groups(pl.concat((each.tasks for each in every), how="diagonal")))
+        try:
+            write_catalogue(path, catalogue_of_groups(pl.concat((each.tasks for each in every), how="diagonal")))
+        except ValueError as error:
+            raise DataError(f"the groups of tasks make no catalogue: {error}", "name assays otherwise, or tasks.catalogue=null") from error
 
 
 def catalogue_of_groups(tasks: pl.DataFrame) -> Catalogue:
@@ -83,12 +88,14 @@ def catalogue_of_groups(tasks: pl.DataFrame) -> Catalogue:
     Args:
         tasks: Of all partners; values are normalised by the mean of their centres and of their scales.
     """
-    if KIND not in tasks.columns:
-        tasks = tasks.with_columns(pl.lit("").alias(KIND), *(pl.lit(None, dtype=pl.Float64).alias(name) for name in ("centre", "scale")))
+    absent = {KIND: pl.lit(""), "centre": pl.lit(0.0), "scale": pl.lit(1.0), "unit": pl.lit(P_UNIT)}
+    tasks = tasks.with_columns(column.alias(name) for name, column in absent.items() if name not in tasks.columns)
     valued = pl.col(KIND) == REGRESSION
+    measured = valued | pl.col("threshold").is_not_null()
     groups = tasks.group_by("group").agg(
         pl.col("threshold").drop_nulls().unique().sort(),
         valued.any().alias("value"),
+        pl.col("unit").filter(measured).min().fill_null(LABEL_UNIT),
         *(pl.col(name).filter(valued).cast(pl.Float64).mean() for name in ("centre", "scale")),
     )
     return Catalogue(
@@ -96,7 +103,7 @@ def catalogue_of_groups(tasks: pl.DataFrame) -> Catalogue:
             Endpoint(
                 id=row["group"],
                 measures=row["group"],
-                unit=P_UNIT if row["threshold"] or row["value"] else LABEL_UNIT,
+                unit=row["unit"],
                 thresholds=tuple(float(str(np.float32(threshold))) for threshold in row["threshold"]),  # 6.7 and not 6.699999809
                 value=row["value"],
                 centre=row["centre"],
@@ -108,10 +115,14 @@ def catalogue_of_groups(tasks: pl.DataFrame) -> Catalogue:
 
 
 def split_tables(run: RunFolder, config: Config, missing: list[str], stage: Callable[[str], None], progress: Progress) -> None:
-    """Build each partner's dataset from its share of the assays of one folder of tables."""
+    """Build each partner's dataset from its share of one folder of tables."""
     prepared = prepared_tables(Path(config.data.tables), config, stage, progress)
     stage("building the partners' datasets")
-    shares = partition_assays(prepared, config.data.partners, config.seed)
+    if config.data.deal == ENDPOINTS:
+        shares = deal_endpoints(prepared, config.data, config.tasks, config.seed)
+    else:
+        assays = partition_assays(prepared, config.data.partners, config.seed)
+        shares = {name: pl.DataFrame({"assay_id": sorted(own)}) for name, own in assays.items()}
     for name in missing:
         tell_losses(build_dataset(prepared, PartnerFolder(run.partner(name)).dataset, name, config.tasks, shares[name]), stage)
 

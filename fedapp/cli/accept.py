@@ -1,8 +1,8 @@
-"""`polyphony accept`: a partner puts a dataset in play."""
+"""`polyphony accept`: a partner puts a dataset in play, and says which of its tasks are common endpoints."""
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,23 +10,72 @@ from fedapp.cli.arguments import Json
 from fedapp.cli.prepare import warn
 from fedapp.wording import plural
 
+if TYPE_CHECKING:
+    from fedapp.data.dataset import Dataset
+    from fedapp.site.folder import Site
+
+PROPOSED = 10  # groups that are named
+
 
 def accept(
     site: Annotated[Path, typer.Argument(metavar="SITE", help="the partner's folder, as `polyphony kit install` made it")],
     data: Annotated[Path, typer.Argument(metavar="PREPARED", help="folder that `polyphony prepare` wrote, or a finished dataset")],
+    endpoint: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--endpoint",
+            metavar="GROUP=ENDPOINT",
+            help="declare a group of tasks to be an endpoint of the catalogue; may be repeated. Without a word of endpoints, what was "
+            "declared before stays",
+        ),
+    ] = None,
+    endpoints: Annotated[
+        str | None,
+        typer.Option(
+            "--endpoints",
+            metavar="TABLE",
+            help="a table with the columns group and endpoint; or `matching`: every group that is called as an endpoint; or `none`",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Copy a dataset into the site, and allow it, and no other, in the policy."""
+    """Copy a dataset into the site, and allow it, and no other, in the policy, with the endpoints that it is declared to have."""
+    from fedapp.consortium.policy_file import read_policy_file
     from fedapp.data.losses import label_warnings
     from fedapp.site.accept import accept as put_in_play  # imports polars and RDKit: seconds that --help need not wait
+    from fedapp.site.endpoints import Wanted, declared, proposed
     from fedapp.site.folder import Site
 
-    dataset = put_in_play(Site.open(site), data)
+    opened = Site.open(site)
+    before = read_policy_file(opened.policy).endpoints if opened.partner else []
+    dataset = put_in_play(opened, data, Wanted(tuple(endpoint or ()), endpoints))
+    opened = Site.open(site)
+    after, declarations = read_policy_file(opened.policy).endpoints, declared(opened)
+    ended = [sentence for sentence in before if sentence not in after]
     warn(label_warnings(dataset.header))
     if as_json:
-        print(json.dumps(dataset.header))
+        told = {"endpoints": declarations, "proposed": proposed(opened, dataset), "ended": ended}
+        print(json.dumps(dataset.header | told))
         return
     sizes = (plural(len(dataset.folds), "compound"), plural(len(dataset.tasks), "task"), plural(len(dataset.labels), "label"))
     print(f"accepted  {', '.join(sizes)}")
     print(f"digest    {dataset.digest}")
     print(f"lies in   {dataset.directory}")
+    for sentence in ended:
+        print(f"ended     {sentence}")
+    tell_endpoints(opened, dataset)
+
+
+def tell_endpoints(site: "Site", dataset: "Dataset") -> None:
+    """Print what is declared, what could be, and what others learn by it; nothing without a catalogue."""
+    from fedapp.site.endpoints import CONSENT, declared, declared_tasks, in_words, proposed
+
+    declarations, config = declared(site), site.config()
+    for line in in_words(declared_tasks(dataset, config, declarations), config):
+        print(f"endpoint  {line}")
+    for group in (could_be := proposed(site, dataset))[:PROPOSED]:
+        print(f"proposed  {group} is called as an endpoint of the catalogue, and is declared to be none; --endpoint '{group}={group}'")
+    if len(could_be) > 1:
+        print(f"proposed  {plural(len(could_be), 'group')} in all; --endpoints matching declares them")
+    for line in CONSENT if declarations else ():
+        print(f"consent   {line}")

@@ -1,20 +1,38 @@
 """The configuration of an experiment: `options` declared once, `rules` between them, and `reading` files and the command line."""
 
-from fedapp.config.options import METRICS, NO_NOISE, RECONSTRUCTION_NOISE, RECORD_DP, Chemistry, Config, Tasks, Training, flatten
+from fedapp.config.options import (
+    CLASSIFICATION,
+    ENDPOINTS,
+    METRICS,
+    NO_NOISE,
+    RECONSTRUCTION_NOISE,
+    RECORD_DP,
+    REGRESSION,
+    Chemistry,
+    Config,
+    Data,
+    Tasks,
+    Training,
+    flatten,
+)
 from fedapp.config.reading import CATALOGUE, CONF, load_config, saved_config, shipped, to_yaml, with_catalogue
 from fedapp.config.rules import LEAST_NOISE, LEAST_SECURE, Origin, check
 
 __all__ = [
     "CATALOGUE",
+    "CLASSIFICATION",
     "CONF",
+    "ENDPOINTS",
     "LEAST_NOISE",
     "LEAST_SECURE",
     "METRICS",
     "NO_NOISE",
     "RECONSTRUCTION_NOISE",
     "RECORD_DP",
+    "REGRESSION",
     "Chemistry",
     "Config",
+    "Data",
     "Origin",
     "Tasks",
     "Training",

@@ -7,7 +7,7 @@ from math import frexp
 from pathlib import Path
 
 from fedapp.config.allowed import Fault
-from fedapp.config.options import NO_NOISE, OPTIONS, RECORD_DP, Config, flatten
+from fedapp.config.options import ENDPOINTS, KINDS, NO_NOISE, OPTIONS, RECORD_DP, Config, flatten
 from fedapp.errors import ConfigError
 from fedapp.storage.yaml_file import SHOWN, in_words, is_a
 
@@ -100,6 +100,16 @@ def each_partner_has_tables(config: Config) -> Iterator[Fault]:
         )
 
 
+def endpoints_can_be_dealt(config: Config) -> Iterator[Fault]:
+    """Endpoints are dealt out of one folder of tables, to partners that there are."""
+    data = config.data
+    if data.deal == ENDPOINTS and (isinstance(data.tables, list) or data.tables == "demo"):
+        hint = "data.tables names the folder whose endpoints are dealt out; what partners bring themselves is theirs"
+        yield Fault(("data.deal", "data.tables"), f"data.deal is endpoints, and data.tables is {data.tables!r:.{SHOWN}}", hint)
+    if data.deal == ENDPOINTS and data.holders > data.partners:
+        yield Fault(("data.holders", "data.partners"), f"data.holders is {data.holders}, more than the {data.partners} of data.partners")
+
+
 def folds_exist(config: Config) -> Iterator[Fault]:
     """The folds that judge and choose are among those that the chemistry makes."""
     folds = config.chemistry.folds
@@ -119,6 +129,12 @@ def folds_differ(config: Config) -> Iterator[Fault]:
             f"evaluation.test_fold and validation_fold are both {folds.test_fold}",
             "models are selected on the one and judged on the other: choose two folds",
         )
+
+
+def there_are_tasks(config: Config) -> Iterator[Fault]:
+    """Some kind of task is made."""
+    if not config.tasks.kinds:
+        yield Fault(("tasks.kinds",), "tasks.kinds is empty", f"give at least one of {', '.join(KINDS)}")
 
 
 def trunk_has_layers(config: Config) -> Iterator[Fault]:
@@ -209,8 +225,10 @@ RULES: tuple[Rule, ...] = (
     tables_are_folders,
     tables_differ,
     each_partner_has_tables,
+    endpoints_can_be_dealt,
     folds_exist,
     folds_differ,
+    there_are_tasks,
     trunk_has_layers,
     replies_can_suffice,
     a_budget_is_measured,

@@ -25,6 +25,8 @@ class PolicyFile:
         most_identified, least_compounds: As in `strategies.update.limits.LeakLimits`; the partner's business alone, which no session names.
         applications: Digests of the app bundles that may send requests; empty in a simulation, where any may.
         data: Digest of the dataset that may be used; empty in a simulation, where any may, and at a site that accepted none yet.
+        catalogue: Digest of the catalogue of common endpoints; empty in a simulation, where any may be used, and without one.
+        endpoints: In words, which groups of tasks `polyphony accept` declared to be which endpoints, and what these are.
     """
 
     roster: str
@@ -39,6 +41,8 @@ class PolicyFile:
     least_compounds: int = LeakLimits.least_compounds
     applications: list[str] = field(default_factory=list)
     data: str = ""
+    catalogue: str = ""
+    endpoints: list[str] = field(default_factory=list)
 
 
 def write_policy(
@@ -46,13 +50,14 @@ def write_policy(
     policy: Policy,
     applications: Sequence[str] = (),
     data: str = "",
+    catalogue: str = "",
     header: str = POLICY_HEADER,
     limits: LeakLimits = STRICT,
 ) -> None:
     """Write a policy for people to read and change.
 
     Args:
-        applications, data: As in `PolicyFile`.
+        applications, data, catalogue: As in `PolicyFile`.
         header: What the file's first line says.
         limits: Of the partner's own updates.
     """
@@ -69,6 +74,7 @@ def write_policy(
         least_compounds=limits.least_compounds,
         applications=list(applications),
         data=data,
+        catalogue=catalogue,
     )
     write_policy_file(path, fields, header)
 
@@ -118,7 +124,7 @@ def read_policy_file(path: Path) -> PolicyFile:
     """
     fields = read_whole(path, PolicyFile, POLICY_HINT)
     try:
-        for digest in (fields.roster, fields.configuration, fields.data, *fields.applications):
+        for digest in (fields.roster, fields.configuration, fields.data, fields.catalogue, *fields.applications):
             if len(bytes.fromhex(digest)) not in (0, 32):
                 raise ValueError(f"{digest:.80} is no SHA-256 of 64 hexadecimal digits")
         _limits(fields)

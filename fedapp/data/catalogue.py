@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedapp.config import Config
-from fedapp.data.notation import LABEL_UNIT
+from fedapp.data.notation import ABSENT, LABEL_UNIT, P_UNIT
 from fedapp.errors import ConfigError
 from fedapp.storage.files import write_text
 from fedapp.storage.yaml_file import SHOWN, first_line, read_large, to_text, typed
@@ -64,6 +64,8 @@ class Endpoint:
     def _unusable(self) -> Iterator[str]:
         """Values that mean nothing."""
         yield from (f"its {name} is empty" for name in ("id", "measures", "unit") if not getattr(self, name).strip())
+        if not is_name(self.id):
+            yield f"its id is {self.id!r:.{SHOWN}}, which a table of declarations cannot hold"
         numbers = [*self.thresholds, *(number for number in (self.centre, self.scale) if number is not None)]
         yield from (f"{number} is no number within ±{LARGEST:g}" for number in numbers if not abs(number) <= LARGEST)
         if len(set(map(_float32, self.thresholds))) < len(self.thresholds):
@@ -88,6 +90,11 @@ class Endpoint:
         """Its shared heads: one per threshold, ascending, then one of its values or its 0/1 labels, whose threshold is None."""
         thresholds: list[float | None] = [*sorted(self.thresholds)]
         return tuple((self.id, threshold) for threshold in thresholds + [None] * (self.value or self.unit == LABEL_UNIT))
+
+
+def is_name(text: str) -> bool:
+    """Whether a cell of a table holds this as it is: tables are read without spaces around cells, and take `NA` for an absent one."""
+    return text == text.strip() and text not in ABSENT and len(text.splitlines()) == 1 and "\0" not in text
 
 
 @dataclass(frozen=True)
@@ -165,20 +172,23 @@ def _endpoint(given: Any, where: str) -> Endpoint:
     if isinstance(given, Mapping) and isinstance(given.get("id"), str):
         where += f" ({given['id']:.{SHOWN}})"
     entry = typed(given, Entry, where, HINT)
+    centre, scale = (None if number is None else float(number) for number in (entry.centre, entry.scale))
     try:
-        return Endpoint(**{**vars(entry), "thresholds": tuple(map(float, entry.thresholds or ()))})
+        return Endpoint(entry.id, entry.measures, entry.unit, tuple(map(float, entry.thresholds or ())), entry.value, centre, scale)
     except ValueError as error:
         raise ConfigError(f"{where}: {first_line(error)}", HINT) from error
 
 
 def write_catalogue(path: Path, catalogue: Catalogue) -> None:
     """Write a catalogue for people to read, and for `read_catalogue`."""
-    optional = ("thresholds", "value", "centre", "scale")
-    entries = [
-        {key: value for key, value in asdict(endpoint).items() if key not in optional or value not in ((), False, None)}
-        for endpoint in catalogue.endpoints
-    ]
-    entries = [entry | ({"thresholds": list(entry["thresholds"])} if "thresholds" in entry else {}) for entry in entries]
+    entries = []
+    for endpoint in catalogue.endpoints:
+        entry: dict[str, Any] = {"id": endpoint.id, "measures": endpoint.measures, "unit": endpoint.unit}
+        if endpoint.thresholds:
+            entry["thresholds"] = list(endpoint.thresholds)
+        if endpoint.value:
+            entry |= {"value": True, "centre": endpoint.centre, "scale": endpoint.scale}
+        entries.append(entry)
     write_text(path, HEADER + to_text({"endpoints": entries}))
 
 
@@ -198,6 +208,15 @@ def catalogue_of(config: Config) -> Catalogue:
         )
     path = Path(named)
     return _read(path, path.stat().st_mtime_ns if path.is_file() else 0)
+
+
+def catalogue_digest(config: Config) -> str:
+    """The digest of an experiment's catalogue as policies name it, hexadecimal; empty without one.
+
+    Raises:
+        ConfigError: As `catalogue_of`.
+    """
+    return "" if config.tasks.catalogue is None else catalogue_of(config).digest.hex()
 
 
 @lru_cache(maxsize=8)
@@ -229,6 +248,13 @@ def slots_of(tasks: "pl.DataFrame", catalogue: Catalogue, declared: Mapping[str,
         if endpoint and (threshold is not None or endpoint.value == (kind == REGRESSION)):
             slots[task] = number.get((endpoint.id, _float32(threshold)), NO_SLOT)
     return slots
+
+
+def units_of(tasks: "pl.DataFrame") -> list[str]:
+    """The unit in which each task of a dataset is measured; a table without units has p-values and 0/1 labels."""
+    if "unit" in tasks.columns:
+        return list(tasks["unit"])
+    return [LABEL_UNIT if threshold is None else P_UNIT for threshold in tasks["threshold"]]
 
 
 def _float32(threshold: float | None) -> float | None:

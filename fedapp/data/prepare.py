@@ -20,7 +20,8 @@ from fedapp.chemistry.parallel import describe_many
 from fedapp.chemistry.structure import Structure
 from fedapp.config import Chemistry
 from fedapp.data import curate
-from fedapp.data.dataset import DATASET_FOLDER, FILES, PREPARED_FORMAT
+from fedapp.data.assay_settings import assays_in_percent
+from fedapp.data.dataset import DATASET_FOLDER, EARLIER_FILES, PREPARED_FORMAT
 from fedapp.data.inputs import TABLES, Inputs, read_inputs
 from fedapp.data.integrity import PREPARED, SUMMARY
 from fedapp.data.matching import check_assays, list_compounds, match_compounds, split_assays
@@ -34,7 +35,7 @@ from fedapp.storage.output import Kind, output_folder
 REJECTED = "rejected.csv"
 EARLIER = (  # files from before outputs had a list of their own
     *(SUMMARY, "compounds.parquet", "structures.parquet", "activities.parquet", "assays.parquet", REJECTED),
-    *("x_indptr.npy", "x_indices.npy", *(f"dataset/{name}" for name in FILES)),
+    *("x_indptr.npy", "x_indices.npy", *(f"dataset/{name}" for name in EARLIER_FILES)),
 )
 PREPARED_FOLDER = Kind("a prepared folder", EARLIER, {"dataset": DATASET_FOLDER})
 
@@ -47,7 +48,8 @@ class Structures:
     """
 
     rows: dict[str, int] = field(default_factory=dict)
-    folds: list[int] = field(default_factory=list)
+    folds: list[int | None] = field(default_factory=list)
+    series: list[int | None] = field(default_factory=list)
     bits: list[NDArray[np.int32]] = field(default_factory=list)
     parents_against_size: int = 0
     mixtures: int = 0
@@ -59,6 +61,7 @@ class Structures:
         row = self.rows.setdefault(structure.smiles, len(self.rows))
         if row == len(self.folds):
             self.folds.append(structure.fold)
+            self.series.append(structure.series)
             self.bits.append(structure.bits)
         return row
 
@@ -115,7 +118,7 @@ def _prepare(
     rejects = curate.Rejects()
     for table in inputs.tables().values():
         rejects.open(table)
-    measured = curate.check_activities(inputs.activities, rejects)
+    measured = curate.check_activities(inputs.activities, rejects, assays_in_percent(inputs.assays))
     measured, assays = check_assays(inputs, measured, rejects)
     if measured.is_empty():  # said at once, not after minutes of chemistry
         raise _nothing_usable(inputs, rejects)
@@ -161,7 +164,8 @@ def _write(
     rows = np.arange(len(structures.folds), dtype=np.int32)
     smiles = pl.Series(list(structures.rows), dtype=pl.String)
     folds = np.array(structures.folds, dtype=np.uint8)
-    pl.DataFrame({"row": rows, "smiles": smiles, "fold": folds}).write_parquet(folder / "structures.parquet")
+    described = pl.DataFrame({"row": rows, "smiles": smiles, "fold": folds, "series": pl.Series(structures.series, dtype=pl.UInt64)})
+    described.write_parquet(folder / "structures.parquet")
     indptr = np.zeros(len(rows) + 1, dtype=np.int64)
     np.cumsum([len(bits) for bits in structures.bits], out=indptr[1:])
     np.save(folder / "x_indptr.npy", indptr)

@@ -13,6 +13,7 @@ from fedapp.data.catalogue import catalogue_of
 from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import RunFolder, bare_config, bare_run_path
 from fedapp.site.accept import check_data, check_state
+from fedapp.site.endpoints import declared
 from fedapp.site.floor import check_floor
 from fedapp.site.folder import Site
 from strategies.partner.side import Membership
@@ -101,7 +102,7 @@ def site_place(site: Site) -> Place:
         dataset=site.dataset,
         config=config,
         partners=config.data.partners,
-        declared={},
+        declared=declared(site),
         membership=membership,
     )
 

@@ -4,7 +4,8 @@ The dataset is copied into the site, so that what rounds use lies in one place a
 """
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,17 @@ from typing import Any
 from fedapp.config import Chemistry, Config
 from fedapp.consortium.identity_files import load_identity
 from fedapp.consortium.policy_file import read_policy_file, write_policy_file
+from fedapp.data.catalogue import catalogue_of
 from fedapp.data.dataset import DATASET_FOLDER, FILES, Dataset, build_dataset
+from fedapp.data.declarations import write_declarations
 from fedapp.data.integrity import HEADER, read_header
 from fedapp.errors import ConfigError, DataError
 from fedapp.partner_folder import PartnerFolder
+from fedapp.site.endpoints import UNSAID, Wanted, check_endpoints, chosen, consent
 from fedapp.site.folder import Site
 from fedapp.storage.json_file import read_json, read_object, write_json, write_sealed
 from fedapp.storage.output import check_folder, output_folder
+from fedapp.storage.scratch import scratch
 
 DATASET = "dataset"
 OWNED = {"name": str, "fingerprint": str}
@@ -26,14 +31,15 @@ AGAIN = "bring it back, or accept it anew: polyphony accept {} DATASET"
 PREPARE = "`polyphony prepare TABLES --out DIR SITE/config.yaml` makes one that fits"
 
 
-def accept(site: Site, source: Path) -> Dataset:
-    """Put a dataset in play: copy it to SITE/dataset, name it in site.yaml, and allow it in policy.yaml.
+def accept(site: Site, source: Path, wanted: Wanted = UNSAID) -> Dataset:
+    """Put a dataset in play: copy it to SITE/dataset, name it in site.yaml, and allow it, with the endpoints declared, in policy.yaml.
 
     Args:
         site: A partner's.
         source: A folder of `polyphony prepare`, of which the dataset is built with the site's tasks, or a finished dataset.
+        wanted: What is declared to be an endpoint of the catalogue.
     Raises:
-        ConfigError: The coordinator's site, or an unusable file in it.
+        ConfigError: The coordinator's site, an unusable file in it, or a declaration that cannot be.
         DataError: Neither of the two, made with other settings than the site's, or without a task.
         OutputError: SITE/dataset holds what is not ours to replace.
         BusyError: Another process is accepting.
@@ -50,22 +56,37 @@ def accept(site: Site, source: Path) -> Dataset:
         if (folder / SUMMARY).is_file():
             _check_chemistry(folder / SUMMARY, config.chemistry)
             _check_fold_key(folder / SUMMARY, site, config.chemistry)
-    if (source / SUMMARY).is_file():
-        dataset = build_dataset(source, target, site.settings.name, config.tasks)
-    else:
-        dataset = Dataset.open(source)
-        _check_header(source, dataset.header, config)
-        dataset = _copy(source, target, site.settings.name, sources)
+    with _finished(site, source, config) as given:
+        declared = chosen(site, wanted, given)
+        dataset = _copy(given.directory, target, site.settings.name, sources)
     site.changed(dataset=DATASET)
-    write_policy_file(site.policy, replace(policy, data=dataset.digest))
+    endpoints = catalogue_of(config).by_id
+    if declared or site.endpoints.is_file():
+        write_declarations(site.endpoints, declared)
+    accepted = [consent(group, endpoints[name]) for group, name in sorted(declared.items())]
+    write_policy_file(site.policy, replace(policy, data=dataset.digest, endpoints=accepted))
     return dataset
 
 
+@contextmanager
+def _finished(site: Site, source: Path, config: Config) -> Iterator[Dataset]:
+    """The dataset to be accepted; one that must be built first lies beside the accepted one, until nothing can be wrong with it."""
+    from fedapp.data.prepare import SUMMARY  # imports RDKit, for which a starting site does not wait
+
+    if not (source / SUMMARY).is_file():
+        dataset = Dataset.open(source)
+        _check_header(source, dataset.header, config)
+        yield dataset
+        return
+    with scratch("accepting", (site.path,)) as folder:
+        yield build_dataset(source, folder / DATASET, site.settings.name, config.tasks)
+
+
 def check_data(site: Site) -> None:
-    """Refuse to run with data that was not accepted at this site, or that a new kit made unusable.
+    """Refuse to run with data, or with endpoints declared of it, that were not accepted at this site, or that a new kit made unusable.
 
     Raises:
-        ConfigError: None was accepted, or an unusable file.
+        ConfigError: None was accepted, an unusable file, another catalogue, or other declarations.
         DataError: The dataset is missing, is another than the policy allows, or was made with other settings than the site's.
     """
     directory, allowed = site.dataset, read_policy_file(site.policy).data
@@ -80,6 +101,7 @@ def check_data(site: Site) -> None:
     if header["name"] != site.settings.name:
         raise DataError(f"{directory} is {header['name']}'s, and the site is {site.settings.name}'s", AGAIN.format(site.path))
     _check_header(directory, header, site.config())
+    check_endpoints(site)
 
 
 def check_state(site: Site) -> None:

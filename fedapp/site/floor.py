@@ -32,6 +32,7 @@ MEANING = {
     "least_partners": "partners in a sum, at least",
     "colluders": "partners with whom the coordinator still learns no single update, by the roster's threshold, at least",
     "largest_weight": "of a partner in the mean, at most; beyond 1 it tells the other partners of our number of labels",
+    "endpoint_labels": "training labels of ours behind our part in a shared head, at least, where there is a catalogue of common endpoints",
     "rounds": "at most: each one tells the other partners a little more",
     "most_identified": "share of our training compounds that an update may name and still leave, at most",
     "least_compounds": "of an update, at least; null: as many as the first layer has units, since fewer can be solved for",
@@ -53,6 +54,7 @@ class Floor:
     least_partners: int = LEAST_PARTNERS
     colluders: int = 1
     largest_weight: int = 1
+    endpoint_labels: int = 50
     rounds: int = 100
     most_identified: float = 0.001
     least_compounds: int | None = None
@@ -63,7 +65,17 @@ class Floor:
     def __post_init__(self) -> None:
         if unknown := set(self.metrics_shown) - set(METRICS):
             raise ValueError(f"metrics_shown has {sorted(unknown)}, and known are {list(METRICS)}")
-        for key in ("row_guard", "least_partners", "colluders", "largest_weight", "rounds", "least_compounds", "epsilon", "delta"):
+        for key in (
+            "row_guard",
+            "least_partners",
+            "colluders",
+            "largest_weight",
+            "endpoint_labels",
+            "rounds",
+            "least_compounds",
+            "epsilon",
+            "delta",
+        ):
             value = getattr(self, key)
             if value is not None and not value >= 0:
                 raise ValueError(f"{key} is {value}, not 0 or more")
@@ -81,6 +93,7 @@ def as_strict_as(terms: Terms) -> Floor:
         least_partners=terms.least_partners,
         colluders=terms.colluders,
         largest_weight=terms.largest_weight,
+        endpoint_labels=DEFAULT.endpoint_labels if terms.endpoint_labels is None else terms.endpoint_labels,
         rounds=terms.rounds,
         metrics_shown=list(terms.metrics_shown),
         most_identified=DEFAULT.most_identified if terms.noisy else terms.most_identified,
@@ -114,6 +127,12 @@ def shortfalls(terms: Terms, floor: Floor) -> dict[str, str]:
             "weights",
             terms.largest_weight > floor.largest_weight,
             f"weights up to {terms.largest_weight}, beyond the {floor.largest_weight} of largest_weight, tell of our number of labels",
+        ),
+        (
+            "endpoints",
+            terms.endpoint_labels is not None and terms.endpoint_labels < floor.endpoint_labels,
+            f"a part in shared heads of {plural(terms.endpoint_labels, 'training label')}, fewer than the {floor.endpoint_labels:,} of "
+            "endpoint_labels",
         ),
         ("rounds", terms.rounds > floor.rounds, f"{plural(terms.rounds, 'round')}, more than the {floor.rounds:,} of rounds"),
         ("metrics", bool(shown), f"the coordinator learns the mean of {' and '.join(shown)}, which metrics_shown does not have"),

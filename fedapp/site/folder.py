@@ -8,6 +8,8 @@ At a partner                                at the coordinator
                    partners may measure
   policy.yaml      what it accepts            session.yaml    what is proposed to partners
   floor.yaml       the least it ever accepts
+  endpoints.csv    which of its tasks are
+                   endpoints of these
   ca.crt           whom it takes for the      ca.crt
                    coordinator                tls/            server.crt, server.key
   keys/            identity.*, node.*
@@ -28,7 +30,7 @@ from fedapp.errors import ConfigError
 from fedapp.storage.files import PRIVATE_DIRECTORY, write_text
 from fedapp.storage.yaml_file import read_whole
 
-SITE_FILE, CONFIG_FILE, FLOOR_FILE = "site.yaml", "config.yaml", "floor.yaml"
+SITE_FILE, CONFIG_FILE, FLOOR_FILE, ENDPOINTS_FILE = "site.yaml", "config.yaml", "floor.yaml", "endpoints.csv"
 SITE_VARIABLE = "POLYPHONY_SITE"  # tells the server app where its site is
 STATE = "state"  # a partner's private folder (`fedapp.partner_folder`)
 PARTNER, COORDINATOR = "partner", "coordinator"
@@ -117,6 +119,11 @@ class Site:
     def catalogue(self) -> Path:
         """The endpoints that partners may measure in common, where there are any."""
         return self.path / CATALOGUE
+
+    @property
+    def endpoints(self) -> Path:
+        """Which of the partner's groups of tasks it declared to be endpoints; its own, and in no kit."""
+        return self.path / ENDPOINTS_FILE
 
     @property
     def policy(self) -> Path:

@@ -27,6 +27,7 @@ class Terms:
         colluders: Partners with whom the coordinator still learns no single update, by the roster's threshold.
         largest_weight: Of a partner in the mean; beyond 1 it tells of labels.
         initial_trunk: As in `federation` in the configuration.
+        endpoint_labels: Training labels behind our part in each shared head; None without a catalogue of common endpoints.
         row_guard: Training compounds behind each row that is sent; 0 or 1 is off.
         profile, epsilon, delta: Of `privacy` in the configuration; epsilon and delta count under record-level privacy alone.
         rounds: Most rounds.
@@ -43,6 +44,7 @@ class Terms:
     colluders: int
     largest_weight: int
     initial_trunk: str
+    endpoint_labels: int | None
     row_guard: int
     profile: str
     epsilon: float
@@ -65,6 +67,7 @@ class Terms:
             colluders=colluders(roster),
             largest_weight=config.federation.largest_weight,
             initial_trunk=config.federation.initial_trunk,
+            endpoint_labels=None if config.tasks.catalogue is None else config.privacy.endpoint_labels,
             row_guard=min(config.privacy.row_guard, policy.row_guard),
             profile=config.privacy.profile,
             epsilon=config.privacy.epsilon,
@@ -118,6 +121,13 @@ def _first_trunk(terms: Terms) -> str:
     return "drawn from the partners' common secret"
 
 
+def _endpoints(terms: Terms) -> str:
+    if terms.endpoint_labels is None:
+        return "none in common: all heads stay at home"
+    head = f"a head of {terms.endpoint_labels:,} or more training labels"
+    return f"of a task that we declare to be one of catalogue.yaml, and of no other, {head} is averaged with other partners'"
+
+
 def _row_guard(terms: Terms) -> str:
     if terms.noisy:
         return "by noise: rows are chosen so that no single compound decides on one"
@@ -164,6 +174,7 @@ SENTENCES: dict[str, Callable[[Terms], str]] = {
     "sums": _sums,
     "weights": _weights,
     "first trunk": _first_trunk,
+    "endpoints": _endpoints,
     "row guard": _row_guard,
     "noise": _noise,
     "rounds": _rounds,

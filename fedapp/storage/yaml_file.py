@@ -88,7 +88,7 @@ def read_large(path: Path, hint: str) -> Any:
 
 def to_text(value: Any) -> str:
     """Plain values as YAML that `read_large` reads back, keys in their order."""
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=SHOWN * 3)
+    return yaml.dump(value, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), sort_keys=False, allow_unicode=True, width=3 * SHOWN)
 
 
 def absent(kind: Any, given: Any, before: str = "") -> Iterator[str]:
@@ -164,7 +164,7 @@ def in_words(expected: Any) -> str:
         many = "numbers" if inner in (int, float) else WORDS.get(inner, "entries")
         return "a list" if inner is Any else f"a list of {many}"
     kinds = [each for each in get_args(expected) or (expected,) if each is not NoneType]
-    return " or ".join(WORDS.get(each, str(each)) for each in kinds)
+    return " or ".join(in_words(each) if get_origin(each) is list else WORDS.get(each, str(each)) for each in kinds)
 
 
 def first_line(error: Exception) -> str:

@@ -12,6 +12,7 @@ from fedapp.config import load_config, to_yaml
 from fedapp.consortium.agreement import default_limits, default_policy
 from fedapp.consortium.policy_file import write_policy
 from fedapp.consortium.roster_file import write_roster
+from fedapp.data.catalogue import catalogue_digest
 from fedapp.evaluation.selection import METRICS_SCHEMA
 from fedapp.partner_folder import PartnerFolder
 from fedapp.site.floor import write_floor
@@ -51,7 +52,7 @@ def fresh(path: Path, role: str = PARTNER, config: str = CONFIG, partners: int =
     configure(path, config)
     write_roster(site.roster, roster(partners))
     held, path = site.config(), site.policy if site.partner else site.proposal
-    write_policy(path, default_policy(held, roster(partners)), ["a" * 64], "d" * 64, limits=default_limits(held))
+    write_policy(path, default_policy(held, roster(partners)), ["a" * 64], "d" * 64, catalogue_digest(held), limits=default_limits(held))
     if site.partner:
         write_floor(site.floor)
     return site

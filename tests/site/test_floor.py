@@ -29,6 +29,7 @@ row_guard: 5
 least_partners: 4
 colluders: 2
 largest_weight: 1
+endpoint_labels: 80
 rounds: 50
 most_identified: 0.01
 least_compounds: 0
@@ -46,6 +47,7 @@ TERMS = Terms(
     colluders=1,
     largest_weight=1,
     initial_trunk="group_key",
+    endpoint_labels=50,
     row_guard=20,
     profile="none",
     epsilon=8.0,
@@ -101,7 +103,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 def test_the_first_installation_makes_a_floor_with_every_key_explained_for_its_owner_alone(kit: Path, site: Path) -> None:
     install(kit, site)
-    assert read_floor(site / "floor.yaml") == DEFAULT == Floor(20, 3, 1, 1, 100, 0.001, None, 8.0, 1e-6, [])
+    assert read_floor(site / "floor.yaml") == DEFAULT == Floor(20, 3, 1, 1, 50, 100, 0.001, None, 8.0, 1e-6, [])
     text = (site / "floor.yaml").read_text()
     assert all("  # " in line for line in text.splitlines() if not line.startswith("#"))
     assert (site / "floor.yaml").stat().st_mode & 0o777 == 0o600
@@ -298,7 +300,7 @@ def test_a_floor_that_was_cut_anywhere_is_refused_or_asks_for_no_less_than_the_w
     assert len(read) < 12
 
 
-@pytest.mark.parametrize("floor", [DEFAULT, Floor(5, 4, 2, 8, 50, 1.0, 0, 2.0, 1e-9, ["loss", "auc_pr"])])
+@pytest.mark.parametrize("floor", [DEFAULT, Floor(5, 4, 2, 8, 10, 50, 1.0, 0, 2.0, 1e-9, ["loss", "auc_pr"])])
 def test_a_floor_that_is_written_is_read_back(floor: Floor, tmp_path: Path) -> None:
     write_floor(tmp_path / "floor.yaml", floor)
     assert read_floor(tmp_path / "floor.yaml") == floor
@@ -352,6 +354,7 @@ some_terms = st.builds(
     colluders=st.integers(0, 3),
     largest_weight=st.sampled_from((1, 4, 256)),
     initial_trunk=st.sampled_from(("seed", "group_key")),
+    endpoint_labels=st.none() | st.integers(1, 100),
     row_guard=st.integers(0, 30),
     rounds=st.integers(1, 200),
     metrics_shown=st.sets(st.sampled_from(("auc_pr", "loss"))).map(lambda held: tuple(sorted(held))),
@@ -377,6 +380,7 @@ def test_a_floor_is_reached_by_terms_that_are_as_strict_in_everything_and_by_no_
         or terms.colluders < one.colluders
         or terms.largest_weight > one.largest_weight
         or terms.row_guard < one.row_guard
+        or (terms.endpoint_labels is not None and terms.endpoint_labels < floor.endpoint_labels)
         or terms.rounds > one.rounds
         or not set(terms.metrics_shown) <= set(one.metrics_shown)
         or terms.most_identified > one.most_identified

@@ -20,6 +20,7 @@ from strategies.coordinator.secure_trunk import SecureTrunk
 from strategies.partner.secure_partner import Arrived, SecurePartner
 from strategies.partner.secure_trunk_mod import secure_trunk_mod
 from strategies.partner.side import Membership, PartnerData, PartnerSide, UpdateTerms
+from strategies.secagg.messages import SessionParameters
 from strategies.secagg.phases import Step
 from strategies.secagg.state import State, load
 from strategies.secagg.transcript import Entry
@@ -123,6 +124,11 @@ class Toy:
         for partner in range(1, self.partners + 1):
             self.home(partner).mkdir(parents=True)
 
+    def first(self) -> list[np.ndarray]:
+        """The trunk before the first round; shared heads are zero."""
+        layers = [array * (ROWS[:, None] if array.ndim == 2 else np.float32(1)) for array in FIRST]
+        return [array.astype(np.float32) for array in layers] + [np.zeros(HEADS, dtype=np.float32)] * self.heads
+
     @property
     def layout(self) -> str:
         return f"{LAYOUT},slots:{HEADS[0]}x{HEADS[1]}" if self.heads else LAYOUT
@@ -152,7 +158,7 @@ class Toy:
             support=lambda: np.concatenate([rows, parts(partner)]) if self.heads else rows,
             holders=lambda: holders_of(COMPOUNDS),
             weight=lambda: 1,
-            first_trunk=lambda key: [array.copy() for array in FIRST] + [np.zeros(HEADS, dtype=np.float32)] * self.heads,
+            first_trunk=lambda key: self.first(),
             rounding_seed=lambda number, attempt: partner + 1000 * number + attempt,
         )
         membership = Membership(identities(self.partners)[partner - 1], self.roster, policy)
@@ -163,12 +169,14 @@ class Toy:
         journal, names = Journal(self.folder / "journal.jsonl"), [member.name for member in self.roster.members]
         exchanges = Exchanges(self.grid, journal, self.partners, 2, connect_timeout=0.01, exchange_timeout=1, round_timeout=1, names=names)
         nonces = iter(np.random.default_rng(len(self.journal())).bytes(32) for _ in range(99))
-        strategy = SecureTrunk(
-            exchanges, self.roster, lambda: parameters_for(self.roster, row_guard=self.guard, layout=self.layout, nonce=next(nonces)), 50
-        )
+        strategy = SecureTrunk(exchanges, self.roster, lambda: self.parameters(next(nonces)), 50)
         done = strategy.set_up()
         strategy.start(self.grid, ArrayRecord(), num_rounds=self.rounds - done, timeout=1)
         strategy.finish()
+
+    def parameters(self, nonce: bytes) -> SessionParameters:
+        """What the coordinator proposes."""
+        return parameters_for(self.roster, row_guard=self.guard, layout=self.layout, nonce=nonce)
 
     def journal(self) -> list[Exchange]:
         return read_journal(self.folder / "journal.jsonl")

@@ -23,6 +23,7 @@ from fedapp.consortium.promises import spoken
 from fedapp.consortium.roster_file import load_draft, load_roster
 from fedapp.data.dataset import Dataset
 from fedapp.model.trunk_shape import layout
+from fedapp.site.endpoints import check_catalogue
 from fedapp.site.folder import Site
 from fedapp.site.needs import DISK_BASE, DISK_COPIES, WEIGHT, coordinator_memory, partner_memory, weights
 from fedapp.wording import plural, size
@@ -155,6 +156,7 @@ def policy(site: Site) -> CheckFinding:
 
 def proposal(site: Site) -> CheckFinding:
     """What the coordinator proposes is of its own roster and trunk."""
+    check_catalogue(site)
     config, terms = site.config(), read_policy_file(site.proposal)
     pairs = {"roster": (terms.roster, load_roster(site.roster).digest().hex()), "layout": (terms.layout, layout(config))}
     if config.federation.initial_trunk == "group_key":  # otherwise partners' digest covers a seed that the coordinator does not have

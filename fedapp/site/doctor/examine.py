@@ -21,6 +21,7 @@ AT_PARTNER: dict[str, Check] = {
     "clock": network.clock,
     "dataset": checks.dataset,
     "rows": protection.rows,
+    "endpoints": protection.endpoints,
     "state": checks.state,
     "self-audit": protection.self_audit,
     "disk": checks.disk,

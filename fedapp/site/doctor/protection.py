@@ -1,9 +1,11 @@
 """What `polyphony doctor` finds about a partner's protection: its terms against its own floor, and what attacks on its updates told."""
 
 from fedapp.config import RECORD_DP
+from fedapp.data.catalogue import NO_SLOT, catalogue_of
 from fedapp.data.dataset import Dataset
 from fedapp.partner_folder import PartnerFolder
 from fedapp.site.doctor.checks import CheckFinding, ok, warn
+from fedapp.site.endpoints import NAMED, check_endpoints, declared, declared_tasks
 from fedapp.site.floor import DEFAULT, check_floor, shortfalls, terms_of
 from fedapp.site.folder import Site
 from fedapp.site.status.attention import named_compounds
@@ -41,6 +43,31 @@ def rows(site: Site) -> CheckFinding:
         f"no bit is held by {guard} or more of our training compounds: none of our rows would leave, and this site would learn nothing "
         "with the others",
         "accept a larger dataset; or agree with all partners on shorter fingerprints (chemistry.bits)",
+    )
+
+
+def endpoints(site: Site) -> CheckFinding:
+    """Which of our tasks have a part in shared heads: none without a declaration, and none of few labels."""
+    config = site.config()
+    catalogue = catalogue_of(config)
+    if not catalogue.endpoints:
+        return ok("no catalogue of common endpoints")
+    check_endpoints(site)
+    least, known = config.privacy.endpoint_labels, plural(len(catalogue.endpoints), "endpoint")
+    found = declared_tasks(Dataset.open(site.dataset), config, declared(site))
+    if not found:
+        return ok(f"none of our tasks is declared to be one of the {known} of the catalogue")
+    having = [each for each in found if each.slot != NO_SLOT]
+    told = f"{plural(sum(each.enough for each in having), 'task')} of {len(found):,} declared have a part in shared heads"
+    lacking = [f"{each.group} ({plural(each.labels, 'training label')})" for each in having if not each.enough]
+    lacking += [f"{each.group} (no shared head at its threshold)" for each in found if each.slot == NO_SLOT]
+    if not lacking:
+        return ok(f"{told}, each with {least:,} training labels or more")
+    more = f" and {len(lacking) - NAMED:,} more" if len(lacking) > NAMED else ""
+    return warn(
+        f"{told}; not {', '.join(lacking[:NAMED])}{more}",
+        f"a part takes {least:,} training labels (privacy.endpoint_labels) at a threshold of the catalogue; without, a task is learned "
+        "as before",
     )
 
 

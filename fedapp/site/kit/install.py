@@ -8,14 +8,15 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-from fedapp.config import Config, saved_config, to_yaml
+from fedapp.config import CATALOGUE, Config, saved_config, to_yaml
 from fedapp.consortium.identity_files import KEY_FILE, load_identity
-from fedapp.consortium.policy_file import read_policy_file, write_policy_file
+from fedapp.consortium.policy_file import PolicyFile, read_policy_file, write_policy_file
 from fedapp.consortium.roster_file import load_roster
 from fedapp.errors import ConfigError, OutputError
 from fedapp.partner_folder import PartnerFolder
 from fedapp.runtime.locks import locked
 from fedapp.site.accept import own_state
+from fedapp.site.endpoints import check_catalogue
 from fedapp.site.floor import as_strict_as, read_floor, shortfalls, terms_of, write_floor
 from fedapp.site.folder import CONFIG_FILE, FLOOR_FILE, SITE_FILE, Site
 from fedapp.site.kit.make import SERVICES, copy, own_seed
@@ -24,8 +25,14 @@ from fedapp.storage.files import PRIVATE_DIRECTORY, write_text
 from fedapp.storage.live_files import json_object
 
 WEAKER = " (weaker)"
-DIGESTS = ("configuration", "roster", "layout", "applications")  # of a policy: what people compare, and cannot read a meaning from
-COPIED = ("consortium.yaml", "session.yaml", "ca.crt", "tls/server.key", "tls/server.crt", "README.md")  # where the kit has them
+DIGESTS = (
+    "configuration",
+    "roster",
+    "layout",
+    "catalogue",
+    "applications",
+)  # of a policy: what people compare, and cannot read a meaning from
+COPIED = ("consortium.yaml", CATALOGUE, "session.yaml", "ca.crt", "tls/server.key", "tls/server.crt", "README.md")  # where the kit has them
 
 
 def install(kit: Path, path: Path) -> list[str]:
@@ -37,8 +44,8 @@ def install(kit: Path, path: Path) -> list[str]:
     Returns:
         What changed in a partner's terms, a line each, what got weaker ending in `WEAKER`; none at a new site.
     Raises:
-        ConfigError: No kit, one for another party, one whose roster has other keys for this partner than the site, or one below the
-            site's own floor; a new site then has its floor and nothing else.
+        ConfigError: No kit, one for another party or with another catalogue than its policy names, one whose roster has other keys for
+            this partner than the site, or one below the site's own floor; a new site then has its floor and nothing else.
         OutputError: A new site's folder holds files of the names that a site has.
         BusyError: The site is being served.
     """
@@ -48,6 +55,7 @@ def install(kit: Path, path: Path) -> list[str]:
         raise ConfigError(f"{path} is the kit itself", "name another folder, for the site to live in")
     if known is not None and party(known) != party(given):
         raise ConfigError(f"{kit} is for {party(given)}, and {path} is the site of {party(known)}", "take the kit that was made for it")
+    check_catalogue(given)
     if given.partner:
         _check_keys(given, path)
     if known is None:
@@ -59,8 +67,7 @@ def install(kit: Path, path: Path) -> list[str]:
         site = Site.create(path, replace(known.settings, superlink=given.settings.superlink) if known else given.settings)
         _copy(given, site)
         if site.partner:
-            data = read_policy_file(site.policy).data if site.policy.is_file() else ""
-            write_policy_file(site.policy, replace(read_policy_file(given.policy), data=data))
+            write_policy_file(site.policy, _policy(given, site))
             _take_over_state(site)
         write_text(site.path / CONFIG_FILE, to_yaml(config))
     return changes
@@ -144,6 +151,12 @@ def _changes(given: Site, known: Site | None) -> list[str]:
         weaker.add("first trunk")
     lines = [f"{name}: {how}{WEAKER if name in weaker else ''}" for name, how in differences(before, after).items()]
     return lines + [f"{key}: {old[key]} -> {new[key]}" for key in DIGESTS if old[key] != new[key]]
+
+
+def _policy(given: Site, site: Site) -> PolicyFile:
+    """The kit's policy, with the data and the declarations that the site accepted: of these a kit says nothing."""
+    own = read_policy_file(site.policy) if site.policy.is_file() else None
+    return replace(read_policy_file(given.policy), data=own.data if own else "", endpoints=own.endpoints if own else [])
 
 
 def _copy(given: Site, site: Site) -> None:

@@ -13,12 +13,13 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from fedapp.config import CONF, Config, to_yaml
+from fedapp.config import CATALOGUE, CONF, Config, to_yaml
 from fedapp.consortium.agreement import default_limits, default_policy
 from fedapp.consortium.certificates import AUTHORITY, SERVER, SERVER_KEY, certificate_facts
 from fedapp.consortium.policy_file import write_policy
 from fedapp.consortium.promises import spoken
 from fedapp.consortium.roster_file import Draft, load_draft, load_roster
+from fedapp.data.catalogue import catalogue_digest
 from fedapp.errors import ConfigError
 from fedapp.runtime.bundle import bundle_digest
 from fedapp.site.folder import CONFIG_FILE, COORDINATOR, PARTNER, Settings, Site
@@ -69,7 +70,8 @@ def make_kits(plan: Plan, out: Path) -> list[Path]:
     Returns:
         The folders, the coordinator's first.
     Raises:
-        ConfigError: `out` exists, a plain experiment, a partner without a node key, or certificates that are missing or of another host.
+        ConfigError: `out` exists, a plain experiment, an unusable catalogue, a partner without a node key, or certificates that
+            are missing or of another host.
     """
     if out.exists() or out.is_symlink():
         raise ConfigError(f"{out} exists", "kits are made in a new folder; `polyphony kit install` brings a site up to date")
@@ -87,6 +89,7 @@ def make_kits(plan: Plan, out: Path) -> list[Path]:
 def _check(plan: Plan, draft: Draft, roster: Roster) -> None:
     if plan.config.aggregation != "secure":
         raise ConfigError("aggregation is plain, which is for simulations", "across sites it is secure")
+    catalogue_digest(plan.config)
     if len(roster.members) != plan.config.data.partners:
         raise ConfigError(f"data.partners is {plan.config.data.partners}, and the roster has {len(roster.members)}")
     for member in roster.members:
@@ -124,14 +127,16 @@ def split_address(address: str) -> tuple[str, int]:
 
 def _write(plan: Plan, roster: Roster, application: str, site: Site) -> None:
     """One party's kit; the policy and the proposal are of the partners' configuration, whose digest the coordinator cannot compute."""
-    config = _config(plan, roster)
-    policy = default_policy(config, roster)
+    config, source = _config(plan, roster), plan.config.tasks.catalogue
+    policy, catalogue = default_policy(config, roster), catalogue_digest(config)
     if site.partner:
-        write_policy(site.policy, policy, [application], limits=default_limits(config))
+        write_policy(site.policy, policy, [application], catalogue=catalogue, limits=default_limits(config))
     else:
         config = replace(config, seed=0, chemistry=replace(config.chemistry, fold_key_file=None))
-        write_policy(site.proposal, policy, [application], header=PROPOSAL_HEADER)
-    write_text(site.path / CONFIG_FILE, to_yaml(config))
+        write_policy(site.proposal, policy, [application], catalogue=catalogue, header=PROPOSAL_HEADER)
+    if source is not None:
+        copy(Path(source), site.catalogue)  # at the coordinator too, whose sums have a place for every shared head
+    write_text(site.path / CONFIG_FILE, to_yaml(replace(config, tasks=replace(config.tasks, catalogue=source and CATALOGUE))))
     copy(plan.roster_file, site.roster)
     if plan.certificates is not None:
         copy(plan.certificates / AUTHORITY, site.authority)

@@ -19,6 +19,7 @@ IN_WORDS = {
     "aggregation": "No masks",
     "sums": "Sums that tell much",
     "weights": "Weights that tell of labels",
+    "endpoints": "Shared heads of few labels",
     "rounds": "Many rounds",
     "metrics": "Metrics shown",
 }

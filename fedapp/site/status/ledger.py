@@ -59,11 +59,16 @@ class Answers:
 
 @dataclass(frozen=True)
 class HeldTrunk:
-    """The trunk that a partner holds: rounds behind it, rows of its first layer that partners agreed on, and all rows."""
+    """The trunk that a partner holds: rounds behind it, rows of its first layer that partners agreed on, and all rows.
+
+    Attributes:
+        slots: Of each shared head, whether it is in play.
+    """
 
     version: int = 0
     listed: int = 0
     rows: int = 0
+    slots: tuple[bool, ...] = ()
 
 
 def held_trunk(folder: Path, problems: list[str] | None = None) -> HeldTrunk:
@@ -74,10 +79,10 @@ def held_trunk(folder: Path, problems: list[str] | None = None) -> HeldTrunk:
     try:
         with reading(path), safe_open(path, framework="np") as opened:
             version = int(json.loads(opened.metadata()["shared"])["version"])
-            rows = opened.get_tensor("rows")
-            if "used" in opened.keys():  # noqa: SIM118 - no mapping
-                rows = rows[: opened.get_slice("used").get_shape()[0]]  # slots of shared heads lie behind the rows
-            return HeldTrunk(version, int(rows.sum()), len(rows))
+            listed = opened.get_tensor("rows")
+            bits = opened.get_slice("used").get_shape()[0] if "used" in opened.keys() else len(listed)  # noqa: SIM118 - no mapping
+            rows = listed[:bits]  # slots of shared heads lie behind the rows
+            return HeldTrunk(version, int(rows.sum()), len(rows), tuple(listed[len(rows) :].tolist()))
     except (DamagedFileError, OSError) as error:
         if problems is not None:
             problems.append(str(error))

@@ -19,6 +19,7 @@ from fedapp.site.status.learning import learning
 from fedapp.site.status.ledger import answers_given, held_trunk, ledger, sent_by_round
 from fedapp.site.status.privacy_spent import privacy_spent
 from fedapp.site.status.rounds import OUTCOME, progress
+from fedapp.site.status.shared_heads import shared_heads
 from fedapp.site.terms import Terms
 from fedapp.storage.json_lines import record
 from fedapp.storage.live_files import json_object, records, written
@@ -55,7 +56,8 @@ def partner_status(site: Site) -> dict[str, Any]:
     """What a partner knows of itself, as one JSON object; none of it is for others.
 
     Keys: role, name, time, healthy, consortium, round (rounds behind the trunk that is held), rounds, phase, health, selected (the
-    round of the model that is kept), learning, sent, ledger, privacy_spent (None without record-level privacy), phases, requests
+    round of the model that is kept), learning, sent, ledger, endpoints (the declared tasks, and whether their shared heads are in
+    play), privacy_spent (None without record-level privacy), phases, requests
     (newest first), policy, warnings (what needs attention: about, told, hint), problems.
     """
     problems: list[str] = []
@@ -82,6 +84,7 @@ def partner_status(site: Site) -> dict[str, Any]:
         "learning": [asdict(learned) for learned in learning(site.state, config.evaluation.min_per_class if config else 1, problems)],
         "sent": [asdict(entry) for entry in sent_by_round(asked, sums, audits)],
         "ledger": ledger(site.state, config, asked, sums, audits, trunk),
+        "endpoints": _told(lambda: shared_heads(site, config, trunk), problems) or [] if config else [],
         "privacy_spent": spent and asdict(spent),
         "phases": [asdict(answers) for answers in answers_given(asked)],
         "requests": [asdict(request) for request in reversed(asked[-RECENT:])],

@@ -1,0 +1,253 @@
+"""A partner's consent, task by task: which of its groups of tasks it declares to be endpoints of the consortium's catalogue.
+
+`polyphony accept` alone writes it: to endpoints.csv, and, in words that say what each endpoint is, to policy.yaml. No kit has either, so
+whoever makes kits declares nothing for a partner; where a new kit's catalogue says something else of a declared endpoint, or a file was
+changed, no request is answered until the partner has accepted anew.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
+
+from fedapp.config import Config
+from fedapp.consortium.membership import changed
+from fedapp.consortium.policy_file import read_policy_file
+from fedapp.data.catalogue import NO_SLOT, Catalogue, Endpoint, catalogue_digest, catalogue_of, is_name, slots_of, units_of
+from fedapp.data.dataset import Dataset
+from fedapp.data.declarations import read_declarations
+from fedapp.errors import ConfigError
+from fedapp.site.folder import ENDPOINTS_FILE, Site
+from fedapp.wording import plural
+
+MATCHING, NONE = "matching", "none"  # in the place of a table
+# What a person is told, who is about to declare: what the others learn by it.
+CONSENT = (
+    "every partner learns how many partners have a part in each shared head, and not who; it is in play with three or more",
+    "what we learn for it is averaged with the others': every partner learns the mean of the heads, and all but one together the last "
+    "one's; the coordinator learns neither",
+)
+AGAIN = "say again what is declared: polyphony accept {} DATASET --endpoint GROUP=ENDPOINT"
+NAMED = 5  # faults in a message
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a person says of endpoints; without a word of it, what was declared before stays.
+
+    Attributes:
+        pairs: `GROUP=ENDPOINT`, each a declaration.
+        table: A table of declarations, `MATCHING` for every group that is called as an endpoint, or `NONE`.
+    """
+
+    pairs: tuple[str, ...] = ()
+    table: str | None = None
+
+
+UNSAID = Wanted()
+
+
+def declared(site: Site) -> dict[str, str]:
+    """The groups of tasks that a partner declared, to the ids of their endpoints; empty before it declared any, and without a catalogue.
+
+    Raises:
+        DataError: The table is damaged.
+    """
+    if site.config().tasks.catalogue is None or not site.endpoints.is_file():
+        return {}
+    return dict(_declared(site.endpoints, changed(site.endpoints)))
+
+
+@lru_cache(maxsize=8)
+def _declared(path: Path, _changed: int) -> dict[str, str]:
+    return read_declarations(path)
+
+
+def consent(group: str, endpoint: Endpoint) -> str:
+    """What policy.yaml says of one declaration: all that the endpoint is, so that another one under its id is not covered by it."""
+    learned = [f"{threshold:g}" for threshold in sorted(endpoint.thresholds)]
+    if endpoint.value:
+        learned.append(f"as a value, of which {endpoint.centre:g} is taken off, and the rest divided by {endpoint.scale:g}")
+    return f"{group} is {endpoint.id}: {endpoint.measures} ({endpoint.unit}){', ' if learned else ''}{', '.join(learned)}"
+
+
+def check_catalogue(site: Site) -> None:
+    """Refuse another catalogue than the one that policy, or proposal, names.
+
+    Raises:
+        ConfigError: It is another, missing or unusable.
+    """
+    terms = site.policy if site.partner else site.proposal
+    digest, named = catalogue_digest(site.config()), read_policy_file(terms).catalogue
+    if digest != named:
+        raise ConfigError(
+            f"{site.catalogue} is not the catalogue that {terms} names: its digest is {digest[:16] or 'none'}, not {named[:16] or 'any'}",
+            "bring back the one in the kit, or ask whoever made the kit",
+        )
+
+
+def check_endpoints(site: Site) -> None:
+    """Refuse to run with another catalogue, with declarations that were not accepted, or with endpoints that were others then.
+
+    Raises:
+        ConfigError: Something is another; the first is named.
+        DataError: The table is damaged.
+    """
+    check_catalogue(site)
+    config, accepted = site.config(), set(read_policy_file(site.policy).endpoints)
+    if config.tasks.catalogue is None:
+        return
+    endpoints, said = catalogue_of(config).by_id, set()
+    for group, name in declared(site).items():
+        if name not in endpoints:
+            raise ConfigError(f"{site.endpoints}: {group} is {name}, which the catalogue does not have", AGAIN.format(site.path))
+        said.add(sentence := consent(group, endpoints[name]))
+        if sentence not in accepted:
+            raise ConfigError(f"{site.endpoints}: “{sentence}” is not what {site.policy} accepts of {group}", AGAIN.format(site.path))
+    if missing := sorted(accepted - said):
+        raise ConfigError(f"{site.policy} accepts “{missing[0]}”, which {site.endpoints} does not declare", AGAIN.format(site.path))
+
+
+def chosen(site: Site, wanted: Wanted, dataset: Dataset) -> dict[str, str]:
+    """What is declared of the groups of a dataset: what a person says, or else what was declared before and still means the same.
+
+    Raises:
+        ConfigError: No catalogue; a group or an endpoint that is not there, two endpoints for a group, or an endpoint in another unit.
+        DataError: An unusable table.
+    """
+    catalogue, units = catalogue_of(site.config()), _units(dataset)
+    if wanted == UNSAID:
+        return _kept(site, catalogue, units.keys())
+    if not catalogue.endpoints and wanted.table != NONE:
+        raise ConfigError(
+            f"{site.path} has no catalogue, so nothing can be declared", "the kit of an experiment with tasks.catalogue has it"
+        )
+    said = [_split(pair, units.keys(), catalogue) for pair in wanted.pairs]
+    if wanted.table == MATCHING:
+        said += [(group, group) for group in sorted(units.keys() & catalogue.by_id.keys())]
+    elif wanted.table not in (None, NONE):
+        said += read_declarations(Path(wanted.table)).items()
+    result: dict[str, str] = {}
+    for group, name in said:
+        if result.setdefault(group, name) != name:
+            raise ConfigError(f"{group} is declared to be {result[group]} and {name}", "a group of tasks is one endpoint")
+    if faults := [fault for pair in result.items() if (fault := _fault(*pair, units, catalogue))]:
+        more = f"; and {len(faults) - NAMED:,} more" if len(faults) > NAMED else ""
+        raise ConfigError(f"{'; '.join(faults[:NAMED])}{more}", "nothing was declared, and the site is as it was")
+    return result
+
+
+def _kept(site: Site, catalogue: Catalogue, groups: Collection[str]) -> dict[str, str]:
+    """Earlier declarations of groups that are still there.
+
+    Raises:
+        ConfigError: One whose endpoint is not what it was: only a person can say whether it still holds.
+    """
+    kept = {group: name for group, name in declared(site).items() if group in groups}
+    accepted = set(read_policy_file(site.policy).endpoints)
+    for group, name in kept.items():
+        if name not in catalogue.by_id or consent(group, catalogue.by_id[name]) not in accepted:
+            raise ConfigError(
+                f"{group} was declared to be {name}, and the catalogue says something else of {name} now",
+                f"{AGAIN.format(site.path)}, as often as there are groups; or --endpoints {NONE}",
+            )
+    return kept
+
+
+def _split(pair: str, groups: Collection[str], catalogue: Catalogue) -> tuple[str, str]:
+    """Group and endpoint of `GROUP=ENDPOINT`, in either of which there may be a `=`.
+
+    Raises:
+        ConfigError: There is none between them.
+    """
+    parts = pair.split("=")
+    splits = [("=".join(parts[:place]).strip(), "=".join(parts[place:]).strip()) for place in range(1, len(parts))]
+    if not splits or not all(splits[0]):
+        raise ConfigError(f"--endpoint {pair!r:.80} is not GROUP=ENDPOINT", "such as --endpoint 'our hERG assay=hERG'")
+    return next((split for split in splits if split[0] in groups and split[1] in catalogue.by_id), splits[0])
+
+
+def _units(dataset: Dataset) -> dict[str, set[str]]:
+    """The units in which the tasks of each group are measured: p-values and 0/1 labels may be in one."""
+    units: dict[str, set[str]] = {}
+    for group, unit in zip(dataset.tasks["group"], units_of(dataset.tasks), strict=True):
+        units.setdefault(group, set()).add(unit)
+    return units
+
+
+def _fault(group: str, name: str, units: Mapping[str, set[str]], catalogue: Catalogue) -> str:
+    """What is wrong with one declaration; empty if nothing is."""
+    if name not in catalogue.by_id:
+        return f"the catalogue has no endpoint {name!r:.80}{_similar(name, catalogue.by_id)}"
+    if group not in units:
+        return f"the dataset has no task of {group!r:.80}{_similar(group, units)}"
+    if not is_name(group):
+        return f"{group!r:.80} is a name that {ENDPOINTS_FILE} cannot hold"
+    unit = catalogue.by_id[name].unit
+    return "" if unit in units[group] else f"{group} is measured in {' and '.join(sorted(units[group]))}, and {name} in {unit}"
+
+
+def _similar(name: str, known: Collection[str]) -> str:
+    folded = {each.casefold(): each for each in known}
+    similar = [folded[each] for each in get_close_matches(name.casefold(), folded, n=3)]
+    return f", but {' and '.join(map(repr, similar))}" if similar else ""
+
+
+def proposed(site: Site, dataset: Dataset) -> list[str]:
+    """Groups that are called as an endpoint and declared to be none; never taken for it without a person's word."""
+    return sorted((set(dataset.tasks["group"]) & catalogue_of(site.config()).by_id.keys()) - declared(site).keys())
+
+
+@dataclass(frozen=True)
+class DeclaredTask:
+    """One task of a declared group.
+
+    Attributes:
+        task: Its number.
+        group, threshold: Of the dataset.
+        endpoint: Id of what it is declared to be.
+        slot: Of its shared head; `NO_SLOT` where the catalogue does not have its threshold.
+        labels: In the training folds.
+        enough: Whether these are enough to have a part in the shared head.
+    """
+
+    task: int
+    group: str
+    threshold: float | None
+    endpoint: str
+    slot: int
+    labels: int
+    enough: bool
+
+    def in_words(self, least: int) -> str:
+        """Its threshold, and why it has no part in a shared head."""
+        at = "without a threshold" if self.threshold is None else f"at {self.threshold:.4g}"
+        if self.slot == NO_SLOT:
+            return f"not {at}, which the catalogue does not have"
+        return at if self.enough else f"not {at}, with {plural(self.labels, 'training label')} and no {least:,}"
+
+
+def declared_tasks(dataset: Dataset, config: Config, declarations: Mapping[str, str]) -> list[DeclaredTask]:
+    """The tasks of declared groups, by number."""
+    if not declarations:
+        return []
+    tasks, least = dataset.tasks, config.privacy.endpoint_labels
+    slots, labels = slots_of(tasks, catalogue_of(config), declarations), dataset.labels_in(config.training_folds())
+    return [
+        DeclaredTask(task, group, threshold, declarations[group], int(slots[task]), int(labels[task]), bool(labels[task] >= least))
+        for task, (group, threshold) in enumerate(zip(tasks["group"], tasks["threshold"], strict=True))
+        if group in declarations
+    ]
+
+
+def in_words(found: Iterable[DeclaredTask], config: Config) -> list[str]:
+    """One line for each declared group: what it is, and for which of its tasks there is a shared head."""
+    endpoints = catalogue_of(config).by_id
+    lines: dict[tuple[str, str], list[str]] = {}
+    for each in found:
+        lines.setdefault((each.group, each.endpoint), []).append(each.in_words(config.privacy.endpoint_labels))
+    return [
+        f"{group} is {name} ({endpoints[name].measures}, {endpoints[name].unit}): a shared head {'; '.join(words)}"
+        for (group, name), words in lines.items()
+    ]

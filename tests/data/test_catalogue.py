@@ -1,0 +1,214 @@
+"""The catalogue of common endpoints: what a file of it must be, what it stands for, and which tasks have a slot in it."""
+
+import json
+from dataclasses import replace
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedapp.config import load_config
+from fedapp.data.catalogue import Catalogue, Endpoint, catalogue_of, is_name, read_catalogue, slots_of, units_of, write_catalogue
+from fedapp.errors import ConfigError
+
+HERG = "- {id: hERG, measures: block of the hERG channel, unit: p, thresholds: [6, 5.0]}"
+AMES = "- {id: Ames, measures: mutagenicity, unit: label}"
+LOGD = "- {id: logD, measures: distribution at pH 7.4, unit: log, thresholds: [3], value: true, centre: 2, scale: 1.5}"
+
+
+def written(path: Path, *entries: str) -> Path:
+    path.write_text("\n".join(["endpoints:", *entries]) + "\n", encoding="utf-8")
+    return path
+
+
+def tasks(*rows: tuple[str, float | None], kinds: tuple[str, ...] | None = None) -> pl.DataFrame:
+    """A tasks table of groups and thresholds."""
+    table = pl.DataFrame(rows, schema={"group": pl.String, "threshold": pl.Float32}, orient="row")
+    return table if kinds is None else table.with_columns(pl.Series("kind", kinds))
+
+
+# The file
+
+
+def test_a_catalogue_is_a_list_of_endpoints_whose_slots_are_in_order_of_id_and_threshold(tmp_path: Path) -> None:
+    catalogue = read_catalogue(written(tmp_path / "c.yaml", LOGD, HERG, AMES))
+    assert [endpoint.id for endpoint in catalogue.endpoints] == ["Ames", "hERG", "logD"]
+    assert catalogue.slots == (("Ames", None), ("hERG", 5.0), ("hERG", 6.0), ("logD", 3.0), ("logD", None))
+    assert catalogue.by_id["logD"] == Endpoint("logD", "distribution at pH 7.4", "log", (3.0,), True, 2.0, 1.5)
+
+
+def test_the_digest_is_of_what_a_file_says_and_not_of_how_it_is_written(tmp_path: Path) -> None:
+    digests = {read_catalogue(written(tmp_path / "c.yaml", *order)).digest for order in permutations([LOGD, HERG, AMES])}
+    (tmp_path / "c.yaml").write_text(
+        "# ours\nendpoints:\n- id: hERG\n  thresholds: [5, 6]\n  unit: p\n  measures: 'block of the hERG channel'\n"
+        f"{AMES}\n{LOGD.replace('[3]', '[3.0]')}\n"
+    )
+    assert digests == {read_catalogue(tmp_path / "c.yaml").digest}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("id: hERG", "id: HERG"),
+        ("channel", "current"),
+        ("[6, 5.0]", "[6]"),
+        ("[6, 5.0]", "[6, 5.1]"),
+        ("unit: label", "unit: '%', thresholds: [50]"),
+        ("centre: 2", "centre: 2.5"),
+        ("scale: 1.5", "scale: 1"),
+        ("value: true, centre: 2, scale: 1.5", "value: false"),
+    ],
+)
+def test_whatever_an_endpoint_is_changes_the_digest(old: str, new: str, tmp_path: Path) -> None:
+    given = [HERG, AMES, LOGD]
+    before = read_catalogue(written(tmp_path / "c.yaml", *given)).digest
+    assert read_catalogue(written(tmp_path / "c.yaml", *(each.replace(old, new) for each in given))).digest != before
+
+
+REFUSED = {
+    "twice": ([HERG, AMES, HERG], "the id 'hERG' is there twice"),
+    "nothing to learn": (["- {id: x, measures: y, unit: p}"], r"endpoint 1 \(x\): it has no thresholds, and value is not true"),
+    "labels with a threshold": (["- {id: x, measures: y, unit: label, thresholds: [1]}"], "its unit is label, whose values are 0 and 1"),
+    "a value without a scale": (["- {id: x, measures: y, unit: p, value: true, centre: 6}"], "centre and scale, .*, are not both given"),
+    "a scale without a value": (["- {id: x, measures: y, unit: p, thresholds: [6], scale: 1}"], "it has scale, and value is not true"),
+    "a scale of nothing": (["- {id: x, measures: y, unit: p, value: true, centre: 6, scale: 0}"], "its scale is 0.0, not above 0"),
+    "no number": (["- {id: x, measures: y, unit: p, thresholds: [.nan]}"], "nan is no number within"),
+    "no end": (["- {id: x, measures: y, unit: p, thresholds: [.inf]}"], "inf is no number within"),
+    "a threshold twice": (["- {id: x, measures: y, unit: p, thresholds: [6.7, 6.7000000001]}"], "thresholds .* name one twice"),
+    "text for a number": (["- {id: x, measures: y, unit: p, thresholds: [six]}"], "thresholds is .*six.*, not a list of numbers"),
+    "a number for text": (["- {id: 007, measures: y, unit: p, thresholds: [6]}"], "endpoint 1: id is 7, not text"),
+    "no word of what it is": ([HERG, "- {id: x, unit: p, thresholds: [6]}"], r"endpoint 2 \(x\): measures is None, not text"),
+    "an empty id": (["- {id: ' ', measures: y, unit: p, thresholds: [6]}"], "its id is empty"),
+    "a name for nothing": (["- {id: 'NA', measures: y, unit: p, thresholds: [6]}"], "its id is 'NA', which a table of .* cannot hold"),
+    "spaces around it": (["- {id: 'x ', measures: y, unit: p, thresholds: [6]}"], "its id is 'x ', which a table of .* cannot hold"),
+    "an unknown key": (["- {id: x, measures: y, unit: p, threshold: 6}"], r"endpoint 1 \(x\): there is no key 'threshold'"),
+    "a key twice": (["- {id: x, measures: y, id: z, unit: p, thresholds: [6]}"], "the key 'id' is there twice"),
+    "no entry": (["- hERG"], "endpoint 1: 'hERG' is no entry"),
+    "no endpoint": (["  []"], "it names no endpoint"),
+    "no list": (["  hERG: {unit: p}"], "it has no list `endpoints:`"),
+    "no YAML": (["- {id: x"], "c.yaml"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_file_that_may_be_misunderstood_is_refused_by_its_name_with_what_is_wrong(name: str, tmp_path: Path) -> None:
+    entries, reason = REFUSED[name]
+    with pytest.raises(ConfigError, match=reason) as caught:
+        read_catalogue(written(tmp_path / "c.yaml", *entries))
+    assert str(tmp_path / "c.yaml") in str(caught.value) and caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text", ["", "endpoints:\n", "- 1\n", "other: 1\n", f"endpoints:\n{HERG}\nmore: 1\n", "\x00", "endpoints: &a [*a]\n"]
+)
+def test_a_file_of_another_form_is_refused_by_its_name(text: str, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"c\.yaml: "):
+        read_catalogue(tmp_path / "c.yaml")
+
+
+def test_a_missing_file_and_one_that_is_no_text_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no .*c\.yaml"):
+        read_catalogue(tmp_path / "c.yaml")
+    (tmp_path / "c.yaml").write_bytes(b"endpoints:\n- {id: \xff}\n")
+    with pytest.raises(ConfigError, match=r"c\.yaml: "):
+        read_catalogue(tmp_path / "c.yaml")
+
+
+words = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufeff"), min_size=1).filter(is_name)
+numbers = st.floats(-100, 100, width=32)
+endpoints = st.one_of(
+    st.builds(Endpoint, words, words, st.just("label")),
+    st.builds(Endpoint, words, words, words.filter(lambda unit: unit != "label"), st.lists(numbers, min_size=1, unique=True).map(tuple)),
+    st.builds(Endpoint, words, words, st.just("p"), st.just(()), st.just(True), numbers, st.floats(0.125, 8, width=32)),
+)
+catalogues = st.lists(endpoints, min_size=1, max_size=5, unique_by=lambda endpoint: endpoint.id).map(lambda held: Catalogue(tuple(held)))
+
+
+@given(catalogue=catalogues)
+def test_what_is_written_is_read_back(catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.getbasetemp() / "catalogue.yaml"
+    write_catalogue(path, catalogue)
+    again = read_catalogue(path)
+    assert again.digest == catalogue.digest
+    assert again.slots == catalogue.slots
+    assert list(catalogue.slots) == sorted(catalogue.slots, key=lambda slot: (slot[0], slot[1] is None, slot[1] or 0.0))
+
+
+def test_a_catalogue_of_thousands_of_endpoints_is_read(tmp_path: Path) -> None:
+    catalogue = Catalogue(tuple(Endpoint(f"target {number}", "potency", "p", (5.5, 6.5, 7.5)) for number in range(3000)))
+    write_catalogue(tmp_path / "c.yaml", catalogue)
+    assert len(read_catalogue(tmp_path / "c.yaml").slots) == 9000
+
+
+# Of an experiment
+
+
+def test_an_experiment_without_a_catalogue_has_an_empty_one_and_the_groups_of_tasks_are_for_simulations_to_know() -> None:
+    assert catalogue_of(load_config()).slots == ()
+    with pytest.raises(ConfigError, match=r"tasks\.catalogue is groups"):
+        catalogue_of(load_config(None, ("tasks.catalogue=groups",)))
+
+
+def test_a_catalogue_that_was_changed_is_read_anew(tmp_path: Path) -> None:
+    config = load_config(None, (f"tasks.catalogue={written(tmp_path / 'c.yaml', HERG)}",))
+    assert len(catalogue_of(config).slots) == 2
+    written(tmp_path / "c.yaml", HERG, AMES, LOGD)
+    assert len(catalogue_of(config).slots) == 5
+
+
+# Slots of tasks
+
+
+CATALOGUE = Catalogue((Endpoint("hERG", "block", "p", (6.7, 5.0)), Endpoint("Ames", "mutagenicity", "label")))
+VALUES = Catalogue((Endpoint("logD", "distribution", "log", (3.0,), True, 2.0, 1.5), Endpoint("sol", "solubility", "log", (4.0,))))
+
+
+def test_a_task_has_the_slot_of_what_its_group_is_declared_to_be_at_its_own_threshold() -> None:
+    given = tasks(("patch clamp", 5.0), ("patch clamp", 6.7), ("patch clamp", 7.5), ("TA98", None), ("other", 5.0))
+    found = slots_of(given, CATALOGUE, {"patch clamp": "hERG", "TA98": "Ames"})
+    assert found.tolist() == [1, 2, -1, 0, -1] and found.dtype == np.int32
+
+
+def test_two_groups_may_be_one_endpoint_and_without_a_declaration_a_name_means_nothing() -> None:
+    given = tasks(("one", 5.0), ("two", 5.0), ("hERG", 5.0))
+    assert slots_of(given, CATALOGUE, {"one": "hERG", "two": "hERG"}).tolist() == [1, 1, -1]
+    assert slots_of(given, CATALOGUE, CATALOGUE.by_name | {"one": "hERG"}).tolist() == [1, -1, 1]
+
+
+def test_a_task_of_values_and_one_of_labels_never_share_a_head() -> None:
+    given = tasks(("a", 3.0), ("a", None), ("a", None), kinds=("classification", "regression", "classification"))
+    assert slots_of(given, VALUES, {"a": "logD"}).tolist() == [0, 1, -1]
+    assert slots_of(given, VALUES, {"a": "sol"}).tolist() == [-1, -1, -1]
+    assert slots_of(given, CATALOGUE, {"a": "Ames"}).tolist() == [-1, -1, 0]
+
+
+def test_a_declaration_to_what_the_catalogue_does_not_have_is_refused() -> None:
+    with pytest.raises(ConfigError, match="'a' is declared to be 'herg', which the catalogue does not have"):
+        slots_of(tasks(("a", 5.0)), CATALOGUE, {"a": "herg"})
+
+
+@given(st.lists(numbers, min_size=1, max_size=6, unique=True))
+def test_every_slot_is_found_by_its_own_threshold_as_datasets_keep_it(thresholds: list[float]) -> None:
+    catalogue = Catalogue((Endpoint("x", "y", "p", tuple(thresholds)),))
+    given = tasks(*(("x", threshold) for threshold in thresholds))
+    assert [catalogue.slots[slot][1] for slot in slots_of(given, catalogue, catalogue.by_name)] == thresholds
+
+
+def test_units_are_those_of_the_table_or_follow_from_thresholds() -> None:
+    given = tasks(("a", 5.0), ("b", None))
+    assert units_of(given) == ["p", "label"]
+    assert units_of(given.with_columns(pl.Series("unit", ["%", "label"]))) == ["%", "label"]
+
+
+def test_the_digest_is_of_plain_json_that_anybody_can_make(tmp_path: Path) -> None:
+    import hashlib
+
+    said = {"id": "a", "measures": "b", "unit": "p", "thresholds": [5.0], "value": False, "centre": None, "scale": None}
+    expected = hashlib.sha256(json.dumps([said], sort_keys=True).encode()).digest()
+    one = Endpoint("a", "b", "p", (5.0,))
+    assert Catalogue((one,)).digest == expected != Catalogue((replace(one, measures="c"),)).digest

@@ -1,0 +1,278 @@
+"""A partner's consent to common endpoints: what it takes, what is told, and that nothing else is taken for it."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fedapp.consortium.identity_files import new_identity
+from fedapp.consortium.policy_file import read_policy_file, write_policy_file
+from fedapp.data.catalogue import NO_SLOT, catalogue_digest
+from fedapp.data.dataset import Dataset
+from fedapp.errors import ConfigError, DataError, PolyphonyError
+from fedapp.partner.place import site_place
+from fedapp.site.accept import accept, check_data
+from fedapp.site.endpoints import CONSENT, Wanted, declared, declared_tasks, proposed
+from fedapp.site.folder import Site
+from tests.cli.test_cli import polyphony
+from tests.helpers.small_run import write_dataset
+from tests.site.saved_site import fresh
+
+CONFIG = "name: joint\nchemistry: {bits: 256}\nmodel: {hidden: [8]}\nfederation: {initial_trunk: group_key}\n"
+ENDPOINTS = """\
+endpoints:
+- {id: hERG, measures: block of the hERG channel, unit: p, thresholds: [5.5, 6.5]}
+- {id: Ames, measures: mutagenicity, unit: label}
+- {id: CYP3A4, measures: inhibition, unit: p, thresholds: [7.0]}
+- {id: SECRET-Birch-target1, measures: a name that a partner has too, unit: p, thresholds: [5.5]}
+"""
+GROUP, NAMESAKE, OTHER = (f"SECRET-Birch-target{number}" for number in range(3))
+HERG = f"{GROUP} is hERG: block of the hERG channel (p), 5.5, 6.5"
+
+
+def made_site(path: Path, config: str = f"{CONFIG}tasks: {{catalogue: catalogue.yaml}}\n") -> Site:
+    path.mkdir()
+    (path / "catalogue.yaml").write_text(ENDPOINTS)
+    site = fresh(path, config=config)
+    held = read_policy_file(site.policy)
+    write_policy_file(site.policy, replace(held, data=""))
+    new_identity(site.keys)
+    return site
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site with a catalogue, without data, and a dataset beside it."""
+    folder = tmp_path_factory.mktemp("endpoints")
+    made_site(folder / "site")
+    write_dataset(folder / "data", "Birch")
+    return folder
+
+
+@pytest.fixture
+def folder(template: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(template, tmp_path / "made"))
+
+
+@pytest.fixture
+def site(folder: Path) -> Site:
+    return Site.open(folder / "site")
+
+
+@pytest.fixture
+def data(folder: Path) -> Path:
+    return folder / "data"
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def accepted(site: Site, data: Path, *pairs: str, table: str | None = None) -> Site:
+    accept(site, data, Wanted(pairs, table))
+    return Site.open(site.path)
+
+
+# Opting in
+
+
+def test_a_declaration_is_in_the_sites_table_and_in_words_in_its_policy(site: Site, data: Path) -> None:
+    held = accepted(site, data, f"{GROUP}=hERG")
+    assert declared(held) == {GROUP: "hERG"}
+    assert held.endpoints.read_text() == f"group,endpoint\n{GROUP},hERG\n"
+    assert held.endpoints.stat().st_mode & 0o777 == 0o600
+    assert read_policy_file(held.policy).endpoints == [HERG]
+    check_data(held)
+    assert site_place(held).declared == {GROUP: "hERG"}
+
+
+def test_a_table_of_declarations_does_the_same_as_words(site: Site, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "ours.csv").write_text(f"group,endpoint\n{GROUP},hERG\n{OTHER},hERG\n")
+    held = accepted(site, data, table=str(tmp_path / "ours.csv"))
+    assert declared(held) == {GROUP: "hERG", OTHER: "hERG"}
+    assert declared(accepted(site, data, f"{GROUP}=hERG", f"{OTHER}=hERG")) == declared(held)
+
+
+def test_a_group_that_is_called_as_an_endpoint_is_proposed_and_only_taken_when_a_person_says_so(site: Site, data: Path) -> None:
+    held = accepted(site, data)
+    assert declared(held) == {} and not held.endpoints.exists()
+    assert proposed(held, Dataset.open(held.dataset)) == [NAMESAKE]
+    held = accepted(held, data, f"{GROUP}=hERG", table="matching")
+    assert declared(held) == {NAMESAKE: NAMESAKE, GROUP: "hERG"}
+    assert proposed(held, Dataset.open(held.dataset)) == []
+
+
+def test_what_was_declared_stays_with_new_data_until_something_else_is_said(site: Site, data: Path, tmp_path: Path) -> None:
+    held = accepted(site, data, f"{GROUP}=hERG", f"{OTHER}=hERG")
+    fewer = write_dataset(tmp_path / "fewer", "Birch", tasks=1).directory
+    assert declared(accepted(held, fewer)) == {GROUP: "hERG"}
+    assert read_policy_file(held.policy).endpoints == [HERG]
+    assert declared(accepted(held, data, f"{OTHER}=hERG")) == {OTHER: "hERG"}
+    held = accepted(held, data, table="none")
+    assert declared(held) == {} and read_policy_file(held.policy).endpoints == []
+    check_data(held)
+
+
+def test_which_tasks_have_a_shared_head_hangs_on_thresholds_and_labels(site: Site, data: Path) -> None:
+    held = accepted(site, data, f"{GROUP}=hERG", f"{OTHER}=CYP3A4")
+    config = held.config()
+    own, other = declared_tasks(Dataset.open(held.dataset), config, declared(held))
+    assert (own.task, own.endpoint, own.slot, own.enough) == (0, "hERG", 3, True)
+    assert (other.task, other.slot) == (2, NO_SLOT)
+    strict = replace(config, privacy=replace(config.privacy, endpoint_labels=own.labels + 1))
+    assert not declared_tasks(Dataset.open(held.dataset), strict, declared(held))[0].enough
+    training = Dataset.open(held.dataset).labels.of(Dataset.open(held.dataset).rows_in(config.training_folds())).tasks
+    assert own.labels == (training == 0).sum()
+
+
+# What cannot be declared, leaving the site as it was
+
+
+REFUSED: dict[str, tuple[tuple[str, ...], str | None, str]] = {
+    "no such endpoint": ((f"{GROUP}=herg",), None, "the catalogue has no endpoint 'herg', but 'hERG'"),
+    "no such group": (("SECRET-Birch-target9=hERG",), None, "no task of 'SECRET-Birch-target9', but 'SECRET-Birch-target"),
+    "two endpoints": ((f"{GROUP}=hERG", f"{GROUP}=CYP3A4"), None, f"{GROUP} is declared to be hERG and CYP3A4"),
+    "another unit": ((f"{GROUP}=Ames",), None, f"{GROUP} is measured in p, and Ames in label"),
+    "no pair": (("hERG",), None, "--endpoint 'hERG' is not GROUP=ENDPOINT"),
+    "half a pair": (("=hERG",), None, "--endpoint '=hERG' is not GROUP=ENDPOINT"),
+    "no table": ((), "nowhere.csv", r"no file nowhere\.csv"),
+    "several faults": ((f"{GROUP}=x", "y=hERG"), None, "no endpoint 'x'; the dataset has no task of 'y'"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("again", [False, True])
+def test_a_declaration_that_cannot_be_is_refused_by_name_and_the_site_stays_as_it_was(
+    name: str, again: bool, site: Site, data: Path, tmp_path: Path
+) -> None:
+    if again:
+        site = accepted(site, data, f"{OTHER}=hERG")
+        data = write_dataset(tmp_path / "newer", "Birch", compounds=180).directory
+    before = contents(site.path)
+    pairs, table, reason = REFUSED[name]
+    with pytest.raises(PolyphonyError, match=reason) as caught:
+        accepted(site, data, *pairs, table=table)
+    assert caught.value.hint
+    after = contents(site.path)
+    assert {path: after[path] for path in before} == before
+    assert {path.name for path in after.keys() - before.keys()} <= {"lock"}
+
+
+def test_names_with_equals_signs_in_them_are_told_apart_by_what_there_is(site: Site, data: Path) -> None:
+    (site.path / "catalogue.yaml").write_text(ENDPOINTS + "- {id: a=b, measures: x, unit: p, thresholds: [5.5]}\n")
+    assert declared(accepted(site, data, f"{GROUP}=a=b")) == {GROUP: "a=b"}
+
+
+def test_without_a_catalogue_nothing_can_be_declared(tmp_path: Path, data: Path) -> None:
+    site = made_site(tmp_path / "site", CONFIG)
+    with pytest.raises(ConfigError, match="has no catalogue"):
+        accepted(site, data, f"{GROUP}=hERG")
+    assert declared(accepted(site, data, table="none")) == {}
+
+
+# What is no consent
+
+
+def other_catalogue(old: str, new: str) -> Callable[[Site], object]:
+    """A new kit whose policy names another catalogue."""
+
+    def change(site: Site) -> None:
+        (site.path / "catalogue.yaml").write_text(ENDPOINTS.replace(old, new))
+        write_policy_file(site.policy, replace(read_policy_file(site.policy), catalogue=catalogue_digest(site.config())))
+
+    return change
+
+
+CHANGED: dict[str, tuple[Callable[[Site], object], str]] = {
+    "one more group": (
+        lambda site: site.endpoints.write_text(f"group,endpoint\n{GROUP},hERG\n{OTHER},hERG\n"),
+        f"endpoints.csv: “{OTHER} is hERG: block .*” is not what .*policy.yaml accepts of {OTHER}",
+    ),
+    "another endpoint": (
+        lambda site: site.endpoints.write_text(f"group,endpoint\n{GROUP},CYP3A4\n"),
+        f"“{GROUP} is CYP3A4: .*” is not what .*policy.yaml accepts",
+    ),
+    "an endpoint that nobody has": (
+        lambda site: site.endpoints.write_text(f"group,endpoint\n{GROUP},nothing\n"),
+        f"{GROUP} is nothing, which the catalogue does not have",
+    ),
+    "a lost table": (
+        lambda site: site.endpoints.unlink(),
+        f"policy.yaml accepts “{GROUP} is hERG.*”, which .*endpoints.csv does not declare",
+    ),
+    "a damaged table": (lambda site: site.endpoints.write_text("group,endpoint\nx\n"), "endpoints.csv: line 2"),
+    "a policy without it": (
+        lambda site: write_policy_file(site.policy, replace(read_policy_file(site.policy), endpoints=[])),
+        f"“{GROUP} is hERG.*” is not what .*policy.yaml accepts of {GROUP}",
+    ),
+    "a catalogue that was tampered with": (
+        lambda site: (site.path / "catalogue.yaml").write_text(ENDPOINTS.replace("6.5", "6.0")),
+        "catalogue.yaml is not the catalogue that .*policy.yaml names",
+    ),
+    "a lost catalogue": (lambda site: (site.path / "catalogue.yaml").unlink(), r"no .*catalogue\.yaml"),
+    "other thresholds in a new kit": (other_catalogue("6.5", "6.0"), r"hERG.*5\.5, 6” is not what .*policy.yaml accepts"),
+    "another meaning in a new kit": (other_catalogue("block", "binding"), "binding .*” is not what .*policy.yaml accepts"),
+    "an endpoint less in a new kit": (other_catalogue("id: hERG", "id: KCNH2"), "is hERG, which the catalogue does not have"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_what_was_not_accepted_stops_every_request_and_says_which(name: str, site: Site, data: Path) -> None:
+    held = accepted(site, data, f"{GROUP}=hERG")
+    change, reason = CHANGED[name]
+    change(held)
+    for check in (check_data, site_place):
+        with pytest.raises((ConfigError, DataError), match=reason) as caught:
+            check(held)
+        assert caught.value.hint
+
+
+def test_a_new_kit_that_adds_an_endpoint_changes_nothing_for_those_that_were_declared(site: Site, data: Path) -> None:
+    held = accepted(site, data, f"{GROUP}=hERG")
+    other_catalogue("- {id: Ames", "- {id: BBB, measures: passage, unit: p, thresholds: [5.0]}\n- {id: Ames")(held)
+    check_data(held)
+    assert declared(held) == {GROUP: "hERG"}
+
+
+@pytest.mark.parametrize(("old", "new"), [("6.5", "6.0"), ("id: hERG", "id: KCNH2")])
+def test_an_endpoint_that_became_another_one_is_not_accepted_again_without_a_word(old: str, new: str, site: Site, data: Path) -> None:
+    held = accepted(site, data, f"{GROUP}=hERG")
+    other_catalogue(old, new)(held)
+    with pytest.raises(ConfigError, match="the catalogue says something else of hERG now") as caught:
+        accepted(held, data)
+    assert "--endpoint" in caught.value.hint
+    check_data(accepted(held, data, f"{GROUP}={'KCNH2' if 'id' in old else 'hERG'}"))
+
+
+# The verb
+
+
+def test_accept_tells_what_is_declared_what_could_be_and_what_others_learn(
+    site: Site, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("accept", str(site.path), str(data), "--endpoint", f"{GROUP}=hERG", "--endpoint", f"{OTHER}=CYP3A4")
+    assert polyphony(monkeypatch, *words) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[3:] == [
+        f"endpoint  {GROUP} is hERG (block of the hERG channel, p): a shared head at 5.5",
+        f"endpoint  {OTHER} is CYP3A4 (inhibition, p): a shared head not at 5.5, which the catalogue does not have",
+        f"proposed  {NAMESAKE} is called as an endpoint of the catalogue, and is declared to be none; --endpoint '{NAMESAKE}={NAMESAKE}'",
+        *(f"consent   {line}" for line in CONSENT),
+    ]
+    assert polyphony(monkeypatch, "accept", str(site.path), str(data), "--endpoints", "none") == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[3:5] == [f"ended     {HERG}", f"ended     {OTHER} is CYP3A4: inhibition (p), 7"]
+    assert not any(line.startswith(("endpoint", "consent")) for line in out)
+
+
+def test_accept_tells_programs_the_same(
+    site: Site, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert polyphony(monkeypatch, "accept", str(site.path), str(data), "--endpoint", f"{GROUP}=hERG", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["endpoints"], told["proposed"], told["ended"]) == ({GROUP: "hERG"}, [NAMESAKE], [])
+    assert polyphony(monkeypatch, "accept", str(site.path), str(data), "--endpoint", f"{GROUP}=nothing", "--json") == 1
+    assert "the catalogue has no endpoint 'nothing'" in capsys.readouterr().err
