@@ -20,6 +20,11 @@ protocol sends: masked words, and the trunk encrypted for another partner. What 
     model.safetensors             fedapp.model.saved_model           trunk, private rows in it and heads of the best   by export
                                                                      round so far, with all that predicting takes
     model.json                    fedapp.model.saved_model           its header once more, for people                  by export
+    scores.parquet                fedapp.evaluation.scores           what that model says of each label that it is     never
+                                                                     chosen and judged by
+    local                         fedapp.partner.client              a folder like this one: the partner's own model,  never
+                                                                     trained beside the federated one
+    choice.json                   fedapp.partner.client              which of the two predicts, or both                with a report
     privacy-budget.json           fedapp.privacy.budget              what was paid for under record-level privacy      no
     support.npy                   fedapp.partner.record_privacy      rows that were chosen with noise                  no
     requests.jsonl                fedapp.site.request_log            what was asked and answered, a line a request     no
@@ -113,6 +118,18 @@ class PartnerFolder:
     @property
     def model_header(self) -> Path:
         return self.path / "model.json"
+
+    @property
+    def scores(self) -> Path:
+        return self.path / "scores.parquet"
+
+    @property
+    def local(self) -> Path:
+        return self.path / "local"
+
+    @property
+    def choice(self) -> Path:
+        return self.path / "choice.json"
 
     @property
     def budget(self) -> Path:

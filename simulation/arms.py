@@ -62,7 +62,7 @@ def train_alone(arm: str, directory: Path, dataset: Dataset, config: Config, dev
     final = config.federation.rounds
     if PartnerFolder(directory).metrics_of(final).is_file():
         return
-    partner = Partner(directory, dataset, config, device)
+    partner = Partner(directory, dataset, config, device, local=False)
     done, arrays = load_trunk(directory / "trunk.safetensors", config)
     for number in range(done + 1, final + 1):
         arrays, _, _ = partner.fit(arrays, {"round": number})
@@ -80,7 +80,7 @@ def unguarded_arm(run: Path, datasets: Mapping[str, Dataset], config: Config, de
     """Train the federation without its row guard, in `run/unguarded`; rounds that are done are skipped."""
     folder = run / UNGUARDED
     if not all(PartnerFolder(folder / name).metrics_of(config.federation.rounds).is_file() for name in datasets):
-        partners = {name: Partner(folder / name, dataset, config, device) for name, dataset in datasets.items()}
+        partners = {name: Partner(folder / name, dataset, config, device, local=False) for name, dataset in datasets.items()}
         yield from federate_unguarded(partners, PartnerFolder(folder).shared_trunk, config)
     for name in datasets:
         shutil.rmtree(PartnerFolder(folder / name).states, ignore_errors=True)

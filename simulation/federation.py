@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from fedapp.config import Config
+from fedapp.data.catalogue import catalogue_of, slots_of
 from fedapp.data.dataset import Dataset
 from fedapp.model.first_trunk import first_trunk
 from fedapp.model.update_codec import update_codec
 from fedapp.partner.client import Partner
 from fedapp.partner.update_rules import rounding_seed, supported_rows, weight
 from fedapp.seeds import derived_seed
-from strategies.update.row_guard import listed_rows
-from strategies.update.shared_trunk import SharedTrunk, UpdateCodec, no_trunk
+from strategies.update.codec import UpdateCodec
+from strategies.update.row_guard import listed
+from strategies.update.shared_trunk import SharedTrunk, no_trunk
 from strategies.update.verdict import judge
 
 
@@ -26,8 +28,9 @@ class Guarded:
     """What the row guard lets pass.
 
     Attributes:
-        supports: bool [partners, bits], the bits that enough of a partner's training compounds hold.
-        listed: bool [bits], the rows in the sum.
+        supports: bool [partners, bits + slots], the bits that enough of a partner's training compounds hold, and the shared heads in which
+            it has a part.
+        listed: bool [bits + slots], what is in the sum.
     """
 
     supports: np.ndarray
@@ -35,29 +38,35 @@ class Guarded:
 
 
 def guard(datasets: Mapping[str, Dataset], config: Config, folder: Path) -> Guarded:
-    """What the row guard lets pass of these datasets; with a guard of 1 or less, everything.
+    """What the row guard lets pass of these datasets; with a guard of 1 or less, every row.
 
     Args:
         folder: Below it lie the partners' own folders: under record-level privacy, rows are chosen with noise and paid for there.
     """
-    least = config.privacy.row_guard
-    supports = np.stack([supported_rows(folder / name, dataset, config) for name, dataset in datasets.items()])
-    listed = np.ones(supports.shape[1], dtype=np.bool_)
-    if least > 1:
-        listed[:] = False
-        listed[listed_rows(supports.sum(axis=0))] = True
-    return Guarded(supports, listed)
+    supports = np.stack(
+        [supported_rows(folder / name, dataset, config, declared_slots(dataset, config)) for name, dataset in datasets.items()]
+    )
+    passed = listed(supports.sum(axis=0), config.chemistry.bits)
+    if config.privacy.row_guard <= 1:
+        passed[: config.chemistry.bits] = True
+    return Guarded(supports, passed)
+
+
+def declared_slots(dataset: Dataset, config: Config) -> np.ndarray:
+    """The slot of each task of a simulated partner, which declares whatever it can: int32 [tasks], -1 without."""
+    catalogue = catalogue_of(config)
+    return slots_of(dataset.tasks, catalogue, catalogue.by_name)
 
 
 def first_shared(config: Config, listed: np.ndarray) -> SharedTrunk:
-    """The first trunk, with these rows listed."""
+    """The first trunk, with these rows and slots listed."""
     arrays = first_trunk(config, derived_seed(config.seed, "first trunk").to_bytes(32, "little"))
     return no_trunk(config.privacy.range, b"").with_rows(listed, b"").starting_with(arrays, b"")
 
 
 def form_of(shared: SharedTrunk, config: Config) -> UpdateCodec:
     """How this federation's updates become words."""
-    return update_codec(config, shared.listed(), config.data.partners)
+    return update_codec(config, shared.rows, config.data.partners)
 
 
 def words_of(partner: Partner, shared: SharedTrunk, form: UpdateCodec, config: Config) -> np.ndarray:
@@ -65,7 +74,8 @@ def words_of(partner: Partner, shared: SharedTrunk, form: UpdateCodec, config: C
     number, attempt = shared.version + 1, 0
     trained, _, _ = partner.fit(shared.arrays, {"round": number, "attempt": attempt})
     words = np.zeros(form.words, dtype=form.quantiser(shared.value_range).word_type)
-    shared.encode(form, trained, words, rounding_seed(config, partner.directory.name, number, attempt), weight(partner.dataset, config))
+    seed = rounding_seed(config, partner.directory.name, number, attempt)
+    shared.encode(form, trained, shared.rows & partner.sent, words, seed, weight(partner.dataset, config))
     return words
 
 
@@ -73,4 +83,4 @@ def take_in(shared: SharedTrunk, form: UpdateCodec, sums: np.ndarray, partners: 
     """The trunk after a round whose words, added up over `partners`, are `sums`; changes the arrays of `shared`."""
     signed = sums.view(form.quantiser(shared.value_range).sum_type)
     accepted = judge(shared.pending(form, signed, partners))
-    return shared.adding(accepted, config.federation.server_learning_rate, digest=b"")
+    return shared.adding(accepted, config.federation.server_learning_rate, config.federation.momentum, digest=b"")

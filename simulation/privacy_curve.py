@@ -112,7 +112,7 @@ def federate(datasets: Mapping[str, Dataset], config: Config, folder: Path) -> N
     """All rounds, each judged, in `folder/<partner>`."""
     guarded = guard(datasets, config, folder)
     partners = {
-        partner: Partner(folder / partner, dataset, config, sent=guarded.listed & supported)
+        partner: Partner(folder / partner, dataset, config, sent=guarded.listed & supported, local=False)
         for (partner, dataset), supported in zip(datasets.items(), guarded.supports, strict=True)
     }
     shared = first_shared(config, guarded.listed)

@@ -21,6 +21,8 @@ ELSEWHERE = {
     "fedapp/site/folder.py": {"policy.yaml", "state"},
     "fedapp/site/accept.py": {"dataset"},
     "fedapp/cli/prepare.py": {"dataset"},
+    "fedapp/evaluation/arms.py": {"local"},
+    "simulation/privacy_curve.py": {"local"},
 }
 SOURCES = sorted(path for package in ("fedapp", "strategies", "simulation") for path in (ROOT / package).rglob("*.py"))
 

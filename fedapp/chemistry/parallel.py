@@ -16,7 +16,7 @@ SERIAL = 8 * CHUNK  # below this, starting processes costs more than it saves
 def describe_many(
     smiles: Sequence[str],
     chemistry: Chemistry,
-    key: bytes,
+    key: bytes | None,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Generator[Described, None, None]:

@@ -75,7 +75,8 @@ class Federation:
     """How coordinator and partners go through the rounds."""
 
     rounds: Annotated[int, "how often all train and their updates are added", Within(1, 100_000)]
-    server_learning_rate: Annotated[float, "step from the old trunk towards the mean of the partners' trunks", Within(1e-6, 10)]
+    server_learning_rate: Annotated[float, "step from the old trunk along the mean update, momentum included", Within(1e-6, 10)]
+    momentum: Annotated[float, "of earlier rounds' steps, this much goes into each next one; 0 = off", Within(0, 0.99)]
     min_partners: Annotated[int | None, "a round with fewer replies is an error; null = every partner that was asked", Within(2, 1000)]
     connect_timeout: Annotated[int, "seconds to wait for all partners to connect", Within(1, 1 << 31)]
     exchange_timeout: Annotated[
@@ -133,7 +134,7 @@ class Privacy:
 class Evaluation:
     """Which compounds choose and judge, and which tasks count."""
 
-    test_fold: Annotated[int, "judged on, never chosen on (0 to chemistry.folds - 1)"]
+    test_fold: Annotated[int | None, "judged on, never chosen on (0 to chemistry.folds - 1); null = none, for a last model of all data"]
     validation_fold: Annotated[int, "chooses the round (0 to chemistry.folds - 1)"]
     min_per_class: Annotated[int, "a task counts with this many of each class in the test fold", Within(1, 1_000_000_000)]
 
@@ -174,10 +175,14 @@ class Config:
     evaluation: Evaluation
     audit: Audit
 
+    def held_out_folds(self) -> dict[str, int]:
+        """The folds that choose and judge, by name: `validation`, and `test` where there is one."""
+        folds = {"validation": self.evaluation.validation_fold, "test": self.evaluation.test_fold}
+        return {name: fold for name, fold in folds.items() if fold is not None}
+
     def training_folds(self) -> list[int]:
-        """All folds but the two that choose and judge."""
-        held_out = (self.evaluation.validation_fold, self.evaluation.test_fold)
-        return [fold for fold in range(self.chemistry.folds) if fold not in held_out]
+        """All folds but those that choose and judge."""
+        return [fold for fold in range(self.chemistry.folds) if fold not in self.held_out_folds().values()]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from math import frexp
 from pathlib import Path
 
 from fedapp.config.allowed import Fault
-from fedapp.config.options import OPTIONS, RECORD_DP, Config, flatten
+from fedapp.config.options import NO_NOISE, OPTIONS, RECORD_DP, Config, flatten
 from fedapp.errors import ConfigError
 from fedapp.storage.yaml_file import SHOWN, in_words, is_a
 
@@ -105,7 +105,7 @@ def folds_exist(config: Config) -> Iterator[Fault]:
     folds = config.chemistry.folds
     for name in ("test_fold", "validation_fold"):
         fold = getattr(config.evaluation, name)
-        if not 0 <= fold < folds:
+        if fold is not None and not 0 <= fold < folds:
             key = f"evaluation.{name}"
             yield Fault((key, "chemistry.folds"), f"{key} is {fold}, but folds are 0 to {folds - 1}")
 
@@ -166,6 +166,16 @@ def plain_has_no_group_key(config: Config) -> Iterator[Fault]:
         yield Fault(keys, "federation.initial_trunk is group_key, and plain aggregation has no group key", "use seed")
 
 
+def noise_covers_what_leaves(config: Config) -> Iterator[Fault]:
+    """Shared heads leave, and what noise they would need is not accounted for."""
+    if config.privacy.profile != NO_NOISE and config.tasks.catalogue is not None:
+        yield Fault(
+            ("tasks.catalogue", "privacy.profile"),
+            f"privacy.profile is {config.privacy.profile}, and the shared heads of tasks.catalogue would get no noise",
+            f"use tasks.catalogue=null, or privacy.profile={NO_NOISE}",
+        )
+
+
 def record_dp_shows_no_metrics(config: Config) -> Iterator[Fault]:
     """Nothing leaves beside the guarantee: metrics carry no noise."""
     if config.privacy.profile == RECORD_DP and (shown := config.federation.metrics_shown):
@@ -207,6 +217,7 @@ RULES: tuple[Rule, ...] = (
     powers_of_two,
     a_sum_hides_its_parts,
     plain_has_no_group_key,
+    noise_covers_what_leaves,
     record_dp_shows_no_metrics,
     record_dp_weighs_all_alike,
     record_dp_has_noise_enough,

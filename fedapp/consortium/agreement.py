@@ -15,7 +15,13 @@ from strategies.update.limits import LeakLimits
 # What partners must have in common: everything that the trunk depends on.
 COMMON = (
     *("chemistry.", "model.", "training.", "privacy.", "evaluation.test_fold", "evaluation.validation_fold"),
-    *("federation.rounds", "federation.server_learning_rate", "federation.initial_trunk", "federation.largest_weight"),
+    *(
+        "federation.rounds",
+        "federation.server_learning_rate",
+        "federation.momentum",
+        "federation.initial_trunk",
+        "federation.largest_weight",
+    ),
 )
 OWN = ("chemistry.fold_key_file",)
 

@@ -9,6 +9,7 @@ from flwr.serverapp import Grid
 from fedapp.config import Config
 from fedapp.coordinator.kept_trunk import keep_trunk, latest_trunk
 from fedapp.coordinator.side import CoordinatorSide
+from fedapp.model.trunk_shape import slot_count
 from fedapp.model.update_codec import update_codec
 from strategies.coordinator.exchange import Exchanges
 from strategies.coordinator.journal import Journal
@@ -55,10 +56,12 @@ def plain_rounds(grid: Grid, side: CoordinatorSide, exchanges: Exchanges) -> Non
     strategy = PlainTrunk(
         exchanges,
         shared=latest_trunk(side),
-        codec_of=lambda rows: update_codec(config, rows, side.partners),
+        codec_of=lambda listed: update_codec(config, listed, side.partners),
         keep=lambda shared: keep_trunk(side.folder, shared),
+        slots=slot_count(config),
         guarded=config.privacy.row_guard > 1,
         server_learning_rate=config.federation.server_learning_rate,
+        momentum=config.federation.momentum,
         metrics=config.federation.metrics_shown,
     )
     strategy.set_up()

@@ -25,6 +25,22 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any])
         save_file(saved, temporary, metadata={"header": json.dumps(summed, sort_keys=True)})  # one key: safetensors would shuffle more
 
 
+def load_header(path: Path, hint: str = HINT) -> dict[str, Any]:
+    """The header alone, without reading the tensors or comparing the checksum over both.
+
+    Raises:
+        RunError: No such file, or not one that `save_tensors` wrote.
+    """
+    if not path.is_file():
+        raise RunError(f"no model file {path}", hint)
+    try:
+        with reading(path, hint), safe_open(path, framework="pt") as opened:
+            header: dict[str, Any] = json.loads(opened.metadata()["header"])
+            return header
+    except DamagedFileError as error:
+        raise RunError(f"{path} is not a model file of this program: {error}", error.hint) from error
+
+
 def load_tensors(path: Path, hint: str = HINT) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors (on the processor) and header of a file of `save_tensors`.
 

@@ -1,14 +1,16 @@
 """Predictions of a trunk with its heads, and how good they are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 import torch
+from torch.nn.functional import linear
 
 from fedapp.data.dataset import Dataset
-from fedapp.data.task_kinds import BINARY, TaskKind
-from fedapp.evaluation.selection import METRICS_SCHEMA
+from fedapp.data.task_kinds import BINARY
+from fedapp.evaluation.scores import SCORES_SCHEMA, metrics_of
 from fedapp.model.batches import assemble, chunks
 from fedapp.model.losses import LOSSES
 from fedapp.model.network import Heads, Trunk
@@ -39,40 +41,40 @@ def score(trunk: Trunk, heads: Heads, dataset: Dataset, rows: np.ndarray) -> Tas
     return TaskScores(np.concatenate(tasks), np.concatenate(values), np.concatenate(outputs))
 
 
-def evaluate(trunk: Trunk, heads: Heads, dataset: Dataset, folds: dict[str, int], round_number: int) -> pl.DataFrame:
-    """Metrics of each task in each of the named folds, by fold, then task: columns as in `METRICS_SCHEMA`, null where undefined.
+def fold_scores(trunk: Trunk, heads: Heads, dataset: Dataset, folds: dict[str, int]) -> pl.DataFrame:
+    """What the model says of every label in the named folds, fold after fold: columns as in `SCORES_SCHEMA`.
 
     Args:
         folds: Such as {"validation": 1, "test": 0}.
     """
-    frames = []
+    frames = [pl.DataFrame(schema=SCORES_SCHEMA)]
     for fold, number in folds.items():
-        scores = score(trunk, heads, dataset, dataset.rows_in([number]))
-        measured = pl.concat([measure(kind, tasks, scores) for kind, tasks in dataset.kinds.items()], how="diagonal").sort("task")
-        frames.append(measured.with_columns(pl.lit(round_number).alias("round"), pl.lit(fold).alias("fold")))
-    return pl.concat(frames).select(pl.col(name).cast(kind) for name, kind in METRICS_SCHEMA.items()).fill_nan(None)
+        rows = dataset.rows_in([number])
+        labels, scores = dataset.labels.of(rows), score(trunk, heads, dataset, rows)
+        columns = {"fold": pl.repeat(fold, len(labels), eager=True), "row": rows[labels.owners], "task": labels.tasks}
+        columns |= {"value": labels.values, "censor": labels.censors, "output": scores.outputs}
+        frames.append(pl.DataFrame(columns, schema_overrides=SCORES_SCHEMA))
+    return pl.concat(frames)
 
 
-def measure(kind: TaskKind, own: np.ndarray, scores: TaskScores) -> pl.DataFrame:
-    """task and the metrics of one kind, of its `own` tasks, bool [tasks]."""
-    of_kind = own[scores.tasks]
-    metrics = kind.measure(scores.tasks[of_kind], scores.values[of_kind], scores.outputs[of_kind], len(own))
-    return pl.DataFrame({"task": np.arange(len(own)), **vars(metrics)}).filter(own)
+def evaluate(trunk: Trunk, heads: Heads, dataset: Dataset, folds: dict[str, int], round_number: int) -> pl.DataFrame:
+    """Metrics of each task in each of the named folds, as `metrics_of` has them."""
+    return metrics_of(fold_scores(trunk, heads, dataset, folds), dataset.kinds, round_number, folds)
 
 
 @torch.no_grad()
-def probabilities(trunk: Trunk, heads: Heads, indptr: np.ndarray, indices: np.ndarray) -> np.ndarray:
+def probabilities(members: Sequence[tuple[Trunk, Heads, np.ndarray]], indptr: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """Probability of being active of each compound in each task, without dropout: (compounds, tasks), float32.
 
     Args:
-        trunk, heads: On the processor.
+        members: Trunk and heads of each model, on the processor, and how much its outputs count: float32 [tasks], 1 over all members.
         indptr: CSR offsets of the compounds' fingerprint bits, starting with 0.
         indices: Set bits.
     """
-    bits, parts = len(trunk.weight), [np.empty((0, len(heads.bias)), np.float32)]
+    bits, parts = len(members[0][0].weight), [np.empty((0, len(members[0][1].bias)), np.float32)]
     for start in range(0, len(indptr) - 1, CHUNK):
         offsets = indptr[start : start + CHUNK + 1]
         chunk = pattern(offsets - offsets[0], indices[offsets[0] : offsets[-1]], bits, torch.device("cpu"))
-        outputs = torch.nn.functional.linear(trunk(chunk), heads.weight, heads.bias)
+        outputs = sum(linear(trunk(chunk), heads.weight, heads.bias) * torch.from_numpy(share) for trunk, heads, share in members)
         parts.append(LOSSES[BINARY.loss].predicted(outputs).numpy())
     return np.concatenate(parts)

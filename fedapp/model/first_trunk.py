@@ -5,21 +5,23 @@ from math import prod
 import numpy as np
 
 from fedapp.config import Config
-from fedapp.model.trunk_shape import trunk_shapes
+from fedapp.model.trunk_shape import layer_shapes, trunk_shapes
 from strategies.secagg.keystream import keystream
 
 
 def first_trunk(config: Config, key: bytes) -> list[np.ndarray]:
-    """Arrays of the form of `trunk_shapes`, float32, equal at all partners.
+    """Arrays of the form of `trunk_shapes`, float32, equal at all partners; shared heads are zero, so that nobody begins ahead of others.
 
     Args:
         key: 32 bytes from the partners' group key; a simulation that shall repeat uses its seed instead.
     """
+    layers = layer_shapes(config)
+    shared_heads = [np.zeros(shape, dtype=np.float32) for shape in trunk_shapes(config)[len(layers) :]]
     if config.federation.initial_trunk == "group_key":
-        return drawn_trunk(trunk_shapes(config), key)
+        return drawn_trunk(layers, key) + shared_heads
     from fedapp.model.network import Trunk, trunk_arrays  # imports torch, which a drawn trunk does without
 
-    return trunk_arrays(Trunk(config.chemistry.bits, list(config.model.hidden), config.seed))
+    return trunk_arrays(Trunk(config.chemistry.bits, list(config.model.hidden), config.seed)) + shared_heads
 
 
 def drawn_trunk(shapes: tuple[tuple[int, ...], ...], key: bytes) -> list[np.ndarray]:

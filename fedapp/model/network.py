@@ -57,13 +57,15 @@ class Heads(nn.Module):
         tasks: Number of tasks.
         seed: Initial weights derive from it and the partner's name.
         partner: The partner's name.
+        shared: Further heads, behind those of the tasks, which start at zero (`fedapp.model.shared_heads`).
     """
 
-    def __init__(self, width: int, tasks: int, seed: int = 0, partner: str = "") -> None:
+    def __init__(self, width: int, tasks: int, seed: int = 0, partner: str = "", shared: int = 0) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(derived_seed(seed, "heads", partner))
-        self.weight = nn.Parameter(uniform((tasks, width), width, generator))
-        self.bias = nn.Parameter(uniform((tasks,), width, generator))
+        weight, bias = uniform((tasks, width), width, generator), uniform((tasks,), width, generator)
+        self.weight = nn.Parameter(torch.cat([weight, torch.zeros(shared, width)]))
+        self.bias = nn.Parameter(torch.cat([bias, torch.zeros(shared)]))
 
     def forward(self, features: Tensor, pairs: Pattern) -> Tensor:
         """Logits of the observed (compound, task) pairs alone, compound after compound: (n,), float32."""

@@ -10,29 +10,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import torch
 from flwr.client import NumPyClient
 
 from fedapp.config import NO_NOISE, RECORD_DP, Config
 from fedapp.data.dataset import Dataset
 from fedapp.errors import RunError
-from fedapp.evaluation.selection import best_round, read_metrics, validation_curve
-from fedapp.model.checkpoint import load_tensors, save_tensors
-from fedapp.model.evaluation import evaluate
+from fedapp.evaluation.arms import FEDERATED
+from fedapp.model.evaluation import fold_scores
 from fedapp.model.network import Heads, Trunk, set_trunk_arrays, trunk_arrays
 from fedapp.model.noisy_training import fitted_heads, plan, train_noisily
 from fedapp.model.private_rows import PrivateRows, private_bits
-from fedapp.model.saved_model import model_header, save_model
+from fedapp.model.saved_model import Member, model_header, save_model
+from fedapp.model.shared_heads import SharedHeads
 from fedapp.model.state import private_state, restore
 from fedapp.model.training import TrainingOutcome, choose_device, learning_rate, optimiser, train
+from fedapp.model.trunk_shape import slot_count, trunk_shapes
+from fedapp.partner.combined_model import keep_combined
+from fedapp.partner.kept_rounds import KeptRounds
+from fedapp.partner.local_model import LocalModel
 from fedapp.partner.record_privacy import pay_for_training
 from fedapp.partner_folder import PartnerFolder
 from fedapp.privacy.accounting import NoiseEvent
 from fedapp.privacy.noise import Noise
 from fedapp.seeds import derived_seed
-from fedapp.storage.files import PRIVATE_DIRECTORY, atomic_path
-from fedapp.storage.json_file import write_sealed
 
 
 class Partner(NumPyClient):
@@ -43,55 +44,67 @@ class Partner(NumPyClient):
         dataset: The partner's own compounds and tasks.
         config: The experiment.
         device: Where to compute; None chooses.
-        sent: Rows of the trunk's first array that may leave, bool [bits]; None means all. Without noise, rows of other bits are this
-            partner's own (`fedapp.model.private_rows`), and of bits that have neither its training compounds do without. With noise
-            there are no rows of its own, and all that leave are trained: which they are must not depend on the compounds unless
-            privately.
+        sent: What may leave: rows of the trunk's first array, then slots of its last one, shared heads, where the experiment has a
+            catalogue; bool [bits + slots], None means all. Without noise, rows of other bits are this partner's own
+            (`fedapp.model.private_rows`), and of bits that have neither its training compounds do without. With noise there are no
+            rows of its own, and all that leave are trained: which they are must not depend on the compounds unless privately.
+        slots: The slot of each task that is declared to a common endpoint, -1 for others: int32 [tasks]; None declares none.
         judged: Whether metrics and the best model are written; an audit, which has no compounds left to judge on, needs neither.
+        local: Whether a model of its own is trained beside, in the folder `local`, and may predict; never where nothing is judged.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - who it is, what it has, and what becomes of it
         self,
         directory: Path,
         dataset: Dataset,
         config: Config,
         device: torch.device | None = None,
         sent: np.ndarray | None = None,
+        *,
+        slots: np.ndarray | None = None,
         judged: bool = True,
+        local: bool = True,
     ) -> None:
         self.directory, self.folder, self.config, self.judged = directory, PartnerFolder(directory), config, judged
         self.device = choose_device() if device is None else device
-        self.sent = np.ones(dataset.bits, dtype=np.bool_) if sent is None else sent
+        self.slots = slot_count(config)
+        self.sent = np.ones(dataset.bits + self.slots, dtype=np.bool_) if sent is None else sent
+        leaving = self.sent[: dataset.bits]
         rows = dataset.rows_in(config.training_folds())
         counts = np.bincount(dataset.fingerprints(rows)[1], minlength=dataset.bits)
-        self.private = np.zeros_like(self.sent) if self.noisy else private_bits(counts, self.sent)
-        self.changed = self.sent if self.noisy else self.sent & (counts > 0)
-        self.dataset = dataset if self.sent.all() else dataset.guarded(rows, self.sent | self.private)
-        for folder in (directory, self.folder.states, self.folder.metrics, self.folder.losses):
-            folder.mkdir(parents=True, exist_ok=True)
-            folder.chmod(PRIVATE_DIRECTORY)
+        self.private = np.zeros_like(leaving) if self.noisy else private_bits(counts, leaving)
+        self.changed = leaving if self.noisy else leaving & (counts > 0)
+        self.dataset = dataset if leaving.all() else dataset.guarded(rows, leaving | self.private)
+        self.shared = SharedHeads.of(np.full(len(dataset.tasks), -1) if slots is None else slots, self.sent[dataset.bits :])
+        self.rounds = KeptRounds(self.folder)
+        self.rounds.make()
+        self.local = LocalModel(PartnerFolder(self.folder.local), dataset, config, self.device) if local and judged else None
 
     def fit(self, parameters: list[np.ndarray], config: dict[str, Any]) -> tuple[list[np.ndarray], int, dict[str, Any]]:
         """Fit the heads to the incoming trunk, evaluate both as the result of the round before, then train on.
 
         Args:
-            parameters: The averaged trunk.
+            parameters: The averaged trunk; its shared heads are the last array.
             config: {"round": r, "attempt": a}, r from 1. The next round after the last one trained here, a later one (this partner
                 missed some and goes on with the heads it has), or the last one again. The attempt, 0 if absent, enters the order of
                 the compounds and the dropout.
         Returns:
-            The trained trunk, the constant 1, and those metrics that `federation.metrics_shown` names. First-layer rows that may not
-            leave, and without noise those of bits that no training compound holds, come back bit for bit as they came in: weight
-            decay alone is no reason to send one.
+            The trained trunk, the constant 1, and those metrics that `federation.metrics_shown` names. First-layer rows and slots that
+            may not leave, and without noise rows of bits that no training compound holds and slots of which no task is declared, come
+            back bit for bit as they came in: weight decay alone is no reason to send one.
         Raises:
             RunError: An earlier round than the last or one beyond the end of the run, a trunk of another form, or training that
                 diverges.
             BudgetError: Record-level privacy is spent.
         """
         number = self._checked_round(config, "train")
+        self._check_form(parameters)
+        if self.local:  # first: whatever happens to the federated round, what it is compared with is there
+            self.local.fit(number)
         trunk, heads = self._network(parameters)
         adam = optimiser(trunk, heads, self.config.training)
         base, private_rows = self._resume(trunk, heads, adam, before=number)
+        self._fill(heads, parameters)
         before = private_rows.add_to(trunk)
         for group in adam.param_groups:
             group["lr"] = learning_rate(self.config.training, number, self.config.federation.rounds)
@@ -100,14 +113,15 @@ class Partner(NumPyClient):
         if self.noisy:
             outcome = self._train_noisily(trunk, heads, adam, rows, number)
         else:
-            dropout = self.config.model.dropout
-            outcome = train(trunk, heads, adam, self.dataset, rows, settings=self.config.training, dropout=dropout, seed=seed)
+            dropout, labelled = self.config.model.dropout, self.shared.labelled(self.dataset)
+            outcome = train(trunk, heads, adam, labelled, rows, settings=self.config.training, dropout=dropout, seed=seed)
         private_rows = private_rows.trained(before, trunk)
-        save_tensors(self.folder.state_of(number), private_state(trunk, heads, adam) | private_rows.tensors(), {"round": number})
-        write_sealed(self.folder.loss_of(number), {"round": number, **vars(outcome)})
-        self._forget(keep={base, number})
+        state = private_state(trunk, heads, adam) | private_rows.tensors() | self.shared.tensors()
+        self.rounds.keep(number, base, state, outcome)
         trained = trunk_arrays(trunk)
         trained[0][~self.changed] = parameters[0][~self.changed]
+        if self.slots:
+            trained.append(self.shared.trained(heads, parameters[-1]))
         return trained, 1, self._shown({"loss": outcome.loss, **shown})
 
     def evaluate(self, parameters: list[np.ndarray], config: dict[str, Any]) -> tuple[float, int, dict[str, Any]]:
@@ -122,14 +136,18 @@ class Partner(NumPyClient):
             RunError: An earlier round than the last one trained here or one beyond the end of the run, or a trunk of another form.
         """
         number = self._checked_round(config, "evaluate")
+        self._check_form(parameters)
+        if self.local and self.local.rounds.last():
+            self.local.evaluate(number)
         trunk, heads = self._network(parameters)
         _, private_rows = self._resume(trunk, heads, optimiser(trunk, heads, self.config.training), before=number + 1)
+        self._fill(heads, parameters)
         private_rows.add_to(trunk)
         return 0.0, 1, self._shown({"auc_pr": self._assess(trunk, heads, number)})
 
     def last_round(self) -> int:
         """The last round trained here, 0 before the first."""
-        return max(self.folder.states_by_round(), default=0)
+        return self.rounds.last()
 
     def training_rows(self) -> np.ndarray:
         """Compounds to learn from, int64: those outside the validation and the test fold."""
@@ -153,7 +171,7 @@ class Partner(NumPyClient):
             adam,
             self.dataset,
             rows,
-            trained=np.flatnonzero(self.sent),
+            trained=np.flatnonzero(self.changed),
             settings=settings,
             dropout=self.config.model.dropout,
             clipping_norm=privacy.clipping_norm,
@@ -176,23 +194,40 @@ class Partner(NumPyClient):
             )
         return number
 
+    def _check_form(self, parameters: list[np.ndarray]) -> None:
+        """The trunk that comes in has as many shared heads as the catalogue has slots; its layers are looked at as they are copied."""
+        width, expected = self.config.model.hidden[-1], 2 * len(self.config.model.hidden) + bool(self.slots)
+        form = parameters[-1].shape if parameters else ()
+        if len(parameters) != expected or (self.slots and form != (self.slots, width + 1)):
+            raise RunError(
+                f"a trunk of shapes {[array.shape for array in parameters]} received, {trunk_shapes(self.config)} expected",
+                "all partners need the same chemistry.bits, model.hidden and catalogue of endpoints",
+            )
+        if self.slots and not np.isfinite(parameters[-1]).all():
+            raise RunError("the shared heads received have values that are not finite", "lower training.learning_rate")
+
     def _network(self, parameters: list[np.ndarray]) -> tuple[Trunk, Heads]:
         model, seed = self.config.model, self.config.seed
         trunk = Trunk(self.dataset.bits, model.hidden, seed=None)
-        set_trunk_arrays(trunk, parameters)
-        heads = Heads(model.hidden[-1], len(self.dataset.tasks), seed, self.dataset.name)
+        set_trunk_arrays(trunk, parameters[: 2 * len(model.hidden)])
+        heads = Heads(model.hidden[-1], len(self.dataset.tasks), seed, self.dataset.name, len(self.shared))
         return trunk.to(self.device), heads.to(self.device)
 
     def _resume(self, trunk: Trunk, heads: Heads, adam: torch.optim.Adam, before: int) -> tuple[int, PrivateRows]:
         """Load the newest state older than round `before`; its round, 0 if there is none, and the private rows."""
-        base = max((number for number in self.folder.states_by_round() if number < before), default=0)
-        state = load_tensors(self.folder.state_of(base))[0] if base else {}
+        base, state = self.rounds.before(before)
         if base:
-            restore(trunk, heads, adam, state)
+            restore(trunk, heads, adam, self.shared.resumed(state))
         return base, PrivateRows.resumed(torch.from_numpy(np.flatnonzero(self.private)).to(self.device), trunk, state)
 
+    def _fill(self, heads: Heads, parameters: list[np.ndarray]) -> None:
+        """Shared heads come in with the trunk, anew each round."""
+        if self.slots:
+            self.shared.fill(heads, parameters[-1])
+
     def _assess(self, trunk: Trunk, heads: Heads, number: int) -> float:
-        """Write the metrics of round `number`, keep the model if it is the best so far; mean validation AUC-PR."""
+        """Write the metrics of round `number`, keep the model that predicts if there is a better one; mean validation AUC-PR."""
+        heads = self.shared.predicting(heads)
         if self.noisy:
             heads = fitted_heads(
                 trunk,
@@ -203,16 +238,15 @@ class Partner(NumPyClient):
                 dropout=self.config.model.dropout,
                 seed=derived_seed(self.config.seed, "heads", self.dataset.name, number),
             )
-        settings = self.config.evaluation
-        folds = {"validation": settings.validation_fold, "test": settings.test_fold}
-        metrics = evaluate(trunk, heads, self.dataset, folds, number)
-        with atomic_path(self.folder.metrics_of(number)) as path:
-            metrics.write_parquet(path)
-        value = validation_curve(metrics, settings.min_per_class).get(number, float("nan"))
-        until = read_metrics(self.directory).filter(pl.col("round") <= number)
-        if best_round(until, settings.min_per_class) == number:
-            save_model(self.directory, trunk, heads, model_header(self.dataset, self.config, number, metrics))
-        return value
+        scores = fold_scores(trunk, heads, self.dataset, self.config.held_out_folds())
+        judged = self.rounds.judge(scores, self.dataset, self.config, number)
+        member = Member(FEDERATED, number, trunk, heads) if judged.best else None
+        if self.local:
+            keep_combined(self.folder, self.dataset, self.config, member)
+        elif member:
+            choice = dict.fromkeys((kind.name for kind in self.dataset.kinds), FEDERATED)
+            save_model(self.directory, [member], choice, model_header(self.dataset, self.config, number, judged.metrics))
+        return judged.value
 
     def _training_seed(self, number: int, attempt: int) -> int:
         """Attempt 0 has the seed of a run without attempts."""
@@ -220,7 +254,3 @@ class Partner(NumPyClient):
 
     def _shown(self, metrics: dict[str, float]) -> dict[str, Any]:
         return {name: value for name, value in metrics.items() if name in self.config.federation.metrics_shown}
-
-    def _forget(self, keep: set[int]) -> None:
-        for number in set(self.folder.states_by_round()) - keep:
-            self.folder.state_of(number).unlink()

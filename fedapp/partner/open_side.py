@@ -9,9 +9,11 @@ from flwr.app import Context
 from flwr.client import Client
 
 from fedapp.config import RECORD_DP
+from fedapp.data.catalogue import catalogue_of, slots_of
 from fedapp.data.dataset import Dataset
 from fedapp.errors import ConfigError
 from fedapp.model.first_trunk import first_trunk
+from fedapp.model.trunk_shape import slot_count
 from fedapp.model.update_codec import update_codec
 from fedapp.partner.place import Place, place
 from fedapp.partner.update_rules import rounding_seed, supported_rows, weight
@@ -38,14 +40,24 @@ def open_partner(context: Context) -> Client:
     from fedapp.partner.client import Partner
 
     partner_place = place(context)
-    folder = partner_place.folder
-    partner = Partner(folder, open_dataset(partner_place), partner_place.config, choose_device(), read_row_list(folder))
+    folder, dataset = partner_place.folder, open_dataset(partner_place)
+    slots = slots_in(dataset, partner_place)
+    partner = Partner(folder, dataset, partner_place.config, choose_device(), read_row_list(folder), slots=slots)
     PartnerFolder(folder).error.unlink(missing_ok=True)
     return partner.to_client()
 
 
+def slots_in(dataset: Dataset, partner_place: Place) -> np.ndarray:
+    """The slot of each task, as the partner declared it: int32 [tasks], -1 without.
+
+    Raises:
+        ConfigError: It declared a group to an endpoint that the catalogue does not have.
+    """
+    return slots_of(dataset.tasks, catalogue_of(partner_place.config), partner_place.declared)
+
+
 def read_row_list(folder: Path) -> np.ndarray | None:
-    """Rows that may leave, bool; None before partners agreed on any.
+    """Rows and shared heads that may leave, bool; None before partners agreed on any.
 
     Raises:
         DamagedFileError: The list is damaged.
@@ -83,7 +95,11 @@ def open_side(context: Context) -> PartnerSide:
     """What the mod needs of this partner; nothing here imports torch or rdkit before it is called for."""
     partner_place = place(context)
     folder, config = partner_place.folder, partner_place.config
-    codec = update_codec(config, np.empty(0, dtype=np.int64), partner_place.partners)  # its rows are not agreed on yet
+    codec = update_codec(config, np.empty(0, dtype=np.bool_), partner_place.partners)  # its rows are not agreed on yet
+
+    def supported() -> np.ndarray:
+        dataset = open_dataset(partner_place)
+        return supported_rows(folder, dataset, config, slots_in(dataset, partner_place))
 
     def holders() -> Holders:
         dataset = open_dataset(partner_place)
@@ -96,11 +112,13 @@ def open_side(context: Context) -> PartnerSide:
         value_range=config.privacy.range,
         largest_weight=codec.largest_weight,
         server_learning_rate=config.federation.server_learning_rate,
+        momentum=config.federation.momentum,
+        slots=slot_count(config),
         row_guard=0 if config.privacy.profile == RECORD_DP else config.privacy.row_guard,
         metrics=tuple(sorted(config.federation.metrics_shown)),
     )
     data = PartnerData(
-        support=lambda: supported_rows(folder, open_dataset(partner_place), config),
+        support=supported,
         holders=holders,
         weight=lambda: weight(open_dataset(partner_place), config),
         first_trunk=lambda key: first_trunk(config, key),

@@ -51,7 +51,7 @@ def export_model(given: Path, out: Path) -> SavedModel:
         raise RunError(f"{folder} was made for comparison only", "export the model that was learned together: RUN/partners/NAME")
     with output_folder(out, EXPORT_FOLDER, [given, folder]) as unfinished:
         saved = read_model(folder)
-        save_model(unfinished, saved.trunk, saved.heads, saved.header)
+        save_model(unfinished, saved.used(), saved.choice, saved.header)
         write_text(unfinished / TASKS, task_table(saved).write_csv())
         write_text(
             unfinished / CARD,

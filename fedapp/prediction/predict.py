@@ -61,7 +61,7 @@ def predict_file(model: Path, smiles: Path, out: Path) -> Predicted:
     asked = read_smiles(smiles)
     rows = asked.rows
     readable = rows.filter(pl.col("reason") == "")["smiles"].to_list()
-    structures = iter([each for chunk in describe_many(readable, saved.chemistry, b"") for each in chunk])
+    structures = iter([each for chunk in describe_many(readable, saved.chemistry, key=None) for each in chunk])
     described = [reason or next(structures) for reason in rows["reason"]]
     good = [each for each in described if isinstance(each, Structure)]
     if not good:

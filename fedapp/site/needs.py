@@ -6,9 +6,10 @@ from fedapp.config import Config
 from fedapp.model.trunk_shape import trunk_shapes
 
 WEIGHT = 4  # bytes
-# Copies of the trunk that a partner's rounds need: on disk the trunk and the kept model (each once more while it is replaced), Adam's
-# moments of three rounds, and a message in each direction; in memory trunk, gradient, moments, update, masks and messages.
-DISK_COPIES, MEMORY_COPIES = 14, 10
+# Copies of the trunk that a partner's rounds need: on disk the trunk, its velocity and the kept model (each once more while it is
+# replaced), Adam's moments of three rounds, and a message in each direction; in memory trunk, velocity, gradient, moments, update, masks
+# and messages.
+DISK_COPIES, MEMORY_COPIES = 16, 11
 DISK_BASE, MEMORY_BASE = 500 << 20, 1500 << 20  # bytes for logs and records; for the libraries
 
 

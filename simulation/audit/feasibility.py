@@ -29,5 +29,5 @@ def check_row_guard(pool: Pool, config: Config, trials: int, folder: Path) -> No
     columns = [listed_columns(guard(half_of(pool, config, number)[1], config, folder), config, wanted) for number in range(trials)]
     canaries.bits_to_draw(pool, guard(pool.datasets, config, folder))
     target, *_ = columns
-    form = update_codec(cut_to(config, target), np.arange(len(target)), config.data.partners)
+    form = update_codec(cut_to(config, target), np.ones(len(target), dtype=np.bool_), config.data.partners)
     coordinator_view.check_length(form.words, config.privacy.row_guard)

@@ -20,7 +20,7 @@ from strategies.plain_messages import FINAL, ROW_LIST, TRAIN, PlainMetric, Plain
 from strategies.secagg import wire
 from strategies.secagg.errors import MalformedMessageError, SumOutOfRangeError
 from strategies.update.codec import UpdateCodec
-from strategies.update.row_guard import listed_rows
+from strategies.update.row_guard import listed
 from strategies.update.shared_trunk import SharedTrunk
 from strategies.update.verdict import judge
 
@@ -35,25 +35,30 @@ class PlainTrunk(BaseTrunk):
     Args:
         exchanges: The way to the partners, with journal and time-outs.
         shared: The trunk to go on from, with its row list if there is one already.
-        codec_of: How an update over rows becomes words.
+        codec_of: How an update becomes words, where a list of what may leave was agreed on.
         keep: Called with each new trunk before the next round starts; what it stores is what a restart resumes from.
-        guarded: Whether partners agree on a row list first.
-        server_learning_rate: Step from the old trunk towards the mean of the partners' trunks.
+        slots: Shared heads, 0 without any.
+        guarded: Whether partners agree first on which rows may leave; with slots they agree in any case.
+        server_learning_rate: Step along the mean update, or along the velocity.
+        momentum: Of the velocity; 0 is off.
         metrics: Names of those that partners may show.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it works with, and what partners agreed on; called with keywords
         self,
         exchanges: Exchanges,
         shared: SharedTrunk,
         codec_of: Callable[[np.ndarray], UpdateCodec],
         keep: Callable[[SharedTrunk], None],
+        slots: int,
         guarded: bool,
         server_learning_rate: float,
+        momentum: float,
         metrics: Sequence[str] = (),
     ) -> None:
         self.exchanges, self.shared, self.codec_of, self.keep = exchanges, shared, codec_of, keep
-        self.guarded, self.server_learning_rate, self.metrics = guarded, server_learning_rate, tuple(metrics)
+        self.slots, self.guarded, self.metrics = slots, guarded, tuple(metrics)
+        self.server_learning_rate, self.momentum = server_learning_rate, momentum
 
     def summary(self) -> None:
         """Say loudly what plain averaging means."""
@@ -68,13 +73,14 @@ class PlainTrunk(BaseTrunk):
         nodes = self.exchanges.connected()
         if len(self.shared.rows):
             return
-        rows = np.ones(len(self.shared.arrays[0]), dtype=np.bool_)
-        if self.guarded:
+        bits = len(self.shared.arrays[0])
+        rows = np.ones(bits, dtype=np.bool_)
+        if self.guarded or self.slots:
             body = wire.encode(PlainRequest(0, self.shared.value_range))
             arrived = self.exchanges.ask(ROW_LIST, 0, {node: (body, {}) for node in nodes})
-            counts, _, _ = self._add_up(arrived, len(rows))
+            counts, _, _ = self._add_up(arrived, bits + self.slots)
             self.exchanges.note(arrived)
-            rows = np.isin(np.arange(len(rows)), listed_rows(counts))
+            rows = listed(counts, bits)
         self.shared = self.shared.with_rows(rows, b"plain").starting_with(self.shared.arrays, self.shared.digest)
         self.keep(self.shared)
 
@@ -90,13 +96,13 @@ class PlainTrunk(BaseTrunk):
             RoundFailedError: Too few usable replies.
         """
         arrived = self.exchanges.replies(replies)
-        codec = self.codec_of(self.shared.listed())
+        codec = self.codec_of(self.shared.rows)
         sums, survivors, metrics = self._add_up(arrived, codec.words)
         try:
             accepted = judge(self.shared.pending(codec, sums.view(f"<i{sums.itemsize}"), survivors))
         except SumOutOfRangeError as error:
             raise RoundFailedError(f"round {self.shared.version + 1}: {error}") from error
-        self.shared = self.shared.adding(accepted, self.server_learning_rate, self.shared.digest)
+        self.shared = self.shared.adding(accepted, self.server_learning_rate, self.momentum, self.shared.digest)
         self.keep(self.shared)
         self.exchanges.note(arrived, metrics)
         return None, MetricRecord({**metrics}) if metrics else None
@@ -135,7 +141,7 @@ class PlainTrunk(BaseTrunk):
         Raises:
             RoundFailedError: Too few usable replies.
         """
-        word = self.codec_of(np.empty(0, dtype=np.int64)).quantiser(self.shared.value_range).word_type
+        word = self.codec_of(np.empty(0, dtype=np.bool_)).quantiser(self.shared.value_range).word_type
         total, partners = np.zeros(length, dtype=word), 0
         metrics: dict[str, list[float]] = {}
         for node, body, vectors in arrived:

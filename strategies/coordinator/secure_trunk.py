@@ -65,7 +65,7 @@ class SecureTrunk(BaseTrunk):
         for attempt in range(ATTEMPTS):
             try:
                 self._begin_session()
-                if self._coordinator.parameters.row_guard > 1:
+                if self._coordinator.parameters.lists:
                     self._whole_round(rows=True)
                 return self.version
             except RoundAbandonedError as error:

@@ -40,14 +40,15 @@ def ready_to_mask(
     """
     terms, number = side.terms, shared.version + 1
     attempt = attempts(side.folder, number)
-    codec = terms.codec(shared.listed())
-    # 1. Rows of bits that few of our compounds, or no other partner's, hold stay at home: training reads the list.
-    side.keep_rows(shared.rows)
+    codec = terms.codec(shared.rows)
+    # 1. Rows of bits that few of our compounds, or no other partner's, hold stay at home, and shared heads of endpoints that too few
+    # partners have: training reads the list.
+    sent = side.keep_rows(shared.rows)
     # 2. Train; under record-level privacy this clips each compound's gradient and adds noise.
     trained, metrics = fit(shared.arrays, {"round": number, "attempt": attempt})
     # 3. Clip every value to the agreed range, round it at random, and count weight and clipped values behind.
     words = np.zeros(codec.words + tail, dtype=DTYPES[terms.word_bits])
-    shared.encode(codec, trained, words[: codec.words], side.data.rounding_seed(number, attempt), side.data.weight())
+    shared.encode(codec, trained, sent, words[: codec.words], side.data.rounding_seed(number, attempt), side.data.weight())
     # 4. Attack these very words as all others together could, and write down what that found.
     audited = audit(
         vector=OWN, number=number, attempt=attempt, codec=codec, words=words, before=shared.arrays[0], holders=side.data.holders()

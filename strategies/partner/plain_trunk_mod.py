@@ -13,7 +13,7 @@ from strategies.partner.side import PartnerSide
 from strategies.plain_messages import PlainMetric, PlainReply, PlainRequest
 from strategies.secagg import wire
 from strategies.secagg.errors import MalformedMessageError
-from strategies.update.shared_trunk import SharedTrunk, TrunkFileError, check_trunk
+from strategies.update.shared_trunk import SharedTrunk, TrunkFileError, check_list, check_trunk
 
 
 def plain_trunk_mod(open_side: Callable[[Context], PartnerSide]) -> Mod:
@@ -49,10 +49,10 @@ def check(side: PartnerSide, step: str, request: PlainRequest, trunk: list[np.nd
         return
     if request.number < (step == plain_messages.TRAIN):
         raise MalformedMessageError("training for a round before the first")
-    listed = [(array.dtype, array.shape) for array in rows]
-    if listed != [(np.dtype(np.bool_), (side.terms.shapes[0][0],))]:
-        raise MalformedMessageError(f"a row list of {listed}, not of {side.terms.shapes[0][0]} rows")
+    if len(rows) != 1:
+        raise MalformedMessageError(f"{len(rows)} row lists, not one")
     try:
+        check_list(rows[0], side.terms.shapes, side.terms.slots)
         check_trunk(trunk, side.terms.shapes)
     except TrunkFileError as error:
         raise MalformedMessageError(str(error)) from error
@@ -63,14 +63,14 @@ def answer(
 ) -> tuple[list[np.ndarray], dict[str, float]]:
     """The words of a reply, and the metrics of this partner."""
     if step == plain_messages.ROW_LIST:
-        codec = side.terms.codec(np.empty(0, dtype=np.int64))
+        codec = side.terms.codec(np.empty(0, dtype=np.bool_))
         return [side.data.support().astype(codec.quantiser(side.terms.value_range).word_type)], {}
     if step == plain_messages.FINAL:
         return [], inner.evaluate(trunk, {"round": request.number})
-    side.keep_rows(rows[0])
+    sent = side.keep_rows(rows[0])
     shared = SharedTrunk(trunk, request.number - 1, b"", request.value_range, rows[0], b"")
-    codec = side.terms.codec(shared.listed())
+    codec = side.terms.codec(shared.rows)
     trained, metrics = inner.fit(trunk, {"round": request.number, "attempt": 0})
     words = np.zeros(codec.words, dtype=codec.quantiser(request.value_range).word_type)
-    shared.encode(codec, trained, words, side.data.rounding_seed(request.number, 0), side.data.weight())
+    shared.encode(codec, trained, sent, words, side.data.rounding_seed(request.number, 0), side.data.weight())
     return [words], metrics

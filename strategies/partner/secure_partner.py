@@ -27,8 +27,9 @@ from strategies.secagg.participant import Participant
 from strategies.secagg.phases import Step
 from strategies.secagg.state import dump, load
 from strategies.update import public_metrics
+from strategies.update.codec import UpdateCodec
 from strategies.update.round_sum import RoundSum
-from strategies.update.row_guard import listed_rows
+from strategies.update.row_guard import listed
 from strategies.update.self_audit import SUM, audit
 from strategies.update.shared_trunk import SharedTrunk, TrunkFileError, no_trunk
 from strategies.update.verdict import AcceptedSum, judge
@@ -125,25 +126,34 @@ class SecurePartner:
         if parsed.rows and self.protocol.state.round is not None:
             raise OldRoundError("the row list of this session was sent already: a second one, of another cohort, would tell them apart")
         self._catch_up(parsed.last, parsed.handover, parsed.version, arrived)
-        if self.protocol.session.parameters.row_guard <= 1 and self.shared.session != parsed.session:
+        if not self.protocol.session.parameters.lists and self.shared.session != parsed.session:
             self._keep(self.shared.with_rows(self.side.data.support(), parsed.session))
         # Who lacks the trunk or the row list says so instead of training: its masks would not cancel against the others'.
         agreed = parsed.rows or self.shared.session == parsed.session
         if self.shared.version != parsed.version or not agreed:
             return self.protocol.tell_holding(Step.COLLECT, request, self.shared.version), []
         tail = tag_words(self.protocol.session)
-        if parsed.rows:
-            supported = self.side.data.support()
-            words = np.zeros(len(supported) + tail, dtype=DTYPES[self.side.terms.word_bits])
-            words[: len(supported)] = supported
-            metrics: dict[str, float] = {}
-        else:
-            words, metrics = self._train(fit, tail)
+        words, metrics = self._supported(tail) if parsed.rows else self._train(fit, tail)
+        self.protocol.hide_slots(parsed.number, self._listed_slots(words) if parsed.rows else self._codec().blocks(words))
         public = public_metrics.encode(
             self.protocol.session.parameters.metrics, metrics, self.side.terms.word_bits, self.side.terms.partners
         )
         trunk = self.protocol.session.trunk if parsed.rows else self.shared.digest
         return self.protocol.mask(request, trunk, words, public, self.side.threads), [words]
+
+    def _codec(self) -> UpdateCodec:
+        """How the next update becomes words."""
+        return self.side.terms.codec(self.shared.rows)
+
+    def _listed_slots(self, words: np.ndarray) -> np.ndarray:
+        """A view of the slots in the words of a row list, [slots, 1]."""
+        bits = self.side.terms.shapes[0][0]
+        return words[bits : bits + self.side.terms.slots].reshape(-1, 1)
+
+    def _supported(self, tail: int) -> tuple[np.ndarray, dict[str, float]]:
+        """What may leave of this partner as 0/1 words, with `tail` zeros behind; and no metrics."""
+        words = np.append(self.side.data.support(), np.zeros(tail, dtype=np.bool_)).astype(DTYPES[self.side.terms.word_bits])
+        return words, {}
 
     def _train(self, fit: Trainer, tail: int) -> tuple[np.ndarray, dict[str, float]]:
         """Train on from the shared trunk, or from a first one if there is none; see `departure.ready_to_mask`."""
@@ -173,9 +183,8 @@ class SecurePartner:
         session = self.protocol.session.id
         if last.rows and self.shared.session != session:
             sums, _ = self.protocol.finish(last, arrived.words[0], self.shared.digest, self.side.threads)
-            rows = np.zeros(len(sums), dtype=np.bool_)
-            rows[listed_rows(sums)] = True
-            self._keep(self.shared.with_rows(rows, session))
+            self.protocol.show_slots(last.number, self._listed_slots(sums))
+            self._keep(self.shared.with_rows(listed(sums, self.side.terms.shapes[0][0]), session))
         elif not last.rows and self.shared.arrays and self.shared.version + 1 == version and self.shared.session == session:
             sums, digest = self.protocol.finish(last, arrived.words[0], self.shared.digest, self.side.threads)
             self._apply(sums, last, digest)
@@ -188,7 +197,7 @@ class SecurePartner:
         """
         try:
             taken = SharedTrunk.from_bytes(self.protocol.take_over(offered, ciphertext))
-            taken.check(self.side.terms.shapes)
+            taken.check(self.side.terms.shapes, self.side.terms.slots, self.side.terms.momentum)
             if taken.version > version:
                 raise TrunkFileError(f"it handed over the trunk of round {taken.version}, not {version}")
         except TrunkFileError as error:
@@ -201,13 +210,15 @@ class SecurePartner:
         Raises:
             SumOutOfRangeError: It is genuine, and no sum of allowed words.
         """
-        codec, survivors = self.side.terms.codec(self.shared.listed()), len(last.survivors)
+        codec, survivors = self._codec(), len(last.survivors)
+        if len(sums) == codec.words:  # any other is refused
+            self.protocol.show_slots(last.number, codec.blocks(sums))
         try:
             accepted = judge(self.shared.pending(codec, sums, survivors))
         except SumOutOfRangeError as error:
             raise self.protocol.refuse(SumOutOfRangeError(f"round {last.number}: {error}")) from error
         self._audit(accepted)
-        following = self.shared.adding(accepted, self.side.terms.server_learning_rate, digest)
+        following = self.shared.adding(accepted, self.side.terms.server_learning_rate, self.side.terms.momentum, digest)
         noted = RoundSum(
             round=following.version,
             partners=survivors,
@@ -215,6 +226,8 @@ class SecurePartner:
             largest=accepted.largest,
             coordinates=codec.coordinates,
             range=following.value_range,
+            rows=len(codec.rows),
+            slots=len(codec.slots),
         )
         self._keep(replace(following, found=asdict(noted)))
 

@@ -35,12 +35,14 @@ class UpdateTerms:
     """What partners of a run agreed on about updates: whose words differ in one of these cannot be added.
 
     Attributes:
-        shapes: Of the trunk's arrays.
+        shapes: Of the trunk's arrays; with slots, the last is that of the shared heads.
         partners: Most partners in a sum.
         word_bits: 32 or 16.
         value_range: Of the first update's quantiser.
         largest_weight: Of any partner.
-        server_learning_rate: Step from the old trunk towards the mean of the partners' trunks.
+        server_learning_rate: Step along the mean update, or along the velocity.
+        momentum: Of the velocity; 0 is off.
+        slots: Shared heads, 0 without any.
         row_guard: Training compounds that each row of an update must have, checked before it leaves; 0 where noise decides on rows.
         metrics: Names of the metrics whose mean the coordinator may learn.
     """
@@ -51,12 +53,14 @@ class UpdateTerms:
     value_range: float
     largest_weight: int
     server_learning_rate: float
+    momentum: float
+    slots: int
     row_guard: int
     metrics: tuple[str, ...]
 
-    def codec(self, rows: np.ndarray) -> UpdateCodec:
-        """How an update over these rows of the first array, ascending, int64, becomes words."""
-        return UpdateCodec(self.shapes, rows, self.word_bits, self.partners, self.largest_weight)
+    def codec(self, listed: np.ndarray) -> UpdateCodec:
+        """How an update becomes words, where this may leave: bool [rows of the first array + slots]."""
+        return UpdateCodec(self.shapes, listed, self.word_bits, self.partners, self.largest_weight)
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class PartnerData:
     """What only a partner's own data and secrets can say; each is computed when it is asked for, since most requests need none.
 
     Attributes:
-        support: Which rows of the trunk's first array it may train and send, bool.
+        support: Which rows of the trunk's first array it may train and send, then in which slots of the shared heads it has a part: bool.
         holders: Its training compounds behind each bit of their whole fingerprints.
         weight: Its weight in the mean, 1 to `largest_weight`.
         first_trunk: Draws a first trunk, given 32 secret bytes that all partners have in common; whether it uses them, or a seed
@@ -102,14 +106,14 @@ class PartnerSide:
         """Its private folder, file by file."""
         return PartnerFolder(self.directory)
 
-    def keep_rows(self, listed: np.ndarray) -> None:
-        """Write down which rows of the next training may leave: our own support within the agreed list, bool."""
-        content, path = BytesIO(), self.folder.rows
-        np.save(content, listed & self.data.support())
-        if path.is_file() and path.read_bytes() == content.getvalue():
-            return
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(content.getvalue())
+    def keep_rows(self, listed: np.ndarray) -> np.ndarray:
+        """Write down what of the next training may leave: our own support within the agreed list, bool; returned as well."""
+        content, path, sent = BytesIO(), self.folder.rows, listed & self.data.support()
+        np.save(content, sent)
+        if not path.is_file() or path.read_bytes() != content.getvalue():
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(content.getvalue())
+        return sent
 
     def note(self, path: Path, record: dict[str, Any]) -> None:
         """One more line in a file of the private folder, unless it is the last one already: whoever was killed after it notes it again."""

@@ -87,6 +87,11 @@ def check_key(group: bytes, number: int, trunk: bytes) -> bytes:
     return derive(group, b"", "aggregate check", (number, trunk))
 
 
+def slot_key(group: bytes, number: int) -> bytes:
+    """Key of the stream that orders the slots of a round's vectors; see `slot_order`."""
+    return derive(group, b"", "slot order", (number,))
+
+
 def initial_seed(group: bytes) -> bytes:
     """Key of the stream that the first trunk is drawn from."""
     return derive(group, b"", "initial trunk")

@@ -11,6 +11,7 @@ from strategies.secagg import wire
 
 DIGEST = 32
 NO_TRUNK = bytes(DIGEST)
+SLOTS = "slots:"  # before the shape of the shared heads in a layout
 
 
 def require(value: bytes, length: int, what: str) -> None:
@@ -29,7 +30,7 @@ class SessionParameters:
     Attributes:
         roster: Digest of the roster.
         configuration: Digest of the experiment that partners must have in common.
-        layout: Shapes of the trunk's arrays, such as "32768x400,400".
+        layout: Shapes of the trunk's arrays, such as "32768x400,400", or "32768x400,400,slots:258x401" with shared heads.
         word_bits: 32 or 16.
         row_guard: Training compounds that a fingerprint bit needs; 0 or 1 is off.
         rounds: Aggregated trunks after which the project ends.
@@ -49,6 +50,11 @@ class SessionParameters:
     def __post_init__(self) -> None:
         for name in ("roster", "configuration", "nonce"):
             require(getattr(self, name), DIGEST, name)
+
+    @property
+    def lists(self) -> bool:
+        """Whether a session begins with a row list: where rows are guarded, and where there are shared heads, since those always are."""
+        return self.row_guard > 1 or SLOTS in self.layout
 
     def digest(self) -> bytes:
         """SHA-256, 32 bytes."""

@@ -25,7 +25,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from strategies.secagg import consistency, handover, keys, masking, session, wire
+from strategies.secagg import consistency, handover, keys, masking, session, slot_order, wire
 from strategies.secagg.consistency_messages import ConsistencyRequest, UnmaskRequest, survivors_digest
 from strategies.secagg.errors import OldRoundError, OldSessionError, PolicyError, SecAggError, SurvivorsDisagreeError
 from strategies.secagg.identity import Identity
@@ -296,6 +296,14 @@ class Participant:
         """End the session over something that only the caller could find; the error, to be raised."""
         self.state = State(phase=Phase.FAILED.value)
         return error
+
+    def hide_slots(self, number: int, blocks: np.ndarray) -> None:
+        """Put the slots' blocks of a round's vector, [slots, words], into the order that only partners know, in place."""
+        slot_order.hide(blocks, slot_order.slot_order(self.session.group, number, len(blocks)))
+
+    def show_slots(self, number: int, blocks: np.ndarray) -> None:
+        """Put those of a round's sum back, in place."""
+        slot_order.show(blocks, slot_order.slot_order(self.session.group, number, len(blocks)))
 
     def initial_seed(self) -> bytes:
         """Key of the stream that a first trunk is drawn from: every member's, and nobody else's."""

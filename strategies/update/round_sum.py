@@ -14,6 +14,8 @@ class RoundSum:
         largest: Magnitude in the mean update.
         coordinates: Values of each update.
         range: Of the next update.
+        rows: Of the first layer, in each update.
+        slots: Shared heads, in each update.
     """
 
     round: int
@@ -22,3 +24,5 @@ class RoundSum:
     largest: float
     coordinates: int
     range: float
+    rows: int
+    slots: int

@@ -7,13 +7,19 @@ candidates (SRATTA, Marchand et al., ICML 2023, arXiv 2306.07644). Masks do not 
 
 - a partner keeps the rows of bits that fewer than `least` of its training compounds hold at home (`support`), where it trains them for
   itself (`fedapp.model.private_rows`);
-- only rows that several partners support are sent at all (`listed_rows`), so that none is known to be one partner's own.
+- only rows that several partners support are sent at all (`listed`), so that none is known to be one partner's own.
+
+A shared head is a row of the trunk's last array and leaves under the same kind of rule: with more partners that have tasks of its endpoint,
+since its sum says more of one partner's labels than a row of the first layer does.
 
 This takes single compounds out of sight. It is no differential privacy: what many compounds have in common stays visible.
 """
 
 import numpy as np
 from numpy.typing import NDArray
+
+LEAST_SUPPORTERS = 2  # partners of a row of the first layer
+LEAST_HOLDERS = 3  # partners of a shared head: with two, each would find the other's in the sum
 
 
 def support(indptr: NDArray[np.int64], indices: NDArray[np.int32], rows: NDArray[np.int64], bits: int, least: int) -> NDArray[np.bool_]:
@@ -32,10 +38,11 @@ def support(indptr: NDArray[np.int64], indices: NDArray[np.int32], rows: NDArray
     return np.bincount(indices[np.repeat(counted, np.diff(indptr))], minlength=bits) >= least
 
 
-def listed_rows(supporters: NDArray[np.integer], least_partners: int = 2) -> NDArray[np.int64]:
-    """Rows that at least `least_partners` partners support: int64, ascending.
+def listed(supporters: NDArray[np.integer], bits: int) -> NDArray[np.bool_]:
+    """What may leave: rows with `LEAST_SUPPORTERS`, and slots of shared heads with `LEAST_HOLDERS`: bool, of the same length.
 
     Args:
-        supporters: Sum of the partners' masks of `support`, taken as 0 and 1; integers [bits].
+        supporters: Sum of the partners' own supports, taken as 0 and 1: integers [bits + slots].
+        bits: Rows of the first layer.
     """
-    return np.flatnonzero(supporters >= least_partners)
+    return np.concatenate([supporters[:bits] >= LEAST_SUPPORTERS, supporters[bits:] >= LEAST_HOLDERS])

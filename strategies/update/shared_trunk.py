@@ -6,6 +6,7 @@ arithmetic, and so holds the same bits. Whatever is changed here must keep that,
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from math import frexp, isfinite
 from pathlib import Path
@@ -19,11 +20,12 @@ from fedapp.storage.digests import checksum
 from fedapp.storage.files import atomic_path
 from strategies.secagg import digits
 from strategies.secagg.errors import SecAggError
-from strategies.update.codec import CLIPPED_BITS, WEIGHT_BITS, UpdateCodec
+from strategies.update.codec import CLIPPED_BITS, WEIGHT_BITS, Part, UpdateCodec, part_of
 from strategies.update.quantise import next_range
+from strategies.update.velocity import Velocity
 from strategies.update.verdict import AcceptedSum, PendingSum
 
-ROWS, USED = "rows", "used"
+ROWS, USED, VELOCITY, VELOCITY_ROWS = "rows", "used", "velocity", "velocity_rows"
 DIGEST = 32  # bytes
 LEAST_RANGE, LARGEST_RANGE = 2.0**-64, 2.0**64  # as `Quantiser` has them
 SHARED, CHECKSUM = "shared", "checksum"
@@ -47,13 +49,15 @@ class SharedTrunk:
     """The trunk and its circumstances; equal at all partners, bit for bit.
 
     Attributes:
-        arrays: float32; none before there is a first trunk.
+        arrays: float32; none before there is a first trunk. Where partners have common endpoints, the last one holds the shared heads.
         version: Rounds behind it.
         digest: Its name in the protocol, 32 bytes; zeros for none.
         value_range: Of the next update's quantiser.
-        rows: bool, per row of the first array: whether it is listed; empty before partners agreed.
+        rows: What may leave, bool: per row of the first array, then per slot of the shared heads, whether it is listed; empty before
+            partners agreed.
         session: In which they agreed.
         found: What partners found in the last sum, for the report; empty before the first.
+        velocity: Of what it learns; none before the first sum, and without momentum.
     """
 
     arrays: list[np.ndarray]
@@ -63,26 +67,24 @@ class SharedTrunk:
     rows: np.ndarray
     session: bytes
     found: dict[str, float] = field(default_factory=dict)
+    velocity: Velocity = field(default_factory=Velocity)
 
     def with_rows(self, rows: np.ndarray, session: bytes) -> "SharedTrunk":
-        """The same with a new row list."""
+        """The same with a new list of what may leave."""
         return replace(self, rows=rows, session=session)
 
     def starting_with(self, arrays: list[np.ndarray], digest: bytes) -> "SharedTrunk":
         """The first trunk. Unlisted rows are zero: nobody trains them, so their random values would only be noise in predictions."""
-        arrays[0][~self.rows] = 0.0
+        arrays[0][~self.rows[: len(arrays[0])]] = 0.0
         return replace(self, arrays=arrays, digest=digest)
 
-    def listed(self) -> np.ndarray:
-        """Listed rows, ascending, int64."""
-        return np.flatnonzero(self.rows)
-
-    def encode(self, codec: UpdateCodec, trained: list[np.ndarray], out: np.ndarray, seed: int, weight: int = 1) -> int:
+    def encode(self, codec: UpdateCodec, trained: list[np.ndarray], sent: np.ndarray, out: np.ndarray, seed: int, weight: int = 1) -> int:
         """Write the update that led to `trained` as words, counters behind.
 
         Args:
-            codec: How; of the rows that are listed.
-            trained: As `arrays`; what it says of unlisted rows stays at home.
+            codec: How; of what is listed.
+            trained: As `arrays`; what it says of unlisted rows, and of slots that are not sent, stays at home.
+            sent: This partner's own support within the list, bool, as long as `rows`: says in which slots it has a part.
             out: uint32 or uint16 [codec.words].
             seed: Of the rounding; another for every update.
             weight: Of this partner, 1 to `codec.largest_weight`.
@@ -93,54 +95,75 @@ class SharedTrunk:
         """
         if [array.shape for array in trained] != [array.shape for array in self.arrays]:
             raise ValueError(f"a trunk of shapes {[a.shape for a in trained]}, not {[a.shape for a in self.arrays]}")
-        blocks = (_part(trained[n], part) - _part(self.arrays[n], part) for n, part in codec.pieces(trained))
-        clipped = codec.quantiser(self.value_range, weight).quantise(blocks, out[: codec.coordinates], seed)
+        if sent.shape != codec.listed.shape:
+            raise ValueError(f"what is sent is a list of {sent.shape}, not of {codec.listed.shape}")
+        present = sent[codec.shapes[0][0] :][codec.slots]
+        clipped = codec.quantiser(self.value_range, weight).quantise(self._changes(codec, trained, present), out[: codec.coordinates], seed)
+        blocks = codec.blocks(out)
+        blocks[:, :-1] = out[codec.dense : codec.coordinates].copy().reshape(len(blocks), codec.slot_width)
+        blocks[:, -1] = weight * present
         counters = digits.split(weight, WEIGHT_BITS, codec.word_bits, codec.partners)
         counters += digits.split(clipped, CLIPPED_BITS, codec.word_bits, codec.partners)
-        out[codec.coordinates :] = counters
+        out[codec.before_counters :] = counters
         return clipped
 
     def pending(self, codec: UpdateCodec, words: np.ndarray, survivors: int) -> PendingSum:
         """A sum of updates to this trunk, for `verdict.judge`; see `PendingSum`."""
         return PendingSum(codec, words, survivors, self.value_range)
 
-    def adding(self, accepted: AcceptedSum, step: float, digest: bytes) -> "SharedTrunk":
-        """The trunk after adding `step` times the mean update; `arrays` are changed in place.
+    def adding(self, accepted: AcceptedSum, step: float, momentum: float, digest: bytes) -> "SharedTrunk":
+        """The trunk after a sum; `arrays` and `velocity` are changed in place.
+
+        The velocity becomes momentum · velocity + mean update, and `step` times the velocity is added (B. T. Polyak, 1964; as FedAvgM: Hsu,
+        Qi, Brown, arXiv 1909.06335). A slot in which nobody had a part stays as it is, its velocity too.
 
         Args:
             accepted: A sum of updates to this trunk.
-            step: 1 replaces the trunk by the mean of the partners' trunks.
+            step: 1 without momentum replaces the trunk by the mean of the partners' trunks.
+            momentum: 0 to below 1.
             digest: Of the new trunk.
         """
-        quantiser, first = accepted.quantiser, 0
+        velocity = self.velocity.over(accepted.codec) if momentum else self.velocity
         # Piece by piece and in place: a large trunk is never there twice.
-        for number, part in accepted.codec.pieces(self.arrays):
-            size = len(_part(self.arrays[number], part))
-            mean = quantiser.mean(accepted.values[first : first + size], accepted.weight)
-            _add(self.arrays[number], part, mean, np.float32(step))
-            first += size
+        for place, number, part, mean in accepted.means(self.arrays):
+            change = mean
+            if momentum:
+                change = velocity.values[place]
+                change *= np.float32(momentum)
+                change += mean
+            _add(self.arrays[number], part, change, np.float32(step))
         # The next range follows from the sum, which everybody has alike: no partner needs to tell how large its own update is.
         following = next_range(self.value_range, accepted.largest, accepted.clipped, accepted.codec.coordinates, accepted.survivors)
-        return replace(self, version=self.version + 1, digest=digest, value_range=following)
+        return replace(self, version=self.version + 1, digest=digest, value_range=following, velocity=velocity)
 
-    def check(self, shapes: tuple[tuple[int, ...], ...]) -> None:
+    def check(self, shapes: tuple[tuple[int, ...], ...], slots: int, momentum: float) -> None:
         """See that a trunk of somebody else is one that this experiment can have.
 
         Args:
             shapes: Of its arrays; it may have none before the first round.
+            slots: Of the shared heads, 0 without any.
+            momentum: Of the experiment.
         Raises:
             TrunkFileError: It is none.
         """
         if self.arrays or self.version:
             check_trunk(self.arrays, shapes)
-        if self.rows.dtype != np.bool_ or self.rows.shape not in ((0,), (shapes[0][0],)):
-            raise TrunkFileError(f"a row list of {self.rows.dtype} {self.rows.shape}, not of {shapes[0][0]} rows")
+        check_list(self.rows, shapes, slots, or_none=True)
+        self._check_velocity(shapes, slots, expected=momentum > 0 and self.version > 0)
         if not LEAST_RANGE <= self.value_range <= LARGEST_RANGE or frexp(self.value_range)[0] != 0.5:
             raise TrunkFileError(f"a range of {self.value_range}, not a power of two from 2^-64 to 2^64")
         if self.version < 0 or len(self.digest) != DIGEST or len(self.session) not in (0, DIGEST):
             raise TrunkFileError("a trunk without a version, a name and a session")
         if not all(isinstance(value, int | float) and isfinite(value) for value in self.found.values()):
             raise TrunkFileError("a trunk whose last sum was found to be no numbers")
+
+    def _check_velocity(self, shapes: tuple[tuple[int, ...], ...], slots: int, expected: bool) -> None:
+        """As `check`: it is there where this experiment and version have one, and of its own list."""
+        rows, values = self.velocity.rows, self.velocity.values
+        check_list(rows, shapes, slots, or_none=not expected)
+        size = UpdateCodec(shapes, rows, 32, 1).coordinates if expected else 0
+        if values.dtype != np.float32 or values.shape != (size,) or not np.isfinite(values).all():
+            raise TrunkFileError(f"a velocity of {values.dtype} {values.shape}, not of {size} finite float32 values")
 
     def to_bytes(self) -> bytes:
         """Everything, as safetensors."""
@@ -183,8 +206,17 @@ class SharedTrunk:
         except (SafetensorError, AttributeError, LookupError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
             raise TrunkFileError(f"{path} is damaged: {error}") from error
 
+    def _changes(self, codec: UpdateCodec, trained: list[np.ndarray], present: np.ndarray) -> Iterator[np.ndarray]:
+        """What training changed, in the order of the codec: exactly 0 in listed slots that are not `present`, whatever was trained."""
+        for number, part in codec.pieces(trained):
+            yield part_of(trained[number], part) - part_of(self.arrays[number], part)
+        for (number, slot), sent in zip(codec.slot_pieces(), present, strict=True):
+            before = part_of(self.arrays[number], slot)
+            yield part_of(trained[number], slot) - before if sent else np.zeros_like(before)
+
     def _tensors(self) -> dict[str, np.ndarray]:
-        return {str(number): array for number, array in enumerate(self.arrays)} | {ROWS: self.rows}
+        velocity = {VELOCITY: self.velocity.values, VELOCITY_ROWS: self.velocity.rows} if len(self.velocity.values) else {}
+        return {str(number): array for number, array in enumerate(self.arrays)} | {ROWS: self.rows} | velocity
 
     def _compact(self) -> dict[str, np.ndarray]:
         """The same, without rows of the first array that are zero: about half of them."""
@@ -208,14 +240,17 @@ class SharedTrunk:
     def _from(cls, tensors: dict[str, np.ndarray], metadata: Any) -> "SharedTrunk":
         if not isinstance(metadata, dict):
             raise TypeError(f"its metadata is a {type(metadata).__name__}")
+        arrays = len(tensors) - len({ROWS, VELOCITY, VELOCITY_ROWS} & set(tensors))
+        velocity = Velocity(tensors[VELOCITY_ROWS], np.require(tensors[VELOCITY], requirements="W")) if VELOCITY in tensors else Velocity()
         return cls(
-            arrays=[np.require(tensors[str(number)], requirements="W") for number in range(len(tensors) - 1)],
+            arrays=[np.require(tensors[str(number)], requirements="W") for number in range(arrays)],
             version=int(metadata["version"]),
             digest=bytes.fromhex(metadata["digest"]),
             value_range=float(metadata["range"]),
             rows=tensors[ROWS],
             session=bytes.fromhex(metadata["session"]),
             found=dict(metadata.get("found", {})),
+            velocity=velocity,
         )
 
 
@@ -230,6 +265,19 @@ def check_trunk(arrays: list[np.ndarray], shapes: tuple[tuple[int, ...], ...]) -
         raise TrunkFileError(f"a trunk of {forms[:4]}, not of shapes {list(shapes)} in float32")
     if not all(np.isfinite(array).all() for array in arrays):
         raise TrunkFileError("a trunk with values that are not finite")
+
+
+def check_list(rows: np.ndarray, shapes: tuple[tuple[int, ...], ...], slots: int, or_none: bool = False) -> None:
+    """See that this is a list of what may leave, in an experiment with arrays of these shapes and so many slots.
+
+    Args:
+        or_none: Whether it may be empty, as before partners agreed.
+    Raises:
+        TrunkFileError: It is none.
+    """
+    length = shapes[0][0] + slots
+    if rows.dtype != np.bool_ or rows.shape not in ((length,), (0,) if or_none else (length,)):
+        raise TrunkFileError(f"a row list of {rows.dtype} {rows.shape}, not of {length} rows")
 
 
 def no_trunk(value_range: float, digest: bytes) -> SharedTrunk:
@@ -252,13 +300,7 @@ def _whole(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return tensors
 
 
-def _part(array: np.ndarray, part: np.ndarray | slice) -> np.ndarray:
-    """Rows, or a slice of all values, as a vector."""
-    values: np.ndarray = array.reshape(-1)[part] if isinstance(part, slice) else array[part].reshape(-1)
-    return values
-
-
-def _add(array: np.ndarray, part: np.ndarray | slice, mean: np.ndarray, step: np.float32) -> None:
+def _add(array: np.ndarray, part: Part, mean: np.ndarray, step: np.float32) -> None:
     """Add step · mean to rows, or to a slice of all values, in place."""
     if isinstance(part, slice):
         array.reshape(-1)[part] += step * mean

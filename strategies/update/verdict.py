@@ -6,7 +6,7 @@ time, while a check can work the mean out piece by piece. Acceptance is then a m
 nothing else, adds in place.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NewType
@@ -15,7 +15,7 @@ import numpy as np
 
 from strategies.secagg import digits
 from strategies.secagg.errors import SumOutOfRangeError
-from strategies.update.codec import WEIGHT_BITS, UpdateCodec
+from strategies.update.codec import WEIGHT_BITS, Part, UpdateCodec, part_of
 from strategies.update.quantise import Quantiser
 
 
@@ -25,7 +25,7 @@ class PendingSum:
 
     Attributes:
         codec: As its words were encoded.
-        words: int32 or int16 [codec.words], values with counters behind; left as they are.
+        words: int32 or int16 [codec.words], values and presences with counters behind; left as they are.
         survivors: Partners in the sum.
         value_range: Of the quantiser of this round.
     """
@@ -41,9 +41,19 @@ class PendingSum:
         return self.codec.quantiser(self.value_range)
 
     @property
-    def values(self) -> np.ndarray:
-        """Sums of the partners' values, [codec.coordinates]; a view."""
-        return self.words[: self.codec.coordinates]
+    def dense(self) -> np.ndarray:
+        """Sums of the partners' values before those of the slots, [codec.dense]; a view."""
+        return self.words[: self.codec.dense]
+
+    @property
+    def slots(self) -> np.ndarray:
+        """Sums of the partners' values of the slots, [listed slots, codec.slot_width]; a view."""
+        return self.codec.blocks(self.words)[:, :-1]
+
+    @property
+    def presences(self) -> np.ndarray:
+        """Of each slot: weight of those who have a part in it, as they say, [listed slots]; a view."""
+        return self.codec.blocks(self.words)[:, -1]
 
     @cached_property
     def weight(self) -> int:
@@ -57,17 +67,42 @@ class PendingSum:
 
     @cached_property
     def extremes(self) -> np.ndarray:
-        """The least and the largest value, [2]."""
-        return np.array([self.values.min(), self.values.max()])
+        """The least and the largest value before those of the slots, [2]."""
+        return np.array([self.dense.min(), self.dense.max()])
 
     @property
     def largest(self) -> float:
-        """Magnitude in the mean update, of a weight that `CHECKS` let pass: that of an extreme, since a mean grows with its sum."""
-        return float(np.abs(self.quantiser.mean(self.extremes, self.weight)).max())
+        """Magnitude in the mean update, of weights that `CHECKS` let pass: that of an extreme, since a mean grows with its sum."""
+        quantiser = self.quantiser
+        means = [quantiser.mean(self.extremes, self.weight)]
+        means += [quantiser.mean(values, presence) for values, presence in self._present() if presence]
+        return max(float(np.abs(mean).max()) for mean in means)
+
+    def means(self, arrays: list[np.ndarray]) -> Iterator[tuple[slice, int, Part, np.ndarray]]:
+        """The mean update, piece by piece: the place among all values, array number, part of that array, and the mean, float32.
+
+        A slot's mean is over those who have a part in it; a slot in which nobody has one is left out.
+
+        Args:
+            arrays: Of the trunk, for their sizes.
+        """
+        quantiser, first = self.quantiser, 0
+        for number, part in self.codec.pieces(arrays):
+            size = len(part_of(arrays[number], part))
+            yield slice(first, first + size), number, part, quantiser.mean(self.dense[first : first + size], self.weight)
+            first += size
+        for (number, slot), (values, presence) in zip(self.codec.slot_pieces(), self._present(), strict=True):
+            if presence:
+                yield slice(first, first + len(values)), number, slot, quantiser.mean(values, presence)
+            first += len(values)
+
+    def _present(self) -> Iterator[tuple[np.ndarray, int]]:
+        """Values of each slot, and their weight."""
+        return zip(self.slots, self.presences.tolist(), strict=True)
 
     @property
     def _counters(self) -> list[int]:
-        words: list[int] = self.words[self.codec.coordinates :].view(f"<u{self.words.itemsize}").tolist()
+        words: list[int] = self.words[self.codec.before_counters :].view(f"<u{self.words.itemsize}").tolist()
         return words
 
     @property
@@ -112,9 +147,17 @@ def _range(pending: PendingSum) -> str:
     return "" if max(largest, -least) <= _bound(pending) else _left_the_range(pending)
 
 
+def _slots(pending: PendingSum) -> str:
+    """In no slot a weight that the partners do not have, nor a value beyond what the weight that has a part in it allows."""
+    presences = pending.presences.astype(np.int64)
+    within = (presences >= 0) & (presences <= pending.weight)
+    within &= (np.abs(pending.slots.astype(np.int64)) <= presences[:, None] * pending.quantiser.largest).all(axis=1)
+    return "" if within.all() else f"slot {int(pending.codec.slots[np.argmin(within)])} of {_left_the_range(pending)}"
+
+
 # Each may rely on those before it. Nothing in a sum says whose words it has, so the sum itself is looked at: one word out of range
 # spoils the round, and names nobody (PROTOCOL.md of `strategies.secagg`, section 9).
-CHECKS: tuple[Check, ...] = (_words, _weight, _range)
+CHECKS: tuple[Check, ...] = (_words, _weight, _range, _slots)
 
 
 def _bound(pending: PendingSum) -> int:

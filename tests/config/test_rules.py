@@ -28,6 +28,7 @@ BREAKS = {
     "powers_of_two": {"privacy": {"range": 0.3}},
     "a_sum_hides_its_parts": {"data": {"partners": 2}},
     "plain_has_no_group_key": {"aggregation": "plain", "federation": {"initial_trunk": "group_key"}},
+    "noise_covers_what_leaves": {"privacy": {"profile": "reconstruction_noise"}, "tasks": {"catalogue": "groups"}},
     "record_dp_shows_no_metrics": {"privacy": {"profile": "record_dp"}, "federation": {"metrics_shown": ["loss"]}},
     "record_dp_weighs_all_alike": {"privacy": {"profile": "record_dp"}, "federation": {"largest_weight": 4}},
     "record_dp_has_noise_enough": {"privacy": {"profile": "record_dp", "noise_multiplier": 0.1}},

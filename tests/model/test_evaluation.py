@@ -4,7 +4,8 @@ import numpy as np
 import polars as pl
 import torch
 
-from fedapp.model.evaluation import METRICS_SCHEMA, evaluate, probabilities, score
+from fedapp.evaluation.selection import METRICS_SCHEMA
+from fedapp.model.evaluation import evaluate, probabilities, score
 from fedapp.model.network import Heads, Trunk
 from tests.model.synthetic import dataset
 
@@ -60,10 +61,10 @@ def test_an_empty_fold_gives_nulls() -> None:
 def test_probabilities_are_those_of_dense_logits_for_all_tasks() -> None:
     trunk, heads = network()
     data = dataset()
-    found = probabilities(trunk, heads, data.x_indptr, data.x_indices)
+    found = probabilities([(trunk, heads, np.ones(6, np.float32))], data.x_indptr, data.x_indices)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, 1 / (1 + np.exp(-dense_logits(trunk, heads))), rtol=1e-4)
 
 
 def test_no_compounds_give_no_probabilities() -> None:
-    assert probabilities(*network(), np.array([0]), np.empty(0, np.int32)).shape == (0, 6)
+    assert probabilities([(*network(), np.ones(6, np.float32))], np.array([0]), np.empty(0, np.int32)).shape == (0, 6)

@@ -98,7 +98,7 @@ def test_a_private_row_is_the_shared_one_and_the_difference_in_training_and_in_t
     shifted = [arrays[0] + np.float32(0.25), *arrays[1:]]
     at.evaluate(shifted, {"round": 1})
     model, _ = load_tensors(tmp_path / "model.safetensors")
-    np.testing.assert_array_equal(model["trunk.weight"].numpy(), shifted[0] + kept(tmp_path, 1))
+    np.testing.assert_array_equal(model["federated.trunk.weight"].numpy(), shifted[0] + kept(tmp_path, 1))
 
 
 def test_a_partner_whose_rows_all_leave_keeps_none(tmp_path: Path, config: Config, initial: Arrays) -> None:
@@ -112,7 +112,7 @@ def test_a_row_that_may_leave_from_now_on_is_the_shared_one_again(tmp_path: Path
     partner(tmp_path, config, more).evaluate(arrays, {"round": 1})
     model, _ = load_tensors(tmp_path / "model.safetensors")
     expected = arrays[0] + np.where(more[:, None], np.float32(0), kept(tmp_path, 1))
-    np.testing.assert_array_equal(model["trunk.weight"].numpy(), expected)
+    np.testing.assert_array_equal(model["federated.trunk.weight"].numpy(), expected)
 
 
 def test_a_row_that_may_not_leave_any_more_starts_from_the_shared_one(tmp_path: Path, config: Config, initial: Arrays) -> None:

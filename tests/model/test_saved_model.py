@@ -15,7 +15,7 @@ from fedapp.errors import RunError
 from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.evaluation import evaluate, probabilities
 from fedapp.model.network import Heads, Trunk
-from fedapp.model.saved_model import model_header, read_model, save_model
+from fedapp.model.saved_model import Member, model_header, read_model, save_model
 from fedapp.storage.json_file import read_json
 from tests.helpers.sweeps import examples
 from tests.model.synthetic import dataset
@@ -26,9 +26,18 @@ TRUNK, HEADS = Trunk(256, [8], 1), Heads(8, 6, 1, "alpha")
 METRICS = evaluate(TRUNK, HEADS, DATA, {"validation": 1, "test": 0}, 4)
 
 
-def saved(folder: Path) -> Path:
-    save_model(folder, TRUNK, HEADS, model_header(DATA, CONFIG, 4, METRICS))
+BOTH = [Member("federated", 4, TRUNK, HEADS), Member("local", 3, Trunk(256, [8], 2), Heads(8, 6, 2, "alpha"))]
+ONES = np.ones(6, np.float32)
+
+
+def saved(folder: Path, choice: str = "federated") -> Path:
+    save_model(folder, BOTH[: 1 + (choice != "federated")], {"binary": choice}, model_header(DATA, CONFIG, 4, METRICS))
     return folder / "model.safetensors"
+
+
+def logits(member: Member) -> np.ndarray:
+    predicted = probabilities([(member.trunk, member.heads, ONES)], DATA.x_indptr, DATA.x_indices).astype(np.float64)
+    return np.log(predicted / (1 - predicted))
 
 
 def test_a_model_comes_back_with_its_tasks_and_its_chemistry(tmp_path: Path) -> None:
@@ -37,8 +46,47 @@ def test_a_model_comes_back_with_its_tasks_and_its_chemistry(tmp_path: Path) -> 
     model = read_model(tmp_path)
     assert model.tasks == [(f"target{task}", 5.5) for task in range(6)]
     assert vars(model.chemistry) == vars(CONFIG.chemistry)
-    expected = probabilities(TRUNK, HEADS, DATA.x_indptr, DATA.x_indices)
+    expected = probabilities([(TRUNK, HEADS, ONES)], DATA.x_indptr, DATA.x_indices)
     np.testing.assert_array_equal(model.predict(DATA.x_indptr, DATA.x_indices), expected)
+
+
+def test_a_model_of_two_members_predicts_the_mean_of_their_logits(tmp_path: Path) -> None:
+    saved(tmp_path, "mean")
+    expected = 1 / (1 + np.exp(-(logits(BOTH[0]) + logits(BOTH[1])) / 2))
+    np.testing.assert_allclose(read_model(tmp_path).predict(DATA.x_indptr, DATA.x_indices), expected, rtol=1e-4)
+    assert {member["name"]: member["round"] for member in read_json(tmp_path / "model.json")["members"]} == {"federated": 4, "local": 3}
+
+
+def test_a_member_that_predicts_nothing_is_kept_and_has_no_say(tmp_path: Path) -> None:
+    saved(tmp_path, "local")
+    model = read_model(tmp_path)
+    expected = 1 / (1 + np.exp(-logits(BOTH[1])))
+    np.testing.assert_allclose(model.predict(DATA.x_indptr, DATA.x_indices), expected, rtol=1e-4)
+    assert [member.name for member in model.members] == ["federated", "local"]
+    assert [member.name for member in model.used()] == ["local"]
+
+
+def test_each_kind_of_task_is_predicted_by_the_members_chosen_for_it(tmp_path: Path) -> None:
+    header = model_header(DATA, CONFIG, 4, METRICS)
+    for task in header["tasks"][3:]:
+        task["kind"] = "other"
+    save_model(tmp_path, BOTH, {"binary": "mean", "other": "local"}, header)
+    predicted = read_model(tmp_path).predict(DATA.x_indptr, DATA.x_indices)
+    both = np.where(np.arange(6) < 3, (logits(BOTH[0]) + logits(BOTH[1])) / 2, logits(BOTH[1]))
+    np.testing.assert_allclose(predicted, 1 / (1 + np.exp(-both)), rtol=1e-4)
+
+
+def test_a_model_whose_chosen_member_is_not_there_is_an_error(tmp_path: Path) -> None:
+    save_model(tmp_path, BOTH[:1], {"binary": "mean"}, model_header(DATA, CONFIG, 4, METRICS))
+    with pytest.raises(RunError, match="no mean model for all of its tasks"):
+        read_model(tmp_path)
+
+
+def test_without_a_test_fold_the_header_has_figures_of_the_validation_fold_alone(tmp_path: Path) -> None:
+    config = load_config(overrides=("chemistry.bits=256", "model.hidden=[8]", "evaluation.min_per_class=3", "evaluation.test_fold=null"))
+    header = model_header(DATA, config, 4, evaluate(TRUNK, HEADS, DATA, config.held_out_folds(), 4))
+    assert list(header["figures"]) == ["validation"]
+    assert {task["auc_pr"] for task in header["tasks"]} == {None}
 
 
 def test_the_header_for_people_is_that_of_the_file(tmp_path: Path) -> None:
@@ -52,7 +100,7 @@ def test_the_header_tells_scores_of_tasks_that_count_and_no_count_of_compounds(t
     for task, row in zip(header["tasks"], test.iter_rows(named=True), strict=True):
         counts = min(row["positives"], row["negatives"]) >= 3
         assert task["auc_pr"] == (round(row["auc_pr"], 3) if counts else None)
-        assert set(task) == {"group", "threshold", "auc_pr", "auc_roc"}
+        assert set(task) == {"group", "threshold", "kind", "auc_pr", "auc_roc"}
     assert set(header["figures"]["test"]) == {"tasks", "guessing", "auc_pr", "auc_roc", "bce"}
 
 

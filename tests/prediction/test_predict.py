@@ -3,6 +3,7 @@
 import csv
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -25,9 +26,10 @@ TASKS = [f"SECRET-alpha-target{task} >= 5.5" for task in range(4)]
 def with_tasks(model: Path, folder: Path, tasks: Sequence[tuple[str, float | None]]) -> Path:
     """The trunk and chemistry of a model under tasks of other names."""
     saved = read_model(model)
-    named = [{"group": group, "threshold": threshold, "auc_pr": None, "auc_roc": None} for group, threshold in tasks]
+    named = [{"group": group, "threshold": threshold, "kind": "binary", "auc_pr": None, "auc_roc": None} for group, threshold in tasks]
     folder.mkdir()
-    save_model(folder, saved.trunk, Heads(8, len(tasks), 3), saved.header | {"tasks": named})
+    members = [replace(member, heads=Heads(8, len(tasks), 3)) for member in saved.members]
+    save_model(folder, members, saved.choice, saved.header | {"tasks": named})
     return folder
 
 
@@ -130,9 +132,9 @@ def test_every_task_has_a_column_of_its_own_and_the_others_keep_their_names(task
 
 def test_a_model_that_gives_no_numbers_is_an_error_that_says_for_how_many_tasks(model: Path, tmp_path: Path) -> None:
     saved = read_model(model)
-    saved.heads.bias.data[1] = float("nan")
+    saved.used()[0].heads.bias.data[1] = float("nan")
     (tmp_path / "model").mkdir()
-    save_model(tmp_path / "model", saved.trunk, saved.heads, saved.header)
+    save_model(tmp_path / "model", saved.members, saved.choice, saved.header)
     (tmp_path / "new.smi").write_text("CCO\n")
     with pytest.raises(RunError, match="no numbers for 1 of 4 tasks"):
         predict_file(tmp_path / "model", tmp_path / "new.smi", tmp_path / "out.csv")
@@ -143,11 +145,11 @@ def test_a_model_that_gives_no_numbers_is_an_error_that_says_for_how_many_tasks(
 def test_another_version_than_in_training_is_said(model: Path, tmp_path: Path, package: str) -> None:
     saved = read_model(model)
     (tmp_path / "model").mkdir()
-    save_model(tmp_path / "model", saved.trunk, saved.heads, saved.header | {"versions": {package: "1900.1"}})
+    save_model(tmp_path / "model", saved.members, saved.choice, saved.header | {"versions": {package: "1900.1"}})
     (tmp_path / "new.smi").write_text("CCO\n")
     (warning,) = predict_file(tmp_path / "model", tmp_path / "new.smi", tmp_path / "out.csv").warnings
     assert f"trained with {package} 1900.1" in warning
-    save_model(tmp_path / "model", saved.trunk, saved.heads, {key: held for key, held in saved.header.items() if key != "versions"})
+    save_model(tmp_path / "model", saved.members, saved.choice, {key: held for key, held in saved.header.items() if key != "versions"})
     (warning,) = predict_file(tmp_path / "model", tmp_path / "new.smi", tmp_path / "out.csv").warnings
     assert "does not say with which versions" in warning
 

@@ -115,7 +115,7 @@ class Synthetic:
 
     def sum(self, number: int) -> dict[str, Any]:
         sent = {"partners": len(self.partners), "coordinates": 1_000_000, "clipped": 12 if number == 2 else 0}
-        return {"round": number, "largest": 0.03, "range": 0.25} | sent
+        return {"round": number, "largest": 0.03, "range": 0.25, "rows": 2000, "slots": 0} | sent
 
     def exchange(self, number: int, phase: str) -> dict[str, Any]:
         replied = sum(self.missing.get(partner) != number for partner in self.partners)

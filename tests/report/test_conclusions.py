@@ -31,7 +31,7 @@ def test_the_row_guard_costs_or_gains_only_beyond_the_uncertainty() -> None:
 
 
 def test_clipping_is_told_as_a_share_of_what_all_partners_sent() -> None:
-    rounds = [RoundSum(number, 3, lost, 0.04, 1000, 0.25) for number, lost in ((1, 0), (2, 30), (3, 15))]
+    rounds = [RoundSum(number, 3, lost, 0.04, 1000, 0.25, 120, 0) for number, lost in ((1, 0), (2, 30), (3, 15))]
     assert clipped(rounds) == "45 of the 9,000 coordinates that partners sent in 3 rounds were clipped (0.5\u00a0%), most in round 2."
     assert clipped(rounds[:1]) == "None of the 3,000 coordinates that partners sent in 1 round was clipped."
     assert clipped([]) is None

@@ -109,6 +109,7 @@ def rounds_at(site: Site, made: Made) -> None:
 def sum_of(site: Site, number: int, partners: int = 4, clipped: int = 3) -> None:
     """One more line of sums."""
     held = {"round": number, "partners": partners, "clipped": clipped, "largest": 0.04, "coordinates": COORDINATES, "range": 0.25}
+    held |= {"rows": LISTED, "slots": 0}
     with (site.state / "sums.jsonl").open("a") as file:
         file.write(json.dumps(held) + "\n")
 

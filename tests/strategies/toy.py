@@ -124,6 +124,8 @@ class Toy:
             value_range=0.25,
             largest_weight=1,
             server_learning_rate=1.0,
+            momentum=0.0,
+            slots=0,
             row_guard=self.guard,
             metrics=("loss",),
         )

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -11,7 +10,6 @@ import numpy as np
 from safetensors import safe_open
 
 from fedapp.config import Config
-from fedapp.model.trunk_shape import trunk_shapes
 from fedapp.partner_folder import PartnerFolder
 from fedapp.site.request_log import Request
 from fedapp.storage.damage import DamagedFileError, reading
@@ -73,7 +71,7 @@ class HeldTrunk:
     slots: tuple[bool, ...] = ()
 
 
-def held_trunk(folder: Path, config: Config | None, problems: list[str] | None = None) -> HeldTrunk:
+def held_trunk(folder: Path, problems: list[str] | None = None) -> HeldTrunk:
     """Of a file that may have hundreds of megabytes, its row list alone is read; `problems` is told of one that is damaged."""
     path = PartnerFolder(folder).shared_trunk
     if not path.is_file():
@@ -82,15 +80,15 @@ def held_trunk(folder: Path, config: Config | None, problems: list[str] | None =
         with reading(path), safe_open(path, framework="np") as opened:
             version = int(json.loads(opened.metadata()["shared"])["version"])
             listed = opened.get_tensor("rows")
-            rows = listed[: config.chemistry.bits if config else None]  # shared heads are behind them
-            return HeldTrunk(version, int(rows.sum()), len(rows), tuple(listed[len(rows) :].tolist()))
+            rows = opened.get_slice("used").get_shape()[0] if "used" in opened.keys() else len(listed)  # noqa: SIM118 - no mapping
+            return HeldTrunk(version, int(listed[:rows].sum()), rows, tuple(listed[rows:].tolist()))  # shared heads lie behind the rows
     except (DamagedFileError, OSError) as error:
         if problems is not None:
             problems.append(str(error))
         return HeldTrunk()
 
 
-def sent_by_round(asked: list[Request], sums: list[RoundSum], audits: list[Audited], config: Config | None) -> list[Sent]:
+def sent_by_round(asked: list[Request], sums: list[RoundSum], audits: list[Audited]) -> list[Sent]:
     """Every round that left a trace, ascending; requests whose label is no round count as set-up."""
     taken = {round_sum.round: round_sum for round_sum in sums}
     by_round: dict[int, list[Request]] = {number: [] for number in taken}
@@ -99,7 +97,7 @@ def sent_by_round(asked: list[Request], sums: list[RoundSum], audits: list[Audit
     audited: dict[int, list[Audited]] = {}
     for audit in audits:
         audited.setdefault(audit.round, []).append(audit)
-    return [_one_round(number, by_round[number], taken.get(number), audited.get(number, []), config) for number in sorted(by_round)]
+    return [_one_round(number, by_round[number], taken.get(number), audited.get(number, [])) for number in sorted(by_round)]
 
 
 def labelled(request: Request) -> int:
@@ -134,7 +132,7 @@ def ledger(
         "row_guard": config.privacy.row_guard if config else None,
         "rows": trunk.rows or None,
         "rows_listed": trunk.listed if trunk.rows else None,
-        "rows_own": _own_rows(PartnerFolder(folder).rows),
+        "rows_own": _own_rows(PartnerFolder(folder).rows, trunk.rows),
         "rounds_sent": len({labelled(request) for request in asked if left_masked(request)} - {SET_UP}),
         "sums": len({round_sum.round for round_sum in sums}),
         "fewest_partners": min((round_sum.partners for round_sum in sums), default=None),
@@ -150,14 +148,14 @@ def ledger(
     }
 
 
-def _one_round(number: int, asked: list[Request], taken: RoundSum | None, audits: list[Audited], config: Config | None) -> Sent:
+def _one_round(number: int, asked: list[Request], taken: RoundSum | None, audits: list[Audited]) -> Sent:
     return Sent(
         round=number,
         bytes_out=sum(request.bytes_out for request in asked),
         bytes_in=sum(request.bytes_in for request in asked),
         attempts=sum(map(left_masked, asked)),
         refused=sum(bool(request.refused) for request in asked),
-        rows=_rows(taken.coordinates, config) if taken and config else None,
+        rows=taken.rows if taken else None,
         coordinates=taken.coordinates if taken else None,
         partners=taken.partners if taken else None,
         clipped=taken.clipped if taken else None,
@@ -166,16 +164,10 @@ def _one_round(number: int, asked: list[Request], taken: RoundSum | None, audits
     )
 
 
-def _rows(coordinates: int, config: Config) -> int:
-    """Rows of the first layer in an update of so many values."""
-    first, *others = trunk_shapes(config)
-    return (coordinates - sum(map(prod, others))) // prod(first[1:])
-
-
-def _own_rows(path: Path) -> int | None:
+def _own_rows(path: Path, rows: int) -> int | None:
     """Rows that our own compounds may train; None without a list that can be read."""
     try:
         with reading(path):
-            return int(np.load(path, allow_pickle=False).sum())
+            return int(np.load(path, allow_pickle=False)[: rows or None].sum())
     except (DamagedFileError, OSError):
         return None

@@ -16,10 +16,10 @@ from fedapp.site.folder import Site
 from fedapp.site.request_log import Request
 from fedapp.site.status.attention import concerns
 from fedapp.site.status.learning import learning
-from fedapp.site.status.shared_heads import shared_heads
 from fedapp.site.status.ledger import answers_given, held_trunk, ledger, sent_by_round
 from fedapp.site.status.privacy_spent import privacy_spent
 from fedapp.site.status.rounds import OUTCOME, progress
+from fedapp.site.status.shared_heads import shared_heads
 from fedapp.site.terms import Terms
 from fedapp.storage.json_lines import record
 from fedapp.storage.live_files import json_object, records, written
@@ -68,7 +68,7 @@ def partner_status(site: Site) -> dict[str, Any]:
     folder = PartnerFolder(site.state)
     asked, sums = records(folder.requests, Request, problems), records(folder.sums, RoundSum, problems)
     audits = records(folder.audits, Audited, problems)
-    trunk, health = held_trunk(site.state, config, problems), _health(site, problems)
+    trunk, health = held_trunk(site.state, problems), _health(site, problems)
     spent = _told(lambda: privacy_spent(site.state, config), problems) if config else None
     return {
         "role": site.settings.role,
@@ -82,7 +82,7 @@ def partner_status(site: Site) -> dict[str, Any]:
         "health": health,
         "selected": json_object(folder.model_header, problems).get("round"),
         "learning": [asdict(learned) for learned in learning(site.state, config.evaluation.min_per_class if config else 1, problems)],
-        "sent": [asdict(entry) for entry in sent_by_round(asked, sums, audits, config)],
+        "sent": [asdict(entry) for entry in sent_by_round(asked, sums, audits)],
         "ledger": ledger(site.state, config, asked, sums, audits, trunk),
         "endpoints": _told(lambda: shared_heads(site, config, trunk), problems) or [] if config else [],
         "privacy_spent": spent and asdict(spent),

@@ -37,7 +37,17 @@ def shown_by(folder: Path, shown: dict[int, tuple[PlainMetric, ...]]) -> Exchang
     grid, journal = LocalGrid(app, 3, {}), Journal(folder / "journal.jsonl")
     exchanges = Exchanges(grid, journal, 3, 2, connect_timeout=0.01, exchange_timeout=1, round_timeout=1)
     shared = SharedTrunk(TRUNK, 1, b"", 0.25, ROWS, b"")
-    PlainTrunk(exchanges, shared, lambda rows: UpdateCodec(SHAPES, rows, 32, 3), lambda _: None, False, 1.0, ("loss",)).finish()
+    PlainTrunk(
+        exchanges,
+        shared,
+        codec_of=lambda listed: UpdateCodec(SHAPES, listed, 32, 3),
+        keep=lambda _: None,
+        slots=0,
+        guarded=False,
+        server_learning_rate=1.0,
+        momentum=0.0,
+        metrics=("loss",),
+    ).finish()
     (line,) = read_journal(journal.path)
     return line
 

@@ -52,9 +52,10 @@ def test_training_finds_the_rows_that_may_leave_and_nothing_counted_yet(side: Pa
 
 def test_the_words_are_those_of_the_codec_with_space_behind(side: PartnerSide, shared: SharedTrunk) -> None:
     words, metrics = ready_to_mask(side, ANYTHING, shared, trained, TAIL)
-    codec = side.terms.codec(shared.listed())
+    codec = side.terms.codec(shared.rows)
     alone = np.zeros(codec.words, dtype=np.uint32)
-    shared.encode(codec, trained(shared.arrays, {"round": 1, "attempt": 0})[0], alone, side.data.rounding_seed(1, 0), side.data.weight())
+    after, _ = trained(shared.arrays, {"round": 1, "attempt": 0})
+    shared.encode(codec, after, ROWS & shared.rows, alone, side.data.rounding_seed(1, 0), side.data.weight())
     assert words[:-TAIL].tolist() == alone.tolist() and words[-TAIL:].tolist() == [0] * TAIL
     assert metrics == {"loss": 0.5}
 

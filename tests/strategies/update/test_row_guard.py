@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategies.update.row_guard import listed_rows, support
+from strategies.update.row_guard import listed, support
 
 BITS = 12
 
@@ -40,12 +40,13 @@ def test_no_two_bits_of_one_compound_alone_get_through() -> None:
     assert np.flatnonzero(support(indptr, indices, np.arange(3), BITS, 2)).tolist() == [0, 3]
 
 
-@given(masks=st.lists(st.lists(st.booleans(), min_size=BITS, max_size=BITS), min_size=1, max_size=6), least=st.integers(1, 4))
-def test_rows_are_listed_if_enough_partners_support_them(masks: list[list[bool]], least: int) -> None:
-    rows = listed_rows(np.sum(np.array(masks, dtype=np.int32), axis=0), least)
-    assert rows.dtype == np.int64
-    assert rows.tolist() == [bit for bit in range(BITS) if sum(mask[bit] for mask in masks) >= least]
+@given(masks=st.lists(st.lists(st.booleans(), min_size=BITS + 3, max_size=BITS + 3), min_size=1, max_size=6))
+def test_a_row_is_listed_with_two_supporters_and_a_shared_head_with_three(masks: list[list[bool]]) -> None:
+    may_leave = listed(np.sum(np.array(masks, dtype=np.int32), axis=0), BITS)
+    assert may_leave.dtype == np.bool_
+    held = [sum(mask[place] for mask in masks) for place in range(BITS + 3)]
+    assert may_leave.tolist() == [count >= 2 for count in held[:BITS]] + [count >= 3 for count in held[BITS:]]
 
 
-def test_a_row_of_one_partner_alone_is_not_listed() -> None:
-    assert listed_rows(np.array([0, 1, 2, 10])).tolist() == [2, 3]
+def test_what_one_partner_alone_has_is_not_listed_nor_is_a_shared_head_of_two() -> None:
+    assert listed(np.array([0, 1, 2, 10, 0, 1, 2, 3]), 4).tolist() == [False, False, True, True, False, False, False, True]

@@ -36,7 +36,7 @@ def attacked(holders: list[frozenset[int]], listed: list[bool], word_bits: int =
     """What is found in the update of compounds that each move the row of every bit that they hold a step in a direction of its own."""
     compounds = [tuple(bit for bit, held in enumerate(holders) if each in held) for each in range(MOST)]
     rows = np.flatnonzero(listed)
-    form = UpdateCodec(((BITS, WIDTH), (WIDTH,)), rows, word_bits, partners=4)
+    form = UpdateCodec(((BITS, WIDTH), (WIDTH,)), np.array(listed), word_bits, partners=4)
     change = np.array([[100 * (each in holders[bit]) for each in range(MOST)] for bit in rows], dtype=np.int64)
     words = np.concatenate([change.reshape(-1), np.full(form.words - rows.size * WIDTH, 77)]).astype(f"u{word_bits // 8}")
     return audit(OWN, 3, 1, form, words, np.zeros((BITS, WIDTH), np.float32), holders_of(compounds, BITS))
@@ -73,7 +73,7 @@ def test_every_figure_is_the_one_that_counting_sets_gives(holders: list[frozense
 
 def test_rows_that_look_alike_by_chance_name_nobody() -> None:
     """One compound holds both bits, with others that move the rows hardly at all; or with others by chance in the same direction."""
-    form = UpdateCodec(((3, 2), (2,)), np.arange(3), 32, partners=4)
+    form = UpdateCodec(((3, 2), (2,)), np.ones(3, dtype=np.bool_), 32, partners=4)
     words = np.array([[9, 9], [9, 9], [9, 9], [0, 0]]).astype(np.uint32).reshape(-1)
     words = np.append(words, np.zeros(form.words - len(words), np.uint32))
     fingerprints = holders_of([(0, 1, 2), (0,), (1,), (2,)], 3)
@@ -82,7 +82,10 @@ def test_rows_that_look_alike_by_chance_name_nobody() -> None:
 
 
 def test_twins_that_noise_has_told_apart_name_nobody() -> None:
-    form, noise = UpdateCodec(((2, 64), (64,)), np.arange(2), 32, partners=4), np.random.default_rng(5).standard_normal((2, 64))
+    form, noise = (
+        UpdateCodec(((2, 64), (64,)), np.ones(2, dtype=np.bool_), 32, partners=4),
+        np.random.default_rng(5).standard_normal((2, 64)),
+    )
     for size, identified in ((0, 1), (20, 1), (1000, 0)):
         words = np.zeros(form.words, np.int32)
         words[:128] = (100 + size * noise).reshape(-1)
@@ -93,7 +96,7 @@ def test_twins_that_noise_has_told_apart_name_nobody() -> None:
 
 def test_weight_decay_hides_no_twins() -> None:
     """It pulls each weight to zero by its own sign, which everybody knows who knows the trunk before."""
-    form, generator = UpdateCodec(((2, 64), (64,)), np.arange(2), 32, partners=4), np.random.default_rng(6)
+    form, generator = UpdateCodec(((2, 64), (64,)), np.ones(2, dtype=np.bool_), 32, partners=4), np.random.default_rng(6)
     before = generator.standard_normal((2, 64)).astype(np.float32)
     words = np.zeros(form.words, np.int32)
     words[:128] = (40 * generator.standard_normal(64) - 100 * np.sign(before)).reshape(-1)

@@ -31,7 +31,7 @@ def altered(pending: PendingSum, place: int, value: int) -> PendingSum:
 
 
 def test_the_checks_stand_in_the_order_in_which_they_rely_on_each_other() -> None:
-    assert [check.__name__ for check in verdict.CHECKS] == ["_words", "_weight", "_range"]
+    assert [check.__name__ for check in verdict.CHECKS] == ["_words", "_weight", "_range", "_slots"]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_what_is_pending_or_accepted_has_changed_nothing_yet_and_adding_changes_
     assert accepted is pending, "no second copy of a large sum"
     assert accepted.largest > 0
     assert trunk.to_bytes() == before
-    following = trunk.adding(accepted, 1.0, DIGEST)
+    following = trunk.adding(accepted, 1.0, 0.0, DIGEST)
     assert all(old is new for old, new in zip(arrays, following.arrays, strict=True)), "a large trunk is never there twice"
     assert following.to_bytes() != before
 
@@ -95,7 +95,7 @@ def test_the_largest_magnitude_is_that_of_the_whole_mean_update_bit_for_bit(seed
     words[form.coordinates] = weight
     accepted = judge(PendingSum(form, words, survivors=min(weight, 3), value_range=0.25))
     assert accepted.weight == weight
-    assert accepted.largest == float(np.abs(form.quantiser(0.25).mean(accepted.values, weight)).max())
+    assert accepted.largest == float(np.abs(form.quantiser(0.25).mean(accepted.dense, weight)).max())
 
 
 def test_a_sum_is_judged_by_the_range_of_the_trunk_that_it_is_for() -> None:

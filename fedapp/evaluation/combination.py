@@ -1,0 +1,78 @@
+"""A partner's own model and the federated one together: which of the two, or their mean, its validation fold says is best.
+
+Where assays are disjoint the mean helps, and where endpoints are shared it harms; no rule but the validation fold tells which, for each
+kind of task by itself. The test fold has no say.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from fedapp.errors import RunError
+from fedapp.evaluation.arms import FEDERATED, LOCAL
+from fedapp.evaluation.scores import LABEL, metrics_of
+from fedapp.evaluation.selection import VALIDATION, validation_curve
+
+MEAN = "mean"
+MEMBERS = {FEDERATED: (FEDERATED,), MEAN: (FEDERATED, LOCAL), LOCAL: (LOCAL,)}  # each choice, and whose outputs it is the mean of
+CHOICES = tuple(MEMBERS)  # of equals the first is chosen
+
+
+@dataclass(frozen=True)
+class Combination:
+    """What the combined model is.
+
+    Attributes:
+        choice: Name of a kind of task -> one of `CHOICES`.
+        scores: Of the combined model, as `fedapp.evaluation.scores` has them.
+        validation: Name of a kind of task -> each of `CHOICES` -> its figure in the validation fold, None where undefined.
+    """
+
+    choice: dict[str, str]
+    scores: pl.DataFrame
+    validation: dict[str, dict[str, float | None]]
+
+
+def combine(federated: pl.DataFrame, local: pl.DataFrame, kinds: Mapping[Any, NDArray[np.bool_]], minimum: int) -> Combination:
+    """Choose for each kind of task between the federated model, the local one and the mean of their outputs.
+
+    Args:
+        federated, local: Scores of the same labels.
+        kinds: As `metrics_of` takes them.
+        minimum: A task has a say with this many of each class in the validation fold, as when a round is chosen.
+    Raises:
+        RunError: The two do not score the same labels.
+    """
+    candidates = dict(zip(CHOICES, (federated, mean_scores([federated, local]), local), strict=True))
+    choice, validation, parts = {}, {}, []
+    for kind, own in kinds.items():
+        means = {name: _validated(scores, {kind: own}, minimum) for name, scores in candidates.items()}
+        choice[kind.name] = max(CHOICES, key=lambda name: means[name])
+        validation[kind.name] = {name: value if isfinite(value) else None for name, value in means.items()}
+        parts.append(candidates[choice[kind.name]].filter(pl.col("task").is_in(np.flatnonzero(own).tolist())))
+    return Combination(choice, pl.concat(parts).sort(LABEL), validation)
+
+
+def mean_scores(members: list[pl.DataFrame]) -> pl.DataFrame:
+    """The scores of an ensemble, whose outputs are the means of its members' outputs.
+
+    Raises:
+        RunError: The members do not score the same labels.
+    """
+    ordered = [scores.sort(LABEL) for scores in members]
+    labels = [*LABEL, "value", "censor"]
+    if any(not scores.select(labels).equals(ordered[0].select(labels)) for scores in ordered[1:]):
+        raise RunError("two models of a partner were not judged by the same labels", "they are of different data: train both again")
+    outputs = np.mean([scores["output"].to_numpy() for scores in ordered], axis=0, dtype=np.float64)
+    return ordered[0].with_columns(pl.Series("output", outputs, dtype=pl.Float32))
+
+
+def _validated(scores: pl.DataFrame, kinds: Mapping[Any, NDArray[np.bool_]], minimum: int) -> float:
+    """Mean over tasks in the validation fold; without any that is defined, the least that there is."""
+    metrics = metrics_of(scores, kinds, folds=[VALIDATION])
+    return validation_curve(metrics, minimum).get(0, float("-inf"))

@@ -1,0 +1,67 @@
+"""What a model leaves in its folder, round after round; the federated one, and the one that is trained beside it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import polars as pl
+from torch import Tensor
+
+from fedapp.config import Config
+from fedapp.data.dataset import Dataset
+from fedapp.evaluation.scores import metrics_of, write_scores
+from fedapp.evaluation.selection import best_round, read_metrics, validation_curve
+from fedapp.model.checkpoint import load_tensors, save_tensors
+from fedapp.model.training import TrainingOutcome
+from fedapp.partner_folder import PartnerFolder
+from fedapp.storage.files import PRIVATE_DIRECTORY, atomic_path
+from fedapp.storage.json_file import write_sealed
+
+
+class Judged(NamedTuple):
+    """A round's metrics, its mean validation AUC-PR (NaN if undefined), and whether it is the best so far."""
+
+    metrics: pl.DataFrame
+    value: float
+    best: bool
+
+
+@dataclass(frozen=True)
+class KeptRounds:
+    """The rounds of one model in its folder."""
+
+    folder: PartnerFolder
+
+    def make(self) -> None:
+        """Make the folders, for their owner alone."""
+        for folder in (self.folder.path, self.folder.states, self.folder.metrics, self.folder.losses):
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(PRIVATE_DIRECTORY)
+
+    def last(self) -> int:
+        """The last round that was trained, 0 before the first."""
+        return max(self.folder.states_by_round(), default=0)
+
+    def before(self, number: int) -> tuple[int, dict[str, Tensor]]:
+        """The newest state older than round `number`, and its round; 0 and none before the first."""
+        base = max((each for each in self.folder.states_by_round() if each < number), default=0)
+        return base, load_tensors(self.folder.state_of(base))[0] if base else {}
+
+    def keep(self, number: int, base: int, state: Mapping[str, Tensor], outcome: TrainingOutcome) -> None:
+        """Write what a training left, its state last: where that is, all is. Of earlier states only the one of `base` stays."""
+        write_sealed(self.folder.loss_of(number), {"round": number, **vars(outcome)})
+        save_tensors(self.folder.state_of(number), dict(state), {"round": number})
+        for each in set(self.folder.states_by_round()) - {base, number}:
+            self.folder.state_of(each).unlink()
+
+    def judge(self, scores: pl.DataFrame, dataset: Dataset, config: Config, number: int) -> Judged:
+        """Write the metrics of round `number`, and its scores if it is the best so far."""
+        minimum = config.evaluation.min_per_class
+        metrics = metrics_of(scores, dataset.kinds, number, config.held_out_folds())
+        with atomic_path(self.folder.metrics_of(number)) as path:
+            metrics.write_parquet(path)
+        until = read_metrics(self.folder.path).filter(pl.col("round") <= number)
+        best = best_round(until, minimum) == number
+        if best:
+            write_scores(self.folder.scores, scores)
+        return Judged(metrics, validation_curve(metrics, minimum).get(number, float("nan")), best)

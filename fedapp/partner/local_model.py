@@ -1,0 +1,105 @@
+"""The model that a partner trains on its own, beside the federated one: what the federation gains is told by it, and it may predict too.
+
+It has the same schedule, batches of the same size and as many of them, and its own trunk from end to end, without a guard since nothing
+of it leaves. So it needs no other bits when a round is attempted again: a round that was trained is there, whatever becomes of the
+federated one's, and is not trained twice.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from fedapp.config import Config
+from fedapp.data.dataset import Dataset
+from fedapp.evaluation.arms import LOCAL
+from fedapp.model.evaluation import fold_scores
+from fedapp.model.network import Heads, Trunk
+from fedapp.model.saved_model import Member, model_header, save_model
+from fedapp.model.state import private_state, restore
+from fedapp.model.training import learning_rate, optimiser, train
+from fedapp.partner.kept_rounds import KeptRounds
+from fedapp.partner_folder import PartnerFolder
+from fedapp.seeds import derived_seed
+
+TRUNK = "trunk."
+
+
+@dataclass
+class Trained:
+    """The model after some round, 0 before the first, with its optimiser."""
+
+    round: int
+    trunk: Trunk
+    heads: Heads
+    adam: torch.optim.Adam
+
+
+class LocalModel:
+    """A partner's own model in its folder `local`.
+
+    Args:
+        folder: `PartnerFolder.local`; made if absent.
+        dataset: With all bits of its compounds.
+        config: The experiment.
+        device: Where to compute.
+    """
+
+    def __init__(self, folder: PartnerFolder, dataset: Dataset, config: Config, device: torch.device) -> None:
+        self.folder, self.dataset, self.config, self.device = folder, dataset, config, device
+        self.rounds = KeptRounds(folder)
+        self.rounds.make()
+
+    def fit(self, number: int) -> None:
+        """Evaluate the model as the result of the round before, then train round `number`, unless that was done.
+
+        Raises:
+            RunError: A training that diverges.
+        """
+        model = self._before(number)
+        if model.round:
+            self._assess(model, number - 1)
+        if not self.folder.state_of(number).is_file():
+            self._train(model, number)
+
+    def evaluate(self, number: int) -> None:
+        """Evaluate the model as the result of round `number`."""
+        self._assess(self._before(number + 1), number)
+
+    def _before(self, number: int) -> Trained:
+        model, settings = self.config.model, self.config.training
+        base, state = self.rounds.before(number)
+        trunk = Trunk(self.dataset.bits, model.hidden, None if base else self.config.seed)
+        if base:
+            trunk.load_state_dict({name.removeprefix(TRUNK): tensor for name, tensor in state.items() if name.startswith(TRUNK)})
+        heads = Heads(model.hidden[-1], len(self.dataset.tasks), self.config.seed, self.dataset.name)
+        trunk, heads = trunk.to(self.device), heads.to(self.device)
+        adam = optimiser(trunk, heads, settings)
+        if base:
+            restore(trunk, heads, adam, state)
+        return Trained(base, trunk, heads, adam)
+
+    def _train(self, model: Trained, number: int) -> None:
+        settings = self.config.training
+        for group in model.adam.param_groups:
+            group["lr"] = learning_rate(settings, number, self.config.federation.rounds)
+        outcome = train(
+            model.trunk,
+            model.heads,
+            model.adam,
+            self.dataset,
+            self.dataset.rows_in(self.config.training_folds()),
+            settings=settings,
+            dropout=self.config.model.dropout,
+            seed=derived_seed(self.config.seed, "training", self.dataset.name, number),
+        )
+        state = private_state(model.trunk, model.heads, model.adam)
+        state |= {f"{TRUNK}{name}": tensor for name, tensor in model.trunk.state_dict().items()}
+        self.rounds.keep(number, model.round, state, outcome)
+
+    def _assess(self, model: Trained, number: int) -> None:
+        scores = fold_scores(model.trunk, model.heads, self.dataset, self.config.held_out_folds())
+        judged = self.rounds.judge(scores, self.dataset, self.config, number)
+        if judged.best:
+            member = Member(LOCAL, number, model.trunk, model.heads)
+            choice = dict.fromkeys((kind.name for kind in self.dataset.kinds), LOCAL)
+            save_model(self.folder.path, [member], choice, model_header(self.dataset, self.config, number, judged.metrics))
