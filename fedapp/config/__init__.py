@@ -1,11 +1,24 @@
 """The configuration of an experiment: `options` declared once, `rules` between them, and `reading` files and the command line."""
 
-from fedapp.config.options import METRICS, NO_NOISE, RECONSTRUCTION_NOISE, RECORD_DP, Chemistry, Config, Tasks, Training, flatten
+from fedapp.config.options import (
+    CLASSIFICATION,
+    METRICS,
+    NO_NOISE,
+    RECONSTRUCTION_NOISE,
+    RECORD_DP,
+    REGRESSION,
+    Chemistry,
+    Config,
+    Tasks,
+    Training,
+    flatten,
+)
 from fedapp.config.reading import CATALOGUE, CONF, load_config, saved_config, shipped, to_yaml, with_catalogue
 from fedapp.config.rules import LEAST_NOISE, LEAST_SECURE, Origin, check
 
 __all__ = [
     "CATALOGUE",
+    "CLASSIFICATION",
     "CONF",
     "LEAST_NOISE",
     "LEAST_SECURE",
@@ -13,6 +26,7 @@ __all__ = [
     "NO_NOISE",
     "RECONSTRUCTION_NOISE",
     "RECORD_DP",
+    "REGRESSION",
     "Chemistry",
     "Config",
     "Origin",

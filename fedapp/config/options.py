@@ -12,6 +12,7 @@ from fedapp.config.allowed import Allowed, AnyOf, OneOf, Within
 from fedapp.evaluation.arms import AUC_PR
 
 METRICS = ("loss", AUC_PR)
+CLASSIFICATION, REGRESSION = KINDS = ("classification", "regression")
 NO_NOISE, RECORD_DP, RECONSTRUCTION_NOISE = "none", "record_dp", "reconstruction_noise"
 
 
@@ -36,15 +37,20 @@ class Chemistry:
 
 @dataclass(frozen=True)
 class Tasks:
-    """How measurements become tasks with two classes."""
+    """How measurements become tasks."""
 
+    kinds: Annotated[list[str], "what tasks are made of values: classes at thresholds, the values themselves, or both", AnyOf(KINDS)]
     group_by: Annotated[
         str,
         "one group of tasks per assay, or per value of another column of assays.*, such as target_id; "
         "an assay without one is a group by itself",
     ]
-    thresholds: Annotated[list[float], "active means p-value >= threshold; 0/1 labels ignore it", Within(0, 16)]
-    min_per_class: Annotated[int, "quorum: a task needs this many actives and as many inactives", Within(1, 1_000_000_000)]
+    thresholds: Annotated[
+        list[float], "active means p-value >= threshold; 0/1 labels ignore it, and assays.* may have thresholds of its own", Within(0, 16)
+    ]
+    min_per_class: Annotated[
+        int, "quorum: a task needs this many actives and as many inactives, or twice as many exact values", Within(1, 1_000_000_000)
+    ]
     catalogue: Annotated[
         str | None,
         'file with the endpoints that partners may measure in common; "groups" = every group of their tasks, in simulations; null = none',
@@ -136,7 +142,9 @@ class Evaluation:
 
     test_fold: Annotated[int | None, "judged on, never chosen on (0 to chemistry.folds - 1); null = none, for a last model of all data"]
     validation_fold: Annotated[int, "chooses the round (0 to chemistry.folds - 1)"]
-    min_per_class: Annotated[int, "a task counts with this many of each class in the test fold", Within(1, 1_000_000_000)]
+    min_per_class: Annotated[
+        int, "a task counts with this many of each class, or twice as many exact values, in the test fold", Within(1, 1_000_000_000)
+    ]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from math import frexp
 from pathlib import Path
 
 from fedapp.config.allowed import Fault
-from fedapp.config.options import NO_NOISE, OPTIONS, RECORD_DP, Config, flatten
+from fedapp.config.options import KINDS, NO_NOISE, OPTIONS, RECORD_DP, Config, flatten
 from fedapp.errors import ConfigError
 from fedapp.storage.yaml_file import SHOWN, in_words, is_a
 
@@ -121,6 +121,12 @@ def folds_differ(config: Config) -> Iterator[Fault]:
         )
 
 
+def there_are_tasks(config: Config) -> Iterator[Fault]:
+    """Some kind of task is made."""
+    if not config.tasks.kinds:
+        yield Fault(("tasks.kinds",), "tasks.kinds is empty", f"give at least one of {', '.join(KINDS)}")
+
+
 def trunk_has_layers(config: Config) -> Iterator[Fault]:
     """There is something to share."""
     if not config.model.hidden:
@@ -211,6 +217,7 @@ RULES: tuple[Rule, ...] = (
     each_partner_has_tables,
     folds_exist,
     folds_differ,
+    there_are_tasks,
     trunk_has_layers,
     replies_can_suffice,
     a_budget_is_measured,

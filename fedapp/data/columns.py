@@ -21,7 +21,11 @@ NAMES: dict[str, tuple[str, ...]] = {
     "type": ("standard_type",),
     "group": ("group",),
     "endpoint": ("endpoint",),
+    "weight": ("weight",),
+    "auxiliary": ("auxiliary", "is_auxiliary"),
+    "thresholds": ("thresholds", "threshold"),
 }
+OF_ASSAYS = ("target_id", "weight", "auxiliary", "thresholds")  # what is read of an assays table where it is there
 LABELS = ("label", "class", "active", "activity", "outcome", "y")  # further names of a column of values without a unit
 QUANTITY = r"(?:(?:ic|ec|ac|xc|gi|cc)50|ki|kd|potency|value|standard value|activity|concentration)"
 P_NAME = re.compile(r"p(?:(?:ic|ec|ac|xc|gi|cc)50|ki|kd|chembl ?value|activity)", re.IGNORECASE)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from fedapp.data.csv_records import shown
-from fedapp.data.notation import FLIPPED, HIGHEST_P, LABEL_UNIT, LOWEST_P, MOLAR, P_UNIT, RELATIONS, UNITS
+from fedapp.data.notation import FLIPPED, HIGHEST_P, LABEL_UNIT, LARGEST_PERCENT, LOWEST_P, MOLAR, P_UNIT, PERCENT_UNIT, RELATIONS, UNITS
 from fedapp.data.tables import LINE, Table
 
 EMPTY = "empty {}"
@@ -27,12 +27,13 @@ RELATION_IN_VALUE = "value begins with a relation"
 INFINITE = "value is infinite"
 NOT_POSITIVE = "molar value is not positive"
 IMPLAUSIBLE = f"p-value outside {LOWEST_P:g} to {HIGHEST_P:g}"
+IMPLAUSIBLE_PERCENT = f"value in % outside {-LARGEST_PERCENT:g} to {LARGEST_PERCENT:g}"
 NOT_A_LABEL = "value without unit is not 0 or 1"
 NO_LABELS = "value without unit, in an assay where most such values are not 0 or 1"
 CENSORED_LABEL = "a 0/1 label has no relation but ="
 REMEDIES = {
     NO_UNIT: f"the unit of a 0/1 label is {LABEL_UNIT}",
-    UNKNOWN_UNIT: f"known are {', '.join(UNITS)}",
+    UNKNOWN_UNIT: f"known are {', '.join(UNITS)}, and {PERCENT_UNIT} for an assay with thresholds of its own, or an auxiliary one",
     UNKNOWN_RELATION: f"known are {', '.join(RELATIONS)}; an empty cell is none",
     COMMA: "write 1.5, and 1500 for thousands",
     RELATION_IN_VALUE: "it has a column of its own",
@@ -98,7 +99,9 @@ def _cell(about: str | pl.Expr) -> pl.Expr:
     return pl.col(about) if isinstance(about, str) else about
 
 
-def check_entities(table: Table, key: str, measured: pl.Series, unmeasured: str, rejects: Rejects) -> pl.DataFrame:
+def check_entities(
+    table: Table, key: str, measured: pl.Series, unmeasured: str, rejects: Rejects, further: Sequence[Check] = ()
+) -> pl.DataFrame:
     """Check a table whose rows each describe one compound or one assay.
 
     One assay with different cells is a contradiction. One compound with different SMILES need not be: that is for
@@ -110,6 +113,7 @@ def check_entities(table: Table, key: str, measured: pl.Series, unmeasured: str,
         measured: Ids that activities name.
         unmeasured: Reason for ids that they do not.
         rejects: Receives the rejected rows.
+        further: What else a row of this table must not say.
     Returns:
         Rows of which no two are equal.
     """
@@ -122,6 +126,7 @@ def check_entities(table: Table, key: str, measured: pl.Series, unmeasured: str,
         (~pl.struct(cells).is_first_distinct(), REPEATED, key),
         (contradictory, CONTRADICTORY.format(key, "the other columns"), key),
         (~pl.col(key).is_in(measured.implode()), unmeasured, key),
+        *further,
     ]
     return rejects.split(table, rows, checks, pl.col(key))
 
@@ -139,12 +144,16 @@ def contradictions(described: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def check_activities(table: Table, rejects: Rejects) -> pl.DataFrame:
+def check_activities(table: Table, rejects: Rejects, in_percent: Sequence[str] = ()) -> pl.DataFrame:
     """Check what an activity row says by itself; whether its compound and assay are known is checked later.
 
+    Args:
+        table: The activities.
+        rejects: Receives the rejected rows.
+        in_percent: Assays that may have values in %.
     Returns:
-        Columns LINE, assay_id, compound_id, relation ("=", "<", ">" on the p scale), value (f32, p-value or 0/1), kind
-        ("p" or "label"), those of EXTRAS that the table has, and WRITTEN.
+        Columns LINE, assay_id, compound_id, relation ("=", "<", ">" on the p scale), value (f32, p-value, % or 0/1), kind
+        ("p", "%" or "label"), those of EXTRAS that the table has, and WRITTEN.
     """
     rows = table.rows
     defaults = {"relation": "=", "unit": table.chosen.unit}
@@ -153,6 +162,7 @@ def check_activities(table: Table, rejects: Rejects) -> pl.DataFrame:
     written = pl.col("relation").str.replace(r"""^(?:'(.*)'|"(.*)")$""", "$1$2").str.strip_chars()
     unit, relation, value = pl.col("unit"), pl.col("sign"), pl.col("value")
     molar, label = unit.is_in(list(MOLAR)), (unit == "") | (unit == LABEL_UNIT)
+    percent = (unit == PERCENT_UNIT) & pl.col("assay_id").is_in(list(in_percent))
     has_units = bool((rows["unit"] != "").any())
     rows = rows.with_columns(
         value.cast(pl.Float64, strict=False).alias("number"),
@@ -166,7 +176,7 @@ def check_activities(table: Table, rejects: Rejects) -> pl.DataFrame:
     checks: list[Check] = [
         *[(pl.col(column) == "", EMPTY.format(column), pl.lit("")) for column in needed],
         ((unit == "") & has_units, NO_UNIT, "value"),
-        (~(molar | label | (unit == P_UNIT)), UNKNOWN_UNIT, "unit"),
+        (~(molar | label | percent | (unit == P_UNIT)), UNKNOWN_UNIT, "unit"),
         (relation.is_null(), UNKNOWN_RELATION, "relation"),
         (number.is_null() & value.str.contains(r"^[+-]?[0-9.,]*,[0-9.,]*(?:[eE][+-]?\d+)?$"), COMMA, "value"),
         (number.is_null() & value.str.contains("^[<>=~\u2248\u2264\u2265]"), RELATION_IN_VALUE, "value"),
@@ -176,7 +186,8 @@ def check_activities(table: Table, rejects: Rejects) -> pl.DataFrame:
         (label & ~number.is_in([0.0, 1.0]), NOT_A_LABEL, "value"),
         ((unit == "") & pl.col("measured"), NO_LABELS, "value"),
         (label & (relation != "="), CENSORED_LABEL, "relation"),
-        (~label & ~p_value.is_between(LOWEST_P, HIGHEST_P), IMPLAUSIBLE, pl.concat_str("value", "unit", separator=" ")),
+        (percent & (number.abs() > LARGEST_PERCENT), IMPLAUSIBLE_PERCENT, "value"),
+        (~label & ~percent & ~p_value.is_between(LOWEST_P, HIGHEST_P), IMPLAUSIBLE, pl.concat_str("value", "unit", separator=" ")),
     ]
     rows = rejects.split(table, rows, checks, activity_id())
     return rows.select(
@@ -185,7 +196,7 @@ def check_activities(table: Table, rejects: Rejects) -> pl.DataFrame:
         "compound_id",
         pl.when(molar).then(relation.replace_strict(FLIPPED)).otherwise(relation).alias("relation"),
         p_value.cast(pl.Float32).alias("value"),
-        pl.when(label).then(pl.lit("label")).otherwise(pl.lit("p")).alias("kind"),
+        pl.when(label).then(pl.lit(LABEL_UNIT)).when(percent).then(pl.lit(PERCENT_UNIT)).otherwise(pl.lit(P_UNIT)).alias("kind"),
         *[column for column in EXTRAS if column in rows.columns],
         value.alias(WRITTEN),
     )

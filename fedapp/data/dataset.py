@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from fedapp.config import Tasks
+from fedapp.data.assay_settings import assay_settings, group_settings
 from fedapp.data.columns import role_of
 from fedapp.data.csr import csr_positions
 from fedapp.data.integrity import (
@@ -32,7 +33,9 @@ from fedapp.data.integrity import (
     versions,
 )
 from fedapp.data.labels import Labels
-from fedapp.data.task_kinds import TaskKind, tasks_by_kind
+from fedapp.data.normalisation import Normalisation
+from fedapp.data.notation import P_UNIT, PERCENT_UNIT
+from fedapp.data.task_kinds import AUXILIARY, TaskKind, completed, tasks_by_kind
 from fedapp.data.tasks import build_tasks
 from fedapp.errors import DataError
 from fedapp.storage.damage import DamagedFileError
@@ -41,9 +44,10 @@ from fedapp.storage.json_file import write_sealed
 from fedapp.storage.output import Kind, output_folder
 
 LOSSES = "dropped.csv"
-PREPARED_FORMAT = 2  # raised when a prepared folder's contents change meaning
+PREPARED_FORMAT = 3  # raised when a prepared folder's contents change meaning
 FILES = (HEADER, *(f"{name}.npy" for name in ARRAYS), STRUCTURES, TASKS, LOSSES)
-DATASET_FOLDER = Kind("a dataset", FILES)
+EARLIER_FILES = (*FILES, "y_labels.npy")  # the last one from before labels had values and sides
+DATASET_FOLDER = Kind("a dataset", EARLIER_FILES)
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,8 @@ class Dataset:
         bits: Fingerprint length.
         folds: u8, fold of each compound.
         x_indptr, x_indices: int64 [n + 1], int32; on bits of compound i are x_indices[x_indptr[i]:x_indptr[i + 1]].
-        labels: Of all compounds; classes u8, mapped.
-        tasks: task i32, group str, threshold f32 (null for 0/1 labels), weight f32, positives i32, negatives i32.
+        labels: Of all compounds, mapped; values in the units of their tasks.
+        tasks: As `fedapp.data.tasks.TaskTable` has them.
         note: A caveat that every output repeats; may be empty.
         digest: SHA-256 over the contents.
     """
@@ -96,6 +100,15 @@ class Dataset:
         return self.tasks["weight"].to_numpy().astype(np.float32)
 
     @cached_property
+    def judged_kinds(self) -> dict[TaskKind, NDArray[np.bool_]]:
+        """As `kinds`, of the tasks that choose and judge alone.
+
+        Raises:
+            DataError: A kind that this version does not know.
+        """
+        return {kind: own & self.judged for kind, own in self.kinds.items()}
+
+    @cached_property
     def kinds(self) -> dict[TaskKind, NDArray[np.bool_]]:
         """The kinds of its tasks, each with its tasks: bool [tasks].
 
@@ -103,6 +116,16 @@ class Dataset:
             DataError: A kind that this version does not know.
         """
         return tasks_by_kind(self.tasks)
+
+    @cached_property
+    def normalisation(self) -> Normalisation:
+        """Between its labels' values and what heads give."""
+        return Normalisation.of_table(self.tasks)
+
+    @cached_property
+    def judged(self) -> NDArray[np.bool_]:
+        """Tasks that figures and the choice of a round look at, all but the auxiliary ones: bool [tasks]."""
+        return ~completed(self.tasks)[AUXILIARY].to_numpy()
 
     def smiles(self) -> pl.Series:
         """Standardised SMILES of every compound."""
@@ -149,7 +172,7 @@ def _open(directory: Path, seen: Versions) -> Dataset:
         folds=arrays["folds"],
         x_indptr=arrays["x_indptr"],
         x_indices=arrays["x_indices"],
-        labels=Labels.exact(arrays["y_indptr"], arrays["y_tasks"], arrays["y_labels"]),
+        labels=Labels.unweighted(*(arrays[name] for name in ("y_indptr", "y_tasks", "y_values", "y_censors"))),
         tasks=pl.read_parquet(directory / TASKS, glob=False),
         note=header["note"],
         digest=header["digest"],
@@ -168,8 +191,8 @@ def build_dataset(prepared: Path, out: Path, name: str, tasks: Tasks, assays: Co
     Raises:
         DataError: No prepared folder, no such grouping column, or no task that passes the quorum.
     """
-    summary, activities = read_activities(prepared, name, tasks.group_by, assays)
-    table = build_tasks(activities, tasks, name)
+    summary, activities, settings = read_activities(prepared, name, tasks.group_by, assays)
+    table = build_tasks(activities, tasks, name, settings)
     rows = table.labels["row"].unique().sort().to_numpy()
     structures = pl.read_parquet(prepared / "structures.parquet", glob=False)[rows]
     indptr, positions = csr_positions(np.load(prepared / "x_indptr.npy", mmap_mode="r"), rows)
@@ -180,15 +203,17 @@ def build_dataset(prepared: Path, out: Path, name: str, tasks: Tasks, assays: Co
     return save(out, header, structures, (indptr, indices), labels=labels, tasks=table.tasks, losses=table.losses)
 
 
-def read_activities(prepared: Path, name: str, group_by: str, assays: Collection[str] | None) -> tuple[dict[str, Any], pl.DataFrame]:
-    """Summary of a prepared folder, and a partner's activities with their task group.
+def read_activities(
+    prepared: Path, name: str, group_by: str, assays: Collection[str] | None
+) -> tuple[dict[str, Any], pl.DataFrame, pl.DataFrame]:
+    """Summary of a prepared folder, a partner's activities with their task group, and each group's `group_settings`.
 
     An assay whose `group_by` cell is empty is its own group, "assay ID": nothing says that it belongs with others, and an assay's
-    number is not a target's.
+    number is not a target's. Where a group has p-values and values in %, those in % are the group "GROUP %".
 
     Raises:
-        DataError: No prepared folder or one of another version, no such column, none of the assays is there, or an assay's own group
-            would bear the name of another.
+        DataError: No prepared folder or one of another version, no such column, none of the assays is there, an assay's own group
+            would bear the name of another, or assays of one group have different settings.
         DamagedFileError: A file of it was altered since it was written.
     """
     if not (prepared / SUMMARY).is_file():
@@ -212,7 +237,23 @@ def read_activities(prepared: Path, name: str, group_by: str, assays: Collection
     if clash := known.filter(own_group.is_in(known[column].implode()) & (pl.col(column) == ""))["assay_id"].to_list():
         raise DataError(f"an assay without {column} is its own group, but assay {clash[0]} is the name of a {column} too", "rename it")
     groups = known.select("assay_id", pl.when(pl.col(column) == "").then(own_group).otherwise(column).alias("group"))
-    return summary, activities.join(groups, on="assay_id", maintain_order="left")
+    activities = percent_apart(activities.join(groups, on="assay_id", maintain_order="left"))
+    measured = activities.select("group", "assay_id").unique(maintain_order=True)
+    return summary, activities, group_settings(measured.join(assay_settings(known), on="assay_id", maintain_order="left"))
+
+
+def percent_apart(activities: pl.DataFrame) -> pl.DataFrame:
+    """Values in % under a group of their own where their group has p-values too.
+
+    Raises:
+        DataError: That group has the name of another.
+    """
+    percent, measured = pl.col("kind") == PERCENT_UNIT, pl.col("kind") == P_UNIT
+    mixed = activities.filter((percent.any() & measured.any()).over("group"))["group"].unique()
+    names = {group: f"{group} {PERCENT_UNIT}" for group in mixed}
+    if clash := set(names.values()) & set(activities["group"]):
+        raise DataError(f"values in % of one group are the group {min(clash)}, and there is another one of that name", "rename it")
+    return activities.with_columns(pl.when(percent).then(pl.col("group").replace(names)).otherwise("group").alias("group"))
 
 
 def save(
@@ -231,7 +272,7 @@ def save(
         header: name, bits, folds and note; the counts and the digest are added.
         structures: smiles and fold of each compound, in the order of the fingerprints.
         fingerprints: CSR (indptr, indices) of the on bits.
-        labels: row (of `structures`), task, label; sorted by row and task.
+        labels: row (of `structures`), task, value, censor; sorted by row and task.
         losses: What gave no label, for a person to read in dropped.csv; no part of the digest.
     """
     counts = np.bincount(labels["row"].to_numpy(), minlength=len(structures))
@@ -241,7 +282,8 @@ def save(
         "x_indices": fingerprints[1],
         "y_indptr": np.concatenate([[0], np.cumsum(counts)]),
         "y_tasks": labels["task"].to_numpy(),
-        "y_labels": labels["label"].to_numpy(),
+        "y_values": labels["value"].to_numpy(),
+        "y_censors": labels["censor"].to_numpy(),
     }
     arrays = {name: np.ascontiguousarray(arrays[name], dtype=dtype) for name, dtype in ARRAYS.items()}
     with output_folder(out, DATASET_FOLDER) as folder:

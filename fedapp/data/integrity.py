@@ -13,6 +13,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from fedapp.data.labels import ABOVE, BELOW, EXACT
+from fedapp.data.task_kinds import CLASSES, tasks_by_kind
 from fedapp.storage.damage import DamagedFileError, reading
 from fedapp.storage.digests import check_files, checksum
 from fedapp.storage.json_file import read_sealed
@@ -23,7 +25,8 @@ ARRAYS = {
     "x_indices": np.int32,
     "y_indptr": np.int64,
     "y_tasks": np.int32,
-    "y_labels": np.uint8,
+    "y_values": np.float32,
+    "y_censors": np.int8,
 }
 HEADER, STRUCTURES, TASKS = "dataset.json", "structures.parquet", "tasks.parquet"
 TABLES = (STRUCTURES, TASKS)
@@ -110,7 +113,7 @@ def check_contents(directory: Path, _versions: Versions) -> None:
         altered = [f"{name}.npy" for name, recorded in header.get("checksums", {}).items() if checksums(arrays)[name] != recorded]
         difference = f"its digest is {digest[:16]}…, and {HEADER} says {header['digest'][:16]}…"
         raise DamagedFileError(f"{directory}: {', '.join(altered) or 'its contents'} was altered since it was made: {difference}", AGAIN)
-    for name, reason in misfits(header, arrays, len(smiles), len(tasks)).items():
+    for name, reason in misfits(header, arrays, len(smiles), tasks).items():
         if reason:
             raise DamagedFileError(f"{directory / name} is damaged: {reason}", AGAIN)
 
@@ -128,9 +131,9 @@ def read_array(path: Path, dtype: Any) -> NDArray[Any]:
         return array
 
 
-def misfits(header: Mapping[str, Any], arrays: Arrays, compounds: int, tasks: int) -> dict[str, str]:
-    """File to what in it would lead out of an array; empty where all is well."""
-    counts = {"compounds": compounds, "tasks": tasks, "labels": len(arrays["y_labels"])}
+def misfits(header: Mapping[str, Any], arrays: Arrays, compounds: int, tasks: pl.DataFrame) -> dict[str, str]:
+    """File to what in it would lead out of an array, or is no label; empty where all is well."""
+    counts = {"compounds": compounds, "tasks": len(tasks), "labels": len(arrays["y_tasks"])}
     wrong = [f"{name} is {header[name]}, and there are {count}" for name, count in counts.items() if header[name] != count]
     return {
         HEADER: "; ".join(wrong),
@@ -138,8 +141,27 @@ def misfits(header: Mapping[str, Any], arrays: Arrays, compounds: int, tasks: in
         "x_indptr.npy": pointers(arrays["x_indptr"], compounds, len(arrays["x_indices"])),
         "x_indices.npy": beyond(arrays["x_indices"], header["bits"], len(arrays["x_indices"])),
         "y_indptr.npy": pointers(arrays["y_indptr"], compounds, len(arrays["y_tasks"])),
-        "y_tasks.npy": beyond(arrays["y_tasks"], tasks, len(arrays["y_tasks"])),
-        "y_labels.npy": beyond(arrays["y_labels"], 2, len(arrays["y_tasks"])),
+        "y_tasks.npy": beyond(arrays["y_tasks"], len(tasks), len(arrays["y_tasks"])),
+    } | no_labels(arrays, tasks)
+
+
+def no_labels(arrays: Arrays, tasks: pl.DataFrame) -> dict[str, str]:
+    """What in values and censors is no label of its task: a class is 0 or 1 and exact, a value a finite number with one side or none."""
+    values, censors, count = arrays["y_values"], arrays["y_censors"], len(arrays["y_tasks"])
+    lengths = {"y_values.npy": values, "y_censors.npy": censors}
+    if wrong := {name: f"{len(array)} values, not {count}" for name, array in lengths.items() if len(array) != count}:
+        return wrong
+    if beyond(arrays["y_tasks"], len(tasks), count):  # said already, and no task to look at
+        return {}
+    kinds = tasks_by_kind(tasks)
+    of_class = kinds.get(CLASSES, np.zeros(len(tasks), dtype=np.bool_))[arrays["y_tasks"]]
+    return {
+        "y_values.npy": "classes that are neither 0 nor 1, or values that are not finite"
+        if not (np.isfinite(values).all() and np.isin(values[of_class], (0, 1)).all())
+        else "",
+        "y_censors.npy": "sides other than -1, 0 and 1, or classes with one"
+        if not (np.isin(censors, (BELOW, EXACT, ABOVE)).all() and not censors[of_class].any())
+        else "",
     }
 
 

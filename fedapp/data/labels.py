@@ -17,22 +17,28 @@ class Labels:
     Attributes:
         indptr: int64 [n + 1]; the labels of compound i are indptr[i] to indptr[i + 1].
         tasks: int32 [m], ascending within a compound.
-        values: float32 [m], or u8 as classes lie on disk, mapped: 0 inactive, 1 active. Whatever is selected of them is float32.
+        values: float32 [m]: a class, 0 inactive or 1 active, or a value in the unit of its task.
         censors: int8 [m], one of `BELOW`, `EXACT` and `ABOVE`.
         weights: float32 [m], of a label itself; its task's comes on top (`fedapp.model.batches.assemble`).
     """
 
     indptr: NDArray[np.int64]
     tasks: NDArray[np.int32]
-    values: NDArray[np.float32] | NDArray[np.uint8]
+    values: NDArray[np.float32]
     censors: NDArray[np.int8]
     weights: NDArray[np.float32]
 
     @classmethod
-    def exact(cls, indptr: NDArray[np.int64], tasks: NDArray[np.int32], values: NDArray[np.float32] | NDArray[np.uint8]) -> "Labels":
-        """Labels that are all exact and of weight one, which takes no memory: a single element stands for a whole column."""
-        one, shape = np.float32(1.0), tasks.shape
-        return cls(indptr, tasks, values, np.broadcast_to(np.int8(EXACT), shape), np.broadcast_to(one, shape))
+    def exact(cls, indptr: NDArray[np.int64], tasks: NDArray[np.int32], values: NDArray[np.float32]) -> "Labels":
+        """Labels that are all exact, which takes no memory: a single element stands for a whole column."""
+        return cls.unweighted(indptr, tasks, values, np.broadcast_to(np.int8(EXACT), tasks.shape))
+
+    @classmethod
+    def unweighted(
+        cls, indptr: NDArray[np.int64], tasks: NDArray[np.int32], values: NDArray[np.float32], censors: NDArray[np.int8]
+    ) -> "Labels":
+        """Labels that all have weight one, as they lie on disk; that column takes no memory either."""
+        return cls(indptr, tasks, values, censors, np.broadcast_to(np.float32(1.0), tasks.shape))
 
     def __len__(self) -> int:
         """Labels, over all compounds."""

@@ -3,6 +3,7 @@
 import polars as pl
 
 from fedapp.data import curate
+from fedapp.data.assay_settings import setting_checks
 from fedapp.data.inputs import Inputs
 from fedapp.data.tables import LINE
 from fedapp.errors import DataError
@@ -14,7 +15,8 @@ def check_assays(inputs: Inputs, measured: pl.DataFrame, rejects: curate.Rejects
         targets = [pl.col(column).max() for column in ("target_id",) if column in measured.columns]  # "" where no row has one
         return measured, measured.group_by("assay_id").agg(targets).sort("assay_id")
     named = inputs.activities.rows["assay_id"].unique()
-    listed = curate.check_entities(inputs.assays, "assay_id", named, curate.UNMEASURED_ASSAY, rejects)
+    cells = setting_checks(inputs.assays.rows.columns)
+    listed = curate.check_entities(inputs.assays, "assay_id", named, curate.UNMEASURED_ASSAY, rejects, cells)
     known = inputs.assays.rows["assay_id"].unique(), listed["assay_id"]
     reasons = curate.UNKNOWN_ASSAY, curate.REJECTED_ASSAY
     return curate.check_references(inputs.activities, measured, "assay_id", known, reasons, rejects), listed.drop(LINE)

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from fedapp.data.dataset import Dataset, save
+from fedapp.data.task_kinds import completed
 from fedapp.errors import DataError
 from fedapp.evaluation.arms import POOLED
 
@@ -43,7 +44,7 @@ def merge_datasets(datasets: Mapping[str, Dataset], out: Path) -> Dataset:
         first = union.filter(pl.col("partner") == partner)["own_row"].to_numpy()
         fingerprints.append(dataset.fingerprints(first))
         renamed = (pl.col("task") + offset).cast(pl.Int32), pl.format("{}/{}", pl.lit(partner), "group").alias("group")
-        tasks.append(dataset.tasks.with_columns(*renamed, pl.lit(partner).alias("partner")))
+        tasks.append(completed(dataset.tasks).with_columns(*renamed, pl.lit(partner).alias("partner")))
         labels.append(_labels(dataset, compounds.filter(pl.col("partner") == partner)["row"].to_numpy(), offset))
     lengths = np.concatenate([np.diff(indptr) for indptr, _ in fingerprints])
     indptr = np.concatenate([[0], np.cumsum(lengths)])
@@ -51,12 +52,17 @@ def merge_datasets(datasets: Mapping[str, Dataset], out: Path) -> Dataset:
     first_header = next(iter(headers.values()))
     notes = dict.fromkeys(header["note"] for header in headers.values() if header["note"])
     header = {"name": POOLED, "bits": first_header["bits"], "folds": first_header["folds"], "note": "\n".join(notes), "dropped": {}}
-    return save(out, header, union, (indptr, indices), labels=pl.concat(labels).sort("row", "task"), tasks=pl.concat(tasks))
+    return save(out, header, union, (indptr, indices), labels=pl.concat(labels).sort("row", "task"), tasks=pl.concat(tasks, how="diagonal"))
 
 
 def _labels(dataset: Dataset, rows: np.ndarray, offset: int) -> pl.DataFrame:
     """A dataset's labels with the pooled numbers of its compounds and tasks."""
     labels = dataset.labels
     return pl.DataFrame(
-        {"row": rows[labels.owners].astype(np.int64), "task": (labels.tasks + offset).astype(np.int32), "label": np.array(labels.values)}
+        {
+            "row": rows[labels.owners].astype(np.int64),
+            "task": (labels.tasks + offset).astype(np.int32),
+            "value": np.array(labels.values),
+            "censor": np.array(labels.censors),
+        }
     )

@@ -1,11 +1,12 @@
 """How tables write values, units, relations and absent cells."""
 
-P_UNIT, LABEL_UNIT = "p", "label"  # -log10 M; a 0/1 label beside values that have units
+P_UNIT, PERCENT_UNIT, LABEL_UNIT = "p", "%", "label"  # -log10 M; of inhibition and the like; a 0/1 label beside values that have units
 # unit -> p-value of 1 in that unit; both the micro sign and the Greek letter are in use
 MOLAR = {"pM": 12.0, "nM": 9.0, "uM": 6.0, "\u00b5M": 6.0, "\u03bcM": 6.0, "mM": 3.0, "M": 0.0}
 UNITS = (*MOLAR, P_UNIT, LABEL_UNIT)
 # from 100 M, twice as many molecules as a litre of water holds, to 0.1 fM, below what any assay resolves
 LOWEST_P, HIGHEST_P = -2.0, 16.0
+LARGEST_PERCENT = 1000.0  # above or below zero: what assays give, with all their noise
 
 RELATIONS = {"=": "=", "~": "=", "<": "<", "<=": "<", "<<": "<", ">": ">", ">=": ">", ">>": ">"}
 RELATIONS |= {"\u2248": "=", "\u2264": "<", "\u226a": "<", "\u2265": ">", "\u226b": ">"}

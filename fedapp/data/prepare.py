@@ -20,7 +20,8 @@ from fedapp.chemistry.parallel import describe_many
 from fedapp.chemistry.structure import Structure
 from fedapp.config import Chemistry
 from fedapp.data import curate
-from fedapp.data.dataset import DATASET_FOLDER, FILES, PREPARED_FORMAT
+from fedapp.data.assay_settings import assays_in_percent
+from fedapp.data.dataset import DATASET_FOLDER, EARLIER_FILES, PREPARED_FORMAT
 from fedapp.data.inputs import TABLES, Inputs, read_inputs
 from fedapp.data.integrity import PREPARED, SUMMARY
 from fedapp.data.matching import check_assays, list_compounds, match_compounds, split_assays
@@ -34,7 +35,7 @@ from fedapp.storage.output import Kind, output_folder
 REJECTED = "rejected.csv"
 EARLIER = (  # files from before outputs had a list of their own
     *(SUMMARY, "compounds.parquet", "structures.parquet", "activities.parquet", "assays.parquet", REJECTED),
-    *("x_indptr.npy", "x_indices.npy", *(f"dataset/{name}" for name in FILES)),
+    *("x_indptr.npy", "x_indices.npy", *(f"dataset/{name}" for name in EARLIER_FILES)),
 )
 PREPARED_FOLDER = Kind("a prepared folder", EARLIER, {"dataset": DATASET_FOLDER})
 
@@ -47,7 +48,7 @@ class Structures:
     """
 
     rows: dict[str, int] = field(default_factory=dict)
-    folds: list[int] = field(default_factory=list)
+    folds: list[int | None] = field(default_factory=list)
     bits: list[NDArray[np.int32]] = field(default_factory=list)
     parents_against_size: int = 0
     mixtures: int = 0
@@ -115,7 +116,7 @@ def _prepare(
     rejects = curate.Rejects()
     for table in inputs.tables().values():
         rejects.open(table)
-    measured = curate.check_activities(inputs.activities, rejects)
+    measured = curate.check_activities(inputs.activities, rejects, assays_in_percent(inputs.assays))
     measured, assays = check_assays(inputs, measured, rejects)
     if measured.is_empty():  # said at once, not after minutes of chemistry
         raise _nothing_usable(inputs, rejects)

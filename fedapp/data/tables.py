@@ -11,7 +11,7 @@ from typing import IO, cast
 
 import polars as pl
 
-from fedapp.data.columns import Chosen, choose, refuse_contents
+from fedapp.data.columns import OF_ASSAYS, Chosen, choose, refuse_contents
 from fedapp.data.csv_records import Lines, Unreadable, read_header, read_records
 from fedapp.data.notation import ABSENT
 from fedapp.errors import DataError
@@ -167,7 +167,7 @@ def _choose(path: Path, columns: list[str], required: Sequence[str], optional: S
     """
     if optional is not None:
         return choose(path, columns, required, optional)
-    chosen = choose(path, columns, required, [name for name in ("target_id",) if name not in required])
+    chosen = choose(path, columns, required, [name for name in OF_ASSAYS if name not in required])
     rest = [name for name in columns if name and name not in chosen.taken.values() and name not in chosen.taken]
     if twice := [name for name in rest if columns.count(name) > 1]:
         raise DataError(f"{path} has the column {twice[0]} more than once", "keep the one that is meant")

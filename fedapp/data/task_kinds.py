@@ -10,11 +10,26 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from fedapp.config import CLASSIFICATION, REGRESSION
+from fedapp.data import classes, values
 from fedapp.errors import DataError
-from fedapp.evaluation.arms import BCE
+from fedapp.evaluation.arms import BCE, RMSE
 from fedapp.evaluation.metrics import TaskMetrics, task_metrics
+from fedapp.evaluation.value_metrics import ValueMetrics, value_metrics
 
-KIND = "kind"  # column of a dataset's tasks table; a table without it has binary tasks alone
+KIND, AUXILIARY = "kind", "auxiliary"  # columns of a dataset's tasks table
+# What a tasks table says of a task unless it says otherwise: two classes, judged, in no unit of its own.
+DEFAULTS = {
+    KIND: pl.lit(CLASSIFICATION),
+    "unit": pl.lit(None, pl.String),
+    AUXILIARY: pl.lit(False),
+    "exact": pl.lit(None, pl.Int32),
+    "censored": pl.lit(None, pl.Int32),
+    "centre": pl.lit(0.0, pl.Float32),
+    "scale": pl.lit(1.0, pl.Float32),
+}
+
+Measure = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int], TaskMetrics | ValueMetrics]
 
 
 @dataclass(frozen=True)
@@ -23,65 +38,63 @@ class TaskKind:
 
     Attributes:
         name: In the column `KIND`.
-        vote: Activities and thresholds -> what each value says: group, threshold, row, label; null where it decides nothing.
-        settle: Votes that decide -> one label per group, threshold and row; none where they contradict each other.
-        count: Labels -> group, threshold, positives, negatives (i32) of every candidate task, which the quorum looks at.
+        uses: Group and threshold of every task -> which activities may become labels, an expression over their columns.
+        vote: Those activities and the same table -> what each value says: group, threshold, row, value; null where it decides nothing.
+        settle: Votes that decide -> one label per group, threshold and row, with value f32 and censor i8; none where they contradict
+            each other, which is called `contradicted`.
+        count: Labels -> group, threshold, and of every candidate task the columns of a tasks table that count its labels.
+        shortage: Counts and quorum -> that no candidate has the quorum, which of a task's labels is called `too_few`.
         loss: Key of `fedapp.model.losses.LOSSES`.
-        measure: Tasks, values and outputs of some labels, and the number of tasks -> metrics of each task.
+        measure: Tasks, values, censors and predictions of some labels, and the number of tasks -> metrics of each task.
     """
 
     name: str
-    vote: Callable[[pl.DataFrame, list[float]], pl.DataFrame]
+    uses: Callable[[pl.DataFrame], pl.Expr]
+    vote: Callable[[pl.DataFrame, pl.DataFrame], pl.DataFrame]
     settle: Callable[[pl.DataFrame], pl.DataFrame]
+    contradicted: str
     count: Callable[[pl.DataFrame], pl.DataFrame]
+    shortage: Callable[[pl.DataFrame, int], str]
+    too_few: str
     loss: str
-    measure: Callable[[np.ndarray, np.ndarray, np.ndarray, int], TaskMetrics]
+    measure: Measure
 
 
-def classes_at_thresholds(activities: pl.DataFrame, thresholds: list[float]) -> pl.DataFrame:
-    """One label per value and threshold: group, threshold, row, label (null where a censored value does not decide).
-
-    Active means p >= threshold, so "p < v" says inactive when v <= threshold, "p > v" says active when v >= threshold. Values and
-    thresholds are compared as float32, the precision that values are stored in: 6.7 has reached a threshold of 6.7.
-    """
-    grid = pl.DataFrame({"threshold": pl.Series(np.unique(np.array(thresholds, dtype=np.float32)))})
-    value, threshold, relation = pl.col("value"), pl.col("threshold"), pl.col("relation")
-    decided = (
-        pl.when(relation == "=")
-        .then(value >= threshold)
-        .when((relation == "<") & (value <= threshold))
-        .then(pl.lit(False))
-        .when((relation == ">") & (value >= threshold))
-        .then(pl.lit(True))
-    )
-    p_values = activities.filter(pl.col("kind") == "p").join(grid, how="cross").with_columns(decided.alias("label"))
-    classes = activities.filter(pl.col("kind") == "label").with_columns(
-        pl.lit(None, dtype=pl.Float32).alias("threshold"), (value >= 0.5).alias("label")
-    )
-    return pl.concat([frame.select("group", "threshold", "row", "label") for frame in (p_values, classes)])
+def measure_classes(tasks: np.ndarray, labels: np.ndarray, _censors: np.ndarray, logits: np.ndarray, count: int) -> TaskMetrics:
+    """A class is never censored."""
+    return task_metrics(tasks, labels, logits, count)
 
 
-def majority(voted: pl.DataFrame) -> pl.DataFrame:
-    """One label (u8) per group, threshold and row: what most of its values say. Ties are left out."""
-    share = voted.group_by("group", "threshold", "row").agg(pl.col("label").mean().alias("share")).filter(pl.col("share") != 0.5)
-    return share.select("group", "threshold", "row", (pl.col("share") > 0.5).cast(pl.UInt8).alias("label"))
-
-
-def count_classes(labels: pl.DataFrame) -> pl.DataFrame:
-    """Positives and negatives (i32) of every candidate task."""
-    positive = pl.col("label").sum().cast(pl.Int32)
-    return labels.group_by("group", "threshold").agg(positive.alias("positives"), (pl.len().cast(pl.Int32) - positive).alias("negatives"))
-
-
-BINARY = TaskKind(
-    name="binary",
-    vote=classes_at_thresholds,
-    settle=majority,
-    count=count_classes,
+CLASSES = TaskKind(
+    name=CLASSIFICATION,
+    uses=classes.has_threshold,
+    vote=classes.classes_at_thresholds,
+    settle=classes.majority,
+    contradicted="tied",
+    count=classes.count_classes,
+    shortage=classes.largest_of_classes,
+    too_few="below quorum",
     loss=BCE,
-    measure=task_metrics,
+    measure=measure_classes,
 )
-KINDS = {kind.name: kind for kind in (BINARY,)}
+VALUES = TaskKind(
+    name=REGRESSION,
+    uses=values.is_measured,
+    vote=values.values_with_sides,
+    settle=values.median_or_bound,
+    contradicted="bounded on both sides",
+    count=values.count_values,
+    shortage=values.largest_of_values,
+    too_few="too few exact values",
+    loss=RMSE,
+    measure=value_metrics,
+)
+KINDS = {kind.name: kind for kind in (CLASSES, VALUES)}
+
+
+def completed(tasks: pl.DataFrame) -> pl.DataFrame:
+    """A tasks table with all of its columns: what it does not say is as `DEFAULTS`."""
+    return tasks.with_columns(value.alias(name) for name, value in DEFAULTS.items() if name not in tasks.columns)
 
 
 def tasks_by_kind(tasks: pl.DataFrame) -> dict[TaskKind, NDArray[np.bool_]]:
@@ -90,9 +103,8 @@ def tasks_by_kind(tasks: pl.DataFrame) -> dict[TaskKind, NDArray[np.bool_]]:
     Raises:
         DataError: A kind that this version does not know.
     """
-    if KIND not in tasks.columns:
-        return {BINARY: np.ones(len(tasks), dtype=np.bool_)}
-    names = tasks[KIND].unique(maintain_order=True).to_list()
+    kinds = completed(tasks)[KIND]
+    names = kinds.unique(maintain_order=True).to_list()
     if unknown := [name for name in names if name not in KINDS]:
         raise DataError(f"tasks of the unknown kind {unknown[0]!r}; known are {', '.join(KINDS)}", "use the version that made the dataset")
-    return {KINDS[name]: (tasks[KIND] == name).to_numpy() for name in names}
+    return {KINDS[name]: (kinds == name).to_numpy() for name in names}

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from fedapp.evaluation.selection import METRICS_SCHEMA, TEST, VALIDATION
+from fedapp.evaluation.selection import TEST, VALIDATION, with_every_column
 from fedapp.storage.damage import reading
 from fedapp.storage.files import atomic_path
 
@@ -31,7 +31,7 @@ class Kind(Protocol):
     def name(self) -> str: ...
 
     @property
-    def measure(self) -> Callable[[np.ndarray, np.ndarray, np.ndarray, int], Any]: ...
+    def measure(self) -> Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int], Any]: ...
 
 
 def write_scores(path: Path, scores: pl.DataFrame) -> None:
@@ -75,12 +75,12 @@ def metrics_of(
         of_fold = scores.filter(pl.col("fold") == fold)
         measured = pl.concat([_measured(kind, own, of_fold) for kind, own in kinds.items()], how="diagonal").sort("task")
         frames.append(measured.with_columns(pl.lit(number).alias("round"), pl.lit(fold).alias("fold")))
-    return pl.concat(frames).select(pl.col(name).cast(kind) for name, kind in METRICS_SCHEMA.items()).fill_nan(None)
+    return with_every_column(pl.concat(frames).fill_nan(None))
 
 
 def _measured(kind: Kind, own: NDArray[np.bool_], scores: pl.DataFrame) -> pl.DataFrame:
     """task and the metrics of one kind, of its `own` tasks."""
-    tasks, values, outputs = (scores[name].to_numpy() for name in ("task", "value", "output"))
+    tasks, values, censors, outputs = (scores[name].to_numpy() for name in ("task", "value", "censor", "output"))
     of_kind = own[tasks]
-    metrics = kind.measure(tasks[of_kind], values[of_kind], outputs[of_kind], len(own))
+    metrics = kind.measure(tasks[of_kind], values[of_kind], censors[of_kind], outputs[of_kind], len(own))
     return pl.DataFrame({"task": np.arange(len(own)), **vars(metrics)}).filter(own)

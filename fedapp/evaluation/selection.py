@@ -5,7 +5,8 @@ from pathlib import Path
 
 import polars as pl
 
-from fedapp.evaluation.arms import AUC_PR, COUNTS, METRICS
+from fedapp.evaluation.arms import AUC_PR, COUNTS, METRICS, SPEARMAN
+from fedapp.evaluation.counting import enough
 from fedapp.partner_folder import PartnerFolder
 from fedapp.storage.damage import reading
 
@@ -18,11 +19,18 @@ METRICS_SCHEMA = {
     **dict.fromkeys(COUNTS, pl.Int32),
     **dict.fromkeys(METRICS, pl.Float64),
 }
+CHOOSING = (AUC_PR, SPEARMAN)  # what a round is chosen by, of each kind of task
 COLUMNS = [
     pl.when(pl.col(name).cast(kind).is_finite()).then(pl.col(name).cast(kind)) if kind.is_float() else pl.col(name).cast(kind)
     for name, kind in METRICS_SCHEMA.items()
 ]
 AGAIN = "restore it from a backup, or remove it: that round then has no figures and cannot be chosen"
+
+
+def with_every_column(metrics: pl.DataFrame) -> pl.DataFrame:
+    """Metrics with the columns of `METRICS_SCHEMA` first; what one kind of task alone has is null where that kind is absent."""
+    columns = [(pl.col(name) if name in metrics.columns else pl.lit(None)).cast(kind).alias(name) for name, kind in METRICS_SCHEMA.items()]
+    return metrics.select(*columns, pl.exclude(*METRICS_SCHEMA))
 
 
 def read_metrics(folder: Path) -> pl.DataFrame:
@@ -46,20 +54,30 @@ def read_round(path: Path) -> pl.DataFrame:
 
 
 def validation_scores(metrics: pl.DataFrame, minimum: int, by: tuple[str, ...]) -> pl.DataFrame:
-    """Mean validation AUC-PR: the columns `by`, auc_pr, sorted.
+    """Mean validation scores: the columns `by`, auc_pr of tasks of classes, spearman of tasks of values, and score, sorted.
 
-    The mean is over the tasks with `minimum` of each class in the validation fold, or over all defined ones where none has; rounds
-    without a defined value are absent.
+    A mean is over the tasks of its kind that have `enough` labels in the validation fold, or over all defined ones where none has. The
+    score is the mean of the two, or the one that there is; rounds without a defined value are absent. Spearman's correlation has bounds,
+    where R² of a single task can fall far enough below 0 to choose the round for all.
     """
-    defined = metrics.filter(pl.col("fold") == VALIDATION, pl.col(AUC_PR).is_finite())
-    enough = (pl.col("positives") >= minimum) & (pl.col("negatives") >= minimum)
-    chosen = defined.with_columns(enough.alias("enough")).filter(pl.col("enough") | ~pl.col("enough").any().over(by))
-    return chosen.group_by(by).agg(pl.col(AUC_PR).mean()).sort(by)
+    validation = with_every_column(metrics).filter(pl.col("fold") == VALIDATION)
+    means = [kind_mean(validation, name, minimum, by) for name in CHOOSING]
+    both = means[0].join(means[1], on=by, how="full", coalesce=True)
+    return both.with_columns(pl.mean_horizontal(CHOOSING).alias("score")).sort(by)
 
 
-def validation_curve(metrics: pl.DataFrame, minimum: int) -> dict[int, float]:
-    """Round to mean validation AUC-PR over the tasks of all partners in `metrics`."""
-    return dict(validation_scores(metrics, minimum, by=("round",)).iter_rows()) if len(metrics) else {}
+def kind_mean(validation: pl.DataFrame, name: str, minimum: int, by: tuple[str, ...]) -> pl.DataFrame:
+    """The columns `by`, and the mean of the metric `name` over the tasks that have it."""
+    defined = validation.filter(pl.col(name).is_finite()).with_columns(enough(minimum).alias("enough"))
+    chosen = defined.filter(pl.col("enough") | ~pl.col("enough").any().over(by))
+    return chosen.group_by(by).agg(pl.col(name).mean())
+
+
+def validation_curve(metrics: pl.DataFrame, minimum: int, name: str = "score") -> dict[int, float]:
+    """Round to a column of `validation_scores`, over the tasks of all partners in `metrics`."""
+    if metrics.is_empty():
+        return {}
+    return dict(validation_scores(metrics, minimum, by=("round",)).select("round", name).drop_nulls().iter_rows())
 
 
 def best_round(metrics: pl.DataFrame, minimum: int) -> int | None:

@@ -20,7 +20,7 @@ class Batch:
     Attributes:
         bits: Fingerprint bits of each compound.
         pairs: The (compound, task) pairs that have a label, compound after compound.
-        values: float32 (labels,).
+        values: float32 (labels,), of tasks of values in units of the task's own spread, as its head gives them.
         censors: int8 (labels,), as `fedapp.data.labels.Labels` has them; None where all are exact.
         weights: float32 (labels,), a label's own times its task's.
         kinds: Each kind of task, and the places of its labels, int64; None for all of them.
@@ -43,7 +43,7 @@ def assemble(dataset: Dataset, rows: np.ndarray, task_weights: Tensor) -> Batch:
     return Batch(
         bits=pattern(*dataset.fingerprints(rows), dataset.bits, device),
         pairs=pairs,
-        values=torch.from_numpy(labels.values).to(device),
+        values=torch.from_numpy(dataset.normalisation.normalised(labels.tasks, labels.values)).to(device),
         censors=torch.from_numpy(labels.censors).to(device) if labels.censors.any() else None,
         weights=task_weights.index_select(0, pairs.indices).mul_(own_weights),
         kinds=places_by_kind(dataset, labels.tasks, device),

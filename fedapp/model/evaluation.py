@@ -9,10 +9,8 @@ import torch
 from torch.nn.functional import linear
 
 from fedapp.data.dataset import Dataset
-from fedapp.data.task_kinds import BINARY
 from fedapp.evaluation.scores import SCORES_SCHEMA, metrics_of
 from fedapp.model.batches import assemble, chunks
-from fedapp.model.losses import LOSSES
 from fedapp.model.network import Heads, Trunk
 from fedapp.model.sparse import pattern
 
@@ -21,10 +19,16 @@ CHUNK = 2048
 
 @dataclass(frozen=True)
 class TaskScores:
-    """Labels of some compounds, with what the heads say of them: tasks int32, values float32, outputs float32, all (labels,)."""
+    """Labels of some compounds, with what the heads say of them, all (labels,).
+
+    Attributes:
+        tasks, values, censors: int32, float32 and int8, as `fedapp.data.labels.Labels` has them.
+        outputs: float32, logits of classes, and of values the predicted value in the task's unit.
+    """
 
     tasks: np.ndarray
     values: np.ndarray
+    censors: np.ndarray
     outputs: np.ndarray
 
 
@@ -32,17 +36,19 @@ class TaskScores:
 def score(trunk: Trunk, heads: Heads, dataset: Dataset, rows: np.ndarray) -> TaskScores:
     """Outputs at every label of the compounds `rows`, without dropout."""
     weights = torch.ones(len(heads.bias), device=heads.weight.device)
-    tasks, values, outputs = [np.empty(0, np.int32)], [np.empty(0, np.float32)], [np.empty(0, np.float32)]
+    outputs = [np.empty(0, np.float32)]
     for chunk in chunks(rows, CHUNK):
         batch = assemble(dataset, chunk, weights)
-        tasks.append(batch.pairs.indices.cpu().numpy())
-        values.append(batch.values.cpu().numpy())
         outputs.append(heads(trunk(batch.bits), batch.pairs).cpu().numpy())
-    return TaskScores(np.concatenate(tasks), np.concatenate(values), np.concatenate(outputs))
+    labels = dataset.labels.of(rows)
+    in_units = dataset.normalisation.in_units(labels.tasks, np.concatenate(outputs))
+    return TaskScores(labels.tasks, labels.values, labels.censors, in_units)
 
 
 def fold_scores(trunk: Trunk, heads: Heads, dataset: Dataset, folds: dict[str, int]) -> pl.DataFrame:
     """What the model says of every label in the named folds, fold after fold: columns as in `SCORES_SCHEMA`.
+
+    Auxiliary tasks have none: nothing is chosen by them, and they are in no figure.
 
     Args:
         folds: Such as {"validation": 1, "test": 0}.
@@ -53,18 +59,18 @@ def fold_scores(trunk: Trunk, heads: Heads, dataset: Dataset, folds: dict[str, i
         labels, scores = dataset.labels.of(rows), score(trunk, heads, dataset, rows)
         columns = {"fold": pl.repeat(fold, len(labels), eager=True), "row": rows[labels.owners], "task": labels.tasks}
         columns |= {"value": labels.values, "censor": labels.censors, "output": scores.outputs}
-        frames.append(pl.DataFrame(columns, schema_overrides=SCORES_SCHEMA))
+        frames.append(pl.DataFrame(columns, schema_overrides=SCORES_SCHEMA).filter(pl.Series(dataset.judged[labels.tasks])))
     return pl.concat(frames)
 
 
 def evaluate(trunk: Trunk, heads: Heads, dataset: Dataset, folds: dict[str, int], round_number: int) -> pl.DataFrame:
     """Metrics of each task in each of the named folds, as `metrics_of` has them."""
-    return metrics_of(fold_scores(trunk, heads, dataset, folds), dataset.kinds, round_number, folds)
+    return metrics_of(fold_scores(trunk, heads, dataset, folds), dataset.judged_kinds, round_number, folds)
 
 
 @torch.no_grad()
-def probabilities(members: Sequence[tuple[Trunk, Heads, np.ndarray]], indptr: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """Probability of being active of each compound in each task, without dropout: (compounds, tasks), float32.
+def head_outputs(members: Sequence[tuple[Trunk, Heads, np.ndarray]], indptr: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """What the heads of some models give for each compound, averaged, without dropout: (compounds, tasks), float32.
 
     Args:
         members: Trunk and heads of each model, on the processor, and how much its outputs count: float32 [tasks], 1 over all members.
@@ -75,6 +81,6 @@ def probabilities(members: Sequence[tuple[Trunk, Heads, np.ndarray]], indptr: np
     for start in range(0, len(indptr) - 1, CHUNK):
         offsets = indptr[start : start + CHUNK + 1]
         chunk = pattern(offsets - offsets[0], indices[offsets[0] : offsets[-1]], bits, torch.device("cpu"))
-        outputs = sum(linear(trunk(chunk), heads.weight, heads.bias) * torch.from_numpy(share) for trunk, heads, share in members)
-        parts.append(LOSSES[BINARY.loss].predicted(outputs).numpy())
+        outputs = [linear(trunk(chunk), heads.weight, heads.bias).numpy() * share for trunk, heads, share in members]
+        parts.append(np.sum(outputs, axis=0))
     return np.concatenate(parts)

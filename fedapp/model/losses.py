@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
-from fedapp.evaluation.arms import BCE
+from fedapp.evaluation.arms import BCE, RMSE
 from fedapp.model.batches import Batch
 
 
@@ -18,7 +18,7 @@ class Loss:
     Attributes:
         of_labels: Outputs, values and weights, float32 (n,) each -> weighted loss of each, (n,). A weight is factored in by the loss
             itself, since a gradient times a weight is rounded otherwise when the weight comes first.
-        predicted: Outputs -> what they predict, in the unit of a label's value.
+        predicted: Outputs -> what they predict: a probability, or a value in units of its task's own spread.
     """
 
     of_labels: Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -30,7 +30,12 @@ def cross_entropy(logits: Tensor, values: Tensor, weights: Tensor) -> Tensor:
     return binary_cross_entropy_with_logits(logits, values, weight=weights, reduction="none")
 
 
-LOSSES = {BCE: Loss(cross_entropy, torch.sigmoid)}  # by `TaskKind.loss`
+def squared_error(outputs: Tensor, values: Tensor, weights: Tensor) -> Tensor:
+    """Squared error of values in units of their task's own spread: 1 on average where nothing is known, whatever the task."""
+    return mse_loss(outputs, values, reduction="none") * weights
+
+
+LOSSES = {BCE: Loss(cross_entropy, torch.sigmoid), RMSE: Loss(squared_error, lambda outputs: outputs)}  # by `TaskKind.loss`
 
 
 def label_losses(outputs: Tensor, batch: Batch) -> Tensor:

@@ -10,21 +10,30 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from fedapp.config import Chemistry, Config
+from fedapp.config import CLASSIFICATION, Chemistry, Config
 from fedapp.data.dataset import Dataset
+from fedapp.data.normalisation import Normalisation
+from fedapp.data.task_kinds import completed
+from fedapp.data.task_names import TaskName, name_of_task
 from fedapp.errors import RunError
-from fedapp.evaluation.arms import AUC_PR, AUC_ROC, METRICS
-from fedapp.evaluation.combination import MEMBERS
-from fedapp.evaluation.selection import TEST
+from fedapp.evaluation.arms import AUC_PR, AUC_ROC, METRICS, R2, SPEARMAN
+from fedapp.evaluation.combination import IN_WORDS, MEMBERS
+from fedapp.evaluation.counting import enough
+from fedapp.evaluation.selection import CHOOSING, TEST
 from fedapp.model.checkpoint import load_tensors, save_tensors
-from fedapp.model.evaluation import probabilities
+from fedapp.model.evaluation import head_outputs
 from fedapp.model.network import Heads, Trunk
 from fedapp.partner_folder import PartnerFolder
 from fedapp.runtime.versions import versions
 from fedapp.storage.json_file import write_json
 
+TASK_FACTS = ("group", "threshold", "kind", "unit", "auxiliary", "centre", "scale")
+OF_A_CLASS = {"kind": CLASSIFICATION, "unit": None, "auxiliary": False, "centre": 0.0, "scale": 1.0}  # what a header need not say
+TASK_FIGURES = (AUC_PR, AUC_ROC, SPEARMAN, R2)
+NO_FIGURES = (None,) * len(TASK_FIGURES)
 DIGITS = 3  # of a task's figures: more of them would tell counts
 
 
@@ -55,13 +64,19 @@ class SavedModel:
 
     Attributes:
         header: As `model_header` makes it, and what `save_model` adds.
-        tasks: Group and threshold (None for 0/1 labels) of each task.
+        tasks: What each is called by.
+        kinds: Name of each one's kind.
+        normalisation: Between outputs of heads and values in units.
+        auxiliary: bool [tasks], those that were trained on for the others' sake.
         chemistry: How structures become fingerprints.
         members: One or two models.
     """
 
     header: dict[str, Any]
-    tasks: list[tuple[str, float | None]]
+    tasks: list[TaskName]
+    kinds: list[str]
+    normalisation: Normalisation
+    auxiliary: NDArray[np.bool_]
     chemistry: Chemistry
     members: tuple[Member, ...]
 
@@ -79,9 +94,14 @@ class SavedModel:
         """Kind of task -> which members predict it, one of `MEMBERS`."""
         return dict(self.header["choice"])
 
+    def chosen(self) -> str:
+        """The choice in words, such as "the federated model", by kind of task where they differ."""
+        names = {kind: IN_WORDS[choice] for kind, choice in self.choice.items()}
+        return "; ".join(dict.fromkeys(names.values()) if len(set(names.values())) == 1 else (f"{k}: {name}" for k, name in names.items()))
+
     def shares(self, member: str) -> np.ndarray:
         """How much the outputs of a member count in each task: float32 [tasks]."""
-        chosen = [MEMBERS[self.choice[task["kind"]]] for task in self.header["tasks"]]
+        chosen = [MEMBERS[self.choice[kind]] for kind in self.kinds]
         return np.array([(member in names) / len(names) for names in chosen], dtype=np.float32)
 
     def used(self) -> tuple[Member, ...]:
@@ -89,7 +109,7 @@ class SavedModel:
         return tuple(member for member in self.members if self.shares(member.name).any())
 
     def predict(self, indptr: np.ndarray, indices: np.ndarray) -> np.ndarray:
-        """Probability of being active of each compound in each task: (compounds, tasks), float32.
+        """Probability of being active, or value in the task's unit, of each compound in each task: (compounds, tasks), float32.
 
         Args:
             indptr: CSR offsets of the compounds' fingerprint bits, starting with 0.
@@ -98,7 +118,7 @@ class SavedModel:
             RunError: Some are no numbers.
         """
         members = [(member.trunk, member.heads, self.shares(member.name)) for member in self.used()]
-        predicted = probabilities(members, indptr, indices)
+        predicted = self.predictions(head_outputs(members, indptr, indices))
         if not np.isfinite(predicted).all():
             broken = np.flatnonzero(~np.isfinite(predicted).all(axis=0))
             raise RunError(
@@ -107,12 +127,20 @@ class SavedModel:
             )
         return predicted
 
+    def predictions(self, outputs: np.ndarray) -> np.ndarray:
+        """What outputs of heads, float32 (compounds, tasks), predict: probabilities, and values in their tasks' units."""
+        predicted = np.array(self.normalisation.in_units(np.arange(len(self.tasks)), outputs))
+        classes = np.array(self.kinds) == CLASSIFICATION
+        predicted[:, classes] = torch.sigmoid(torch.from_numpy(outputs[:, classes])).numpy()
+        return predicted
+
 
 def model_header(dataset: Dataset, config: Config, number: int, metrics: pl.DataFrame) -> dict[str, Any]:
     """All that is to be known of a model besides its tensors.
 
     It names tasks and tells how well they are predicted, but has no count of compounds or labels; a task's own figures are there only
-    where it has `evaluation.min_per_class` of each class in the test fold. Without a test fold no task has any.
+    where it counts in the test fold; without a test fold none has any. Of a task of values it has the centre and scale, without which
+    nothing is predicted in its unit.
 
     Args:
         number: The round whose trunk it has; of two members, the federated one's.
@@ -120,13 +148,12 @@ def model_header(dataset: Dataset, config: Config, number: int, metrics: pl.Data
     """
     folds = config.held_out_folds()
     counted = counting(metrics, TEST, config.evaluation.min_per_class)
-    scores = {task: (pr, roc) for task, pr, roc in counted.select("task", AUC_PR, AUC_ROC).iter_rows()}
-    kinds = {int(task): kind.name for kind, own in dataset.kinds.items() for task in np.flatnonzero(own)}
+    scores = {task: figures for task, *figures in counted.select("task", *TASK_FIGURES).iter_rows()}
     tasks = []
-    for task, group, threshold in dataset.tasks.sort("task").select("task", "group", "threshold").iter_rows():
-        pr, roc = scores.get(task, (None, None))
-        told = {"group": group, "threshold": shortest(threshold), "kind": kinds[task]}
-        tasks.append(told | {AUC_PR: rounded(pr), AUC_ROC: rounded(roc)})
+    for number_of_task, *facts in completed(dataset.tasks).sort("task").select("task", *TASK_FACTS).iter_rows():
+        of_task = dict(zip(TASK_FACTS, facts, strict=True))
+        figures = dict(zip(TASK_FIGURES, map(rounded, scores.get(number_of_task, NO_FIGURES)), strict=True))
+        tasks.append(of_task | {"threshold": shortest(of_task["threshold"])} | figures)
     return {
         "name": dataset.name,
         "round": number,
@@ -165,10 +192,18 @@ def read_model(folder: Path) -> SavedModel:
     path = PartnerFolder(folder).model
     tensors, header = load_tensors(path)
     try:
-        tasks = header["tasks"]
+        tasks = [OF_A_CLASS | task for task in header["tasks"]]
         members = tuple(_member(told["name"], told["round"], header, tensors) for told in header["members"])
-        named = [(str(task["group"]), task["threshold"]) for task in tasks]
-        saved = SavedModel(header, named, Chemistry(**header["chemistry"]), members)
+        centre, scale = (np.array([task[name] for task in tasks], dtype=np.float32) for name in ("centre", "scale"))
+        saved = SavedModel(
+            header=header,
+            tasks=[name_of_task(str(task["group"]), task["threshold"], task["kind"], task["unit"]) for task in tasks],
+            kinds=[task["kind"] for task in tasks],
+            normalisation=Normalisation(centre, scale),
+            auxiliary=np.array([task["auxiliary"] for task in tasks], dtype=np.bool_),
+            chemistry=Chemistry(**header["chemistry"]),
+            members=members,
+        )
         if not np.allclose(sum(saved.shares(member.name) for member in members), 1.0):
             raise ValueError(f"it has no {' and '.join(sorted(set(saved.choice.values())))} model for all of its tasks")
         return saved
@@ -186,9 +221,8 @@ def _member(name: str, number: int, header: Mapping[str, Any], tensors: Mapping[
 
 
 def counting(metrics: pl.DataFrame, fold: str, minimum: int) -> pl.DataFrame:
-    """The tasks that count in a fold: with `minimum` of each class, and a defined score."""
-    enough = metrics.filter(pl.col("fold") == fold, pl.col("positives") >= minimum, pl.col("negatives") >= minimum)
-    return enough.filter(pl.col(AUC_PR).is_not_null()).sort("task")
+    """The tasks that count in a fold: with `enough` labels, and a defined score."""
+    return metrics.filter(pl.col("fold") == fold, enough(minimum), pl.coalesce(CHOOSING).is_not_null()).sort("task")
 
 
 def means(metrics: pl.DataFrame) -> dict[str, float | int | None]:

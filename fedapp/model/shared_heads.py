@@ -14,8 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fedapp.data.catalogue import Catalogue
 from fedapp.data.dataset import Dataset
 from fedapp.data.labels import Labels
+from fedapp.data.normalisation import with_common_units
 from fedapp.model.network import Heads
 
 SLOTS = "shared.slots"  # in a state: which slots its last rows of heads are of
@@ -132,6 +134,14 @@ class SharedHeads:
         shared = rows.new_zeros((len(self), *rows.shape[1:]))
         shared[torch.from_numpy(now)] = rows[own:][torch.from_numpy(before)]
         return torch.cat([rows[:own], shared])
+
+
+def in_common_units(dataset: Dataset, slots: NDArray[np.integer], catalogue: Catalogue) -> Dataset:
+    """The dataset with the catalogue's centre and scale for tasks of values that have a slot: so a shared head means the same at all."""
+    ids = {str(dataset.tasks["group"][int(task)]): catalogue.slots[slots[task]][0] for task in np.flatnonzero(slots >= 0)}
+    endpoints = {group: catalogue.by_id[each] for group, each in ids.items()}
+    units = {group: (each.centre, each.scale) for group, each in endpoints.items() if each.centre is not None and each.scale is not None}
+    return replace(dataset, tasks=with_common_units(dataset.tasks, units)) if units else dataset
 
 
 def _rows_of_heads(state: dict[str, Tensor]) -> Iterator[str]:

@@ -14,6 +14,7 @@ import torch
 from flwr.client import NumPyClient
 
 from fedapp.config import NO_NOISE, RECORD_DP, Config
+from fedapp.data.catalogue import NO_SLOT, catalogue_of
 from fedapp.data.dataset import Dataset
 from fedapp.errors import RunError
 from fedapp.evaluation.arms import FEDERATED
@@ -22,7 +23,7 @@ from fedapp.model.network import Heads, Trunk, set_trunk_arrays, trunk_arrays
 from fedapp.model.noisy_training import fitted_heads, plan, train_noisily
 from fedapp.model.private_rows import PrivateRows, private_bits
 from fedapp.model.saved_model import Member, model_header, save_model
-from fedapp.model.shared_heads import SharedHeads
+from fedapp.model.shared_heads import SharedHeads, in_common_units
 from fedapp.model.state import private_state, restore
 from fedapp.model.training import TrainingOutcome, choose_device, learning_rate, optimiser, train
 from fedapp.model.trunk_shape import slot_count, trunk_shapes
@@ -68,6 +69,8 @@ class Partner(NumPyClient):
         self.directory, self.folder, self.config, self.judged = directory, PartnerFolder(directory), config, judged
         self.device = choose_device() if device is None else device
         self.slots = slot_count(config)
+        slots = np.full(len(dataset.tasks), NO_SLOT, dtype=np.int32) if slots is None else slots
+        dataset = in_common_units(dataset, slots, catalogue_of(config))
         self.sent = np.ones(dataset.bits + self.slots, dtype=np.bool_) if sent is None else sent
         leaving = self.sent[: dataset.bits]
         rows = dataset.rows_in(config.training_folds())
@@ -75,7 +78,7 @@ class Partner(NumPyClient):
         self.private = np.zeros_like(leaving) if self.noisy else private_bits(counts, leaving)
         self.changed = leaving if self.noisy else leaving & (counts > 0)
         self.dataset = dataset if leaving.all() else dataset.guarded(rows, leaving | self.private)
-        self.shared = SharedHeads.of(np.full(len(dataset.tasks), -1) if slots is None else slots, self.sent[dataset.bits :])
+        self.shared = SharedHeads.of(slots, self.sent[dataset.bits :])
         self.rounds = KeptRounds(self.folder)
         self.rounds.make()
         self.local = LocalModel(PartnerFolder(self.folder.local), dataset, config, self.device) if local and judged else None

@@ -28,7 +28,7 @@ def keep_combined(folder: PartnerFolder, dataset: Dataset, config: Config, newes
     if newest is None and not folder.model.is_file():
         return  # somebody took it away: the next best round brings one
     own = PartnerFolder(folder.local)
-    combination = combine(read_scores(folder.scores), read_scores(own.scores), dataset.kinds, config.evaluation.min_per_class)
+    combination = combine(read_scores(folder.scores), read_scores(own.scores), dataset.judged_kinds, config.evaluation.min_per_class)
     federated = newest.round if newest else round_of(folder, FEDERATED)
     facts = {
         "choice": combination.choice,
@@ -40,7 +40,7 @@ def keep_combined(folder: PartnerFolder, dataset: Dataset, config: Config, newes
     members = [newest or member_of(folder, FEDERATED)]
     if any(LOCAL in MEMBERS[choice] for choice in combination.choice.values()):
         members.append(member_of(own, LOCAL))
-    metrics = metrics_of(combination.scores, dataset.kinds, federated, config.held_out_folds())
+    metrics = metrics_of(combination.scores, dataset.judged_kinds, federated, config.held_out_folds())
     save_model(folder.path, members, combination.choice, model_header(dataset, config, federated, metrics))
     write_sealed(folder.choice, facts)
 

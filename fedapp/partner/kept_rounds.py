@@ -57,7 +57,7 @@ class KeptRounds:
     def judge(self, scores: pl.DataFrame, dataset: Dataset, config: Config, number: int) -> Judged:
         """Write the metrics of round `number`, and its scores if it is the best so far."""
         minimum = config.evaluation.min_per_class
-        metrics = metrics_of(scores, dataset.kinds, number, config.held_out_folds())
+        metrics = metrics_of(scores, dataset.judged_kinds, number, config.held_out_folds())
         with atomic_path(self.folder.metrics_of(number)) as path:
             metrics.write_parquet(path)
         until = read_metrics(self.folder.path).filter(pl.col("round") <= number)

@@ -12,10 +12,12 @@ from typing import Any
 import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from fedapp.config import CLASSIFICATION, REGRESSION
 from fedapp.data.task_names import column_names
 from fedapp.errors import RunError
-from fedapp.evaluation.arms import ARMS, AUC_PR, AUC_ROC, METRICS, PRINTED
-from fedapp.model.saved_model import SavedModel, read_model, save_model
+from fedapp.evaluation.arms import ARMS, CLASS_METRICS, PRINTED, VALUE_METRICS
+from fedapp.evaluation.combination import IN_WORDS
+from fedapp.model.saved_model import TASK_FIGURES, SavedModel, read_model, save_model
 from fedapp.prediction.model_folder import model_folder
 from fedapp.storage.files import write_text
 from fedapp.storage.live_files import json_object
@@ -41,7 +43,7 @@ def export_model(given: Path, out: Path) -> SavedModel:
         given: As `fedapp.prediction.model_folder.model_folder` takes it.
         out: The folder to write; new, empty, or an earlier export.
     Returns:
-        The model.
+        The model as it was written: without a member that predicts nothing.
     Raises:
         RunError: No model, a damaged one, or another arm's of a comparison, of which the card would be untrue.
         OutputError: `out` holds what is not ours to replace.
@@ -50,24 +52,27 @@ def export_model(given: Path, out: Path) -> SavedModel:
     if folder.parent.name != "partners" and any((parent / "run.json").is_file() for parent in folder.parents[:2]):
         raise RunError(f"{folder} was made for comparison only", "export the model that was learned together: RUN/partners/NAME")
     with output_folder(out, EXPORT_FOLDER, [given, folder]) as unfinished:
-        saved = read_model(folder)
-        save_model(unfinished, saved.used(), saved.choice, saved.header)
+        whole = read_model(folder)
+        save_model(unfinished, whole.used(), whole.choice, whole.header)
+        saved = read_model(unfinished)
         write_text(unfinished / TASKS, task_table(saved).write_csv())
-        write_text(
-            unfinished / CARD,
-            TEMPLATES.get_template("card.md.j2").render(
-                model=saved.header, digest=saved.digest, arms=compared_arms(folder), metrics=[PRINTED[name] for name in METRICS]
-            ),
-        )
+        shown = {"arms": compared_arms(folder), "metrics": printed_metrics(saved), "printed": PRINTED, "words": IN_WORDS}
+        card = TEMPLATES.get_template("card.md.j2").render(model=saved.header, digest=saved.digest, **shown)
+        write_text(unfinished / CARD, card)
     return saved
 
 
 def task_table(saved: SavedModel) -> pl.DataFrame:
-    """task, column (in predictions), group, threshold, auc_pr, auc_roc (on the test fold, null where it has too few of a class)."""
-    tasks = pl.DataFrame(
-        saved.header["tasks"], schema={"group": pl.String, "threshold": pl.Float64, AUC_PR: pl.Float64, AUC_ROC: pl.Float64}
-    )
+    """task, column (in predictions), group, threshold, kind, unit, auxiliary, and figures on the test fold, null where it has too few."""
+    schema = {"group": pl.String, "threshold": pl.Float64, "kind": pl.String, "unit": pl.String, "auxiliary": pl.Boolean}
+    tasks = pl.DataFrame(saved.header["tasks"], schema=schema | dict.fromkeys(TASK_FIGURES, pl.Float64))
     return tasks.select(pl.int_range(pl.len()).alias("task"), pl.Series("column", column_names(saved.tasks), pl.String), pl.all())
+
+
+def printed_metrics(saved: SavedModel) -> list[str]:
+    """The metrics of the kinds of task that a model has."""
+    of_kinds = {CLASSIFICATION: CLASS_METRICS, REGRESSION: VALUE_METRICS}
+    return [name for kind, metrics in of_kinds.items() if kind in saved.kinds for name in metrics]
 
 
 def compared_arms(folder: Path) -> dict[str, Mapping[str, Any]]:

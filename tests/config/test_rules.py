@@ -22,6 +22,7 @@ BREAKS = {
     "each_partner_has_tables": {"data": {"tables": ["a", "b", "c"], "partners": 4}},
     "folds_exist": {"evaluation": {"test_fold": 5}},
     "folds_differ": {"evaluation": {"test_fold": 1}},
+    "there_are_tasks": {"tasks": {"kinds": []}},
     "trunk_has_layers": {"model": {"hidden": []}},
     "replies_can_suffice": {"federation": {"min_partners": 9}},
     "a_budget_is_measured": {"audit": {"epsilons": []}},

@@ -8,7 +8,7 @@ import polars as pl
 from fedapp.config import Chemistry, Tasks
 
 CHEMISTRY = Chemistry(radius=3, bits=2048, max_heavy_atoms=100, folds=5, fold_key_file=None)
-TASKS = Tasks(group_by="assay_id", thresholds=[5.5, 6.5, 7.5], min_per_class=1, catalogue=None)
+TASKS = Tasks(kinds=["classification"], group_by="assay_id", thresholds=[5.5, 6.5, 7.5], min_per_class=1, catalogue=None)
 
 Rows = Sequence[str]  # lines of CSV without the header
 

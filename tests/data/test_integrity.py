@@ -80,7 +80,7 @@ def test_a_dataset_of_an_earlier_version_without_checksums_is_read_and_its_conte
     write_json(path, earlier)
     try:
         assert Dataset.open(dataset.directory).digest == dataset.digest
-        labels = dataset.directory / "y_labels.npy"
+        labels = dataset.directory / "y_values.npy"
         with replaced(labels, labels.read_bytes()[:-1] + b"\x07"), pytest.raises(DataError, match="its contents was altered"):
             Dataset.open(dataset.directory)
     finally:
@@ -93,14 +93,16 @@ def test_a_dataset_of_an_earlier_version_without_checksums_is_read_and_its_conte
         ("x_indices", 0, 1 << 30, "x_indices.npy is damaged: values from"),
         ("x_indices", 0, -1, "x_indices.npy is damaged: values from"),
         ("y_tasks", 0, 99, "y_tasks.npy is damaged"),
-        ("y_labels", 0, 2, "y_labels.npy is damaged"),
+        ("y_values", 0, 2, "y_values.npy is damaged: classes that are neither 0 nor 1"),
+        ("y_values", 0, np.nan, "y_values.npy is damaged"),
+        ("y_censors", 0, 1, "y_censors.npy is damaged: sides"),
         ("x_indptr", 1, 1 << 40, "x_indptr.npy is damaged: no pointers"),
         ("y_indptr", -1, 0, "y_indptr.npy is damaged: no pointers"),
         ("folds", 3, 5, "folds.npy is damaged"),
     ],
 )
 def test_values_that_lead_out_of_an_array_are_refused_even_with_a_digest_that_fits(
-    tmp_path: Path, dataset: Dataset, name: str, place: int, value: int, reason: str
+    tmp_path: Path, dataset: Dataset, name: str, place: int, value: float, reason: str
 ) -> None:
     """Somebody may have made the digest for them: the model's kernels would read beyond their arrays."""
     from fedapp.data.integrity import content_digest

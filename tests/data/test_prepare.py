@@ -246,7 +246,7 @@ def test_a_folder_prepared_earlier_is_replaced_with_its_dataset_and_notes_beside
     again()
     again()
     (out / "x_indices.npy").write_bytes(b"")
-    (out / "dataset" / "y_labels.npy").write_bytes(b"\0")
+    (out / "dataset" / "y_values.npy").write_bytes(b"\0")
     again()
     for folder, header in ((out, "summary.json"), (out / "dataset", "dataset.json")):
         (folder / MANIFEST).unlink()

@@ -32,7 +32,7 @@ def test_tox21_gives_one_task_for_each_of_its_endpoints(real_data: Path, tmp_pat
     tables = slice_of(real_data / "tox21", tmp_path / "tables", assays=12, compounds=1200)
     summary = prepare(tables, tmp_path / "prepared", CHEMISTRY)
     assert summary["tables"]["activities"]["rejected"].keys() <= {"repeats an earlier row", "compound was rejected"}
-    dataset = build_dataset(tmp_path / "prepared", tmp_path / "dataset", "p", Tasks("assay_id", [5.5], 5, None))
+    dataset = build_dataset(tmp_path / "prepared", tmp_path / "dataset", "p", Tasks(["classification"], "assay_id", [5.5], 5, None))
     assert dataset.tasks["threshold"].is_null().all()
     assert (dataset.tasks["weight"] == 1).all()
     assert set(dataset.tasks["group"]) <= set(pl.read_csv(tables / "activities.csv")["assay_id"])
@@ -47,6 +47,7 @@ def test_fsmol_gives_tasks_by_target_to_every_partner(real_data: Path, tmp_path:
     shares = partition_assays(tmp_path / "prepared", 3, seed=1)
     targets = dict(pl.read_csv(tables / "assays.csv", infer_schema=False).select("assay_id", "target_id").iter_rows())
     for name, assays in shares.items():
-        dataset = build_dataset(tmp_path / "prepared", tmp_path / name, name, Tasks("target_id", [5.5, 6.5, 7.5], 5, None), assays)
+        settings = Tasks(["classification"], "target_id", [5.5, 6.5, 7.5], 5, None)
+        dataset = build_dataset(tmp_path / "prepared", tmp_path / name, name, settings, assays)
         assert set(dataset.tasks["group"]) <= {targets[assay] for assay in assays}
         assert set(dataset.tasks["threshold"]) <= {5.5, 6.5, 7.5}

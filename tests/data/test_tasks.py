@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedapp.config import Tasks
+from fedapp.data.labels import EXACT
 from fedapp.data.tasks import build_tasks
 from fedapp.errors import DataError
 
@@ -20,12 +21,12 @@ def frame(rows: list[Row]) -> pl.DataFrame:
 
 
 def settings(thresholds: list[float], quorum: int = 1) -> Tasks:
-    return Tasks(group_by="assay_id", thresholds=thresholds, min_per_class=quorum, catalogue=None)
+    return Tasks(kinds=["classification"], group_by="assay_id", thresholds=thresholds, min_per_class=quorum, catalogue=None)
 
 
 def labels(rows: list[Row], thresholds: list[float], quorum: int = 1) -> set[Label]:
     table = build_tasks(frame(rows), settings(thresholds, quorum), "partner-1")
-    joined = table.labels.join(table.tasks, on="task").select("group", "threshold", "row", "label")
+    joined = table.labels.join(table.tasks, on="task").select("group", "threshold", "row", pl.col("value").cast(pl.Int64))
     return set(joined.iter_rows())
 
 
@@ -120,8 +121,9 @@ def test_a_group_spreads_one_unit_of_weight_over_the_tasks_it_keeps() -> None:
 def test_class_labels_give_one_task_without_threshold() -> None:
     rows: list[Row] = [("toxic", n, "=", float(n % 2), "label") for n in range(6)]
     table = build_tasks(frame(rows), settings([5.5, 6.5]), "partner-1")
-    assert table.tasks.rows() == [(0, "toxic", None, 1.0, 3, 3)]
-    assert table.labels.rows() == [(n, 0, n % 2) for n in range(6)]
+    columns = ["task", "group", "threshold", "weight", "positives", "negatives", "kind", "unit"]
+    assert table.tasks.select(columns).rows() == [(0, "toxic", None, 1.0, 3, 3, "classification", "label")]
+    assert table.labels.rows() == [(n, 0, n % 2, EXACT) for n in range(6)]
 
 
 def test_tables_have_the_types_that_a_dataset_needs_and_are_sorted() -> None:
@@ -133,9 +135,16 @@ def test_tables_have_the_types_that_a_dataset_needs_and_are_sorted() -> None:
         "weight": pl.Float32,
         "positives": pl.Int32,
         "negatives": pl.Int32,
+        "kind": pl.String,
+        "unit": pl.String,
+        "auxiliary": pl.Boolean,
+        "exact": pl.Int32,
+        "censored": pl.Int32,
+        "centre": pl.Float32,
+        "scale": pl.Float32,
     }
     assert table.tasks.schema == types
-    assert table.labels.schema == {"row": pl.Int32, "task": pl.Int32, "label": pl.UInt8}
+    assert table.labels.schema == {"row": pl.Int32, "task": pl.Int32, "value": pl.Float32, "censor": pl.Int8}
     assert table.tasks["group"].to_list() == ["b", "x"]
     assert table.labels.equals(table.labels.sort("row", "task"))
 

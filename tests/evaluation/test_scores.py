@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from fedapp.data.task_kinds import BINARY
+from fedapp.data.task_kinds import CLASSES
 from fedapp.errors import RunError
 from fedapp.evaluation.combination import CHOICES, combine, mean_scores
 from fedapp.evaluation.scores import SCORES_SCHEMA, metrics_of, read_scores, write_scores
 from fedapp.storage.damage import DamagedFileError
 
-KINDS = {BINARY: np.ones(2, dtype=np.bool_)}
+KINDS = {CLASSES: np.ones(2, dtype=np.bool_)}
 VALUES = [1, 0, 1, 0, 1, 0]
 
 
@@ -82,36 +82,36 @@ def test_metrics_are_those_of_each_task_and_fold_alone(labels: list[tuple[int, i
 )
 def test_the_best_on_the_validation_fold_is_chosen_and_of_equals_the_federated_model(federated, local, chosen) -> None:
     combined = combine(scored(federated), scored(local), KINDS, 3)
-    assert combined.choice == {"binary": chosen}
+    assert combined.choice == {"classification": chosen}
     expected = {"federated": federated, "local": local, "mean": np.mean([federated, local], axis=0).tolist()}[chosen]
     assert combined.scores["output"].to_list() == pytest.approx(expected)
 
 
 def test_the_test_fold_has_no_say() -> None:
     federated, local = pl.concat([scored(GOOD), scored(BAD, "test")]), pl.concat([scored(MIDDLING), scored(GOOD, "test")])
-    assert combine(federated, local, KINDS, 3).choice == {"binary": "federated"}
+    assert combine(federated, local, KINDS, 3).choice == {"classification": "federated"}
 
 
 def test_tasks_with_few_of_a_class_have_no_say_where_others_have_enough() -> None:
     few, enough = slice(0, 2), slice(0, 6)
     federated = pl.concat([scored(BAD[few], task=0), scored(GOOD[enough], task=1)])
     local = pl.concat([scored(GOOD[few], task=0), scored(MIDDLING[enough], task=1)])
-    assert combine(federated, local, KINDS, 3).choice == {"binary": "federated"}
+    assert combine(federated, local, KINDS, 3).choice == {"classification": "federated"}
 
 
 def test_each_kind_of_task_has_its_own_choice() -> None:
     class Other:
-        name, measure = "other", staticmethod(BINARY.measure)
+        name, measure = "other", staticmethod(CLASSES.measure)
 
-    kinds = {BINARY: np.array([True, False]), Other(): np.array([False, True])}
+    kinds = {CLASSES: np.array([True, False]), Other(): np.array([False, True])}
     federated, local = (pl.concat([scored(one), scored(other, task=1)]) for one, other in ((GOOD, BAD), (BAD, GOOD)))
     combined = combine(federated, local, kinds, 3)
-    assert combined.choice == {"binary": "federated", "other": "local"}
+    assert combined.choice == {"classification": "federated", "other": "local"}
     assert combined.scores.equals(pl.concat([scored(GOOD), scored(GOOD, task=1)]).sort("fold", "row", "task"))
 
 
 def test_without_a_figure_that_is_defined_the_federated_model_predicts() -> None:
-    assert combine(scored([1.0]), scored([2.0]), KINDS, 3).choice == {"binary": CHOICES[0]}
+    assert combine(scored([1.0]), scored([2.0]), KINDS, 3).choice == {"classification": CHOICES[0]}
 
 
 def test_models_that_were_judged_by_other_labels_are_not_combined() -> None:

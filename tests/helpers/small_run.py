@@ -30,9 +30,10 @@ def write_dataset(out: Path, name: str, compounds: int = 200, tasks: int = 4) ->
 
 
 def label_table(dataset: Dataset) -> pl.DataFrame:
-    """row, task, label, as `save` takes them."""
+    """row, task, value, censor, as `save` takes them."""
     labels = dataset.labels
-    return pl.DataFrame({"row": labels.owners, "task": np.array(labels.tasks), "label": np.array(labels.values)})
+    columns = {"task": labels.tasks, "value": labels.values, "censor": labels.censors}
+    return pl.DataFrame({"row": labels.owners} | {name: np.array(column) for name, column in columns.items()})
 
 
 @cache

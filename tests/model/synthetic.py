@@ -44,7 +44,7 @@ def from_dense(name: str, dense: np.ndarray, labels: np.ndarray, observed: np.nd
         labels=Labels.exact(
             indptr=np.searchsorted(y_rows, np.arange(len(dense) + 1)).astype(np.int64),
             tasks=y_columns.astype(np.int32),
-            values=labels[y_rows, y_columns].astype(np.uint8),
+            values=labels[y_rows, y_columns].astype(np.float32),
         ),
         tasks=table,
         note="",

@@ -12,10 +12,11 @@ from safetensors.torch import save_file
 
 from fedapp.config import load_config
 from fedapp.errors import RunError
+from fedapp.evaluation import arms
 from fedapp.model.checkpoint import load_tensors, save_tensors
-from fedapp.model.evaluation import evaluate, probabilities
+from fedapp.model.evaluation import evaluate, head_outputs
 from fedapp.model.network import Heads, Trunk
-from fedapp.model.saved_model import Member, model_header, read_model, save_model
+from fedapp.model.saved_model import TASK_FACTS, TASK_FIGURES, Member, model_header, read_model, save_model
 from fedapp.storage.json_file import read_json
 from tests.helpers.sweeps import examples
 from tests.model.synthetic import dataset
@@ -31,23 +32,22 @@ ONES = np.ones(6, np.float32)
 
 
 def saved(folder: Path, choice: str = "federated") -> Path:
-    save_model(folder, BOTH[: 1 + (choice != "federated")], {"binary": choice}, model_header(DATA, CONFIG, 4, METRICS))
+    save_model(folder, BOTH[: 1 + (choice != "federated")], {"classification": choice}, model_header(DATA, CONFIG, 4, METRICS))
     return folder / "model.safetensors"
 
 
 def logits(member: Member) -> np.ndarray:
-    predicted = probabilities([(member.trunk, member.heads, ONES)], DATA.x_indptr, DATA.x_indices).astype(np.float64)
-    return np.log(predicted / (1 - predicted))
+    return head_outputs([(member.trunk, member.heads, ONES)], DATA.x_indptr, DATA.x_indices)
 
 
 def test_a_model_comes_back_with_its_tasks_and_its_chemistry(tmp_path: Path) -> None:
     saved(tmp_path)
     (tmp_path / "model.json").unlink()
     model = read_model(tmp_path)
-    assert model.tasks == [(f"target{task}", 5.5) for task in range(6)]
+    assert model.tasks == [(f"target{task}", 5.5, None) for task in range(6)]
     assert vars(model.chemistry) == vars(CONFIG.chemistry)
-    expected = probabilities([(TRUNK, HEADS, ONES)], DATA.x_indptr, DATA.x_indices)
-    np.testing.assert_array_equal(model.predict(DATA.x_indptr, DATA.x_indices), expected)
+    expected = head_outputs([(TRUNK, HEADS, ONES)], DATA.x_indptr, DATA.x_indices)
+    np.testing.assert_array_equal(model.predict(DATA.x_indptr, DATA.x_indices), torch.sigmoid(torch.from_numpy(expected)))
 
 
 def test_a_model_of_two_members_predicts_the_mean_of_their_logits(tmp_path: Path) -> None:
@@ -69,15 +69,15 @@ def test_a_member_that_predicts_nothing_is_kept_and_has_no_say(tmp_path: Path) -
 def test_each_kind_of_task_is_predicted_by_the_members_chosen_for_it(tmp_path: Path) -> None:
     header = model_header(DATA, CONFIG, 4, METRICS)
     for task in header["tasks"][3:]:
-        task["kind"] = "other"
-    save_model(tmp_path, BOTH, {"binary": "mean", "other": "local"}, header)
+        task["kind"] = "regression"
+    save_model(tmp_path, BOTH, {"classification": "mean", "regression": "local"}, header)
     predicted = read_model(tmp_path).predict(DATA.x_indptr, DATA.x_indices)
-    both = np.where(np.arange(6) < 3, (logits(BOTH[0]) + logits(BOTH[1])) / 2, logits(BOTH[1]))
-    np.testing.assert_allclose(predicted, 1 / (1 + np.exp(-both)), rtol=1e-4)
+    probabilities = 1 / (1 + np.exp(-(logits(BOTH[0]) + logits(BOTH[1])) / 2))
+    np.testing.assert_allclose(predicted, np.where(np.arange(6) < 3, probabilities, logits(BOTH[1])), rtol=1e-4)
 
 
 def test_a_model_whose_chosen_member_is_not_there_is_an_error(tmp_path: Path) -> None:
-    save_model(tmp_path, BOTH[:1], {"binary": "mean"}, model_header(DATA, CONFIG, 4, METRICS))
+    save_model(tmp_path, BOTH[:1], {"classification": "mean"}, model_header(DATA, CONFIG, 4, METRICS))
     with pytest.raises(RunError, match="no mean model for all of its tasks"):
         read_model(tmp_path)
 
@@ -100,8 +100,8 @@ def test_the_header_tells_scores_of_tasks_that_count_and_no_count_of_compounds(t
     for task, row in zip(header["tasks"], test.iter_rows(named=True), strict=True):
         counts = min(row["positives"], row["negatives"]) >= 3
         assert task["auc_pr"] == (round(row["auc_pr"], 3) if counts else None)
-        assert set(task) == {"group", "threshold", "kind", "auc_pr", "auc_roc"}
-    assert set(header["figures"]["test"]) == {"tasks", "guessing", "auc_pr", "auc_roc", "bce"}
+        assert set(task) == {*TASK_FACTS, *TASK_FIGURES}
+    assert set(header["figures"]["test"]) == {"tasks", "guessing", *arms.METRICS}
 
 
 def test_a_threshold_is_told_in_the_digits_that_it_was_given_in(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ TASKS = [f"SECRET-alpha-target{task} >= 5.5" for task in range(4)]
 def with_tasks(model: Path, folder: Path, tasks: Sequence[tuple[str, float | None]]) -> Path:
     """The trunk and chemistry of a model under tasks of other names."""
     saved = read_model(model)
-    named = [{"group": group, "threshold": threshold, "kind": "binary", "auc_pr": None, "auc_roc": None} for group, threshold in tasks]
+    named = [{"group": group, "threshold": threshold, "auc_pr": None, "auc_roc": None} for group, threshold in tasks]
     folder.mkdir()
     members = [replace(member, heads=Heads(8, len(tasks), 3)) for member in saved.members]
     save_model(folder, members, saved.choice, saved.header | {"tasks": named})

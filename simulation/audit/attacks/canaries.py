@@ -114,7 +114,7 @@ def canaries(bits: NDArray[np.bool_], tasks: int, count: int, size: int, labels:
         labels=Labels.exact(
             indptr=np.arange(count + 1, dtype=np.int64) * labels,
             tasks=np.concatenate(measured).astype(np.int32),
-            values=generator.integers(0, 2, count * labels, dtype=np.uint8),
+            values=generator.integers(0, 2, count * labels, dtype=np.uint8).astype(np.float32),
         ),
     )
 

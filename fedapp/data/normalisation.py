@@ -1,0 +1,61 @@
+"""Between the unit of a task and what its head gives: a head learns values in units of its task's own spread."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from fedapp.config import REGRESSION
+from fedapp.data.task_kinds import KIND, completed
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What is taken off the values of each task, and what they are divided by; 0 and 1 for classes.
+
+    Attributes:
+        centre, scale: float32 [tasks], in the task's unit.
+    """
+
+    centre: NDArray[np.float32]
+    scale: NDArray[np.float32]
+
+    @classmethod
+    def of_table(cls, tasks: pl.DataFrame) -> "Normalisation":
+        """That of a dataset's tasks table."""
+        whole = completed(tasks).sort("task") if "task" in tasks.columns else completed(tasks)
+        return cls(*(whole[name].to_numpy().astype(np.float32) for name in ("centre", "scale")))
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether all tasks are learned in their own unit, as classes are."""
+        return bool((self.centre == 0).all() and (self.scale == 1).all())
+
+    def normalised(self, tasks: NDArray[np.int32], values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Values of these tasks, float32 [n], as their heads are to give them."""
+        return values if self.changes_nothing else (values - self.centre[tasks]) / self.scale[tasks]
+
+    def in_units(self, tasks: NDArray[Any], outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Outputs of these tasks' heads, float32 [n] or [..., n], in the tasks' units; a class's stays a logit."""
+        return outputs if self.changes_nothing else self.centre[tasks] + self.scale[tasks] * outputs
+
+
+def with_common_units(tasks: pl.DataFrame, units: Mapping[str, tuple[float, float]]) -> pl.DataFrame:
+    """A tasks table in which some groups' tasks of values have a centre and scale that several partners agreed on.
+
+    Only so does a head that they share mean the same at all of them.
+
+    Args:
+        tasks: As of a dataset.
+        units: Group to centre and scale, in the unit of its tasks.
+    """
+    whole = completed(tasks)
+    shared = (pl.col(KIND) == REGRESSION) & pl.col("group").is_in(list(units))
+    columns = {
+        name: pl.col("group").replace_strict({group: pair[place] for group, pair in units.items()}, default=None, return_dtype=pl.Float32)
+        for place, name in enumerate(("centre", "scale"))
+    }
+    return whole.with_columns(pl.when(shared).then(column).otherwise(name).alias(name) for name, column in columns.items())
