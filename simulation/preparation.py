@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from fedapp.config import CATALOGUE, ENDPOINTS, Config
+from fedapp.config import CATALOGUE, ENDPOINTS, REGRESSION, Config
 from fedapp.consortium.membership import make_consortium
-from fedapp.data.catalogue import GROUPS, REGRESSION, Catalogue, Endpoint, read_catalogue, write_catalogue
+from fedapp.data.catalogue import GROUPS, Catalogue, Endpoint, read_catalogue, write_catalogue
 from fedapp.data.dataset import LOSSES, Dataset, build_dataset
 from fedapp.data.demo import demo_dataset
 from fedapp.data.integrity import SUMMARY, read_summary

@@ -50,7 +50,7 @@ LIBRARIES = {
     "fedapp.report": {"jinja2", "matplotlib", "numpy", "omegaconf", "polars", "rdkit", "scipy", "yaml"},
     "fedapp.runtime": {"flwr", "httpx", "psutil", "tomli_w"},
     "fedapp.server_app": {"flwr"},
-    "fedapp.site": {"httpx", "omegaconf"},
+    "fedapp.site": {"httpx", "numpy", "omegaconf"},
     "fedapp.site.doctor": {"cryptography", "httpx", "numpy", "packaging", "psutil"},
     "fedapp.site.kit": {"jinja2"},
     "fedapp.site.run": {"cryptography", "flwr", "httpx", "starlette", "uvicorn"},

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedapp.config import Config
+from fedapp.config import REGRESSION, Config
 from fedapp.data.notation import ABSENT, LABEL_UNIT, P_UNIT
 from fedapp.errors import ConfigError
 from fedapp.storage.files import write_text
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 GROUPS = "groups"  # in the place of a file, in simulations: every group of the partners' tasks is an endpoint
-REGRESSION = "regression"  # kind of a task of values
 NO_SLOT = -1
 LARGEST = 1e30  # of a number, far within what datasets keep
 HEADER = "# The endpoints that partners may measure in common; every partner has the same file. A list, in any order.\n"

@@ -5,21 +5,19 @@ whoever makes kits declares nothing for a partner; where a new kit's catalogue s
 changed, no request is answered until the partner has accepted anew.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 
-from fedapp.config import Config
 from fedapp.consortium.membership import changed
 from fedapp.consortium.policy_file import read_policy_file
-from fedapp.data.catalogue import NO_SLOT, Catalogue, Endpoint, catalogue_digest, catalogue_of, is_name, slots_of, units_of
+from fedapp.data.catalogue import Catalogue, Endpoint, catalogue_digest, catalogue_of, is_name, units_of
 from fedapp.data.dataset import Dataset
 from fedapp.data.declarations import read_declarations
 from fedapp.errors import ConfigError
 from fedapp.site.folder import ENDPOINTS_FILE, Site
-from fedapp.wording import plural
 
 MATCHING, NONE = "matching", "none"  # in the place of a table
 # What a person is told, who is about to declare: what the others learn by it.
@@ -197,57 +195,3 @@ def _similar(name: str, known: Collection[str]) -> str:
 def proposed(site: Site, dataset: Dataset) -> list[str]:
     """Groups that are called as an endpoint and declared to be none; never taken for it without a person's word."""
     return sorted((set(dataset.tasks["group"]) & catalogue_of(site.config()).by_id.keys()) - declared(site).keys())
-
-
-@dataclass(frozen=True)
-class DeclaredTask:
-    """One task of a declared group.
-
-    Attributes:
-        task: Its number.
-        group, threshold: Of the dataset.
-        endpoint: Id of what it is declared to be.
-        slot: Of its shared head; `NO_SLOT` where the catalogue does not have its threshold.
-        labels: In the training folds.
-        enough: Whether these are enough to have a part in the shared head.
-    """
-
-    task: int
-    group: str
-    threshold: float | None
-    endpoint: str
-    slot: int
-    labels: int
-    enough: bool
-
-    def in_words(self, least: int) -> str:
-        """Its threshold, and why it has no part in a shared head."""
-        at = "without a threshold" if self.threshold is None else f"at {self.threshold:.4g}"
-        if self.slot == NO_SLOT:
-            return f"not {at}, which the catalogue does not have"
-        return at if self.enough else f"not {at}, with {plural(self.labels, 'training label')} and no {least:,}"
-
-
-def declared_tasks(dataset: Dataset, config: Config, declarations: Mapping[str, str]) -> list[DeclaredTask]:
-    """The tasks of declared groups, by number."""
-    if not declarations:
-        return []
-    tasks, least = dataset.tasks, config.privacy.endpoint_labels
-    slots, labels = slots_of(tasks, catalogue_of(config), declarations), dataset.labels_in(config.training_folds())
-    return [
-        DeclaredTask(task, group, threshold, declarations[group], int(slots[task]), int(labels[task]), bool(labels[task] >= least))
-        for task, (group, threshold) in enumerate(zip(tasks["group"], tasks["threshold"], strict=True))
-        if group in declarations
-    ]
-
-
-def in_words(found: Iterable[DeclaredTask], config: Config) -> list[str]:
-    """One line for each declared group: what it is, and for which of its tasks there is a shared head."""
-    endpoints = catalogue_of(config).by_id
-    lines: dict[tuple[str, str], list[str]] = {}
-    for each in found:
-        lines.setdefault((each.group, each.endpoint), []).append(each.in_words(config.privacy.endpoint_labels))
-    return [
-        f"{group} is {name} ({endpoints[name].measures}, {endpoints[name].unit}): a shared head {'; '.join(words)}"
-        for (group, name), words in lines.items()
-    ]

@@ -143,7 +143,7 @@ def secrets_of(run: RunFolder) -> Secrets:
 @pytest.mark.flower
 def test_a_partner_that_fails_is_named_with_its_reason_and_what_to_do(tmp_path: Path) -> None:
     run = small_run(tmp_path / "run")
-    (run.partner("partner-2") / "dataset" / "y_labels.npy").write_bytes(b"")
+    (run.partner("partner-2") / "dataset" / "y_values.npy").write_bytes(b"")
     with pytest.raises(RunError) as error:
         run_flower(run, lambda: None)
     assert "2 partners sent a masked input, and 3 are needed" in str(error.value)
@@ -151,8 +151,8 @@ def test_a_partner_that_fails_is_named_with_its_reason_and_what_to_do(tmp_path: 
     assert "not a complete dataset" in str(error.value)
     assert "--resume" in error.value.hint
     for path in (run.coordinator / "outcome.json", *(run.path / "flower").glob("*.log")):
-        assert "y_labels" not in path.read_text(), "a reason may tell of data, and stays in the partner's folder"
-    assert "y_labels" in (run.partner("partner-2") / "error.json").read_text()
+        assert "y_values" not in path.read_text(), "a reason may tell of data, and stays in the partner's folder"
+    assert "y_values" in (run.partner("partner-2") / "error.json").read_text()
 
 
 @pytest.mark.flower

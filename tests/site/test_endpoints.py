@@ -6,16 +6,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fedapp.consortium.identity_files import new_identity
 from fedapp.consortium.policy_file import read_policy_file, write_policy_file
-from fedapp.data.catalogue import NO_SLOT, catalogue_digest
+from fedapp.data.catalogue import NO_SLOT, catalogue_digest, catalogue_of, slots_of
 from fedapp.data.dataset import Dataset
 from fedapp.errors import ConfigError, DataError, PolyphonyError
 from fedapp.partner.place import site_place
+from fedapp.partner.update_rules import supported_slots
 from fedapp.site.accept import accept, check_data
-from fedapp.site.endpoints import CONSENT, Wanted, declared, declared_tasks, proposed
+from fedapp.site.declared_tasks import declared_tasks
+from fedapp.site.doctor import protection
+from fedapp.site.doctor.checks import CheckState
+from fedapp.site.endpoints import CONSENT, Wanted, declared, proposed
 from fedapp.site.folder import Site
 from tests.cli.test_cli import polyphony
 from tests.helpers.small_run import write_dataset
@@ -116,16 +121,30 @@ def test_what_was_declared_stays_with_new_data_until_something_else_is_said(site
     check_data(held)
 
 
-def test_which_tasks_have_a_shared_head_hangs_on_thresholds_and_labels(site: Site, data: Path) -> None:
-    held = accepted(site, data, f"{GROUP}=hERG", f"{OTHER}=CYP3A4")
-    config = held.config()
-    own, other = declared_tasks(Dataset.open(held.dataset), config, declared(held))
-    assert (own.task, own.endpoint, own.slot, own.enough) == (0, "hERG", 3, True)
-    assert (other.task, other.slot) == (2, NO_SLOT)
-    strict = replace(config, privacy=replace(config.privacy, endpoint_labels=own.labels + 1))
-    assert not declared_tasks(Dataset.open(held.dataset), strict, declared(held))[0].enough
-    training = Dataset.open(held.dataset).labels.of(Dataset.open(held.dataset).rows_in(config.training_folds())).tasks
-    assert own.labels == (training == 0).sum()
+def test_which_tasks_have_a_part_in_a_shared_head_hangs_on_thresholds_and_on_the_labels_of_all_that_are_declared_to_it(
+    site: Site, data: Path
+) -> None:
+    held = accepted(site, data, f"{GROUP}=hERG", f"{OTHER}=hERG", f"{NAMESAKE}=CYP3A4")
+    config, dataset = held.config(), Dataset.open(held.dataset)
+    one, namesake, other = declared_tasks(dataset, config, declared(held))
+    training = dataset.labels.of(dataset.rows_in(config.training_folds())).tasks
+    assert (one.task, one.endpoint, one.slot, one.lacks) == (0, "hERG", 3, "")
+    assert one.labels == other.labels == np.isin(training, (0, 2)).sum()
+    assert (namesake.task, namesake.slot, namesake.lacks) == (1, NO_SLOT, "the catalogue has no shared head there")
+    strict = replace(config, privacy=replace(config.privacy, endpoint_labels=one.labels + 1))
+    assert declared_tasks(dataset, strict, declared(held))[0].lacks == f"{one.labels} training labels, fewer than {one.labels + 1}"
+
+
+def test_doctor_and_accept_and_the_update_itself_have_one_rule_for_enough_labels(site: Site, data: Path) -> None:
+    held = accepted(site, data, f"{GROUP}=hERG", f"{NAMESAKE}=CYP3A4")
+    config, dataset = held.config(), Dataset.open(held.dataset)
+    slots = slots_of(dataset.tasks, catalogue_of(config), declared(held))
+    supported = np.flatnonzero(supported_slots(dataset, config, slots))
+    assert supported.tolist() == [each.slot for each in declared_tasks(dataset, config, declared(held)) if not each.lacks] == [3]
+    found = protection.endpoints(held)
+    assert found.state is CheckState.WARN and "1 of 2 declared tasks have a part in a shared head; not SECRET-Birch-target1" in found.told
+    assert protection.endpoints(accepted(held, data, f"{GROUP}=hERG")).state is CheckState.OK
+    assert "none of our tasks is declared" in protection.endpoints(accepted(held, data, table="none")).told
 
 
 # What cannot be declared, leaving the site as it was
@@ -257,8 +276,8 @@ def test_accept_tells_what_is_declared_what_could_be_and_what_others_learn(
     assert polyphony(monkeypatch, *words) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[3:] == [
-        f"endpoint  {GROUP} is hERG (block of the hERG channel, p): a shared head at 5.5",
-        f"endpoint  {OTHER} is CYP3A4 (inhibition, p): a shared head not at 5.5, which the catalogue does not have",
+        f"endpoint  {GROUP} >= 5.5 is hERG (block of the hERG channel, p): 85 training labels for a shared head",
+        f"endpoint  {OTHER} >= 5.5 is CYP3A4 (inhibition, p): no part in a shared head, since the catalogue has no shared head there",
         f"proposed  {NAMESAKE} is called as an endpoint of the catalogue, and is declared to be none; --endpoint '{NAMESAKE}={NAMESAKE}'",
         *(f"consent   {line}" for line in CONSENT),
     ]
