@@ -5,7 +5,7 @@ bit of the result, and a federation takes a second or two instead of half a minu
 """
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,6 +29,7 @@ from simulation.federation import Guarded, first_shared, form_of, guard, take_in
 from strategies.update.shared_trunk import SharedTrunk, no_trunk
 
 SCRATCH = "polyphony-audit"  # name of the folders for partners' states
+Step = tuple[list[np.ndarray], list[np.ndarray]]  # a trunk before and after
 Signals = Callable[[list[Dataset], list[SuspectModel], list[list[np.ndarray]]], dict[str, NDArray[np.float32]]]
 
 
@@ -46,6 +47,7 @@ class Trial:
             the sum. None unless kept.
         words: uint32 [partners, words], what each partner sent in the last round before it is masked. None unless kept.
         signals: Name to float32 [N]: what membership is guessed from.
+        momentum: With which the sums were added.
     """
 
     members: NDArray[np.bool_]
@@ -55,6 +57,21 @@ class Trial:
     updates: NDArray[np.float32] | None = None
     words: NDArray[np.unsignedinteger] | None = None
     signals: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    momentum: float = 0.0
+
+    def step(self, number: int) -> Step:
+        """The trunk before round `number`, 1 to R, and where the sum of that round alone would have moved it: whoever saw the rounds
+        before takes off what they add to the step, which is momentum times the last one."""
+        before, after = self.trunks[number - 1], self.trunks[number]
+        if number == 1 or not self.momentum:
+            return before, after
+        momentum, earlier = np.float32(self.momentum), self.trunks[number - 2]
+        return before, [new - momentum * (old - older) for older, old, new in zip(earlier, before, after, strict=True)]
+
+    def steps(self, last: int | None = None) -> Iterator[Step]:
+        """Of all rounds, or of so many last ones, in order."""
+        rounds = len(self.trunks) - 1
+        return map(self.step, range(1 if last is None else max(1, rounds + 1 - last), rounds + 1))
 
 
 def run_trial(pool: Pool, config: Config, number: int, folder: Path, signals: Signals, keep: bool = False) -> Trial:
@@ -86,6 +103,7 @@ def run_trial(pool: Pool, config: Config, number: int, folder: Path, signals: Si
         updates=first_layers(words, shared, setting.config, columns, pool.bits) if keep else None,
         words=words if keep else None,
         signals=told_apart_by,
+        momentum=config.federation.momentum,
     )
 
 

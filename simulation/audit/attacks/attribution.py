@@ -12,7 +12,6 @@ directions by squared cosine, since actives and inactives of one task point oppo
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from math import nan
 
 import numpy as np
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.cluster.vq import kmeans2
 
+from simulation.audit.federations import Step
 from simulation.audit.findings import CONTROL, OFF, ON, AuditOutcome, Finding
 from simulation.audit.ownership import Case, TooFewError, draw
 from simulation.audit.scenario import ATTACKER, Scenario
@@ -39,9 +39,9 @@ def attack(scenario: Scenario) -> AuditOutcome:
     assert target.updates is not None
     case = Case.of(pool, target.members, (ATTACKER,), defences)
     share = scenario.config.federation.server_learning_rate / len(target.updates)
-    trunks = target.trunks if defences == ON else target.trunks[-LAST_ROUNDS - 1 :]
-    sums, others = list(steps(trunks)), steps(target.trunks[-2:], [target.updates[[ATTACKER]]], share)
-    groups = [twin_groups(after[0] - before[0], before[0]) for before, after in pairwise(trunks)]
+    last = None if defences == ON else LAST_ROUNDS
+    sums, others = list(steps(target.steps(last))), steps(target.steps(1), [target.updates[[ATTACKER]]], share)
+    groups = [twin_groups(after[0] - before[0], before[0]) for before, after in target.steps(last)]
     findings = [
         from_sums(case, sums, generator, looks=GATED),
         from_sums(case, others, generator, attack="source inference without one's own", looks=GATED),
@@ -151,18 +151,18 @@ def from_groups(
 # Their parts
 
 
-def steps(trunks: Sequence[Sequence[np.ndarray]], insiders: Sequence[np.ndarray] = (), share: float = 0.0) -> Iterator[NDArray[np.float32]]:
+def steps(rounds: Iterable[Step], insiders: Sequence[np.ndarray] = (), share: float = 0.0) -> Iterator[NDArray[np.float32]]:
     """What data did to the first layer in each round: [bits, hidden].
 
     Adam makes full steps out of weight decay alone wherever a compound sends nothing back, which hides what rows have in common. Weight
     decay only ever goes towards zero, so coordinates that went there are left out.
 
     Args:
-        trunks: Before the first round and after each.
+        rounds: The trunk before and after each.
         insiders: Their own updates of each round, [insiders, bits, hidden], to be taken off; none: the sum as it is.
         share: Of one partner in the mean, times the server's learning rate.
     """
-    for number, (before, after) in enumerate(pairwise(trunks)):
+    for number, (before, after) in enumerate(rounds):
         step = after[0] - before[0]
         if insiders:
             step -= np.float32(share) * insiders[number].sum(axis=0)

@@ -124,13 +124,13 @@ def attack(scenario: Scenario) -> AuditOutcome:
 
     The generator draws the search, as many others as there are compounds trained on, and resamples for the interval.
     """
-    generator, trunks = scenario.generator, scenario.target.trunks
+    generator, trial = scenario.generator, scenario.target
     target = Target.of(scenario.pool, scenario.target, 0)
     members, others = np.flatnonzero(target.members), np.flatnonzero(~target.members)
     count = min(len(members), len(others))
     members, others = generator.permutation(members)[:count], generator.permutation(others)[:count]
     best: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
-    for before, after in (trunks[:2], trunks[-2:]):
+    for before, after in (trial.step(1), trial.step(len(trial.trunks) - 1)):
         problem = Problem.of(before, after)
         if len(problem.rows) < DUMMIES:
             continue

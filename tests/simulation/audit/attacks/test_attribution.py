@@ -145,16 +145,15 @@ def test_too_few_compounds_or_partners_are_an_error() -> None:
 def test_steps_leave_out_what_weight_decay_alone_may_have_done_and_the_insiders_own() -> None:
     before = np.array([[1.0, -1.0, 1.0, -1.0, 0.0]], dtype=np.float32)
     after = np.array([[1.5, -1.5, 0.5, -0.5, 0.5]], dtype=np.float32)
-    (step,) = steps([[before], [after]])
+    (step,) = steps([([before], [after])])
     assert step.tolist() == [[0.5, -0.5, 0, 0, 0.5]]
-    (rest,) = steps([[before], [after]], [np.full((2, 1, 5), 1.0, dtype=np.float32)], share=0.5)
+    (rest,) = steps([([before], [after])], [np.full((2, 1, 5), 1.0, dtype=np.float32)], share=0.5)
     assert rest.tolist() == [[0, -1.5, 0, -0.5, -0.5]]  # of -0.5, -1.5, -1.5, -0.5, -0.5
 
 
 def test_what_is_left_of_a_sum_without_all_others_is_one_partners_update() -> None:
     updates = updates_of(case_of())[:1].astype(np.float32)
-    trunks = [[np.zeros_like(updates[0, 0])], [updates[0].mean(axis=0)]]
-    (rest,) = steps(trunks, [updates[0, :-1]], share=1 / PARTNERS)
+    (rest,) = steps([([np.zeros_like(updates[0, 0])], [updates[0].mean(axis=0)])], [updates[0, :-1]], share=1 / PARTNERS)
     assert np.allclose(rest, updates[0, -1] / PARTNERS, atol=1e-5)
 
 
@@ -202,8 +201,8 @@ def test_without_a_row_guard_the_sums_of_a_real_federation_give_compounds_away(t
     trial = real_trial(pool, tmp_path, guard=0)
     assert trial.updates is not None
     case = Case.of(pool, trial.members, (0,), OFF)
-    assert from_sums(case, steps(trial.trunks), np.random.default_rng(0)).passes is False
-    rest = steps(trial.trunks[-2:], [trial.updates[:1]], share=1 / 4)
+    assert from_sums(case, steps(trial.steps()), np.random.default_rng(0)).passes is False
+    rest = steps(trial.steps(1), [trial.updates[:1]], share=1 / 4)
     assert from_sums(case, rest, np.random.default_rng(0)).passes is False
     separate = from_updates(Case.of(pool, trial.members, (), OFF), trial.updates, np.random.default_rng(0))
     assert separate.value == 1.0 and separate.lower > separate.chance
@@ -214,7 +213,7 @@ def test_where_many_compounds_hold_every_row_the_sums_of_a_real_federation_say_n
     trial = real_trial(pool, tmp_path, guard=10)
     assert trial.updates is not None and trial.listed.sum() > 200
     case = Case.of(pool, trial.members, (0,), ON)
-    for updates in (steps(trial.trunks), steps(trial.trunks[-2:], [trial.updates[:1]], share=1 / 4)):
+    for updates in (steps(trial.steps()), steps(trial.steps(1), [trial.updates[:1]], share=1 / 4)):
         found = from_sums(case, updates, np.random.default_rng(0))
         assert found.passes and found.lower < 0 < found.upper
 
