@@ -18,6 +18,7 @@ Experiment = Annotated[
     ),
 ]
 Resume = Annotated[Path | None, typer.Option("--resume", metavar="RUN", help="go on with a run that was interrupted")]
+JUDGED = ("compare", "privacy")  # kinds of run that are nothing without a test fold
 Json = Annotated[bool, typer.Option("--json", help="print one machine-readable result")]
 
 
@@ -42,10 +43,12 @@ def open_or_create(words: list[str] | None, resume: Path | None, kind: str) -> R
     """The run to work on.
 
     Raises:
-        ConfigError: A resumed run is given a configuration again, or is of the other kind.
+        ConfigError: An unusable configuration; or a resumed run is given one again, or is of another kind.
     """
     if resume is None:
         config = read_experiment(words)
+        if kind in JUDGED and config.evaluation.test_fold is None:
+            raise ConfigError(f"`polyphony {kind}` judges, and evaluation.test_fold is null", "keep a fold to judge on, such as 0")
         return RunFolder.create(new_run_path(config), config, kind)
     if words:
         raise ConfigError("a resumed run keeps its configuration", f"leave out {' '.join(words)}, or start a new run")

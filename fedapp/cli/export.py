@@ -24,11 +24,20 @@ def export(
     if replaces:
         print(f"the earlier export in {out} was replaced", file=sys.stderr)
     name, number, rounds = (saved.header[key] for key in ("name", "round", "rounds"))
+    members = " and ".join(f"{member.name} of round {member.round}" for member in saved.members)
     if as_json:
-        summary = {"out": str(out), "name": name, "round": number, "tasks": len(saved.tasks), "digest": saved.digest}
+        summary = {
+            "out": str(out),
+            "name": name,
+            "round": number,
+            "tasks": len(saved.tasks),
+            "digest": saved.digest,
+            "choice": saved.choice,
+        }
         print(json.dumps(summary | {"note": saved.header["note"]}))
         return
-    print(f"model of {name}, round {number} of {rounds}, {plural(len(saved.tasks), 'task')}, in {out}")
+    print(f"model of {name} ({members}, of {rounds}), {plural(len(saved.tasks), 'task')}, in {out}")
+    print(f"the validation fold chose {saved.chosen()}")
     print(f"whoever has it can learn about the compounds that it was trained on: read {out / 'card.md'} before you give it on")
     if saved.header["note"]:
         print(f"note: {saved.header['note']}")

@@ -31,9 +31,16 @@ def predict(
     for warning in predicted.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if as_json:
-        result = {"out": str(out), "predicted": predicted.rows, "without_prediction": predicted.left_out, "note": predicted.note}
+        result = {
+            "out": str(out),
+            "predicted": predicted.rows,
+            "without_prediction": predicted.left_out,
+            "note": predicted.note,
+            "chosen": predicted.chosen,
+        }
         print(json.dumps(result | {"warnings": predicted.warnings}))
         return
     print(f"{plural(predicted.rows, 'compound')} predicted, {predicted.left_out} without a prediction (column reason), in {out}")
+    print(f"predicted by {predicted.chosen}, as the validation fold chose")
     if predicted.note:
         print(f"note: {predicted.note}")

@@ -23,5 +23,5 @@ def simulate(experiment: Experiment = None, resume: Resume = None, as_json: Json
 def quality(auc_pr: float | None) -> str:
     """How well it predicts, in words; None where there was nothing to judge it on."""
     if auc_pr is None:
-        return "federated  no AUC-PR: no task has evaluation.min_per_class compounds of each class in the test fold"
+        return "federated  no AUC-PR: no task has evaluation.min_per_class compounds of each class in a test fold"
     return f"federated  AUC-PR {auc_pr:.3f} (mean over tasks, test fold, each partner's selected round)"

@@ -140,6 +140,20 @@ class Dataset:
         indptr, positions = csr_positions(self.x_indptr, rows)
         return indptr, self.x_indices[positions]
 
+    def of_bits(self, bits: NDArray[np.int64]) -> "Dataset":
+        """The same compounds with these fingerprint bits alone, numbered anew from 0; new fingerprints in memory, all else shared.
+
+        Args:
+            bits: Ascending.
+        """
+        number = np.full(self.bits, -1, dtype=np.int32)
+        number[bits] = np.arange(len(bits))
+        renumbered = number[self.x_indices]
+        kept = renumbered >= 0
+        counts = np.zeros(len(kept) + 1, dtype=np.int64)
+        np.cumsum(kept, out=counts[1:])
+        return replace(self, bits=len(bits), x_indptr=counts[self.x_indptr], x_indices=renumbered[kept])
+
     def guarded(self, rows: NDArray[np.int64], bits: NDArray[np.bool_]) -> "Dataset":
         """The same compounds, some with only some of their fingerprint bits; new fingerprints in memory, all else shared.
 

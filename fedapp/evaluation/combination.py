@@ -20,6 +20,11 @@ from fedapp.evaluation.selection import VALIDATION, validation_curve
 
 MEAN = "mean"
 MEMBERS = {FEDERATED: (FEDERATED,), MEAN: (FEDERATED, LOCAL), LOCAL: (LOCAL,)}  # each choice, and whose outputs it is the mean of
+IN_WORDS = {
+    FEDERATED: "the federated model",
+    MEAN: "the mean of the federated model and the partner's own",
+    LOCAL: "the partner's own model",
+}
 CHOICES = tuple(MEMBERS)  # of equals the first is chosen
 
 

@@ -20,7 +20,7 @@ from fedapp.data.task_kinds import completed
 from fedapp.data.task_names import TaskName, name_of_task
 from fedapp.errors import RunError
 from fedapp.evaluation.arms import AUC_PR, AUC_ROC, METRICS, R2, SPEARMAN
-from fedapp.evaluation.combination import MEMBERS
+from fedapp.evaluation.combination import IN_WORDS, MEMBERS
 from fedapp.evaluation.counting import enough
 from fedapp.evaluation.selection import CHOOSING, TEST
 from fedapp.model.checkpoint import load_tensors, save_tensors
@@ -93,6 +93,11 @@ class SavedModel:
     def choice(self) -> dict[str, str]:
         """Kind of task -> which members predict it, one of `MEMBERS`."""
         return dict(self.header["choice"])
+
+    def chosen(self) -> str:
+        """The choice in words, such as "the federated model", by kind of task where they differ."""
+        names = {kind: IN_WORDS[choice] for kind, choice in self.choice.items()}
+        return "; ".join(dict.fromkeys(names.values()) if len(set(names.values())) == 1 else (f"{k}: {name}" for k, name in names.items()))
 
     def shares(self, member: str) -> np.ndarray:
         """How much the outputs of a member count in each task: float32 [tasks]."""

@@ -16,6 +16,7 @@ from fedapp.config import CLASSIFICATION, REGRESSION
 from fedapp.data.task_names import column_names
 from fedapp.errors import RunError
 from fedapp.evaluation.arms import ARMS, CLASS_METRICS, PRINTED, VALUE_METRICS
+from fedapp.evaluation.combination import IN_WORDS
 from fedapp.model.saved_model import TASK_FIGURES, SavedModel, read_model, save_model
 from fedapp.prediction.model_folder import model_folder
 from fedapp.storage.files import write_text
@@ -42,7 +43,7 @@ def export_model(given: Path, out: Path) -> SavedModel:
         given: As `fedapp.prediction.model_folder.model_folder` takes it.
         out: The folder to write; new, empty, or an earlier export.
     Returns:
-        The model.
+        The model as it was written: without a member that predicts nothing.
     Raises:
         RunError: No model, a damaged one, or another arm's of a comparison, of which the card would be untrue.
         OutputError: `out` holds what is not ours to replace.
@@ -51,15 +52,13 @@ def export_model(given: Path, out: Path) -> SavedModel:
     if folder.parent.name != "partners" and any((parent / "run.json").is_file() for parent in folder.parents[:2]):
         raise RunError(f"{folder} was made for comparison only", "export the model that was learned together: RUN/partners/NAME")
     with output_folder(out, EXPORT_FOLDER, [given, folder]) as unfinished:
-        saved = read_model(folder)
-        save_model(unfinished, saved.used(), saved.choice, saved.header)
+        whole = read_model(folder)
+        save_model(unfinished, whole.used(), whole.choice, whole.header)
+        saved = read_model(unfinished)
         write_text(unfinished / TASKS, task_table(saved).write_csv())
-        write_text(
-            unfinished / CARD,
-            TEMPLATES.get_template("card.md.j2").render(
-                model=saved.header, digest=saved.digest, arms=compared_arms(folder), metrics=printed_metrics(saved), printed=PRINTED
-            ),
-        )
+        shown = {"arms": compared_arms(folder), "metrics": printed_metrics(saved), "printed": PRINTED, "words": IN_WORDS}
+        card = TEMPLATES.get_template("card.md.j2").render(model=saved.header, digest=saved.digest, **shown)
+        write_text(unfinished / CARD, card)
     return saved
 
 

@@ -31,6 +31,7 @@ class Predicted:
         left_out: Compounds without, each with its reason.
         note: The caveat of the data that the model was trained on; may be empty.
         warnings: Why predictions may not be what they would have been where the model was trained.
+        chosen: Which of the partner's models predicted, in words.
         read: Which columns of the input were taken for what; "" for a .smi file.
     """
 
@@ -38,6 +39,7 @@ class Predicted:
     left_out: int
     note: str
     warnings: tuple[str, ...]
+    chosen: str = field(default="", compare=False)
     read: str = field(default="", compare=False)
 
 
@@ -79,7 +81,7 @@ def predict_file(model: Path, smiles: Path, out: Path) -> Predicted:
     table = rows.with_columns(pl.Series("reason", reasons)).hstack(predicted.select(compress(predicted.columns, shown)))
     with atomic_path(out) as path:
         table.write_csv(path) if out.suffix == ".csv" else table.write_parquet(path)
-    return Predicted(len(good), len(rows) - len(good), str(saved.header.get("note", "")), other_versions(saved), asked.read)
+    return Predicted(len(good), len(rows) - len(good), str(saved.header.get("note", "")), other_versions(saved), saved.chosen(), asked.read)
 
 
 def holds_predictions(path: Path) -> bool:

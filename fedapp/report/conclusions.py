@@ -24,6 +24,8 @@ def verdict(run: SavedRun, summary: Summary, rounds_done: int) -> str:
     """The page in one sentence (two for a run of one arm)."""
     if not rounds_done and summary.judged.is_empty():
         return "Nothing to judge yet: no round has been evaluated."
+    if not run.tested:
+        return "No verdict: no fold was kept for judging (evaluation.test_fold is null), so that the models learned from more data."
     if summary.judged.is_empty():
         return "No verdict: no task has enough compounds of each class in the test fold to count."
     if summary.compares and summary.gain is not None:
@@ -109,6 +111,18 @@ def places(names: Sequence[str]) -> str:
     return ", ".join([*(name for name in names if not name.isdecimal()), *([spans(rounds)] if rounds else [])])
 
 
+def chosen_on(run: SavedRun) -> tuple[str, str]:
+    """Which fold chose, and which one judges."""
+    validated = f"mean AUC-PR on validation fold {run.setting('evaluation.validation_fold', DASH)}"
+    if not run.tested:
+        return "Nothing was judged.", f"Each partner's round was selected by {validated}, which flatters; no fold was kept to judge it on."
+    return (
+        "The test fold was never chosen on.",
+        f"Each partner's round was selected by {validated}; "
+        f"the figures come from test fold {run.setting('evaluation.test_fold', DASH)}, read at that round only.",
+    )
+
+
 def caveats(run: SavedRun, summary: Summary, rounds_done: int) -> list[tuple[str, str]]:
     """Title and text of each limit of the result, the gravest first."""
     minimum = run.minimum
@@ -119,11 +133,7 @@ def caveats(run: SavedRun, summary: Summary, rounds_done: int) -> list[tuple[str
             "Test compounds carry Murcko scaffolds that no training compound has. Figures are therefore lower than under a random split, "
             "and they say nothing about analogues of series that a partner already knows.",
         ),
-        (
-            "The test fold was never chosen on.",
-            f"Each partner's round was selected by mean AUC-PR on validation fold {run.setting('evaluation.validation_fold', DASH)}; "
-            f"the figures come from test fold {run.setting('evaluation.test_fold', DASH)}, read at that round only.",
-        ),
+        chosen_on(run),
         (
             "One seed, one split.",
             f"Everything ran once, with seed {run.facts.get('seed', DASH)}. The intervals resample tasks only: they do not cover "

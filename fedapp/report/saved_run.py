@@ -25,10 +25,11 @@ FINISHED = "finished"
 KINDS = ("simulate", "compare")
 LOSSES: dict[str, Any] = {"round": pl.Int32, "loss": pl.Float64, "seconds": pl.Float64, "compounds": pl.Int64, "steps": pl.Int64}
 COMPARED = ("partner", "task", "group", "threshold", "positives", "negatives", "riptop")
+TEST_FOLD = "evaluation.test_fold"  # null where no fold was kept for judging
 # What the report tells depends on these.
 NEEDED = (
     *("aggregation", "privacy.row_guard", "federation.metrics_shown", "federation.initial_trunk"),
-    *("evaluation.test_fold", "evaluation.validation_fold", "evaluation.min_per_class"),
+    *(TEST_FOLD, "evaluation.validation_fold", "evaluation.min_per_class"),
 )
 TASKS: dict[str, Any] = {"task": pl.Int32, "group": pl.String, "threshold": pl.Float64, "positives": pl.Int64, "negatives": pl.Int64}
 
@@ -76,6 +77,11 @@ class SavedRun:
     def name(self) -> str:
         """What the run is called, by its own file or its folder."""
         return str(self.facts.get("run") or self.directory.name)
+
+    @property
+    def tested(self) -> bool:
+        """Whether a fold was kept for judging."""
+        return self.setting(TEST_FOLD) is not None
 
     @property
     def minimum(self) -> int:
@@ -186,7 +192,9 @@ def read_config(path: Path) -> Mapping[str, Any]:
     except (OSError, OmegaConfBaseException, YAMLError, ValueError) as error:
         raise RunError(f"{path} cannot be read: {' '.join(str(error).split()):.200}", RESTORE) from error
     config = {str(key): value for key, value in content.items()} if isinstance(content, dict) else {}
-    if missing := [key for key in NEEDED if setting(config, key) is None]:
+    absent = object()
+    held = {key: setting(config, key, absent) for key in NEEDED}
+    if missing := [key for key, value in held.items() if value is absent or (value is None and key != TEST_FOLD)]:
         raise RunError(f"{path} lacks {', '.join(missing)}", RESTORE)
     return config
 

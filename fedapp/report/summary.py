@@ -14,7 +14,7 @@ from fedapp.evaluation.selection import judged_metrics, selected_rounds
 from fedapp.report.saved_run import SavedRun
 
 SIZES = 4
-NOT_TESTED = "no labelled compound in the test fold"
+NOT_TESTED, NO_TEST = "no labelled compound in the test fold", "no fold was kept for judging"
 NOT_EVALUATED = "not evaluated yet"
 UNDEFINED = "undefined in one of the arms"
 
@@ -80,7 +80,7 @@ def summarise(run: SavedRun) -> Summary:
     arms = {arm: arm_means(judged, arm, run.comparison) for arm in arms_in(judged.columns)}
     means = {name: mean_interval(judged, name) for name in DIFFERENCES if name in judged.columns and len(judged)}
     pooled_gain = means.get("pooled_gain")
-    uncounted = uncounted_tasks(tested, judged, minimum, selected.get(FEDERATED, {}))
+    uncounted = uncounted_tasks(tested, judged, minimum, selected.get(FEDERATED, {}), NOT_TESTED if run.tested else NO_TEST)
     return Summary(
         compares=compared is not None,
         judged=judged,
@@ -130,15 +130,15 @@ def judged_in_all_arms(compared: pl.DataFrame, tested: pl.DataFrame, minimum: in
     return counted.with_columns(*differences(counted.columns), riptop(POOLED).alias("pooled_riptop"))
 
 
-def uncounted_tasks(tested: pl.DataFrame, judged: pl.DataFrame, minimum: int, evaluated: Collection[str]) -> pl.DataFrame:
-    """The tasks that do not count, each with the reason."""
+def uncounted_tasks(tested: pl.DataFrame, judged: pl.DataFrame, minimum: int, evaluated: Collection[str], untested: str) -> pl.DataFrame:
+    """The tasks that do not count, each with the reason; `untested` is that of a task without a label in the test fold."""
     few_positives, few_negatives = pl.col("positives") < minimum, pl.col("negatives") < minimum
     missing = pl.col("positives").is_null() | (pl.col("positives") + pl.col("negatives") == 0)
     reason = (
         pl.when(~pl.col("partner").is_in(list(evaluated)))
         .then(pl.lit(NOT_EVALUATED))
         .when(missing)
-        .then(pl.lit(NOT_TESTED))
+        .then(pl.lit(untested))
         .when(few_positives & few_negatives)
         .then(pl.lit(f"fewer than {minimum} actives and fewer than {minimum} inactives in the test fold"))
         .when(few_positives)

@@ -62,3 +62,15 @@ def test_json_has_all_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     config = RunFolder.open(tmp_path / "run").config()
     assert (result["seed"], result["bits"]) == (config.seed, config.chemistry.bits)
     assert (result["rows_in_sum"], result["named_in_sums"]) == (None, {}), "partners do not look at sums under plain aggregation"
+
+
+@pytest.mark.parametrize("verb", ["compare", "privacy"])
+def test_what_judges_is_refused_without_a_test_fold_before_anything_is_written(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["polyphony", verb, "evaluation.test_fold=null", f"runs={tmp_path}"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code
+    assert "judges, and evaluation.test_fold is null" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -36,13 +36,14 @@ def test_a_model_is_exported_and_predicts(
 ) -> None:
     assert typed(monkeypatch, "export", model, "--out", tmp_path / "model") == 0
     printed = capsys.readouterr().out
-    assert "model of alpha, round 1 of 3, 4 tasks, in" in printed
+    assert "model of alpha (federated of round 1, of 3), 4 tasks, in" in printed
+    assert "the validation fold chose the federated model" in printed
     assert "card.md before you give it on" in printed
     (tmp_path / "new.smi").write_text("CCO\nnonsense\n")
     words = ("predict", "--model", tmp_path / "model", "--smiles", tmp_path / "new.smi", "--out", tmp_path / "out.csv", "--json")
     assert typed(monkeypatch, *words) == 0
     expected = {"out": str(tmp_path / "out.csv"), "predicted": 1, "without_prediction": 1, "note": "", "warnings": []}
-    assert json.loads(capsys.readouterr().out) == expected
+    assert json.loads(capsys.readouterr().out) == expected | {"chosen": "the federated model"}
 
 
 def test_export_as_json_names_what_was_written(
@@ -56,6 +57,7 @@ def test_export_as_json_names_what_was_written(
         "round": 1,
         "tasks": 4,
         "digest": read_model(tmp_path / "model").digest,
+        "choice": {"classification": "federated"},
         "note": "",
     }
 

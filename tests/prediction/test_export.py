@@ -10,6 +10,7 @@ import pytest
 
 from fedapp.errors import OutputError, RunError
 from fedapp.model.network import Trunk, trunk_arrays
+from fedapp.model.saved_model import read_model, save_model
 from fedapp.partner.client import Partner
 from fedapp.prediction.export import export_model
 from fedapp.prediction.predict import predict_file
@@ -44,7 +45,6 @@ def test_a_folder_that_was_exported_can_be_exported_again_and_is_the_same(model:
     assert {path.name: path.read_bytes() for path in (tmp_path / "one").iterdir()} == {
         path.name: path.read_bytes() for path in (tmp_path / "two").iterdir()
     }
-    assert (tmp_path / "one" / "model.safetensors").read_bytes() == (model / "model.safetensors").read_bytes()
 
 
 def test_it_holds_the_model_its_tasks_a_card_and_their_list_for_its_owner_alone(model: Path, tmp_path: Path) -> None:
@@ -96,11 +96,34 @@ def test_the_card_says_where_it_comes_from_how_good_it_is_and_what_it_tells_of_t
         saved.header["data"],
         f"{saved.header['figures']['test']['auc_pr']:.3f}",
         "round 1 of 3",
+        f"- classification: {saved.chosen()}",
         "RDKit 20",
     ):
         assert told in card
     assert "test whether a compound was probably among those" in " ".join(card.split())
-    assert "local" not in card, "nothing was compared"
+    assert "| local |" not in card, "nothing was compared"
+
+
+def test_a_member_that_predicts_nothing_is_not_carried_away(model: Path, tmp_path: Path) -> None:
+    partner = shutil.copytree(model, tmp_path / "partner")
+    whole, own = read_model(model), read_model(model / "local")
+    both = [*(member for member in whole.members if member.name == "federated"), *own.members]
+    save_model(partner, both, {"classification": "local"}, whole.header)
+    exported = export_model(partner, tmp_path / "out")
+    assert [member.name for member in exported.members] == ["local"]
+    assert exported.digest == read_model(tmp_path / "out").digest
+    card = (tmp_path / "out" / "card.md").read_text()
+    assert "- classification: the partner's own model" in card
+    assert "work of all partners" not in " ".join(card.split())
+
+
+def test_the_card_of_a_model_that_nothing_was_kept_to_judge_says_so(tmp_path: Path) -> None:
+    partner = Partner(tmp_path / "p", write_dataset(tmp_path / "d", "alpha"), small_config("evaluation.test_fold=null"))
+    partner.evaluate(partner.fit(trunk_arrays(Trunk(256, [8], 1)), {"round": 1})[0], {"round": 1})
+    export_model(tmp_path / "p", tmp_path / "out")
+    card = (tmp_path / "out" / "card.md").read_text()
+    assert "No fold was kept for judging" in card
+    assert "| test |" not in card
 
 
 def test_the_note_on_the_data_stands_on_top_in_one_line(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
+
 from fedapp.report.conclusions import caveats, clipped, guard_effect, left_out, spans, threshold, verdict
 from fedapp.report.saved_run import read_run
 from fedapp.report.summary import Interval, summarise
@@ -69,3 +71,17 @@ def test_training_that_was_still_rising_is_a_caveat(synthetic: Make) -> None:
     level = replace(summary, selected={"federated": {"Alder": 4, "Birch": 4, "Cedar": 6}})
     assert any("had not levelled off" in title for title, _ in caveats(run, rising, 6))
     assert not any("had not levelled off" in title for title, _ in caveats(run, level, 6))
+
+
+def test_a_run_that_kept_no_fold_for_judging_gives_no_verdict_and_says_why(synthetic: Make) -> None:
+    folder = synthetic(kind="simulate")
+    config = folder / "config.yaml"
+    config.write_text(config.read_text().replace("test_fold: 0", "test_fold: null"))
+    for path in folder.rglob("metrics/*.parquet"):
+        pl.read_parquet(path).filter(pl.col("fold") != "test").write_parquet(path)
+    run = read_run(folder)
+    summary = summarise(run)
+    assert verdict(run, summary, 3).startswith("No verdict: no fold was kept for judging")
+    assert "Nothing was judged." in dict(caveats(run, summary, 3))
+    assert summary.judged.is_empty()
+    assert set(summary.uncounted["reason"]) == {"no fold was kept for judging"}
