@@ -123,11 +123,12 @@ def figures(table: pl.DataFrame, labels: pl.DataFrame | None = None) -> dict[str
     of_arms: dict[str, Any] = {arm: arm_figures(table, arm, labels) for arm in arms}
     local, federated, pooled = (of_arms[arm][AUC_PR] for arm in (LOCAL, FEDERATED, POOLED))
     defined, classes = table["riptop"].drop_nulls().to_numpy(), local is not None
+    both = table.drop_nulls([column(FEDERATED), column(LOCAL)])
     return of_arms | {
         "pooled_gain_share": (federated - local) / (pooled - local) if classes and pooled > local else None,
         "row_guard_effect": federated - of_arms[UNGUARDED][AUC_PR] if classes and UNGUARDED in arms else None,
         "tasks": len(table),
-        "share_improved": mean((table[column(FEDERATED)] > table[column(LOCAL)]).cast(pl.Float64)),
+        "share_improved": mean((both[column(FEDERATED)] > both[column(LOCAL)]).cast(pl.Float64)),
         "riptop_mean": mean(table["riptop"]),
         "riptop_median": float(np.median(defined)) if len(defined) else None,
     }

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from fedapp.evaluation.arms import ARMS, COUNTS, DRAWN, FEDERATED, LOCAL, METRICS, POOLED, column
+from fedapp.evaluation.arms import ARMS, CLASS_METRICS, COUNTS, DRAWN, FEDERATED, LOCAL, METRICS, POOLED, column
 from fedapp.evaluation.comparison import DIFFERENCES, arms_in, differences, riptop
 from fedapp.evaluation.intervals import CLUSTERS_FOR_AN_INTERVAL, Interval, mean_interval, ratio_interval
 from fedapp.evaluation.selection import judged_metrics, selected_rounds
@@ -177,7 +177,8 @@ def arm_means(judged: pl.DataFrame, arm: str, comparison: Mapping[str, Any] | No
         name = column(arm, metric)
         computed = judged[name].mean() if name in judged.columns and len(judged) else None
         mean = number(saved, metric)
-        means[metric] = mean if mean is not None else as_float(computed)
+        if mean is not None or computed is not None or metric in CLASS_METRICS:
+            means[metric] = mean if mean is not None else as_float(computed)
     return means
 
 

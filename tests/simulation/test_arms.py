@@ -9,6 +9,7 @@ import pytest
 
 from fedapp.config import Config
 from fedapp.data.dataset import Dataset
+from fedapp.errors import RunError
 from fedapp.evaluation.selection import read_metrics
 from fedapp.model.network import Trunk, trunk_arrays
 from fedapp.partner.client import Partner
@@ -191,3 +192,25 @@ def test_the_unguarded_arm_is_trained_on_request_and_where_there_is_a_guard() ->
     assert has_unguarded(small_config("privacy.row_guard=2", "evaluation.unguarded=true"))
     for off in (0, 1):
         assert not has_unguarded(small_config(f"privacy.row_guard={off}", "evaluation.unguarded=true"))
+
+
+def test_courses_side_by_side_end_as_one_after_another(
+    tmp_path: Path, datasets: dict[str, Dataset], config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = list(train_arms(tmp_path / "alone", datasets, config, ["pooled", SECOND]))
+    monkeypatch.setattr("simulation.arms.WORTH_WORKERS", 0)
+    monkeypatch.setattr("simulation.arms.os.cpu_count", lambda: 2)
+    together = list(train_arms(tmp_path / "together", datasets, config, ["pooled", SECOND]))
+    places = {(event.arm, event.partner, event.round): event.auc_pr for event in together}
+    assert len(places) == len(together) and places == pytest.approx({(e.arm, e.partner, e.round): e.auc_pr for e in alone}, abs=0.02)
+    assert list(train_arms(tmp_path / "together", datasets, config, ["pooled", SECOND])) == []
+
+
+def test_what_fails_in_a_worker_fails_here(
+    tmp_path: Path, datasets: dict[str, Dataset], config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simulation.arms.WORTH_WORKERS", 0)
+    monkeypatch.setattr("simulation.arms.os.cpu_count", lambda: 2)
+    hopeless = replace(config, training=replace(config.training, learning_rate=1e30, last_learning_rate=1e30))
+    with pytest.raises(RunError, match="diverged|not finite"):
+        list(train_arms(tmp_path, datasets, hopeless, [SECOND]))
