@@ -25,8 +25,9 @@ from fedapp.config import Config
 from fedapp.data.dataset import Dataset
 from fedapp.data.merge import merge_datasets
 from fedapp.errors import RunError
-from fedapp.evaluation.arms import ARMS, FEDERATED, LOCAL, METRICS, POOLED, UNGUARDED, column
+from fedapp.evaluation.arms import ARMS, COUNTS, FEDERATED, LOCAL, METRICS, POOLED, UNGUARDED, column
 from fedapp.evaluation.comparison import figures, riptop
+from fedapp.evaluation.counting import enough
 from fedapp.evaluation.selection import TEST, best_round, read_metrics
 from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.network import Trunk, trunk_arrays
@@ -121,7 +122,7 @@ def load_trunk(path: Path, config: Config) -> tuple[int, list[np.ndarray]]:
 def compare_arms(run: Path, config: Config) -> dict[str, Any]:
     """Compare the arms of a run on the test fold, each at the round that the validation fold chose for that partner.
 
-    A task counts if it has `evaluation.min_per_class` of each class in the test fold. Writes `comparison.parquet` (one row per task
+    A task counts if it has `enough` labels in the test fold. Writes `comparison.parquet` (one row per task
     that counts) and `comparison.json`.
 
     Returns:
@@ -153,7 +154,7 @@ def compare_arms(run: Path, config: Config) -> dict[str, Any]:
 
 
 def compare_partner(run: Path, name: str, arms: Collection[str], per_class: int) -> tuple[pl.DataFrame, dict[str, int]]:
-    """One row per counting task of one partner: partner, task, group, threshold, positives, negatives, then each metric of each arm
+    """One row per counting task of one partner: partner, task, group, threshold, the counts of its labels, then each metric of each arm
     (`local_auc_pr` and so on) and `riptop`; and the round selected in each arm."""
     tasks = Dataset.open(PartnerFolder(run / "partners" / name).dataset).tasks.select("task", "group", "threshold")
     rounds: dict[str, int] = {}
@@ -166,13 +167,13 @@ def compare_partner(run: Path, name: str, arms: Collection[str], per_class: int)
             raise RunError(f"the {arm} arm of {name} has no metrics in {run}", "finish the run with --resume")
         rounds[arm] = chosen
         test = metrics.filter((pl.col("round") == chosen) & (pl.col("fold") == TEST))
-        counts = ["positives", "negatives"] if arm == ARMS[0] else []
+        counts = COUNTS if arm == ARMS[0] else ()
         table = table.join(
             test.select("task", *counts, *(pl.col(name).alias(column(arm, name)) for name in METRICS)), on="task", maintain_order="left"
         )
-    table = table.filter((pl.col("positives") >= per_class) & (pl.col("negatives") >= per_class))
+    table = table.filter(enough(per_class))
     table = table.with_columns(riptop(FEDERATED).alias("riptop"))
-    first = ["partner", "task", "group", "threshold", "positives", "negatives"]
+    first = ["partner", "task", "group", "threshold", *COUNTS]
     return table.select(*first, pl.exclude(first)), rounds
 
 

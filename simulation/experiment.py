@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any, Protocol
 
 from fedapp.errors import PolyphonyError, RunError, RunInterruptedError, explained
-from fedapp.evaluation.arms import FEDERATED, POOLED, UNGUARDED
+from fedapp.evaluation.arms import AUC_PR, FEDERATED, POOLED, R2, SPEARMAN, UNGUARDED
 from fedapp.report.disclosure import warnings
 from fedapp.report.run_page import write_report
 from fedapp.report.saved_run import SavedRun, read_run
@@ -31,15 +31,15 @@ class Display(Protocol):
 
     def advance_preparation(self, done: int, total: int) -> None: ...
 
-    def event(self, arm: str, partner: str | None, number: int, loss: float | None = None, auc_pr: float | None = None) -> None: ...
+    def event(self, arm: str, partner: str | None, number: int, loss: float | None = None, score: float | None = None) -> None: ...
 
 
 def simulate(run: RunFolder, display: Display) -> dict[str, Any]:
     """Run or resume the federation of a run folder, and write its report.
 
     Returns:
-        run, rounds, auc_pr (mean over the tasks that count, test fold, each partner's selected round), seconds, report, warnings (what
-        of confidential compounds this run did not protect).
+        run, rounds, auc_pr, spearman and r2 (means over the tasks that count, test fold, each partner's selected round; null where no task
+        has it), seconds, report, warnings (what of confidential compounds this run did not protect).
     Raises:
         PolyphonyError: Whatever the user can put right; the run folder then says `failed` and can be resumed.
     """
@@ -47,7 +47,9 @@ def simulate(run: RunFolder, display: Display) -> dict[str, Any]:
         prepare_partners(run, display.stage, display.advance_preparation)
         federated_arm(run, display)
     report, saved = write_report(run.path), read_run(run.path)
-    return headline(run) | {"auc_pr": summarise(saved).arms[FEDERATED]["auc_pr"], "report": str(report), "warnings": warnings(saved)}
+    means = summarise(saved).arms[FEDERATED]
+    figures = {metric: means.get(metric) for metric in (AUC_PR, SPEARMAN, R2)}
+    return headline(run) | figures | {"report": str(report), "warnings": warnings(saved)}
 
 
 def compare(run: RunFolder, display: Display) -> dict[str, Any]:
@@ -64,7 +66,7 @@ def compare(run: RunFolder, display: Display) -> dict[str, Any]:
         federated_arm(run, display)
         for arm in (local_arm, pooled_arm, *([unguarded_arm] if UNGUARDED in arms_of(config) else [])):
             for event in arm(run.path, datasets, config):
-                display.event(event.arm, None if event.arm == POOLED else event.partner, event.round, event.loss, event.auc_pr)
+                display.event(event.arm, None if event.arm == POOLED else event.partner, event.round, event.loss, event.score)
         summary = compare_arms(run.path, config)
     report, saved = write_report(run.path), read_run(run.path)
     return (
@@ -103,7 +105,7 @@ def federated_arm(run: RunFolder, display: Display) -> None:
 
     def follow() -> None:
         for event in follower.events():
-            display.event(event.arm, event.partner, event.round, event.loss, event.auc_pr)
+            display.event(event.arm, event.partner, event.round, event.loss, event.score)
 
     if not run.federated():
         display.stage("starting Flower")

@@ -1,12 +1,10 @@
 """The configuration of an experiment: `options` declared once, `rules` between them, and `reading` files and the command line."""
 
 from fedapp.config.options import (
-    CLASSIFICATION,
     METRICS,
     NO_NOISE,
     RECONSTRUCTION_NOISE,
     RECORD_DP,
-    REGRESSION,
     Chemistry,
     Config,
     Tasks,
@@ -17,7 +15,6 @@ from fedapp.config.reading import CONF, load_config, saved_config, shipped, to_y
 from fedapp.config.rules import LEAST_NOISE, LEAST_SECURE, Origin, check
 
 __all__ = [
-    "CLASSIFICATION",
     "CONF",
     "LEAST_NOISE",
     "LEAST_SECURE",
@@ -25,7 +22,6 @@ __all__ = [
     "NO_NOISE",
     "RECONSTRUCTION_NOISE",
     "RECORD_DP",
-    "REGRESSION",
     "Chemistry",
     "Config",
     "Origin",

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from fedapp.config import CLASSIFICATION, REGRESSION, Tasks
+from fedapp.config import Tasks
 from fedapp.data.notation import LABEL_UNIT, P_UNIT, PERCENT_UNIT
 from fedapp.data.task_kinds import AUXILIARY, DEFAULTS, KIND, KINDS, TaskKind
 from fedapp.errors import DataError
+from fedapp.evaluation.arms import CLASSIFICATION, REGRESSION
 from fedapp.evaluation.counting import enough
 
 KEY = ["group", "threshold"]
@@ -89,7 +90,7 @@ def thresholds_of_groups(activities: pl.DataFrame, thresholds: Sequence[float], 
     """group, threshold (f32) of every group: its own thresholds, or those of the configuration, which are p-values, if its values are."""
     groups = activities.filter(pl.col("kind") != LABEL_UNIT).select("group", "kind").unique()
     common = pl.lit(np.unique(np.array(thresholds, dtype=np.float32)).tolist(), pl.List(pl.Float32))
-    chosen = pl.when(pl.col("kind") == P_UNIT).then(common)
+    chosen: pl.Expr = pl.when(pl.col("kind") == P_UNIT).then(common)
     if settings is not None:
         groups = groups.join(settings.select("group", "thresholds"), on="group", how="left")
         chosen = pl.coalesce("thresholds", chosen)

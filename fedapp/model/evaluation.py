@@ -64,8 +64,8 @@ def evaluate(trunk: Trunk, heads: Heads, dataset: Dataset, folds: dict[str, int]
 def measure(kind: TaskKind, own: np.ndarray, scores: TaskScores) -> pl.DataFrame:
     """task and the metrics of one kind, of its `own` tasks, bool [tasks]."""
     of_kind = own[scores.tasks]
-    columns = (column[of_kind] for column in (scores.tasks, scores.values, scores.censors, scores.outputs))
-    metrics = kind.measure(*columns, len(own))
+    tasks, values, censors, outputs = (column[of_kind] for column in (scores.tasks, scores.values, scores.censors, scores.outputs))
+    metrics = kind.measure(tasks, values, censors, outputs, len(own))
     return pl.DataFrame({"task": np.arange(len(own)), **vars(metrics)}).filter(own)
 
 

@@ -17,6 +17,7 @@ from flwr.client import NumPyClient
 from fedapp.config import NO_NOISE, RECORD_DP, Config
 from fedapp.data.dataset import Dataset
 from fedapp.errors import RunError
+from fedapp.evaluation.arms import AUC_PR
 from fedapp.evaluation.selection import best_round, read_metrics, validation_curve
 from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.evaluation import evaluate
@@ -192,7 +193,7 @@ class Partner(NumPyClient):
         return base, PrivateRows.resumed(torch.from_numpy(np.flatnonzero(self.private)).to(self.device), trunk, state)
 
     def _assess(self, trunk: Trunk, heads: Heads, number: int) -> float:
-        """Write the metrics of round `number`, keep the model if it is the best so far; mean validation AUC-PR."""
+        """Write the metrics of round `number`, keep the model if it is the best so far; mean validation AUC-PR, NaN without classes."""
         if self.noisy:
             heads = fitted_heads(
                 trunk,
@@ -208,7 +209,7 @@ class Partner(NumPyClient):
         metrics = evaluate(trunk, heads, self.dataset, folds, number)
         with atomic_path(self.folder.metrics_of(number)) as path:
             metrics.write_parquet(path)
-        value = validation_curve(metrics, settings.min_per_class).get(number, float("nan"))
+        value = validation_curve(metrics, settings.min_per_class, AUC_PR).get(number, float("nan"))
         until = read_metrics(self.directory).filter(pl.col("round") <= number)
         if best_round(until, settings.min_per_class) == number:
             save_model(self.directory, trunk, heads, model_header(self.dataset, self.config, number, metrics))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from fedapp.evaluation.arms import ARMS, AUC_PR, METRICS
+from fedapp.evaluation.arms import ARMS, AUC_PR, CLASS_METRICS
 from fedapp.evaluation.comparison import DIFFERENCES
 from fedapp.wording import MINUS
 from simulation.results.records import Record
@@ -48,7 +48,7 @@ def compared(records: Sequence[Record]) -> dict[str, Any]:
         of the first seed; rows_in_sum as a Spread; named: what the partners' own attacks on sums named, the largest share first.
     """
     results = [record.result for record in sorted(records, key=lambda record: int(record.result["seed"]))]
-    arms = {arm: {metric: Spread.of([result[arm][metric] for result in results]) for metric in METRICS} for arm in ARMS}
+    arms = {arm: {metric: Spread.of([result[arm][metric] for result in results]) for metric in CLASS_METRICS} for arm in ARMS}
     gains = {
         name: Spread.of([result[more][AUC_PR] - result[less][AUC_PR] for result in results]) for name, (more, less) in DIFFERENCES.items()
     }

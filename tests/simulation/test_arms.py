@@ -62,7 +62,7 @@ def test_the_local_arm_reports_every_round_of_every_partner(tmp_path: Path, data
     assert [(event.arm, event.partner, event.round) for event in events] == [
         ("local", name, number) for name in NAMES for number in (1, 2, 3)
     ]
-    assert all(event.auc_pr and 0 < event.auc_pr <= 1 and event.loss and event.loss > 0 for event in events)
+    assert all(event.score and 0 < event.score <= 1 and event.loss and event.loss > 0 for event in events)
     assert [path.name for path in sorted((tmp_path / "local" / "partner-1").iterdir())] == [
         "loss",
         "metrics",
@@ -123,7 +123,7 @@ def test_the_unguarded_arm_reports_every_partner_round_by_round_and_leaves_no_wo
     assert [(event.arm, event.partner, event.round) for event in events] == [
         ("unguarded", name, number) for number in (1, 2, 3) for name in NAMES
     ]
-    assert all(event.auc_pr and 0 < event.auc_pr <= 1 and event.loss and event.loss > 0 for event in events)
+    assert all(event.score and 0 < event.score <= 1 and event.loss and event.loss > 0 for event in events)
     assert sorted(path.name for path in (tmp_path / "unguarded").iterdir()) == list(NAMES)
     for name in NAMES:
         held = sorted(path.name for path in (tmp_path / "unguarded" / name).iterdir())
