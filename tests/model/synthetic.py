@@ -54,10 +54,10 @@ def from_dense(name: str, dense: np.ndarray, labels: np.ndarray, observed: np.nd
     )
 
 
-def with_values(made: Dataset, centre: float = 6.0, scale: float = 2.0) -> Dataset:
-    """The same compounds, whose tasks of the upper half have values in place of classes: near centre + scale or centre - scale; every
+def with_values(made: Dataset, centre: float = 6.0, scale: float = 2.0, first: int = 3) -> Dataset:
+    """The same compounds, whose tasks from `first` on have values in place of classes: near centre + scale or centre - scale; every
     seventh of them is censored."""
-    first, random = len(made.tasks) // 2, np.random.default_rng(0)
+    random = np.random.default_rng(0)
     real = made.labels.tasks >= first
     values = centre + scale * (2 * made.labels.values - 1 + random.normal(0, 0.3, len(real)))
     counts = np.bincount(made.labels.tasks, minlength=len(made.tasks))
