@@ -42,7 +42,8 @@ def figures(table: pl.DataFrame) -> dict[str, Any]:
         "share_improved" and "riptop_mean", "riptop_median" of federated against local.
     """
     arms = [arm for arm in ARMS if column(arm) in table.columns]
-    known = {metric for metric in METRICS for arm in arms if table[column(arm, metric)].is_not_null().any()}
+    columns = {metric: [column(arm, metric) for arm in arms if column(arm, metric) in table.columns] for metric in METRICS}
+    known = {metric for metric, names in columns.items() if any(table[name].is_not_null().any() for name in names)}
     measured = [metric for metric in METRICS if metric in CLASS_METRICS or metric in known]
     of_arms: dict[str, Any] = {arm: {metric: mean(table[column(arm, metric)]) for metric in measured} for arm in arms}
     local, federated, pooled = (of_arms[arm][AUC_PR] for arm in (LOCAL, FEDERATED, POOLED))
