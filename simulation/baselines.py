@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-from fedapp.config import REGRESSION, Config
+from fedapp.config import Config
 from fedapp.data.dataset import Dataset
 from fedapp.data.task_kinds import KIND, completed
-from fedapp.evaluation.arms import FOREST
+from fedapp.evaluation.arms import FOREST, REGRESSION
 from fedapp.evaluation.scores import SCORES_SCHEMA, write_scores
 from fedapp.partner_folder import PartnerFolder
 from fedapp.seeds import derived_seed

@@ -4,7 +4,7 @@ import json
 
 from fedapp.cli.arguments import Experiment, Json, Resume, open_or_create, tell_cost
 from fedapp.cli.progress import RunProgress
-from fedapp.evaluation.arms import ARMS, AUC_PR, AUC_ROC, PRINTED, R2, SPEARMAN
+from fedapp.evaluation.arms import ARMS, AUC_PR, AUC_ROC, PRINTED, R2, SPEARMAN, score_name
 from fedapp.wording import plural
 from simulation.results.provenance import Provenance
 
@@ -15,7 +15,7 @@ def compare(experiment: Experiment = None, resume: Resume = None, as_json: Json 
 
     provenance = Provenance.begin()
     run = open_or_create(experiment, resume, "compare")
-    with RunProgress(run.config().federation.rounds, run.partners(), as_json) as progress:
+    with RunProgress(run.config().federation.rounds, run.partners(), as_json, metric=score_name(run.config().tasks.kinds)) as progress:
         result = run_comparison(run, progress)
     if as_json:
         print(json.dumps(provenance.joined_to(result)))

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedapp.config import REGRESSION, Config
+from fedapp.config import Config
 from fedapp.data.notation import ABSENT, LABEL_UNIT, P_UNIT
 from fedapp.errors import ConfigError
+from fedapp.evaluation.arms import REGRESSION
 from fedapp.storage.files import write_text
 from fedapp.storage.yaml_file import SHOWN, first_line, read_large, to_text, typed
 

@@ -230,7 +230,7 @@ class Partner(NumPyClient):
             self.shared.fill(heads, parameters[-1])
 
     def _assess(self, trunk: Trunk, heads: Heads, number: int) -> float:
-        """Write the metrics of round `number`, keep the model that predicts if there is a better one; mean validation AUC-PR."""
+        """Write the metrics of round `number`, keep the model that predicts if there is a better one; mean validation AUC-PR or NaN."""
         heads = self.shared.predicting(heads)
         if self.noisy:
             heads = fitted_heads(

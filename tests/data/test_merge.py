@@ -139,3 +139,20 @@ def test_counts_and_units_of_merged_tasks_are_those_of_their_labels(tmp_path: Pa
             assert (row["exact"], row["centre"], row["scale"]) == pytest.approx((6, own.mean(), own.std()))
         else:
             assert (row["positives"], row["negatives"]) == (own.sum(), len(own) - own.sum())
+
+
+def test_tasks_of_classes_and_of_values_are_pooled_side_by_side_with_their_sides_and_units(tmp_path: Path) -> None:
+    partner(tmp_path, "a", range(4))
+    censored = [*(f"x,v-{number},{4 + number},=,p" for number in range(4)), "x,v-4,5,>,p"]
+    tables = write_tables(tmp_path / "v" / "tables", [f"v-{number},{STRUCTURES[number]}" for number in range(5)], censored)
+    prepare(tables, tmp_path / "v" / "prepared", CHEMISTRY)
+    values = build_dataset(tmp_path / "v" / "prepared", tmp_path / "v" / "dataset", "v", replace(TASKS, kinds=["regression"]))
+    classes = Dataset.open(tmp_path / "a" / "dataset")
+    older = replace(classes, tasks=classes.tasks.select("task", "group", "threshold", "weight", "positives", "negatives"))
+    for first in (classes, older):
+        pooled = merge_datasets({"a": first, "v": values}, tmp_path / "pooled")
+        assert pooled.tasks["kind"].to_list() == ["classification"] * len(classes.tasks) + ["regression"]
+        assert pooled.tasks.row(-1, named=True)["scale"] == values.tasks["scale"][0]
+        own = pooled.labels.tasks == len(pooled.tasks) - 1
+        assert sorted(zip(pooled.labels.values[own], pooled.labels.censors[own], strict=True)) == [(4, 0), (5, 0), (5, 1), (6, 0), (7, 0)]
+        assert pooled.normalisation.centre.tolist() == [0.0] * len(classes.tasks) + [5.5]

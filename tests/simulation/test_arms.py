@@ -61,7 +61,7 @@ def test_the_second_arm_reports_every_round_of_every_partner(tmp_path: Path, dat
     assert [(event.arm, event.partner, event.round) for event in events] == [
         ("second", name, number) for name in NAMES for number in (1, 2, 3)
     ]
-    assert all(event.auc_pr and 0 < event.auc_pr <= 1 and event.loss and event.loss > 0 for event in events)
+    assert all(event.score and 0 < event.score <= 1 and event.loss and event.loss > 0 for event in events)
     assert [path.name for path in sorted((tmp_path / "second" / "partner-1").iterdir())] == [
         "loss",
         "metrics",
@@ -127,7 +127,7 @@ def test_the_unguarded_arm_reports_every_partner_round_by_round_and_leaves_no_wo
     assert [(event.arm, event.partner, event.round) for event in events] == [
         ("unguarded", name, number) for number in (1, 2, 3) for name in NAMES
     ]
-    assert all(event.auc_pr and 0 < event.auc_pr <= 1 and event.loss and event.loss > 0 for event in events)
+    assert all(event.score and 0 < event.score <= 1 and event.loss and event.loss > 0 for event in events)
     assert sorted(path.name for path in (tmp_path / "unguarded").iterdir()) == list(NAMES)
     for name in NAMES:
         held = sorted(path.name for path in (tmp_path / "unguarded" / name).iterdir())
