@@ -4,7 +4,7 @@ It has the same schedule, batches of the same size and as many of them, and its 
 of it leaves. So it needs no other batches when a round is attempted again: a round that was trained is there, whatever becomes of the
 federated one's, and is not trained twice.
 
-Its first layer has the rows of bits that its training compounds hold, which is often a quarter of them or less. All others would begin at
+Its first layer has the rows of bits that its training compounds hold: a third of them at a partner with a thousand. All others begin at
 random, never learn anything and only be noise; in the file of the model, which is of the common form, they are zero.
 """
 
