@@ -18,6 +18,7 @@ from fedapp.config import NO_NOISE, RECORD_DP, Config
 from fedapp.data.dataset import Dataset
 from fedapp.errors import RunError
 from fedapp.evaluation.selection import best_round, read_metrics, validation_curve
+from fedapp.model.adam import Adam
 from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.evaluation import evaluate
 from fedapp.model.network import Heads, Trunk, set_trunk_arrays, trunk_arrays
@@ -93,8 +94,7 @@ class Partner(NumPyClient):
         adam = optimiser(trunk, heads, self.config.training)
         base, private_rows = self._resume(trunk, heads, adam, before=number)
         before = private_rows.add_to(trunk)
-        for group in adam.param_groups:
-            group["lr"] = learning_rate(self.config.training, number, self.config.federation.rounds)
+        adam.learning_rate = learning_rate(self.config.training, number, self.config.federation.rounds)
         shown = {"auc_pr": self._assess(trunk, heads, number - 1)} if base and self.judged else {}
         rows, seed = self.training_rows(), self._training_seed(number, int(config.get("attempt", 0)))
         if self.noisy:
@@ -140,7 +140,7 @@ class Partner(NumPyClient):
         """Whether a profile asks for noise in training."""
         return self.config.privacy.profile != NO_NOISE
 
-    def _train_noisily(self, trunk: Trunk, heads: Heads, adam: torch.optim.Adam, rows: np.ndarray, number: int) -> TrainingOutcome:
+    def _train_noisily(self, trunk: Trunk, heads: Heads, adam: Adam, rows: np.ndarray, number: int) -> TrainingOutcome:
         """Train with noise; under record-level privacy, pay first."""
         privacy, settings = self.config.privacy, self.config.training
         if privacy.profile == RECORD_DP and len(rows):
@@ -183,7 +183,7 @@ class Partner(NumPyClient):
         heads = Heads(model.hidden[-1], len(self.dataset.tasks), seed, self.dataset.name)
         return trunk.to(self.device), heads.to(self.device)
 
-    def _resume(self, trunk: Trunk, heads: Heads, adam: torch.optim.Adam, before: int) -> tuple[int, PrivateRows]:
+    def _resume(self, trunk: Trunk, heads: Heads, adam: Adam, before: int) -> tuple[int, PrivateRows]:
         """Load the newest state older than round `before`; its round, 0 if there is none, and the private rows."""
         base = max((number for number in self.folder.states_by_round() if number < before), default=0)
         state = load_tensors(self.folder.state_of(base))[0] if base else {}
