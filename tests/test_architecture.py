@@ -58,7 +58,7 @@ LIBRARIES = {
     "fedapp.storage": {"omegaconf", "yaml"},
     "simulation": {"numpy", "polars", "sklearn", "threadpoolctl", "torch"},
     "simulation.audit": {"numpy", "polars", "rdkit", "safetensors", "scipy", "torch"},
-    "simulation.benchmarks": {"cryptography", "flwr", "numpy"},
+    "simulation.benchmarks": {"cryptography", "flwr", "numpy", "polars", "sklearn", "torch"},
     "simulation.results": {"jinja2", "psutil", "torch", "typer"},
     "strategies.coordinator": {"flwr", "google", "numpy"},
     "strategies.message_records": {"flwr", "numpy"},

@@ -18,6 +18,7 @@ from fedapp.evaluation.arms import (
     BCE,
     CALIBRATION_ERROR,
     CLASS_METRICS,
+    CLASSIFICATION,
     COMBINED,
     CONFORMAL,
     COUNTS,
@@ -38,7 +39,6 @@ from fedapp.evaluation.intervals import mean_interval
 from fedapp.evaluation.scores import LABEL, metrics_of
 from fedapp.evaluation.selection import TEST, VALIDATION
 
-CLASSIFICATION = "classification"  # kind of the tasks that have conformal sets
 # Name -> the arm whose AUC-PR is looked at, and the one that it is held against.
 DIFFERENCES = {
     "gain": (FEDERATED, LOCAL),

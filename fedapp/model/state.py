@@ -4,9 +4,10 @@ import torch
 from torch import Tensor
 
 from fedapp.errors import RunError
+from fedapp.model.adam import Adam
 from fedapp.model.network import Heads, Trunk
 
-MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+STEPS = "adam.steps"
 
 
 def named_parameters(trunk: Trunk, heads: Heads) -> dict[str, torch.nn.Parameter]:
@@ -15,16 +16,15 @@ def named_parameters(trunk: Trunk, heads: Heads) -> dict[str, torch.nn.Parameter
     return {f"{part}.{name}": parameter for part, module in parts.items() for name, parameter in module.named_parameters()}
 
 
-def private_state(trunk: Trunk, heads: Heads, adam: torch.optim.Adam) -> dict[str, Tensor]:
+def private_state(trunk: Trunk, heads: Heads, adam: Adam) -> dict[str, Tensor]:
     """Heads, and Adam's moments of trunk and heads. The trunk itself is not part of it: it arrives anew each round."""
     tensors: dict[str, Tensor] = {f"heads.{name}": parameter.detach() for name, parameter in heads.named_parameters()}
-    for name, parameter in named_parameters(trunk, heads).items():
-        for moment in MOMENTS:
-            tensors[f"adam.{name}.{moment}"] = adam.state[parameter][moment]
-    return tensors
+    for name, mean, square in zip(named_parameters(trunk, heads), adam.means, adam.squares, strict=True):
+        tensors |= {f"adam.{name}.mean": mean, f"adam.{name}.square": square}
+    return tensors | {STEPS: adam.steps}
 
 
-def restore(trunk: Trunk, heads: Heads, adam: torch.optim.Adam, tensors: dict[str, Tensor]) -> None:
+def restore(trunk: Trunk, heads: Heads, adam: Adam, tensors: dict[str, Tensor]) -> None:
     """Put the tensors of `private_state` back in place.
 
     Raises:
@@ -36,7 +36,9 @@ def restore(trunk: Trunk, heads: Heads, adam: torch.optim.Adam, tensors: dict[st
                 if parameter.shape != tensors[f"heads.{name}"].shape:
                     raise RunError(f"the saved heads have shape {tuple(tensors[f'heads.{name}'].shape)}, not {tuple(parameter.shape)}")
                 parameter.copy_(tensors[f"heads.{name}"])
-        for name, parameter in named_parameters(trunk, heads).items():
-            adam.state[parameter] = {moment: tensors[f"adam.{name}.{moment}"].to(parameter.device) for moment in MOMENTS}
+        names, device = named_parameters(trunk, heads), heads.weight.device
+        adam.means = [tensors[f"adam.{name}.mean"].to(device) for name in names]
+        adam.squares = [tensors[f"adam.{name}.square"].to(device) for name in names]
+        adam.steps = tensors[STEPS].to(device)
     except KeyError as error:
         raise RunError(f"the saved state lacks {error}", "it was written for another configuration: start a new run") from error

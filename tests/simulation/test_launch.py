@@ -252,3 +252,14 @@ def test_where_no_partner_could_say_why_the_engines_log_does(tmp_path: Path) -> 
     log.write_text(earlier)
     with pytest.raises(RunError, match="ended without a result; its log is"):
         launch.check_outcome(run, log, len(earlier))
+
+
+@pytest.mark.parametrize("partners", [2, 3, 6, 7, 8, 32, 1000])
+def test_all_partners_find_room_on_one_gpu_at_once(monkeypatch: pytest.MonkeyPatch, partners: int) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert 0.999 - partners / 10_000 < launch.gpu_share(partners) * partners <= 1
+
+
+def test_without_a_gpu_nobody_asks_for_a_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert launch.gpu_share(8) == 0
