@@ -91,7 +91,7 @@ class Partner(NumPyClient):
         """
         number = self._checked_round(config, "train")
         trunk, heads = self._network(parameters)
-        adam = optimiser(trunk, heads, self.config.training)
+        adam = self._optimiser(trunk, heads)
         base, private_rows = self._resume(trunk, heads, adam, before=number)
         before = private_rows.add_to(trunk)
         adam.learning_rate = learning_rate(self.config.training, number, self.config.federation.rounds)
@@ -123,7 +123,7 @@ class Partner(NumPyClient):
         """
         number = self._checked_round(config, "evaluate")
         trunk, heads = self._network(parameters)
-        _, private_rows = self._resume(trunk, heads, optimiser(trunk, heads, self.config.training), before=number + 1)
+        _, private_rows = self._resume(trunk, heads, self._optimiser(trunk, heads), before=number + 1)
         private_rows.add_to(trunk)
         return 0.0, 1, self._shown({"auc_pr": self._assess(trunk, heads, number)})
 
@@ -182,6 +182,10 @@ class Partner(NumPyClient):
         set_trunk_arrays(trunk, parameters)
         heads = Heads(model.hidden[-1], len(self.dataset.tasks), seed, self.dataset.name)
         return trunk.to(self.device), heads.to(self.device)
+
+    def _optimiser(self, trunk: Trunk, heads: Heads) -> Adam:
+        """Over the rows that a training of this partner changes; noise falls on all that leave, whatever its compounds hold."""
+        return optimiser(trunk, heads, self.config.training, None if self.noisy else self.changed | self.private)
 
     def _resume(self, trunk: Trunk, heads: Heads, adam: Adam, before: int) -> tuple[int, PrivateRows]:
         """Load the newest state older than round `before`; its round, 0 if there is none, and the private rows."""
