@@ -68,9 +68,15 @@ class WeightGradient:
     bits: Pattern
     of_sums: Tensor
 
-    def blocks(self) -> Iterator[tuple[slice, Tensor]]:
-        """Consecutive rows of the weight and their gradient: on the processor so few that they stay in its cache, else all."""
+    def blocks(self, held: Tensor | None = None) -> Iterator[tuple[slice, Tensor]]:
+        """Consecutive rows of the weight and their gradient: on the processor so few that they stay in its cache, else all.
+
+        Args:
+            held: int64, ascending: of these rows alone, and the slices are of them. All bits of the batch must be among them.
+        """
         offsets, width = self.bits.column_offsets, self.of_sums.shape[1]
+        if held is not None:
+            offsets = offsets.index_select(0, held)  # a row that is left out has no entry: each still ends where the next begins
         rows = max(1, BLOCK // width) if offsets.device.type == "cpu" else len(offsets)
         starts = range(0, len(offsets), rows)
         ends = [*offsets[rows::rows].tolist(), len(self.bits.column_rows)]

@@ -5,6 +5,7 @@ from time import perf_counter
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fedapp.config import Training
@@ -32,9 +33,14 @@ def choose_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def optimiser(trunk: Trunk, heads: Heads, settings: Training) -> Adam:
-    """Adam over the trunk's parameters, the first layer's weight first, then the heads'."""
-    return Adam([*trunk.parameters(), *heads.parameters()], settings.learning_rate, settings.weight_decay)
+def optimiser(trunk: Trunk, heads: Heads, settings: Training, held: NDArray[np.bool_] | None = None) -> Adam:
+    """Adam over the trunk's parameters, the first layer's weight first, then the heads'.
+
+    Args:
+        held: Bits whose rows are trained, bool [bits], all that the training compounds have among them; None for all.
+    """
+    rows = None if held is None else torch.from_numpy(np.flatnonzero(held)).to(trunk.weight.device)
+    return Adam([*trunk.parameters(), *heads.parameters()], settings.learning_rate, settings.weight_decay, rows)
 
 
 def learning_rate(settings: Training, number: int, rounds: int) -> float:

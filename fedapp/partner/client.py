@@ -107,7 +107,7 @@ class Partner(NumPyClient):
         if self.local:  # first: whatever happens to the federated round, what it is compared with is there
             self.local.fit(number)
         trunk, heads = self._network(parameters)
-        adam = optimiser(trunk, heads, self.config.training)
+        adam = self._optimiser(trunk, heads)
         base, private_rows = self._resume(trunk, heads, adam, before=number)
         self._fill(heads, parameters)
         before = private_rows.add_to(trunk)
@@ -144,7 +144,7 @@ class Partner(NumPyClient):
         if self.local and self.local.rounds.last():
             self.local.evaluate(number)
         trunk, heads = self._network(parameters)
-        _, private_rows = self._resume(trunk, heads, optimiser(trunk, heads, self.config.training), before=number + 1)
+        _, private_rows = self._resume(trunk, heads, self._optimiser(trunk, heads), before=number + 1)
         self._fill(heads, parameters)
         private_rows.add_to(trunk)
         return 0.0, 1, self._shown({"auc_pr": self._assess(trunk, heads, number)})
@@ -216,6 +216,10 @@ class Partner(NumPyClient):
         set_trunk_arrays(trunk, parameters[: 2 * len(model.hidden)])
         heads = Heads(model.hidden[-1], len(self.dataset.tasks), seed, self.dataset.name, len(self.shared))
         return trunk.to(self.device), heads.to(self.device)
+
+    def _optimiser(self, trunk: Trunk, heads: Heads) -> Adam:
+        """Over the rows that a training of this partner changes; noise falls on all that leave, whatever its compounds hold."""
+        return optimiser(trunk, heads, self.config.training, None if self.noisy else self.changed | self.private)
 
     def _resume(self, trunk: Trunk, heads: Heads, adam: Adam, before: int) -> tuple[int, PrivateRows]:
         """Load the newest state older than round `before`; its round, 0 if there is none, and the private rows."""
