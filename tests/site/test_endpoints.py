@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from starlette.testclient import TestClient
 
+from fedapp.cli.status import tell
 from fedapp.consortium.identity_files import new_identity
 from fedapp.consortium.policy_file import read_policy_file, write_policy_file
 from fedapp.data.catalogue import NO_SLOT, catalogue_digest, catalogue_of, slots_of
 from fedapp.data.dataset import Dataset
 from fedapp.errors import ConfigError, DataError, PolyphonyError
+from fedapp.model.trunk_shape import trunk_shapes
 from fedapp.partner.place import site_place
 from fedapp.partner.update_rules import supported_slots
 from fedapp.site.accept import accept, check_data
@@ -22,6 +25,9 @@ from fedapp.site.doctor import protection
 from fedapp.site.doctor.checks import CheckState
 from fedapp.site.endpoints import CONSENT, Wanted, declared, proposed
 from fedapp.site.folder import Site
+from fedapp.site.status.page import page_app
+from fedapp.site.status.site_status import site_status
+from strategies.update.shared_trunk import no_trunk
 from tests.cli.test_cli import polyphony
 from tests.helpers.small_run import write_dataset
 from tests.site.saved_site import fresh
@@ -145,6 +151,50 @@ def test_doctor_and_accept_and_the_update_itself_have_one_rule_for_enough_labels
     assert found.state is CheckState.WARN and "1 of 2 declared tasks have a part in a shared head; not SECRET-Birch-target1" in found.told
     assert protection.endpoints(accepted(held, data, f"{GROUP}=hERG")).state is CheckState.OK
     assert "none of our tasks is declared" in protection.endpoints(accepted(held, data, table="none")).told
+
+
+# What its own page says
+
+
+def agreed(site: Site, listed: tuple[str, ...]) -> None:
+    """A trunk after a session in which the shared heads of these endpoints were listed."""
+    config = site.config()
+    slots = [name in listed for name, _ in catalogue_of(config).slots]
+    arrays = [np.zeros(shape, np.float32) for shape in trunk_shapes(config)]
+    rows = np.concatenate([np.ones(config.chemistry.bits, np.bool_), slots])
+    no_trunk(0.25, b"s" * 32).with_rows(rows, b"s" * 32).starting_with(arrays, b"t" * 32).write(site.state / "shared.safetensors")
+
+
+def test_a_partners_own_page_and_status_say_which_of_its_tasks_have_a_shared_head_in_play(
+    site: Site, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = accepted(site, data, f"{GROUP}=hERG", f"{OTHER}=CYP3A4", f"{NAMESAKE}={NAMESAKE}")
+    assert site_status(held)["endpoints"][0]["lacks"] == "partners have not agreed on shared heads yet"
+    agreed(held, ("hERG", "CYP3A4"))
+    status = site_status(held)
+    assert status["problems"] == [] and status["ledger"]["rows"] == 256
+    assert [(each["group"], each["in_play"], each["lacks"]) for each in status["endpoints"]] == [
+        (GROUP, True, ""),
+        (NAMESAKE, False, "fewer than three partners have a part in it"),
+        (OTHER, False, "the catalogue has no shared head there"),
+    ]
+    page = TestClient(page_app(held), base_url="http://127.0.0.1:8765").get("/").text
+    assert "1 of 3 declared tasks have a shared head in play" in page
+    assert "fewer than three partners have a part in it" in page
+    tell(status)
+    assert f"shared heads in play: {GROUP} >= 5.5, of 3 declared tasks" in capsys.readouterr().out
+
+
+def test_declarations_that_were_not_accepted_are_a_problem_on_the_page_and_not_its_end(site: Site, data: Path) -> None:
+    held = accepted(site, data, f"{GROUP}=hERG")
+    held.endpoints.write_text(f"group,endpoint\n{GROUP},CYP3A4\n")
+    status = site_status(held)
+    assert status["endpoints"] == [] and any("is not what" in problem for problem in status["problems"])
+
+
+def test_a_page_of_a_partner_that_declared_nothing_has_no_such_section(site: Site, data: Path) -> None:
+    held = accepted(site, data)
+    assert "Common endpoints" not in TestClient(page_app(held), base_url="http://127.0.0.1:8765").get("/").text
 
 
 # What cannot be declared, leaving the site as it was
