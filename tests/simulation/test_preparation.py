@@ -175,7 +175,7 @@ def test_values_in_several_units_of_spread_are_normalised_alike_and_0_1_labels_n
     assert (second.thresholds, second.value, second.centre, second.unit) == ((), False, None, "label")
 
 
-def test_a_group_that_no_endpoint_can_be_called_after_is_named(tmp_path: Path) -> None:
+def test_a_group_that_no_endpoint_can_be_called_after_is_named() -> None:
     table = pl.DataFrame({"group": ["two\nlines"], "threshold": pl.Series([6.5], dtype=pl.Float32)})
     with pytest.raises(ValueError, match=r"two\\nlines"):
         catalogue_of_groups(table)

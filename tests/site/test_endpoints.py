@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from starlette.testclient import TestClient
 
@@ -14,7 +15,7 @@ from fedapp.cli.status import tell
 from fedapp.consortium.identity_files import new_identity
 from fedapp.consortium.policy_file import read_policy_file, write_policy_file
 from fedapp.data.catalogue import NO_SLOT, catalogue_digest, catalogue_of, slots_of
-from fedapp.data.dataset import Dataset
+from fedapp.data.dataset import Dataset, save
 from fedapp.errors import ConfigError, DataError, PolyphonyError
 from fedapp.model.trunk_shape import trunk_shapes
 from fedapp.partner.place import site_place
@@ -29,7 +30,7 @@ from fedapp.site.status.page import page_app
 from fedapp.site.status.site_status import site_status
 from strategies.update.shared_trunk import no_trunk
 from tests.cli.test_cli import polyphony
-from tests.helpers.small_run import write_dataset
+from tests.helpers.small_run import label_table, write_dataset
 from tests.site.saved_site import fresh
 
 CONFIG = "name: joint\nchemistry: {bits: 256}\nmodel: {hidden: [8]}\nfederation: {initial_trunk: group_key}\n"
@@ -153,6 +154,25 @@ def test_doctor_and_accept_and_the_update_itself_have_one_rule_for_enough_labels
     assert "none of our tasks is declared" in protection.endpoints(accepted(held, data, table="none")).told
 
 
+def test_matching_leaves_out_what_is_measured_in_another_unit_and_new_data_in_another_unit_are_not_taken_for_the_old(
+    site: Site, data: Path, tmp_path: Path
+) -> None:
+    held = accepted(site, data, table="matching")
+    other_catalogue("a name that a partner has too, unit: p, thresholds: [5.5]", "a name that a partner has too, unit: label")(held)
+    assert declared(accepted(held, data, table="matching")) == {}
+    other_catalogue("", "")(held)
+    held = accepted(held, data, table="matching")
+    dataset = Dataset.open(data)
+    labels = dataset.tasks.with_columns(pl.lit(None, pl.Float32).alias("threshold"), pl.lit("label").alias("unit"))
+    structures = pl.DataFrame({"smiles": dataset.smiles(), "fold": np.array(dataset.folds)})
+    header = {key: dataset.header[key] for key in ("name", "bits", "folds", "note", "dropped")}
+    fingerprints = np.array(dataset.x_indptr), np.array(dataset.x_indices)
+    save(tmp_path / "labels", header, structures, fingerprints, labels=label_table(dataset), tasks=labels)
+    with pytest.raises(ConfigError, match=f"{NAMESAKE} is measured in label, and {NAMESAKE} in p"):
+        accepted(held, tmp_path / "labels")
+    assert declared(held) == {NAMESAKE: NAMESAKE}
+
+
 # What its own page says
 
 
@@ -207,6 +227,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], str | None, str]] = {
     "another unit": ((f"{GROUP}=Ames",), None, f"{GROUP} is measured in p, and Ames in label"),
     "no pair": (("hERG",), None, "--endpoint 'hERG' is not GROUP=ENDPOINT"),
     "half a pair": (("=hERG",), None, "--endpoint '=hERG' is not GROUP=ENDPOINT"),
+    "none and one": ((f"{GROUP}=hERG",), "none", "--endpoints none and --endpoint '.*=hERG' say two things"),
     "no table": ((), "nowhere.csv", r"no file nowhere\.csv"),
     "several faults": ((f"{GROUP}=x", "y=hERG"), None, "no endpoint 'x'; the dataset has no task of 'y'"),
 }

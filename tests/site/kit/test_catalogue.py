@@ -100,6 +100,11 @@ def test_the_groups_of_tasks_are_no_catalogue_between_companies(founded: Founded
     assert "a file that they agree on" in caught.value.hint
 
 
+def test_a_readme_tells_of_endpoints_where_there_are_any(founded: Founded) -> None:
+    assert "--endpoint 'GROUP=ENDPOINT'" in (founded.path / "kits" / "gamma" / "README.md").read_text()
+    assert "endpoint" not in (founded.kits("without") / "gamma" / "README.md").read_text()
+
+
 # Installing one
 
 
