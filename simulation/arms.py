@@ -1,68 +1,163 @@
-"""The arms that a federation is compared with, and the comparison.
+"""The arms that a federation is compared with, and how they are trained.
 
-Local only: each partner trains on its own data, fed its own trunk back each round. Pooled: one partner that has everybody's data.
-Unguarded: the federation without its row guard, which shows what the guard costs; left out where the federation has none itself.
+Local: each partner trains on its own data, which it does beside the federation. Second: the same with other random numbers, so that two
+local models can be averaged, as the combined arm may average two. Pooled: one partner that has everybody's data and each partner's tasks
+side by side. Merged: the same, with an endpoint of several partners as one task, as a third party could do whom all trust with their
+data. Unguarded: the federation without its row guard, which shows what the guard costs; it takes a whole federation, and is trained on
+request.
 All drive `Partner` as the coordinator does, so the arms share code, folds, budget (rounds × local epochs) and the choice of the round
-on the validation fold.
+on the validation fold. How they are compared is `simulation.comparison`'s; it trains nothing.
 
-    run/partners/<name>/{dataset,metrics,loss}    federated (written elsewhere)
-    run/local/<name>/{metrics,loss}
-    run/unguarded/<name>/{metrics,loss}
-    run/pooled/{metrics,loss,dataset}
-    run/comparison.parquet, run/comparison.json
+    run/partners/<name>/{dataset,metrics,loss,scores}    federated (written elsewhere)
+    run/partners/<name>/local                            local (likewise)
+    run/second/<name>/{metrics,loss,scores}
+    run/unguarded/<name>/{metrics,loss,scores}
+    run/{pooled,merged}/{metrics,loss,scores,dataset}
 """
 
+import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import wait
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import polars as pl
 import torch
 
 from fedapp.config import Config
 from fedapp.data.dataset import Dataset
 from fedapp.data.merge import merge_datasets
-from fedapp.errors import RunError
-from fedapp.evaluation.arms import ARMS, FEDERATED, LOCAL, METRICS, POOLED, UNGUARDED, column
-from fedapp.evaluation.comparison import figures, riptop
-from fedapp.evaluation.selection import TEST, best_round, read_metrics
+from fedapp.evaluation.arms import MERGED, POOLED, UNGUARDED
 from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.network import Trunk, trunk_arrays
 from fedapp.partner.client import Partner
 from fedapp.partner_folder import PartnerFolder
-from fedapp.storage.files import atomic_path
-from fedapp.storage.json_file import write_json
+from fedapp.seeds import derived_seed
 from simulation.events import RunEvent, saved_event
 from simulation.federation import first_shared, form_of, take_in, words_of
+from simulation.workers import processes
 from strategies.update.shared_trunk import SharedTrunk
 
-
-def arms_of(config: Config) -> tuple[str, ...]:
-    """The arms of an experiment: without a row guard, the federated arm is the unguarded one."""
-    return tuple(arm for arm in ARMS if arm != UNGUARDED or config.privacy.row_guard > 1)
-
-
-def local_arm(run: Path, datasets: Mapping[str, Dataset], config: Config, device: torch.device | None = None) -> Iterator[RunEvent]:
-    """Train every partner on its own, one after another, in `run/local/<name>`; rounds that are done are skipped."""
-    for name, dataset in datasets.items():
-        yield from train_alone(LOCAL, run / LOCAL / name, dataset, config, device)
+SECOND = "second"
+POLL = 0.5  # seconds between looks at what worker processes have done
+WORTH_WORKERS = 2_000_000  # labels × rounds; less is done before worker processes have started
 
 
-def pooled_arm(run: Path, datasets: Mapping[str, Dataset], config: Config, device: torch.device | None = None) -> Iterator[RunEvent]:
-    """Merge all partners' data and train on them, in `run/pooled`; rounds that are done are skipped."""
-    folder = PartnerFolder(run / POOLED).dataset
-    dataset = Dataset.open(folder) if (folder / "dataset.json").is_file() else merge_datasets(datasets, folder)
-    yield from train_alone(POOLED, run / POOLED, dataset, config, device)
+@dataclass(frozen=True)
+class Course:
+    """One training of an arm, from its first round to its last.
+
+    Attributes:
+        arm: Whose.
+        directory: Where it leaves what it does.
+        dataset: Folder of what it learns from.
+        labels: How many that are.
+        config: The experiment; its seed is the course's own.
+    """
+
+    arm: str
+    directory: Path
+    dataset: Path
+    labels: int
+    config: Config
+
+    @property
+    def done(self) -> bool:
+        """Whether its last round is evaluated."""
+        return PartnerFolder(self.directory).metrics_of(self.config.federation.rounds).is_file()
+
+    def train(self) -> Iterator[RunEvent]:
+        """Train, or go on where a killed process stopped."""
+        yield from train_alone(self.arm, self.directory, Dataset.open(self.dataset), self.config)
 
 
-def train_alone(arm: str, directory: Path, dataset: Dataset, config: Config, device: torch.device | None = None) -> Iterator[RunEvent]:
+def second_courses(run: Path, datasets: Mapping[str, Dataset], config: Config) -> list[Course]:
+    """One for every partner, with other random numbers."""
+    other = replace(config, seed=derived_seed(config.seed, "second model"))
+    return [own_course(SECOND, run, dataset, other) for dataset in datasets.values()]
+
+
+def own_course(arm: str, run: Path, dataset: Dataset, config: Config) -> Course:
+    """A partner's on its own data."""
+    return Course(arm, run / arm / dataset.name, dataset.directory, len(dataset.labels), without_catalogue(config))
+
+
+def without_catalogue(config: Config) -> Config:
+    """Who trains alone shares no head with anybody."""
+    return replace(config, tasks=replace(config.tasks, catalogue=None))
+
+
+def pooled_courses(run: Path, datasets: Mapping[str, Dataset], config: Config, arm: str = POOLED) -> list[Course]:
+    """One on all partners' data, which are merged first."""
+    folder = PartnerFolder(run / arm).dataset
+    if not (folder / "dataset.json").is_file():
+        merge_datasets(datasets, folder, one_task_each=arm == MERGED)
+    dataset = Dataset.open(folder)
+    return [Course(arm, run / arm, folder, len(dataset.labels), without_catalogue(config))]
+
+
+def merged_courses(run: Path, datasets: Mapping[str, Dataset], config: Config) -> list[Course]:
+    """One on all partners' data, in which equal endpoints are one task."""
+    return pooled_courses(run, datasets, config, MERGED)
+
+
+# The largest first: the small ones fill the gaps at the end.
+COURSES: dict[str, Callable[[Path, Mapping[str, Dataset], Config], list[Course]]] = {
+    POOLED: pooled_courses,
+    MERGED: merged_courses,
+    SECOND: second_courses,
+}
+
+
+def train_arms(run: Path, datasets: Mapping[str, Dataset], config: Config, arms: Collection[str] = tuple(COURSES)) -> Iterator[RunEvent]:
+    """Train some of `COURSES`; rounds that are done are skipped.
+
+    Courses do not depend on one another, and so each processor is given its own; small ones are trained here, one after another.
+    """
+    courses = [course for arm in arms for course in COURSES[arm](run, datasets, config) if not course.done]
+    work = sum(course.labels for course in courses) * config.federation.rounds
+    if len(courses) < 2 or (os.cpu_count() or 1) < 2 or work < WORTH_WORKERS:
+        for course in courses:
+            yield from course.train()
+    else:
+        yield from train_side_by_side(courses)
+
+
+def train_side_by_side(courses: list[Course]) -> Iterator[RunEvent]:
+    """Train in a process on each processor, and tell what they have done."""
+    told = {course.directory: _evaluated(course) for course in courses}
+    with processes() as workers:
+        open_courses = {workers.submit(run_course, course): course for course in courses}
+        while open_courses:
+            ended = wait(open_courses, timeout=POLL).done
+            for course in courses:
+                for number in range(told[course.directory] + 1, _evaluated(course) + 1):
+                    name, minimum = course.directory.name, course.config.evaluation.min_per_class
+                    yield saved_event(course.arm, name, course.directory, number, minimum)
+                    told[course.directory] = number
+            for future in ended:
+                del open_courses[future]
+                future.result()
+
+
+def run_course(course: Course) -> None:
+    """A worker's part."""
+    for _ in course.train():
+        pass
+
+
+def _evaluated(course: Course) -> int:
+    """The last round that is evaluated; 0 before the first."""
+    return max(PartnerFolder(course.directory).metrics_by_round(), default=0)
+
+
+def train_alone(arm: str, directory: Path, dataset: Dataset, config: Config) -> Iterator[RunEvent]:
     """Train one partner that gets its own trunk back each round; resumes a killed run where it stopped."""
     final = config.federation.rounds
     if PartnerFolder(directory).metrics_of(final).is_file():
         return
-    partner = Partner(directory, dataset, config, device, local=False)
+    partner = Partner(directory, dataset, config, local=False)
     done, arrays = load_trunk(directory / "trunk.safetensors", config)
     for number in range(done + 1, final + 1):
         arrays, _, _ = partner.fit(arrays, {"round": number})
@@ -76,11 +171,11 @@ def train_alone(arm: str, directory: Path, dataset: Dataset, config: Config, dev
     (directory / "trunk.safetensors").unlink()
 
 
-def unguarded_arm(run: Path, datasets: Mapping[str, Dataset], config: Config, device: torch.device | None = None) -> Iterator[RunEvent]:
+def unguarded_arm(run: Path, datasets: Mapping[str, Dataset], config: Config) -> Iterator[RunEvent]:
     """Train the federation without its row guard, in `run/unguarded`; rounds that are done are skipped."""
     folder = run / UNGUARDED
     if not all(PartnerFolder(folder / name).metrics_of(config.federation.rounds).is_file() for name in datasets):
-        partners = {name: Partner(folder / name, dataset, config, device, local=False) for name, dataset in datasets.items()}
+        partners = {name: Partner(folder / name, dataset, config, local=False) for name, dataset in datasets.items()}
         yield from federate_unguarded(partners, PartnerFolder(folder).shared_trunk, config)
     for name in datasets:
         shutil.rmtree(PartnerFolder(folder / name).states, ignore_errors=True)
@@ -105,6 +200,11 @@ def federate_unguarded(partners: Mapping[str, Partner], path: Path, config: Conf
         yield saved_event(UNGUARDED, name, partner.directory, federation.rounds, minimum)
 
 
+def has_unguarded(config: Config) -> bool:
+    """Whether the unguarded arm is asked for, and differs from the federated one."""
+    return config.evaluation.unguarded and config.privacy.row_guard > 1
+
+
 def save_trunk(path: Path, arrays: list[np.ndarray], number: int) -> None:
     """Keep the trunk after round `number`."""
     save_tensors(path, {f"{position:03d}": torch.from_numpy(array) for position, array in enumerate(arrays)}, {"round": number})
@@ -116,76 +216,3 @@ def load_trunk(path: Path, config: Config) -> tuple[int, list[np.ndarray]]:
         return 0, trunk_arrays(Trunk(config.chemistry.bits, config.model.hidden, config.seed))
     tensors, header = load_tensors(path)
     return header["round"], [tensors[name].numpy() for name in sorted(tensors)]
-
-
-def compare_arms(run: Path, config: Config) -> dict[str, Any]:
-    """Compare the arms of a run on the test fold, each at the round that the validation fold chose for that partner.
-
-    A task counts if it has `evaluation.min_per_class` of each class in the test fold. Writes `comparison.parquet` (one row per task
-    that counts) and `comparison.json`.
-
-    Returns:
-        The `figures` of all tasks, and "partners": the same per partner, with the selected rounds.
-    Raises:
-        RunError: An arm has no metrics, or no task counts.
-    """
-    names = sorted(path.name for path in (run / "partners").glob("*") if PartnerFolder(path).dataset.is_dir())
-    if not names:
-        raise RunError(f"{run} has no partners", "run the federation first")
-    per_class = config.evaluation.min_per_class
-    tables, rounds = [], {}
-    for name in names:
-        table, rounds[name] = compare_partner(run, name, arms_of(config), per_class)
-        tables.append(table)
-    table = pl.concat(tables)
-    if table.is_empty():
-        raise RunError(
-            f"no task has {per_class} actives and as many inactives in the test fold", "lower evaluation.min_per_class or use more data"
-        )
-    summary = figures(table)
-    summary["partners"] = {
-        name: {"selected": rounds[name], **figures(rows)} for name in names if len(rows := table.filter(pl.col("partner") == name))
-    }
-    with atomic_path(run / "comparison.parquet") as path:
-        table.write_parquet(path)
-    write_json(run / "comparison.json", summary)
-    return summary
-
-
-def compare_partner(run: Path, name: str, arms: Collection[str], per_class: int) -> tuple[pl.DataFrame, dict[str, int]]:
-    """One row per counting task of one partner: partner, task, group, threshold, positives, negatives, then each metric of each arm
-    (`local_auc_pr` and so on) and `riptop`; and the round selected in each arm."""
-    tasks = Dataset.open(PartnerFolder(run / "partners" / name).dataset).tasks.select("task", "group", "threshold")
-    rounds: dict[str, int] = {}
-    table = tasks.with_columns(pl.lit(name).alias("partner"))
-    metrics_of_run = arm_metrics(run, name)
-    for arm in arms:
-        metrics = metrics_of_run[arm]
-        chosen = best_round(metrics, per_class)
-        if chosen is None:
-            raise RunError(f"the {arm} arm of {name} has no metrics in {run}", "finish the run with --resume")
-        rounds[arm] = chosen
-        test = metrics.filter((pl.col("round") == chosen) & (pl.col("fold") == TEST))
-        counts = ["positives", "negatives"] if arm == ARMS[0] else []
-        table = table.join(
-            test.select("task", *counts, *(pl.col(name).alias(column(arm, name)) for name in METRICS)), on="task", maintain_order="left"
-        )
-    table = table.filter((pl.col("positives") >= per_class) & (pl.col("negatives") >= per_class))
-    table = table.with_columns(riptop(FEDERATED).alias("riptop"))
-    first = ["partner", "task", "group", "threshold", "positives", "negatives"]
-    return table.select(*first, pl.exclude(first)), rounds
-
-
-def arm_metrics(run: Path, name: str) -> dict[str, pl.DataFrame]:
-    """Each arm's saved metrics on one partner's tasks, under that partner's own task numbers."""
-    pooled = read_metrics(run / POOLED)
-    if len(pooled):
-        merged = Dataset.open(PartnerFolder(run / POOLED).dataset).tasks.filter(pl.col("partner") == name).sort("task")
-        numbers = merged.select("task", pl.int_range(pl.len(), dtype=pl.Int32).alias("own"))
-        pooled = pooled.join(numbers, on="task", maintain_order="left").with_columns(pl.col("own").alias("task")).drop("own")
-    return {
-        LOCAL: read_metrics(run / LOCAL / name),
-        FEDERATED: read_metrics(run / "partners" / name),
-        UNGUARDED: read_metrics(run / UNGUARDED / name),
-        POOLED: pooled,
-    }

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from statistics import median
 from typing import Any, Protocol
 
-from fedapp.errors import PolyphonyError, RunError, RunInterruptedError, explained
-from fedapp.evaluation.arms import FEDERATED, POOLED, UNGUARDED
+from fedapp.errors import ConfigError, PolyphonyError, RunError, RunInterruptedError, explained
+from fedapp.evaluation.arms import FEDERATED, FOREST, MERGED, POOLED
 from fedapp.report.disclosure import warnings
 from fedapp.report.run_page import write_report
 from fedapp.report.saved_run import SavedRun, read_run
@@ -16,7 +16,9 @@ from fedapp.run_folder import RunFolder, now
 from fedapp.runtime.locks import locked
 from fedapp.storage.damage import DamagedFileError
 from fedapp.storage.leftovers import sweep
-from simulation.arms import arms_of, compare_arms, local_arm, pooled_arm, unguarded_arm
+from simulation.arms import has_unguarded, train_arms, unguarded_arm
+from simulation.baselines import forest_arm
+from simulation.comparison import compare_arms
 from simulation.events import Follower
 from simulation.launch import run_flower
 from simulation.preparation import prepare_partners
@@ -59,12 +61,20 @@ def compare(run: RunFolder, display: Display) -> dict[str, Any]:
     Raises:
         PolyphonyError: As `simulate`.
     """
+    if run.config().evaluation.test_fold is None:
+        raise RunError("evaluation.test_fold is null, and arms are compared on a test fold", "give it a number, such as 0")
     with recorded(run):
-        config, datasets = run.config(), prepare_partners(run, display.stage, display.advance_preparation)
+        config = run.config()
+        if config.evaluation.test_fold is None:
+            raise ConfigError("evaluation.test_fold is null: without a test fold no arms can be compared", "give it a number, such as 0")
+        datasets = prepare_partners(run, display.stage, display.advance_preparation)
         federated_arm(run, display)
-        for arm in (local_arm, pooled_arm, *([unguarded_arm] if UNGUARDED in arms_of(config) else [])):
+        for arm in (train_arms, *([unguarded_arm] if has_unguarded(config) else [])):
             for event in arm(run.path, datasets, config):
-                display.event(event.arm, None if event.arm == POOLED else event.partner, event.round, event.loss, event.auc_pr)
+                display.event(event.arm, None if event.arm in (POOLED, MERGED) else event.partner, event.round, event.loss, event.auc_pr)
+        for name in forest_arm(run.path, datasets, config):
+            display.stage(f"{FOREST} of {name} fitted")
+        display.stage("comparing")
         summary = compare_arms(run.path, config)
     report, saved = write_report(run.path), read_run(run.path)
     return (

@@ -1,4 +1,4 @@
-"""Gives every simulated partner its own keys and dataset, and all one catalogue: prepares the tables once, and splits their assays."""
+"""Gives every simulated partner its keys and dataset, and all one catalogue: prepares the tables once, and deals out what was measured."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from fedapp.config import CATALOGUE, REGRESSION, Config
+from fedapp.config import CATALOGUE, ENDPOINTS, REGRESSION, Config
 from fedapp.consortium.membership import make_consortium
 from fedapp.data.catalogue import GROUPS, Catalogue, Endpoint, read_catalogue, write_catalogue
 from fedapp.data.dataset import LOSSES, Dataset, build_dataset
@@ -21,6 +21,7 @@ from fedapp.errors import BusyError, DataError
 from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import RunFolder
 from fedapp.storage.damage import DamagedFileError
+from simulation.dealing import deal_endpoints
 from simulation.partition import partition_assays
 
 POLL = 1.0  # seconds between looks at what another run prepares
@@ -114,10 +115,14 @@ def catalogue_of_groups(tasks: pl.DataFrame) -> Catalogue:
 
 
 def split_tables(run: RunFolder, config: Config, missing: list[str], stage: Callable[[str], None], progress: Progress) -> None:
-    """Build each partner's dataset from its share of the assays of one folder of tables."""
+    """Build each partner's dataset from its share of one folder of tables."""
     prepared = prepared_tables(Path(config.data.tables), config, stage, progress)
     stage("building the partners' datasets")
-    shares = partition_assays(prepared, config.data.partners, config.seed)
+    if config.data.deal == ENDPOINTS:
+        shares = deal_endpoints(prepared, config.data, config.tasks, config.seed)
+    else:
+        assays = partition_assays(prepared, config.data.partners, config.seed)
+        shares = {name: pl.DataFrame({"assay_id": sorted(own)}) for name, own in assays.items()}
     for name in missing:
         tell_losses(build_dataset(prepared, PartnerFolder(run.partner(name)).dataset, name, config.tasks, shares[name]), stage)
 

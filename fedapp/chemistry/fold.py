@@ -97,17 +97,21 @@ def scaffold(mol: Chem.Mol) -> str:
     return Chem.MolToSmiles(MurckoScaffold.GetScaffoldForMol(mol))
 
 
-def fold_of(smiles: str, mol: Chem.Mol, folds: int, key: bytes) -> int:
-    """Fold of a standardised molecule.
+def series_of(smiles: str, mol: Chem.Mol, key: bytes) -> int:
+    """Number of a standardised molecule's chemical series: one for all molecules of a scaffold, and one for each acyclic molecule.
 
     Args:
         smiles: Its standardised SMILES.
         mol: The molecule parsed from `smiles`.
-        folds: Number of folds.
         key: From `read_key`.
     Returns:
-        0 .. folds - 1. HMAC-SHA256 is taken modulo `folds` as a 256-bit number, so the bias is negligible.
+        HMAC-SHA256 as a number of 256 bits.
     """
     core = scaffold(mol)
     message = f"polyphony/fold/v1/scaffold/{core}" if core else f"polyphony/fold/v1/acyclic/{smiles}"
-    return int.from_bytes(hmac.digest(key, message.encode(), hashlib.sha256), "big") % folds
+    return int.from_bytes(hmac.digest(key, message.encode(), hashlib.sha256), "big")
+
+
+def fold_of(series: int, folds: int) -> int:
+    """Fold of a series, 0 .. folds - 1; of a number of 256 bits the bias of a modulus is negligible."""
+    return series % folds

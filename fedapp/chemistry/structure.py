@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from rdkit import rdBase
 
 from fedapp.chemistry.fingerprint import fingerprint
-from fedapp.chemistry.fold import fold_of
+from fedapp.chemistry.fold import fold_of, series_of
 from fedapp.chemistry.rejection import RejectedError
 from fedapp.chemistry.standardise import standard_form
 from fedapp.config import Chemistry
@@ -22,6 +22,7 @@ class Structure:
         smiles: Standardised.
         bits: Positions of its on bits, int32, ascending.
         fold: Its fold; None where no key was given.
+        series: Number of its chemical series, 64 bits: molecules of one scaffold have the same; None where no key was given.
         against_size: The record also held a larger fragment that is known to form salts.
         mixture: The record also held another compound that is not known to form salts.
     """
@@ -29,6 +30,7 @@ class Structure:
     smiles: str
     bits: NDArray[np.int32]
     fold: int | None
+    series: int | None
     against_size: bool = False
     mixture: bool = False
 
@@ -56,5 +58,7 @@ def _describe(smiles: str, chemistry: Chemistry, key: bytes | None) -> Structure
     except RejectedError as rejected:
         return str(rejected)
     bits = fingerprint(form.mol, chemistry.radius, chemistry.bits)
-    fold = None if key is None else fold_of(form.smiles, form.mol, chemistry.folds, key)
-    return Structure(form.smiles, bits, fold, form.against_size, form.mixture)
+    if key is None:
+        return Structure(form.smiles, bits, None, None, form.against_size, form.mixture)
+    series = series_of(form.smiles, form.mol, key)
+    return Structure(form.smiles, bits, fold_of(series, chemistry.folds), series >> 192, form.against_size, form.mixture)

@@ -1,4 +1,4 @@
-"""`polyphony compare`: what the federation gains, against each partner alone and against pooling all data."""
+"""`polyphony compare`: what the federation gains, against each partner alone, pooled data, and simple models."""
 
 import json
 
@@ -10,7 +10,7 @@ from simulation.results.provenance import Provenance
 
 
 def compare(experiment: Experiment = None, resume: Resume = None, as_json: Json = False) -> None:
-    """Train the same partners local only, federated and pooled, and without the row guard, all else alike, and write a report."""
+    """Train the same partners alone, federated and with all data in one place, all else alike, and write a report."""
     from simulation.experiment import compare as run_comparison  # imports torch: seconds that --help need not wait
 
     provenance = Provenance.begin()
@@ -24,7 +24,11 @@ def compare(experiment: Experiment = None, resume: Resume = None, as_json: Json 
     print(f"{scale}; means over tasks, test fold, selected on the validation fold")
     for arm in ARMS:
         if arm in result:
-            print(f"{arm:<10} " + "  ".join(f"{PRINTED[metric]} {result[arm][metric]:.4f}" for metric in (AUC_PR, AUC_ROC)))
+            print(f"{arm:<11} " + "  ".join(f"{PRINTED[metric]} {result[arm][metric]:.4f}" for metric in (AUC_PR, AUC_ROC)))
+    for metric, gain in {AUC_PR: result["gain"], **result["value_gain"]}.items():
+        if gain is not None:
+            bounds = f" ({gain['low']:+.4f} to {gain['high']:+.4f})" if gain["low"] is not None else ""
+            print(f"combined over local: {gain['value']:+.4f}{bounds} {PRINTED[metric]}, with the 95 % interval over tasks")
     share, effect = result["pooled_gain_share"], result["row_guard_effect"]
     print(f"the federation reaches {share:.0%} of the pooled gain" if share is not None else "pooling gained nothing here")
     if effect is not None:

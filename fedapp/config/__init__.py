@@ -2,6 +2,7 @@
 
 from fedapp.config.options import (
     CLASSIFICATION,
+    ENDPOINTS,
     METRICS,
     NO_NOISE,
     RECONSTRUCTION_NOISE,
@@ -9,6 +10,7 @@ from fedapp.config.options import (
     REGRESSION,
     Chemistry,
     Config,
+    Data,
     Tasks,
     Training,
     flatten,
@@ -20,6 +22,7 @@ __all__ = [
     "CATALOGUE",
     "CLASSIFICATION",
     "CONF",
+    "ENDPOINTS",
     "LEAST_NOISE",
     "LEAST_SECURE",
     "METRICS",
@@ -29,6 +32,7 @@ __all__ = [
     "REGRESSION",
     "Chemistry",
     "Config",
+    "Data",
     "Origin",
     "Tasks",
     "Training",

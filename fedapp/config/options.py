@@ -12,6 +12,7 @@ from fedapp.config.allowed import Allowed, AnyOf, OneOf, Within
 from fedapp.evaluation.arms import AUC_PR
 
 METRICS = ("loss", AUC_PR)
+ASSAYS, ENDPOINTS = "assays", "endpoints"  # that simulated partners are dealt
 CLASSIFICATION, REGRESSION = KINDS = ("classification", "regression")
 NO_NOISE, RECORD_DP, RECONSTRUCTION_NOISE = "none", "record_dp", "reconstruction_noise"
 
@@ -22,6 +23,13 @@ class Data:
 
     tables: Annotated[Any, '"demo" (embedded); a folder of tables, whose assays are dealt out; or a list of folders, one a partner']
     partners: Annotated[int, "how many partners the assays are dealt out to in simulation; a list of tables gives it", Within(2, 1000)]
+    deal: Annotated[
+        str,
+        "how one folder of tables is dealt out",
+        OneOf({ASSAYS: "each assay to one partner", ENDPOINTS: "each endpoint's compounds over several, a chemical series to one"}),
+    ]
+    endpoints: Annotated[int, "that are dealt out, those with most compounds: values of tasks.group_by", Within(1, 1_000_000)]
+    holders: Annotated[int, "partners that an endpoint is dealt out to, in unequal parts", Within(1, 1000)]
 
 
 @dataclass(frozen=True)
@@ -145,6 +153,7 @@ class Evaluation:
     min_per_class: Annotated[
         int, "a task counts with this many of each class, or twice as many exact values, in the test fold", Within(1, 1_000_000_000)
     ]
+    unguarded: Annotated[bool, "whether `compare` tells what the row guard costs, by a whole further federation without it"]
 
 
 @dataclass(frozen=True)

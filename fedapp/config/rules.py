@@ -7,7 +7,7 @@ from math import frexp
 from pathlib import Path
 
 from fedapp.config.allowed import Fault
-from fedapp.config.options import KINDS, NO_NOISE, OPTIONS, RECORD_DP, Config, flatten
+from fedapp.config.options import ENDPOINTS, KINDS, NO_NOISE, OPTIONS, RECORD_DP, Config, flatten
 from fedapp.errors import ConfigError
 from fedapp.storage.yaml_file import SHOWN, in_words, is_a
 
@@ -98,6 +98,16 @@ def each_partner_has_tables(config: Config) -> Iterator[Fault]:
             f"data.tables names {len(tables)} folders, and data.partners is {partners}",
             "a list has a folder for each partner: leave out data.partners",
         )
+
+
+def endpoints_can_be_dealt(config: Config) -> Iterator[Fault]:
+    """Endpoints are dealt out of one folder of tables, to partners that there are."""
+    data = config.data
+    if data.deal == ENDPOINTS and (isinstance(data.tables, list) or data.tables == "demo"):
+        hint = "data.tables names the folder whose endpoints are dealt out; what partners bring themselves is theirs"
+        yield Fault(("data.deal", "data.tables"), f"data.deal is endpoints, and data.tables is {data.tables!r:.{SHOWN}}", hint)
+    if data.deal == ENDPOINTS and data.holders > data.partners:
+        yield Fault(("data.holders", "data.partners"), f"data.holders is {data.holders}, more than the {data.partners} of data.partners")
 
 
 def folds_exist(config: Config) -> Iterator[Fault]:
@@ -215,6 +225,7 @@ RULES: tuple[Rule, ...] = (
     tables_are_folders,
     tables_differ,
     each_partner_has_tables,
+    endpoints_can_be_dealt,
     folds_exist,
     folds_differ,
     there_are_tasks,

@@ -140,6 +140,20 @@ class Dataset:
         indptr, positions = csr_positions(self.x_indptr, rows)
         return indptr, self.x_indices[positions]
 
+    def of_bits(self, bits: NDArray[np.int64]) -> "Dataset":
+        """The same compounds with these fingerprint bits alone, numbered anew from 0; new fingerprints in memory, all else shared.
+
+        Args:
+            bits: Ascending.
+        """
+        number = np.full(self.bits, -1, dtype=np.int32)
+        number[bits] = np.arange(len(bits))
+        renumbered = number[self.x_indices]
+        kept = renumbered >= 0
+        counts = np.zeros(len(kept) + 1, dtype=np.int64)
+        np.cumsum(kept, out=counts[1:])
+        return replace(self, bits=len(bits), x_indptr=counts[self.x_indptr], x_indices=renumbered[kept])
+
     def guarded(self, rows: NDArray[np.int64], bits: NDArray[np.bool_]) -> "Dataset":
         """The same compounds, some with only some of their fingerprint bits; new fingerprints in memory, all else shared.
 
@@ -179,7 +193,7 @@ def _open(directory: Path, seen: Versions) -> Dataset:
     )
 
 
-def build_dataset(prepared: Path, out: Path, name: str, tasks: Tasks, assays: Collection[str] | None = None) -> Dataset:
+def build_dataset(prepared: Path, out: Path, name: str, tasks: Tasks, share: pl.DataFrame | None = None) -> Dataset:
     """Build one partner's dataset from a prepared folder; only compounds with a label in some kept task get in.
 
     Args:
@@ -187,11 +201,12 @@ def build_dataset(prepared: Path, out: Path, name: str, tasks: Tasks, assays: Co
         out: Folder to write, as a whole or not at all; our own earlier output is replaced.
         name: Partner's name.
         tasks: Grouping, thresholds, quorum.
-        assays: The partner's assays; None means all.
+        share: Which activities are the partner's: those that agree with one of its rows in its columns, `assay_id` alone or with `row`.
+            None means all.
     Raises:
         DataError: No prepared folder, no such grouping column, or no task that passes the quorum.
     """
-    summary, activities, settings = read_activities(prepared, name, tasks.group_by, assays)
+    summary, activities, settings = read_activities(prepared, name, tasks.group_by, share)
     table = build_tasks(activities, tasks, name, settings)
     rows = table.labels["row"].unique().sort().to_numpy()
     structures = pl.read_parquet(prepared / "structures.parquet", glob=False)[rows]
@@ -204,13 +219,15 @@ def build_dataset(prepared: Path, out: Path, name: str, tasks: Tasks, assays: Co
 
 
 def read_activities(
-    prepared: Path, name: str, group_by: str, assays: Collection[str] | None
+    prepared: Path, name: str, group_by: str, share: pl.DataFrame | None = None
 ) -> tuple[dict[str, Any], pl.DataFrame, pl.DataFrame]:
     """Summary of a prepared folder, a partner's activities with their task group, and each group's `group_settings`.
 
-    An assay whose `group_by` cell is empty is its own group, "assay ID": nothing says that it belongs with others, and an assay's
-    number is not a target's. Where a group has p-values and values in %, those in % are the group "GROUP %".
+    Where a group has p-values and values in %, those in % are the group "GROUP %".
 
+    Args:
+        name: Whose, for messages.
+        share: As `build_dataset` takes it.
     Raises:
         DataError: No prepared folder or one of another version, no such column, none of the assays is there, an assay's own group
             would bear the name of another, or assays of one group have different settings.
@@ -223,23 +240,36 @@ def read_activities(
         raise DataError(f"{prepared} was prepared by another version", "prepare the tables again: polyphony prepare TABLES --out DIR")
     activities = pl.read_parquet(prepared / "activities.parquet", glob=False)
     known = pl.read_parquet(prepared / "assays.parquet", glob=False)
+    groups = assay_groups(known, group_by)
+    if share is not None:
+        activities = activities.join(share, on=share.columns, how="semi", maintain_order="left")
+    if activities.is_empty():
+        raise DataError(f"{name}: no activities in {prepared}", "none of the partner's assays is in the activities table")
+    activities = percent_apart(activities.join(groups, on="assay_id", maintain_order="left"))
+    measured = activities.select("group", "assay_id").unique(maintain_order=True)
+    return summary, activities, group_settings(measured.join(assay_settings(known), on="assay_id", maintain_order="left"))
+
+
+def assay_groups(known: pl.DataFrame, group_by: str) -> pl.DataFrame:
+    """assay_id and its task group, `group`.
+
+    An assay whose `group_by` cell is empty is its own group, "assay ID": nothing says that it belongs with others, and an assay's
+    number is not a target's.
+
+    Args:
+        known: The table of assays.
+    Raises:
+        DataError: No such column, or an assay's own group would bear the name of another.
+    """
     column = group_by if group_by in known.columns else role_of(group_by)
     if column not in known.columns:
         raise DataError(
             f"tasks.group_by is {group_by}, but the assays table has no such column", f"its columns are {', '.join(known.columns)}"
         )
-    if assays is not None:
-        mine = pl.DataFrame({"assay_id": pl.Series(sorted(assays), dtype=pl.String)})
-        activities = activities.join(mine, on="assay_id", how="semi", maintain_order="left")
-    if activities.is_empty():
-        raise DataError(f"{name}: no activities in {prepared}", "none of the partner's assays is in the activities table")
     own_group = pl.format("assay {}", "assay_id")
     if clash := known.filter(own_group.is_in(known[column].implode()) & (pl.col(column) == ""))["assay_id"].to_list():
         raise DataError(f"an assay without {column} is its own group, but assay {clash[0]} is the name of a {column} too", "rename it")
-    groups = known.select("assay_id", pl.when(pl.col(column) == "").then(own_group).otherwise(column).alias("group"))
-    activities = percent_apart(activities.join(groups, on="assay_id", maintain_order="left"))
-    measured = activities.select("group", "assay_id").unique(maintain_order=True)
-    return summary, activities, group_settings(measured.join(assay_settings(known), on="assay_id", maintain_order="left"))
+    return known.select("assay_id", pl.when(pl.col(column) == "").then(own_group).otherwise(column).alias("group"))
 
 
 def percent_apart(activities: pl.DataFrame) -> pl.DataFrame:

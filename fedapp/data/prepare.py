@@ -49,6 +49,7 @@ class Structures:
 
     rows: dict[str, int] = field(default_factory=dict)
     folds: list[int | None] = field(default_factory=list)
+    series: list[int | None] = field(default_factory=list)
     bits: list[NDArray[np.int32]] = field(default_factory=list)
     parents_against_size: int = 0
     mixtures: int = 0
@@ -60,6 +61,7 @@ class Structures:
         row = self.rows.setdefault(structure.smiles, len(self.rows))
         if row == len(self.folds):
             self.folds.append(structure.fold)
+            self.series.append(structure.series)
             self.bits.append(structure.bits)
         return row
 
@@ -162,7 +164,8 @@ def _write(
     rows = np.arange(len(structures.folds), dtype=np.int32)
     smiles = pl.Series(list(structures.rows), dtype=pl.String)
     folds = np.array(structures.folds, dtype=np.uint8)
-    pl.DataFrame({"row": rows, "smiles": smiles, "fold": folds}).write_parquet(folder / "structures.parquet")
+    described = pl.DataFrame({"row": rows, "smiles": smiles, "fold": folds, "series": pl.Series(structures.series, dtype=pl.UInt64)})
+    described.write_parquet(folder / "structures.parquet")
     indptr = np.zeros(len(rows) + 1, dtype=np.int64)
     np.cumsum([len(bits) for bits in structures.bits], out=indptr[1:])
     np.save(folder / "x_indptr.npy", indptr)

@@ -1,12 +1,28 @@
 """The arms that are compared, and the metrics by which: their names in files, figures and tables."""
 
-LOCAL, FEDERATED, UNGUARDED, POOLED = ARMS = ("local", "federated", "unguarded", "pooled")  # in the order of tables
-DRAWN = (LOCAL, FEDERATED, POOLED)  # the unguarded arm is compared in figures and drawn in no chart
+LOCAL, LOCAL_TWICE, FEDERATED, COMBINED = "local", "local_twice", "federated", "combined"
+UNGUARDED, POOLED, MERGED, FOREST, CONSTANT = "unguarded", "pooled", "merged", "forest", "constant"
+ARMS = (LOCAL, LOCAL_TWICE, FEDERATED, COMBINED, UNGUARDED, POOLED, MERGED, FOREST, CONSTANT)  # in the order of tables
+LABELS = {
+    LOCAL: "Local only",
+    LOCAL_TWICE: "Two local models",
+    FEDERATED: "Federated",
+    COMBINED: "Combined: federated, local or their mean",
+    UNGUARDED: "Without row guard",
+    POOLED: "Pooled",
+    MERGED: "Pooled, same endpoints merged",
+    FOREST: "Random forests",
+    CONSTANT: "Share of actives",
+}
+DRAWN = (LOCAL, FEDERATED, POOLED)  # the others are compared in figures and drawn in no chart
 AUC_PR, AUC_ROC, BCE = CLASS_METRICS = ("auc_pr", "auc_roc", "bce")
 R2, SPEARMAN, RMSE, CENSORED_RMSE = VALUE_METRICS = ("r2", "spearman", "rmse", "censored_rmse")
 METRICS = (*CLASS_METRICS, *VALUE_METRICS)  # a task has those of its kind
+CALIBRATION_ERROR = "calibration_error"  # over the labels of all tasks, and of no task alone
+EPSILONS = (0.05, 0.1)  # error rates of conformal sets
+CONFORMAL = tuple(f"{figure}_{round(100 * epsilon):02d}" for epsilon in EPSILONS for figure in ("efficiency", "coverage"))
 COUNTS = ("positives", "negatives", "exact", "censored")  # of a task's labels, beside its metrics
-PRINTED = {AUC_PR: "AUC-PR", AUC_ROC: "AUC-ROC", BCE: "cross-entropy"}
+PRINTED = {AUC_PR: "AUC-PR", AUC_ROC: "AUC-ROC", BCE: "cross-entropy", CALIBRATION_ERROR: "calibration error"}
 PRINTED |= {R2: "R²", SPEARMAN: "Spearman", RMSE: "RMSE", CENSORED_RMSE: "censored RMSE"}
 
 

@@ -81,7 +81,8 @@ class Partner(NumPyClient):
         self.shared = SharedHeads.of(slots, self.sent[dataset.bits :])
         self.rounds = KeptRounds(self.folder)
         self.rounds.make()
-        self.local = LocalModel(PartnerFolder(self.folder.local), dataset, config, self.device) if local and judged else None
+        own, held = PartnerFolder(self.folder.local), np.flatnonzero(counts)
+        self.local = LocalModel(own, dataset, held, config, self.device) if local and judged else None
 
     def fit(self, parameters: list[np.ndarray], config: dict[str, Any]) -> tuple[list[np.ndarray], int, dict[str, Any]]:
         """Fit the heads to the incoming trunk, evaluate both as the result of the round before, then train on.

@@ -1,13 +1,19 @@
 """The model that a partner trains on its own, beside the federated one: what the federation gains is told by it, and it may predict too.
 
 It has the same schedule, batches of the same size and as many of them, and its own trunk from end to end, without a guard since nothing
-of it leaves. So it needs no other bits when a round is attempted again: a round that was trained is there, whatever becomes of the
+of it leaves. So it needs no other batches when a round is attempted again: a round that was trained is there, whatever becomes of the
 federated one's, and is not trained twice.
+
+Its first layer has the rows of bits that its training compounds hold, which is often a quarter of them or less. All others would begin at
+random, never learn anything and only be noise; in the file of the model, which is of the common form, they are zero.
 """
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from fedapp.config import Config
 from fedapp.data.dataset import Dataset
@@ -40,12 +46,14 @@ class LocalModel:
     Args:
         folder: `PartnerFolder.local`; made if absent.
         dataset: With all bits of its compounds.
+        held: Bits that its training compounds hold, ascending, int64.
         config: The experiment.
         device: Where to compute.
     """
 
-    def __init__(self, folder: PartnerFolder, dataset: Dataset, config: Config, device: torch.device) -> None:
-        self.folder, self.dataset, self.config, self.device = folder, dataset, config, device
+    def __init__(self, folder: PartnerFolder, dataset: Dataset, held: NDArray[np.int64], config: Config, device: torch.device) -> None:
+        self.folder, self.whole, self.held, self.config, self.device = folder, dataset, held, config, device
+        self.dataset = dataset.of_bits(held)
         self.rounds = KeptRounds(folder)
         self.rounds.make()
 
@@ -68,15 +76,29 @@ class LocalModel:
     def _before(self, number: int) -> Trained:
         model, settings = self.config.model, self.config.training
         base, state = self.rounds.before(number)
-        trunk = Trunk(self.dataset.bits, model.hidden, None if base else self.config.seed)
-        if base:
-            trunk.load_state_dict({name.removeprefix(TRUNK): tensor for name, tensor in state.items() if name.startswith(TRUNK)})
+        trunk = Trunk(len(self.held), model.hidden, seed=None)
+        trunk.load_state_dict(
+            {name.removeprefix(TRUNK): tensor for name, tensor in state.items() if name.startswith(TRUNK)} if base else self._first_trunk()
+        )
         heads = Heads(model.hidden[-1], len(self.dataset.tasks), self.config.seed, self.dataset.name)
         trunk, heads = trunk.to(self.device), heads.to(self.device)
         adam = optimiser(trunk, heads, settings)
         if base:
             restore(trunk, heads, adam, state)
         return Trained(base, trunk, heads, adam)
+
+    def _first_trunk(self) -> dict[str, Tensor]:
+        """As without this model's cut: the rows of its bits."""
+        first = Trunk(self.whole.bits, self.config.model.hidden, self.config.seed).state_dict()
+        return first | {"weight": first["weight"][torch.from_numpy(self.held)]}
+
+    def _whole_trunk(self, trunk: Trunk) -> Trunk:
+        """With a row for every bit."""
+        whole = Trunk(self.whole.bits, self.config.model.hidden, seed=None).to(self.device)
+        held = trunk.state_dict()
+        rows = torch.zeros_like(whole.weight).index_copy_(0, torch.from_numpy(self.held).to(self.device), held["weight"])
+        whole.load_state_dict(held | {"weight": rows})
+        return whole
 
     def _train(self, model: Trained, number: int) -> None:
         settings = self.config.training
@@ -100,6 +122,6 @@ class LocalModel:
         scores = fold_scores(model.trunk, model.heads, self.dataset, self.config.held_out_folds())
         judged = self.rounds.judge(scores, self.dataset, self.config, number)
         if judged.best:
-            member = Member(LOCAL, number, model.trunk, model.heads)
+            member = Member(LOCAL, number, self._whole_trunk(model.trunk), model.heads)
             choice = dict.fromkeys((kind.name for kind in self.dataset.kinds), LOCAL)
-            save_model(self.folder.path, [member], choice, model_header(self.dataset, self.config, number, judged.metrics))
+            save_model(self.folder.path, [member], choice, model_header(self.whole, self.config, number, judged.metrics))

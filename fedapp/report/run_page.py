@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFo
 
 from fedapp import wording
 from fedapp.errors import RunError
-from fedapp.evaluation.arms import ARMS
+from fedapp.evaluation.arms import ARMS, LABELS
 from fedapp.report import conclusions
 from fedapp.report.disclosure import disclosure
 from fedapp.report.pictures import pictures
@@ -87,6 +87,7 @@ def contents(run: SavedRun, summary: Summary) -> dict[str, Any]:
         "settings": settings(run.config),
         "versions": run.facts.get("versions") if isinstance(run.facts.get("versions"), Mapping) else {},
         "caveats": conclusions.caveats(run, summary, evaluated),
+        "arm_labels": LABELS,
         "arm_names": [arm for arm in ARMS if arm in summary.arms],
     }
 

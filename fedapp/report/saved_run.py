@@ -264,7 +264,7 @@ def read_tasks(directory: Path, partners: tuple[str, ...], problems: list[str]) 
 def read_arms(directory: Path, partners: tuple[str, ...], problems: list[str]) -> dict[str, Arm]:
     """Those arms of which any round is saved."""
     places = {
-        LOCAL: {name: directory / LOCAL / name for name in partners},
+        LOCAL: {name: partner_folder(directory, name).local for name in partners},
         FEDERATED: {name: partner_folder(directory, name).path for name in partners},
         POOLED: {POOLED: directory / POOLED},
     }

@@ -6,35 +6,17 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from scipy.stats import bootstrap
 
-from fedapp.evaluation.arms import COUNTS, DRAWN, FEDERATED, METRICS, POOLED, UNGUARDED, column
-from fedapp.evaluation.comparison import DIFFERENCES, differences, riptop
+from fedapp.evaluation.arms import ARMS, COUNTS, DRAWN, FEDERATED, LOCAL, METRICS, POOLED, column
+from fedapp.evaluation.comparison import DIFFERENCES, arms_in, differences, riptop
+from fedapp.evaluation.intervals import CLUSTERS_FOR_AN_INTERVAL, Interval, mean_interval, ratio_interval
 from fedapp.evaluation.selection import judged_metrics, selected_rounds
 from fedapp.report.saved_run import SavedRun
 
-RESAMPLES = 2000
-CLUSTERS_FOR_AN_INTERVAL = 5
 SIZES = 4
 NOT_TESTED, NO_TEST = "no labelled compound in the test fold", "no fold was kept for judging"
 NOT_EVALUATED = "not evaluated yet"
 UNDEFINED = "undefined in one of the arms"
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean (or a ratio of means) with its 95 % bootstrap interval; low and high are None where there are too few tasks."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-
-    @property
-    def sign(self) -> int:
-        """1 or -1 if the whole interval is on that side of zero, else 0."""
-        if self.low is None or self.high is None:
-            return 0
-        return int(self.low > 0) - int(self.high < 0)
 
 
 @dataclass(frozen=True)
@@ -59,6 +41,7 @@ class Summary:
     judged: the tasks that count: partner, task, group, threshold, positives, negatives (test fold), labels (all folds),
         prevalence, federated_auc_pr, and in a comparison <arm>_auc_pr of the others, gain, riptop, pooled_riptop; with an unguarded
         arm also unguarded_gain and guard_effect, federated minus unguarded AUC-PR.
+    gains: arm to its gain in mean AUC-PR over the local one.
     uncounted: partner, task, group, threshold, positives, negatives (test fold), reason.
     tasks: every task, by partner and number: partner, task, group, threshold, labels (all folds), positives, negatives (test fold), then
         <arm>_auc_pr, <arm>_auc_roc, <arm>_bce, and the reason why it does not count, null where it does.
@@ -73,6 +56,7 @@ class Summary:
     gain: Interval | None
     pooled_gain: Interval | None
     unguarded_gain: Interval | None
+    gains: Mapping[str, Interval]
     guard_effect: Interval | None
     pooled_share: Interval | None
     improved: float | None
@@ -93,7 +77,7 @@ def summarise(run: SavedRun) -> Summary:
     else:
         judged = judged_in_all_arms(compared, tested, minimum)
     judged = judged.with_columns((pl.col("positives") / (pl.col("positives") + pl.col("negatives"))).alias("prevalence"))
-    arms = {arm: arm_means(judged, arm, run.comparison) for arm in (*DRAWN, UNGUARDED) if column(arm) in judged.columns}
+    arms = {arm: arm_means(judged, arm, run.comparison) for arm in arms_in(judged.columns)}
     means = {name: mean_interval(judged, name) for name in DIFFERENCES if name in judged.columns and len(judged)}
     pooled_gain = means.get("pooled_gain")
     uncounted = uncounted_tasks(tested, judged, minimum, selected.get(FEDERATED, {}), NOT_TESTED if run.tested else NO_TEST)
@@ -101,11 +85,12 @@ def summarise(run: SavedRun) -> Summary:
         compares=compared is not None,
         judged=judged,
         uncounted=uncounted,
-        tasks=every_task(tested, judged, uncounted),
+        tasks=every_task(tested, judged, uncounted, compared),
         arms=arms,
         gain=means.get("gain"),
         pooled_gain=pooled_gain,
         unguarded_gain=means.get("unguarded_gain"),
+        gains=gains_over_local(judged, arms),
         guard_effect=means.get("guard_effect"),
         pooled_share=None if pooled_gain is None else share_interval(judged, pooled_gain, run.comparison or {}),
         improved=number(run.comparison, "share_improved"),
@@ -168,14 +153,19 @@ def uncounted_tasks(tested: pl.DataFrame, judged: pl.DataFrame, minimum: int, ev
     return left.select(columns).sort("reason", "partner", maintain_order=True)
 
 
-def every_task(tested: pl.DataFrame, judged: pl.DataFrame, uncounted: pl.DataFrame) -> pl.DataFrame:
-    """`Summary.tasks`: the scores that count are those of `judged`; the other tasks have what the federated arm gave, and the reason."""
+def every_task(tested: pl.DataFrame, judged: pl.DataFrame, uncounted: pl.DataFrame, compared: pl.DataFrame | None) -> pl.DataFrame:
+    """`Summary.tasks`: the scores that count are those of `judged`; the other tasks have theirs of `compared`, else what the federated arm
+    gave, and the reason."""
     key, first = ["partner", "task"], ["partner", "task", "group", "threshold", "labels", "positives", "negatives"]
-    scores = [name for arm in (*DRAWN, UNGUARDED) for metric in METRICS if (name := column(arm, metric)) in judged.columns]
+    scores = [name for arm in ARMS for metric in METRICS if (name := column(arm, metric)) in judged.columns]
     counted = judged.select(pl.col("task").cast(tested.schema["task"]), pl.exclude("task")).select(*first, *scores)
     left = tested.rename({metric: column(FEDERATED, metric) for metric in METRICS}).join(counted, on=key, how="anti")
     reasons = uncounted.select(*key, "reason")
     rest = left.join(reasons, on=key, how="left").select(*first, *(column(FEDERATED, metric) for metric in METRICS), "reason")
+    if compared is not None:
+        saved = compared.select("partner", pl.col("task").cast(tested.schema["task"]), *scores)
+        own = [pl.coalesce(f"{name}_saved", name).alias(name) for name in scores if name in rest.columns]
+        rest = rest.join(saved, on=key, how="left", suffix="_saved").with_columns(own)
     return pl.concat([counted, rest], how="diagonal_relaxed").select(*first, *scores, "reason").sort(key)
 
 
@@ -225,10 +215,11 @@ def partner_row(name: str, run: SavedRun, judged: pl.DataFrame, selected: Mappin
     )
 
 
-def mean_interval(judged: pl.DataFrame, name: str) -> Interval:
-    """Mean of a column over tasks; the interval resamples groups, so that thresholds of one assay or target stay together."""
-    sums = judged.group_by("partner", "group", maintain_order=True).agg(pl.col(name).sum().alias("sum"), pl.len().alias("count"))
-    return ratio_interval(sums["sum"].to_numpy(), sums["count"].to_numpy().astype(float))
+def gains_over_local(judged: pl.DataFrame, arms: Collection[str]) -> dict[str, Interval]:
+    """The gain in mean AUC-PR of each arm but the local one; nothing where that is not there."""
+    if LOCAL not in arms or judged.is_empty():
+        return {}
+    return {arm: mean_interval(judged, pl.col(column(arm)) - pl.col(column(LOCAL))) for arm in arms if arm != LOCAL}
 
 
 def share_interval(judged: pl.DataFrame, pooled_gain: Interval, comparison: Mapping[str, Any]) -> Interval | None:
@@ -241,30 +232,6 @@ def share_interval(judged: pl.DataFrame, pooled_gain: Interval, comparison: Mapp
     sums = judged.group_by("partner", "group", maintain_order=True).agg(pl.col("gain").sum(), pl.col("pooled_gain").sum())
     interval = ratio_interval(sums["gain"].to_numpy(), sums["pooled_gain"].to_numpy())
     return Interval(saved, interval.low, interval.high)
-
-
-def ratio_interval(above: np.ndarray[Any, Any], below: np.ndarray[Any, Any]) -> Interval:
-    """Sum of `above` over sum of `below` (both float, one value a cluster) with its percentile bootstrap interval, paired by cluster."""
-    value = float(above.sum() / below.sum())
-    if len(above) < CLUSTERS_FOR_AN_INTERVAL:
-        return Interval(value)
-
-    def ratio(a: Any, b: Any, axis: int = -1) -> Any:
-        return a.sum(axis=axis) / b.sum(axis=axis)
-
-    batch = max(1, 1_000_000 // len(above))
-    resampled = bootstrap(
-        (above, below),
-        ratio,
-        paired=True,
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        batch=batch,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    )
-    low, high = map(float, resampled.confidence_interval)
-    return Interval(value, low, high) if np.isfinite([low, high]).all() else Interval(value)
 
 
 def gain_by_size(judged: pl.DataFrame) -> list[tuple[int, int, int, Interval]]:

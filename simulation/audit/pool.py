@@ -124,11 +124,7 @@ def subset(dataset: Dataset, rows: NDArray[np.int64], tasks: NDArray[np.int32]) 
 
 def with_columns(dataset: Dataset, columns: NDArray[np.int64]) -> Dataset:
     """The same compounds with these bits alone, numbered anew; `columns` ascend."""
-    place = np.full(dataset.bits, -1, dtype=np.int32)
-    place[columns] = np.arange(len(columns), dtype=np.int32)
-    moved = place[dataset.x_indices]
-    counts = np.concatenate([[0], np.cumsum(moved >= 0)])
-    return replace(dataset, bits=len(columns), x_indptr=counts[dataset.x_indptr], x_indices=moved[moved >= 0])
+    return dataset.of_bits(columns)
 
 
 def selected(dataset: Dataset, kept: NDArray[np.bool_]) -> Dataset:

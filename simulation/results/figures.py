@@ -48,9 +48,12 @@ def compared(records: Sequence[Record]) -> dict[str, Any]:
         of the first seed; rows_in_sum as a Spread; named: what the partners' own attacks on sums named, the largest share first.
     """
     results = [record.result for record in sorted(records, key=lambda record: int(record.result["seed"]))]
-    arms = {arm: {metric: Spread.of([result[arm][metric] for result in results]) for metric in METRICS} for arm in ARMS}
+    known = [arm for arm in ARMS if all(arm in result for result in results)]
+    arms = {arm: {metric: Spread.of([result[arm][metric] for result in results]) for metric in METRICS} for arm in known}
     gains = {
-        name: Spread.of([result[more][AUC_PR] - result[less][AUC_PR] for result in results]) for name, (more, less) in DIFFERENCES.items()
+        name: Spread.of([result[more][AUC_PR] - result[less][AUC_PR] for result in results])
+        for name, (more, less) in DIFFERENCES.items()
+        if {more, less} <= set(known)
     }
     first = {key: results[0][key] for key in ("tasks", "rounds", "bits")}
     rows = Spread.of([result["rows_in_sum"] for result in results])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from rdkit import Chem
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
-from fedapp.chemistry.fold import PUBLIC_KEY, fold_of, key_digest, read_key, scaffold
+from fedapp.chemistry.fold import PUBLIC_KEY, fold_of, key_digest, read_key, scaffold, series_of
 from fedapp.errors import DataError
 from tests.chemistry.structures import KEY, demo_smiles
 from tests.helpers.sweeps import examples
@@ -16,7 +16,7 @@ DEMO = [(smiles, Chem.MolFromSmiles(smiles)) for smiles in demo_smiles(every=10)
 
 
 def fold(smiles: str, key: bytes = KEY, folds: int = 5) -> int:
-    return fold_of(smiles, Chem.MolFromSmiles(smiles), folds, key)
+    return fold_of(series_of(smiles, Chem.MolFromSmiles(smiles), key), folds)
 
 
 def test_the_scaffold_is_rdkits_murcko_scaffold() -> None:
@@ -36,7 +36,9 @@ def test_folds_stay_what_they_were_in_the_first_release() -> None:
 
 
 def test_partners_with_one_key_agree_and_another_key_splits_differently() -> None:
-    ours, theirs, others = ([fold_of(s, mol, 5, key) for s, mol in DEMO] for key in (KEY, bytes(KEY), b"some other consortium's key"))
+    ours, theirs, others = (
+        [fold_of(series_of(s, mol, key), 5) for s, mol in DEMO] for key in (KEY, bytes(KEY), b"some other consortium's key")
+    )
     assert ours == theirs
     different = sum(a != b for a, b in zip(ours, others, strict=True))
     assert different > 0.5 * len(DEMO)
@@ -138,3 +140,9 @@ def test_the_digest_of_a_key_is_short_stable_and_its_own() -> None:
     assert len(digests) == 3
     assert all(len(digest) == 12 and int(digest, 16) >= 0 for digest in digests)
     assert key_digest(PUBLIC_KEY) == "38a2a913ee3a"  # partners of different releases compare it
+
+
+def test_molecules_of_one_scaffold_are_one_series_and_acyclic_ones_each_their_own() -> None:
+    numbers = [series_of(smiles, Chem.MolFromSmiles(smiles), KEY) for smiles in ("Cc1ccccc1", "OCc1ccccc1", "c1ccncc1", "CCO", "CCN")]
+    assert numbers[0] == numbers[1]
+    assert len(set(numbers)) == 4

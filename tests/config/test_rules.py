@@ -20,6 +20,7 @@ BREAKS = {
     "tables_are_folders": {"data": {"tables": 7}},
     "tables_differ": {"data": {"tables": ["a", "b", "./a"], "partners": 3}},
     "each_partner_has_tables": {"data": {"tables": ["a", "b", "c"], "partners": 4}},
+    "endpoints_can_be_dealt": {"data": {"deal": "endpoints"}},
     "folds_exist": {"evaluation": {"test_fold": 5}},
     "folds_differ": {"evaluation": {"test_fold": 1}},
     "there_are_tasks": {"tasks": {"kinds": []}},

@@ -86,12 +86,12 @@ def test_a_dataset_holds_only_compounds_with_a_label_in_a_kept_task(tmp_path: Pa
 
 
 def test_a_partner_gets_the_tasks_of_its_own_assays(prepared: Path, tmp_path: Path) -> None:
-    assert build_dataset(prepared, tmp_path / "d", "p", TASKS, {"toxic"}).tasks["group"].to_list() == ["toxic"]
+    assert build_dataset(prepared, tmp_path / "d", "p", TASKS, pl.DataFrame({"assay_id": ["toxic"]})).tasks["group"].to_list() == ["toxic"]
 
 
 def test_a_partner_without_known_assays_is_an_error(prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="partner-9: no activities"):
-        build_dataset(prepared, tmp_path / "d", "partner-9", TASKS, {"nothing"})
+        build_dataset(prepared, tmp_path / "d", "partner-9", TASKS, pl.DataFrame({"assay_id": ["nothing"]}))
 
 
 def test_assays_of_one_target_make_one_task_and_one_without_target_stands_alone(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_the_same_inputs_give_the_same_bytes_and_digest(prepared: Path, tmp_path
     assert first.digest == second.digest
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes(), path.name
-    assert build_dataset(prepared, tmp_path / "c", "p", TASKS, {"toxic"}).digest != first.digest
+    assert build_dataset(prepared, tmp_path / "c", "p", TASKS, pl.DataFrame({"assay_id": ["toxic"]})).digest != first.digest
 
 
 def test_a_dataset_is_frozen_and_mapped_read_only(dataset: Dataset) -> None:

@@ -41,13 +41,13 @@ def test_a_prepared_folder_holds_what_chemistry_says_of_each_structure(tmp_path:
     prepare(good_tables(tmp_path / "tables"), tmp_path / "out", CHEMISTRY)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted([*FILES, MANIFEST, "x_indptr.npy", "x_indices.npy"])
     structures = pl.read_parquet(tmp_path / "out" / "structures.parquet")
-    assert structures.schema == {"row": pl.Int32, "smiles": pl.String, "fold": pl.UInt8}
+    assert structures.schema == {"row": pl.Int32, "smiles": pl.String, "fold": pl.UInt8, "series": pl.UInt64}
     indptr, indices = (np.load(tmp_path / "out" / f"x_{name}.npy") for name in ("indptr", "indices"))
     assert (indptr.dtype, indices.dtype) == (np.int64, np.int32)
-    for row, smiles, fold in structures.rows():
+    for row, smiles, fold, series in structures.rows():
         expected = describe(smiles, CHEMISTRY, PUBLIC_KEY)
         assert isinstance(expected, Structure)
-        assert fold == expected.fold
+        assert (fold, series) == (expected.fold, expected.series)
         assert indices[csr_positions(indptr, np.array([row]))[1]].tolist() == expected.bits.tolist()
 
 

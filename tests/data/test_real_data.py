@@ -47,7 +47,8 @@ def test_fsmol_gives_tasks_by_target_to_every_partner(real_data: Path, tmp_path:
     shares = partition_assays(tmp_path / "prepared", 3, seed=1)
     targets = dict(pl.read_csv(tables / "assays.csv", infer_schema=False).select("assay_id", "target_id").iter_rows())
     for name, assays in shares.items():
+        share = pl.DataFrame({"assay_id": sorted(assays)})
         settings = Tasks(["classification"], "target_id", [5.5, 6.5, 7.5], 5, None)
-        dataset = build_dataset(tmp_path / "prepared", tmp_path / name, name, settings, assays)
+        dataset = build_dataset(tmp_path / "prepared", tmp_path / name, name, settings, share)
         assert set(dataset.tasks["group"]) <= {targets[assay] for assay in assays}
         assert set(dataset.tasks["threshold"]) <= {5.5, 6.5, 7.5}

@@ -228,7 +228,7 @@ def test_an_abandoned_round_is_trained_afresh(tmp_path: Path, lost: Step) -> Non
         if step(message) == Step.COLLECT and message.metadata.group_id == "1":
             (words,) = message_records.vectors(message.content, message_records.WORDS)
             name = run.partners()[partition]
-            sent.setdefault(name, []).append(unmasked(run, name, words))
+            sent.setdefault(name, []).append(unmasked(run.partner(name), words))
         return message
 
     federate(run, grid_for(run, Lose(lost, 1, (0, LOST)), up))

@@ -171,6 +171,7 @@ class Weather(LocalGrid):
         assert held.version == expected.version
         assert equal(held.arrays, expected.arrays)
         assert held.value_range == expected.range
+        assert held.velocity.values.tobytes() == (expected.velocity_over(held.velocity.rows).tobytes() if held.version else b"")
         self.holds[partner] = held.digest
 
     def expected(self, partner: int, held: SharedTrunk, parsed: CollectRequest | FinishRequest | None) -> Expected:
@@ -183,9 +184,9 @@ class Weather(LocalGrid):
         before = self.known[parsed.handover.trunk if handed and parsed.handover else self.holds[partner]]
         if before.version != held.version - 1:
             before = self.known[self.holds[partner]]
-        trained = [(each, *self.trained[parsed.session, parsed.last.number, each]) for each in parsed.last.survivors]
-        assert {number for _, number, _ in trained} == {held.version}
-        return before.after([update(*each) for each in trained])
+        trained = {each: self.trained[parsed.session, parsed.last.number, each] for each in parsed.last.survivors}
+        assert {number for number, _ in trained.values()} == {held.version}
+        return before.after({each: update(each, *asked) for each, asked in trained.items()}, held.rows)
 
     def forget(self, sessions: int = 3) -> None:
         """Keep only what may still be asked about."""

@@ -1,5 +1,7 @@
 """Whole runs over the in-memory network, and what they leave behind."""
 
+from pathlib import Path
+
 import numpy as np
 from flwr.app import Context, Message, RecordDict
 
@@ -81,9 +83,9 @@ def alike(trunks: list[SharedTrunk], version: int) -> bool:
     return all(each.version == version and each.digest == first.digest and equal(each.arrays, first.arrays) for each in trunks)
 
 
-def unmasked(run: RunFolder, name: str, words: np.ndarray) -> np.ndarray:
-    """What a partner masked last, from the vector that it sent and the secrets that it keeps: words, without the check's tag."""
-    state = load((run.partner(name) / "protocol.state").read_bytes())
+def unmasked(home: Path, words: np.ndarray) -> np.ndarray:
+    """What a partner masked last, from the vector that it sent and the secrets that it keeps at home: words, without the check's tag."""
+    state = load((home / "protocol.state").read_bytes())
     session, last = state.session, state.round
     assert session is not None
     assert last is not None

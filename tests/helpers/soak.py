@@ -22,7 +22,7 @@ from tests.helpers.expected_trunk import START, update
 from tests.helpers.faulty_network import Weather
 from tests.helpers.killed_writes import Death
 from tests.strategies.secagg.parties import parameters_for, roster_of
-from tests.strategies.toy import LAYOUT, Toy, index_of
+from tests.strategies.toy import Toy, index_of
 
 LIFE = 4  # rounds, after which the coordinator's run ends and the next one begins
 LOGS = ("transcript-", "sums.jsonl", "self_audit.jsonl")  # lines of a message or a round
@@ -75,7 +75,7 @@ class Measured:
 
 @dataclass
 class Soak(Toy):
-    """A consortium, its weather, and what became of its rounds.
+    """A consortium with common endpoints, its weather, and what became of its rounds.
 
     Args:
         seed: Of all faults.
@@ -84,6 +84,7 @@ class Soak(Toy):
         kills, failed: How often the coordinator's process was killed, and why its other runs ended early.
     """
 
+    heads: bool = True
     seed: int = 0
     death: Death = field(default_factory=Death)
     session_rounds: int = 9
@@ -113,11 +114,16 @@ class Soak(Toy):
             exchange_timeout=1,
             round_timeout=1,
         )
-        roster, guard, random = self.roster, self.guard, self.weather.random  # nothing else may lead from the strategy to a partner
+        roster, guard, layout, random = (
+            self.roster,
+            self.guard,
+            self.layout,
+            self.weather.random,
+        )  # nothing else may lead from the strategy to a partner
         return Observed(
             exchanges,
             roster,
-            lambda: parameters_for(roster, row_guard=guard, layout=LAYOUT, nonce=random.randbytes(32)),
+            lambda: parameters_for(roster, row_guard=guard, layout=layout, nonce=random.randbytes(32)),
             self.session_rounds,
         )
 

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from fedapp.config import Config, load_config
 from fedapp.data.dataset import Dataset
 from fedapp.evaluation.combination import combine
 from fedapp.evaluation.scores import read_scores
 from fedapp.evaluation.selection import best_round, read_metrics
+from fedapp.model.checkpoint import load_tensors
 from fedapp.model.network import Trunk, trunk_arrays
 from fedapp.model.saved_model import read_model
 from fedapp.partner.client import Partner
@@ -56,6 +58,23 @@ def test_it_is_the_model_of_a_partner_that_is_alone_and_without_a_guard(tmp_path
     beside, alone = read_metrics(tmp_path / "federated" / "local"), read_metrics(tmp_path / "alone")
     assert beside["round"].unique().sort().to_list() == [1, 2, 3, 4, 5]
     assert beside.equals(alone)
+
+
+def test_rows_of_bits_that_no_training_compound_holds_are_zero_and_all_others_as_without_that_cut(tmp_path: Path) -> None:
+    config = load_config(overrides=("chemistry.bits=2048", *OVERRIDES[1:], "training.weight_decay=0"))
+    data = dataset(compounds=60, bits=2048)
+    held = np.bincount(data.fingerprints(data.rows_in(config.training_folds()))[1], minlength=2048) > 0
+    assert 0 < held.sum() < 1024
+    arrays = [trunk_arrays(Trunk(2048, [16], config.seed))] * 2
+    for number in (1, 2, 3):
+        arrays[0], _, _ = Partner(tmp_path / "federated", data, config).fit(arrays[0], {"round": number})
+        arrays[1], _, _ = Partner(tmp_path / "alone", data, config, local=False).fit(arrays[1], {"round": number})
+    Partner(tmp_path / "federated", data, config).evaluate(arrays[0], {"round": 3})
+    state = load_tensors(tmp_path / "federated" / "local" / "state" / "round-0003.safetensors")[0]
+    np.testing.assert_array_equal(state["trunk.weight"].numpy(), arrays[1][0][held])
+    (member,) = read_model(tmp_path / "federated" / "local").members
+    assert not member.trunk.weight[torch.from_numpy(~held)].any()
+    assert member.trunk.weight[torch.from_numpy(held)].any(dim=1).all()
 
 
 def test_nothing_of_it_is_in_what_leaves(tmp_path: Path, config: Config, initial: Arrays) -> None:

@@ -20,6 +20,7 @@ from strategies.coordinator.secure_trunk import SecureTrunk
 from strategies.partner.secure_partner import Arrived, SecurePartner
 from strategies.partner.secure_trunk_mod import secure_trunk_mod
 from strategies.partner.side import Membership, PartnerData, PartnerSide, UpdateTerms
+from strategies.secagg.messages import SessionParameters
 from strategies.secagg.phases import Step
 from strategies.secagg.state import State, load
 from strategies.secagg.transcript import Entry
@@ -34,6 +35,8 @@ SHAPES = ((4, 2), (2,))
 LAYOUT = "4x2,2"
 FIRST = [np.ones(shape, dtype=np.float32) for shape in SHAPES]
 ROWS = np.array([True, True, False, True])
+HEADS = (3, 3)  # of a toy whose partners have common endpoints; so many of six have a part in each: all, five, two
+MOMENTUM = 0.5
 COMPOUNDS = [(0, 1, 3)] * 10 + [(0, 1, 2, 3)] * 5  # every update's rows are twins, and name neither of these two fingerprints
 
 
@@ -41,6 +44,16 @@ def update(partner: int, number: int, attempt: int) -> list[np.ndarray]:
     """What partner 1, 2, … learns in a round."""
     rows = np.where(ROWS[:, None], partner + 4 * number, 0) * np.ones((1, 2)) / 256
     return [rows.astype(np.float32), np.full(2, (16 * attempt - partner) / 256, dtype=np.float32)]
+
+
+def parts(partner: int) -> np.ndarray:
+    """In which slots partner 1, 2, … has a part."""
+    return np.array([True, partner != 2, partner <= 2])
+
+
+def heads_update(partner: int, number: int) -> np.ndarray:
+    """What a partner's shared heads learn, also those in which it has no part."""
+    return np.full(HEADS, (8 * partner + number) / 256, dtype=np.float32) * np.array([[1], [-1], [2]], dtype=np.float32)
 
 
 def expected(partners: list[int], rounds: int) -> list[np.ndarray]:
@@ -72,8 +85,8 @@ class Learner(NumPyClient):
     def fit(self, parameters: list[np.ndarray], config: dict[str, int]) -> tuple[list[np.ndarray], int, dict[str, float]]:
         if (self.partner, config["round"]) in self.ill:
             raise ArithmeticError("no training today")
-        change = update(self.partner, config["round"], config["attempt"])
-        return [array + each for array, each in zip(parameters, change, strict=True)], 1, {"loss": self.partner / 4}
+        change = [*update(self.partner, config["round"], config["attempt"]), heads_update(self.partner, config["round"])]
+        return [array + each for array, each in zip(parameters, change, strict=False)], 1, {"loss": self.partner / 4}
 
     def evaluate(self, parameters: list[np.ndarray], config: dict[str, int]) -> tuple[float, int, dict[str, float]]:
         return 0.0, 1, {}
@@ -88,6 +101,7 @@ class Toy:
         partners: How many; one of four may be missing.
         rounds: To train.
         guard: Training compounds that a row needs; 0 is off.
+        heads: Whether the partners have common endpoints, and the trunk momentum.
         changed: Partner to what is different on its side.
         ill: Partners and rounds, such as (2, 1), whose training fails.
     """
@@ -96,6 +110,7 @@ class Toy:
     partners: int = 4
     rounds: int = 2
     guard: int = 10
+    heads: bool = False
     changed: dict[int, dict[str, object]] = field(default_factory=dict)
     ill: frozenset[tuple[int, int]] = frozenset()
     grid: LocalGrid = field(init=False)
@@ -109,6 +124,15 @@ class Toy:
         for partner in range(1, self.partners + 1):
             self.home(partner).mkdir(parents=True)
 
+    def first(self) -> list[np.ndarray]:
+        """The trunk before the first round; shared heads are zero."""
+        layers = [array * (ROWS[:, None] if array.ndim == 2 else np.float32(1)) for array in FIRST]
+        return [array.astype(np.float32) for array in layers] + [np.zeros(HEADS, dtype=np.float32)] * self.heads
+
+    @property
+    def layout(self) -> str:
+        return f"{LAYOUT},slots:{HEADS[0]}x{HEADS[1]}" if self.heads else LAYOUT
+
     def learner(self, context: Context) -> Client:
         return Learner(index_of(context), self.ill).to_client()
 
@@ -116,24 +140,25 @@ class Toy:
         return self.folder / f"partner-{partner}"
 
     def side(self, partner: int) -> PartnerSide:
-        policy = policy_for(self.roster, row_guard=self.guard, layout=LAYOUT)
+        policy = policy_for(self.roster, row_guard=self.guard, layout=self.layout)
+        rows = ROWS.copy() if self.guard > 1 else np.ones(4, dtype=np.bool_)
         terms = UpdateTerms(
-            shapes=SHAPES,
+            shapes=(*SHAPES, HEADS) if self.heads else SHAPES,
             partners=self.partners,
             word_bits=32,
             value_range=0.25,
             largest_weight=1,
             server_learning_rate=1.0,
-            momentum=0.0,
-            slots=0,
+            momentum=MOMENTUM if self.heads else 0.0,
+            slots=HEADS[0] if self.heads else 0,
             row_guard=self.guard,
             metrics=("loss",),
         )
         data = PartnerData(
-            support=lambda: ROWS.copy() if self.guard > 1 else np.ones(4, dtype=np.bool_),
+            support=lambda: np.concatenate([rows, parts(partner)]) if self.heads else rows,
             holders=lambda: holders_of(COMPOUNDS),
             weight=lambda: 1,
-            first_trunk=lambda key: [array * (ROWS[:, None] if array.ndim == 2 else 1) for array in FIRST],
+            first_trunk=lambda key: self.first(),
             rounding_seed=lambda number, attempt: partner + 1000 * number + attempt,
         )
         membership = Membership(identities(self.partners)[partner - 1], self.roster, policy)
@@ -144,12 +169,14 @@ class Toy:
         journal, names = Journal(self.folder / "journal.jsonl"), [member.name for member in self.roster.members]
         exchanges = Exchanges(self.grid, journal, self.partners, 2, connect_timeout=0.01, exchange_timeout=1, round_timeout=1, names=names)
         nonces = iter(np.random.default_rng(len(self.journal())).bytes(32) for _ in range(99))
-        strategy = SecureTrunk(
-            exchanges, self.roster, lambda: parameters_for(self.roster, row_guard=self.guard, layout=LAYOUT, nonce=next(nonces)), 50
-        )
+        strategy = SecureTrunk(exchanges, self.roster, lambda: self.parameters(next(nonces)), 50)
         done = strategy.set_up()
         strategy.start(self.grid, ArrayRecord(), num_rounds=self.rounds - done, timeout=1)
         strategy.finish()
+
+    def parameters(self, nonce: bytes) -> SessionParameters:
+        """What the coordinator proposes."""
+        return parameters_for(self.roster, row_guard=self.guard, layout=self.layout, nonce=nonce)
 
     def journal(self) -> list[Exchange]:
         return read_journal(self.folder / "journal.jsonl")

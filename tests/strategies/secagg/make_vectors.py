@@ -15,6 +15,7 @@ from strategies.secagg import aggregate_check, consistency_messages, digits, key
 from strategies.secagg.identity import KEY_BYTES, PublicIdentity
 from strategies.secagg.keystream import DTYPES, add_streams, keystream
 from strategies.secagg.roster import Member, Roster
+from strategies.secagg.slot_order import slot_order
 from strategies.secagg.state import State
 from strategies.secagg.verification import session_id
 
@@ -62,6 +63,7 @@ def key_cases() -> Iterator[Case]:
     yield case(keys.next_trunk, SECRET, TRUNK, 7, COHORT)
     yield case(keys.trunk_name, SECRET, COHORT)
     yield case(keys.check_key, SECRET, 7, TRUNK)
+    yield case(keys.slot_key, SECRET, 7)
     yield case(keys.initial_seed, SECRET)
     yield case(keys.handover_key, SECRET, 3, TRUNK)
     yield case(keys.public_seed, SECRET)
@@ -75,6 +77,11 @@ def stream_cases() -> Iterator[Case]:
         words = np.arange(9, dtype=DTYPES[bits])
         add_streams(words, [SECRET, TRUNK], [COHORT])
         yield plain({"word_bits": bits, "words": list(range(9)), "plus": [SECRET, TRUNK], "minus": [COHORT], "result": words.tolist()})
+
+
+def order_cases() -> Iterator[Case]:
+    for number, slots in ((1, 5), (2, 5), (1, 12), (1, 0)):
+        yield plain({"function": "slot_order", "arguments": [SECRET, number, slots], "result": slot_order(SECRET, number, slots).tolist()})
 
 
 def check_cases() -> Iterator[Case]:
@@ -184,6 +191,7 @@ def vectors() -> dict[str, list[Case]]:
     made = {
         "keys": key_cases(),
         "streams": stream_cases(),
+        "orders": order_cases(),
         "check": check_cases(),
         "shares": share_cases(),
         "messages": message_cases(),

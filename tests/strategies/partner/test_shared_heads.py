@@ -1,0 +1,128 @@
+"""Shared heads of common endpoints in a run: what leaves whom, in which order, and what everybody holds afterwards."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flwr.app import Message
+
+from strategies import message_records
+from strategies.partner.secure_partner import SecurePartner
+from strategies.secagg import wire
+from strategies.secagg.errors import PolicyError
+from strategies.secagg.phases import Step
+from strategies.secagg.slot_order import hide, slot_order
+from strategies.update.row_guard import listed
+from strategies.update.shared_trunk import SharedTrunk, no_trunk
+from strategies.update.verdict import judge
+from tests.helpers.federation import alike, step, unmasked
+from tests.strategies.secagg.parties import policy_for
+from tests.strategies.toy import HEADS, MOMENTUM, ROWS, SHAPES, Toy, ask, heads_update, parts, state_of, update
+
+BITS = SHAPES[0][0]
+LISTED = [*ROWS.tolist(), True, True, False]  # of four partners two have a part in the last slot
+
+
+def trained(trunk: list[np.ndarray], partner: int, number: int) -> list[np.ndarray]:
+    """What a partner's training makes of a trunk."""
+    return [array + change for array, change in zip(trunk, [*update(partner, number, 0), heads_update(partner, number)], strict=True)]
+
+
+def in_process(toy: Toy, rounds: int, missing: frozenset[tuple[int, int]] = frozenset()) -> SharedTrunk:
+    """The same partners without keys, masks and messages."""
+    sides = {partner: toy.side(partner) for partner in range(1, toy.partners + 1)}
+    rows = listed(np.sum([side.data.support().astype(np.int64) for side in sides.values()], axis=0), BITS)
+    shared = no_trunk(sides[1].terms.value_range, bytes(32)).with_rows(rows, b"").starting_with(toy.first(), b"")
+    codec = sides[1].terms.codec(rows)
+    for number in range(1, rounds + 1):
+        sums, there = np.zeros(codec.words, dtype=np.uint32), [partner for partner in sides if (partner, number) not in missing]
+        for partner in there:
+            words, data = np.zeros_like(sums), sides[partner].data
+            shared.encode(codec, trained(shared.arrays, partner, number), rows & data.support(), words, data.rounding_seed(number, 0))
+            sums += words
+        shared = shared.adding(judge(shared.pending(codec, sums.view(np.int32), len(there))), 1.0, MOMENTUM, b"")
+    return shared
+
+
+def same(one: SharedTrunk, other: SharedTrunk) -> bool:
+    """Bit for bit, but for the name."""
+    arrays = zip([*one.arrays, one.velocity.values, one.rows], [*other.arrays, other.velocity.values, other.rows], strict=True)
+    return one.value_range == other.value_range and all(mine.tobytes() == yours.tobytes() for mine, yours in arrays)
+
+
+@pytest.mark.parametrize("guard", [0, 10])
+def test_a_masked_federation_makes_the_trunk_of_one_without_masks_bit_for_bit(tmp_path: Path, guard: int) -> None:
+    """Also where no row is guarded: then partners agree on the slots alone."""
+    toy = Toy(tmp_path, rounds=4, guard=guard, heads=True)
+    toy.federate()
+    assert alike(toy.all_held(), version=4)
+    assert all(same(held, in_process(toy, 4)) for held in toy.all_held())
+    assert toy.held(1).rows.tolist() == (LISTED if guard else [True] * BITS + LISTED[BITS:])
+    moved = toy.held(1).arrays[-1].any(axis=1)
+    assert moved.tolist() == LISTED[BITS:]
+
+
+def test_a_partner_that_missed_a_round_gets_trunk_and_velocity_and_goes_on_alike(tmp_path: Path) -> None:
+    toy = Toy(tmp_path, rounds=4, heads=True, ill=frozenset({(3, 2)}))
+    toy.federate()
+    assert alike(toy.all_held(), version=4)
+    # It has no part in the round that it missed, nor in the next, in which it gets the trunk.
+    assert same(toy.held(3), in_process(toy, 4, frozenset({(3, 2), (3, 3)}))) or same(toy.held(3), in_process(toy, 4, frozenset({(3, 2)})))
+    assert len({held.to_bytes() for held in toy.all_held()}) == 1
+
+
+def test_a_federation_that_is_started_again_goes_on_with_its_velocity(tmp_path: Path) -> None:
+    toy = Toy(tmp_path, rounds=2, heads=True)
+    toy.federate()
+    toy.rounds = 4
+    toy.federate()
+    assert len({held.to_bytes() for held in toy.all_held()}) == 1
+    assert same(toy.held(1), in_process(toy, 4))
+
+
+@pytest.mark.parametrize("partner", [1, 2, 3, 4])
+def test_training_is_told_in_which_shared_heads_it_has_a_part(tmp_path: Path, partner: int) -> None:
+    toy = Toy(tmp_path, rounds=1, heads=True)
+    toy.federate()
+    assert np.load(toy.home(partner) / "rows.npy").tolist() == (np.array(LISTED) & [*ROWS, *parts(partner)]).tolist()
+
+
+def test_slots_leave_in_an_order_of_each_round_that_follows_from_the_group_key_alone(tmp_path: Path) -> None:
+    toy, sent = Toy(tmp_path, rounds=2, heads=True), {}
+
+    def open_up(partition: int, message: Message) -> Message:
+        if step(message) == Step.COLLECT and (vectors := message_records.vectors(message.content, message_records.WORDS)):
+            held = state_of(toy, partition + 1)
+            assert held.round is not None and held.session is not None
+            sent[partition + 1, held.round.number] = held.session.group, unmasked(toy.home(partition + 1), vectors[0])
+        return message
+
+    toy.grid.up = open_up
+    toy.federate()
+    assert {number for _, number in sent} == {1, 2, 3}, "a row list, then two rounds"
+    codec = toy.side(1).terms.codec(np.array(LISTED))
+    for (partner, number), (group, words) in sent.items():
+        side = toy.side(partner)
+        if number == 1:
+            plain = side.data.support().astype(np.uint32)
+            hide(plain[BITS:].reshape(-1, 1), slot_order(group, number, HEADS[0]))
+        else:
+            before = in_process(toy, number - 2)
+            plain = np.zeros(codec.words, dtype=np.uint32)
+            after = trained(before.arrays, partner, number - 1)
+            before.encode(codec, after, before.rows & side.data.support(), plain, side.data.rounding_seed(number - 1, 0))
+            hide(codec.blocks(plain), slot_order(group, number, 2))
+        assert words.tolist() == plain.tolist()
+
+
+@pytest.mark.parametrize("policy_has_heads", [False, True])
+def test_a_partner_takes_part_in_no_session_whose_trunk_has_other_shared_heads_than_its_policy(
+    tmp_path: Path, policy_has_heads: bool
+) -> None:
+    toy, other = Toy(tmp_path / "one", heads=not policy_has_heads), Toy(tmp_path / "other", heads=policy_has_heads)
+    side = other.side(1)
+    assert side.membership is not None
+    assert side.membership.policy == policy_for(other.roster, row_guard=10, layout=other.layout)
+    with pytest.raises(PolicyError, match="trunk layout"):
+        ask(side, Step.ADVERTISE_KEYS, wire.encode(toy.parameters(bytes(32))))
+    assert SecurePartner(side).shared.version == 0
