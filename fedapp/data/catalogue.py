@@ -155,7 +155,10 @@ def read_catalogue(path: Path) -> Catalogue:
         ConfigError: No such file, or an unusable one; the entry is named, and what of it.
     """
     if not path.is_file():
-        raise ConfigError(f"no {path}, the catalogue of common endpoints", "at a site the kit has it: `polyphony kit install`")
+        raise ConfigError(
+            f"no {path}, the catalogue of common endpoints",
+            "at a site the kit has it: `polyphony kit install`; of a simulation `polyphony simulate` writes it",
+        )
     given = read_large(path, HINT)
     if not isinstance(given, Mapping) or list(given) != ["endpoints"] or not isinstance(given["endpoints"], list):
         raise ConfigError(f"{path}: it has no list `endpoints:`, or more than that", HINT)

@@ -115,24 +115,36 @@ def chosen(site: Site, wanted: Wanted, dataset: Dataset) -> dict[str, str]:
         DataError: An unusable table.
     """
     catalogue, units = catalogue_of(site.config()), _units(dataset)
-    if wanted == UNSAID:
-        return _kept(site, catalogue, units.keys())
+    result = _kept(site, catalogue, units.keys()) if wanted == UNSAID else _said(site, wanted, catalogue, units)
+    if faults := [fault for pair in result.items() if (fault := _fault(*pair, units, catalogue))]:
+        more = f"; and {len(faults) - NAMED:,} more" if len(faults) > NAMED else ""
+        raise ConfigError(f"{'; '.join(faults[:NAMED])}{more}", "nothing was declared, and the site is as it was")
+    return result
+
+
+def _said(site: Site, wanted: Wanted, catalogue: Catalogue, units: Mapping[str, set[str]]) -> dict[str, str]:
+    """What a person says; `MATCHING` are those of a fitting unit.
+
+    Raises:
+        ConfigError: No catalogue, no pair, or two endpoints for a group.
+        DataError: An unusable table.
+    """
     if not catalogue.endpoints and wanted.table != NONE:
         raise ConfigError(
             f"{site.path} has no catalogue, so nothing can be declared", "the kit of an experiment with tasks.catalogue has it"
         )
-    said = [_split(pair, units.keys(), catalogue) for pair in wanted.pairs]
+    if wanted.pairs and wanted.table == NONE:
+        raise ConfigError(f"--endpoints {NONE} and --endpoint {wanted.pairs[0]!r:.80} say two things", "give one of them")
+    said = [_split(pair, units, catalogue) for pair in wanted.pairs]
     if wanted.table == MATCHING:
-        said += [(group, group) for group in sorted(units.keys() & catalogue.by_id.keys())]
+        same = sorted(catalogue.by_id.keys() & units.keys())
+        said += [(group, group) for group in same if not _fault(group, group, units, catalogue)]
     elif wanted.table not in (None, NONE):
         said += read_declarations(Path(wanted.table)).items()
     result: dict[str, str] = {}
     for group, name in said:
         if result.setdefault(group, name) != name:
             raise ConfigError(f"{group} is declared to be {result[group]} and {name}", "a group of tasks is one endpoint")
-    if faults := [fault for pair in result.items() if (fault := _fault(*pair, units, catalogue))]:
-        more = f"; and {len(faults) - NAMED:,} more" if len(faults) > NAMED else ""
-        raise ConfigError(f"{'; '.join(faults[:NAMED])}{more}", "nothing was declared, and the site is as it was")
     return result
 
 
