@@ -1,5 +1,6 @@
 """Forests and constants, the floor of a comparison."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,8 @@ BITS, COMPOUNDS = 256, 300
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """A value that grows with the number of some bits, and two classes of it at a threshold of 6; one value in ten is a bound."""
     draw = np.random.default_rng(5)
-    bits = draw.random((COMPOUNDS, BITS)) < 0.1
-    values = (4 + bits[:, :40].sum(axis=1) * 0.6).astype(np.float32)
+    bits = draw.random((COMPOUNDS, BITS)) < np.where(np.arange(BITS) < 8, 0.3, 0.05)
+    values = (4 + bits[:, :8].sum(axis=1) * 0.8).astype(np.float32)
     indptr = np.concatenate([[0], np.cumsum(bits.sum(axis=1))])
     rows = np.arange(COMPOUNDS)
     labels = pl.concat(
@@ -66,3 +67,14 @@ def test_forests_rank_compounds_that_they_have_not_seen_and_predict_values_in_th
     values = scores.filter(pl.col("task") == 1)["output"]
     assert 4 < values.min() < values.max() < 10
     assert list(forest_arm(tmp_path, {"a": dataset}, config)) == [], "what is done is not done again"
+
+
+def test_a_task_without_a_label_to_learn_from_has_the_constant(dataset: Dataset, tmp_path: Path) -> None:
+    few = replace(dataset, folds=np.where(np.arange(COMPOUNDS) % 2 == 0, 0, 1).astype(np.uint8))
+    config = small_config()
+    assert (constant_scores(few, config).filter(pl.col("task") == 0)["output"] == 0).all()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("simulation.baselines.Dataset.open", lambda _: few)
+        list(forest_arm(tmp_path, {"a": few}, config))
+    label = ["fold", "row", "task"]
+    assert read_scores(tmp_path / "forest" / "a" / "scores.parquet").sort(label).equals(constant_scores(few, config).sort(label))
