@@ -75,9 +75,8 @@ def words_of(partner: Partner, shared: SharedTrunk, form: UpdateCodec, config: C
     trained, _, _ = partner.fit(shared.arrays, {"round": number, "attempt": attempt})
     words = np.zeros(form.words, dtype=form.quantiser(shared.value_range).word_type)
     seed = rounding_seed(config, partner.directory.name, number, attempt)
-    # Of a partner's list only the slots are asked for: an audit cuts its rows to those that it trains, and no others change.
-    sent = shared.rows.copy()
-    sent[len(sent) - partner.slots :] &= partner.sent[len(partner.sent) - partner.slots :]
+    sent = shared.rows.copy()  # of rows, what a partner may not send came back as it went in
+    sent[form.shapes[0][0] :] &= partner.sent[partner.dataset.bits :]
     shared.encode(form, trained, sent, words, seed, weight(partner.dataset, config))
     return words
 

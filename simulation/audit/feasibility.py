@@ -10,7 +10,8 @@ import numpy as np
 from fedapp.config import RECORD_DP, Config
 from fedapp.model.update_codec import update_codec
 from simulation.audit.attacks import canaries, coordinator_view
-from simulation.audit.federations import cut_to, half_of, held_bits, listed_columns
+from simulation.audit.federations import half_of, held_bits, listed_columns
+from simulation.audit.own_rows import cut_to
 from simulation.audit.pool import Pool
 from simulation.federation import guard
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, as_completed
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from fedapp.config import Config, flatten
+from fedapp.data.dataset import Dataset
 from fedapp.report.audit_page import write_audit_report
 from fedapp.report.verdict import Verdict, worst
 from fedapp.run_folder import RunFolder
@@ -30,14 +31,16 @@ from simulation.audit.feasibility import check_row_guard
 from simulation.audit.federations import Trial, run_trial, states
 from simulation.audit.findings import OFF, ON, AuditOutcome, Finding
 from simulation.audit.pool import Pool, draw_pool
-from simulation.audit.signals import signals
+from simulation.audit.shared_signals import shared_signals
+from simulation.audit.signals import Named, Rounds, SuspectModel, signals
 from simulation.experiment import Display, recorded
 from simulation.preparation import prepare_partners
 from simulation.workers import processes
+from strategies.update.row_guard import LEAST_HOLDERS
 
-MEMBERS, CHECKSUM = "members", "checksum"
+KEPT, CHECKSUM = ("members", "listed", "supports", "slots", "holders"), "checksum"
 # What of `audit.json` is printed, too: figures, and the scale at which they were found; never a structure that was recovered.
-PRINTED = ("gates", "partners", "pool", "members", "rounds", "trials", "row_guard", "listed_rows")
+PRINTED = ("gates", "partners", "pool", "members", "rounds", "trials", "row_guard", "listed_rows", "shared_heads")
 FIGURES = ("name", "attack", "adversary", "defences", "value", "lower", "upper", "chance", "gate", "judged", "trials", "verdict")
 
 
@@ -54,7 +57,10 @@ def audit(run: RunFolder, display: Display) -> dict[str, Any]:
         config, datasets = run.config(), prepare_partners(run, display.stage, display.advance_preparation)
         display.stage("choosing compounds")
         pool = draw_pool(datasets, config)
-        kinds = {ON: (config, config.audit.trials), OFF: (undefended(config), config.audit.undefended_trials)}
+        kinds = {
+            ON: TrialKind(config, config.audit.trials, LEAST_HOLDERS),
+            OFF: TrialKind(undefended(config), config.audit.undefended_trials, 1),
+        }
         with states() as folder:
             check_row_guard(pool, config, config.audit.trials, folder)
         canary = workers.submit(attack_with_canaries, pool, config)
@@ -74,32 +80,38 @@ def audit(run: RunFolder, display: Display) -> dict[str, Any]:
     return {"verdict": verdict, **figures, "run": str(run.path), "seconds": everything["seconds"], "report": str(report)}
 
 
+class TrialKind(NamedTuple):
+    """With which configuration federations are trained, how many, and how many partners a shared head takes."""
+
+    config: Config
+    trials: int
+    holders: int
+
+
 def undefended(config: Config) -> Config:
     """The same experiment with every defence off."""
-    return replace(config, privacy=replace(config.privacy, row_guard=0, profile="none"))
+    return replace(config, privacy=replace(config.privacy, row_guard=0, endpoint_labels=1, profile="none"))
 
 
 def run_trials(
-    run: RunFolder, pool: Pool, kinds: Mapping[str, tuple[Config, int]], workers: Executor, stage: Callable[[str], None]
+    run: RunFolder, pool: Pool, kinds: Mapping[str, TrialKind], workers: Executor, stage: Callable[[str], None]
 ) -> dict[str, list[Trial]]:
     """The target and its shadows of each kind; shadows that an earlier process finished are read, and the targets, whose trunks are too
     large to keep, are trained anew.
 
     Args:
-        kinds: Kind to its configuration and how many trials it has.
+        kinds: ON and OFF to how their trials are trained.
         workers: Where shadows are trained, while the targets are here.
     """
-    paths = {
-        kind: [run.path / "audit" / f"{kind}-{number:03d}.safetensors" for number in range(count)] for kind, (_, count) in kinds.items()
-    }
+    paths = {kind: [run.path / "audit" / f"{kind}-{number:03d}.safetensors" for number in range(how.trials)] for kind, how in kinds.items()}
     shadows = [(kind, number) for kind, files in reversed(paths.items()) for number in range(1, len(files))]
     missing = [(kind, number) for kind, number in shadows if not paths[kind][number].is_file()]
-    working = [workers.submit(shadow, pool, kinds[kind][0], number, paths[kind][number]) for kind, number in missing]
+    working = [workers.submit(shadow, pool, kinds[kind], number, paths[kind][number]) for kind, number in missing]
     targets = {}
-    for kind, (config, _) in kinds.items():
+    for kind, how in kinds.items():
         stage(f"training {len(missing) + len(kinds)} federations")
         with states() as folder:
-            targets[kind] = run_trial(pool, config, 0, folder, signals, keep=True)
+            targets[kind] = run_trial(pool, how.config, 0, folder, all_signals, holders=how.holders, keep=True)
         write_trial(paths[kind][0], targets[kind])
     for done, training in enumerate(as_completed(working), len(kinds) + 1):
         training.result()
@@ -107,10 +119,15 @@ def run_trials(
     return {kind: [targets[kind], *map(read_trial, files[1:])] for kind, files in paths.items()}
 
 
-def shadow(pool: Pool, config: Config, number: int, path: Path) -> None:
+def shadow(pool: Pool, how: TrialKind, number: int, path: Path) -> None:
     """Train one federation of others, in a process of its own, and keep what membership is guessed from."""
     with states() as folder:
-        write_trial(path, run_trial(pool, config, number, folder, signals))
+        write_trial(path, run_trial(pool, how.config, number, folder, all_signals, holders=how.holders))
+
+
+def all_signals(datasets: list[Dataset], models: list[SuspectModel], rounds: Rounds) -> Named:
+    """What membership is guessed from: models, trunks and shared heads."""
+    return signals(datasets, models, rounds) | shared_signals(datasets, models, rounds)
 
 
 def silent(_: str) -> None:
@@ -120,7 +137,7 @@ def silent(_: str) -> None:
 def write_trial(path: Path, trial: Trial) -> None:
     """Keep what membership is guessed from."""
     path.parent.mkdir(exist_ok=True)
-    arrays: dict[str, NDArray[Any]] = {"listed": trial.listed, "supports": trial.supports, MEMBERS: trial.members}
+    arrays: dict[str, NDArray[Any]] = {name: getattr(trial, name) for name in KEPT}
     arrays |= {f"signal.{name}": values for name, values in trial.signals.items()}
     sum_of_all = checksum("", {name: np.ascontiguousarray(array) for name, array in arrays.items()})
     with atomic_path(path, own_folder=True) as temporary:
@@ -137,13 +154,11 @@ def read_trial(path: Path) -> Trial:
         arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a mapping)
         if (opened.metadata() or {}).get(CHECKSUM) not in (None, checksum("", arrays)):
             raise ValueError("it is not what its own checksum says")
-        missing = {MEMBERS, "listed", "supports"} - arrays.keys()
+        missing = set(KEPT) - arrays.keys()
         if missing:
             raise ValueError(f"it lacks {', '.join(sorted(missing))}")
     return Trial(
-        members=arrays[MEMBERS],
-        listed=arrays["listed"],
-        supports=arrays["supports"],
+        **{name: arrays[name] for name in KEPT},
         signals={name.removeprefix("signal."): values for name, values in arrays.items() if name.startswith("signal.")},
     )
 
@@ -175,6 +190,7 @@ def facts(run: RunFolder, config: Config, pool: Pool, trials: dict[str, list[Tri
         "trials": {kind: len(trained) for kind, trained in trials.items()},
         "row_guard": config.privacy.row_guard,
         "listed_rows": {kind: int(trained[0].listed.sum()) for kind, trained in trials.items()},
+        "shared_heads": {kind: int(trained[0].slots.sum()) for kind, trained in trials.items()},
         "configuration": flatten(config),
         "versions": status["versions"],
         "gates": gates(outcome.findings),

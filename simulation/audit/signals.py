@@ -29,13 +29,29 @@ class SuspectModel:
 
     Attributes:
         dataset: Its compounds, with those bits that the trunk has rows for.
-        arrays: The trunk, its private rows included.
-        heads: Its own.
+        arrays: The trunk's layers, private rows included.
+        heads: One a task.
+        slots: The shared head that each task has a part in, -1 without: int32 [tasks]. None without shared heads.
     """
 
     dataset: Dataset
     arrays: list[np.ndarray]
     heads: Heads
+    slots: NDArray[np.int32] | None = None
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """What everybody who takes part in a federation holds of its R rounds.
+
+    Attributes:
+        trunks: The trunk before the first round and after each: R + 1 lists of arrays, float32.
+        means: The mean update of each round, decoded from its sum: R lists of arrays of the same form, exactly 0 where nobody sent
+            anything. It is what a round tells: with momentum a trunk also moves as it did before, which tells nothing new.
+    """
+
+    trunks: list[list[np.ndarray]]
+    means: list[list[np.ndarray]]
 
 
 OUTSIDER = ("confidence", "loss")
@@ -43,19 +59,19 @@ TRUNK = ("movement", "coherence", "quietest")
 ROUNDS = tuple(f"{name}_rounds" for name in TRUNK)
 
 
-def signals(datasets: list[Dataset], models: list[SuspectModel], trunks: list[list[np.ndarray]]) -> Named:
+def signals(datasets: list[Dataset], models: list[SuspectModel], rounds: Rounds) -> Named:
     """All statistics of all compounds of all partners, one after another: `OUTSIDER`, `TRUNK` and `ROUNDS`, float32 [compounds] each.
 
     Args:
         datasets: The partners' pools, with those bits whose rows are in the trunk: rows that are in no sum say nothing.
         models: The partners', after the last round.
-        trunks: Arrays of the trunk before the first round and after each: R + 1.
+        rounds: Trunks with those rows alone.
     """
     judged = [model_signals(model) for model in models]
     lengths = np.concatenate([[0], *(np.diff(dataset.x_indptr) for dataset in datasets)])
     indices = np.concatenate([dataset.x_indices for dataset in datasets])
     outside = {name: np.concatenate([each[name] for each in judged]) for name in OUTSIDER}
-    return outside | trunk_signals(np.cumsum(lengths), indices, trunks)
+    return outside | trunk_signals(np.cumsum(lengths), indices, rounds)
 
 
 def model_signals(model: SuspectModel) -> Named:
@@ -76,20 +92,19 @@ def model_signals(model: SuspectModel) -> Named:
     return {"confidence": mean(sure, 0.0), "loss": mean(np.logaddexp(0.0, -sure), float(np.log(2.0)))}
 
 
-def trunk_signals(indptr: NDArray[np.int64], indices: NDArray[np.int32], trunks: list[list[np.ndarray]]) -> Named:
-    """`TRUNK`, of the change from the first trunk to the last, and `ROUNDS`: the same of each round's change, standardised and added up.
+def trunk_signals(indptr: NDArray[np.int64], indices: NDArray[np.int32], rounds: Rounds) -> Named:
+    """`TRUNK`, of the change from the first trunk to the last, and `ROUNDS`: of each round's mean update, standardised and added up.
 
     Args:
         indptr, indices: Fingerprints, CSR, int64 [compounds + 1] and int32; a bit is a row of the trunk's first array.
-        trunks: As in `signals`.
+        rounds: As in `signals`.
     """
-    layers = [arrays[0] for arrays in trunks]
-    whole = change_signals(indptr, indices, layers[-1] - layers[0])
-    rounds = {name: np.zeros(len(indptr) - 1, dtype=np.float32) for name in ROUNDS}
-    for before, after in zip(layers[:-1], layers[1:], strict=True):
-        for name, values in change_signals(indptr, indices, after - before).items():
-            rounds[f"{name}_rounds"] += standardised(values)
-    return whole | rounds
+    whole = change_signals(indptr, indices, rounds.trunks[-1][0] - rounds.trunks[0][0])
+    added = {name: np.zeros(len(indptr) - 1, dtype=np.float32) for name in ROUNDS}
+    for mean in rounds.means:
+        for name, values in change_signals(indptr, indices, mean[0]).items():
+            added[f"{name}_rounds"] += standardised(values)
+    return whole | added
 
 
 def change_signals(indptr: NDArray[np.int64], indices: NDArray[np.int32], change: NDArray[np.float32]) -> Named:
@@ -120,6 +135,11 @@ def support_signal(indptr: NDArray[np.int64], indices: NDArray[np.int32], suppor
     counts = supports.sum(axis=0)
     owner = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
     return np.bincount(owner, counts[indices], minlength=len(indptr) - 1).astype(np.float32)
+
+
+def layers(arrays: list[np.ndarray]) -> list[np.ndarray]:
+    """Weights and biases of a trunk's layers: its arrays without the shared heads, which are a single one, last."""
+    return arrays[: len(arrays) // 2 * 2]
 
 
 def standardised(values: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.cluster.vq import kmeans2
 
-from simulation.audit.federations import Step
 from simulation.audit.findings import CONTROL, OFF, ON, AuditOutcome, Finding
 from simulation.audit.ownership import Case, TooFewError, draw
 from simulation.audit.scenario import ATTACKER, Scenario
@@ -38,10 +37,11 @@ def attack(scenario: Scenario) -> AuditOutcome:
     pool, target, defences, generator = scenario.pool, scenario.target, scenario.defences, scenario.generator
     assert target.updates is not None
     case = Case.of(pool, target.members, (ATTACKER,), defences)
-    share = scenario.config.federation.server_learning_rate / len(target.updates)
-    last = None if defences == ON else LAST_ROUNDS
-    sums, others = list(steps(target.steps(last))), steps(target.steps(1), [target.updates[[ATTACKER]]], share)
-    groups = [twin_groups(after[0] - before[0], before[0]) for before, after in target.steps(last)]
+    first = 0 if defences == ON else -LAST_ROUNDS
+    before, means = ([arrays[0] for arrays in kept[first:]] for kept in (target.trunks[:-1], target.means))
+    own = target.updates[ATTACKER] / np.float32(len(target.updates))
+    sums, others = list(steps(before, means)), steps(before[-1:], [means[-1] - own])
+    groups = [twin_groups(mean, trunk) for mean, trunk in zip(means, before, strict=True)]
     findings = [
         from_sums(case, sums, generator, looks=GATED),
         from_sums(case, others, generator, attack="source inference without one's own", looks=GATED),
@@ -151,22 +151,18 @@ def from_groups(
 # Their parts
 
 
-def steps(rounds: Iterable[Step], insiders: Sequence[np.ndarray] = (), share: float = 0.0) -> Iterator[NDArray[np.float32]]:
+def steps(before: Iterable[NDArray[np.float32]], means: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
     """What data did to the first layer in each round: [bits, hidden].
 
     Adam makes full steps out of weight decay alone wherever a compound sends nothing back, which hides what rows have in common. Weight
     decay only ever goes towards zero, so coordinates that went there are left out.
 
     Args:
-        rounds: The trunk before and after each.
-        insiders: Their own updates of each round, [insiders, bits, hidden], to be taken off; none: the sum as it is.
-        share: Of one partner in the mean, times the server's learning rate.
+        before: The first layer before each round.
+        means: Its mean update in that round, or what is left of it without some partners' own.
     """
-    for number, (before, after) in enumerate(rounds):
-        step = after[0] - before[0]
-        if insiders:
-            step -= np.float32(share) * insiders[number].sum(axis=0)
-        yield np.where(step * before[0] < 0, np.float32(0), step)
+    for weights, mean in zip(before, means, strict=True):
+        yield np.where(mean * weights < 0, np.float32(0), mean)
 
 
 def likeness(case: Case, anchors: NDArray[np.int64], targets: NDArray[np.int64], update: NDArray[np.float32]) -> NDArray[np.floating]:

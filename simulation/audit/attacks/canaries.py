@@ -23,7 +23,7 @@ from simulation.audit.federations import federate, held_bits, set_up, states, wh
 from simulation.audit.findings import AuditOutcome, Finding
 from simulation.audit.pool import Pool
 from simulation.audit.scenario import Scenario
-from simulation.audit.signals import standardised, trunk_signals
+from simulation.audit.signals import Rounds, standardised, trunk_signals
 from simulation.audit.statistics import CONFIDENCE, Estimate, rate
 from simulation.federation import Guarded, guard
 
@@ -45,8 +45,8 @@ def attack(scenario: Scenario) -> AuditOutcome:
         included = generator.random(CANARIES) < 0.5
         datasets = pool.datasets | {first: with_canaries(pool.datasets[first], made, included, config.training_folds()[0])}
         setting = set_up(datasets, config, folder, held_bits(pool))
-        _, trunks, _ = federate(setting)
-    scores = canary_scores(made, [whole(arrays, setting.columns, pool.bits) for arrays in trunks])
+        rounds = federate(setting).rounds
+    scores = canary_scores(made, whole(rounds, setting.columns, pool.bits))
     stated = config.privacy.epsilon if config.privacy.profile == RECORD_DP else None
     return AuditOutcome(findings=(finding(audit(scores, included, config.privacy.delta), scenario.defences, stated),))
 
@@ -59,7 +59,7 @@ def bits_to_draw(pool: Pool, guarded: Guarded) -> NDArray[np.bool_]:
     Raises:
         DataError: There is none.
     """
-    bits = guarded.listed & guarded.supports[0] & held_bits(pool)
+    bits = (guarded.listed & guarded.supports[0])[: pool.bits] & held_bits(pool)
     if not bits.any():
         raise DataError("no fingerprint bit is listed, so no canary can be made", "lower privacy.row_guard or use more data")
     return bits
@@ -135,13 +135,13 @@ def with_canaries(dataset: Dataset, made: Canaries, included: NDArray[np.bool_],
     )
 
 
-def canary_scores(made: Canaries, trunks: list[list[np.ndarray]]) -> NDArray[np.float64]:
+def canary_scores(made: Canaries, rounds: Rounds) -> NDArray[np.float64]:
     """How much each canary looks trained on, from the trunks alone: movement and coherence over all rounds; float64 [m].
 
     Args:
-        trunks: As in `signals.trunk_signals`, with all rows.
+        rounds: With all rows.
     """
-    signals = trunk_signals(made.x_indptr, made.x_indices, trunks)
+    signals = trunk_signals(made.x_indptr, made.x_indices, rounds)
     return np.asarray(standardised(signals["movement_rounds"]) + standardised(signals["coherence_rounds"]), dtype=np.float64)
 
 

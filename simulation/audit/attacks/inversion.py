@@ -54,13 +54,13 @@ class Problem:
     start: Tensor
 
     @staticmethod
-    def of(before: list[np.ndarray], after: list[np.ndarray]) -> "Problem":
-        """Between two trunks: the rows that changed, the longest first."""
-        update = after[0] - before[0]
+    def of(before: list[np.ndarray], mean: list[np.ndarray]) -> "Problem":
+        """Of a trunk and the mean update to it: the rows that changed, the longest first."""
+        update = mean[0]
         rows = np.flatnonzero(present_rows(update))
         longest = np.argsort(-np.linalg.norm(update[rows], axis=1), kind="stable")[:MOST_ROWS]
         rows = np.sort(rows[longest])
-        parts = (update[rows], after[1] - before[1], before[0][rows], before[1])
+        parts = (update[rows], mean[1], before[0][rows], before[1])
         return Problem(rows, *(torch.from_numpy(np.array(part, dtype=np.float32)) for part in parts))
 
 
@@ -125,13 +125,13 @@ def attack(scenario: Scenario) -> AuditOutcome:
     The generator draws the search, as many others as there are compounds trained on, and resamples for the interval.
     """
     generator, trial = scenario.generator, scenario.target
-    target = Target.of(scenario.pool, scenario.target, 0)
+    target = Target.of(scenario.pool, trial, 0)
     members, others = np.flatnonzero(target.members), np.flatnonzero(~target.members)
     count = min(len(members), len(others))
     members, others = generator.permutation(members)[:count], generator.permutation(others)[:count]
     best: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
-    for before, after in (trial.step(1), trial.step(len(trial.trunks) - 1)):
-        problem = Problem.of(before, after)
+    for before, mean in ((trial.trunks[0], trial.means[0]), (trial.trunks[-2], trial.means[-1])):
+        problem = Problem.of(before, mean)
         if len(problem.rows) < DUMMIES:
             continue
         inverted = invert(problem, DUMMIES, int(generator.integers(1 << 31))) > 0.5
@@ -173,7 +173,7 @@ def control(scenario: Scenario) -> AuditOutcome:
 
 
 def control_step(dataset: Dataset, rows: NDArray[np.int64]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """First layer and bias before and after one step of plain gradient descent at rate 1."""
+    """First layer and bias before one step of plain gradient descent at rate 1, and that step."""
     trunk = Trunk(dataset.bits, [CONTROL_WIDTH])
     batch = assemble(dataset, rows, torch.from_numpy(dataset.task_weights))
     heads = Heads(CONTROL_WIDTH, len(dataset.tasks), 0, dataset.name)
@@ -181,7 +181,7 @@ def control_step(dataset: Dataset, rows: NDArray[np.int64]) -> tuple[list[np.nda
     before = [parameter.detach().numpy().copy() for parameter in (trunk.weight, trunk.bias)]
     assert trunk.weight.grad is not None
     assert trunk.bias.grad is not None
-    return before, [before[0] - trunk.weight.grad.numpy(), before[1] - trunk.bias.grad.numpy()]
+    return before, [-trunk.weight.grad.numpy(), -trunk.bias.grad.numpy()]
 
 
 def similarity(mine: NDArray[np.float64], generator: np.random.Generator) -> Estimate:

@@ -57,9 +57,7 @@ def attack(scenario: Scenario) -> AuditOutcome:
     """
     trials, pool = scenario.trials, scenario.pool
     members = np.stack([trial.members for trial in trials])
-    signals = {name: np.stack([trial.signals[name] for trial in trials]) for name in trials[0].signals}
-    if not all(trial.supports.all() for trial in trials):
-        signals[SUPPORT] = np.stack([support_signal(pool.indptr, pool.indices, trial.supports) for trial in trials])
+    signals = signals_of(scenario)
     scores = {way: combined([signals[name] for name in way.signals], members) for way in LIRA if set(way.signals) <= set(signals)}
     scores |= {RMIA: rmia(np.exp(-signals["loss"]), members), LOSS: threshold(signals["loss"])}
     findings: list[Finding] = []
@@ -68,9 +66,17 @@ def attack(scenario: Scenario) -> AuditOutcome:
         scored = GuessScores(values.ravel(), members.ravel(), np.tile(pool.structures, len(trials)))
         findings += overall(way, scored, scenario)
         findings += by_kind(way, scored, scenario)
-        points = curve(scored.scores[scored.inside], scored.scores[~scored.inside])
-        curves.append(Curve(way.title, way.adversary, scenario.defences, *points))
+        curves.append(curve_of(way, scored, scenario))
     return AuditOutcome(findings=tuple(findings), curves=tuple(curves))
+
+
+def signals_of(scenario: Scenario) -> dict[str, NDArray[np.float32]]:
+    """What membership is guessed from, [S, N], of trial and compound: what the trials kept, and, where there is one, the row list."""
+    trials, pool = scenario.trials, scenario.pool
+    signals = {name: np.stack([trial.signals[name] for trial in trials]) for name in trials[0].signals}
+    if not all(trial.supports.all() for trial in trials):
+        signals[SUPPORT] = np.stack([support_signal(pool.indptr, pool.indices, trial.supports) for trial in trials])
+    return signals
 
 
 def combined(signals: Sequence[NDArray[np.floating]], members: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -161,16 +167,22 @@ class Others:
         return Others(count, np.where(count > 0, mean + centre, 0.0), squares)
 
 
-def overall(way: MembershipAttack, scored: GuessScores, scenario: Scenario) -> list[Finding]:
-    """An attack on all compounds: at each of `RATES`, and its AUC."""
+def overall(way: MembershipAttack, scored: GuessScores, scenario: Scenario, compounds: str = "compounds") -> list[Finding]:
+    """An attack on all compounds scored, in words `compounds`: at each of `RATES`, and its AUC."""
     (none, judged, percent), area = measured(scored, RATES, scenario.generator)
     outside = int((~scored.inside).sum())
     return [
-        rate_finding(way, scenario, judged, chance(JUDGED_AT, outside), what=sentence("compounds", "0.1 %"), gate=way.gate),
-        rate_finding(way, scenario, none, chance(0.0, outside), ending="_at_0", what=sentence("compounds", "no")),
-        rate_finding(way, scenario, percent, chance(0.01, outside), ending="_at_1_percent", what=sentence("compounds", "1 %")),
+        rate_finding(way, scenario, judged, chance(JUDGED_AT, outside), what=sentence(compounds, "0.1 %"), gate=way.gate),
+        rate_finding(way, scenario, none, chance(0.0, outside), ending="_at_0", what=sentence(compounds, "no")),
+        rate_finding(way, scenario, percent, chance(0.01, outside), ending="_at_1_percent", what=sentence(compounds, "1 %")),
         rate_finding(way, scenario, area, 0.5, ending="_auc", what="Chance that a compound trained on scores higher than another (AUC)."),
     ]
+
+
+def curve_of(way: MembershipAttack, scored: GuessScores, scenario: Scenario) -> Curve:
+    """Its true against false positives."""
+    points = curve(scored.scores[scored.inside], scored.scores[~scored.inside])
+    return Curve(way.title, way.adversary, scenario.defences, *points)
 
 
 def by_kind(way: MembershipAttack, scored: GuessScores, scenario: Scenario) -> list[Finding]:

@@ -6,7 +6,6 @@ change from round to round, as they do when partners drop out and rounds go on w
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +26,8 @@ def attack(scenario: Scenario) -> AuditOutcome:
     """What the row list, where there is one, and the sums tell of the other partners as a whole."""
     pool, target, defences = scenario.pool, scenario.target, scenario.defences
     sizes = np.array([inside.sum() for inside in pool.split(target.members)], dtype=np.float64)
-    cohorts = [range(len(pool.datasets))] * (len(target.trunks) - 1)
-    findings = quality_findings(signals(target.trunks), cohorts, sizes, ATTACKER, defences, scenario.generator)
+    cohorts = [range(len(pool.datasets))] * len(target.means)
+    findings = quality_findings(signals(target.means), cohorts, sizes, ATTACKER, defences, scenario.generator)
     if defences == ON:
         findings += from_row_list(target.listed, target.supports, ATTACKER, defences)
     return AuditOutcome(findings=tuple(findings))
@@ -74,22 +73,21 @@ def bits_finding(share: Estimate, what: str, guessing: NDArray[np.bool_], defenc
 # How much, or how good, data each of them has
 
 
-def signals(trunks: Sequence[Sequence[np.ndarray]], metrics: Sequence[float] | None = None) -> dict[str, NDArray[np.float64]]:
+def signals(means: Sequence[Sequence[np.ndarray]], metrics: Sequence[float] | None = None) -> dict[str, NDArray[np.float64]]:
     """What a partner watches, a value a round: [rounds].
 
     Args:
-        trunks: Before the first round and after each.
-        metrics: A partner's own validation metric of each of these trunks, higher is better.
+        means: The mean update of each round.
+        metrics: A partner's own validation metric before the first round and after each, higher is better.
     Returns:
-        "size of the sums": log norm of the mean update; "direction of the sums": cosine with the change over all rounds; with metrics
+        "size of the sums": log norm of the mean update; "direction of the sums": cosine with those of all rounds together; with metrics
         "own validation metric": its improvement.
     """
-    way = [last - first for first, last in zip(trunks[0], trunks[-1], strict=True)]
-    squares, products = np.zeros(len(trunks) - 1), np.zeros(len(trunks) - 1)
-    for number, (before, after) in enumerate(pairwise(trunks)):
-        steps = [new - old for old, new in zip(before, after, strict=True)]
-        squares[number] = sum(float(np.vdot(step, step)) for step in steps)
-        products[number] = sum(float(np.vdot(step, whole)) for step, whole in zip(steps, way, strict=True))
+    way = [np.sum(arrays, axis=0) for arrays in zip(*means, strict=True)]
+    squares, products = np.zeros(len(means)), np.zeros(len(means))
+    for number, mean in enumerate(means):
+        squares[number] = sum(float(np.vdot(part, part)) for part in mean)
+        products[number] = sum(float(np.vdot(part, whole)) for part, whole in zip(mean, way, strict=True))
     norms = np.sqrt(np.maximum(squares, 1e-30))
     cosines = products / (norms * np.sqrt(max(sum(float(np.vdot(whole, whole)) for whole in way), 1e-30)))
     watched = {"size of the sums": np.log(norms), "direction of the sums": cosines}

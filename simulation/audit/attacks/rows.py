@@ -112,14 +112,13 @@ def without_own(scenario: Scenario) -> list[Finding]:
 
 
 def views(trial: Trial, defences: str) -> Iterator[RowsView]:
-    """The update of each round, last first, and the change over all rounds; with the defences off the last round and all of them are
+    """The mean update of each round, last first, and the change over all rounds; with the defences off the last round and all of them are
     enough to show that an attack works."""
-    rounds, first, last = len(trial.trunks) - 1, trial.trunks[0][0], trial.trunks[-1][0]
-    for number in range(rounds, 0 if defences == ON else rounds - 1, -1):
-        before, after = trial.step(number)
-        yield RowsView(f"round {number}", after[0] - before[0], before[0])
-    if rounds > 1:
-        yield RowsView("all rounds", last - first, first)
+    first = [arrays[0] for arrays in trial.trunks]
+    for number in range(len(first) - 1, 0 if defences == ON else len(first) - 2, -1):
+        yield RowsView(f"round {number}", trial.means[number - 1][0], first[number - 1])
+    if len(first) > 2:
+        yield RowsView("all rounds", first[-1] - first[0], first[0])
 
 
 def named_by_twins(view: RowsView, library: Library, listed: NDArray[np.bool_]) -> list[int]:

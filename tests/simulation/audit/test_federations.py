@@ -16,15 +16,15 @@ from fedapp.partner.client import Partner
 from fedapp.seeds import derived_seed
 from simulation.audit.federations import Trial, run_trial
 from simulation.audit.pool import selected
-from simulation.audit.signals import SuspectModel, model_signals
+from simulation.audit.signals import Rounds, SuspectModel, model_signals
 from simulation.federation import first_shared, form_of, guard, take_in, words_of
 from tests.simulation.audit.demo_pool import demo_config, demo_pool
 
 
-def signals(datasets: list[Dataset], models: list[SuspectModel], trunks: list[list[np.ndarray]]) -> dict[str, np.ndarray]:
+def signals(datasets: list[Dataset], models: list[SuspectModel], rounds: Rounds) -> dict[str, np.ndarray]:
     """How many bits a compound has, of those that are left."""
     for dataset, model in zip(datasets, models, strict=True):
-        assert trunks[0][0].shape[0] == dataset.bits and len(model.heads.bias) == len(dataset.tasks)
+        assert rounds.trunks[0][0].shape[0] == dataset.bits and len(model.heads.bias) == len(dataset.tasks)
         assert model.arrays[0].shape[0] == model.dataset.bits and len(model.dataset.folds) == len(dataset.folds)
     return {"bits": np.concatenate([np.diff(dataset.x_indptr) for dataset in datasets]).astype(np.float32)}
 
@@ -75,7 +75,7 @@ def test_cutting_fingerprints_to_the_listed_bits_changes_no_bit_of_the_trunk(con
 def test_what_a_partner_predicts_with_is_that_of_the_federation_with_all_rows(tmp_path: Path) -> None:
     pool, config, found = demo_pool(), demo_config("privacy.row_guard=3"), []
 
-    def kept(datasets: list[Dataset], models: list[SuspectModel], trunks: list[list[np.ndarray]]) -> dict[str, np.ndarray]:
+    def kept(datasets: list[Dataset], models: list[SuspectModel], rounds: Rounds) -> dict[str, np.ndarray]:
         found.extend(models)
         return {}
 
@@ -104,12 +104,27 @@ def test_rows_that_are_not_listed_are_zero_in_every_trunk(trial: Trial) -> None:
     assert not any(trunk[0][~trial.listed].any() for trunk in trial.trunks)
 
 
-def test_the_mean_of_the_partners_last_updates_is_the_last_step_of_the_trunk(config: Config, trial: Trial) -> None:
+def test_the_mean_of_the_partners_last_updates_is_the_last_mean_update(trial: Trial) -> None:
     assert trial.updates is not None
-    ((before, after),) = trial.steps(1)
-    step = (after[0] - before[0]) / config.federation.server_learning_rate
-    assert np.allclose(trial.updates.mean(axis=0), step, atol=1e-6)
-    assert config.federation.momentum > 0, "else the step is that between two trunks"
+    assert np.allclose(trial.updates.mean(axis=0), trial.means[-1][0], atol=1e-6)
+
+
+def test_a_trunk_moves_by_the_mean_updates_with_momentum(config: Config, trial: Trial) -> None:
+    """What is attacked is the mean update of a round, not where the trunk would have gone without it."""
+    assert config.federation.momentum > 0 and len(trial.means) == config.federation.rounds
+    velocity = [np.zeros_like(array) for array in trial.means[0]]
+    for before, after, mean in zip(trial.trunks[:-1], trial.trunks[1:], trial.means, strict=True):
+        velocity = [config.federation.momentum * old + new for old, new in zip(velocity, mean, strict=True)]
+        for one, other, step in zip(before, after, velocity, strict=True):
+            np.testing.assert_allclose(other - one, config.federation.server_learning_rate * step, atol=1e-6)
+
+
+def test_a_mean_update_is_nothing_where_nobody_sent_anything(trial: Trial) -> None:
+    sent = np.zeros(demo_pool().bits, dtype=np.bool_)
+    pool = demo_pool()
+    for compound in np.flatnonzero(trial.members):
+        sent[pool.indices[pool.indptr[compound] : pool.indptr[compound + 1]]] = True
+    assert not any(mean[0][~(sent & trial.listed)].any() for mean in trial.means)
 
 
 def test_a_partner_sends_nothing_in_rows_that_its_members_do_not_support(trial: Trial) -> None:

@@ -1,5 +1,7 @@
 """Statistics of compounds, against dense numpy and scikit-learn, and on a trunk that learned some compounds and not others."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
@@ -13,6 +15,7 @@ from simulation.audit.signals import (
     OUTSIDER,
     ROUNDS,
     TRUNK,
+    Rounds,
     SuspectModel,
     change_signals,
     signals,
@@ -31,12 +34,18 @@ def dense_bits(made: Dataset) -> np.ndarray:
     return dense
 
 
-def some_trunks(bits: int, hidden: list[int], rounds: int, seed: int = 0) -> list[list[np.ndarray]]:
+def rounds_of(trunks: list[list[np.ndarray]]) -> Rounds:
+    """Without momentum: what a round changes is its mean update."""
+    steps = [[new - old for old, new in zip(before, after, strict=True)] for before, after in pairwise(trunks)]
+    return Rounds(trunks, steps)
+
+
+def some_rounds(bits: int, hidden: list[int], rounds: int, seed: int = 0) -> Rounds:
     generator = np.random.default_rng(seed)
     trunks = [trunk_arrays(Trunk(bits, hidden, seed))]
     for _ in range(rounds):
         trunks.append([array + generator.normal(0, 0.05, array.shape).astype(np.float32) for array in trunks[-1]])
-    return trunks
+    return rounds_of(trunks)
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +59,9 @@ def made() -> Dataset:
 
 @pytest.mark.parametrize("hidden", [[16], [16, 8]])
 def test_an_outsider_sees_mean_loss_and_mean_confidence_in_the_right_answer(made, hidden):
-    trunks, heads = some_trunks(made.bits, hidden, 1), Heads(hidden[-1], 5, 1)
-    found = signals([made], [SuspectModel(made, trunks[-1], heads)], trunks)
+    rounds, heads = some_rounds(made.bits, hidden, 1), Heads(hidden[-1], 5, 1)
+    trunks = rounds.trunks
+    found = signals([made], [SuspectModel(made, trunks[-1], heads)], rounds)
     layer, *others = trunks[-1][:1], *zip(trunks[-1][2::2], trunks[-1][3::2], strict=True)
     features = np.maximum(dense_bits(made) @ layer[0] + trunks[-1][1], 0)
     for weight, bias in others:
@@ -68,16 +78,16 @@ def test_an_outsider_sees_mean_loss_and_mean_confidence_in_the_right_answer(made
 
 
 def test_all_statistics_are_there_one_of_each_compound(made):
-    trunks = some_trunks(made.bits, [16], 2)
-    found = signals([made], [SuspectModel(made, trunks[-1], Heads(16, 5, 1))], trunks)
+    rounds = some_rounds(made.bits, [16], 2)
+    found = signals([made], [SuspectModel(made, rounds.trunks[-1], Heads(16, 5, 1))], rounds)
     assert set(found) == {*OUTSIDER, *TRUNK, *ROUNDS}
     assert all(values.shape == (60,) and values.dtype == np.float32 and np.isfinite(values).all() for values in found.values())
 
 
 def test_the_statistics_of_several_partners_stand_one_after_another(made):
-    trunks = some_trunks(made.bits, [16], 2)
-    models = [SuspectModel(made, trunks[-1], Heads(16, 5, seed)) for seed in (1, 2)]
-    both, alone = signals([made, made], models, trunks), [signals([made], [own], trunks) for own in models]
+    rounds = some_rounds(made.bits, [16], 2)
+    models = [SuspectModel(made, rounds.trunks[-1], Heads(16, 5, seed)) for seed in (1, 2)]
+    both, alone = signals([made, made], models, rounds), [signals([made], [own], rounds) for own in models]
     for name, values in both.items():
         assert np.allclose(values, np.concatenate([each[name] for each in alone]), atol=1e-5), name
 
@@ -94,18 +104,18 @@ def test_a_partner_sees_how_the_rows_of_a_compound_moved(made):
 
 
 def test_pieces_of_compounds_give_what_all_at_once_give(made, monkeypatch):
-    trunks = some_trunks(made.bits, [16], 3)
-    whole = trunk_signals(made.x_indptr, made.x_indices, trunks)
+    rounds = some_rounds(made.bits, [16], 3)
+    whole = trunk_signals(made.x_indptr, made.x_indices, rounds)
     monkeypatch.setattr(module, "CHUNK", 7)
-    parts = trunk_signals(made.x_indptr, made.x_indices, trunks)
+    parts = trunk_signals(made.x_indptr, made.x_indices, rounds)
     for name, values in whole.items():
         np.testing.assert_allclose(parts[name], values, rtol=1e-5, atol=1e-5)
 
 
 def test_rounds_add_up_what_each_of_them_says(made):
-    trunks = some_trunks(made.bits, [16], 3)
-    found = trunk_signals(made.x_indptr, made.x_indices, trunks)
-    single = [trunk_signals(made.x_indptr, made.x_indices, trunks[number : number + 2]) for number in range(3)]
+    rounds = some_rounds(made.bits, [16], 3)
+    found = trunk_signals(made.x_indptr, made.x_indices, rounds)
+    single = [change_signals(made.x_indptr, made.x_indices, mean[0]) for mean in rounds.means]
     for name in TRUNK:
         np.testing.assert_allclose(found[f"{name}_rounds"], sum(standardised(each[name]) for each in single), rtol=1e-4, atol=1e-4)
 
@@ -121,7 +131,7 @@ def test_what_is_equal_everywhere_is_standardised_to_nothing():
     assert standardised(np.arange(10.0)).std() == pytest.approx(1.0)
 
 
-def trained(made: Dataset, members: np.ndarray, rounds: int) -> tuple[Heads, list[list[np.ndarray]]]:
+def trained(made: Dataset, members: np.ndarray, rounds: int) -> tuple[Heads, Rounds]:
     """A trunk trained on some compounds alone; rows of bits that none of them holds do not move, as with a `Partner`."""
     trunk, heads = Trunk(made.bits, [32], 0), Heads(32, len(made.tasks), 0, made.name)
     adam, trunks = optimiser(trunk, heads, SETTINGS), [trunk_arrays(trunk)]
@@ -130,14 +140,14 @@ def trained(made: Dataset, members: np.ndarray, rounds: int) -> tuple[Heads, lis
         train(trunk, heads, adam, made, np.flatnonzero(members), settings=SETTINGS, dropout=0.4, seed=number)
         trunks.append(trunk_arrays(trunk))
         trunks[-1][0][unheld] = trunks[0][0][unheld]
-    return heads.requires_grad_(False), trunks
+    return heads.requires_grad_(False), rounds_of(trunks)
 
 
 def test_compounds_with_bits_of_their_own_are_recognised_in_a_trunk_that_learned_them():
     made = dataset(compounds=240, bits=2048, tasks=6)
     members = np.random.default_rng(0).random(240) < 0.5
-    heads, trunks = trained(made, members, rounds=3)
-    found = signals([made], [SuspectModel(made, trunks[-1], heads)], trunks)
+    heads, rounds = trained(made, members, rounds=3)
+    found = signals([made], [SuspectModel(made, rounds.trunks[-1], heads)], rounds)
     assert roc_auc_score(members, found["quietest"]) > 0.95
     for name in ("coherence", "coherence_rounds", "movement", "confidence"):
         assert roc_auc_score(members, found[name]) > 0.75, name
@@ -146,11 +156,11 @@ def test_compounds_with_bits_of_their_own_are_recognised_in_a_trunk_that_learned
 def test_compounds_that_a_trunk_never_saw_are_not_recognised_in_it():
     made = dataset(compounds=1200, bits=256, tasks=6)
     members = np.random.default_rng(0).random(1200) < 0.5
-    heads, trunks = trained(made, np.arange(1200) < 1, rounds=1)
-    noise = some_trunks(made.bits, [32], 3, seed=1)
+    heads, rounds = trained(made, np.arange(1200) < 1, rounds=1)
+    noise = some_rounds(made.bits, [32], 3, seed=1)
     for found in (
-        signals([made], [SuspectModel(made, trunks[-1], heads)], trunks),
-        signals([made], [SuspectModel(made, noise[-1], heads)], noise),
+        signals([made], [SuspectModel(made, rounds.trunks[-1], heads)], rounds),
+        signals([made], [SuspectModel(made, noise.trunks[-1], heads)], noise),
     ):
         for name, values in found.items():
             assert abs(roc_auc_score(members, values) - 0.5) < 0.05, name

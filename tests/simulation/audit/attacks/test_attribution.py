@@ -1,5 +1,6 @@
 """Whose compound it is: found where partners' updates have directions of their own, and no better than by chemistry where not."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from scipy.sparse import csr_array
 
 from fedapp.config import load_config
 from fedapp.report.verdict import Verdict
-from simulation.audit.attacks.attribution import from_groups, from_sums, from_updates, lasting, owner_of, purity, steps
+from simulation.audit.attacks.attribution import GATED, from_groups, from_sums, from_updates, lasting, owner_of, purity, steps
 from simulation.audit.federations import Trial, run_trial
 from simulation.audit.findings import CONTROL, OFF, ON
 from simulation.audit.ownership import Case, draw
@@ -142,18 +143,17 @@ def test_too_few_compounds_or_partners_are_an_error() -> None:
 # Updates
 
 
-def test_steps_leave_out_what_weight_decay_alone_may_have_done_and_the_insiders_own() -> None:
+def test_steps_leave_out_what_weight_decay_alone_may_have_done() -> None:
     before = np.array([[1.0, -1.0, 1.0, -1.0, 0.0]], dtype=np.float32)
-    after = np.array([[1.5, -1.5, 0.5, -0.5, 0.5]], dtype=np.float32)
-    (step,) = steps([([before], [after])])
+    mean = np.array([[0.5, -0.5, -0.5, 0.5, 0.5]], dtype=np.float32)
+    (step,) = steps([before], [mean])
     assert step.tolist() == [[0.5, -0.5, 0, 0, 0.5]]
-    (rest,) = steps([([before], [after])], [np.full((2, 1, 5), 1.0, dtype=np.float32)], share=0.5)
-    assert rest.tolist() == [[0, -1.5, 0, -0.5, -0.5]]  # of -0.5, -1.5, -1.5, -0.5, -0.5
 
 
 def test_what_is_left_of_a_sum_without_all_others_is_one_partners_update() -> None:
     updates = updates_of(case_of())[:1].astype(np.float32)
-    (rest,) = steps([([np.zeros_like(updates[0, 0])], [updates[0].mean(axis=0)])], [updates[0, :-1]], share=1 / PARTNERS)
+    without = updates[0].mean(axis=0) - updates[0, :-1].sum(axis=0) / PARTNERS
+    (rest,) = steps([np.zeros_like(without)], [without])
     assert np.allclose(rest, updates[0, -1] / PARTNERS, atol=1e-5)
 
 
@@ -196,14 +196,23 @@ def real_trial(pool: Pool, folder: Path, guard: int, momentum: float = 0.5) -> T
     return run_trial(pool, config, 0, folder, lambda datasets, heads, trunks: {}, keep=True)
 
 
+def sums_of(trial: Trial) -> Iterator[np.ndarray]:
+    return steps([arrays[0] for arrays in trial.trunks[:-1]], [arrays[0] for arrays in trial.means])
+
+
+def rest_of(trial: Trial) -> Iterator[np.ndarray]:
+    """Of the last round, without the first partner's own."""
+    assert trial.updates is not None
+    return steps([trial.trunks[-2][0]], [trial.means[-1][0] - trial.updates[0] / 4])
+
+
 def test_without_a_row_guard_the_sums_of_a_real_federation_give_compounds_away(tmp_path: Path) -> None:
     pool = real_pool(120, 4096)
     trial = real_trial(pool, tmp_path, guard=0)
     assert trial.updates is not None
     case = Case.of(pool, trial.members, (0,), OFF)
-    assert from_sums(case, steps(trial.steps()), np.random.default_rng(0)).passes is False
-    rest = steps(trial.steps(1), [trial.updates[:1]], share=1 / 4)
-    assert from_sums(case, rest, np.random.default_rng(0)).passes is False
+    for updates in (sums_of(trial), rest_of(trial)):
+        assert from_sums(case, updates, np.random.default_rng(0)).passes is False
     separate = from_updates(Case.of(pool, trial.members, (), OFF), trial.updates, np.random.default_rng(0))
     assert separate.value == 1.0 and separate.lower > separate.chance
 
@@ -215,8 +224,8 @@ def test_where_many_compounds_hold_every_row_and_there_is_no_momentum_sums_say_n
     trial = real_trial(pool, tmp_path, guard=10, momentum=0.0)
     assert trial.updates is not None and trial.listed.sum() > 200
     case = Case.of(pool, trial.members, (0,), ON)
-    for updates in (steps(trial.steps()), steps(trial.steps(1), [trial.updates[:1]], share=1 / 4)):
-        found = from_sums(case, updates, np.random.default_rng(0))
+    for updates in (sums_of(trial), rest_of(trial)):
+        found = from_sums(case, updates, np.random.default_rng(0), looks=GATED)
         assert found.passes and found.lower < 0 < found.upper
 
 

@@ -30,6 +30,7 @@ from simulation.audit.attacks.canaries import (
     with_canaries,
 )
 from simulation.audit.findings import OFF, ON
+from simulation.audit.signals import Rounds
 from simulation.federation import Guarded
 from tests.helpers.sweeps import examples
 from tests.model.synthetic import dataset
@@ -164,11 +165,12 @@ def run() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     for data in (with_canaries(own, made, included, 2), own):
         data = replace(data, folds=np.zeros(len(data.folds), np.uint8))
         trunk, heads = Trunk(data.bits, [32], 0), Heads(32, 6, 0, "alpha")
-        adam, trunks = optimiser(trunk, heads, settings), [trunk_arrays(trunk)]
+        adam, rounds = optimiser(trunk, heads, settings), Rounds([trunk_arrays(trunk)], [])
         for number in range(3):
             train(trunk, heads, adam, data, data.rows_in([0]), settings=settings, dropout=0.4, seed=number)
-            trunks.append(trunk_arrays(trunk))
-        found.append(canary_scores(made, trunks))
+            rounds.trunks.append(trunk_arrays(trunk))
+            rounds.means.append([new - old for old, new in zip(*rounds.trunks[-2:], strict=True)])
+        found.append(canary_scores(made, rounds))
     return found[0], included, found[1]
 
 

@@ -72,10 +72,11 @@ def test_the_worst_round_of_a_federation_is_judged() -> None:
     first = np.random.default_rng(0).normal(size=step.shape).astype(np.float32) * 1e-3
     noise = np.random.default_rng(1).normal(size=step.shape).astype(np.float32)
     everything = np.ones((3, pool.bits), dtype=bool)
-    trial = Trial(members=members, listed=everything[0], supports=everything, trunks=[[first], [first + noise]])
+    trial = Trial(members=members, listed=everything[0], supports=everything, trunks=[[first], [first + noise]], means=[[noise]])
     (nothing,) = attack(scenario(pool, trial)).findings
     assert (nothing.name, nothing.value) == ("decoded_fingerprints", 0.0)
-    shown = replace(trial, trunks=[[noise], [np.zeros_like(noise)], [step]])
+    nothing_yet = np.zeros_like(noise)
+    shown = replace(trial, trunks=[[noise], [nothing_yet], [step]], means=[[-noise], [step]])
     (found,) = attack(scenario(pool, shown)).findings
     assert found.value > 0.8
     assert found.passes is False

@@ -52,8 +52,9 @@ def test_the_sum_of_a_federation_of_many_is_no_nearer_to_those_trained_on_than_t
     listed = np.bincount(pool.indices[np.repeat(members, np.diff(pool.indptr))], minlength=pool.bits) >= 5
     update[~listed] = 0
     before = [random.normal(size=update.shape).astype(np.float32) * listed[:, None] / 10, np.zeros(32, dtype=np.float32)]
-    after = [before[0] + update, before[1] + vectors.sum(axis=0)]
-    trial = Trial(members=members, listed=listed, supports=np.ones((3, pool.bits), dtype=bool), trunks=[before, after])
+    mean = [update, vectors.sum(axis=0)]
+    after = [array + step for array, step in zip(before, mean, strict=True)]
+    trial = Trial(members=members, listed=listed, supports=np.ones((3, pool.bits), dtype=bool), trunks=[before, after], means=[mean])
     (found,) = attack(scenario(pool, trial)).findings
     assert found.gate is None
     assert abs(found.value - found.chance) < 0.06

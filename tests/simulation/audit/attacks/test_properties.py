@@ -58,20 +58,20 @@ def cohorts_of(rounds: int, generator: np.random.Generator, share: float = 0.2) 
     return [[partner for partner in range(len(SIZES)) if partner == 0 or generator.random() > share] for _ in range(rounds)]
 
 
-def trunks_of(cohorts: list[list[int]], generator: np.random.Generator) -> list[list[np.ndarray]]:
+def means_of(cohorts: list[list[int]], generator: np.random.Generator) -> list[list[np.ndarray]]:
     """Larger partners take more steps, so that their updates are longer; all have something in common, and rates fall."""
-    common, trunks = generator.normal(size=(40, 5)), [[np.zeros((40, 5), dtype=np.float32), np.zeros(5, dtype=np.float32)]]
+    common, means = generator.normal(size=(40, 5)), []
     for number, cohort in enumerate(cohorts):
         rate = 1 - 0.9 * number / len(cohorts)
         updates = [rate * np.sqrt(SIZES[partner] / 1000) * (common + generator.normal(size=common.shape)) for partner in cohort]
-        trunks.append([trunks[-1][0] + np.mean(updates, axis=0).astype(np.float32), trunks[-1][1]])
-    return trunks
+        means.append([np.mean(updates, axis=0).astype(np.float32), np.zeros(5, dtype=np.float32)])
+    return means
 
 
 def test_with_drop_outs_the_size_of_the_sums_ranks_partners_by_their_data() -> None:
     generator = np.random.default_rng(1)
     cohorts = cohorts_of(40, generator)
-    found = quality_findings(signals(trunks_of(cohorts, generator)), cohorts, SIZES, 0, ON, generator)
+    found = quality_findings(signals(means_of(cohorts, generator)), cohorts, SIZES, 0, ON, generator)
     size = next(each for each in found if each.attack == "size of the sums")
     assert size.value > 0.9 and size.lower > 0 and size.gate is None
     assert "min_partners" in size.note
@@ -81,7 +81,7 @@ def test_an_own_validation_metric_ranks_partners_by_quality_as_they_come_and_go(
     generator = np.random.default_rng(2)
     cohorts, quality = cohorts_of(40, generator), np.linspace(-1, 1, len(SIZES))
     gains = [0.02 * np.exp(-number / 20) + 0.004 * np.mean(quality[cohort]) for number, cohort in enumerate(cohorts)]
-    watched = signals(trunks_of(cohorts, generator), metrics=np.cumsum([0.5, *gains]).tolist())
+    watched = signals(means_of(cohorts, generator), metrics=np.cumsum([0.5, *gains]).tolist())
     found = quality_findings(watched, cohorts, quality, 0, ON, generator)
     metric = next(each for each in found if each.attack == "own validation metric")
     assert metric.value > 0.9 and metric.lower > 0
@@ -90,7 +90,7 @@ def test_an_own_validation_metric_ranks_partners_by_quality_as_they_come_and_go(
 def test_a_fixed_cohort_ranks_nobody() -> None:
     generator = np.random.default_rng(3)
     cohorts = [list(range(len(SIZES)))] * 20
-    for each in quality_findings(signals(trunks_of(cohorts, generator), [0.5] * 21), cohorts, SIZES, 0, ON, generator):
+    for each in quality_findings(signals(means_of(cohorts, generator), [0.5] * 21), cohorts, SIZES, 0, ON, generator):
         assert (each.value, each.lower, each.upper, each.chance) == (0.0, 0.0, 0.0, 0.0)
         assert "never changed" in each.note and each.trials == len(SIZES) - 1
 
@@ -125,12 +125,8 @@ def test_a_single_round_says_nothing() -> None:
 
 
 def test_signals_are_norms_and_cosines_of_whole_updates() -> None:
-    trunks = [
-        [np.array([[0.0, 0.0]]), np.array([0.0])],
-        [np.array([[3.0, 0.0]]), np.array([4.0])],
-        [np.array([[3.0, 1.0]]), np.array([4.0])],
-    ]
-    found = signals([[array.astype(np.float32) for array in each] for each in trunks], [0.5, 0.75, 0.625])
+    means = [[np.array([[3.0, 0.0]]), np.array([4.0])], [np.array([[0.0, 1.0]]), np.array([0.0])]]
+    found = signals([[array.astype(np.float32) for array in each] for each in means], [0.5, 0.75, 0.625])
     assert np.allclose(found["size of the sums"], np.log([5, 1]))
     assert np.allclose(found["direction of the sums"], [25 / (5 * 26**0.5), 1 / 26**0.5])
     assert found["own validation metric"].tolist() == [0.25, -0.125]

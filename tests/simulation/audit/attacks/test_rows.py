@@ -121,6 +121,7 @@ def test_views_are_each_round_and_all_of_them_and_without_defences_the_last_and_
     assert [view.title for view in seen] == ["round 3", "round 2", "round 1", "all rounds"]
     np.testing.assert_array_equal(seen[-1].update, off.trunks[-1][0] - off.trunks[0][0])
     np.testing.assert_array_equal(seen[1].before, off.trunks[1][0])
+    np.testing.assert_array_equal(seen[1].update, off.means[1][0])
 
 
 @given(data=st.data())
