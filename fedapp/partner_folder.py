@@ -13,18 +13,19 @@ protocol sends: masked words, and the trunk encrypted for another partner. What 
                                                                      agreed list
     attempts.json                 strategies.partner.departure       trainings that left masked: none does twice       no
     transcript-xxxxxxxx.jsonl     strategies.partner.secure_partner  what was seen and sent under one roster, signed   to compare it
-    state/round-0007.safetensors  fedapp.partner.client              heads, private rows and optimiser after the       never
+    state/round-0007.safetensors  fedapp.partner.kept_rounds         heads, private rows and optimiser after the       never
                                                                      training of round 7; the last two are kept
-    metrics/round-0007.parquet    fedapp.partner.client              how the trunk of round 7 did with these heads     with a report
-    loss/round-0007.json          fedapp.partner.client              the training of round 7                           with a report
+    metrics/round-0007.parquet    fedapp.partner.kept_rounds         how the trunk of round 7 did with these heads     with a report
+    loss/round-0007.json          fedapp.partner.kept_rounds         the training of round 7                           with a report
     model.safetensors             fedapp.model.saved_model           trunk, private rows in it and heads of the best   by export
-                                                                     round so far, with all that predicting takes
+                                                                     round so far, and of the own model where that
+                                                                     predicts too, with all that predicting takes
     model.json                    fedapp.model.saved_model           its header once more, for people                  by export
     scores.parquet                fedapp.evaluation.scores           what that model says of each label that it is     never
                                                                      chosen and judged by
-    local                         fedapp.partner.client              a folder like this one: the partner's own model,  never
+    local                         fedapp.partner.local_model         a folder like this one: the partner's own model,  never
                                                                      trained beside the federated one
-    choice.json                   fedapp.partner.client              which of the two predicts, or both                with a report
+    choice.json                   fedapp.partner.combined_model      which of the two predicts, or both                with a report
     privacy-budget.json           fedapp.privacy.budget              what was paid for under record-level privacy      no
     support.npy                   fedapp.partner.record_privacy      rows that were chosen with noise                  no
     requests.jsonl                fedapp.site.request_log            what was asked and answered, a line a request     no

@@ -35,7 +35,7 @@ from fedapp.partner.client import Partner
 from fedapp.partner_folder import PartnerFolder
 from fedapp.seeds import derived_seed
 from simulation.events import RunEvent, saved_event
-from simulation.federation import first_shared, form_of, take_in, words_of
+from simulation.federation import declared_slots, first_shared, form_of, guard, take_in, words_of
 from simulation.workers import processes
 from strategies.update.shared_trunk import SharedTrunk
 
@@ -175,7 +175,13 @@ def unguarded_arm(run: Path, datasets: Mapping[str, Dataset], config: Config) ->
     """Train the federation without its row guard, in `run/unguarded`; rounds that are done are skipped."""
     folder = run / UNGUARDED
     if not all(PartnerFolder(folder / name).metrics_of(config.federation.rounds).is_file() for name in datasets):
-        partners = {name: Partner(folder / name, dataset, config, local=False) for name, dataset in datasets.items()}
+        guarded = guard(datasets, replace(config, privacy=replace(config.privacy, row_guard=0)), folder)
+        partners = {
+            name: Partner(
+                folder / name, dataset, config, sent=guarded.listed & supported, slots=declared_slots(dataset, config), local=False
+            )
+            for (name, dataset), supported in zip(datasets.items(), guarded.supports, strict=True)
+        }
         yield from federate_unguarded(partners, PartnerFolder(folder).shared_trunk, config)
     for name in datasets:
         shutil.rmtree(PartnerFolder(folder / name).states, ignore_errors=True)
@@ -183,9 +189,14 @@ def unguarded_arm(run: Path, datasets: Mapping[str, Dataset], config: Config) ->
 
 
 def federate_unguarded(partners: Mapping[str, Partner], path: Path, config: Config) -> Iterator[RunEvent]:
-    """Add up what partners send of every row, round after round; `path` keeps the trunk, from which a killed run goes on."""
+    """Add up what partners send of every row, and of the shared heads that they may, round after round.
+
+    Args:
+        path: Keeps the trunk, from which a killed run goes on.
+    """
     federation, minimum = config.federation, config.evaluation.min_per_class
-    shared = SharedTrunk.read(path) if path.is_file() else first_shared(config, np.ones(config.chemistry.bits, dtype=np.bool_))
+    listed = np.any([partner.sent for partner in partners.values()], axis=0)
+    shared = SharedTrunk.read(path) if path.is_file() else first_shared(config, listed)
     form = form_of(shared, config)
     for number in range(shared.version + 1, federation.rounds + 1):
         sums = np.zeros(form.words, dtype=form.quantiser(shared.value_range).word_type)

@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-from fedapp.config import REGRESSION, Config
+from fedapp.config import Config
 from fedapp.data.dataset import Dataset
 from fedapp.data.task_kinds import KIND, completed
-from fedapp.evaluation.arms import FOREST
+from fedapp.evaluation.arms import FOREST, REGRESSION
 from fedapp.evaluation.scores import SCORES_SCHEMA, write_scores
 from fedapp.partner_folder import PartnerFolder
 from fedapp.seeds import derived_seed
@@ -40,12 +40,15 @@ def forest_arm(run: Path, datasets: Mapping[str, Dataset], config: Config) -> It
 def fit_forests(dataset_folder: Path, folder: Path, config: Config) -> None:
     """Fit a forest for each task of one partner, and write what they say of the labels that are not trained on."""
     dataset = Dataset.open(dataset_folder)
-    held_out = held_out_labels(dataset, config)
+    held_out = constant_scores(dataset, config)  # which stays where a task has no label to learn from
     training = labels_of(dataset, dataset.rows_in(config.training_folds()))
     valued = tasks_of_values(dataset)
     parts = [pl.DataFrame(schema=SCORES_SCHEMA)]
     for (task,), own in held_out.partition_by("task", as_dict=True).items():
         known = training.filter(pl.col("task") == task)
+        if known.is_empty():
+            parts.append(own)
+            continue
         fit = forest_of_values if valued[task] else forest_of_classes
         seed = derived_seed(config.seed, "forest", dataset.name, task) % 2**32
         output = pl.Series("output", fit(dataset, known, own, seed), dtype=pl.Float32)

@@ -19,14 +19,14 @@ class RunEvent:
         partner: Its name, `pooled` for the pooled arm.
         round: Federated round or epoch.
         loss: Mean training loss, when training finished.
-        auc_pr: Mean validation AUC-PR over tasks, when evaluation finished.
+        score: Mean validation score over tasks, by which rounds are chosen, when evaluation finished.
     """
 
     arm: str
     partner: str
     round: int
     loss: float | None
-    auc_pr: float | None
+    score: float | None
 
 
 class Follower:
@@ -52,7 +52,7 @@ class Follower:
                 record = read_loss(path)
                 events.append(RunEvent("federated", name, record["round"], float(record["loss"]), None))
             for number, path in self._new(folder.metrics_by_round()).items():
-                events.append(RunEvent("federated", name, number, None, saved_auc_pr(path, number, self.minimum)))
+                events.append(RunEvent("federated", name, number, None, saved_score(path, number, self.minimum)))
         return sorted(events, key=lambda event: (event.round, event.loss is None))
 
     def _new(self, files: dict[int, Path]) -> dict[int, Path]:
@@ -65,7 +65,7 @@ def saved_event(arm: str, partner: str, folder: Path, number: int, minimum: int)
     """A round that a partner's folder holds whole: trained and evaluated."""
     files = PartnerFolder(folder)
     loss = float(read_loss(files.loss_of(number))["loss"])
-    return RunEvent(arm, partner, number, loss, saved_auc_pr(files.metrics_of(number), number, minimum))
+    return RunEvent(arm, partner, number, loss, saved_score(files.metrics_of(number), number, minimum))
 
 
 def read_loss(path: Path) -> dict[str, Any]:
@@ -77,6 +77,6 @@ def read_loss(path: Path) -> dict[str, Any]:
     return read_sealed(path, {"round": int, "loss": (int, float)}, "restore it from a backup, or remove it: that round then has no loss")
 
 
-def saved_auc_pr(path: Path, number: int, minimum: int) -> float | None:
-    """Mean validation AUC-PR of one metrics file; None where it is undefined."""
+def saved_score(path: Path, number: int, minimum: int) -> float | None:
+    """Mean validation score of one metrics file; None where it is undefined."""
     return validation_curve(read_round(path), minimum).get(number)

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from statistics import median
 from typing import Any, Protocol
 
-from fedapp.errors import ConfigError, PolyphonyError, RunError, RunInterruptedError, explained
-from fedapp.evaluation.arms import FEDERATED, FOREST, MERGED, POOLED
+from fedapp.errors import PolyphonyError, RunError, RunInterruptedError, explained
+from fedapp.evaluation.arms import AUC_PR, FEDERATED, FOREST, MERGED, POOLED, R2, SPEARMAN
 from fedapp.report.disclosure import warnings
 from fedapp.report.run_page import write_report
 from fedapp.report.saved_run import SavedRun, read_run
@@ -33,15 +33,15 @@ class Display(Protocol):
 
     def advance_preparation(self, done: int, total: int) -> None: ...
 
-    def event(self, arm: str, partner: str | None, number: int, loss: float | None = None, auc_pr: float | None = None) -> None: ...
+    def event(self, arm: str, partner: str | None, number: int, loss: float | None = None, score: float | None = None) -> None: ...
 
 
 def simulate(run: RunFolder, display: Display) -> dict[str, Any]:
     """Run or resume the federation of a run folder, and write its report.
 
     Returns:
-        run, rounds, auc_pr (mean over the tasks that count, test fold, each partner's selected round), seconds, report, warnings (what
-        of confidential compounds this run did not protect).
+        run, rounds, auc_pr, spearman and r2 (means over the tasks that count, test fold, each partner's selected round; null where no task
+        has it), seconds, report, warnings (what of confidential compounds this run did not protect).
     Raises:
         PolyphonyError: Whatever the user can put right; the run folder then says `failed` and can be resumed.
     """
@@ -49,7 +49,9 @@ def simulate(run: RunFolder, display: Display) -> dict[str, Any]:
         prepare_partners(run, display.stage, display.advance_preparation)
         federated_arm(run, display)
     report, saved = write_report(run.path), read_run(run.path)
-    return headline(run) | {"auc_pr": summarise(saved).arms[FEDERATED]["auc_pr"], "report": str(report), "warnings": warnings(saved)}
+    means = summarise(saved).arms[FEDERATED]
+    figures = {metric: means.get(metric) for metric in (AUC_PR, SPEARMAN, R2)}
+    return headline(run) | figures | {"report": str(report), "warnings": warnings(saved)}
 
 
 def compare(run: RunFolder, display: Display) -> dict[str, Any]:
@@ -65,13 +67,11 @@ def compare(run: RunFolder, display: Display) -> dict[str, Any]:
         raise RunError("evaluation.test_fold is null, and arms are compared on a test fold", "give it a number, such as 0")
     with recorded(run):
         config = run.config()
-        if config.evaluation.test_fold is None:
-            raise ConfigError("evaluation.test_fold is null: without a test fold no arms can be compared", "give it a number, such as 0")
         datasets = prepare_partners(run, display.stage, display.advance_preparation)
         federated_arm(run, display)
         for arm in (train_arms, *([unguarded_arm] if has_unguarded(config) else [])):
             for event in arm(run.path, datasets, config):
-                display.event(event.arm, None if event.arm in (POOLED, MERGED) else event.partner, event.round, event.loss, event.auc_pr)
+                display.event(event.arm, None if event.arm in (POOLED, MERGED) else event.partner, event.round, event.loss, event.score)
         for name in forest_arm(run.path, datasets, config):
             display.stage(f"{FOREST} of {name} fitted")
         display.stage("comparing")
@@ -113,7 +113,7 @@ def federated_arm(run: RunFolder, display: Display) -> None:
 
     def follow() -> None:
         for event in follower.events():
-            display.event(event.arm, event.partner, event.round, event.loss, event.auc_pr)
+            display.event(event.arm, event.partner, event.round, event.loss, event.score)
 
     if not run.federated():
         display.stage("starting Flower")

@@ -28,6 +28,7 @@ LAST_WORDS = 10.0  # seconds for the engine's log to come, when a run failed: it
 LONGEST = 300  # characters of a reason
 FULL = 1 << 20  # free bytes below which a disk counts as full
 SCRATCH = "ray"
+GPU_PARTS = 10_000  # in which Ray divides a GPU
 SOCKET_ROOM = len("/.ray.xxxxxxxx.part/ray/session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store")
 TAIL = 64 << 10  # bytes at a log's end in which the reason is looked for
 REASON = re.compile(r"\b[\w.]*(?:Error|Exception|Exit): .+")  # the last line of a traceback, as Python and Ray write it
@@ -172,7 +173,10 @@ def submission(run: RunFolder, logs: Path) -> list[str]:
 
 
 def gpu_share(partners: int) -> float:
-    """The part of a GPU that each simulated partner gets: all of them share one where there is one."""
+    """The part of a GPU that each simulated partner gets: all of them share one where there is one.
+
+    Rounded down to what Ray counts in: with a larger part the last of six would wait for the others.
+    """
     import torch
 
-    return round(1 / partners, 3) if torch.cuda.is_available() else 0.0
+    return GPU_PARTS // partners / GPU_PARTS if torch.cuda.is_available() else 0.0

@@ -9,7 +9,7 @@ import polars as pl
 
 from fedapp.config import CATALOGUE, ENDPOINTS, Config
 from fedapp.consortium.membership import make_consortium
-from fedapp.data.catalogue import GROUPS, REGRESSION, Catalogue, Endpoint, read_catalogue, write_catalogue
+from fedapp.data.catalogue import GROUPS, Catalogue, Endpoint, read_catalogue, write_catalogue
 from fedapp.data.dataset import LOSSES, Dataset, build_dataset
 from fedapp.data.demo import demo_dataset
 from fedapp.data.integrity import SUMMARY, read_summary
@@ -18,6 +18,7 @@ from fedapp.data.notation import LABEL_UNIT, P_UNIT
 from fedapp.data.prepare import REJECTED, input_digest, prepare
 from fedapp.data.task_kinds import KIND
 from fedapp.errors import BusyError, DataError
+from fedapp.evaluation.arms import REGRESSION
 from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import RunFolder
 from fedapp.storage.damage import DamagedFileError

@@ -19,6 +19,7 @@ import polars as pl
 from fedapp.config import LEAST_NOISE, NO_NOISE, RECORD_DP, Config, Origin, check
 from fedapp.data.dataset import Dataset
 from fedapp.errors import ConfigError, RunError
+from fedapp.evaluation.counting import enough
 from fedapp.evaluation.selection import judged_metrics, read_metrics, selected_rounds
 from fedapp.model.noisy_training import plan
 from fedapp.partner.client import Partner
@@ -135,9 +136,7 @@ def judged(partners: list[str], config: Config, folder: Path) -> dict[str, Any]:
     least = config.evaluation.min_per_class
     tables = (read_metrics(folder / partner).with_columns(pl.lit(partner).alias("partner")) for partner in partners)
     metrics = pl.concat(tables)
-    counted = judged_metrics(metrics, selected_rounds(metrics, least)).filter(
-        pl.col("positives") >= least, pl.col("negatives") >= least, pl.col("auc_pr").is_not_null()
-    )
+    counted = judged_metrics(metrics, selected_rounds(metrics, least)).filter(enough(least), pl.col("auc_pr").is_not_null())
     if counted.is_empty():
         raise RunError(
             f"no task has {least} actives and as many inactives in the test fold", "lower evaluation.min_per_class or use more data"

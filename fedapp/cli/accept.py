@@ -68,7 +68,8 @@ def accept(
 
 def tell_endpoints(site: "Site", dataset: "Dataset") -> None:
     """Print what is declared, what could be, and what others learn by it; nothing without a catalogue."""
-    from fedapp.site.endpoints import CONSENT, declared, declared_tasks, in_words, proposed
+    from fedapp.site.declared_tasks import declared_tasks, in_words
+    from fedapp.site.endpoints import CONSENT, declared, proposed
 
     declarations, config = declared(site), site.config()
     for line in in_words(declared_tasks(dataset, config, declarations), config):

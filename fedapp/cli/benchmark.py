@@ -64,6 +64,49 @@ def benchmark_round(
     print(f"{'secure':<17}{figures['secure_s']:>9.3f} s a round   {figures['ratio']:.3f} x plain ({spread})")
 
 
+@app.command("training")
+def benchmark_training(
+    repeats: Annotated[int, typer.Option(min=1, help="epochs of each design and size that count")] = 3,
+    as_json: Json = False,
+) -> None:
+    """Train on made-up compounds, at two sizes; compare with a faithful rendering of SparseChem's design; on the GPU where there is one."""
+    from simulation.benchmarks.training import measure_sizes  # imports torch: seconds that --help need not wait
+
+    provenance = Provenance.begin()
+    sizes = measure_sizes(repeats)
+    if as_json:
+        print(json.dumps(provenance.joined_to(sizes[0] | {"sizes": sizes})))
+        return
+    print(f"{sizes[0]['device']}, threads: {sizes[0]['threads']}; an epoch of each, medians")
+    for figures in sizes:
+        spread = f"{figures['speedups'][0]:.1f} to {figures['speedups'][-1]:.1f}"
+        print(
+            f"hidden {figures['hidden']:,}, batches of {figures['batch']:,}: {figures['epoch_s']:.2f} s, "
+            f"{figures['labels_per_s']:,} labels a second, {figures['peak_memory_gb']:.2f} GB; "
+            f"SparseChem's design {figures['reference_epoch_s']:.2f} s: {figures['speedup']:.1f} x faster ({spread})"
+        )
+
+
+@app.command("metrics")
+def benchmark_metrics(
+    tasks: Annotated[int, typer.Option(min=1, help="tasks that are judged")] = 10_000,
+    repeats: Annotated[int, typer.Option(min=1, help="times that each way counts")] = 3,
+    as_json: Json = False,
+) -> None:
+    """Compute AUC-PR, AUC-ROC and log loss of many tasks at once; compare with scikit-learn task after task."""
+    from simulation.benchmarks.metrics import measure_metrics
+
+    provenance = Provenance.begin()
+    figures = measure_metrics(tasks, repeats)
+    if as_json:
+        print(json.dumps(provenance.joined_to(figures)))
+        return
+    print(f"{plural(figures['tasks'], 'task')} with {plural(figures['labels'], 'label')}: {figures['seconds']:.3f} s")
+    spread = f"{figures['speedups'][0]:.0f} to {figures['speedups'][-1]:.0f}"
+    print(f"scikit-learn, task after task: {figures['reference_seconds']:.1f} s, {figures['speedup']:.0f} x as long ({spread})")
+    print(f"largest difference: {figures['difference']:.1e}")
+
+
 def tell(figures: dict[str, Any]) -> None:
     """Print a table: what one partner and the coordinator spend on a round, and beside it what that is measured against."""
     exact = "exact" if figures["exact"] else "WRONG"

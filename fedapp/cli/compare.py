@@ -4,7 +4,7 @@ import json
 
 from fedapp.cli.arguments import Experiment, Json, Resume, open_or_create, tell_cost
 from fedapp.cli.progress import RunProgress
-from fedapp.evaluation.arms import ARMS, AUC_PR, AUC_ROC, PRINTED
+from fedapp.evaluation.arms import ARMS, AUC_PR, AUC_ROC, PRINTED, R2, SPEARMAN, score_name
 from fedapp.wording import plural
 from simulation.results.provenance import Provenance
 
@@ -15,7 +15,7 @@ def compare(experiment: Experiment = None, resume: Resume = None, as_json: Json 
 
     provenance = Provenance.begin()
     run = open_or_create(experiment, resume, "compare")
-    with RunProgress(run.config().federation.rounds, run.partners(), as_json) as progress:
+    with RunProgress(run.config().federation.rounds, run.partners(), as_json, metric=score_name(run.config().tasks.kinds)) as progress:
         result = run_comparison(run, progress)
     if as_json:
         print(json.dumps(provenance.joined_to(result)))
@@ -24,7 +24,8 @@ def compare(experiment: Experiment = None, resume: Resume = None, as_json: Json 
     print(f"{scale}; means over tasks, test fold, selected on the validation fold")
     for arm in ARMS:
         if arm in result:
-            print(f"{arm:<11} " + "  ".join(f"{PRINTED[metric]} {result[arm][metric]:.4f}" for metric in (AUC_PR, AUC_ROC)))
+            known = [metric for metric in (AUC_PR, AUC_ROC, SPEARMAN, R2) if result[arm].get(metric) is not None]
+            print(f"{arm:<11} " + "  ".join(f"{PRINTED[metric]} {result[arm][metric]:.4f}" for metric in known))
     for metric, gain in {AUC_PR: result["gain"], **result["value_gain"]}.items():
         if gain is not None:
             bounds = f" ({gain['low']:+.4f} to {gain['high']:+.4f})" if gain["low"] is not None else ""

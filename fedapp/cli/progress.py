@@ -28,7 +28,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from fedapp.evaluation.arms import POOLED
+from fedapp.evaluation.arms import AUC_PR, POOLED, PRINTED
 from fedapp.wording import plural
 
 SETTLING = 2.0  # seconds after an arm's first event that say nothing of its speed: a resumed run tells its old rounds at once
@@ -53,8 +53,8 @@ class ArmProgress:
     current: int = 0
 
 
-def arm_table(tasks: Sequence[Task], width: int) -> Table:
-    """One row an arm; a terminal of few columns (`width`) gets those that matter most."""
+def arm_table(tasks: Sequence[Task], width: int, metric: str) -> Table:
+    """One row an arm, its scores under the name of `metric`; a terminal of few columns (`width`) gets those that matter most."""
 
     def field_column(name: str) -> ProgressColumn:
         return TextColumn(f"{{task.fields[{name}]}}", markup=False)
@@ -65,7 +65,7 @@ def arm_table(tasks: Sequence[Task], width: int) -> Table:
         (WIDE, "", BarColumn(bar_width=18)),
         (WIDE, "partners", field_column("partners")),
         (NARROW, "loss", field_column("loss")),
-        (0, "AUC-PR", field_column("auc_pr")),
+        (0, metric, field_column("score")),
         (MIDDLE, "elapsed", TimeElapsedColumn()),
         (NARROW, "left", TimeRemainingColumn()),
     ]
@@ -88,8 +88,10 @@ class RunProgress:
         console: Where to; None means stderr.
     """
 
-    def __init__(self, total_rounds: int, partners: Sequence[str], json: bool = False, console: Console | None = None) -> None:
-        self.total_rounds, self.partners = total_rounds, len(partners)
+    def __init__(
+        self, total_rounds: int, partners: Sequence[str], json: bool = False, console: Console | None = None, metric: str = PRINTED[AUC_PR]
+    ) -> None:
+        self.total_rounds, self.partners, self.metric = total_rounds, len(partners), metric
         self.console = console or Console(stderr=True, highlight=False)
         self.live = self.console.is_terminal and not self.console.is_dumb_terminal and not json
         self.lock = threading.RLock()
@@ -145,22 +147,22 @@ class RunProgress:
                 self._line(f"prepared {done:,} of {plural(total, 'structure')}")
             self.prepared_tenths = tenths
 
-    def event(self, arm: str, partner: str | None, number: int, loss: float | None = None, auc_pr: float | None = None) -> None:
-        """One partner trained a round (loss) or evaluated a round's trunk (auc_pr), in any order.
+    def event(self, arm: str, partner: str | None, number: int, loss: float | None = None, score: float | None = None) -> None:
+        """One partner trained a round (loss) or evaluated a round's trunk (score), in any order.
 
         Args:
             arm: local, federated, unguarded or pooled.
             partner: None where the arm has no partners (pooled).
             number: The round, from 1.
             loss: Mean training loss.
-            auc_pr: Mean validation AUC-PR.
+            score: Mean validation score.
         """
         with self.lock:
             self._end_preparation()
             shown = self.arms.get(arm) or self._new_arm(arm, 1 if partner is None or arm == POOLED else self.partners)
             member = partner or ""
-            if auc_pr is not None and not math.isnan(auc_pr):
-                shown.scores.setdefault(number, {})[member] = auc_pr
+            if score is not None and not math.isnan(score):
+                shown.scores.setdefault(number, {})[member] = score
             if loss is not None:
                 shown.losses.setdefault(number, {})[member] = loss
                 shown.reached[member] = max(number, shown.reached.get(member, 0))
@@ -171,7 +173,7 @@ class RunProgress:
 
     def _new_arm(self, name: str, members: int) -> ArmProgress:
         self.spinner.update(text="")
-        task = self.rows.add_task(name, total=self.total_rounds * members, round="", partners="", loss="", auc_pr="")
+        task = self.rows.add_task(name, total=self.total_rounds * members, round="", partners="", loss="", score="")
         self.arms[name] = ArmProgress(name, max(1, members), task, time.monotonic())
         return self.arms[name]
 
@@ -184,7 +186,7 @@ class RunProgress:
             "round": f"{number}/{self.total_rounds}",
             "partners": f"{len(losses)}/{arm.members}" if arm.members > 1 else "–",
             "loss": f"{mean(losses):.3f}" if losses else "–",
-            "auc_pr": f"{score[1]:.3f}" if score else "–",
+            "score": f"{score[1]:.3f}" if score else "–",
         }
         completed, total = sum(arm.reached.values()), self.total_rounds * arm.members
         if time.monotonic() - arm.first < SETTLING:
@@ -201,7 +203,7 @@ class RunProgress:
             elapsed = clock(time.monotonic() - self.started)
             self._line(f"{arm.name} {len(arm.reached)} of {plural(arm.members, 'partner')}  {elapsed} elapsed{self._left(arm)}")
         elif not trained and number == self.total_rounds and len(arm.scores.get(number, {})) >= arm.members:
-            self._line(f"{arm.name} evaluated  AUC-PR {mean(arm.scores[number]):.3f}")
+            self._line(f"{arm.name} evaluated  {self.metric} {mean(arm.scores[number]):.3f}")
 
     def _tell(self, arm: ArmProgress, number: int) -> None:
         """The plain line of a finished round."""
@@ -212,7 +214,7 @@ class RunProgress:
             parts.append(f"{len(losses)} of {plural(arm.members, 'partner')}")
         parts.append(f"loss {mean(losses):.3f}")
         if score is not None:
-            parts.append(f"AUC-PR {score[1]:.3f}{'' if score[0] == number else f' (round {score[0]})'}")
+            parts.append(f"{self.metric} {score[1]:.3f}{'' if score[0] == number else f' (round {score[0]})'}")
         parts.append(f"{clock(time.monotonic() - self.started)} elapsed")
         self._line("  ".join(parts) + self._left(arm))
 
@@ -235,7 +237,7 @@ class RunProgress:
         if self.preparing is not None:
             parts.append(self.preparation)
         if self.arms:
-            parts.append(arm_table(self.rows.tasks, self.console.width))
+            parts.append(arm_table(self.rows.tasks, self.console.width, self.metric))
         return Group(*parts)
 
 
@@ -245,7 +247,7 @@ def mean(values: dict[str, float]) -> float:
 
 
 def latest_score(arm: ArmProgress, until: int | None = None) -> tuple[int, float] | None:
-    """The newest round (not after `until`) that as many members evaluated as any other round, and their mean AUC-PR."""
+    """The newest round (not after `until`) that as many members evaluated as any other round, and their mean score."""
     rounds = [number for number in arm.scores if until is None or number <= until]
     if not rounds:
         return None

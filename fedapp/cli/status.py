@@ -79,6 +79,9 @@ def tell_partner(state: dict[str, Any]) -> None:
     rows_listed = f"{count(ledger['rows_listed'])} of {plural(ledger['rows'], 'row')}, row guard {count(ledger['row_guard'])}"
     print(f"holds the trunk of {of_rounds(state)}")
     print(f"sent: {size(ledger['bytes_out'])} in {plural(ledger['rounds_sent'], 'round')}; {rows_listed}")
+    if state["endpoints"]:
+        in_play = [held["name"] for held in state["endpoints"] if held["in_play"]]
+        print(f"shared heads in play: {', '.join(in_play) or 'none'}, of {plural(len(state['endpoints']), 'declared task')}")
     if state["privacy_spent"]:
         print(f"record-level privacy spent: {privacy_spent(state['privacy_spent'])}")
     print(f"disk free: {size(health['disk_free'])}")

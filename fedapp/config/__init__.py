@@ -1,13 +1,11 @@
 """The configuration of an experiment: `options` declared once, `rules` between them, and `reading` files and the command line."""
 
 from fedapp.config.options import (
-    CLASSIFICATION,
     ENDPOINTS,
     METRICS,
     NO_NOISE,
     RECONSTRUCTION_NOISE,
     RECORD_DP,
-    REGRESSION,
     Chemistry,
     Config,
     Data,
@@ -20,7 +18,6 @@ from fedapp.config.rules import LEAST_NOISE, LEAST_SECURE, Origin, check
 
 __all__ = [
     "CATALOGUE",
-    "CLASSIFICATION",
     "CONF",
     "ENDPOINTS",
     "LEAST_NOISE",
@@ -29,7 +26,6 @@ __all__ = [
     "NO_NOISE",
     "RECONSTRUCTION_NOISE",
     "RECORD_DP",
-    "REGRESSION",
     "Chemistry",
     "Config",
     "Data",

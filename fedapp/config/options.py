@@ -9,11 +9,10 @@ from dataclasses import dataclass, is_dataclass
 from typing import Annotated, Any, get_args, get_type_hints
 
 from fedapp.config.allowed import Allowed, AnyOf, OneOf, Within
-from fedapp.evaluation.arms import AUC_PR
+from fedapp.evaluation.arms import AUC_PR, KINDS
 
 METRICS = ("loss", AUC_PR)
 ASSAYS, ENDPOINTS = "assays", "endpoints"  # that simulated partners are dealt
-CLASSIFICATION, REGRESSION = KINDS = ("classification", "regression")
 NO_NOISE, RECORD_DP, RECONSTRUCTION_NOISE = "none", "record_dp", "reconstruction_noise"
 
 

@@ -7,8 +7,9 @@ from math import frexp
 from pathlib import Path
 
 from fedapp.config.allowed import Fault
-from fedapp.config.options import ENDPOINTS, KINDS, NO_NOISE, OPTIONS, RECORD_DP, Config, flatten
+from fedapp.config.options import ENDPOINTS, NO_NOISE, OPTIONS, RECORD_DP, Config, flatten
 from fedapp.errors import ConfigError
+from fedapp.evaluation.arms import KINDS
 from fedapp.storage.yaml_file import SHOWN, in_words, is_a
 
 LEAST_NOISE = 0.3  # below it record_dp has no epsilon worth the name: above 100 after a few passes

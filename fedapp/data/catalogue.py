@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fedapp.config import Config
 from fedapp.data.notation import ABSENT, LABEL_UNIT, P_UNIT
 from fedapp.errors import ConfigError
+from fedapp.evaluation.arms import REGRESSION
 from fedapp.storage.files import write_text
 from fedapp.storage.yaml_file import SHOWN, first_line, read_large, to_text, typed
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 GROUPS = "groups"  # in the place of a file, in simulations: every group of the partners' tasks is an endpoint
-REGRESSION = "regression"  # kind of a task of values
 NO_SLOT = -1
 LARGEST = 1e30  # of a number, far within what datasets keep
 HEADER = "# The endpoints that partners may measure in common; every partner has the same file. A list, in any order.\n"
@@ -155,7 +155,10 @@ def read_catalogue(path: Path) -> Catalogue:
         ConfigError: No such file, or an unusable one; the entry is named, and what of it.
     """
     if not path.is_file():
-        raise ConfigError(f"no {path}, the catalogue of common endpoints", "at a site the kit has it: `polyphony kit install`")
+        raise ConfigError(
+            f"no {path}, the catalogue of common endpoints",
+            "at a site the kit has it: `polyphony kit install`; of a simulation `polyphony simulate` writes it",
+        )
     given = read_large(path, HINT)
     if not isinstance(given, Mapping) or list(given) != ["endpoints"] or not isinstance(given["endpoints"], list):
         raise ConfigError(f"{path}: it has no list `endpoints:`, or more than that", HINT)

@@ -104,7 +104,7 @@ def _named_value(path: Path, header: Sequence[str], fitting: Mapping[str, Sequen
     Where a table has just two columns and one is the structure, the other is the value.
     """
     others = [name for name in header if name and not any(name in names for names in fitting.values())]
-    units = {name: _unit_in(name) for name in others}
+    units = {name: unit_in(name) for name in others}
     columns = [name for name in others if units[name] or plain(name) in LABELS]
     if not columns and len(others) == 1 and fitting.get("smiles") and len([name for name in header if name]) == 2:
         columns = others
@@ -113,7 +113,13 @@ def _named_value(path: Path, header: Sequence[str], fitting: Mapping[str, Sequen
     return columns, units[columns[0]] if columns else ""
 
 
-def _unit_in(name: str) -> str:
+def same_with_unit(unread: Sequence[str]) -> str | None:
+    """The one column that holds the table's values once more and names their unit, such as `value_nM` beside `value`; None without."""
+    same = [name for name in unread if plain(name).startswith("value") and unit_in(name)]
+    return same[0] if len(same) == 1 else None
+
+
+def unit_in(name: str) -> str:
     """The unit that a column's name tells: `pIC50` is p, `IC50 (nM)` or `Ki_uM` molar; "" for all others."""
     words = re.sub(r"[\s_\-]+", " ", name).strip()
     if P_NAME.fullmatch(words):

@@ -6,7 +6,19 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from fedapp.data.csv_records import shown
-from fedapp.data.notation import FLIPPED, HIGHEST_P, LABEL_UNIT, LARGEST_PERCENT, LOWEST_P, MOLAR, P_UNIT, PERCENT_UNIT, RELATIONS, UNITS
+from fedapp.data.notation import (
+    FLIPPED,
+    HIGHEST_P,
+    LABEL_UNIT,
+    LARGEST_PERCENT,
+    LOWEST_P,
+    MOLAR,
+    MOSTLY,
+    P_UNIT,
+    PERCENT_UNIT,
+    RELATIONS,
+    UNITS,
+)
 from fedapp.data.tables import LINE, Table
 
 EMPTY = "empty {}"
@@ -43,7 +55,6 @@ REMEDIES = {
 
 REASON, TEXT, WRITTEN = "reason for rejection", "text that it is about", "value as written"
 SHOWN = 80  # characters of an offending cell
-MOSTLY = 0.5  # share of an assay's values without a unit that must be 0 or 1, or none of them is a label
 REJECTED_SCHEMA = {"file": pl.String, "line": pl.Int64, "id": pl.String, "reason": pl.String, "text": pl.String}
 EXTRAS = ("smiles", "target_id", "type")  # of an activity, where its table has them
 

@@ -135,10 +135,6 @@ class Dataset:
         """Compounds that lie in any of these folds, ascending, int64."""
         return np.flatnonzero(np.isin(self.folds, list(folds)))
 
-    def labels_in(self, folds: Collection[int]) -> NDArray[np.int64]:
-        """How many labels each task has among the compounds of these folds: int64 [tasks]."""
-        return np.bincount(self.labels.of(self.rows_in(folds)).tasks, minlength=len(self.tasks))
-
     def fingerprints(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """CSR (indptr, indices) of the on bits of these compounds, in the order given."""
         indptr, positions = csr_positions(self.x_indptr, rows)

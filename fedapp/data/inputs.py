@@ -5,7 +5,8 @@ from pathlib import Path
 
 import polars as pl
 
-from fedapp.data.columns import role_of
+from fedapp.data.columns import role_of, same_with_unit
+from fedapp.data.notation import MOSTLY
 from fedapp.data.tables import SUFFIXES, Table, column_names, find_table, read_table
 
 TABLES = ("compounds", "activities", "assays")
@@ -57,14 +58,28 @@ def read_inputs(tables: Path) -> Inputs:
     path = find_table(tables, "activities")
     alone = path is not None and find_table(tables, "compounds") is None
     if path is not None and alone and (tables.is_file() or "smiles" in map(role_of, column_names(path))):
-        table = read_table(tables, "activities", ["smiles", "value"], ["compound_id", "assay_id", *further])
+        table = read_activities(tables, ["smiles", "value"], ["compound_id", "assay_id", *further])
         assay = pl.col("target_id") if "target_id" in table.rows.columns else pl.lit(_stem(path))
         absent = {"compound_id": pl.col("smiles"), "assay_id": assay}
         rows = table.rows.with_columns([cell.alias(role) for role, cell in absent.items() if role not in table.rows.columns])
         compound = "compound_id" if "compound_id" in table.rows.columns else "row"
         return Inputs(None, replace(table, rows=rows), assays, compound)
     compounds = read_table(tables, "compounds", ["compound_id", "smiles"])
-    return Inputs(compounds, read_table(tables, "activities", ["assay_id", "compound_id", "value"], further), assays)
+    return Inputs(compounds, read_activities(tables, ["assay_id", "compound_id", "value"], further), assays)
+
+
+def read_activities(tables: Path, required: list[str], optional: list[str]) -> Table:
+    """The table of activities. Of values that name no unit and are no 0/1 labels, the same with their unit beside them are read instead.
+
+    Raises:
+        DataError: As `read_table`.
+    """
+    table = read_table(tables, "activities", required, optional)
+    labels = table.rows["value"].cast(pl.Float64, strict=False).is_in([0.0, 1.0]).mean()
+    value = same_with_unit(table.unread())
+    if value is None or "unit" in table.chosen.taken or table.chosen.unit or (isinstance(labels, float) and labels >= MOSTLY):
+        return table
+    return read_table(tables, "activities", required, optional, value)
 
 
 def _stem(path: Path) -> str:

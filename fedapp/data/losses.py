@@ -18,6 +18,18 @@ DROPPED = {  # what was lost and why, of one and of several
         ("label", "is of a task with fewer actives or inactives than tasks.min_per_class"),
         ("labels", "are of tasks with fewer actives or inactives than tasks.min_per_class"),
     ),
+    "bounded on both sides": (
+        ("compound", "has no exact value in a task, and is bounded from below and from above"),
+        ("compounds", "have no exact value in a task, and are bounded from below and from above"),
+    ),
+    "too few exact values": (
+        ("label", "is of a task with fewer exact values than twice tasks.min_per_class"),
+        ("labels", "are of tasks with fewer exact values than twice tasks.min_per_class"),
+    ),
+    "unused": (
+        ("value", "is of no use for tasks.kinds: a 0/1 label without classification, or a value without a threshold"),
+        ("values", "are of no use for tasks.kinds: 0/1 labels without classification, or values without a threshold"),
+    ),
 }
 
 

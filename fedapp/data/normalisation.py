@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from fedapp.config import REGRESSION
 from fedapp.data.task_kinds import KIND, completed
+from fedapp.evaluation.arms import REGRESSION
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ MOLAR = {"pM": 12.0, "nM": 9.0, "uM": 6.0, "\u00b5M": 6.0, "\u03bcM": 6.0, "mM":
 UNITS = (*MOLAR, P_UNIT, LABEL_UNIT)
 # from 100 M, twice as many molecules as a litre of water holds, to 0.1 fM, below what any assay resolves
 LOWEST_P, HIGHEST_P = -2.0, 16.0
+MOSTLY = 0.5  # share of an assay's values without a unit that must be 0 or 1, or none of them is a label
 LARGEST_PERCENT = 1000.0  # above or below zero: what assays give, with all their noise
 
 RELATIONS = {"=": "=", "~": "=", "<": "<", "<=": "<", "<<": "<", ">": ">", ">=": ">", ">>": ">"}

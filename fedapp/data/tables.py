@@ -11,7 +11,7 @@ from typing import IO, cast
 
 import polars as pl
 
-from fedapp.data.columns import OF_ASSAYS, Chosen, choose, refuse_contents
+from fedapp.data.columns import OF_ASSAYS, Chosen, choose, refuse_contents, unit_in
 from fedapp.data.csv_records import Lines, Unreadable, read_header, read_records
 from fedapp.data.notation import ABSENT
 from fedapp.errors import DataError
@@ -81,7 +81,7 @@ def find_table(tables: Path, name: str) -> Path | None:
     return files[0] if files else None
 
 
-def read_table(tables: Path, name: str, required: Sequence[str], optional: Sequence[str] | None = ()) -> Table:
+def read_table(tables: Path, name: str, required: Sequence[str], optional: Sequence[str] | None = (), value: str | None = None) -> Table:
     """Read one table.
 
     Args:
@@ -89,6 +89,7 @@ def read_table(tables: Path, name: str, required: Sequence[str], optional: Seque
         name: "compounds", "activities" or "assays"; the file in a folder is the name with one of SUFFIXES.
         required: What must be there, as in `fedapp.data.columns.NAMES`.
         optional: What to take when it is there; None takes all columns that have a name. Further columns are ignored.
+        value: The column of values, which names their unit, where another one would be chosen.
     Raises:
         DataError: Missing file or column, a column that may be meant but is not known, no rows, or a file that cannot be read; it
             names the file and the column.
@@ -98,7 +99,7 @@ def read_table(tables: Path, name: str, required: Sequence[str], optional: Seque
         names = ", ".join(f"{name}{suffix}" for suffix in SUFFIXES)
         hint = f"put one of {names} there, with columns {', '.join(required)}; or give one file with structures and values"
         raise DataError(f"{tables} has no {name} table", hint)
-    table = read_file(path, required, optional)
+    table = read_file(path, required, optional, value)
     if not table.read():
         raise DataError(f"{path} has no usable rows", "it holds a header only")
     return table
@@ -146,27 +147,29 @@ def named_errors(path: Path) -> Iterator[None]:
         raise DataError(f"cannot read {path}: {error}", "the file may be damaged or not what its name says") from error
 
 
-def read_file(path: Path, required: Sequence[str], optional: Sequence[str] | None) -> Table:
+def read_file(path: Path, required: Sequence[str], optional: Sequence[str] | None, value: str | None = None) -> Table:
     """Read by the file's suffix.
 
     Raises:
         DataError: Missing column, or a damaged file.
     """
     with named_errors(path):
-        table = _read_parquet(path, required, optional) if path.suffix == ".parquet" else _read_csv(path, required, optional)
+        read = _read_parquet if path.suffix == ".parquet" else _read_csv
+        table = read(path, required, optional, value)
     names = [name for name in table.rows.columns if name not in (LINE, "value", "smiles")]
     absent = [pl.when(pl.col(name).is_in(ABSENT)).then(pl.lit("")).otherwise(name).alias(name) for name in names]
     return replace(table, rows=table.rows.with_columns(pl.exclude(LINE).str.strip_chars()).with_columns(absent))
 
 
-def _choose(path: Path, columns: list[str], required: Sequence[str], optional: Sequence[str] | None) -> Chosen:
+def _choose(path: Path, columns: list[str], required: Sequence[str], optional: Sequence[str] | None, value: str | None) -> Chosen:
     """Columns to read, in the order required, optional.
 
     Raises:
         DataError: One is missing, or there twice, or may be another.
     """
     if optional is not None:
-        return choose(path, columns, required, optional)
+        chosen = choose(path, columns, required, optional)
+        return chosen if value is None else Chosen(chosen.taken | {"value": value}, unit_in(value))
     chosen = choose(path, columns, required, [name for name in OF_ASSAYS if name not in required])
     rest = [name for name in columns if name and name not in chosen.taken.values() and name not in chosen.taken]
     if twice := [name for name in rest if columns.count(name) > 1]:
@@ -175,9 +178,9 @@ def _choose(path: Path, columns: list[str], required: Sequence[str], optional: S
     return Chosen(dict(sorted(taken.items(), key=lambda pair: columns.index(pair[1]))))
 
 
-def _read_parquet(path: Path, required: Sequence[str], optional: Sequence[str] | None) -> Table:
+def _read_parquet(path: Path, required: Sequence[str], optional: Sequence[str] | None, value: str | None) -> Table:
     schema = pl.scan_parquet(path, glob=False).collect_schema()
-    chosen = _choose(path, list(schema), required, optional)
+    chosen = _choose(path, list(schema), required, optional, value)
     unread = [name for name, dtype in schema.items() if dtype in TEXT and name not in chosen.taken.values()]
     samples = {name: _sample(pl.scan_parquet(path, glob=False).select(pl.col(name).cast(pl.String))) for name in unread}
     refuse_contents(path, samples, _absent(chosen, optional))
@@ -204,13 +207,13 @@ def _text(cells: pl.Series, role: str) -> pl.Series:
     return cells.cast(pl.String).fill_null("")
 
 
-def _read_csv(path: Path, required: Sequence[str], optional: Sequence[str] | None) -> Table:
+def _read_csv(path: Path, required: Sequence[str], optional: Sequence[str] | None, value: str | None) -> Table:
     """Read with the standard library's csv module: unlike table libraries it knows the line of every row, and a short row or an
     undecodable one costs that row alone."""
     with opened(path) as raw:
         lines = Lines(decoded(raw))
         columns, separator = read_header(lines)
-        chosen = _choose(path, columns, required, optional)
+        chosen = _choose(path, columns, required, optional, value)
         positions = [columns.index(name) for name in chosen.taken.values()]
         others = {index: name for index, name in enumerate(columns) if name and index not in positions}
         samples: dict[str, list[str]] = {name: [] for name in others.values()}

@@ -10,10 +10,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from fedapp.config import CLASSIFICATION, REGRESSION
 from fedapp.data import classes, values
 from fedapp.errors import DataError
-from fedapp.evaluation.arms import BCE, RMSE
+from fedapp.evaluation.arms import BCE, CLASSIFICATION, REGRESSION, RMSE
 from fedapp.evaluation.metrics import TaskMetrics, task_metrics
 from fedapp.evaluation.value_metrics import ValueMetrics, value_metrics
 

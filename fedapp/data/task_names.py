@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fedapp.config import REGRESSION
 from fedapp.data.notation import P_UNIT, PERCENT_UNIT
+from fedapp.evaluation.arms import REGRESSION
 
 OWN_COLUMNS = ("compound_id", "smiles", "reason")  # of a table of predictions
 

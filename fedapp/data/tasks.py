@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from fedapp.config import CLASSIFICATION, REGRESSION, Tasks
+from fedapp.config import Tasks
 from fedapp.data.notation import LABEL_UNIT, P_UNIT, PERCENT_UNIT
 from fedapp.data.task_kinds import AUXILIARY, DEFAULTS, KIND, KINDS, TaskKind
 from fedapp.errors import DataError
+from fedapp.evaluation.arms import CLASSIFICATION, REGRESSION
 from fedapp.evaluation.counting import enough
 
 KEY = ["group", "threshold"]

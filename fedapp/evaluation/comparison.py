@@ -18,6 +18,7 @@ from fedapp.evaluation.arms import (
     BCE,
     CALIBRATION_ERROR,
     CLASS_METRICS,
+    CLASSIFICATION,
     COMBINED,
     CONFORMAL,
     COUNTS,
@@ -38,7 +39,6 @@ from fedapp.evaluation.intervals import mean_interval
 from fedapp.evaluation.scores import LABEL, metrics_of
 from fedapp.evaluation.selection import TEST, VALIDATION
 
-CLASSIFICATION = "classification"  # kind of the tasks that have conformal sets
 # Name -> the arm whose AUC-PR is looked at, and the one that it is held against.
 DIFFERENCES = {
     "gain": (FEDERATED, LOCAL),
@@ -123,11 +123,12 @@ def figures(table: pl.DataFrame, labels: pl.DataFrame | None = None) -> dict[str
     of_arms: dict[str, Any] = {arm: arm_figures(table, arm, labels) for arm in arms}
     local, federated, pooled = (of_arms[arm][AUC_PR] for arm in (LOCAL, FEDERATED, POOLED))
     defined, classes = table["riptop"].drop_nulls().to_numpy(), local is not None
+    both = table.drop_nulls([column(FEDERATED), column(LOCAL)])
     return of_arms | {
         "pooled_gain_share": (federated - local) / (pooled - local) if classes and pooled > local else None,
         "row_guard_effect": federated - of_arms[UNGUARDED][AUC_PR] if classes and UNGUARDED in arms else None,
         "tasks": len(table),
-        "share_improved": mean((table[column(FEDERATED)] > table[column(LOCAL)]).cast(pl.Float64)),
+        "share_improved": mean((both[column(FEDERATED)] > both[column(LOCAL)]).cast(pl.Float64)),
         "riptop_mean": mean(table["riptop"]),
         "riptop_median": float(np.median(defined)) if len(defined) else None,
     }

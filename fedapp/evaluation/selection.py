@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from fedapp.evaluation.arms import AUC_PR, COUNTS, METRICS, SPEARMAN
+from fedapp.evaluation.arms import CHOOSING, COUNTS, METRICS
 from fedapp.evaluation.counting import enough
 from fedapp.partner_folder import PartnerFolder
 from fedapp.storage.damage import reading
@@ -19,7 +19,6 @@ METRICS_SCHEMA = {
     **dict.fromkeys(COUNTS, pl.Int32),
     **dict.fromkeys(METRICS, pl.Float64),
 }
-CHOOSING = (AUC_PR, SPEARMAN)  # what a round is chosen by, of each kind of task
 COLUMNS = [
     pl.when(pl.col(name).cast(kind).is_finite()).then(pl.col(name).cast(kind)) if kind.is_float() else pl.col(name).cast(kind)
     for name, kind in METRICS_SCHEMA.items()
@@ -61,9 +60,9 @@ def validation_scores(metrics: pl.DataFrame, minimum: int, by: tuple[str, ...]) 
     where R² of a single task can fall far enough below 0 to choose the round for all.
     """
     validation = with_every_column(metrics).filter(pl.col("fold") == VALIDATION)
-    means = [kind_mean(validation, name, minimum, by) for name in CHOOSING]
+    means = [kind_mean(validation, name, minimum, by) for name in CHOOSING.values()]
     both = means[0].join(means[1], on=by, how="full", coalesce=True)
-    return both.with_columns(pl.mean_horizontal(CHOOSING).alias("score")).sort(by)
+    return both.with_columns(pl.mean_horizontal(*CHOOSING.values()).alias("score")).sort(by)
 
 
 def kind_mean(validation: pl.DataFrame, name: str, minimum: int, by: tuple[str, ...]) -> pl.DataFrame:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fedapp.errors import RunError
-from fedapp.model.sparse import GradientBuffer, Pattern, pair_logits, row_sums
+from fedapp.model.sparse import Pattern, WeightGradient, pair_logits, row_sums
 from fedapp.seeds import derived_seed
 
 
@@ -31,17 +31,14 @@ class Trunk(nn.Module):
             layer.weight.data = uniform((after, before), before, generator)
             layer.bias.data = uniform((after,), before, generator)
             self.layers.append(layer)
-        self._buffer: GradientBuffer | None = None
 
-    def forward(self, bits: Pattern) -> Tensor:
-        """Features (compounds, hidden[-1]), float32. One backward pass per optimiser step (see `row_sums`)."""
-        return self.activations(bits)[0][-1]
+    def forward(self, bits: Pattern, kept: list[WeightGradient] | None = None) -> Tensor:
+        """Features (compounds, hidden[-1]), float32; `kept` takes up the first layer's gradient (see `row_sums`)."""
+        return self.activations(bits, kept)[0][-1]
 
-    def activations(self, bits: Pattern) -> tuple[list[Tensor], list[Tensor]]:
+    def activations(self, bits: Pattern, kept: list[WeightGradient] | None = None) -> tuple[list[Tensor], list[Tensor]]:
         """What each layer gives, features last, and its sums before the ReLU: float32 (compounds, width) each."""
-        if self._buffer is None or self._buffer.tensor.device != self.weight.device:
-            self._buffer = GradientBuffer(self.weight)
-        sums = [row_sums(self.weight, bits, self._buffer) + self.bias]
+        sums = [row_sums(self.weight, bits, kept) + self.bias]
         outputs = [torch.relu(sums[0])]
         for layer in self.layers:
             sums.append(layer(outputs[-1]))

@@ -21,6 +21,7 @@ from torch import Tensor
 from fedapp.config import Training
 from fedapp.data.dataset import Dataset
 from fedapp.errors import DataError, RunError
+from fedapp.model.adam import Adam
 from fedapp.model.batches import Batch, assemble
 from fedapp.model.losses import label_losses
 from fedapp.model.network import Heads, Trunk
@@ -54,7 +55,7 @@ def plan(compounds: int, settings: Training) -> Steps:
 def train_noisily(  # noqa: PLR0913 - as `train`, and what the noise needs
     trunk: Trunk,
     heads: Heads,
-    adam: torch.optim.Adam,
+    adam: Adam,
     dataset: Dataset,
     rows: np.ndarray,
     *,
@@ -171,7 +172,7 @@ def fitted_heads(trunk: Trunk, heads: Heads, dataset: Dataset, rows: np.ndarray,
     They tell of this partner's compounds as any model does: they stay with it.
     """
     frozen, fitted = deepcopy(trunk).requires_grad_(False), deepcopy(heads)
-    adam = torch.optim.Adam(fitted.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+    adam = Adam([*fitted.parameters()], settings.learning_rate, settings.weight_decay)
     longer = replace(settings, local_epochs=HEAD_EPOCHS)
     train(frozen, fitted, adam, dataset, rows, settings=longer, dropout=dropout, seed=seed)
     return fitted

@@ -13,16 +13,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fedapp.config import CLASSIFICATION, Chemistry, Config
+from fedapp.config import Chemistry, Config
 from fedapp.data.dataset import Dataset
 from fedapp.data.normalisation import Normalisation
 from fedapp.data.task_kinds import completed
 from fedapp.data.task_names import TaskName, name_of_task
 from fedapp.errors import RunError
-from fedapp.evaluation.arms import AUC_PR, AUC_ROC, METRICS, R2, SPEARMAN
+from fedapp.evaluation.arms import AUC_PR, AUC_ROC, CHOOSING, CLASSIFICATION, METRICS, R2, SPEARMAN
 from fedapp.evaluation.combination import IN_WORDS, MEMBERS
 from fedapp.evaluation.counting import enough
-from fedapp.evaluation.selection import CHOOSING, TEST
+from fedapp.evaluation.selection import TEST
 from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.evaluation import head_outputs
 from fedapp.model.network import Heads, Trunk
@@ -222,7 +222,7 @@ def _member(name: str, number: int, header: Mapping[str, Any], tensors: Mapping[
 
 def counting(metrics: pl.DataFrame, fold: str, minimum: int) -> pl.DataFrame:
     """The tasks that count in a fold: with `enough` labels, and a defined score."""
-    return metrics.filter(pl.col("fold") == fold, enough(minimum), pl.coalesce(CHOOSING).is_not_null()).sort("task")
+    return metrics.filter(pl.col("fold") == fold, enough(minimum), pl.coalesce(*CHOOSING.values()).is_not_null()).sort("task")
 
 
 def means(metrics: pl.DataFrame) -> dict[str, float | int | None]:

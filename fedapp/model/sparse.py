@@ -4,6 +4,7 @@ Both products run on `embedding_bag`, forwards over the rows and backwards over 
 is taken in a fixed order, so that a repeated step gives the same bits (scatter-adds on a GPU do not).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn.functional import embedding_bag
 
+BLOCK = 1 << 18  # values that are worked on at a time: with what goes along with them, they fit the processor's cache
+
 
 @dataclass(frozen=True)
 class Pattern:
@@ -22,15 +25,13 @@ class Pattern:
     Attributes:
         indices: int32 (n,), the column of each entry.
         offsets: int32 (rows,), where each row begins.
-        columns: int64 (c,), the columns that have an entry, ascending.
         column_rows: int32 (n,), the row of each entry, column after column.
-        column_offsets: int32 (c,), where each of `columns` begins.
+        column_offsets: int32 (columns,), where each column begins.
         order: int64 (n,), the place of each entry of `column_rows` in `indices`.
     """
 
     indices: Tensor
     offsets: Tensor
-    columns: Tensor
     column_rows: Tensor
     column_offsets: Tensor
     order: Tensor
@@ -40,7 +41,6 @@ def pattern(indptr: np.ndarray, indices: np.ndarray, columns: int, device: torch
     """The pattern of a CSR matrix without values, with `columns` columns; `indptr[0]` is 0."""
     rows = len(indptr) - 1
     matrix = scipy.sparse.csr_array((np.arange(len(indices), dtype=np.int64), indices, indptr), shape=(rows, columns)).tocsc()
-    present = np.flatnonzero(np.diff(matrix.indptr))
 
     def tensor(values: np.ndarray, dtype: type) -> Tensor:
         return torch.from_numpy(np.array(values, dtype=dtype)).to(device)
@@ -48,48 +48,70 @@ def pattern(indptr: np.ndarray, indices: np.ndarray, columns: int, device: torch
     return Pattern(
         indices=tensor(indices, np.int32),
         offsets=tensor(indptr[:-1], np.int32),
-        columns=tensor(present, np.int64),
         column_rows=tensor(matrix.indices, np.int32),
-        column_offsets=tensor(matrix.indptr[present], np.int32),
+        column_offsets=tensor(matrix.indptr[:-1], np.int32),
         order=tensor(matrix.data, np.int64),
     )
 
 
-class GradientBuffer:
-    """A dense gradient, zero but for some rows, that lives as long as its parameter.
+@dataclass(frozen=True)
+class WeightGradient:
+    """The gradient of `row_sums` with regard to its weight, which is computed a few rows at a time, where and when it is used.
 
-    A fresh 32,768 × 400 tensor a step costs more in page faults than the product that fills it.
+    A dense 32,768 × 400 tensor a step costs more in memory traffic than the product that fills it.
+
+    Attributes:
+        bits: Of the batch.
+        of_sums: Gradient with regard to the sums, float32 (compounds, width).
     """
 
-    def __init__(self, like: Tensor) -> None:
-        self.tensor = torch.zeros_like(like, requires_grad=False)
-        self.filled = torch.zeros(len(like), dtype=torch.bool, device=like.device)
+    bits: Pattern
+    of_sums: Tensor
 
-    def fill(self, rows: Tensor, values: Tensor) -> Tensor:
-        """Set `rows` (distinct) to `values` and all others to 0; overwrites what an earlier call returned."""
-        stale = self.filled.index_fill_(0, rows, False).nonzero().squeeze(1)
-        self.tensor.index_fill_(0, stale, 0.0)
-        self.tensor.index_copy_(0, rows, values)
-        self.filled.index_fill_(0, stale, False).index_fill_(0, rows, True)
-        return self.tensor.detach()
+    def blocks(self, held: Tensor | None = None) -> Iterator[tuple[slice, Tensor]]:
+        """Consecutive rows of the weight and their gradient: on the processor so few that they stay in its cache, else all.
+
+        Args:
+            held: int64, ascending: of these rows alone, and the slices are of them. All bits of the batch must be among them.
+        """
+        offsets, width = self.bits.column_offsets, self.of_sums.shape[1]
+        if held is not None:
+            offsets = offsets.index_select(0, held)  # a row that is left out has no entry: each still ends where the next begins
+        rows = max(1, BLOCK // width) if offsets.device.type == "cpu" else len(offsets)
+        starts = range(0, len(offsets), rows)
+        ends = [*offsets[rows::rows].tolist(), len(self.bits.column_rows)]
+        for start, begin, end in zip(starts, [0, *ends], ends, strict=False):
+            entries = self.bits.column_rows[begin:end]
+            yield slice(start, start + rows), embedding_bag(entries, self.of_sums, offsets[start : start + rows] - begin, mode="sum")
+
+    def dense(self) -> Tensor:
+        """Of all rows: float32 (bits, width)."""
+        return embedding_bag(self.bits.column_rows, self.of_sums, self.bits.column_offsets, mode="sum")
 
 
 class _RowSums(Function):
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, bits: Pattern, buffer: GradientBuffer) -> Tensor:
-        ctx.bits, ctx.buffer = bits, buffer
+    def forward(ctx: Any, weight: Tensor, bits: Pattern, kept: list[WeightGradient] | None) -> Tensor:
+        ctx.bits, ctx.kept = bits, kept
         # Detached, because embedding_bag takes its slow way, made for its own gradient, when the weight requires one.
         return embedding_bag(bits.indices, weight.detach(), bits.offsets, mode="sum")
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        sums = embedding_bag(ctx.bits.column_rows, gradient.contiguous(), ctx.bits.column_offsets, mode="sum")
-        return ctx.buffer.fill(ctx.bits.columns, sums), None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, None]:
+        found = WeightGradient(ctx.bits, gradient.contiguous())
+        if ctx.kept is None:
+            return found.dense(), None, None
+        ctx.kept.append(found)
+        return None, None, None
 
 
-def row_sums(weight: Tensor, bits: Pattern, buffer: GradientBuffer) -> Tensor:
-    """`bits @ weight`, (rows, width). The gradient lies in `buffer`: take the optimiser's step before the next backward pass."""
-    sums: Tensor = _RowSums.apply(weight, bits, buffer)
+def row_sums(weight: Tensor, bits: Pattern, kept: list[WeightGradient] | None = None) -> Tensor:
+    """`bits @ weight`, (rows, width).
+
+    Args:
+        kept: Takes up the weight's gradient in a backward pass, instead of `weight.grad`.
+    """
+    sums: Tensor = _RowSums.apply(weight, bits, kept)
     return sums
 
 
@@ -99,8 +121,13 @@ class _PairLogits(Function):
         ctx.pairs = pairs
         ctx.save_for_backward(hidden, weight)
         counts = torch.diff(pairs.offsets, append=pairs.offsets.new_tensor([len(pairs.indices)]))
-        left, right = hidden.repeat_interleave(counts, dim=0), weight.index_select(0, pairs.indices)
-        return (left * right).sum(1) + bias.index_select(0, pairs.indices)
+        owners = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
+        size = max(1, BLOCK // weight.shape[1]) if weight.device.type == "cpu" else max(1, len(owners))
+        products = [
+            (hidden.index_select(0, some) * weight.index_select(0, tasks)).sum(1)
+            for some, tasks in zip(owners.split(size), pairs.indices.split(size), strict=True)
+        ]
+        return torch.cat(products) + bias.index_select(0, pairs.indices)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
@@ -108,10 +135,9 @@ class _PairLogits(Function):
         gradient = gradient.contiguous()
         to_hidden = embedding_bag(pairs.indices, weight, pairs.offsets, mode="sum", per_sample_weights=gradient)
         values = gradient.index_select(0, pairs.order)
-        rows = embedding_bag(pairs.column_rows, hidden, pairs.column_offsets, mode="sum", per_sample_weights=values)
-        sums = embedding_bag(pairs.order.int(), gradient[:, None], pairs.column_offsets, mode="sum").squeeze(1)
-        to_weight = torch.zeros_like(weight).index_copy_(0, pairs.columns, rows)
-        return to_hidden, to_weight, weight.new_zeros(len(weight)).index_copy_(0, pairs.columns, sums), None
+        to_weight = embedding_bag(pairs.column_rows, hidden, pairs.column_offsets, mode="sum", per_sample_weights=values)
+        to_bias = embedding_bag(pairs.order.int(), gradient[:, None], pairs.column_offsets, mode="sum").squeeze(1)
+        return to_hidden, to_weight, to_bias, None
 
 
 def pair_logits(hidden: Tensor, weight: Tensor, bias: Tensor, pairs: Pattern) -> Tensor:

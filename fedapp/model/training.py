@@ -5,14 +5,17 @@ from time import perf_counter
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fedapp.config import Training
 from fedapp.data.dataset import Dataset
 from fedapp.errors import DataError, RunError
+from fedapp.model.adam import Adam
 from fedapp.model.batches import assemble, chunks
 from fedapp.model.losses import mean_loss
 from fedapp.model.network import Heads, Trunk
+from fedapp.model.sparse import WeightGradient
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,14 @@ def choose_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def optimiser(trunk: Trunk, heads: Heads, settings: Training) -> torch.optim.Adam:
-    """Adam over the trunk's parameters, then the heads' (fused: one pass over the memory instead of ten)."""
-    parameters = [*trunk.parameters(), *heads.parameters()]
-    return torch.optim.Adam(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+def optimiser(trunk: Trunk, heads: Heads, settings: Training, held: NDArray[np.bool_] | None = None) -> Adam:
+    """Adam over the trunk's parameters, the first layer's weight first, then the heads'.
+
+    Args:
+        held: Bits whose rows are trained, bool [bits], all that the training compounds have among them; None for all.
+    """
+    rows = None if held is None else torch.from_numpy(np.flatnonzero(held)).to(trunk.weight.device)
+    return Adam([*trunk.parameters(), *heads.parameters()], settings.learning_rate, settings.weight_decay, rows)
 
 
 def learning_rate(settings: Training, number: int, rounds: int) -> float:
@@ -57,7 +64,7 @@ def dropped(features: Tensor, share: float, generator: torch.Generator) -> Tenso
 def train(  # noqa: PLR0913 - a model's parts, its data and how to go over them
     trunk: Trunk,
     heads: Heads,
-    adam: torch.optim.Adam,
+    adam: Adam,
     dataset: Dataset,
     rows: np.ndarray,
     *,
@@ -88,9 +95,10 @@ def train(  # noqa: PLR0913 - a model's parts, its data and how to go over them
         for chunk in chunks(shuffle.permutation(rows), settings.batch_size):
             batch = assemble(dataset, np.sort(chunk), task_weights)
             adam.zero_grad()
-            loss = mean_loss(heads(dropped(trunk(batch.bits), dropout, drops), batch.pairs), batch)
+            kept: list[WeightGradient] = []
+            loss = mean_loss(heads(dropped(trunk(batch.bits, kept), dropout, drops), batch.pairs), batch)
             loss.backward()
-            adam.step()
+            adam.step(*kept)
             total += loss.detach()
             steps += 1
     mean = total.item() / steps

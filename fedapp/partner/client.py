@@ -18,6 +18,7 @@ from fedapp.data.catalogue import NO_SLOT, catalogue_of
 from fedapp.data.dataset import Dataset
 from fedapp.errors import RunError
 from fedapp.evaluation.arms import FEDERATED
+from fedapp.model.adam import Adam
 from fedapp.model.evaluation import fold_scores
 from fedapp.model.network import Heads, Trunk, set_trunk_arrays, trunk_arrays
 from fedapp.model.noisy_training import fitted_heads, plan, train_noisily
@@ -106,12 +107,11 @@ class Partner(NumPyClient):
         if self.local:  # first: whatever happens to the federated round, what it is compared with is there
             self.local.fit(number)
         trunk, heads = self._network(parameters)
-        adam = optimiser(trunk, heads, self.config.training)
+        adam = self._optimiser(trunk, heads)
         base, private_rows = self._resume(trunk, heads, adam, before=number)
         self._fill(heads, parameters)
         before = private_rows.add_to(trunk)
-        for group in adam.param_groups:
-            group["lr"] = learning_rate(self.config.training, number, self.config.federation.rounds)
+        adam.learning_rate = learning_rate(self.config.training, number, self.config.federation.rounds)
         shown = {"auc_pr": self._assess(trunk, heads, number - 1)} if base and self.judged else {}
         rows, seed = self.training_rows(), self._training_seed(number, int(config.get("attempt", 0)))
         if self.noisy:
@@ -144,7 +144,7 @@ class Partner(NumPyClient):
         if self.local and self.local.rounds.last():
             self.local.evaluate(number)
         trunk, heads = self._network(parameters)
-        _, private_rows = self._resume(trunk, heads, optimiser(trunk, heads, self.config.training), before=number + 1)
+        _, private_rows = self._resume(trunk, heads, self._optimiser(trunk, heads), before=number + 1)
         self._fill(heads, parameters)
         private_rows.add_to(trunk)
         return 0.0, 1, self._shown({"auc_pr": self._assess(trunk, heads, number)})
@@ -162,7 +162,7 @@ class Partner(NumPyClient):
         """Whether a profile asks for noise in training."""
         return self.config.privacy.profile != NO_NOISE
 
-    def _train_noisily(self, trunk: Trunk, heads: Heads, adam: torch.optim.Adam, rows: np.ndarray, number: int) -> TrainingOutcome:
+    def _train_noisily(self, trunk: Trunk, heads: Heads, adam: Adam, rows: np.ndarray, number: int) -> TrainingOutcome:
         """Train with noise; under record-level privacy, pay first."""
         privacy, settings = self.config.privacy, self.config.training
         if privacy.profile == RECORD_DP and len(rows):
@@ -217,7 +217,11 @@ class Partner(NumPyClient):
         heads = Heads(model.hidden[-1], len(self.dataset.tasks), seed, self.dataset.name, len(self.shared))
         return trunk.to(self.device), heads.to(self.device)
 
-    def _resume(self, trunk: Trunk, heads: Heads, adam: torch.optim.Adam, before: int) -> tuple[int, PrivateRows]:
+    def _optimiser(self, trunk: Trunk, heads: Heads) -> Adam:
+        """Over the rows that a training of this partner changes; noise falls on all that leave, whatever its compounds hold."""
+        return optimiser(trunk, heads, self.config.training, None if self.noisy else self.changed | self.private)
+
+    def _resume(self, trunk: Trunk, heads: Heads, adam: Adam, before: int) -> tuple[int, PrivateRows]:
         """Load the newest state older than round `before`; its round, 0 if there is none, and the private rows."""
         base, state = self.rounds.before(before)
         if base:
@@ -230,7 +234,7 @@ class Partner(NumPyClient):
             self.shared.fill(heads, parameters[-1])
 
     def _assess(self, trunk: Trunk, heads: Heads, number: int) -> float:
-        """Write the metrics of round `number`, keep the model that predicts if there is a better one; mean validation AUC-PR."""
+        """Write the metrics of round `number`, keep the model that predicts if there is a better one; mean validation AUC-PR or NaN."""
         heads = self.shared.predicting(heads)
         if self.noisy:
             heads = fitted_heads(

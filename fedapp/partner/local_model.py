@@ -4,7 +4,7 @@ It has the same schedule, batches of the same size and as many of them, and its 
 of it leaves. So it needs no other batches when a round is attempted again: a round that was trained is there, whatever becomes of the
 federated one's, and is not trained twice.
 
-Its first layer has the rows of bits that its training compounds hold, which is often a quarter of them or less. All others would begin at
+Its first layer has the rows of bits that its training compounds hold: a third of them at a partner with a thousand. All others begin at
 random, never learn anything and only be noise; in the file of the model, which is of the common form, they are zero.
 """
 
@@ -18,6 +18,7 @@ from torch import Tensor
 from fedapp.config import Config
 from fedapp.data.dataset import Dataset
 from fedapp.evaluation.arms import LOCAL
+from fedapp.model.adam import Adam
 from fedapp.model.evaluation import fold_scores
 from fedapp.model.network import Heads, Trunk
 from fedapp.model.saved_model import Member, model_header, save_model
@@ -37,7 +38,7 @@ class Trained:
     round: int
     trunk: Trunk
     heads: Heads
-    adam: torch.optim.Adam
+    adam: Adam
 
 
 class LocalModel:
@@ -102,8 +103,7 @@ class LocalModel:
 
     def _train(self, model: Trained, number: int) -> None:
         settings = self.config.training
-        for group in model.adam.param_groups:
-            group["lr"] = learning_rate(settings, number, self.config.federation.rounds)
+        model.adam.learning_rate = learning_rate(settings, number, self.config.federation.rounds)
         outcome = train(
             model.trunk,
             model.heads,

@@ -9,7 +9,7 @@ import numpy as np
 
 from fedapp.config import RECORD_DP, Config
 from fedapp.data.dataset import Dataset
-from fedapp.evaluation.arms import BCE
+from fedapp.data.slot_labels import SlotLabels
 from fedapp.model.trunk_shape import slot_count
 from fedapp.partner.record_privacy import private_support
 from fedapp.seeds import derived_seed
@@ -34,23 +34,11 @@ def supported_rows(directory: Path, dataset: Dataset, config: Config, slots: np.
 
 
 def supported_slots(dataset: Dataset, config: Config, slots: np.ndarray | None) -> np.ndarray:
-    """Shared heads that a partner may train and send: bool [slots].
-
-    Its declared tasks have, together, `privacy.endpoint_labels` labels of training compounds there, and of classes both: a head that has
-    seen one class alone would tell which.
-    """
+    """Shared heads that a partner may train and send: bool [slots]; see `fedapp.data.slot_labels`."""
     count = slot_count(config)
     if slots is None or not count:
         return np.zeros(count, dtype=np.bool_)
-    labels = dataset.labels.of(dataset.rows_in(config.training_folds()))
-    of_labels = slots[labels.tasks]
-    declared = of_labels >= 0
-    number = np.bincount(of_labels[declared], minlength=count)
-    positives = np.bincount(of_labels[declared], weights=labels.values[declared] > 0, minlength=count)
-    of_classes = np.zeros(count, dtype=np.bool_)
-    for kind, own in dataset.kinds.items():
-        of_classes[slots[own & (slots >= 0)]] = kind.loss == BCE
-    return (number >= config.privacy.endpoint_labels) & (~of_classes | ((positives > 0) & (positives < number)))
+    return SlotLabels.of(dataset, slots, count, config.training_folds()).enough(config.privacy.endpoint_labels)
 
 
 def weight(dataset: Dataset, config: Config) -> int:

@@ -12,10 +12,9 @@ from typing import Any
 import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from fedapp.config import CLASSIFICATION, REGRESSION
 from fedapp.data.task_names import column_names
 from fedapp.errors import RunError
-from fedapp.evaluation.arms import ARMS, CLASS_METRICS, PRINTED, VALUE_METRICS
+from fedapp.evaluation.arms import ARMS, METRICS_OF, PRINTED
 from fedapp.evaluation.combination import IN_WORDS
 from fedapp.model.saved_model import TASK_FIGURES, SavedModel, read_model, save_model
 from fedapp.prediction.model_folder import model_folder
@@ -71,8 +70,7 @@ def task_table(saved: SavedModel) -> pl.DataFrame:
 
 def printed_metrics(saved: SavedModel) -> list[str]:
     """The metrics of the kinds of task that a model has."""
-    of_kinds = {CLASSIFICATION: CLASS_METRICS, REGRESSION: VALUE_METRICS}
-    return [name for kind, metrics in of_kinds.items() if kind in saved.kinds for name in metrics]
+    return [name for kind, metrics in METRICS_OF.items() if kind in saved.kinds for name in metrics]
 
 
 def compared_arms(folder: Path) -> dict[str, Mapping[str, Any]]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from fedapp.evaluation.arms import SPEARMAN
+from fedapp.evaluation.counting import VALUES_PER_CLASS
 from fedapp.report.saved_run import SavedRun
 from fedapp.report.summary import Interval, Summary
 from fedapp.wording import DASH, NBSP, count, percent, plural, score, signed, was_or_were
@@ -27,7 +29,8 @@ def verdict(run: SavedRun, summary: Summary, rounds_done: int) -> str:
     if not run.tested:
         return "No verdict: no fold was kept for judging (evaluation.test_fold is null), so that the models learned from more data."
     if summary.judged.is_empty():
-        return "No verdict: no task has enough compounds of each class in the test fold to count."
+        nothing = "No verdict: no task has enough compounds of each class in the test fold to count."
+        return verdict_of_values(run, summary, rounds_done) or nothing
     if summary.compares and summary.gain is not None:
         return compared_verdict(summary, summary.gain)
     federated = summary.arms["federated"]["auc_pr"]
@@ -41,6 +44,18 @@ def verdict(run: SavedRun, summary: Summary, rounds_done: int) -> str:
     return (
         f"After {plural(rounds_done, 'round')} of training together, the models of {plural(len(run.partners), 'partner')} reach a mean "
         f"AUC-PR of {score(federated)}{so_far} over {tasks}; {chance}. Whether that is better than training alone, {better}."
+    )
+
+
+def verdict_of_values(run: SavedRun, summary: Summary, rounds_done: int) -> str | None:
+    """The page in one sentence, where tasks of values alone count; None where none does."""
+    if summary.valued.is_empty():
+        return None
+    means = {arm: figures[SPEARMAN] for arm, figures in summary.arms.items()}
+    arms = "; ".join(f"{arm} {score(mean)}" for arm, mean in means.items() if mean is not None)
+    return (
+        f"After {plural(rounds_done, 'round')} of training together, the models of {plural(len(run.partners), 'partner')} have this mean "
+        f"rank correlation (Spearman) with measured values over {plural(len(summary.valued), 'task')}: {arms}."
     )
 
 
@@ -126,7 +141,9 @@ def chosen_on(run: SavedRun) -> tuple[str, str]:
 def caveats(run: SavedRun, summary: Summary, rounds_done: int) -> list[tuple[str, str]]:
     """Title and text of each limit of the result, the gravest first."""
     minimum = run.minimum
-    total = len(summary.judged) + len(summary.uncounted)
+    of_values = f", or {VALUES_PER_CLASS * minimum} exact values" if len(summary.valued) else ""
+    counted = len(summary.judged) + len(summary.valued)
+    total = counted + len(summary.uncounted)
     sentences = [
         (
             "The split is by scaffold.",
@@ -140,9 +157,9 @@ def caveats(run: SavedRun, summary: Summary, rounds_done: int) -> list[tuple[str
             "another seed, another test fold or another distribution of assays over partners.",
         ),
         (
-            f"{len(summary.judged):,} of {plural(total, 'task')} count.",
-            f"A task counts with at least {minimum} of each class in the test fold. AUC-PR depends on the share of actives: compare arms "
-            "within a task, not tasks with each other.",
+            f"{counted:,} of {plural(total, 'task')} count.",
+            f"A task counts with at least {minimum} of each class in the test fold{of_values}. AUC-PR depends on the share of actives: "
+            "compare arms within a task, not tasks with each other.",
         ),
         (
             "The partners are simulated.",

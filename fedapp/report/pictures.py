@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from fedapp.evaluation.arms import DRAWN, FEDERATED, LOCAL, POOLED
+from fedapp.evaluation.arms import AUC_PR, DRAWN, FEDERATED, LOCAL, POOLED
 from fedapp.evaluation.selection import validation_curve
 from fedapp.report import charts
 from fedapp.report.saved_run import SavedRun
@@ -57,7 +57,7 @@ def pictures(run: SavedRun, summary: Summary) -> dict[str, list[Picture]]:
 def learning(run: SavedRun, summary: Summary) -> list[Picture]:
     """Validation curves of the arms and the partners' losses."""
     pictures = []
-    curves = {arm: validation_curve(run.arms[arm].metrics, run.minimum) for arm in DRAWN if arm in run.arms}
+    curves = {arm: validation_curve(run.arms[arm].metrics, run.minimum, AUC_PR) for arm in DRAWN if arm in run.arms}
     curves = {arm: curve for arm, curve in curves.items() if curve}
     if curves:
         ends = [f"{arm} from {score(curve[min(curve)])} to {score(curve[max(curve)])}" for arm, curve in curves.items()]

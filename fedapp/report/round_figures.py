@@ -31,7 +31,7 @@ class RoundFigures:
     bytes_up: int | None
     seconds: float | None
     loss: float | None
-    auc_pr: float | None
+    score: float | None
 
 
 def rounds_of(run: SavedRun) -> list[RoundFigures]:
@@ -58,7 +58,7 @@ def place(exchange: Exchange) -> str:
     return str(exchange.round) if exchange.round > 0 else SET_UP
 
 
-def one_round(name: str, exchanges: list[Exchange], loss: float | None, auc_pr: float | None) -> RoundFigures:
+def one_round(name: str, exchanges: list[Exchange], loss: float | None, score: float | None) -> RoundFigures:
     """Sum a round's exchanges."""
     fewest = min(exchanges, key=lambda exchange: exchange.replied, default=None)
     return RoundFigures(
@@ -70,7 +70,7 @@ def one_round(name: str, exchanges: list[Exchange], loss: float | None, auc_pr: 
         bytes_up=sum(exchange.bytes_up for exchange in exchanges) if exchanges else None,
         seconds=sum(exchange.seconds for exchange in exchanges) if exchanges else None,
         loss=loss,
-        auc_pr=auc_pr,
+        score=score,
     )
 
 

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFo
 
 from fedapp import wording
 from fedapp.errors import RunError
-from fedapp.evaluation.arms import ARMS, LABELS
+from fedapp.evaluation.arms import ARMS, CLASSIFICATION, LABELS, PRINTED, VALUE_METRICS, score_name
 from fedapp.report import conclusions
 from fedapp.report.disclosure import disclosure
 from fedapp.report.pictures import pictures
@@ -59,7 +59,7 @@ def render(run: SavedRun, summary: Summary) -> str:
 def contents(run: SavedRun, summary: Summary) -> dict[str, Any]:
     """Every name that the template uses."""
     rounds = rounds_of(run)
-    evaluated = sum(1 for record in rounds if record.auc_pr is not None)
+    evaluated = sum(1 for record in rounds if record.score is not None)
     best, worst = extremes(summary)
     return {
         "run": run,
@@ -88,6 +88,8 @@ def contents(run: SavedRun, summary: Summary) -> dict[str, Any]:
         "versions": run.facts.get("versions") if isinstance(run.facts.get("versions"), Mapping) else {},
         "caveats": conclusions.caveats(run, summary, evaluated),
         "arm_labels": LABELS,
+        "score_name": score_name(run.setting("tasks.kinds", [CLASSIFICATION])),
+        "value_metrics": {PRINTED[metric]: metric for metric in VALUE_METRICS},
         "arm_names": [arm for arm in ARMS if arm in summary.arms],
     }
 
@@ -103,9 +105,9 @@ def note(run: SavedRun) -> str | None:
 def inconsistent(run: SavedRun, summary: Summary) -> str | None:
     """Say so if comparison.json and comparison.parquet do not count the same tasks."""
     tasks = (run.comparison or {}).get("tasks")
-    if tasks is None or int(tasks) == len(summary.judged):
+    if tasks is None or int(tasks) == len(summary.judged) + len(summary.valued):
         return None
-    judged = f"{len(summary.judged):,}"
+    judged = f"{len(summary.judged) + len(summary.valued):,}"
     counted = plural(int(tasks), "task")
     return f"comparison.json counts {counted}, comparison.parquet holds {judged} that count; the means are those of the former."
 

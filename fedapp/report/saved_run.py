@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from fedapp.errors import RunError
-from fedapp.evaluation.arms import DRAWN, FEDERATED, LOCAL, POOLED, column
+from fedapp.evaluation.arms import CLASSIFICATION, COUNTS, DRAWN, FEDERATED, LOCAL, POOLED, column
 from fedapp.evaluation.selection import METRICS_SCHEMA
 from fedapp.partner_folder import PartnerFolder
 from fedapp.storage.damage import RESTORE, DamagedFileError, reading
@@ -31,7 +31,8 @@ NEEDED = (
     *("aggregation", "privacy.row_guard", "federation.metrics_shown", "federation.initial_trunk"),
     *(TEST_FOLD, "evaluation.validation_fold", "evaluation.min_per_class"),
 )
-TASKS: dict[str, Any] = {"task": pl.Int32, "group": pl.String, "threshold": pl.Float64, "positives": pl.Int64, "negatives": pl.Int64}
+FACTS: dict[str, Any] = {"group": pl.String, "threshold": pl.Float64, "kind": pl.String, "unit": pl.String, "auxiliary": pl.Boolean}
+TASKS: dict[str, Any] = {"task": pl.Int32} | FACTS | dict.fromkeys(COUNTS, pl.Int64)
 
 
 @dataclass(frozen=True)
@@ -258,7 +259,8 @@ def read_tasks(directory: Path, partners: tuple[str, ...], problems: list[str]) 
         table = read_table(partner_folder(directory, name).dataset / "tasks.parquet", TASKS, problems)
         if table is not None:
             tables.append(table.select(pl.lit(name).alias("partner"), pl.all()))
-    return pl.concat(tables) if tables else pl.DataFrame(schema={"partner": pl.String} | TASKS)
+    every = pl.concat(tables) if tables else pl.DataFrame(schema={"partner": pl.String} | TASKS)
+    return every.with_columns(pl.col("kind").fill_null(CLASSIFICATION), pl.col("auxiliary").fill_null(False))
 
 
 def read_arms(directory: Path, partners: tuple[str, ...], problems: list[str]) -> dict[str, Arm]:

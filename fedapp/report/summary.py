@@ -7,8 +7,23 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from fedapp.evaluation.arms import ARMS, COUNTS, DRAWN, FEDERATED, LOCAL, METRICS, POOLED, column
+from fedapp.evaluation.arms import (
+    ARMS,
+    AUC_PR,
+    CLASS_METRICS,
+    CLASSIFICATION,
+    COUNTS,
+    DRAWN,
+    FEDERATED,
+    LOCAL,
+    METRICS,
+    POOLED,
+    REGRESSION,
+    SPEARMAN,
+    column,
+)
 from fedapp.evaluation.comparison import DIFFERENCES, arms_in, differences, riptop
+from fedapp.evaluation.counting import VALUES_PER_CLASS, enough
 from fedapp.evaluation.intervals import CLUSTERS_FOR_AN_INTERVAL, Interval, mean_interval, ratio_interval
 from fedapp.evaluation.selection import judged_metrics, selected_rounds
 from fedapp.report.saved_run import SavedRun
@@ -16,7 +31,9 @@ from fedapp.report.saved_run import SavedRun
 SIZES = 4
 NOT_TESTED, NO_TEST = "no labelled compound in the test fold", "no fold was kept for judging"
 NOT_EVALUATED = "not evaluated yet"
+HELPS_OTHERS = "auxiliary: trained on for the others' sake"
 UNDEFINED = "undefined in one of the arms"
+FACTS = ("group", "threshold", "kind", "unit", "auxiliary")  # of a task, beside its counts
 
 
 @dataclass(frozen=True)
@@ -38,18 +55,21 @@ class PartnerSummary:
 class Summary:
     """What the report says in numbers.
 
-    judged: the tasks that count: partner, task, group, threshold, positives, negatives (test fold), labels (all folds),
+    judged: the tasks of classes that count: partner, task, group, threshold, positives, negatives (test fold), labels (all folds),
         prevalence, federated_auc_pr, and in a comparison <arm>_auc_pr of the others, gain, riptop, pooled_riptop; with an unguarded
         arm also unguarded_gain and guard_effect, federated minus unguarded AUC-PR.
+    valued: the tasks of values that count: partner, task, group, labels (all folds), exact, censored (test fold), and the value metrics of
+        each arm.
     gains: arm to its gain in mean AUC-PR over the local one.
-    uncounted: partner, task, group, threshold, positives, negatives (test fold), reason.
-    tasks: every task, by partner and number: partner, task, group, threshold, labels (all folds), positives, negatives (test fold), then
-        <arm>_auc_pr, <arm>_auc_roc, <arm>_bce, and the reason why it does not count, null where it does.
-    arms: arm to {"auc_pr", "auc_roc", "bce"}, means over the tasks that count.
+    uncounted: partner, task, group, threshold, positives, negatives, exact (test fold), reason.
+    tasks: every task, by partner and number: partner, task, group, threshold, kind, unit, labels (all folds), positives, negatives, exact,
+        censored (test fold), then <arm>_<metric> of the metrics of its kind, and the reason why it does not count, null where it does.
+    arms: arm to the mean of each metric over the tasks that count and have it.
     """
 
     compares: bool
     judged: pl.DataFrame
+    valued: pl.DataFrame
     uncounted: pl.DataFrame
     tasks: pl.DataFrame
     arms: Mapping[str, Mapping[str, float | None]]
@@ -73,19 +93,24 @@ def summarise(run: SavedRun) -> Summary:
     tested = tested_tasks(run, selected.get(FEDERATED, {}))
     compared = run.compared if run.comparison is not None else None
     if compared is None:
-        judged = count_only(tested, minimum).rename({metric: column(FEDERATED, metric) for metric in METRICS})
+        counted = tested.rename({metric: column(FEDERATED, metric) for metric in METRICS})
+        judged = count_only(counted, minimum, AUC_PR)
     else:
-        judged = judged_in_all_arms(compared, tested, minimum)
+        counted = compared.join(sizes_of(tested, compared), on=["partner", "task"], how="left")
+        judged = judged_in_all_arms(counted, minimum)
+    valued = count_only(counted, minimum, SPEARMAN)
     judged = judged.with_columns((pl.col("positives") / (pl.col("positives") + pl.col("negatives"))).alias("prevalence"))
-    arms = {arm: arm_means(judged, arm, run.comparison) for arm in arms_in(judged.columns)}
+    both = pl.concat([judged, valued], how="diagonal_relaxed")
+    arms = {arm: arm_means(both, arm, run.comparison) for arm in arms_in(both.columns)}
     means = {name: mean_interval(judged, name) for name in DIFFERENCES if name in judged.columns and len(judged)}
     pooled_gain = means.get("pooled_gain")
-    uncounted = uncounted_tasks(tested, judged, minimum, selected.get(FEDERATED, {}), NOT_TESTED if run.tested else NO_TEST)
+    uncounted = uncounted_tasks(tested, both, minimum, selected.get(FEDERATED, {}), NOT_TESTED if run.tested else NO_TEST)
     return Summary(
         compares=compared is not None,
         judged=judged,
+        valued=valued,
         uncounted=uncounted,
-        tasks=every_task(tested, judged, uncounted, compared),
+        tasks=every_task(tested, both, uncounted, compared),
         arms=arms,
         gain=means.get("gain"),
         pooled_gain=pooled_gain,
@@ -104,39 +129,52 @@ def summarise(run: SavedRun) -> Summary:
 def tested_tasks(run: SavedRun, selected: Mapping[str, int]) -> pl.DataFrame:
     """Every task with its test-fold figures in the federated arm (null where it has none); `labels` counts all folds."""
     columns = ["partner", "task", *COUNTS, *METRICS]
-    known = run.tasks.select("partner", "task", "group", "threshold", (pl.col("positives") + pl.col("negatives")).alias("labels"))
+    known = run.tasks.select("partner", "task", *FACTS, pl.sum_horizontal(*COUNTS).alias("labels"))
     if FEDERATED not in run.arms:
         return known.with_columns(*(pl.lit(None, dtype=pl.Int64).alias(name) for name in COUNTS)).with_columns(
             *(pl.lit(None, dtype=pl.Float64).alias(name) for name in METRICS)
         )
     tested = judged_metrics(run.arms[FEDERATED].metrics, selected).select(columns)
     if known.is_empty():
-        known = tested.select("partner", "task", pl.format("task {}", "task").alias("group")).with_columns(
-            pl.lit(None, dtype=pl.Float64).alias("threshold"), pl.lit(None, dtype=pl.Int64).alias("labels")
+        kind = pl.when(pl.col("exact").is_null()).then(pl.lit(CLASSIFICATION)).otherwise(pl.lit(REGRESSION)).alias("kind")
+        known = tested.select("partner", "task", pl.format("task {}", "task").alias("group"), kind).with_columns(
+            pl.lit(None, pl.Float64).alias("threshold"),
+            pl.lit(None, pl.String).alias("unit"),
+            pl.lit(False).alias("auxiliary"),
+            pl.lit(None, pl.Int64).alias("labels"),
         )
     return known.join(tested, on=["partner", "task"], how="left")
 
 
-def count_only(table: pl.DataFrame, minimum: int) -> pl.DataFrame:
-    """The tasks with `minimum` of each class in the test fold and a defined AUC-PR."""
-    scores = [pl.col(name).is_not_null() for name in table.columns if name.endswith("auc_pr")]
-    return table.filter(pl.col("positives") >= minimum, pl.col("negatives") >= minimum, *scores)
+def count_only(table: pl.DataFrame, minimum: int, metric: str) -> pl.DataFrame:
+    """The tasks with `enough` labels in the test fold and this metric, which tells their kind, defined in every arm."""
+    if "exact" not in table.columns:
+        table = table.with_columns(pl.lit(None, pl.Int64).alias("exact"))
+    scores = [pl.col(name).is_not_null() for name in table.columns if name.endswith(f"_{metric}")]
+    return table.filter(enough(minimum), *(scores or [pl.lit(False)]))
 
 
-def judged_in_all_arms(compared: pl.DataFrame, tested: pl.DataFrame, minimum: int) -> pl.DataFrame:
-    """The comparison's tasks that count, with the differences between arms."""
-    sizes = tested.select("partner", pl.col("task").cast(compared.schema["task"]), "labels")
-    counted = count_only(compared, minimum).join(sizes, on=["partner", "task"], how="left")
+def sizes_of(tested: pl.DataFrame, compared: pl.DataFrame) -> pl.DataFrame:
+    """partner, task and labels (all folds), to be joined to the comparison's tasks."""
+    return tested.select("partner", pl.col("task").cast(compared.schema["task"]), "labels")
+
+
+def judged_in_all_arms(compared: pl.DataFrame, minimum: int) -> pl.DataFrame:
+    """The comparison's tasks of classes that count, with the differences between arms."""
+    counted = count_only(compared, minimum, AUC_PR)
     return counted.with_columns(*differences(counted.columns), riptop(POOLED).alias("pooled_riptop"))
 
 
 def uncounted_tasks(tested: pl.DataFrame, judged: pl.DataFrame, minimum: int, evaluated: Collection[str], untested: str) -> pl.DataFrame:
     """The tasks that do not count, each with the reason; `untested` is that of a task without a label in the test fold."""
     few_positives, few_negatives = pl.col("positives") < minimum, pl.col("negatives") < minimum
-    missing = pl.col("positives").is_null() | (pl.col("positives") + pl.col("negatives") == 0)
+    missing = pl.sum_horizontal(*COUNTS) == 0
+    least = VALUES_PER_CLASS * minimum
     reason = (
         pl.when(~pl.col("partner").is_in(list(evaluated)))
         .then(pl.lit(NOT_EVALUATED))
+        .when(pl.col("auxiliary"))
+        .then(pl.lit(HELPS_OTHERS))
         .when(missing)
         .then(pl.lit(untested))
         .when(few_positives & few_negatives)
@@ -145,40 +183,52 @@ def uncounted_tasks(tested: pl.DataFrame, judged: pl.DataFrame, minimum: int, ev
         .then(pl.lit(f"fewer than {minimum} actives in the test fold"))
         .when(few_negatives)
         .then(pl.lit(f"fewer than {minimum} inactives in the test fold"))
+        .when(pl.col("exact") < least)
+        .then(pl.lit(f"fewer than {least} exact values in the test fold"))
         .otherwise(pl.lit(UNDEFINED))
     )
     counted = judged.select("partner", pl.col("task").cast(tested.schema["task"]))
     left = tested.join(counted, on=["partner", "task"], how="anti").with_columns(reason.alias("reason"))
-    columns = ("partner", "task", "group", "threshold", "positives", "negatives", "reason")
+    columns = ("partner", "task", "group", "threshold", "kind", "positives", "negatives", "exact", "reason")
     return left.select(columns).sort("reason", "partner", maintain_order=True)
 
 
 def every_task(tested: pl.DataFrame, judged: pl.DataFrame, uncounted: pl.DataFrame, compared: pl.DataFrame | None) -> pl.DataFrame:
     """`Summary.tasks`: the scores that count are those of `judged`; the other tasks have theirs of `compared`, else what the federated arm
     gave, and the reason."""
-    key, first = ["partner", "task"], ["partner", "task", "group", "threshold", "labels", "positives", "negatives"]
+    key, first = ["partner", "task"], ["partner", "task", *(name for name in FACTS if name != "auxiliary"), "labels", *COUNTS]
     scores = [name for arm in ARMS for metric in METRICS if (name := column(arm, metric)) in judged.columns]
-    counted = judged.select(pl.col("task").cast(tested.schema["task"]), pl.exclude("task")).select(*first, *scores)
+    absent = [name for name in first if name not in judged.columns]  # what a comparison's own table does not say of a task
+    counted = judged.select(pl.col("task").cast(tested.schema["task"]), pl.exclude("task")).join(
+        tested.select(*key, *absent), on=key, how="left"
+    )
     left = tested.rename({metric: column(FEDERATED, metric) for metric in METRICS}).join(counted, on=key, how="anti")
     reasons = uncounted.select(*key, "reason")
     rest = left.join(reasons, on=key, how="left").select(*first, *(column(FEDERATED, metric) for metric in METRICS), "reason")
     if compared is not None:
-        saved = compared.select("partner", pl.col("task").cast(tested.schema["task"]), *scores)
-        own = [pl.coalesce(f"{name}_saved", name).alias(name) for name in scores if name in rest.columns]
-        rest = rest.join(saved, on=key, how="left", suffix="_saved").with_columns(own)
-    return pl.concat([counted, rest], how="diagonal_relaxed").select(*first, *scores, "reason").sort(key)
+        known = [name for name in scores if name in compared.columns]
+        saved = compared.select("partner", pl.col("task").cast(tested.schema["task"]), *known)
+        rest = rest.join(saved, on=key, how="left", suffix="_saved")
+        rest = rest.with_columns(pl.coalesce(f"{name}_saved", name).alias(name) for name in scores if f"{name}_saved" in rest.columns)
+    return pl.concat([counted.select(*first, *scores), rest], how="diagonal_relaxed").select(*first, *scores, "reason").sort(key)
 
 
 def arm_means(judged: pl.DataFrame, arm: str, comparison: Mapping[str, Any] | None) -> dict[str, float | None]:
     """An arm's mean metrics: those of comparison.json where it has them, else means over the tasks that count."""
     saved = (comparison or {}).get(arm)
     means: dict[str, float | None] = {}
-    for metric in METRICS:
+    for metric in (metric for metric in METRICS if metric in CLASS_METRICS or metric_is_known(judged, arm, metric)):
         name = column(arm, metric)
         computed = judged[name].mean() if name in judged.columns and len(judged) else None
         mean = number(saved, metric)
-        means[metric] = mean if mean is not None else as_float(computed)
+        if mean is not None or computed is not None or metric in CLASS_METRICS:
+            means[metric] = mean if mean is not None else as_float(computed)
     return means
+
+
+def metric_is_known(counted: pl.DataFrame, arm: str, metric: str) -> bool:
+    """Whether any task that counts has a metric in an arm."""
+    return column(arm, metric) in counted.columns and bool(counted[column(arm, metric)].is_not_null().any())
 
 
 def selected_by_arm(run: SavedRun, computed: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:

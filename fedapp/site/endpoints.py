@@ -5,21 +5,19 @@ whoever makes kits declares nothing for a partner; where a new kit's catalogue s
 changed, no request is answered until the partner has accepted anew.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 
-from fedapp.config import Config
 from fedapp.consortium.membership import changed
 from fedapp.consortium.policy_file import read_policy_file
-from fedapp.data.catalogue import NO_SLOT, Catalogue, Endpoint, catalogue_digest, catalogue_of, is_name, slots_of, units_of
+from fedapp.data.catalogue import Catalogue, Endpoint, catalogue_digest, catalogue_of, is_name, units_of
 from fedapp.data.dataset import Dataset
 from fedapp.data.declarations import read_declarations
 from fedapp.errors import ConfigError
 from fedapp.site.folder import ENDPOINTS_FILE, Site
-from fedapp.wording import plural
 
 MATCHING, NONE = "matching", "none"  # in the place of a table
 # What a person is told, who is about to declare: what the others learn by it.
@@ -117,24 +115,36 @@ def chosen(site: Site, wanted: Wanted, dataset: Dataset) -> dict[str, str]:
         DataError: An unusable table.
     """
     catalogue, units = catalogue_of(site.config()), _units(dataset)
-    if wanted == UNSAID:
-        return _kept(site, catalogue, units.keys())
+    result = _kept(site, catalogue, units.keys()) if wanted == UNSAID else _said(site, wanted, catalogue, units)
+    if faults := [fault for pair in result.items() if (fault := _fault(*pair, units, catalogue))]:
+        more = f"; and {len(faults) - NAMED:,} more" if len(faults) > NAMED else ""
+        raise ConfigError(f"{'; '.join(faults[:NAMED])}{more}", "nothing was declared, and the site is as it was")
+    return result
+
+
+def _said(site: Site, wanted: Wanted, catalogue: Catalogue, units: Mapping[str, set[str]]) -> dict[str, str]:
+    """What a person says; `MATCHING` are those of a fitting unit.
+
+    Raises:
+        ConfigError: No catalogue, no pair, or two endpoints for a group.
+        DataError: An unusable table.
+    """
     if not catalogue.endpoints and wanted.table != NONE:
         raise ConfigError(
             f"{site.path} has no catalogue, so nothing can be declared", "the kit of an experiment with tasks.catalogue has it"
         )
-    said = [_split(pair, units.keys(), catalogue) for pair in wanted.pairs]
+    if wanted.pairs and wanted.table == NONE:
+        raise ConfigError(f"--endpoints {NONE} and --endpoint {wanted.pairs[0]!r:.80} say two things", "give one of them")
+    said = [_split(pair, units, catalogue) for pair in wanted.pairs]
     if wanted.table == MATCHING:
-        said += [(group, group) for group in sorted(units.keys() & catalogue.by_id.keys())]
+        same = sorted(catalogue.by_id.keys() & units.keys())
+        said += [(group, group) for group in same if not _fault(group, group, units, catalogue)]
     elif wanted.table not in (None, NONE):
         said += read_declarations(Path(wanted.table)).items()
     result: dict[str, str] = {}
     for group, name in said:
         if result.setdefault(group, name) != name:
             raise ConfigError(f"{group} is declared to be {result[group]} and {name}", "a group of tasks is one endpoint")
-    if faults := [fault for pair in result.items() if (fault := _fault(*pair, units, catalogue))]:
-        more = f"; and {len(faults) - NAMED:,} more" if len(faults) > NAMED else ""
-        raise ConfigError(f"{'; '.join(faults[:NAMED])}{more}", "nothing was declared, and the site is as it was")
     return result
 
 
@@ -197,57 +207,3 @@ def _similar(name: str, known: Collection[str]) -> str:
 def proposed(site: Site, dataset: Dataset) -> list[str]:
     """Groups that are called as an endpoint and declared to be none; never taken for it without a person's word."""
     return sorted((set(dataset.tasks["group"]) & catalogue_of(site.config()).by_id.keys()) - declared(site).keys())
-
-
-@dataclass(frozen=True)
-class DeclaredTask:
-    """One task of a declared group.
-
-    Attributes:
-        task: Its number.
-        group, threshold: Of the dataset.
-        endpoint: Id of what it is declared to be.
-        slot: Of its shared head; `NO_SLOT` where the catalogue does not have its threshold.
-        labels: In the training folds.
-        enough: Whether these are enough to have a part in the shared head.
-    """
-
-    task: int
-    group: str
-    threshold: float | None
-    endpoint: str
-    slot: int
-    labels: int
-    enough: bool
-
-    def in_words(self, least: int) -> str:
-        """Its threshold, and why it has no part in a shared head."""
-        at = "without a threshold" if self.threshold is None else f"at {self.threshold:.4g}"
-        if self.slot == NO_SLOT:
-            return f"not {at}, which the catalogue does not have"
-        return at if self.enough else f"not {at}, with {plural(self.labels, 'training label')} and no {least:,}"
-
-
-def declared_tasks(dataset: Dataset, config: Config, declarations: Mapping[str, str]) -> list[DeclaredTask]:
-    """The tasks of declared groups, by number."""
-    if not declarations:
-        return []
-    tasks, least = dataset.tasks, config.privacy.endpoint_labels
-    slots, labels = slots_of(tasks, catalogue_of(config), declarations), dataset.labels_in(config.training_folds())
-    return [
-        DeclaredTask(task, group, threshold, declarations[group], int(slots[task]), int(labels[task]), bool(labels[task] >= least))
-        for task, (group, threshold) in enumerate(zip(tasks["group"], tasks["threshold"], strict=True))
-        if group in declarations
-    ]
-
-
-def in_words(found: Iterable[DeclaredTask], config: Config) -> list[str]:
-    """One line for each declared group: what it is, and for which of its tasks there is a shared head."""
-    endpoints = catalogue_of(config).by_id
-    lines: dict[tuple[str, str], list[str]] = {}
-    for each in found:
-        lines.setdefault((each.group, each.endpoint), []).append(each.in_words(config.privacy.endpoint_labels))
-    return [
-        f"{group} is {name} ({endpoints[name].measures}, {endpoints[name].unit}): a shared head {'; '.join(words)}"
-        for (group, name), words in lines.items()
-    ]

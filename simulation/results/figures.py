@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from fedapp.evaluation.arms import ARMS, AUC_PR, METRICS
+from fedapp.evaluation.arms import ARMS, AUC_PR, CLASS_METRICS
 from fedapp.evaluation.comparison import DIFFERENCES
 from fedapp.wording import MINUS
 from simulation.results.records import Record
@@ -49,7 +49,7 @@ def compared(records: Sequence[Record]) -> dict[str, Any]:
     """
     results = [record.result for record in sorted(records, key=lambda record: int(record.result["seed"]))]
     known = [arm for arm in ARMS if all(arm in result for result in results)]
-    arms = {arm: {metric: Spread.of([result[arm][metric] for result in results]) for metric in METRICS} for arm in known}
+    arms = {arm: {metric: Spread.of([result[arm][metric] for result in results]) for metric in CLASS_METRICS} for arm in known}
     gains = {
         name: Spread.of([result[more][AUC_PR] - result[less][AUC_PR] for result in results])
         for name, (more, less) in DIFFERENCES.items()

@@ -41,7 +41,7 @@ def test_a_line_names_the_round_that_its_auc_pr_belongs_to() -> None:
     progress, target = piped(partners=("north",))
     with progress:
         progress.event("federated", "north", 1, loss=0.6)
-        progress.event("federated", "north", 1, auc_pr=0.55)
+        progress.event("federated", "north", 1, score=0.55)
         progress.event("federated", "north", 2, loss=0.5)
         progress.event("federated", "north", 3, 0.4, 0.65)
     first, second, third = target.getvalue().splitlines()
@@ -61,7 +61,7 @@ def test_the_pooled_arm_has_one_member_whatever_it_is_called() -> None:
     for member in (None, "pooled"):
         progress, target = piped()
         with progress:
-            progress.event("pooled", member, 1, loss=0.6, auc_pr=float("nan"))
+            progress.event("pooled", member, 1, loss=0.6, score=float("nan"))
         assert target.getvalue().startswith("pooled round 1/3  loss 0.600  0:00")
 
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedapp.data.dataset import Dataset, build_dataset
+from fedapp.data.inputs import read_inputs
 from fedapp.data.prepare import input_digest, prepare
 from fedapp.errors import DataError
 from fedapp.storage.json_file import read_json
@@ -288,3 +289,14 @@ def test_of_any_damaged_table_rows_read_are_those_accepted_and_those_rejected(
     physical = [line for line in io.StringIO(body, newline="") if line.strip()]
     assert summary["activities"]["read"] == len(physical)  # every column is read, so no row has more than one line
     assert summary["activities"]["accepted"] == pl.read_parquet(folder / "out" / "activities.parquet").height
+
+
+def test_values_without_a_unit_that_are_no_labels_are_read_where_they_stand_once_more_with_it(tmp_path: Path) -> None:
+    rows = ["x,A,6.3,500", "x,B,5.3,5000"]
+    measured = write_tables(tmp_path / "measured", ["A,CC", "B,CO"], rows, columns="assay_id,compound_id,value,value_nM")
+    activities = read_inputs(measured).activities
+    assert activities.chosen.unit == "nM"
+    assert activities.rows["value"].to_list() == ["500", "5000"]
+    assert activities.unread() == ["value"]
+    labels = write_tables(tmp_path / "labels", ["A,CC", "B,CO"], ["x,A,1,500", "x,B,0,5000"], columns="assay_id,compound_id,value,value_nM")
+    assert read_inputs(labels).activities.rows["value"].to_list() == ["1", "0"]

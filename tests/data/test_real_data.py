@@ -52,3 +52,19 @@ def test_fsmol_gives_tasks_by_target_to_every_partner(real_data: Path, tmp_path:
         dataset = build_dataset(tmp_path / "prepared", tmp_path / name, name, settings, share)
         assert set(dataset.tasks["group"]) <= {targets[assay] for assay in assays}
         assert set(dataset.tasks["threshold"]) <= {5.5, 6.5, 7.5}
+
+
+def test_moleculeace_gives_a_task_of_values_for_each_of_its_targets_in_the_unit_that_its_column_names(
+    real_data: Path, tmp_path: Path
+) -> None:
+    tables = slice_of(real_data / "moleculeace", tmp_path / "tables", assays=3, compounds=1500)
+    prepare(tables, tmp_path / "prepared", CHEMISTRY)
+    dataset = build_dataset(tmp_path / "prepared", tmp_path / "dataset", "p", Tasks(["regression"], "assay_id", [5.5], 25))
+    measured = pl.read_csv(tables / "activities.csv")
+    assert dataset.tasks["group"].to_list() == sorted(measured["assay_id"].unique())
+    assert set(dataset.tasks["unit"]) == {"p"}
+    of_structures = pl.read_parquet(tmp_path / "prepared" / "activities.parquet").group_by("assay_id", "row").agg(pl.col("value").median())
+    for group, centre in dataset.tasks.select("group", "centre").iter_rows():
+        assert centre == pytest.approx(of_structures.filter(pl.col("assay_id") == group)["value"].mean(), abs=1e-4)
+        published = measured.filter(pl.col("assay_id") == group)["value"]
+        assert centre == pytest.approx(published.mean(), abs=0.2), "isomers are one structure here"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from fedapp.evaluation.selection import METRICS_SCHEMA, best_round, judged_metrics, read_metrics, selected_rounds, validation_curve
 
@@ -96,3 +97,26 @@ def test_a_score_that_is_no_number_chooses_no_round_and_is_no_figure() -> None:
     nan = float("nan")
     assert validation_curve(metrics([0.4, nan, float("inf")], [0.0, 0.0, 0.0]), 5) == {1: 0.4}
     assert best_round(metrics([0.4, nan, 0.6], [0.0, 0.0, 0.0]), 5) == 3
+
+
+def of_values(*rows: tuple[int, int, float | None]) -> pl.DataFrame:
+    """Rows of (round, exact values, spearman) of one task of values each, on the validation fold."""
+    columns = {"round": pl.Int32, "exact": pl.Int32, "spearman": pl.Float64}
+    return pl.DataFrame(rows, schema=columns, orient="row").with_columns(pl.lit("validation").alias("fold"))
+
+
+def test_tasks_of_values_choose_by_their_rank_correlation() -> None:
+    assert validation_curve(of_values((1, 10, 0.2), (2, 10, 0.5), (3, 10, 0.4)), 5) == {1: 0.2, 2: 0.5, 3: 0.4}
+    assert best_round(of_values((1, 10, 0.2), (2, 10, 0.5), (3, 10, 0.4)), 5) == 2
+
+
+def test_a_task_of_values_chooses_with_twice_as_many_exact_values_as_a_class_needs_labels() -> None:
+    assert best_round(of_values((1, 9, 0.9), (1, 10, 0.1), (2, 9, 0.1), (2, 10, 0.2)), 5) == 2
+
+
+def test_where_there_are_both_kinds_each_has_half_a_say_however_many_tasks_it_has() -> None:
+    classes = metrics([0.6, 0.7], [0.0, 0.0])
+    both = pl.concat([classes, classes, classes, of_values((1, 10, 0.5), (2, 10, 0.3))], how="diagonal_relaxed")
+    assert validation_curve(both, 5) == pytest.approx({1: 0.55, 2: 0.5})
+    assert validation_curve(both, 5, "auc_pr") == pytest.approx({1: 0.6, 2: 0.7})
+    assert best_round(both, 5) == 1

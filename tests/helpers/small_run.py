@@ -1,6 +1,7 @@
 """A run folder whose partners have small datasets with learnable labels, made in milliseconds."""
 
 import shutil
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,6 +12,7 @@ import polars as pl
 from fedapp.config import Config, load_config
 from fedapp.consortium.membership import make_consortium
 from fedapp.data.dataset import Dataset, save
+from fedapp.evaluation.arms import CLASSIFICATION, REGRESSION
 from fedapp.run_folder import RunFolder
 from simulation.preparation import put_catalogue
 from tests.model import synthetic
@@ -20,9 +22,11 @@ TEMPLATES = TemporaryDirectory(prefix="polyphony-small-run-")
 SMALL = ("chemistry.bits=256", "model.hidden=[8]", "federation.server_learning_rate=1", "federation.connect_timeout=1")
 
 
-def write_dataset(out: Path, name: str, compounds: int = 200, tasks: int = 4) -> Dataset:
-    """Write a synthetic dataset to a folder; its compounds and tasks have names that must never leave the partner."""
+def write_dataset(out: Path, name: str, compounds: int = 200, tasks: int = 4, kinds: Sequence[str] = (CLASSIFICATION,)) -> Dataset:
+    """Write a synthetic dataset to a folder, with tasks of these kinds; its names must never leave the partner."""
     held = synthetic.dataset(name, compounds=compounds, bits=BITS, tasks=tasks)
+    if REGRESSION in kinds:
+        held = synthetic.with_values(held, first=tasks // 2 if CLASSIFICATION in kinds else 0)
     structures = pl.DataFrame({"smiles": [f"C{name}{row}" for row in range(compounds)], "fold": held.folds})
     table = held.tasks.with_columns(pl.format("SECRET-{}-{}", pl.lit(name), "group").alias("group"))
     header = {"name": name, "bits": BITS, "folds": 5, "note": "", "dropped": {}}
@@ -58,8 +62,9 @@ def new_run(path: Path, *overrides: str) -> RunFolder:
     """The same as `small_run`, made and not copied: for tests of how a run is made."""
     config = small_config(*overrides)
     run = RunFolder.create(path, config, "simulate")
+    kinds = config.tasks.kinds
     datasets = [
-        write_dataset(run.partner(name) / "dataset", name, compounds=200 - 20 * index, tasks=4 + index)
+        write_dataset(run.partner(name) / "dataset", name, compounds=200 - 20 * index, tasks=4 + index, kinds=kinds)
         for index, name in enumerate(run.partners())
     ]
     put_catalogue(run, datasets)

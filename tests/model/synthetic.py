@@ -1,12 +1,13 @@
 """A small data set whose labels depend on the bits, in memory."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from fedapp.data.dataset import Dataset
-from fedapp.data.labels import Labels
+from fedapp.data.labels import EXACT, Labels
 
 
 def dataset(name: str = "alpha", compounds: int = 400, bits: int = 256, tasks: int = 6, folds: int = 5, seed: int = 0) -> Dataset:
@@ -51,3 +52,31 @@ def from_dense(name: str, dense: np.ndarray, labels: np.ndarray, observed: np.nd
         directory=Path("synthetic"),
         digest="",
     )
+
+
+def with_values(made: Dataset, centre: float = 6.0, scale: float = 2.0, first: int = 3) -> Dataset:
+    """The same compounds, whose tasks from `first` on have values in place of classes: near centre + scale or centre - scale; every
+    seventh of them is censored."""
+    random = np.random.default_rng(0)
+    real = made.labels.tasks >= first
+    values = centre + scale * (2 * made.labels.values - 1 + random.normal(0, 0.3, len(real)))
+    counts = np.bincount(made.labels.tasks, minlength=len(made.tasks))
+    later = pl.col("task") >= first
+    table = made.tasks.with_columns(
+        pl.when(later).then(pl.lit("regression")).otherwise(pl.lit("classification")).alias("kind"),
+        pl.when(later).then(pl.lit("p")).otherwise(pl.lit("label")).alias("unit"),
+        pl.lit(False).alias("auxiliary"),
+        *(pl.when(~later).then(pl.col(name)).alias(name) for name in ("threshold", "positives", "negatives")),
+        pl.when(later).then(pl.Series(counts.astype(np.int32))).alias("exact"),
+        pl.when(later).then(pl.lit(0, pl.Int32)).alias("censored"),
+        *(
+            pl.when(later).then(pl.lit(value, pl.Float32)).otherwise(pl.lit(plain, pl.Float32)).alias(name)
+            for name, value, plain in (("centre", centre, 0.0), ("scale", scale, 1.0))
+        ),
+    )
+    labels = replace(
+        made.labels,
+        values=np.where(real, values, made.labels.values).astype(np.float32),
+        censors=np.where(real & (np.arange(len(real)) % 7 == 0), np.sign(values - centre), EXACT).astype(np.int8),
+    )
+    return replace(made, tasks=table, labels=labels)

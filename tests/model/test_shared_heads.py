@@ -46,24 +46,27 @@ def test_a_partner_trains_the_shared_heads_that_its_tasks_are_declared_to_and_th
 
 @examples(100)
 @given(st.lists(st.integers(-1, SLOTS - 1), min_size=TASKS, max_size=TASKS), st.lists(st.booleans(), min_size=SLOTS, max_size=SLOTS))
-def test_a_label_of_a_declared_task_is_a_label_of_its_shared_head_too(slots: list[int], sent: list[bool]) -> None:
+def test_a_label_of_a_declared_task_is_one_of_its_shared_head_too_with_half_of_its_weight_in_each(
+    slots: list[int], sent: list[bool]
+) -> None:
     data = labelled()
     shared = SharedHeads.of(np.array(slots, np.int32), np.array(sent))
     found = shared.labelled(data).labels
     expected = []
     for compound in range(len(data.folds)):
         own = data.labels.of(np.array([compound]))
-        named = list(zip(own.tasks.tolist(), own.values.tolist(), own.weights.tolist(), strict=True))
+        both = [slots[task] >= 0 and sent[slots[task]] for task in own.tasks]
+        named = [(int(task), float(value), 0.5 if each else 1.0) for task, value, each in zip(own.tasks, own.values, both, strict=True)]
         common = [
             (TASKS + shared.slots.tolist().index(slots[task]), value, weight * data.task_weights[task])
-            for task, value, weight in named
-            if slots[task] >= 0 and sent[slots[task]]
+            for (task, value, weight), each in zip(named, both, strict=True)
+            if each
         ]
         expected += [(compound, *each) for each in named + sorted(common, key=lambda each: each[0])]
     assert list(zip(found.owners.tolist(), found.tasks.tolist(), found.values.tolist(), found.weights.tolist(), strict=True)) == expected
 
 
-def test_the_gradients_of_both_heads_are_those_of_a_dense_model_with_a_loss_for_each() -> None:
+def test_the_gradients_of_both_heads_are_those_of_a_dense_model_whose_loss_is_the_mean_of_both() -> None:
     data = labelled()
     trunk, heads = network()
     extended, rows = SHARED.labelled(data), np.arange(120)
@@ -81,9 +84,9 @@ def test_the_gradients_of_both_heads_are_those_of_a_dense_model_with_a_loss_for_
     places = torch.from_numpy(SHARED.places)[tasks.long()]
     total, divisor = torch.zeros(()), torch.zeros(())
     for owner, task, value, each, place in zip(owners, tasks.long(), values, weights, places, strict=True):
-        for head in [int(task)] + ([TASKS + int(place)] if place >= 0 else []):
-            logit = features[owner] @ weight[head] + offset[head]
-            total, divisor = total + each * binary_cross_entropy_with_logits(logit, value), divisor + each
+        logits = [features[owner] @ weight[head] + offset[head] for head in [int(task)] + [TASKS + int(place)] * bool(place >= 0)]
+        losses = [binary_cross_entropy_with_logits(logit, value) for logit in logits]
+        total, divisor = total + each * torch.stack(losses).mean(), divisor + each
     (total / divisor).backward()
     for found, expected in zip([*trunk.parameters(), *heads.parameters()], (first, bias, weight, offset), strict=True):
         torch.testing.assert_close(found.grad, expected.grad, rtol=1e-4, atol=1e-6)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from fedapp.model.sparse import GradientBuffer, Pattern, pair_logits, pattern, row_sums
+from fedapp.model.sparse import Pattern, pair_logits, pattern, row_sums
 
 CPU = torch.device("cpu")
 
@@ -29,31 +29,12 @@ def test_the_first_layer_and_its_gradient_equal_a_dense_product(dense: np.ndarra
     weight = torch.randn(dense.shape[1], 5, requires_grad=True)
     oracle = weight.detach().clone().requires_grad_()
     pull = torch.randn(len(dense), 5)
-    sums = row_sums(weight, of_dense(dense), GradientBuffer(weight))
+    sums = row_sums(weight, of_dense(dense))
     expected = torch.from_numpy(dense.astype(np.float32)) @ oracle
     sums.backward(pull)
     expected.backward(pull)
     torch.testing.assert_close(sums, expected)
     torch.testing.assert_close(weight.grad, oracle.grad)
-
-
-def test_a_reused_buffer_holds_nothing_of_the_step_before() -> None:
-    weight = torch.randn(9, 4, requires_grad=True)
-    buffer = GradientBuffer(weight)
-    for seed in range(5):
-        dense = drawn(seed, 3, 9)
-        weight.grad = None
-        row_sums(weight, of_dense(dense), buffer).sum().backward()
-        expected = torch.from_numpy(dense.sum(0).astype(np.float32))[:, None].expand(9, 4)
-        torch.testing.assert_close(weight.grad, expected)
-
-
-def test_the_gradient_is_the_buffer_itself_and_not_a_copy() -> None:
-    weight = torch.randn(9, 4, requires_grad=True)
-    buffer = GradientBuffer(weight)
-    row_sums(weight, of_dense(drawn(0, 3, 9)), buffer).sum().backward()
-    assert weight.grad is not None
-    assert weight.grad.data_ptr() == buffer.tensor.data_ptr()
 
 
 @given(matrices)
@@ -85,6 +66,4 @@ def test_autograd_itself_confirms_the_gradient_of_the_pairs() -> None:
 @pytest.mark.parametrize("dense", [np.zeros((3, 4), bool), np.ones((3, 4), bool), np.eye(4, dtype=bool)])
 def test_rows_without_entries_give_zero(dense: np.ndarray) -> None:
     weight = torch.randn(4, 2)
-    torch.testing.assert_close(
-        row_sums(weight, of_dense(dense), GradientBuffer(weight)), torch.from_numpy(dense.astype(np.float32)) @ weight
-    )
+    torch.testing.assert_close(row_sums(weight, of_dense(dense)), torch.from_numpy(dense.astype(np.float32)) @ weight)

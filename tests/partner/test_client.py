@@ -225,7 +225,7 @@ def test_a_partner_that_missed_rounds_goes_on_with_the_heads_it_has(tmp_path: Pa
     reply, _, _ = partner(tmp_path, config).fit(arrays, {"round": 6})
     assert equal(reply, partner(tmp_path, config).fit(arrays, {"round": 6})[0])
     after = checkpoint.load_tensors(tmp_path / "state" / "round-0006.safetensors")[0]
-    assert after["adam.heads.bias.step"] > before["adam.heads.bias.step"]
+    assert after["adam.steps"] > before["adam.steps"]
     assert read_metrics(tmp_path)["round"].unique().to_list() == [1, 5]
 
 

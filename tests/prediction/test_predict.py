@@ -182,3 +182,33 @@ def test_predictions_take_the_place_of_predictions_and_of_nothing_else(
         with pytest.raises(OutputError):
             predict_file(model, new, out)
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_values_have_their_unit_in_the_columns_name_auxiliary_tasks_have_no_column_and_such_a_file_is_ours(
+    model: Path, tmp_path: Path
+) -> None:
+    saved = read_model(model)
+    value = {"kind": "regression", "unit": "p", "centre": 6.0, "scale": 2.0}
+    facts: list[dict[str, object]] = [
+        {"threshold": 6.5},
+        value,
+        {"threshold": 50.0, "unit": "%", "auxiliary": True},
+        value | {"unit": "%", "centre": 40.0},
+    ]
+    tasks = [{"group": "A", "threshold": None, "auc_pr": None, "auc_roc": None} | own for own in facts]
+    (tmp_path / "model").mkdir()
+    save_model(tmp_path / "model", saved.trunk, Heads(8, len(tasks), 3), saved.header | {"tasks": tasks})
+    (tmp_path / "new.smi").write_text("CCO a\nnonsense b\n")
+    for _ in range(2):  # the second time over its own output
+        predict_file(tmp_path / "model", tmp_path / "new.smi", tmp_path / "out.csv")
+    table = pl.read_csv(tmp_path / "out.csv")
+    assert table.columns == [*OWN_COLUMNS, "A >= 6.5", "A (p)", "A (%)"]
+    probability, p_value, percent = table.row(0)[3:]
+    assert 0 < probability < 1
+    assert 3 < p_value < 9
+    assert 35 < percent < 45
+    assert table.row(1)[3:] == (None, None, None)
+    noted = table.with_columns(pl.lit(7.0).alias("my score"))
+    noted.write_csv(tmp_path / "out.csv")
+    with pytest.raises(OutputError):
+        predict_file(tmp_path / "model", tmp_path / "new.smi", tmp_path / "out.csv")

@@ -141,7 +141,7 @@ class Synthetic:
                 continue
             for place, partner in enumerate(self.partners):
                 if not (arm == "federated" and self.missing.get(partner) == number):
-                    self.save_round(f"{'local' if arm == 'local' else 'partners'}/{partner}", arm, number, self.own(partner), place)
+                    self.save_round(f"partners/{partner}{'/local' if arm == 'local' else ''}", arm, number, self.own(partner), place)
 
     def save_round(self, folder: str, arm: str, number: int, tasks: pl.DataFrame, place: int) -> None:
         frames = [self.scores(arm, number, fold, tasks) for fold in FOLDS]

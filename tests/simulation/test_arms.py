@@ -9,6 +9,7 @@ import pytest
 
 from fedapp.config import Config
 from fedapp.data.dataset import Dataset
+from fedapp.errors import RunError
 from fedapp.evaluation.selection import read_metrics
 from fedapp.model.network import Trunk, trunk_arrays
 from fedapp.partner.client import Partner
@@ -60,7 +61,7 @@ def test_the_second_arm_reports_every_round_of_every_partner(tmp_path: Path, dat
     assert [(event.arm, event.partner, event.round) for event in events] == [
         ("second", name, number) for name in NAMES for number in (1, 2, 3)
     ]
-    assert all(event.auc_pr and 0 < event.auc_pr <= 1 and event.loss and event.loss > 0 for event in events)
+    assert all(event.score and 0 < event.score <= 1 and event.loss and event.loss > 0 for event in events)
     assert [path.name for path in sorted((tmp_path / "second" / "partner-1").iterdir())] == [
         "loss",
         "metrics",
@@ -126,7 +127,7 @@ def test_the_unguarded_arm_reports_every_partner_round_by_round_and_leaves_no_wo
     assert [(event.arm, event.partner, event.round) for event in events] == [
         ("unguarded", name, number) for number in (1, 2, 3) for name in NAMES
     ]
-    assert all(event.auc_pr and 0 < event.auc_pr <= 1 and event.loss and event.loss > 0 for event in events)
+    assert all(event.score and 0 < event.score <= 1 and event.loss and event.loss > 0 for event in events)
     assert sorted(path.name for path in (tmp_path / "unguarded").iterdir()) == list(NAMES)
     for name in NAMES:
         held = sorted(path.name for path in (tmp_path / "unguarded" / name).iterdir())
@@ -191,3 +192,25 @@ def test_the_unguarded_arm_is_trained_on_request_and_where_there_is_a_guard() ->
     assert has_unguarded(small_config("privacy.row_guard=2", "evaluation.unguarded=true"))
     for off in (0, 1):
         assert not has_unguarded(small_config(f"privacy.row_guard={off}", "evaluation.unguarded=true"))
+
+
+def test_courses_side_by_side_end_as_one_after_another(
+    tmp_path: Path, datasets: dict[str, Dataset], config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = list(train_arms(tmp_path / "alone", datasets, config, ["pooled", SECOND]))
+    monkeypatch.setattr("simulation.arms.WORTH_WORKERS", 0)
+    monkeypatch.setattr("simulation.arms.os.cpu_count", lambda: 2)
+    together = list(train_arms(tmp_path / "together", datasets, config, ["pooled", SECOND]))
+    places = {(event.arm, event.partner, event.round): event.auc_pr for event in together}
+    assert len(places) == len(together) and places == pytest.approx({(e.arm, e.partner, e.round): e.auc_pr for e in alone}, abs=0.02)
+    assert list(train_arms(tmp_path / "together", datasets, config, ["pooled", SECOND])) == []
+
+
+def test_what_fails_in_a_worker_fails_here(
+    tmp_path: Path, datasets: dict[str, Dataset], config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simulation.arms.WORTH_WORKERS", 0)
+    monkeypatch.setattr("simulation.arms.os.cpu_count", lambda: 2)
+    hopeless = replace(config, training=replace(config.training, learning_rate=1e30, last_learning_rate=1e30))
+    with pytest.raises(RunError, match="diverged|not finite"):
+        list(train_arms(tmp_path, datasets, hopeless, [SECOND]))

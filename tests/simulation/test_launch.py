@@ -143,7 +143,7 @@ def secrets_of(run: RunFolder) -> Secrets:
 @pytest.mark.flower
 def test_a_partner_that_fails_is_named_with_its_reason_and_what_to_do(tmp_path: Path) -> None:
     run = small_run(tmp_path / "run")
-    (run.partner("partner-2") / "dataset" / "y_labels.npy").write_bytes(b"")
+    (run.partner("partner-2") / "dataset" / "y_values.npy").write_bytes(b"")
     with pytest.raises(RunError) as error:
         run_flower(run, lambda: None)
     assert "2 partners sent a masked input, and 3 are needed" in str(error.value)
@@ -151,8 +151,8 @@ def test_a_partner_that_fails_is_named_with_its_reason_and_what_to_do(tmp_path: 
     assert "not a complete dataset" in str(error.value)
     assert "--resume" in error.value.hint
     for path in (run.coordinator / "outcome.json", *(run.path / "flower").glob("*.log")):
-        assert "y_labels" not in path.read_text(), "a reason may tell of data, and stays in the partner's folder"
-    assert "y_labels" in (run.partner("partner-2") / "error.json").read_text()
+        assert "y_values" not in path.read_text(), "a reason may tell of data, and stays in the partner's folder"
+    assert "y_values" in (run.partner("partner-2") / "error.json").read_text()
 
 
 @pytest.mark.flower
@@ -252,3 +252,14 @@ def test_where_no_partner_could_say_why_the_engines_log_does(tmp_path: Path) -> 
     log.write_text(earlier)
     with pytest.raises(RunError, match="ended without a result; its log is"):
         launch.check_outcome(run, log, len(earlier))
+
+
+@pytest.mark.parametrize("partners", [2, 3, 6, 7, 8, 32, 1000])
+def test_all_partners_find_room_on_one_gpu_at_once(monkeypatch: pytest.MonkeyPatch, partners: int) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert 0.999 - partners / 10_000 < launch.gpu_share(partners) * partners <= 1
+
+
+def test_without_a_gpu_nobody_asks_for_a_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert launch.gpu_share(8) == 0

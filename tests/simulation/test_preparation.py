@@ -2,12 +2,18 @@
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from fedapp.config import load_config
-from fedapp.errors import DataError
+from fedapp.consortium.agreement import configuration_digest
+from fedapp.consortium.policy_file import read_policy
+from fedapp.data.catalogue import catalogue_of, slots_of
+from fedapp.errors import ConfigError, DataError
+from fedapp.model.trunk_shape import layout
+from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import RunFolder
-from simulation.preparation import prepare_partners
+from simulation.preparation import catalogue_of_groups, prepare_partners
 from tests.data.tables import write_tables
 
 WORDS = ("chemistry.bits=2048", "tasks.min_per_class=1")
@@ -85,3 +91,91 @@ def test_a_partners_tables_may_be_one_file(tmp_path: Path) -> None:
     run = prepared(tmp_path, f"data.tables=[{','.join(map(str, files))}]")
     datasets = prepare_partners(run, lambda _: None, lambda *_: None)
     assert [set(each.tasks["group"]) for each in datasets.values()] == [{"alpha"}, {"beta"}, {"gamma"}]
+
+
+# The catalogue
+
+
+def same_assays(tmp_path: Path) -> str:
+    """Three partners that measured assay hERG, of which two have one more each."""
+    folders = [assay(tmp_path / name, "hERG", ending) for name, ending in (("alpha", "O"), ("beta", "N"), ("gamma", "F"))]
+    for folder in folders[:2]:
+        with (folder / "activities.csv").open("a") as file:
+            file.writelines(f"own {folder.name},{number},{number % 2},=,label\n" for number in range(1, 9))
+    return f"data.tables=[{','.join(map(str, folders))}]"
+
+
+def test_every_group_of_any_partner_becomes_an_endpoint_and_policies_name_the_trunk_with_its_shared_heads(tmp_path: Path) -> None:
+    run = prepared(tmp_path, same_assays(tmp_path), "tasks.catalogue=groups")
+    datasets = prepare_partners(run, lambda _: None, lambda *_: None)
+    config = run.config()
+    catalogue = catalogue_of(config)
+    assert Path(config.tasks.catalogue or "") == run.path / "catalogue.yaml"
+    assert catalogue.slots == (("hERG", 5.5), ("hERG", 6.5), ("hERG", 7.5), ("own alpha", None), ("own beta", None))
+    own = {name: set(slots_of(each.tasks, catalogue, catalogue.by_name).tolist()) for name, each in datasets.items()}
+    assert own == {"partner-1": {0, 1, 2, 3}, "partner-2": {0, 1, 2, 4}, "partner-3": {0, 1, 2}}
+    for name in run.partners():
+        policy = read_policy(PartnerFolder(run.partner(name)).policy)
+        assert (policy.layout, policy.configuration) == (layout(config), configuration_digest(config))
+        assert "slots:5x" in policy.layout
+
+
+def test_a_resumed_preparation_keeps_the_catalogue_and_makes_one_that_is_missing_as_it_was(tmp_path: Path) -> None:
+    run = prepared(tmp_path, same_assays(tmp_path), "tasks.catalogue=groups")
+    prepare_partners(run, lambda _: None, lambda *_: None)
+    before = (run.path / "catalogue.yaml").read_bytes()
+    policies = [PartnerFolder(run.partner(name)).policy.read_bytes() for name in run.partners()]
+    prepare_partners(run, lambda _: None, lambda *_: None)
+    (run.path / "catalogue.yaml").unlink()
+    prepare_partners(run, lambda _: None, lambda *_: None)
+    assert (run.path / "catalogue.yaml").read_bytes() == before
+    assert [PartnerFolder(run.partner(name)).policy.read_bytes() for name in run.partners()] == policies
+
+
+def test_a_catalogue_from_a_file_is_the_runs_own_from_its_preparation_on(tmp_path: Path) -> None:
+    ours = tmp_path / "ours.yaml"
+    ours.write_text("endpoints: [{id: hERG, measures: block, unit: p, thresholds: [6.5]}]\n")
+    run = prepared(tmp_path, same_assays(tmp_path), f"tasks.catalogue={ours}")
+    datasets = prepare_partners(run, lambda _: None, lambda *_: None)
+    ours.unlink()
+    catalogue = catalogue_of(run.config())
+    assert catalogue.slots == (("hERG", 6.5),)
+    tasks = datasets["partner-1"].tasks
+    has = slots_of(tasks, catalogue, catalogue.by_name) >= 0
+    assert tasks.filter(pl.Series(has)).select("group", "threshold").rows() == [("hERG", 6.5)]
+
+
+def test_an_unusable_catalogue_is_named_before_anything_is_made(tmp_path: Path) -> None:
+    (tmp_path / "ours.yaml").write_text("endpoints: [{id: hERG}]\n")
+    run = prepared(tmp_path, same_assays(tmp_path), f"tasks.catalogue={tmp_path / 'ours.yaml'}")
+    with pytest.raises(ConfigError, match=r"ours\.yaml: endpoint 1 \(hERG\): measures is None"):
+        prepare_partners(run, lambda _: None, lambda *_: None)
+    assert not any((run.partner(name) / "dataset").exists() for name in run.partners())
+
+
+def test_without_a_catalogue_a_run_has_none(tmp_path: Path) -> None:
+    run = prepared(tmp_path, same_assays(tmp_path))
+    prepare_partners(run, lambda _: None, lambda *_: None)
+    assert not (run.path / "catalogue.yaml").exists() and catalogue_of(run.config()).slots == ()
+
+
+def test_values_in_several_units_of_spread_are_normalised_alike_and_0_1_labels_not_at_all() -> None:
+    tasks = pl.DataFrame(
+        {
+            "group": ["a", "a", "a", "b"],
+            "threshold": pl.Series([6.7, None, None, None], dtype=pl.Float32),
+            "kind": ["classification", "regression", "regression", "classification"],
+            "unit": ["p", "p", "p", "label"],
+            "centre": pl.Series([0.0, 6.0, 7.0, 0.0], dtype=pl.Float32),
+            "scale": pl.Series([1.0, 0.5, 1.0, 1.0], dtype=pl.Float32),
+        }
+    )
+    first, second = catalogue_of_groups(tasks).endpoints
+    assert (first.thresholds, first.value, first.centre, first.scale, first.unit) == ((6.7,), True, 6.5, 0.75, "p")
+    assert (second.thresholds, second.value, second.centre, second.unit) == ((), False, None, "label")
+
+
+def test_a_group_that_no_endpoint_can_be_called_after_is_named() -> None:
+    table = pl.DataFrame({"group": ["two\nlines"], "threshold": pl.Series([6.5], dtype=pl.Float32)})
+    with pytest.raises(ValueError, match=r"two\\nlines"):
+        catalogue_of_groups(table)

@@ -117,7 +117,7 @@ def test_a_persons_notes_in_the_sites_dataset_stay_and_a_damaged_one_is_replaced
             accept(site, source)
     assert contents(site.path) == before
     notes.rename(tmp_path / "notes.txt")
-    (site.path / "dataset" / "y_labels.npy").write_bytes(b"\0")
+    (site.path / "dataset" / "y_values.npy").write_bytes(b"\0")
     (site.path / "dataset" / "dataset.json").write_text("")
     digest = accept(site, prepared).digest
     check_data(Site.open(site.path))

@@ -6,19 +6,31 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
+from starlette.testclient import TestClient
 
+from fedapp.cli.status import tell
 from fedapp.consortium.identity_files import new_identity
 from fedapp.consortium.policy_file import read_policy_file, write_policy_file
-from fedapp.data.catalogue import NO_SLOT, catalogue_digest
-from fedapp.data.dataset import Dataset
+from fedapp.data.catalogue import NO_SLOT, catalogue_digest, catalogue_of, slots_of
+from fedapp.data.dataset import Dataset, save
 from fedapp.errors import ConfigError, DataError, PolyphonyError
+from fedapp.model.trunk_shape import trunk_shapes
 from fedapp.partner.place import site_place
+from fedapp.partner.update_rules import supported_slots
 from fedapp.site.accept import accept, check_data
-from fedapp.site.endpoints import CONSENT, Wanted, declared, declared_tasks, proposed
+from fedapp.site.declared_tasks import declared_tasks
+from fedapp.site.doctor import protection
+from fedapp.site.doctor.checks import CheckState
+from fedapp.site.endpoints import CONSENT, Wanted, declared, proposed
 from fedapp.site.folder import Site
+from fedapp.site.status.page import page_app
+from fedapp.site.status.site_status import site_status
+from strategies.update.shared_trunk import no_trunk
 from tests.cli.test_cli import polyphony
-from tests.helpers.small_run import write_dataset
+from tests.helpers.small_run import label_table, write_dataset
 from tests.site.saved_site import fresh
 
 CONFIG = "name: joint\nchemistry: {bits: 256}\nmodel: {hidden: [8]}\nfederation: {initial_trunk: group_key}\n"
@@ -116,16 +128,93 @@ def test_what_was_declared_stays_with_new_data_until_something_else_is_said(site
     check_data(held)
 
 
-def test_which_tasks_have_a_shared_head_hangs_on_thresholds_and_labels(site: Site, data: Path) -> None:
-    held = accepted(site, data, f"{GROUP}=hERG", f"{OTHER}=CYP3A4")
-    config = held.config()
-    own, other = declared_tasks(Dataset.open(held.dataset), config, declared(held))
-    assert (own.task, own.endpoint, own.slot, own.enough) == (0, "hERG", 3, True)
-    assert (other.task, other.slot) == (2, NO_SLOT)
-    strict = replace(config, privacy=replace(config.privacy, endpoint_labels=own.labels + 1))
-    assert not declared_tasks(Dataset.open(held.dataset), strict, declared(held))[0].enough
-    training = Dataset.open(held.dataset).labels.of(Dataset.open(held.dataset).rows_in(config.training_folds())).tasks
-    assert own.labels == (training == 0).sum()
+def test_which_tasks_have_a_part_in_a_shared_head_hangs_on_thresholds_and_on_the_labels_of_all_that_are_declared_to_it(
+    site: Site, data: Path
+) -> None:
+    held = accepted(site, data, f"{GROUP}=hERG", f"{OTHER}=hERG", f"{NAMESAKE}=CYP3A4")
+    config, dataset = held.config(), Dataset.open(held.dataset)
+    one, namesake, other = declared_tasks(dataset, config, declared(held))
+    training = dataset.labels.of(dataset.rows_in(config.training_folds())).tasks
+    assert (one.task, one.endpoint, one.slot, one.lacks) == (0, "hERG", 3, "")
+    assert one.labels == other.labels == np.isin(training, (0, 2)).sum()
+    assert (namesake.task, namesake.slot, namesake.lacks) == (1, NO_SLOT, "the catalogue has no shared head there")
+    strict = replace(config, privacy=replace(config.privacy, endpoint_labels=one.labels + 1))
+    assert declared_tasks(dataset, strict, declared(held))[0].lacks == f"{one.labels} training labels, fewer than {one.labels + 1}"
+
+
+def test_doctor_and_accept_and_the_update_itself_have_one_rule_for_enough_labels(site: Site, data: Path) -> None:
+    held = accepted(site, data, f"{GROUP}=hERG", f"{NAMESAKE}=CYP3A4")
+    config, dataset = held.config(), Dataset.open(held.dataset)
+    slots = slots_of(dataset.tasks, catalogue_of(config), declared(held))
+    supported = np.flatnonzero(supported_slots(dataset, config, slots))
+    assert supported.tolist() == [each.slot for each in declared_tasks(dataset, config, declared(held)) if not each.lacks] == [3]
+    found = protection.endpoints(held)
+    assert found.state is CheckState.WARN and "1 of 2 declared tasks have a part in a shared head; not SECRET-Birch-target1" in found.told
+    assert protection.endpoints(accepted(held, data, f"{GROUP}=hERG")).state is CheckState.OK
+    assert "none of our tasks is declared" in protection.endpoints(accepted(held, data, table="none")).told
+
+
+def test_matching_leaves_out_what_is_measured_in_another_unit_and_new_data_in_another_unit_are_not_taken_for_the_old(
+    site: Site, data: Path, tmp_path: Path
+) -> None:
+    held = accepted(site, data, table="matching")
+    other_catalogue("a name that a partner has too, unit: p, thresholds: [5.5]", "a name that a partner has too, unit: label")(held)
+    assert declared(accepted(held, data, table="matching")) == {}
+    other_catalogue("", "")(held)
+    held = accepted(held, data, table="matching")
+    dataset = Dataset.open(data)
+    labels = dataset.tasks.with_columns(pl.lit(None, pl.Float32).alias("threshold"), pl.lit("label").alias("unit"))
+    structures = pl.DataFrame({"smiles": dataset.smiles(), "fold": np.array(dataset.folds)})
+    header = {key: dataset.header[key] for key in ("name", "bits", "folds", "note", "dropped")}
+    fingerprints = np.array(dataset.x_indptr), np.array(dataset.x_indices)
+    save(tmp_path / "labels", header, structures, fingerprints, labels=label_table(dataset), tasks=labels)
+    with pytest.raises(ConfigError, match=f"{NAMESAKE} is measured in label, and {NAMESAKE} in p"):
+        accepted(held, tmp_path / "labels")
+    assert declared(held) == {NAMESAKE: NAMESAKE}
+
+
+# What its own page says
+
+
+def agreed(site: Site, listed: tuple[str, ...]) -> None:
+    """A trunk after a session in which the shared heads of these endpoints were listed."""
+    config = site.config()
+    slots = [name in listed for name, _ in catalogue_of(config).slots]
+    arrays = [np.zeros(shape, np.float32) for shape in trunk_shapes(config)]
+    rows = np.concatenate([np.ones(config.chemistry.bits, np.bool_), slots])
+    no_trunk(0.25, b"s" * 32).with_rows(rows, b"s" * 32).starting_with(arrays, b"t" * 32).write(site.state / "shared.safetensors")
+
+
+def test_a_partners_own_page_and_status_say_which_of_its_tasks_have_a_shared_head_in_play(
+    site: Site, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = accepted(site, data, f"{GROUP}=hERG", f"{OTHER}=CYP3A4", f"{NAMESAKE}={NAMESAKE}")
+    assert site_status(held)["endpoints"][0]["lacks"] == "partners have not agreed on shared heads yet"
+    agreed(held, ("hERG", "CYP3A4"))
+    status = site_status(held)
+    assert status["problems"] == [] and status["ledger"]["rows"] == 256
+    assert [(each["group"], each["in_play"], each["lacks"]) for each in status["endpoints"]] == [
+        (GROUP, True, ""),
+        (NAMESAKE, False, "fewer than three partners have a part in it"),
+        (OTHER, False, "the catalogue has no shared head there"),
+    ]
+    page = TestClient(page_app(held), base_url="http://127.0.0.1:8765").get("/").text
+    assert "1 of 3 declared tasks have a shared head in play" in page
+    assert "fewer than three partners have a part in it" in page
+    tell(status)
+    assert f"shared heads in play: {GROUP} >= 5.5, of 3 declared tasks" in capsys.readouterr().out
+
+
+def test_declarations_that_were_not_accepted_are_a_problem_on_the_page_and_not_its_end(site: Site, data: Path) -> None:
+    held = accepted(site, data, f"{GROUP}=hERG")
+    held.endpoints.write_text(f"group,endpoint\n{GROUP},CYP3A4\n")
+    status = site_status(held)
+    assert status["endpoints"] == [] and any("is not what" in problem for problem in status["problems"])
+
+
+def test_a_page_of_a_partner_that_declared_nothing_has_no_such_section(site: Site, data: Path) -> None:
+    held = accepted(site, data)
+    assert "Common endpoints" not in TestClient(page_app(held), base_url="http://127.0.0.1:8765").get("/").text
 
 
 # What cannot be declared, leaving the site as it was
@@ -138,6 +227,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], str | None, str]] = {
     "another unit": ((f"{GROUP}=Ames",), None, f"{GROUP} is measured in p, and Ames in label"),
     "no pair": (("hERG",), None, "--endpoint 'hERG' is not GROUP=ENDPOINT"),
     "half a pair": (("=hERG",), None, "--endpoint '=hERG' is not GROUP=ENDPOINT"),
+    "none and one": ((f"{GROUP}=hERG",), "none", "--endpoints none and --endpoint '.*=hERG' say two things"),
     "no table": ((), "nowhere.csv", r"no file nowhere\.csv"),
     "several faults": ((f"{GROUP}=x", "y=hERG"), None, "no endpoint 'x'; the dataset has no task of 'y'"),
 }
@@ -257,8 +347,8 @@ def test_accept_tells_what_is_declared_what_could_be_and_what_others_learn(
     assert polyphony(monkeypatch, *words) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[3:] == [
-        f"endpoint  {GROUP} is hERG (block of the hERG channel, p): a shared head at 5.5",
-        f"endpoint  {OTHER} is CYP3A4 (inhibition, p): a shared head not at 5.5, which the catalogue does not have",
+        f"endpoint  {GROUP} >= 5.5 is hERG (block of the hERG channel, p): 85 training labels for a shared head",
+        f"endpoint  {OTHER} >= 5.5 is CYP3A4 (inhibition, p): no part in a shared head, since the catalogue has no shared head there",
         f"proposed  {NAMESAKE} is called as an endpoint of the catalogue, and is declared to be none; --endpoint '{NAMESAKE}={NAMESAKE}'",
         *(f"consent   {line}" for line in CONSENT),
     ]

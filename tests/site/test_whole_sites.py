@@ -172,7 +172,7 @@ def test_every_partner_predicts_reports_and_exports_during_the_federation_and_af
             assert metrics["round"].unique().sort().to_list() == list(range(1, until + 1))
             saved = export_model(site, out / "model")
             assert saved.header["round"] == best_round(metrics, 3), "the best round so far"
-            assert [group for group, _ in saved.tasks] == Dataset.open(sites[name].dataset).tasks["group"].to_list()
+            assert [group for group, *_ in saved.tasks] == Dataset.open(sites[name].dataset).tasks["group"].to_list()
             for given, table in ((site, "site.csv"), (site / "state", "state.csv"), (out / "model", "exported.csv")):
                 found = predict_file(given, new, out / table)
                 assert (found.rows, found.left_out, found.warnings) == (2, 1, ())

@@ -1,11 +1,12 @@
 """What `polyphony doctor` finds about a partner's protection: its terms against its own floor, and what attacks on its updates told."""
 
 from fedapp.config import RECORD_DP
-from fedapp.data.catalogue import NO_SLOT, catalogue_of
+from fedapp.data.catalogue import catalogue_of
 from fedapp.data.dataset import Dataset
 from fedapp.partner_folder import PartnerFolder
+from fedapp.site.declared_tasks import declared_tasks
 from fedapp.site.doctor.checks import CheckFinding, ok, warn
-from fedapp.site.endpoints import NAMED, check_endpoints, declared, declared_tasks
+from fedapp.site.endpoints import NAMED, check_endpoints, declared
 from fedapp.site.floor import DEFAULT, check_floor, shortfalls, terms_of
 from fedapp.site.folder import Site
 from fedapp.site.status.attention import named_compounds
@@ -57,17 +58,14 @@ def endpoints(site: Site) -> CheckFinding:
     found = declared_tasks(Dataset.open(site.dataset), config, declared(site))
     if not found:
         return ok(f"none of our tasks is declared to be one of the {known} of the catalogue")
-    having = [each for each in found if each.slot != NO_SLOT]
-    told = f"{plural(sum(each.enough for each in having), 'task')} of {len(found):,} declared have a part in shared heads"
-    lacking = [f"{each.group} ({plural(each.labels, 'training label')})" for each in having if not each.enough]
-    lacking += [f"{each.group} (no shared head at its threshold)" for each in found if each.slot == NO_SLOT]
+    lacking = [f"{each.name} ({each.lacks})" for each in found if each.lacks]
+    told = f"{len(found) - len(lacking):,} of {plural(len(found), 'declared task')} have a part in a shared head"
     if not lacking:
-        return ok(f"{told}, each with {least:,} training labels or more")
+        return ok(f"{told}, with {least:,} training labels or more")
     more = f" and {len(lacking) - NAMED:,} more" if len(lacking) > NAMED else ""
     return warn(
         f"{told}; not {', '.join(lacking[:NAMED])}{more}",
-        f"a part takes {least:,} training labels (privacy.endpoint_labels) at a threshold of the catalogue; without, a task is learned "
-        "as before",
+        f"these are learned by their own heads alone; a part takes {least:,} training labels (privacy.endpoint_labels) of both classes",
     )
 
 

@@ -80,9 +80,8 @@ def held_trunk(folder: Path, problems: list[str] | None = None) -> HeldTrunk:
         with reading(path), safe_open(path, framework="np") as opened:
             version = int(json.loads(opened.metadata()["shared"])["version"])
             listed = opened.get_tensor("rows")
-            bits = opened.get_slice("used").get_shape()[0] if "used" in opened.keys() else len(listed)  # noqa: SIM118 - no mapping
-            rows = listed[:bits]  # slots of shared heads lie behind the rows
-            return HeldTrunk(version, int(rows.sum()), len(rows), tuple(listed[len(rows) :].tolist()))
+            rows = opened.get_slice("used").get_shape()[0] if "used" in opened.keys() else len(listed)  # noqa: SIM118 - no mapping
+            return HeldTrunk(version, int(listed[:rows].sum()), rows, tuple(listed[rows:].tolist()))  # shared heads lie behind the rows
     except (DamagedFileError, OSError) as error:
         if problems is not None:
             problems.append(str(error))

@@ -1,0 +1,88 @@
+"""Which of a partner's declared tasks have a part in a shared head, and why others have none: for the partner's own eyes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from fedapp.config import Config
+from fedapp.data.catalogue import NO_SLOT, catalogue_of, slots_of
+from fedapp.data.dataset import Dataset
+from fedapp.data.slot_labels import SlotLabels
+from fedapp.data.task_names import task_name
+from fedapp.wording import plural
+
+
+@dataclass(frozen=True)
+class DeclaredTask:
+    """One task of a declared group.
+
+    Attributes:
+        task: Its number.
+        name: As tables call it.
+        group: Of the dataset.
+        endpoint: Id of what it is declared to be.
+        slot: Of its shared head; `NO_SLOT` where the catalogue has none.
+        labels: Training labels there, of all tasks that are declared to it.
+        lacks: What it lacks to have a part in the shared head; empty if it has one.
+    """
+
+    task: int
+    name: str
+    group: str
+    endpoint: str
+    slot: int
+    labels: int
+    lacks: str
+
+
+def declared_tasks(dataset: Dataset, config: Config, declarations: Mapping[str, str]) -> list[DeclaredTask]:
+    """The tasks of declared groups, by number."""
+    if not declarations:
+        return []
+    slots, count = slots_of(dataset.tasks, catalogue_of(config), declarations), len(catalogue_of(config).slots)
+    counted = _counted(dataset.directory, dataset.digest, slots.tobytes(), count, tuple(config.training_folds()))
+    rows = zip(dataset.tasks["group"], dataset.tasks["threshold"], slots.tolist(), strict=True)
+    return [
+        DeclaredTask(
+            task=task,
+            name=task_name(group, threshold),
+            group=group,
+            endpoint=declarations[group],
+            slot=slot,
+            labels=0 if slot == NO_SLOT else int(counted.number[slot]),
+            lacks=_lacks(slot, counted, config.privacy.endpoint_labels),
+        )
+        for task, (group, threshold, slot) in enumerate(rows)
+        if group in declarations
+    ]
+
+
+def _lacks(slot: int, counted: SlotLabels, least: int) -> str:
+    if slot == NO_SLOT:
+        return "the catalogue has no shared head there"
+    if counted.enough(least)[slot]:
+        return ""
+    return (
+        "all its training labels are alike"
+        if counted.number[slot] >= least
+        else (f"{plural(int(counted.number[slot]), 'training label')}, fewer than {least:,}")
+    )
+
+
+@lru_cache(maxsize=8)
+def _counted(directory: Path, _digest: str, slots: bytes, count: int, folds: tuple[int, ...]) -> SlotLabels:
+    """Once per process and version of a dataset: a page asks every few seconds."""
+    return SlotLabels.of(Dataset.open(directory), np.frombuffer(slots, dtype=np.int32), count, folds)
+
+
+def in_words(found: list[DeclaredTask], config: Config) -> list[str]:
+    """One line for each declared task: what it is, and whether it has a part in a shared head."""
+    endpoints = catalogue_of(config).by_id
+    return [
+        f"{each.name} is {each.endpoint} ({endpoints[each.endpoint].measures}, {endpoints[each.endpoint].unit}): "
+        + (f"no part in a shared head, since {each.lacks}" if each.lacks else f"{plural(each.labels, 'training label')} for a shared head")
+        for each in found
+    ]
