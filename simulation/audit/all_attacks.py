@@ -6,7 +6,17 @@ import numpy as np
 
 from fedapp.config import Config
 from fedapp.seeds import derived_seed
-from simulation.audit.attacks import attribution, canaries, coordinator_view, decoding, inversion, membership, properties, rows
+from simulation.audit.attacks import (
+    attribution,
+    canaries,
+    coordinator_view,
+    decoding,
+    inversion,
+    membership,
+    properties,
+    rows,
+    shared_heads,
+)
 from simulation.audit.federations import Trial
 from simulation.audit.findings import CONTROL, ON, AuditOutcome
 from simulation.audit.pool import Pool
@@ -19,6 +29,7 @@ ATTACKS: tuple[tuple[str, Attack], ...] = (
     ("decoding", decoding.attack),
     ("inversion", inversion.attack),
     ("membership", membership.attack),
+    ("shared heads", shared_heads.attack),
     ("attribution", attribution.attack),
     ("properties", properties.attack),
 )

@@ -50,7 +50,7 @@ class Trial:
         updates: float32 [partners, bits, hidden[0]], each partner's own change of the first layer in the last round, as it went into
             the sum. None unless kept.
         words: uint32 [partners, words], what each partner sent in the last round before it is masked. None unless kept.
-        form: What these words mean. None unless kept.
+        form, value_range: What these words mean. None and 0 unless kept.
         signals: Name to float32 [N]: what membership is guessed from.
     """
 
@@ -64,6 +64,7 @@ class Trial:
     updates: NDArray[np.float32] | None = None
     words: NDArray[np.unsignedinteger] | None = None
     form: UpdateCodec | None = None
+    value_range: float = 0.0
     signals: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
@@ -96,7 +97,8 @@ def run_trial(
     if not keep:
         return trial
     kept, updates = whole(trained.rounds, columns, pool.bits), first_layers(trained, columns, pool.bits)
-    return replace(trial, trunks=kept.trunks, means=kept.means, updates=updates, words=trained.words, form=trained.form)
+    words = {"words": trained.words, "form": trained.form, "value_range": trained.value_range}
+    return replace(trial, trunks=kept.trunks, means=kept.means, updates=updates, **words)
 
 
 def half_of(pool: Pool, config: Config, number: int) -> tuple[NDArray[np.bool_], dict[str, Dataset]]:

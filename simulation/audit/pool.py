@@ -4,7 +4,7 @@ A pool of some hundred compounds a partner is quick to train on. The fewer there
 more steps, and are recognised more often as trained on: neither size is the harder case in everything.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,9 +14,12 @@ from rdkit import Chem
 
 from fedapp.chemistry.fold import scaffold
 from fedapp.config import Config
+from fedapp.data.catalogue import catalogue_of
 from fedapp.data.dataset import Dataset
 from fedapp.errors import DataError
 from fedapp.seeds import derived_seed
+from simulation.federation import declared_slots
+from strategies.update.row_guard import LEAST_HOLDERS
 
 
 @dataclass(frozen=True)
@@ -67,12 +70,14 @@ class Pool:
 def draw_pool(datasets: Mapping[str, Dataset], config: Config) -> Pool:
     """Up to `audit.compounds` training compounds of each partner, from randomly chosen groups of its tasks, group after group.
 
+    With a catalogue the first groups are those of common endpoints: drawn by each partner for itself, hardly any would be at three.
+
     Raises:
         DataError: A partner has fewer than two training compounds.
     """
-    pools, smiles = {}, []
+    pools, smiles, common = {}, [], common_groups(datasets, config)
     for name, dataset in datasets.items():
-        rows, tasks = choose(dataset, config, np.random.default_rng(derived_seed(config.seed, "audit pool", name)))
+        rows, tasks = choose(dataset, config, np.random.default_rng(derived_seed(config.seed, "audit pool", name)), common)
         if len(rows) < 2:
             raise DataError(f"{name} has {len(rows)} training compounds, too few to audit", "give each partner more data")
         pools[name] = subset(dataset, rows, tasks)
@@ -89,15 +94,38 @@ def draw_pool(datasets: Mapping[str, Dataset], config: Config) -> Pool:
     )
 
 
-def choose(dataset: Dataset, config: Config, generator: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Compounds, ascending int64, and the tasks of the groups that they were chosen for, ascending int32."""
+def common_groups(datasets: Mapping[str, Dataset], config: Config) -> list[str]:
+    """Groups with a shared head even if half of all compounds are left out, in random order; none without a catalogue."""
+    slots = catalogue_of(config).slots
+    counts = np.zeros((len(datasets), len(slots)), dtype=np.int64)
+    for place, dataset in enumerate(datasets.values()):
+        labels = dataset.labels.of(dataset.rows_in(config.training_folds()))
+        of_labels = declared_slots(dataset, config)[labels.tasks]
+        counts[place] = np.bincount(of_labels[of_labels >= 0], minlength=len(slots))
+    often = (counts >= 2 * config.privacy.endpoint_labels).sum(axis=0) >= LEAST_HOLDERS
+    groups = sorted({slots[slot][0] for slot in np.flatnonzero(often)})
+    np.random.default_rng(derived_seed(config.seed, "audit pool")).shuffle(groups)
+    return groups
+
+
+def choose(
+    dataset: Dataset, config: Config, generator: np.random.Generator, common: Sequence[str] = ()
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Compounds, ascending int64, and the tasks of the groups that they were chosen for, ascending int32.
+
+    Args:
+        common: Groups that come first, in this order, whether or not the dataset has them.
+    """
     training = np.isin(dataset.folds, config.training_folds())
     owner = dataset.labels.owners
-    group_of_task = numbered(dataset.tasks["group"].to_list())
+    names = dataset.tasks["group"].to_list()
+    first = [group for group in common if group in set(names)]
+    group_of_task = numbered([*first, *names])[len(first) :]
     group_of_label = group_of_task[dataset.labels.tasks]
     chosen = np.zeros(len(training), dtype=np.bool_)
     groups: list[int] = []
-    for group in generator.permutation(int(group_of_task.max()) + 1):
+    others = generator.permutation(np.arange(len(first), int(group_of_task.max()) + 1))
+    for group in [*range(len(first)), *others]:
         mine = np.zeros(len(training), dtype=np.bool_)
         mine[owner[group_of_label == group]] = True
         new = np.flatnonzero(mine & training & ~chosen)

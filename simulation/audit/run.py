@@ -139,7 +139,8 @@ def write_trial(path: Path, trial: Trial) -> None:
     path.parent.mkdir(exist_ok=True)
     arrays: dict[str, NDArray[Any]] = {name: getattr(trial, name) for name in KEPT}
     arrays |= {f"signal.{name}": values for name, values in trial.signals.items()}
-    sum_of_all = checksum("", {name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}  # of others safetensors saves other values
+    sum_of_all = checksum("", arrays)
     with atomic_path(path, own_folder=True) as temporary:
         save_file(arrays, temporary, metadata={CHECKSUM: sum_of_all})
 

@@ -8,7 +8,7 @@ reads everything.
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ LEVEL = 1e-4
 BLOCK = 256  # words that the distinguisher judges at once
 FEWEST_WORDS = 2 * BLOCK  # one to learn from, and one to judge
 MOST_ROWS = 256  # of the first layer, that the coordinator's view is judged on
+HEADS = " of shared heads"
+LENGTH = "How many shared heads there are it knows, from the length of the vectors; not which endpoints, nor whose."
 
 Words = NDArray[np.uint32]
 Entropy = Callable[[int], bytes]
@@ -84,16 +86,21 @@ def secure_view(words: Words, entropy: Entropy = os.urandom) -> CoordinatorView:
 
 
 def attack(scenario: Scenario) -> AuditOutcome:
-    """The coordinator's view of the target's last round, under secure aggregation and in the clear.
+    """The coordinator's view of the target's last round, of rows and of shared heads, under secure aggregation and in the clear.
 
     Raises:
         DataError: The sum is so short that nothing could be told of it.
     """
-    words, width = scenario.target.words, scenario.config.model.hidden[0]
+    words, form, width = scenario.target.words, scenario.target.form, scenario.config.model.hidden[0]
     assert words is not None
+    assert form is not None
     check_length(words.shape[1], scenario.config.privacy.row_guard)
-    words = np.ascontiguousarray(words[:, : MOST_ROWS * width])
-    return AuditOutcome(findings=tuple(coordinator_findings(words, np.zeros_like(words), width)))
+    rows = np.ascontiguousarray(words[:, : MOST_ROWS * width])
+    findings = coordinator_findings(rows, np.zeros_like(rows), width)
+    heads = np.ascontiguousarray(words[:, form.dense : form.before_counters])
+    if heads.shape[1] >= FEWEST_WORDS:
+        findings += coordinator_findings(heads, np.zeros_like(heads), form.slot_width + 1, of=HEADS)
+    return AuditOutcome(findings=tuple(findings))
 
 
 def check_length(words: int, row_guard: int) -> None:
@@ -113,20 +120,22 @@ def check_length(words: int, row_guard: int) -> None:
 # Figures
 
 
-def coordinator_findings(words: Words, other: Words, width: int, entropy: Entropy = os.urandom) -> list[Finding]:
+def coordinator_findings(words: Words, other: Words, width: int, entropy: Entropy = os.urandom, of: str = "") -> list[Finding]:
     """Everything about one round, under secure aggregation and, for comparison, in the clear.
 
     Args:
         words: Quantised updates, uint32 [partners, words], of which rows of `width` words may be zero.
         other: A very different input of the same shape, such as zeros.
-        width: Words of a row of the first layer.
+        width: Words of a row of the first layer, or of a shared head, its presence included.
+        of: Of which words, behind each attack's name.
     Raises:
         ValueError: The two differ in shape, or are shorter than two blocks of 256 words.
     """
     if words.shape != other.shape or words.shape[1] < FEWEST_WORDS:
         raise ValueError(f"inputs of {words.shape} and {other.shape}: not of one shape, or shorter than {FEWEST_WORDS} words")
-    secure = judged(words, width, secure_view(words, entropy), secure_view(other, entropy), ON)
-    return secure + judged(words, width, plain_view(words), plain_view(other), OFF)
+    findings = judged(words, width, secure_view(words, entropy), secure_view(other, entropy), ON)
+    findings += judged(words, width, plain_view(words), plain_view(other), OFF)
+    return [replace(each, attack=each.attack + of, note=f"{each.note} {LENGTH}" if of else each.note) for each in findings]
 
 
 def judged(words: Words, width: int, view: CoordinatorView, other: CoordinatorView, defences: str) -> list[Finding]:
