@@ -97,8 +97,8 @@ def run_trial(
     if not keep:
         return trial
     kept, updates = whole(trained.rounds, columns, pool.bits), first_layers(trained, columns, pool.bits)
-    words = {"words": trained.words, "form": trained.form, "value_range": trained.value_range}
-    return replace(trial, trunks=kept.trunks, means=kept.means, updates=updates, **words)
+    trial = replace(trial, words=trained.words, form=trained.form, value_range=trained.value_range)
+    return replace(trial, trunks=kept.trunks, means=kept.means, updates=updates)
 
 
 def half_of(pool: Pool, config: Config, number: int) -> tuple[NDArray[np.bool_], dict[str, Dataset]]:

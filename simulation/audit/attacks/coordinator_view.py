@@ -93,8 +93,8 @@ def attack(scenario: Scenario) -> AuditOutcome:
     """
     words, form, width = scenario.target.words, scenario.target.form, scenario.config.model.hidden[0]
     assert words is not None
-    assert form is not None
     check_length(words.shape[1], scenario.config.privacy.row_guard)
+    assert form is not None
     rows = np.ascontiguousarray(words[:, : MOST_ROWS * width])
     findings = coordinator_findings(rows, np.zeros_like(rows), width)
     heads = np.ascontiguousarray(words[:, form.dense : form.before_counters])

@@ -168,7 +168,7 @@ def holders_told(scenario: Scenario) -> list[Finding]:
     except TooFewError as error:
         return [finding(attack="endpoints from sums", note=f"Not tried: {error}.", **asdict(Estimate(nan, 0.0, 1.0, 0)))]
     if len(question.slots) < FEWEST_HEADS:
-        note = f"Not tried: fewer than {FEWEST_HEADS} of the attacker's shared heads are such as some others have a part in and some have none."
+        note = f"Not tried: there are fewer than {FEWEST_HEADS} shared heads of the attacker in which some others have a part, and not all."
         return [finding(attack="endpoints from sums", note=note, **asdict(Estimate(nan, 0.0, 1.0, 0)))]
     sent = own_heads(target, ATTACKER)[question.slots]
     means = [mean[-1][question.slots] for mean in target.means]
