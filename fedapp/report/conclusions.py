@@ -51,7 +51,7 @@ def verdict_of_values(run: SavedRun, summary: Summary, rounds_done: int) -> str 
     """The page in one sentence, where tasks of values alone count; None where none does."""
     if summary.valued.is_empty():
         return None
-    means = {arm: figures[SPEARMAN] for arm, figures in summary.arms.items()}
+    means = {arm: figures.get(SPEARMAN) for arm, figures in summary.arms.items()}
     arms = "; ".join(f"{arm} {score(mean)}" for arm, mean in means.items() if mean is not None)
     return (
         f"After {plural(rounds_done, 'round')} of training together, the models of {plural(len(run.partners), 'partner')} have this mean "

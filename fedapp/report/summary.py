@@ -12,6 +12,7 @@ from fedapp.evaluation.arms import (
     AUC_PR,
     CLASS_METRICS,
     CLASSIFICATION,
+    CONSTANT,
     COUNTS,
     DRAWN,
     FEDERATED,
@@ -147,10 +148,13 @@ def tested_tasks(run: SavedRun, selected: Mapping[str, int]) -> pl.DataFrame:
 
 
 def count_only(table: pl.DataFrame, minimum: int, metric: str) -> pl.DataFrame:
-    """The tasks with `enough` labels in the test fold and this metric, which tells their kind, defined in every arm."""
+    """The tasks with `enough` labels in the test fold and this metric, which tells their kind, defined in every arm that predicts.
+
+    A constant has no rank correlation with anything.
+    """
     if "exact" not in table.columns:
         table = table.with_columns(pl.lit(None, pl.Int64).alias("exact"))
-    scores = [pl.col(name).is_not_null() for name in table.columns if name.endswith(f"_{metric}")]
+    scores = [pl.col(name).is_not_null() for name in table.columns if name.endswith(f"_{metric}") and name != column(CONSTANT, metric)]
     return table.filter(enough(minimum), *(scores or [pl.lit(False)]))
 
 

@@ -59,7 +59,7 @@ def test_moleculeace_gives_a_task_of_values_for_each_of_its_targets_in_the_unit_
 ) -> None:
     tables = slice_of(real_data / "moleculeace", tmp_path / "tables", assays=3, compounds=1500)
     prepare(tables, tmp_path / "prepared", CHEMISTRY)
-    dataset = build_dataset(tmp_path / "prepared", tmp_path / "dataset", "p", Tasks(["regression"], "assay_id", [5.5], 25))
+    dataset = build_dataset(tmp_path / "prepared", tmp_path / "dataset", "p", Tasks(["regression"], "assay_id", [5.5], 25, None))
     measured = pl.read_csv(tables / "activities.csv")
     assert dataset.tasks["group"].to_list() == sorted(measured["assay_id"].unique())
     assert set(dataset.tasks["unit"]) == {"p"}

@@ -17,7 +17,7 @@ from fedapp.data.tasks import TaskTable, build_tasks
 from fedapp.errors import DataError
 
 Row = tuple[str, int, str, float, str]  # group, row, relation, value, kind
-VALUES = Tasks(kinds=["regression"], group_by="assay_id", thresholds=[6.0], min_per_class=1)
+VALUES = Tasks(kinds=["regression"], group_by="assay_id", thresholds=[6.0], min_per_class=1, catalogue=None)
 SIDES = {"=": EXACT, ">": ABOVE, "<": BELOW}
 
 

@@ -148,13 +148,16 @@ def test_a_header_that_does_not_fit_is_an_error(tmp_path: Path, change: dict[str
 
 def test_a_model_of_both_kinds_predicts_probabilities_and_values_in_their_unit(tmp_path: Path) -> None:
     data = with_values(DATA, centre=6.0, scale=2.0)
-    save_model(tmp_path, TRUNK, HEADS, model_header(data, CONFIG, 4, evaluate(TRUNK, HEADS, data, {"validation": 1, "test": 0}, 4)))
-    model, outputs = read_model(tmp_path), head_outputs(TRUNK, HEADS, DATA.x_indptr, DATA.x_indices)
+    header = model_header(data, CONFIG, 4, evaluate(TRUNK, HEADS, data, {"validation": 1, "test": 0}, 4))
+    save_model(tmp_path, [Member(arms.FEDERATED, 4, TRUNK, HEADS)], dict.fromkeys(arms.KINDS, arms.FEDERATED), header)
+    model, outputs = read_model(tmp_path), head_outputs([(TRUNK, HEADS, ONES)], DATA.x_indptr, DATA.x_indices)
     assert model.tasks == [*((f"target{task}", 5.5, None) for task in range(3)), *((f"target{task}", None, "p") for task in range(3, 6))]
     predicted = model.predict(DATA.x_indptr, DATA.x_indices)
     np.testing.assert_allclose(predicted[:, :3], 1 / (1 + np.exp(-outputs[:, :3])), rtol=1e-5)
     np.testing.assert_allclose(predicted[:, 3:], 6 + 2 * outputs[:, 3:], rtol=1e-5)
-    assert np.array_equal(outputs, head_outputs(TRUNK, HEADS, DATA.x_indptr, DATA.x_indices)), "outputs that were given stay as they are"
+    assert np.array_equal(outputs, head_outputs([(TRUNK, HEADS, ONES)], DATA.x_indptr, DATA.x_indices)), (
+        "outputs that were given stay as they are"
+    )
 
 
 def test_the_header_of_a_model_of_both_kinds_tells_the_figures_of_each(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from fedapp.data.task_names import OWN_COLUMNS, column_names
 from fedapp.errors import DataError, OutputError, RunError
+from fedapp.evaluation import arms
 from fedapp.model.network import Heads, Trunk, trunk_arrays
-from fedapp.model.saved_model import read_model, save_model
+from fedapp.model.saved_model import Member, read_model, save_model
 from fedapp.partner.client import Partner
 from fedapp.prediction.predict import Predicted, predict_file
 from tests.helpers.small_run import small_config, write_dataset
@@ -197,7 +198,9 @@ def test_values_have_their_unit_in_the_columns_name_auxiliary_tasks_have_no_colu
     ]
     tasks = [{"group": "A", "threshold": None, "auc_pr": None, "auc_roc": None} | own for own in facts]
     (tmp_path / "model").mkdir()
-    save_model(tmp_path / "model", saved.trunk, Heads(8, len(tasks), 3), saved.header | {"tasks": tasks})
+    member = Member(arms.FEDERATED, 1, saved.used()[0].trunk, Heads(8, len(tasks), 3))
+    choice = dict.fromkeys(arms.KINDS, arms.FEDERATED)
+    save_model(tmp_path / "model", [member], choice, saved.header | {"tasks": tasks})
     (tmp_path / "new.smi").write_text("CCO a\nnonsense b\n")
     for _ in range(2):  # the second time over its own output
         predict_file(tmp_path / "model", tmp_path / "new.smi", tmp_path / "out.csv")

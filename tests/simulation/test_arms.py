@@ -201,8 +201,8 @@ def test_courses_side_by_side_end_as_one_after_another(
     monkeypatch.setattr("simulation.arms.WORTH_WORKERS", 0)
     monkeypatch.setattr("simulation.arms.os.cpu_count", lambda: 2)
     together = list(train_arms(tmp_path / "together", datasets, config, ["pooled", SECOND]))
-    places = {(event.arm, event.partner, event.round): event.auc_pr for event in together}
-    assert len(places) == len(together) and places == pytest.approx({(e.arm, e.partner, e.round): e.auc_pr for e in alone}, abs=0.02)
+    places = {(event.arm, event.partner, event.round): event.score for event in together}
+    assert len(places) == len(together) and places == pytest.approx({(e.arm, e.partner, e.round): e.score for e in alone}, abs=0.02)
     assert list(train_arms(tmp_path / "together", datasets, config, ["pooled", SECOND])) == []
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from fedapp.data.task_kinds import completed
 from fedapp.prediction.predict import column_names
 from fedapp.report.saved_run import TASKS
 from fedapp.site.folder import COORDINATOR, Site
@@ -24,7 +25,8 @@ def dataset_at(site: Site, note: str = "") -> Site:
     folder.mkdir()
     write_json(folder / "dataset.json", {"name": site.settings.name, "note": note, "digest": "d" * 64})
     columns = {"task": [0, 1, 2], "group": GROUPS, "threshold": [6.7, None, 5.0], "positives": [100, 90, 9], "negatives": [200, 210, 300]}
-    pl.DataFrame(columns, schema=TASKS).write_parquet(folder / "tasks.parquet")
+    table = completed(pl.DataFrame(columns, schema={name: TASKS[name] for name in columns}))
+    table.select(pl.col(name).cast(kind) for name, kind in TASKS.items()).write_parquet(folder / "tasks.parquet")
     return site.changed(dataset="dataset")
 
 
