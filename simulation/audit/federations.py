@@ -20,9 +20,11 @@ from fedapp.seeds import derived_seed
 from fedapp.storage.scratch import in_memory, scratch
 from simulation.audit.own_rows import OwnRows, cut_to
 from simulation.audit.pool import Pool, selected, with_columns
+from simulation.audit.regression import EXPLAINED, explained
 from simulation.audit.signals import Rounds, SuspectModel
 from simulation.federation import Guarded, first_shared, form_of, guard, take_in, words_of
 from strategies.update.codec import UpdateCodec
+from strategies.update.leakage import Library
 from strategies.update.row_guard import LEAST_HOLDERS
 from strategies.update.shared_trunk import SharedTrunk, no_trunk
 
@@ -91,6 +93,8 @@ def run_trial(
     seen = [with_columns(dataset, columns) for dataset in pool.datasets.values()]
     models = [partner.model(last, pool.datasets[name]) for name, partner in setting.partners.items()]
     told_apart_by = signals(seen, models, trained.rounds)
+    library, guards = Library(pool.indptr, pool.indices, pool.bits), config.privacy.row_guard > 1
+    told_apart_by[EXPLAINED] = explained(library, pool.structures, trained.rounds, columns, every=guards)
     shutil.rmtree(folder, ignore_errors=True)
     (listed, slots), (supports, holding) = (np.split(each, [pool.bits], axis=-1) for each in (guarded.listed, guarded.supports))
     trial = Trial(members=members, listed=listed, supports=supports, slots=slots, holders=holding, signals=told_apart_by)

@@ -4,24 +4,22 @@ The adversary has a list of candidates, here every structure of the pool, traine
 are listed, and that a listed row has at least `least` holders. Nobody outside has so short a list; a longer one only makes guesses worse.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import scipy.linalg
-import scipy.sparse
 from numpy.typing import NDArray
 
 from fedapp.data.csr import csr_positions
 from simulation.audit.federations import Trial
 from simulation.audit.findings import ON, AuditOutcome, Finding, Recovered
 from simulation.audit.pool import Pool
+from simulation.audit.regression import EXPLAINED
 from simulation.audit.scenario import Scenario
 from simulation.audit.statistics import GuessScores, at_most, measured, rate
 from strategies.update.leakage import Library, identify, present_rows, twins_within
 
 IDENTIFIED_GATE, MEMBERSHIP_GATE, JUDGED_AT = 0.001, 0.003, 0.001
-RIDGE, BATCH = 10.0, 1024  # of the regression on candidates: as many rows as a candidate's vector is shrunk by; candidates at a time
 SHOWN = 6
 
 
@@ -76,7 +74,8 @@ class Target:
 
 
 def attack(scenario: Scenario) -> AuditOutcome:
-    """Every attack by rows on the target; if its updates are kept, partners' own are taken off the last sum, too."""
+    """Every attack by rows on the target, and regression on all trials; if the target's updates are kept, partners' own are taken off the
+    last sum, too."""
     pool, trial, defences = scenario.pool, scenario.target, scenario.defences
     target = Target.of(pool, trial, scenario.row_guard)
     sums = list(views(trial, defences))
@@ -88,7 +87,7 @@ def attack(scenario: Scenario) -> AuditOutcome:
         union_finding(present, trial.listed, target, defences),
         identified("identified_by_rows", "twin rows", named[worst], target, defences, f"Worst of {len(sums)} updates: {worst}."),
         identified("identified_by_elimination", "last candidate left", last_left(present, trial.listed, target), target, defences),
-        regression_finding(sums, trial.listed, target, defences, scenario.generator),
+        regression_finding(scenario),
     ]
     if trial.updates is not None:
         findings += without_own(scenario)
@@ -143,31 +142,6 @@ def last_left(present: NDArray[np.bool_], listed: NDArray[np.bool_], target: Tar
     holders = np.bincount(library.indices, weights=(left * target.copies)[library.owner], minlength=library.bits)
     forced = present & listed & (holders <= target.least)
     return sorted(set(library.owner[forced[library.indices] & left[library.owner]].tolist()))
-
-
-def regressed(updates: Sequence[NDArray[np.float32]], library: Library, listed: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
-    """How much of each update each candidate explains: length of its vector in a ridge regression of rows on candidates, float64 [n].
-
-    The sum of plain gradients is linear in the fingerprints: rows X^T A, where compounds that were not trained on have zero vectors in A.
-    With more rows than candidates A is determined; Adam and the row guard blur it. The equations take 4 bytes for each pair of candidates,
-    or of rows if these are fewer: (X X^T + ridge)^-1 X = X (X^T X + ridge)^-1.
-    """
-    count, ones = len(library.indptr) - 1, np.ones(len(library.indices), dtype=np.float32)
-    holds = scipy.sparse.csr_array((ones, library.indices, library.indptr), shape=(count, library.bits))[:, listed]
-    few_rows = holds.shape[1] < count
-    left = holds.T.tocsr() if few_rows else holds
-    gram = np.empty((left.shape[0], left.shape[0]), dtype=np.float32)
-    for start in range(0, len(gram), BATCH):
-        gram[start : start + BATCH] = (left[start : start + BATCH] @ left.T).toarray()
-    gram[np.diag_indices(len(gram))] += np.float32(RIDGE)
-    factor = scipy.linalg.cho_factor(gram, lower=True, overwrite_a=True)
-
-    def solved(update: NDArray[np.float32]) -> NDArray[np.float32]:
-        if few_rows:
-            return np.asarray(holds @ scipy.linalg.cho_solve(factor, update))
-        return np.asarray(scipy.linalg.cho_solve(factor, holds @ update))
-
-    return [np.linalg.norm(solved(each[listed]).astype(np.float64), axis=1) for each in updates]
 
 
 def bits_finding(present: NDArray[np.bool_], target: Target, defences: str) -> Finding:
@@ -226,29 +200,25 @@ def identified(name: str, attack: str, named: list[int], target: Target, defence
     )
 
 
-def regression_finding(
-    sums: list[RowsView], listed: NDArray[np.bool_], target: Target, defences: str, generator: np.random.Generator
-) -> Finding:
-    """Membership guessed from how much of the updates of all rounds, each scaled alike, a candidate explains."""
-    lengths = regressed([view.update for view in sums], target.library, listed)
-    scores = np.mean([standing(each) for each in lengths], axis=0)
-    (judged,), area = measured(GuessScores(scores, target.members, target.rows), (JUDGED_AT,), generator)
+def regression_finding(scenario: Scenario) -> Finding:
+    """Membership guessed from how much of the updates of all rounds a candidate explains, in all trials."""
+    pool, trials = scenario.pool, scenario.trials
+    structures, first = np.unique(pool.structures, return_index=True)
+    scores = np.stack([trial.signals[EXPLAINED][first] for trial in trials])
+    members = np.stack([trial.members[first] for trial in trials])
+    scored = GuessScores(scores.ravel(), members.ravel(), np.tile(structures, len(trials)))
+    (judged,), area = measured(scored, (JUDGED_AT,), scenario.generator)
     return Finding(
         name="membership_by_regression",
         attack="regression on candidates",
         adversary="partner",
-        defences=defences,
+        defences=scenario.defences,
         what="Share of compounds trained on that a regression of the rows on a list of candidates finds at 0.1 % false positives.",
-        chance=float(max(JUDGED_AT, 1 / (int((~target.members).sum()) + 1))),
+        chance=float(max(JUDGED_AT, 1 / (int((~members).sum()) + 1))),
         gate=MEMBERSHIP_GATE,
         note=f"AUC {area.value:.3f}. The list holds no compound that is in nobody's pool: a real list is longer, and explains less.",
         **asdict(judged),
     )
-
-
-def standing(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Scores in units of their spread."""
-    return (scores - scores.mean()) / max(float(scores.std()), np.finfo(np.float64).tiny)
 
 
 def recovered(named: list[int], pool: Pool, target: Target, defences: str) -> tuple[Recovered, ...]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulation.audit.attacks.rows import RIDGE, Target, attack, last_left, regressed, views, without_absent
+from simulation.audit.attacks.rows import Target, attack, last_left, views, without_absent
 from simulation.audit.federations import Trial, run_trial
 from simulation.audit.findings import OFF, ON, AuditOutcome, Finding
 from strategies.update.leakage import Library, present_rows
@@ -132,26 +132,3 @@ def test_the_union_test_rules_out_whoever_holds_an_absent_listed_bit(data: st.Da
     library = Library(indptr, np.array([bit for bits in compounds for bit in sorted(bits)], dtype=np.int32), 8)
     expected = [all(present[bit] or not listed[bit] for bit in bits) for bits in compounds]
     assert without_absent(present, listed, library).tolist() == expected
-
-
-def test_a_regression_finds_whose_vectors_are_in_a_plain_sum() -> None:
-    random = np.random.default_rng(0)
-    dense = random.random((60, 2000)) < 0.1
-    vectors = random.normal(size=(60, 8))
-    vectors[30:] = 0
-    indptr = np.concatenate([[0], np.cumsum(dense.sum(axis=1))])
-    library = Library(indptr, np.nonzero(dense)[1].astype(np.int32), 2000)
-    (scores,) = regressed([(dense.T @ vectors).astype(np.float32)], library, np.ones(2000, dtype=bool))
-    assert scores[:30].min() > 3 * scores[30:].max()
-
-
-@pytest.mark.parametrize("bits", [40, 300])
-def test_a_regression_is_that_of_the_normal_equations_with_more_rows_than_candidates_or_fewer(bits: int) -> None:
-    random = np.random.default_rng(0)
-    dense, update = random.random((60, bits)) < 0.2, random.normal(size=(bits, 8)).astype(np.float32)
-    library = Library(np.concatenate([[0], np.cumsum(dense.sum(axis=1))]), np.nonzero(dense)[1].astype(np.int32), bits)
-    listed = random.random(bits) < 0.9
-    held = dense[:, listed].astype(np.float64)
-    expected = np.linalg.solve(held @ held.T + RIDGE * np.eye(60), held @ update[listed])
-    (lengths,) = regressed([update], library, listed)
-    np.testing.assert_allclose(lengths, np.linalg.norm(expected, axis=1), rtol=1e-3)
