@@ -20,16 +20,9 @@ from fedapp.storage.damage import DamagedFileError
 from simulation.results import records as stored
 from simulation.results.records import file_record, read_record, read_records
 from tests.conftest import ROOT
+from tests.simulation.results.made_up import FACTS
 
 RECORDS = read_records()
-FACTS = {
-    "command": "polyphony compare conf/tox21.yaml seed=3 --json",
-    "commit": "0123456789ab",
-    "date": "2026-01-02",
-    "machine": {"processor": "Chip", "cores": 2, "memory_gib": 8, "gpu": None},
-    "versions": {"torch": "2"},
-    "wall_seconds": 1.5,
-}
 
 
 def printed(facts: dict[str, Any] | None = None, **result: Any) -> str:
