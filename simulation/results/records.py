@@ -27,7 +27,8 @@ from simulation.results.provenance import PROVENANCE
 
 RECORDS = Path(__file__).parent / "records"
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-OF_THIS_MACHINE = ("run", "report", "plot")  # keys of a result that name files of whoever measured
+RUN = "run"
+OF_THIS_MACHINE = (RUN, "report", "plot")  # keys of a result that name files of whoever measured
 GAINS = "gains"  # key that a comparison's result has, and no other
 CLUSTERS, BREAKDOWN = "clusters", "breakdown"
 TABLES = {CLUSTERS: "comparison.parquet", BREAKDOWN: "breakdown.parquet"}  # and the file of a run that each is made of
@@ -101,6 +102,7 @@ def file_record(name: str, text: str, folder: Path = RECORDS) -> Path:
     try:
         result = checked(json.loads(text), {PROVENANCE: dict})
         checked(result[PROVENANCE], FACTS | MEASURED)
+        checked(result, {RUN: str} if GAINS in result else {})
     except ValueError as error:
         raise RunError(
             f"this is no result of a command that measures: {error}", "give what it printed with --json, and nothing else"
@@ -108,10 +110,10 @@ def file_record(name: str, text: str, folder: Path = RECORDS) -> Path:
     if result[PROVENANCE]["commit"].endswith("-dirty"):
         raise RunError(f"this was measured with changes on {result[PROVENANCE]['commit'].removesuffix('-dirty')}", ANEW)
     kept = {key: value for key, value in result.items() if key not in OF_THIS_MACHINE}
-    for path in paths_in(kept):
-        raise RunError(f"the result names {path!r:.80}, a path of this machine", "measure anew with a path from this folder on")
+    for named in paths_in(kept):
+        raise RunError(f"the result names {named!r:.80}, a path of this machine", "measure anew with a path from this folder on")
     path = folder / f"{name}.json"
-    tables = tables_of(Path(result["run"])) if GAINS in result else {}
+    tables = tables_of(Path(result[RUN])) if GAINS in result else {}
     for kind in TABLES:
         if kind in tables:
             write_text(table_path(path, kind), tables[kind].write_csv(float_precision=DECIMALS))

@@ -20,6 +20,7 @@ from fedapp.storage.json_file import read_json
 from simulation.arms import train_arms, unguarded_arm
 from simulation.baselines import forest_arm
 from simulation.comparison import compare_arms
+from simulation.results.clusters import cluster_sums, interval_of, joint_means
 from tests.helpers.federated_run import FEW, NAMES, federated_run, open_datasets
 from tests.helpers.small_run import small_config
 
@@ -104,6 +105,14 @@ def test_the_gain_is_the_combined_models_over_the_local_ones_as_difference_and_a
         over = compared["gains"][base]["combined"]["difference"]
         assert over["value"] == pytest.approx(combined - compared[base]["auc_pr"])
         assert over["low"] <= over["value"] <= over["high"]
+
+
+def test_gains_follow_from_what_a_record_keeps(trained: Path, compared) -> None:
+    means = joint_means([cluster_sums(pl.read_parquet(trained / "comparison.parquet"))])
+    assert set(means) == set(TRAINED)
+    for base, arms in compared["gains"].items():
+        for arm, gain in arms.items():
+            assert interval_of(means[arm] - means[base]).value == pytest.approx(gain["difference"]["value"])
 
 
 @pytest.mark.parametrize("name", NAMES)

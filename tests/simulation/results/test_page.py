@@ -49,7 +49,7 @@ def test_the_page_is_what_the_program_writes() -> None:
 @pytest.mark.parametrize("page", QUOTED)
 def test_what_other_pages_quote_is_what_the_records_say(page: str) -> None:
     for template in QUOTED[page]:
-        quoted = rendered(template)
+        quoted = rendered(template, RECORDS)
         assert plain(quoted) in plain(PAGES[page]), f"{page} must say:\n{quoted}"
 
 

@@ -99,6 +99,8 @@ def test_what_a_verb_printed_becomes_a_record_without_the_paths_of_the_machine(t
         ("tox21", "[1]", "it holds no JSON object"),
         ("tox21", '{"auc_pr": 0.5}', "it has no provenance"),
         ("tox21", printed({"commit": None}), "commit"),
+        ("tox21", printed(gains={}), "it has no run"),
+        ("tox21", printed(gains={}, run=["a"]), "its run is"),
         ("tox21", printed({"wall_seconds": "long"}), "wall_seconds"),
         ("tox21", printed({"commit": "0123456789ab-dirty"}), "measured with changes on 0123456789ab"),
         ("tox21", printed({"command": "polyphony compare /home/me/own.yaml"}), "names '/home/me/own.yaml'"),
