@@ -135,8 +135,9 @@ def tables_of(run: Path) -> dict[str, pl.DataFrame]:
         if not (run / file).is_file():
             raise RunError(f"{run / file} is not here, of which a record keeps a part", "file a result in the folder where it was measured")
         with reading(run / file):
-            tables[kind] = pl.read_parquet(run / file, glob=False)
-    return tables | {CLUSTERS: clusters.cluster_sums(tables[CLUSTERS])}
+            table = pl.read_parquet(run / file, glob=False)
+            tables[kind] = clusters.cluster_sums(table) if kind == CLUSTERS else table
+    return tables
 
 
 def paths_in(value: Any) -> Iterator[str]:
