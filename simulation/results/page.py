@@ -1,4 +1,8 @@
-"""`RESULTS.md`, written from the records: no figure of it is typed by hand."""
+"""`RESULTS.md`, written from the records: no figure of it is typed by hand, but those of a harness that the page says to be no measurement.
+
+A record's name says where it goes: seeds of one comparison are `NAME-seed1`, `NAME-seed2` and so on, of which `compare-fsmol` and
+`compare-panel` are README's, too; audits are `audit-NAME`, and benchmarks `training-NAME`, `metrics-NAME`, `round-NAME`.
+"""
 
 from collections.abc import Mapping
 from functools import cache
