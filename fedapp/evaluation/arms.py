@@ -6,6 +6,7 @@ CLASSIFICATION, REGRESSION = KINDS = ("classification", "regression")
 LOCAL, LOCAL_TWICE, FEDERATED, COMBINED = "local", "local_twice", "federated", "combined"
 UNGUARDED, POOLED, MERGED, FOREST, CONSTANT = "unguarded", "pooled", "merged", "forest", "constant"
 ARMS = (LOCAL, LOCAL_TWICE, FEDERATED, COMBINED, UNGUARDED, POOLED, MERGED, FOREST, CONSTANT)  # in the order of tables
+BASES = (LOCAL, LOCAL_TWICE, POOLED, MERGED)  # those that every other arm is held against
 LABELS = {
     LOCAL: "Local only",
     LOCAL_TWICE: "Two local models",

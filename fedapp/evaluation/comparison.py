@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fedapp.evaluation.arms import (
     ARMS,
     AUC_PR,
+    BASES,
     BCE,
     CALIBRATION_ERROR,
     CLASS_METRICS,
@@ -25,7 +26,7 @@ from fedapp.evaluation.arms import (
     EPSILONS,
     FEDERATED,
     LOCAL,
-    LOCAL_TWICE,
+    MERGED,
     METRICS,
     POOLED,
     R2,
@@ -35,7 +36,7 @@ from fedapp.evaluation.arms import (
 )
 from fedapp.evaluation.calibration import expected_calibration_error
 from fedapp.evaluation.conformal import conformal_figures, conformal_sets
-from fedapp.evaluation.intervals import mean_interval
+from fedapp.evaluation.intervals import Interval, mean_interval
 from fedapp.evaluation.scores import LABEL, metrics_of
 from fedapp.evaluation.selection import TEST, VALIDATION
 
@@ -146,24 +147,43 @@ def arm_figures(table: pl.DataFrame, arm: str, labels: pl.DataFrame | None) -> d
 
 
 def gains(table: pl.DataFrame) -> dict[str, Any]:
-    """What the arms gain over a partner alone, with 95 % bootstrap intervals over tasks.
+    """What the arms gain over one another, with 95 % bootstrap intervals over tasks.
 
     Returns:
         "gain", {"value", "low", "high"} of combined over local as a difference of mean AUC-PR, and "gain_ratio" as the ratio of both means;
         "value_gain", such differences by "spearman" and "r2" of tasks of values; "gains", difference and ratio in AUC-PR of every arm
-        against local and local_twice, {base: {arm: {"difference", "ratio"}}}. What no task has is null.
+        against each of `BASES`, {base: {arm: {"difference", "ratio"}}}; "merged_gain_share", as `merged_gain_share` says. What no task
+        has is null.
     """
     arms = arms_in(table.columns)
     every = {
         base: {arm: {"difference": difference(table, arm, base), "ratio": ratio(table, arm, base)} for arm in arms if arm != base}
-        for base in (LOCAL, LOCAL_TWICE)
+        for base in BASES
+        if base in arms
     }
     return {
         "gain": difference(table, COMBINED, LOCAL),
         "gain_ratio": ratio(table, COMBINED, LOCAL),
         "value_gain": {name: difference(table, COMBINED, LOCAL, name) for name in (SPEARMAN, R2)},
         "gains": every,
+        "merged_gain_share": merged_gain_share(table),
     }
+
+
+def merged_gain_share(table: pl.DataFrame) -> dict[str, float | None] | None:
+    """How much of what a trusted third party would gain the combined arm does: its gain in AUC-PR over local by the merged one's.
+
+    Returns:
+        value, low and high; None if merging gains nothing, and no bounds unless its whole interval lies above zero: a share of what may be
+        nothing has none.
+    """
+    gain, whole = (pl.col(column(arm)) - pl.col(column(LOCAL)) for arm in (COMBINED, MERGED))
+    if not table.select((gain * whole).is_not_null().any()).item():
+        return None
+    merged, share = mean_interval(table, whole), mean_interval(table, gain, over=whole)
+    if merged.value <= 0:
+        return None
+    return asdict(share if merged.sign > 0 else Interval(share.value))
 
 
 def difference(table: pl.DataFrame, arm: str, base: str, metric: str = AUC_PR) -> dict[str, float | None] | None:

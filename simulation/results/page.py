@@ -1,4 +1,8 @@
-"""`RESULTS.md`, written from the records: no figure of it is typed by hand."""
+"""`RESULTS.md`, written from the records: no figure of it is typed by hand, but those of a harness that the page says to be no measurement.
+
+A record's name says where it goes: seeds of one comparison are `NAME-seed1`, `NAME-seed2` and so on, of which `compare-fsmol` and
+`compare-panel` are README's, too; audits are `audit-NAME`, and benchmarks `training-NAME`, `metrics-NAME`, `round-NAME`.
+"""
 
 from collections.abc import Mapping
 from functools import cache
@@ -8,23 +12,39 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
 
 from fedapp.errors import RunError
-from fedapp.wording import count, percent, score, signed
-from simulation.results.figures import Spread, benchmarked, compared, findings_by_name, fixed, machine_words, share_lost
+from fedapp.evaluation.arms import BASES, COMBINED, CONSTANT, FEDERATED, FOREST, LOCAL, LOCAL_TWICE, MERGED, POOLED, UNGUARDED
+from fedapp.wording import count, percent, score
+from simulation.results.comparisons import Comparison
+from simulation.results.figures import Spread, benchmarked, findings_by_name, fixed, gained, machine_words, seed_words, share_lost, shared
 from simulation.results.records import Record, read_records
 
 TEMPLATE = "RESULTS.md.j2"
 PAGE = Path(__file__).parent.parent / "RESULTS.md"
-SEEDS = "compare-fsmol-seed"  # what the names of one comparison's records begin with
-TEN, FIFTY = "secagg-10-", "secagg-50-"  # of the benchmarks', one record a run
+# What the names of records begin with, and of a comparison's end with before the seed.
+AUDIT, TRAINING, METRICS, ROUND, TEN, FIFTY, SEED = "audit-", "training-", "metrics-", "round-", "secagg-10-", "secagg-50-", "-seed"
+NAMES = {
+    LOCAL: "local only",
+    LOCAL_TWICE: "local × 2",
+    FEDERATED: "federated",
+    COMBINED: "federated + own",
+    UNGUARDED: "federated, without the row guard",
+    POOLED: "pooled",
+    MERGED: "merged by a trusted third party",
+    FOREST: "random forests",
+    CONSTANT: "a constant",
+}
+DIFFERING = (LOCAL_TWICE, FEDERATED, COMBINED, POOLED, MERGED)  # those whose gain is told part by part
 FILTERS = {
     "bounds": Spread.bounds,
     "count": count,
     "fixed": fixed,
+    "gained": gained,
     "machine": machine_words,
     "percent": percent,
     "score": score,
     "share_lost": share_lost,
-    "signed": signed,
+    "seeds": seed_words,
+    "shared": shared,
     "spread": Spread.text,
 }
 
@@ -62,14 +82,33 @@ def environment() -> Environment:
 
 
 def contents(records: Mapping[str, Record]) -> dict[str, Any]:
-    """What the template calls by these names; `seeds`, `ten` and `fifty` are names of records."""
-    seeds, ten, fifty = ([name for name in records if name.startswith(prefix)] for prefix in (SEEDS, TEN, FIFTY))
+    """What the template calls by these names. Comparisons are called after their records, without the seed; of what has a record a run,
+    names of records are listed."""
+    prefixes = {"training": TRAINING, "judging": METRICS, "rounds": ROUND, "ten": TEN, "fifty": FIFTY}
+    listed = {key: [name for name in records if name.startswith(prefix)] for key, prefix in prefixes.items()}
     return {
+        **listed,
         "records": records,
-        "seeds": seeds,
-        "compared": compared([records[name] for name in seeds]),
-        "findings": findings_by_name(records["audit-fsmol"]),
-        "benchmarks": ten + fifty,
-        "of_ten": benchmarked([records[name] for name in ten]),
-        "of_fifty": benchmarked([records[name] for name in fifty]),
+        "comparisons": comparisons(records),
+        "findings": {name: findings_by_name(record) for name, record in records.items() if name.startswith(AUDIT)},
+        "of_ten": benchmarked([records[name] for name in listed["ten"]]),
+        "of_fifty": benchmarked([records[name] for name in listed["fifty"]]),
+        "NAMES": NAMES,
+        "BASES": BASES,
+        "DIFFERING": DIFFERING,
     }
+
+
+def comparisons(records: Mapping[str, Record]) -> dict[str, Comparison]:
+    """All seeds of each comparison, by the name that their records share."""
+    seeds: dict[str, list[Record]] = {}
+    for name, record in records.items():
+        if record.tables:
+            seeds.setdefault(name.rpartition(SEED)[0] or name, []).append(record)
+    return {name: together(*own) for name, own in seeds.items()}
+
+
+@cache
+def together(*seeds: Record) -> Comparison:
+    """Resampled once, however often pages are rendered."""
+    return Comparison.of(seeds)

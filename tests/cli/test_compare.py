@@ -33,6 +33,8 @@ def test_the_result_has_a_line_for_every_arm_and_what_the_row_guard_does(
     printed = re.findall(r"^(\w+) +AUC-PR (\d\.\d{4})  AUC-ROC", out, re.MULTILINE)
     assert printed == [(arm, f"{saved[arm]['auc_pr']:.4f}") for arm in ARMS]
     assert f"combined over local: {saved['gain']['value']:+.4f} (" in out
+    for base in ("local_twice", "pooled", "merged"):
+        assert f"combined over {base}: {saved['gains'][base]['combined']['difference']['value']:+.4f} (" in out
     effect = saved["federated"]["auc_pr"] - saved["unguarded"]["auc_pr"]
     assert f"the row guard {'gains' if effect > 0 else 'costs'} {abs(effect):.4f} AUC-PR\n" in out
     assert "unguarded round 3/3" in err

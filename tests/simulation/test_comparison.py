@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score
 from fedapp.errors import RunError
 from fedapp.evaluation.arms import ARMS, UNGUARDED
 from fedapp.evaluation.combination import combine
-from fedapp.evaluation.comparison import figures
+from fedapp.evaluation.comparison import figures, merged_gain_share
 from fedapp.evaluation.scores import metrics_of, read_scores
 from fedapp.model.saved_model import read_model
 from fedapp.run_folder import RunFolder
@@ -20,6 +20,7 @@ from fedapp.storage.json_file import read_json
 from simulation.arms import train_arms, unguarded_arm
 from simulation.baselines import forest_arm
 from simulation.comparison import compare_arms
+from simulation.results.clusters import cluster_sums, interval_of, joint_means
 from tests.helpers.federated_run import FEW, NAMES, federated_run, open_datasets
 from tests.helpers.small_run import small_config
 
@@ -67,6 +68,20 @@ def test_every_task_has_a_row_and_those_that_count_make_the_means(trained: Path,
         assert row["riptop"] == pytest.approx((row["federated_auc_pr"] - row["local_auc_pr"]) / (1 - row["local_auc_pr"]))
 
 
+def test_a_task_counts_with_enough_of_each_class_among_its_labels_in_the_test_fold(trained: Path) -> None:
+    expected = {}
+    for name, dataset in open_datasets(trained).items():
+        found = {task: [0, 0] for task in dataset.tasks["task"]}
+        for owner, task, value in zip(dataset.labels.owners, dataset.labels.tasks, dataset.labels.values, strict=True):
+            if dataset.folds[owner] == 0:
+                found[task][int(value)] += 1
+        expected |= {(name, task): (positives, negatives) for task, (negatives, positives) in found.items()}
+    for row in pl.read_parquet(trained / "comparison.parquet").iter_rows(named=True):
+        assert (row["positives"], row["negatives"]) == expected[row["partner"], row["task"]]
+        assert row["counts"] == (min(row["positives"], row["negatives"]) >= 3)
+    assert len(expected) > sum(min(counts) >= 3 for counts in expected.values()) > 0, "of both sorts, else nothing is shown"
+
+
 def test_what_is_not_trained_on_request_is_not_there(compared) -> None:
     assert compared["row_guard_effect"] is None and "unguarded" not in compared
     assert set(compared["partners"]["partner-1"]["selected"]) == {"local", "federated", "pooled", "merged"}
@@ -85,7 +100,19 @@ def test_the_gain_is_the_combined_models_over_the_local_ones_as_difference_and_a
     assert compared["gain_ratio"]["value"] == pytest.approx(combined / local)
     assert compared["gain"]["low"] <= compared["gain"]["value"] <= compared["gain"]["high"]
     assert compared["gains"]["local"]["combined"] == {"difference": compared["gain"], "ratio": compared["gain_ratio"]}
-    assert set(compared["gains"]["local_twice"]) == set(TRAINED) - {"local_twice"}
+    for base in ("local_twice", "pooled", "merged"):
+        assert set(compared["gains"][base]) == set(TRAINED) - {base}
+        over = compared["gains"][base]["combined"]["difference"]
+        assert over["value"] == pytest.approx(combined - compared[base]["auc_pr"])
+        assert over["low"] <= over["value"] <= over["high"]
+
+
+def test_gains_follow_from_what_a_record_keeps(trained: Path, compared) -> None:
+    means = joint_means([cluster_sums(pl.read_parquet(trained / "comparison.parquet"))])
+    assert set(means) == set(TRAINED)
+    for base, arms in compared["gains"].items():
+        for arm, gain in arms.items():
+            assert interval_of(means[arm] - means[base]).value == pytest.approx(gain["difference"]["value"])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -187,3 +214,26 @@ def test_the_share_of_the_pooled_gain_is_a_ratio_of_mean_gains() -> None:
 
 def test_there_is_no_share_of_a_gain_that_is_none() -> None:
     assert figures(table([0.5], [0.6], [0.5]))["pooled_gain_share"] is None
+
+
+def in_three_arms(gain: float, merged: float, noise: float) -> pl.DataFrame:
+    """Forty tasks, each of a group of its own, on which combined and merged gain so much over local, more or less."""
+    draw = np.random.default_rng(1)
+    local = draw.uniform(0.4, 0.6, 40)
+    columns = {"local": local, "combined": local + gain + draw.normal(0, 0.01, 40), "merged": local + merged + draw.normal(0, noise, 40)}
+    return pl.DataFrame({"partner": "a", "group": [str(number) for number in range(40)]} | {f"{a}_auc_pr": c for a, c in columns.items()})
+
+
+def test_the_share_of_what_merging_gains_is_a_ratio_of_mean_gains_with_its_interval() -> None:
+    table = in_three_arms(0.04, 0.05, 0.01)
+    share = merged_gain_share(table)
+    means = {arm: table[f"{arm}_auc_pr"].mean() for arm in ("local", "combined", "merged")}
+    assert share["value"] == pytest.approx((means["combined"] - means["local"]) / (means["merged"] - means["local"]))
+    assert share["low"] < share["value"] < share["high"] < share["value"] + 0.15
+
+
+def test_a_share_of_what_may_be_nothing_has_no_bounds_and_one_of_nothing_is_none() -> None:
+    unsure = merged_gain_share(in_three_arms(0.04, 0.01, 0.2))
+    assert unsure["value"] > 0 and unsure["low"] is unsure["high"] is None
+    assert merged_gain_share(in_three_arms(0.04, -0.05, 0.01)) is None
+    assert merged_gain_share(in_three_arms(0.04, 0.05, 0.01).with_columns(pl.lit(None, pl.Float64).alias("merged_auc_pr"))) is None

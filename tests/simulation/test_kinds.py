@@ -18,6 +18,7 @@ from simulation.arms import train_arms
 from simulation.baselines import forest_arm
 from simulation.comparison import compare_arms
 from simulation.events import read_loss
+from simulation.results.clusters import cluster_sums, joint_means
 from tests.helpers.federated_run import NAMES, federated_run, open_datasets
 
 ALONE, BOTH = "tasks.kinds=[regression]", "tasks.kinds=[classification,regression]"
@@ -61,6 +62,15 @@ def test_a_comparison_has_the_figures_of_each_kind_over_its_own_tasks(run: RunFo
         for metric in CLASS_METRICS:
             assert (compared[arm][metric] is not None) == has_classes(run)
     assert (compared["riptop_mean"] is not None) == has_classes(run)
+
+
+def test_means_of_each_kind_follow_from_what_a_record_keeps(run: RunFolder) -> None:
+    compared = compare_arms(run.path, run.config())
+    sums = cluster_sums(pl.read_parquet(run.path / "comparison.parquet"))
+    assert set(sums["metric"]) == {"spearman", "r2", "rmse", *(["auc_pr"] if has_classes(run) else [])}
+    for metric in ("r2", "rmse"):
+        for arm, mean in joint_means([sums], metric).items():
+            assert mean[0] == pytest.approx(compared[arm][metric])
 
 
 def test_the_report_counts_tasks_of_values_and_lists_them_with_their_figures(run: RunFolder) -> None:

@@ -5,28 +5,22 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fedapp.errors import RunError
-from simulation.results.figures import Spread, benchmarked, compared, findings_by_name
+from fedapp.evaluation.intervals import Interval
+from simulation.benchmarks.metrics import measure_metrics
+from simulation.benchmarks.round import compared
+from simulation.results.figures import Spread, benchmarked, findings_by_name, fixed, gained, seed_words, shared
 from simulation.results.page import PAGE, rendered
 from simulation.results.records import Record, read_records
 from tests.conftest import ROOT
 from tests.helpers.docs import PAGES
 
 RECORDS = read_records()
+SHARED_HEADS = ("membership_shared_heads", "membership_shared", "shared_labels")
 # A page, and templates of its lines with figures that were measured.
 QUOTED = {
-    "README.md": (
-        "{% set worst = compared.named | first %}"
-        "sums named at most {{ worst.identified }} of {{ worst.compounds | count }} in the next section",
-        "means over tasks, seed{{ 's' if compared.seeds | length > 1 else '' }} {{ compared.seeds | join(' and ') }}:",
-        "| local only | {{ compared.local.auc_pr.mean | score }} | {{ compared.local.auc_roc.mean | score }} |",
-        "| **federated, as it ships** | **{{ compared.federated.auc_pr.mean | score }}** "
-        "| **{{ compared.federated.auc_roc.mean | score }}** |",
-        "| pooled | {{ compared.pooled.auc_pr.mean | score }} | {{ compared.pooled.auc_roc.mean | score }} |",
-    ),
+    "README.md": ("{% include 'gains.md.j2' %}",),
     "fedapp/privacy/README.md": (
         "{% set sizes = records['privacy-tox21'].result.training_compounds %}"
         "On Tox21, with {{ sizes | min | count }} to {{ sizes | max | count }} training compounds each",
@@ -36,9 +30,9 @@ QUOTED = {
         "to {{ noisy | min | share_lost(curve.local) | percent }} of what they have",
     ),
     "simulation/audit/README.md": (
-        "| compounds named or decoded one by one | at most {{ findings.on.decoded_fingerprints.gate | percent }} |",
-        "| who was trained on, at {{ findings.on.membership_trunk.chance | percent }} false positives "
-        "| {{ findings.on.membership_trunk.gate | percent }}, three times",
+        "| compounds named or decoded one by one | at most {{ findings['audit-fsmol'].on.decoded_fingerprints.gate | percent }} |",
+        "| who was trained on, at {{ findings['audit-fsmol'].on.membership_trunk.chance | percent }} false positives "
+        "| {{ findings['audit-fsmol'].on.membership_trunk.gate | percent }}, three times",
     ),
 }
 
@@ -55,7 +49,8 @@ def test_the_page_is_what_the_program_writes() -> None:
 @pytest.mark.parametrize("page", QUOTED)
 def test_what_other_pages_quote_is_what_the_records_say(page: str) -> None:
     for template in QUOTED[page]:
-        assert plain(rendered(template)) in plain(PAGES[page])
+        quoted = rendered(template, RECORDS)
+        assert plain(quoted) in plain(PAGES[page]), f"{page} must say:\n{quoted}"
 
 
 @pytest.mark.parametrize("name", RECORDS)
@@ -67,7 +62,7 @@ def test_the_page_names_every_record_with_its_command_and_commit(name: str) -> N
 
 
 def test_a_record_that_is_missing_is_told_in_words() -> None:
-    for name in ("audit-fsmol", "sites"):
+    for name in ("privacy-tox21", "sites"):
         with pytest.raises(RunError, match="a figure is missing among the records"):
             rendered(records={key: record for key, record in RECORDS.items() if key != name})
 
@@ -81,7 +76,7 @@ def changed(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[tuple[Any, ...
     return [(path, value * 3 + 1)] if isinstance(value, int | float) and not isinstance(value, bool) else []
 
 
-@pytest.mark.parametrize("name", ["compare-fsmol-seed1", "privacy-tox21", "secagg-seconds", "sites"])
+@pytest.mark.parametrize("name", ["audit-fsmol", "privacy-tox21", "secagg-seconds", "sites"])
 def test_no_figure_of_the_page_is_typed_by_hand(name: str) -> None:
     """Every record's own figures change the page; of so many, those at a few places."""
     before, numbers = rendered(records=RECORDS), changed(RECORDS[name].result)
@@ -96,35 +91,68 @@ def test_no_figure_of_the_page_is_typed_by_hand(name: str) -> None:
     assert shown
 
 
-def comparison(seed: int, auc_pr: float) -> Record:
-    arms = {arm: {"auc_pr": auc_pr + gain, "auc_roc": 0.7, "bce": 0.5} for arm, gain in (("local", 0), ("federated", 0.02))}
-    arms |= {
-        "unguarded": {"auc_pr": auc_pr + 0.03, "auc_roc": 0.7, "bce": 0.5},
-        "pooled": {"auc_pr": auc_pr + 0.05, "auc_roc": 0.7, "bce": 0.5},
-    }
-    named = {"named_in_sums": {"p1": {"identified": 1, "compounds": 10 * seed}, "p2": {"identified": 0, "compounds": 5}}}
-    return Record(f"seed{seed}", {}, {"seed": seed, "tasks": 10 * seed, "rounds": 3, "bits": 64, "rows_in_sum": 20 + seed, **arms, **named})
-
-
-@given(st.permutations([1, 2, 3]))
-def test_a_gain_is_the_mean_over_seeds_of_differences_in_whatever_order_records_come(seeds: list[int]) -> None:
-    summary = compared([comparison(seed, seed / 10) for seed in seeds])
-    assert summary["seeds"] == [1, 2, 3]
-    assert summary["tasks"] == 10
-    assert summary["local"]["auc_pr"].text(2) == "0.20 (0.10 to 0.30)"
-    assert summary["gain"].mean == pytest.approx(0.02)
-    assert summary["guard_effect"].mean == pytest.approx(-0.01)
-    assert summary["pooled_gain"].bounds(3) == "0.050"
-    assert summary["rows_in_sum"] == Spread(22, 21, 23)
-    assert [seen["compounds"] for seen in summary["named"]] == [10, 20, 30, 5, 5, 5]
-
-
-def test_one_seed_has_a_figure_and_no_bounds() -> None:
-    assert compared([comparison(4, 0.4)])["federated"]["auc_pr"].text(3) == "0.420"
-
-
 def test_a_loss_is_written_with_a_minus_sign() -> None:
     assert Spread.of([-0.02, 0.01]).text(3) == "−0.005 (−0.020 to 0.010)"
+
+
+def test_what_rounds_to_zero_has_no_sign() -> None:
+    assert fixed(-0.0004, 3) == "0.000"
+    assert gained(Interval(-0.0004, -0.01, 0.02), 2) == "0.00 (−0.01 to +0.02)"
+
+
+def test_a_figure_that_was_not_measured_is_a_dash_and_one_without_bounds_stands_alone() -> None:
+    assert gained(None) == shared(None) == "–"
+    assert gained(Interval(0.0061)) == "+0.0061"
+    assert plain(shared(Interval(0.83, 0.79, 0.88))) == "83 % (79 % to 88 %)"
+    assert plain(shared(Interval(3.1))) == "310 %"
+
+
+@pytest.mark.parametrize(("seeds", "words"), [([4], "seed 4"), ([1, 2, 3], "seeds 1 to 3"), ([1, 3], "seeds 1, 3")])
+def test_seeds_are_told_in_words(seeds: list[int], words: str) -> None:
+    assert seed_words(seeds) == words
+
+
+def test_every_benchmark_has_its_place_on_the_page_and_is_said_to_be_missing_until_then() -> None:
+    facts = RECORDS["audit-fsmol"].provenance
+    training = {"hidden": 8, "batch": 16, "device": "cpu", "threads": 1, "epoch_s": 0.25, "reference_epoch_s": 1.5, "speedup": 6.0}
+    training |= {"speedups": [5.5, 6.0, 7.0], "labels_per_s": 4321, "peak_memory_gb": 0.5}
+    metrics = measure_metrics(20, 2)
+    rounds = compared([("plain", [2.0, 3.0]), ("secure", [2.5, 3.5])]) | {"partners": 7}
+    results = {"training-here": training | {"sizes": [training]}, "metrics-here": metrics, "round-here": rounds}
+    names = {"training": "training", "metrics": "metrics", "round": "round conf/fsmol.yaml"}
+    without = {name: record for name, record in RECORDS.items() if not name.startswith(tuple(names))}
+    before = rendered(records=without)
+    after = rendered(records=without | {name: Record(name, facts, result) for name, result in results.items()})
+    for verb in names.values():
+        assert f"Not measured with this version yet; `polyphony benchmark {verb}` tells." in before
+        assert f"`polyphony benchmark {verb}` tells" not in after
+    assert "| hidden 8, batches of 16, cpu, threads: 1 | 0.25 s | 4,321 | 0.50 GB | 1.50 s | 6.0 (5.5 to 7.0) |" in after
+    assert f"of 20 tasks with {metrics['labels']:,} labels in {metrics['seconds']:.3f} s" in after
+    assert "| 7 | 2.50 s | 3.00 s | 1.200 (1.200 to 1.200 in 1 pairs) |" in after
+
+
+def test_an_audit_with_shared_heads_tells_of_them() -> None:
+    record = deepcopy(RECORDS["audit-fsmol"].result)
+    finding = next(finding for finding in record["findings"] if finding["name"] == "membership_trunk" and finding["defences"] == "on")
+    heads = [finding | {"name": name, "attack": name, "defences": side} for name in SHARED_HEADS for side in ("on", "off")]
+    audited = Record("audit-panel", RECORDS["audit-fsmol"].provenance, record | {"shared_heads": {"on": 8, "off": 19}})
+    audited.result["findings"] += heads
+    without = {name: kept for name, kept in RECORDS.items() if name != "audit-panel"}
+    before, after = rendered(records=without), rendered(records=without | {"audit-panel": audited})
+    assert "| shared heads in the sum | 19 | 8 | | |" in after and "| shared heads in the sum" not in before
+    for line in ("| the same on shared heads |", "| the same on shared heads, trunks and row list |", "| which label: "):
+        assert line in after and line not in before
+    assert "conf/panel.yaml` was not run" in before and "conf/panel.yaml` was not run" not in after
+
+
+def test_what_was_measured_before_the_present_version_is_said_to_be_above_its_table() -> None:
+    for name in ("audit-fsmol", "privacy-tox21"):
+        facts = {key: fact for key, fact in RECORDS[name].provenance.items() if key != "since"}
+        fresh, old = (
+            rendered(records=RECORDS | {name: replace(RECORDS[name], provenance=facts | since)}) for since in ({}, {"since": "all is new"})
+        )
+        assert "**Measured before the present version**: since then all is new." in old
+        assert "all is new" not in fresh
 
 
 def test_sizes_of_a_benchmark_are_its_own_and_ratios_those_of_all_runs() -> None:

@@ -20,16 +20,9 @@ from fedapp.storage.damage import DamagedFileError
 from simulation.results import records as stored
 from simulation.results.records import file_record, read_record, read_records
 from tests.conftest import ROOT
+from tests.simulation.results.made_up import FACTS
 
 RECORDS = read_records()
-FACTS = {
-    "command": "polyphony compare conf/tox21.yaml seed=3 --json",
-    "commit": "0123456789ab",
-    "date": "2026-01-02",
-    "machine": {"processor": "Chip", "cores": 2, "memory_gib": 8, "gpu": None},
-    "versions": {"torch": "2"},
-    "wall_seconds": 1.5,
-}
 
 
 def printed(facts: dict[str, Any] | None = None, **result: Any) -> str:
@@ -106,6 +99,8 @@ def test_what_a_verb_printed_becomes_a_record_without_the_paths_of_the_machine(t
         ("tox21", "[1]", "it holds no JSON object"),
         ("tox21", '{"auc_pr": 0.5}', "it has no provenance"),
         ("tox21", printed({"commit": None}), "commit"),
+        ("tox21", printed(gains={}), "it has no run"),
+        ("tox21", printed(gains={}, run=["a"]), "its run is"),
         ("tox21", printed({"wall_seconds": "long"}), "wall_seconds"),
         ("tox21", printed({"commit": "0123456789ab-dirty"}), "measured with changes on 0123456789ab"),
         ("tox21", printed({"command": "polyphony compare /home/me/own.yaml"}), "names '/home/me/own.yaml'"),
