@@ -220,8 +220,8 @@ def test_without_a_row_guard_the_sums_of_a_real_federation_give_compounds_away(t
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5])
 def test_where_many_compounds_hold_every_row_sums_say_little(momentum: float, tmp_path: Path) -> None:
-    """Little, and not nothing. Over 24 seeds the right partner is named more often for trained compounds by 0.034 [0.018, 0.050] from
-    sums and by 0.043 [0.027, 0.059] from the last one less one's own; with a momentum of 0.5 by 0.043 [0.025, 0.062] and 0.074 [0.058, 0.090].
+    """Little, and not nothing: over 24 seeds the right partner is named more often for trained compounds by 0.034 [0.018, 0.050] from
+    sums and by 0.043 [0.027, 0.059] from the last one less one's own; with momentum by 0.043 [0.025, 0.062] and 0.074 [0.058, 0.090].
     It is not momentum that tells more, but how far a trunk has come: with half the step, which takes momentum's length back, it is 0.030
     and 0.042; without momentum and with twice the step 0.038 and 0.061. Of three times the compounds it is 0.036 and 0.048, with momentum
     0.045 and 0.057."""
