@@ -24,9 +24,9 @@ def accept(
         list[str] | None,
         typer.Option(
             "--endpoint",
-            metavar="GROUP=ENDPOINT",
-            help="declare a group of tasks to be an endpoint of the catalogue; may be repeated. Without a word of endpoints, what was "
-            "declared before stays",
+            metavar="GROUP[@THRESHOLD]=ENDPOINT",
+            help="declare a group of tasks, or its task at one threshold, to be an endpoint of the catalogue; may be repeated. Without a "
+            "word of endpoints, what was declared before stays",
         ),
     ] = None,
     endpoints: Annotated[
@@ -34,13 +34,15 @@ def accept(
         typer.Option(
             "--endpoints",
             metavar="TABLE",
-            help="a table with the columns group and endpoint; or `matching`: every group that is called as an endpoint; or `none`",
+            help="a table with the columns group and endpoint, and thresholds where not all tasks of a group are meant; or `matching`: "
+            "every other group that is called as an endpoint; or `none`",
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Copy a dataset into the site, and allow it, and no other, in the policy, with the endpoints that it is declared to have."""
     from fedapp.consortium.policy_file import read_policy_file
+    from fedapp.data.declarations import saying
     from fedapp.data.losses import label_warnings
     from fedapp.site.accept import accept as put_in_play  # imports polars and RDKit: seconds that --help need not wait
     from fedapp.site.endpoints import Wanted, declared, proposed
@@ -54,7 +56,8 @@ def accept(
     ended = [sentence for sentence in before if sentence not in after]
     warn(label_warnings(dataset.header))
     if as_json:
-        told = {"endpoints": declarations, "proposed": proposed(opened, dataset), "ended": ended}
+        told = {"endpoints": {saying(group, each.only): each.endpoint for group, each in declarations.items()}}
+        told |= {"proposed": proposed(opened, dataset), "ended": ended}
         print(json.dumps(dataset.header | told))
         return
     sizes = (plural(len(dataset.folds), "compound"), plural(len(dataset.tasks), "task"), plural(len(dataset.labels), "label"))

@@ -5,8 +5,8 @@ Imports neither polars nor RDKit: whoever asks for a trunk's shapes asks here ho
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,6 +98,28 @@ def is_name(text: str) -> bool:
 
 
 @dataclass(frozen=True)
+class Declaration:
+    """What a partner says of a group of its tasks.
+
+    Attributes:
+        endpoint: Id of what the group measures.
+        only: Of its tasks those that are meant, by threshold, None for that of values; without it all, whatever the catalogue has.
+    """
+
+    endpoint: str
+    only: frozenset[float | None] | None = None
+
+    def covers(self, threshold: float | None) -> bool:
+        """Whether the group's task at this threshold, None for that of values, is meant."""
+        return self.only is None or _float32(threshold) in map(_float32, self.only)
+
+    def among(self, thresholds: Iterable[float | None]) -> "Declaration":
+        """The same of a group that has tasks at these thresholds alone, or of an endpoint that is learned at these alone."""
+        there = set(map(_float32, thresholds))
+        return self if self.only is None else replace(self, only=frozenset(each for each in self.only if _float32(each) in there))
+
+
+@dataclass(frozen=True)
 class Catalogue:
     """Endpoints by ascending id, whatever the order in the file.
 
@@ -130,9 +152,9 @@ class Catalogue:
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).digest()
 
     @cached_property
-    def by_name(self) -> dict[str, str]:
+    def by_name(self) -> dict[str, Declaration]:
         """What a simulated partner declares: whichever of its groups is called as an endpoint is that endpoint."""
-        return {identifier: identifier for identifier in self.by_id}
+        return {identifier: Declaration(identifier) for identifier in self.by_id}
 
 
 @dataclass(frozen=True)
@@ -227,18 +249,18 @@ def _read(path: Path, _changed: int) -> Catalogue:
     return read_catalogue(path)
 
 
-def slots_of(tasks: "pl.DataFrame", catalogue: Catalogue, declared: Mapping[str, str]) -> NDArray[np.int32]:
+def slots_of(tasks: "pl.DataFrame", catalogue: Catalogue, declared: Mapping[str, Declaration]) -> NDArray[np.int32]:
     """The slot of each task of a dataset: int32 [tasks], `NO_SLOT` without one.
 
-    A task has the slot of its group's endpoint at its own threshold; a task of values or of 0/1 labels that of an endpoint learned so.
+    A declared task has the slot of its group's endpoint at its own threshold; one of values or 0/1 labels that of an endpoint learned so.
 
     Args:
         tasks: A dataset's: group, threshold (float32, null for 0/1 labels and values), kind where there are several.
-        declared: A group to the id of its endpoint.
+        declared: By group.
     Raises:
         ConfigError: A group is declared to an endpoint that the catalogue does not have.
     """
-    if unknown := [(group, endpoint) for group, endpoint in declared.items() if endpoint not in catalogue.by_id]:
+    if unknown := [(group, each.endpoint) for group, each in declared.items() if each.endpoint not in catalogue.by_id]:
         raise ConfigError(
             f"{unknown[0][0]!r:.{SHOWN}} is declared to be {unknown[0][1]!r:.{SHOWN}}, which the catalogue does not have",
             "declare it to one of the catalogue's endpoints, or to none",
@@ -247,8 +269,10 @@ def slots_of(tasks: "pl.DataFrame", catalogue: Catalogue, declared: Mapping[str,
     kinds = tasks["kind"].to_list() if "kind" in tasks.columns else [""] * len(tasks)
     slots = np.full(len(tasks), NO_SLOT, dtype=np.int32)
     for task, (group, threshold, kind) in enumerate(zip(tasks["group"], tasks["threshold"], kinds, strict=True)):
-        endpoint = catalogue.by_id.get(declared.get(group, ""))
-        if endpoint and (threshold is not None or endpoint.value == (kind == REGRESSION)):
+        if (declaration := declared.get(group)) is None or not declaration.covers(threshold):
+            continue
+        endpoint = catalogue.by_id[declaration.endpoint]
+        if threshold is not None or endpoint.value == (kind == REGRESSION):
             slots[task] = number.get((endpoint.id, _float32(threshold)), NO_SLOT)
     return slots
 

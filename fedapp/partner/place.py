@@ -9,7 +9,7 @@ from flwr.app import Context
 
 from fedapp.config import Config
 from fedapp.consortium.membership import ROSTER, open_membership
-from fedapp.data.catalogue import catalogue_of
+from fedapp.data.catalogue import Declaration, catalogue_of
 from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import RunFolder, bare_config, bare_run_path
 from fedapp.site.accept import check_data, check_state
@@ -31,7 +31,7 @@ class Place:
         dataset: Its dataset.
         config: The experiment.
         partners: Most partners in a sum.
-        declared: Its groups of tasks that it declares to be endpoints of the catalogue, to the ids of these.
+        declared: What it says of its groups of tasks, of those that it declares to be endpoints of the catalogue.
         membership: Reads its keys, roster and policy.
         partition: Its number in a simulation, from 0; None at a site.
     """
@@ -41,7 +41,7 @@ class Place:
     dataset: Path
     config: Config
     partners: int
-    declared: Mapping[str, str]
+    declared: Mapping[str, Declaration]
     membership: Callable[[], Membership]
     partition: int | None = None
 

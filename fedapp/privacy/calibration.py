@@ -1,6 +1,7 @@
 """How much noise an epsilon takes: the accounting, the other way round."""
 
 from collections.abc import Sequence
+from math import exp, log
 
 from scipy.optimize import brentq
 
@@ -8,6 +9,7 @@ from fedapp.privacy.accounting import NoiseEvent, epsilon
 
 LEAST, MOST = 0.05, 1e4  # noise multipliers that are looked at
 PRECISION = 1e-3  # by which the answer may be too large, as a share
+NOTHING = 1e-12  # epsilon that is as good as none
 
 
 def noise_multiplier(budget: float, delta: float, sample_rate: float, steps: int, before: Sequence[NoiseEvent] = ()) -> float:
@@ -17,11 +19,13 @@ def noise_multiplier(budget: float, delta: float, sample_rate: float, steps: int
         ValueError: None up to 10,000 does: the budget is spent already, or next to nothing.
     """
 
-    def above(noise: float) -> float:
-        return epsilon([*before, NoiseEvent(noise, sample_rate, steps)], delta) - budget
+    def above(size: float) -> float:
+        """Logarithm of the budget's share that noise of this logarithm spends: nearly a line, of which few points find the zero."""
+        spent = epsilon([*before, NoiseEvent(exp(size), sample_rate, steps)], delta)
+        return log(max(spent, NOTHING) / budget)
 
-    if above(MOST) > 0:
+    if above(log(MOST)) > 0:
         raise ValueError(f"no noise lets {steps} steps at a rate of {sample_rate:g} fit into an epsilon of {budget:g} at delta {delta:g}")
-    if above(LEAST) <= 0:
+    if above(log(LEAST)) <= 0:
         return LEAST
-    return float(brentq(above, LEAST, MOST, rtol=PRECISION / 2)) * (1 + PRECISION / 2)
+    return exp(float(brentq(above, log(LEAST), log(MOST), xtol=PRECISION / 2)) + PRECISION / 2)

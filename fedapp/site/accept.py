@@ -63,7 +63,7 @@ def accept(site: Site, source: Path, wanted: Wanted = UNSAID) -> Dataset:
     endpoints = catalogue_of(config).by_id
     if declared or site.endpoints.is_file():
         write_declarations(site.endpoints, declared)
-    accepted = [consent(group, endpoints[name]) for group, name in sorted(declared.items())]
+    accepted = [consent(group, each, endpoints[each.endpoint]) for group, each in sorted(declared.items())]
     write_policy_file(site.policy, replace(policy, data=dataset.digest, endpoints=accepted))
     return dataset
 

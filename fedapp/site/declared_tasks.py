@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fedapp.config import Config
-from fedapp.data.catalogue import NO_SLOT, catalogue_of, slots_of
+from fedapp.data.catalogue import NO_SLOT, Declaration, catalogue_of, slots_of
 from fedapp.data.dataset import Dataset
 from fedapp.data.slot_labels import SlotLabels
 from fedapp.data.task_names import task_name
@@ -17,7 +17,7 @@ from fedapp.wording import plural
 
 @dataclass(frozen=True)
 class DeclaredTask:
-    """One task of a declared group.
+    """One declared task.
 
     Attributes:
         task: Its number.
@@ -38,8 +38,8 @@ class DeclaredTask:
     lacks: str
 
 
-def declared_tasks(dataset: Dataset, config: Config, declarations: Mapping[str, str]) -> list[DeclaredTask]:
-    """The tasks of declared groups, by number."""
+def declared_tasks(dataset: Dataset, config: Config, declarations: Mapping[str, Declaration]) -> list[DeclaredTask]:
+    """The declared tasks, by number."""
     if not declarations:
         return []
     slots, count = slots_of(dataset.tasks, catalogue_of(config), declarations), len(catalogue_of(config).slots)
@@ -50,13 +50,13 @@ def declared_tasks(dataset: Dataset, config: Config, declarations: Mapping[str, 
             task=task,
             name=task_name(group, threshold),
             group=group,
-            endpoint=declarations[group],
+            endpoint=declarations[group].endpoint,
             slot=slot,
             labels=0 if slot == NO_SLOT else int(counted.number[slot]),
             lacks=_lacks(slot, counted, config.privacy.endpoint_labels),
         )
         for task, (group, threshold, slot) in enumerate(rows)
-        if group in declarations
+        if group in declarations and declarations[group].covers(threshold)
     ]
 
 

@@ -1,11 +1,11 @@
-"""A partner's consent, task by task: which of its groups of tasks it declares to be endpoints of the consortium's catalogue.
+"""A partner's consent, task by task: which of its tasks it declares to be endpoints of the consortium's catalogue.
 
 `polyphony accept` alone writes it: to endpoints.csv, and, in words that say what each endpoint is, to policy.yaml. No kit has either, so
 whoever makes kits declares nothing for a partner; where a new kit's catalogue says something else of a declared endpoint, or a file was
 changed, no request is answered until the partner has accepted anew.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -13,10 +13,11 @@ from pathlib import Path
 
 from fedapp.consortium.membership import changed
 from fedapp.consortium.policy_file import read_policy_file
-from fedapp.data.catalogue import Catalogue, Endpoint, catalogue_digest, catalogue_of, is_name, units_of
+from fedapp.data.catalogue import Catalogue, Declaration, Endpoint, catalogue_digest, catalogue_of, is_name, units_of
 from fedapp.data.dataset import Dataset
-from fedapp.data.declarations import read_declarations
+from fedapp.data.declarations import both, in_order, read_declarations, thresholds_in
 from fedapp.errors import ConfigError
+from fedapp.evaluation.arms import REGRESSION
 from fedapp.site.folder import ENDPOINTS_FILE, Site
 
 MATCHING, NONE = "matching", "none"  # in the place of a table
@@ -35,7 +36,7 @@ class Wanted:
     """What a person says of endpoints; without a word of it, what was declared before stays.
 
     Attributes:
-        pairs: `GROUP=ENDPOINT`, each a declaration.
+        pairs: `GROUP=ENDPOINT`, each a declaration, or `GROUP@THRESHOLDS=ENDPOINT` of some of the group's tasks.
         table: A table of declarations, `MATCHING` for every group that is called as an endpoint, or `NONE`.
     """
 
@@ -46,8 +47,8 @@ class Wanted:
 UNSAID = Wanted()
 
 
-def declared(site: Site) -> dict[str, str]:
-    """The groups of tasks that a partner declared, to the ids of their endpoints; empty before it declared any, and without a catalogue.
+def declared(site: Site) -> dict[str, Declaration]:
+    """What a partner declared of its groups of tasks; empty before it declared any, and without a catalogue.
 
     Raises:
         DataError: The table is damaged.
@@ -58,14 +59,14 @@ def declared(site: Site) -> dict[str, str]:
 
 
 @lru_cache(maxsize=8)
-def _declared(path: Path, _changed: int) -> dict[str, str]:
+def _declared(path: Path, _changed: int) -> dict[str, Declaration]:
     return read_declarations(path)
 
 
-def consent(group: str, endpoint: Endpoint) -> str:
-    """What policy.yaml says of one declaration: all that the endpoint is, so that another one under its id is not covered by it."""
-    learned = [f"{threshold:g}" for threshold in sorted(endpoint.thresholds)]
-    if endpoint.value:
+def consent(group: str, said: Declaration, endpoint: Endpoint) -> str:
+    """What policy.yaml says of one declaration: all that is meant of the endpoint, so that another one under its id is not covered."""
+    learned = [f"{threshold:g}" for threshold in sorted(endpoint.thresholds) if said.covers(threshold)]
+    if endpoint.value and said.covers(None):
         learned.append(f"as a value, of which {endpoint.centre:g} is taken off, and the rest divided by {endpoint.scale:g}")
     return f"{group} is {endpoint.id}: {endpoint.measures} ({endpoint.unit}){', ' if learned else ''}{', '.join(learned)}"
 
@@ -97,33 +98,47 @@ def check_endpoints(site: Site) -> None:
     if config.tasks.catalogue is None:
         return
     endpoints, said = catalogue_of(config).by_id, set()
-    for group, name in declared(site).items():
-        if name not in endpoints:
-            raise ConfigError(f"{site.endpoints}: {group} is {name}, which the catalogue does not have", AGAIN.format(site.path))
-        said.add(sentence := consent(group, endpoints[name]))
+    for group, each in declared(site).items():
+        if each.endpoint not in endpoints:
+            raise ConfigError(f"{site.endpoints}: {group} is {each.endpoint}, which the catalogue does not have", AGAIN.format(site.path))
+        said.add(sentence := consent(group, each, endpoints[each.endpoint]))
         if sentence not in accepted:
             raise ConfigError(f"{site.endpoints}: “{sentence}” is not what {site.policy} accepts of {group}", AGAIN.format(site.path))
     if missing := sorted(accepted - said):
         raise ConfigError(f"{site.policy} accepts “{missing[0]}”, which {site.endpoints} does not declare", AGAIN.format(site.path))
 
 
-def chosen(site: Site, wanted: Wanted, dataset: Dataset) -> dict[str, str]:
+@dataclass(frozen=True)
+class _Group:
+    """A group of a dataset's tasks.
+
+    Attributes:
+        units: In which they are measured: p-values and 0/1 labels may be in one.
+        learned: Thresholds of its classes, None for its values.
+    """
+
+    units: set[str]
+    learned: set[float | None]
+
+
+def chosen(site: Site, wanted: Wanted, dataset: Dataset) -> dict[str, Declaration]:
     """What is declared of the groups of a dataset: what a person says, or else what was declared before and still means the same.
 
     Raises:
-        ConfigError: No catalogue; a group or an endpoint that is not there, two endpoints for a group, or an endpoint in another unit.
+        ConfigError: No catalogue; a group, a threshold or an endpoint that is not there, two endpoints for a group, or an endpoint in
+            another unit.
         DataError: An unusable table.
     """
-    catalogue, units = catalogue_of(site.config()), _units(dataset)
-    result = _kept(site, catalogue, units.keys()) if wanted == UNSAID else _said(site, wanted, catalogue, units)
-    if faults := [fault for pair in result.items() if (fault := _fault(*pair, units, catalogue))]:
+    catalogue, groups = catalogue_of(site.config()), _groups(dataset)
+    result = _kept(site, catalogue, groups) if wanted == UNSAID else _said(site, wanted, catalogue, groups)
+    if faults := [fault for pair in result.items() if (fault := _fault(*pair, groups, catalogue))]:
         more = f"; and {len(faults) - NAMED:,} more" if len(faults) > NAMED else ""
         raise ConfigError(f"{'; '.join(faults[:NAMED])}{more}", "nothing was declared, and the site is as it was")
     return result
 
 
-def _said(site: Site, wanted: Wanted, catalogue: Catalogue, units: Mapping[str, set[str]]) -> dict[str, str]:
-    """What a person says; `MATCHING` are those of a fitting unit.
+def _said(site: Site, wanted: Wanted, catalogue: Catalogue, groups: Mapping[str, _Group]) -> dict[str, Declaration]:
+    """What a person says; `MATCHING` are those of a fitting unit of which nothing else is said.
 
     Raises:
         ConfigError: No catalogue, no pair, or two endpoints for a group.
@@ -135,67 +150,114 @@ def _said(site: Site, wanted: Wanted, catalogue: Catalogue, units: Mapping[str, 
         )
     if wanted.pairs and wanted.table == NONE:
         raise ConfigError(f"--endpoints {NONE} and --endpoint {wanted.pairs[0]!r:.80} say two things", "give one of them")
-    said = [_split(pair, units, catalogue) for pair in wanted.pairs]
+    said = [_split(pair, groups, catalogue) for pair in wanted.pairs]
     if wanted.table == MATCHING:
-        same = sorted(catalogue.by_id.keys() & units.keys())
-        said += [(group, group) for group in same if not _fault(group, group, units, catalogue)]
+        same = sorted(catalogue.by_id.keys() & groups.keys() - {group for group, _ in said})
+        said += [(group, each) for group in same if not _fault(group, each := Declaration(group), groups, catalogue)]
     elif wanted.table not in (None, NONE):
         said += read_declarations(Path(wanted.table)).items()
-    result: dict[str, str] = {}
-    for group, name in said:
-        if result.setdefault(group, name) != name:
-            raise ConfigError(f"{group} is declared to be {result[group]} and {name}", "a group of tasks is one endpoint")
+    result: dict[str, Declaration] = {}
+    for group, each in said:
+        try:
+            result[group] = both(group, result.get(group), each)
+        except ValueError as error:
+            raise ConfigError(str(error), "a group of tasks is one endpoint, with all of its tasks or with those that are named") from error
     return result
 
 
-def _kept(site: Site, catalogue: Catalogue, groups: Collection[str]) -> dict[str, str]:
-    """Earlier declarations of groups that are still there.
+def _kept(site: Site, catalogue: Catalogue, groups: Mapping[str, _Group]) -> dict[str, Declaration]:
+    """Earlier declarations of what is still there.
 
     Raises:
         ConfigError: One whose endpoint is not what it was: only a person can say whether it still holds.
     """
-    kept = {group: name for group, name in declared(site).items() if group in groups}
-    accepted = set(read_policy_file(site.policy).endpoints)
-    for group, name in kept.items():
-        if name not in catalogue.by_id or consent(group, catalogue.by_id[name]) not in accepted:
+    kept, accepted = {}, set(read_policy_file(site.policy).endpoints)
+    for group, each in declared(site).items():
+        if group not in groups:
+            continue
+        name = each.endpoint
+        if name not in catalogue.by_id or consent(group, each, catalogue.by_id[name]) not in accepted:
             raise ConfigError(
                 f"{group} was declared to be {name}, and the catalogue says something else of {name} now",
                 f"{AGAIN.format(site.path)}, as often as there are groups; or --endpoints {NONE}",
             )
+        there = each.among(groups[group].learned)
+        if there.only != frozenset():
+            kept[group] = there
     return kept
 
 
-def _split(pair: str, groups: Collection[str], catalogue: Catalogue) -> tuple[str, str]:
-    """Group and endpoint of `GROUP=ENDPOINT`, in either of which there may be a `=`.
+def _readings(pair: str) -> Iterator[tuple[str, str | None, str]]:
+    """Group, thresholds if any are named, and endpoint, of whatever `GROUP=ENDPOINT` or `GROUP@THRESHOLDS=ENDPOINT` may mean.
 
-    Raises:
-        ConfigError: There is none between them.
+    There may be a `=` and a `@` in names.
     """
     parts = pair.split("=")
-    splits = [("=".join(parts[:place]).strip(), "=".join(parts[place:]).strip()) for place in range(1, len(parts))]
-    if not splits or not all(splits[0]):
+    for place in range(1, len(parts)):
+        left, endpoint = "=".join(parts[:place]).strip(), "=".join(parts[place:]).strip()
+        yield left, None, endpoint
+        group, at, thresholds = left.rpartition("@")
+        if at:
+            yield group.strip(), thresholds, endpoint
+
+
+def _split(pair: str, groups: Collection[str], catalogue: Catalogue) -> tuple[str, Declaration]:
+    """Group and declaration of `GROUP=ENDPOINT` or `GROUP@THRESHOLDS=ENDPOINT`, told apart from each other by what there is.
+
+    Raises:
+        ConfigError: It is neither, may mean two things, or names what is no threshold.
+    """
+    readings = list(_readings(pair))
+    if not readings or not (readings[0][0] and readings[0][2]):
         raise ConfigError(f"--endpoint {pair!r:.80} is not GROUP=ENDPOINT", "such as --endpoint 'our hERG assay=hERG'")
-    return next((split for split in splits if split[0] in groups and split[1] in catalogue.by_id), splits[0])
+    known = [reading for reading in readings if reading[0] in groups]
+    fitting = [reading for reading in known if reading[2] in catalogue.by_id]
+    if len(fitting) > 1:
+        raise ConfigError(
+            f"--endpoint {pair!r:.80} may be of {' or of '.join(repr(group) for group, *_ in fitting)}",
+            "say it in a table: --endpoints TABLE",
+        )
+    group, thresholds, endpoint = (fitting or known or readings)[0]
+    try:
+        return group, Declaration(endpoint, None if thresholds is None else thresholds_in(thresholds))
+    except ValueError as error:
+        raise ConfigError(f"--endpoint {pair!r:.80}: {error}", "such as --endpoint 'our hERG assay@5.5=hERG'") from error
 
 
-def _units(dataset: Dataset) -> dict[str, set[str]]:
-    """The units in which the tasks of each group are measured: p-values and 0/1 labels may be in one."""
-    units: dict[str, set[str]] = {}
-    for group, unit in zip(dataset.tasks["group"], units_of(dataset.tasks), strict=True):
-        units.setdefault(group, set()).add(unit)
-    return units
+def _groups(dataset: Dataset) -> dict[str, _Group]:
+    groups: dict[str, _Group] = {}
+    tasks = dataset.tasks
+    kinds = tasks["kind"].to_list() if "kind" in tasks.columns else [""] * len(tasks)
+    for group, threshold, kind, unit in zip(tasks["group"], tasks["threshold"], kinds, units_of(tasks), strict=True):
+        held = groups.setdefault(group, _Group(set(), set()))
+        held.units.add(unit)
+        if threshold is not None or kind == REGRESSION:
+            held.learned.add(threshold)
+    return groups
 
 
-def _fault(group: str, name: str, units: Mapping[str, set[str]], catalogue: Catalogue) -> str:
+def _fault(group: str, said: Declaration, groups: Mapping[str, _Group], catalogue: Catalogue) -> str:
     """What is wrong with one declaration; empty if nothing is."""
+    name = said.endpoint
     if name not in catalogue.by_id:
         return f"the catalogue has no endpoint {name!r:.80}{_similar(name, catalogue.by_id)}"
-    if group not in units:
-        return f"the dataset has no task of {group!r:.80}{_similar(group, units)}"
+    if group not in groups:
+        return f"the dataset has no task of {group!r:.80}{_similar(group, groups)}"
     if not is_name(group):
         return f"{group!r:.80} is a name that {ENDPOINTS_FILE} cannot hold"
-    unit = catalogue.by_id[name].unit
-    return "" if unit in units[group] else f"{group} is measured in {' and '.join(sorted(units[group]))}, and {name} in {unit}"
+    endpoint, units = catalogue.by_id[name], groups[group].units
+    if endpoint.unit not in units:
+        return f"{group} is measured in {' and '.join(sorted(units))}, and {name} in {endpoint.unit}"
+    common = {*endpoint.thresholds, *([None] if endpoint.value else [])}
+    for owner, what, there in (("catalogue", name, common), ("dataset", group, groups[group].learned)):
+        if absent := (said.only or set()) - (said.among(there).only or set()):
+            return f"the {owner} has {what} {_at(there)}, and not {_at(absent)}"
+    return ""
+
+
+def _at(learned: Iterable[float | None]) -> str:
+    words = ["as a value" if threshold is None else f"at {threshold:g}" for threshold in in_order(learned)]
+    return " and ".join(words) or "without thresholds"
 
 
 def _similar(name: str, known: Collection[str]) -> str:

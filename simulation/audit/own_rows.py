@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedapp.config import NO_NOISE, Config
-from fedapp.data.catalogue import NO_SLOT
+from fedapp.data.catalogue import NO_SLOT, catalogue_of
 from fedapp.data.dataset import Dataset
 from fedapp.model.checkpoint import load_tensors
 from fedapp.model.network import Heads
 from fedapp.model.private_rows import DIFFERENCE, ROWS, private_bits
+from fedapp.model.shared_heads import in_common_units
 from fedapp.partner.client import Partner
 from simulation.audit.pool import with_columns
 from simulation.audit.signals import SuspectModel, layers
@@ -63,7 +64,8 @@ class OwnRows(Partner):
         if len(self.shared):
             self.shared.fill(heads, arrays[-1])
         predicting = self.shared.predicting(heads).requires_grad_(False)
-        return SuspectModel(with_columns(pool, bits), [first, *layers(arrays)[1:]], predicting, self.slot_of_task)
+        seen = in_common_units(with_columns(pool, bits), declared_slots(pool, self.config), catalogue_of(self.config))
+        return SuspectModel(seen, [first, *layers(arrays)[1:]], predicting, self.slot_of_task)
 
 
 def cut_to(config: Config, columns: NDArray[np.int64]) -> Config:

@@ -41,7 +41,7 @@ from strategies.update.row_guard import LEAST_HOLDERS
 KEPT, CHECKSUM = ("members", "listed", "supports", "slots", "holders"), "checksum"
 # What of `audit.json` is printed, too: figures, and the scale at which they were found; never a structure that was recovered.
 PRINTED = ("gates", "partners", "pool", "members", "rounds", "trials", "row_guard", "listed_rows", "shared_heads")
-FIGURES = ("name", "attack", "adversary", "defences", "value", "lower", "upper", "chance", "gate", "judged", "trials", "verdict")
+FIGURES = ("name", "attack", "adversary", "defences", "value", "lower", "upper", "chance", "gate", "judged", "trials", "verdict", "note")
 
 
 def audit(run: RunFolder, display: Display) -> dict[str, Any]:

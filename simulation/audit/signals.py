@@ -17,6 +17,8 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from fedapp.data.dataset import Dataset
+from fedapp.data.labels import ABOVE, BELOW
+from fedapp.evaluation.arms import BCE
 from fedapp.model.evaluation import CHUNK, score
 from fedapp.model.network import Heads, Trunk, set_trunk_arrays
 
@@ -28,7 +30,7 @@ class SuspectModel:
     """What a partner predicts with.
 
     Attributes:
-        dataset: Its compounds, with those bits that the trunk has rows for.
+        dataset: Its compounds, with those bits that the trunk has rows for, and values in the units of heads.
         arrays: The trunk's layers, private rows included.
         heads: One a task.
         slots: The shared head that each task has a part in, -1 without: int32 [tasks]. None without shared heads.
@@ -77,19 +79,39 @@ def signals(datasets: list[Dataset], models: list[SuspectModel], rounds: Rounds)
 def model_signals(model: SuspectModel) -> Named:
     """`OUTSIDER`: mean over a compound's labels y of (2y - 1) * logit, and mean loss; 0 and log 2 for one without labels.
 
+    Of a value the first is minus its distance from what is predicted, in units of the head, and the second the square of that.
+
     Source of the first: Carlini et al., S&P 2022, arXiv 2112.03570, section V, of a binary classifier.
     """
     dataset, trunk = model.dataset, Trunk(model.dataset.bits, [array.shape[0] for array in model.arrays[1::2]], seed=None)
     set_trunk_arrays(trunk, model.arrays)
     scores = score(trunk, model.heads, dataset, np.arange(len(dataset.folds)))
-    counts = np.diff(dataset.labels.indptr)
-    owner, sure = dataset.labels.owners, (2 * scores.values - 1) * scores.outputs
+    labels, counts = dataset.labels, np.diff(dataset.labels.indptr)
+    owner, classes = labels.owners, class_labels(dataset)
+    said, values = (dataset.normalisation.normalised(labels.tasks, each) for each in (scores.outputs, scores.values))
+    short = shortfall(said, values, labels.censors)
+    sure = np.where(classes, (2 * values - 1) * said, -np.abs(short))
 
     def mean(values: NDArray[np.floating], otherwise: float) -> NDArray[np.float32]:
         sums = np.bincount(owner, values, minlength=len(counts))
         return np.where(counts > 0, sums / np.maximum(counts, 1), otherwise).astype(np.float32)
 
-    return {"confidence": mean(sure, 0.0), "loss": mean(np.logaddexp(0.0, -sure), float(np.log(2.0)))}
+    cost = np.where(classes, np.logaddexp(0.0, -sure), short**2)
+    return {"confidence": mean(sure, 0.0), "loss": mean(cost, float(np.log(2.0)))}
+
+
+def class_labels(dataset: Dataset) -> NDArray[np.bool_]:
+    """Which labels of a dataset are classes, and not values: bool [labels]."""
+    classes = np.zeros(len(dataset.tasks), dtype=np.bool_)
+    for kind, own in dataset.kinds.items():
+        classes |= own & (kind.loss == BCE)
+    return classes[dataset.labels.tasks]
+
+
+def shortfall(said: NDArray[np.floating], values: NDArray[np.floating], censors: NDArray[np.int8]) -> NDArray[np.floating]:
+    """By how much outputs fall short of values, below 0 if they are above; 0 on the side of a censored value where the true one may lie."""
+    short = values - said
+    return np.where((censors == ABOVE) & (short < 0) | (censors == BELOW) & (short > 0), 0, short)
 
 
 def trunk_signals(indptr: NDArray[np.int64], indices: NDArray[np.int32], rounds: Rounds) -> Named:

@@ -12,7 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedapp.config import load_config
-from fedapp.data.catalogue import Catalogue, Endpoint, catalogue_of, is_name, read_catalogue, slots_of, units_of, write_catalogue
+from fedapp.data.catalogue import (
+    Catalogue,
+    Declaration,
+    Endpoint,
+    catalogue_of,
+    is_name,
+    read_catalogue,
+    slots_of,
+    units_of,
+    write_catalogue,
+)
 from fedapp.errors import ConfigError
 
 HERG = "- {id: hERG, measures: block of the hERG channel, unit: p, thresholds: [6, 5.0]}"
@@ -170,26 +180,35 @@ VALUES = Catalogue((Endpoint("logD", "distribution", "log", (3.0,), True, 2.0, 1
 
 def test_a_task_has_the_slot_of_what_its_group_is_declared_to_be_at_its_own_threshold() -> None:
     given = tasks(("patch clamp", 5.0), ("patch clamp", 6.7), ("patch clamp", 7.5), ("TA98", None), ("other", 5.0))
-    found = slots_of(given, CATALOGUE, {"patch clamp": "hERG", "TA98": "Ames"})
+    found = slots_of(given, CATALOGUE, {"patch clamp": Declaration("hERG"), "TA98": Declaration("Ames")})
     assert found.tolist() == [1, 2, -1, 0, -1] and found.dtype == np.int32
 
 
 def test_two_groups_may_be_one_endpoint_and_without_a_declaration_a_name_means_nothing() -> None:
     given = tasks(("one", 5.0), ("two", 5.0), ("hERG", 5.0))
-    assert slots_of(given, CATALOGUE, {"one": "hERG", "two": "hERG"}).tolist() == [1, 1, -1]
-    assert slots_of(given, CATALOGUE, CATALOGUE.by_name | {"one": "hERG"}).tolist() == [1, -1, 1]
+    assert slots_of(given, CATALOGUE, {"one": Declaration("hERG"), "two": Declaration("hERG")}).tolist() == [1, 1, -1]
+    assert slots_of(given, CATALOGUE, CATALOGUE.by_name | {"one": Declaration("hERG")}).tolist() == [1, -1, 1]
+
+
+def test_of_a_group_only_those_tasks_that_are_declared_have_a_slot() -> None:
+    given = tasks(("patch clamp", 5.0), ("patch clamp", 6.7), ("patch clamp", 7.5))
+    for only, expected in (([5.0], [1, -1, -1]), ([6.7, 7.5], [-1, 2, -1]), ([None], [-1, -1, -1])):
+        assert slots_of(given, CATALOGUE, {"patch clamp": Declaration("hERG", frozenset(only))}).tolist() == expected
+    given = tasks(("a", 3.0), ("a", None), kinds=("classification", "regression"))
+    for only, expected in (([3.0], [0, -1]), ([None], [-1, 1]), ([None, 3.0], [0, 1])):
+        assert slots_of(given, VALUES, {"a": Declaration("logD", frozenset(only))}).tolist() == expected
 
 
 def test_a_task_of_values_and_one_of_labels_never_share_a_head() -> None:
     given = tasks(("a", 3.0), ("a", None), ("a", None), kinds=("classification", "regression", "classification"))
-    assert slots_of(given, VALUES, {"a": "logD"}).tolist() == [0, 1, -1]
-    assert slots_of(given, VALUES, {"a": "sol"}).tolist() == [-1, -1, -1]
-    assert slots_of(given, CATALOGUE, {"a": "Ames"}).tolist() == [-1, -1, 0]
+    assert slots_of(given, VALUES, {"a": Declaration("logD")}).tolist() == [0, 1, -1]
+    assert slots_of(given, VALUES, {"a": Declaration("sol")}).tolist() == [-1, -1, -1]
+    assert slots_of(given, CATALOGUE, {"a": Declaration("Ames")}).tolist() == [-1, -1, 0]
 
 
 def test_a_declaration_to_what_the_catalogue_does_not_have_is_refused() -> None:
     with pytest.raises(ConfigError, match="'a' is declared to be 'herg', which the catalogue does not have"):
-        slots_of(tasks(("a", 5.0)), CATALOGUE, {"a": "herg"})
+        slots_of(tasks(("a", 5.0)), CATALOGUE, {"a": Declaration("herg")})
 
 
 @given(st.lists(numbers, min_size=1, max_size=6, unique=True))

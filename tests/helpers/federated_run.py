@@ -1,12 +1,17 @@
 """A run of small partners whose federated arm is done, under plain aggregation."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
+
 from fedapp.data.dataset import Dataset
 from fedapp.run_folder import RunFolder
+from simulation import baselines
 from tests.helpers.federation import federate
 from tests.helpers.small_run import small_run
 
@@ -29,6 +34,14 @@ def template(overrides: tuple[str, ...]) -> Path:
     run = small_run(Path(TEMPLATES.name) / str(template.cache_info().misses), *FEW, "aggregation=plain", *overrides)
     federate(run)
     return run.path
+
+
+@contextmanager
+def few_trees() -> Iterator[None]:
+    """Forests of twenty trees: whoever looks at a comparison need not wait for good ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(baselines, "TREES", 20)
+        yield
 
 
 def open_datasets(run: Path) -> dict[str, Dataset]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fedapp.config import Config, load_config
-from fedapp.data.catalogue import Catalogue, Endpoint, catalogue_of, slots_of, write_catalogue
+from fedapp.data.catalogue import Catalogue, Declaration, Endpoint, catalogue_of, slots_of, write_catalogue
 from fedapp.data.dataset import Dataset
 from fedapp.errors import ConfigError, RunError
 from fedapp.model.checkpoint import load_tensors
@@ -29,7 +29,7 @@ def config(tmp_path: Path) -> Config:
 
 
 def slots(data: Dataset, config: Config) -> np.ndarray:
-    return slots_of(data.tasks, catalogue_of(config), {each: each for each in IDS[1:]})
+    return slots_of(data.tasks, catalogue_of(config), {each: Declaration(each) for each in IDS[1:]})
 
 
 def partner(directory: Path, config: Config, sent: np.ndarray | None = SENT) -> Partner:

@@ -21,6 +21,8 @@ from strategies.update import weight
 from strategies.update.shared_trunk import SharedTrunk
 from tests.helpers.federated_run import FEW, NAMES, ROUNDS, federated_run, open_datasets
 from tests.helpers.small_run import small_config, write_dataset
+from tests.helpers.sweeps import EFFORT
+from tests.simulation.demo_run import no_processes
 
 Arm = Callable[[Path, Mapping[str, Dataset], Config], Iterator[RunEvent]]
 
@@ -194,12 +196,19 @@ def test_the_unguarded_arm_is_trained_on_request_and_where_there_is_a_guard() ->
         assert not has_unguarded(small_config(f"privacy.row_guard={off}", "evaluation.unguarded=true"))
 
 
+def side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However small, courses are worth worker processes; these are started only with --full, since each loads everything anew."""
+    monkeypatch.setattr("simulation.arms.WORTH_WORKERS", 0)
+    monkeypatch.setattr("simulation.arms.os.cpu_count", lambda: 2)
+    if not EFFORT.full:
+        monkeypatch.setattr("simulation.arms.processes", no_processes)
+
+
 def test_courses_side_by_side_end_as_one_after_another(
     tmp_path: Path, datasets: dict[str, Dataset], config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = list(train_arms(tmp_path / "alone", datasets, config, ["pooled", SECOND]))
-    monkeypatch.setattr("simulation.arms.WORTH_WORKERS", 0)
-    monkeypatch.setattr("simulation.arms.os.cpu_count", lambda: 2)
+    side_by_side(monkeypatch)
     together = list(train_arms(tmp_path / "together", datasets, config, ["pooled", SECOND]))
     places = {(event.arm, event.partner, event.round): event.score for event in together}
     assert len(places) == len(together) and places == pytest.approx({(e.arm, e.partner, e.round): e.score for e in alone}, abs=0.02)
@@ -209,8 +218,7 @@ def test_courses_side_by_side_end_as_one_after_another(
 def test_what_fails_in_a_worker_fails_here(
     tmp_path: Path, datasets: dict[str, Dataset], config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("simulation.arms.WORTH_WORKERS", 0)
-    monkeypatch.setattr("simulation.arms.os.cpu_count", lambda: 2)
+    side_by_side(monkeypatch)
     hopeless = replace(config, training=replace(config.training, learning_rate=1e30, last_learning_rate=1e30))
     with pytest.raises(RunError, match="diverged|not finite"):
         list(train_arms(tmp_path, datasets, hopeless, [SECOND]))

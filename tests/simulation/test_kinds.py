@@ -19,7 +19,7 @@ from simulation.baselines import forest_arm
 from simulation.comparison import compare_arms
 from simulation.events import read_loss
 from simulation.results.clusters import cluster_sums, joint_means
-from tests.helpers.federated_run import NAMES, federated_run, open_datasets
+from tests.helpers.federated_run import NAMES, federated_run, few_trees, open_datasets
 
 ALONE, BOTH = "tasks.kinds=[regression]", "tasks.kinds=[classification,regression]"
 
@@ -28,8 +28,9 @@ ALONE, BOTH = "tasks.kinds=[regression]", "tasks.kinds=[classification,regressio
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A comparison that is done but for its figures."""
     made = federated_run(tmp_path_factory.mktemp("kinds") / "run", request.param, "privacy.row_guard=0", "training.learning_rate=0.02")
-    for arms in (train_arms, forest_arm):
-        list(arms(made.path, open_datasets(made.path), made.config()))
+    with few_trees():
+        for arms in (train_arms, forest_arm):
+            list(arms(made.path, open_datasets(made.path), made.config()))
     return made
 
 

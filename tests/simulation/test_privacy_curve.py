@@ -18,7 +18,10 @@ from simulation.privacy_curve import config_of
 from tests.simulation.audit.demo_pool import demo_config, demo_datasets
 from tests.simulation.demo_run import demo_run, exit_status
 
-SMALL = ("federation.rounds=2", "privacy.row_guard=3", "privacy.delta=0.00001", "evaluation.min_per_class=2", "audit.epsilons=[4.5,400]")
+SMALL = (
+    *("federation.rounds=2", "training.batch_size=64", "privacy.row_guard=3", "privacy.delta=0.00001"),
+    *("evaluation.min_per_class=2", "audit.epsilons=[4.5,400]"),
+)
 
 
 def new_run(path: Path) -> RunFolder:

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from fedapp.cli.status import tell
 from fedapp.consortium.identity_files import new_identity
 from fedapp.consortium.policy_file import read_policy_file, write_policy_file
-from fedapp.data.catalogue import NO_SLOT, catalogue_digest, catalogue_of, slots_of
+from fedapp.data.catalogue import NO_SLOT, Declaration, catalogue_digest, catalogue_of, slots_of
 from fedapp.data.dataset import Dataset, save
 from fedapp.errors import ConfigError, DataError, PolyphonyError
 from fedapp.model.trunk_shape import trunk_shapes
@@ -93,18 +93,18 @@ def accepted(site: Site, data: Path, *pairs: str, table: str | None = None) -> S
 
 def test_a_declaration_is_in_the_sites_table_and_in_words_in_its_policy(site: Site, data: Path) -> None:
     held = accepted(site, data, f"{GROUP}=hERG")
-    assert declared(held) == {GROUP: "hERG"}
+    assert declared(held) == {GROUP: Declaration("hERG")}
     assert held.endpoints.read_text() == f"group,endpoint\n{GROUP},hERG\n"
     assert held.endpoints.stat().st_mode & 0o777 == 0o600
     assert read_policy_file(held.policy).endpoints == [HERG]
     check_data(held)
-    assert site_place(held).declared == {GROUP: "hERG"}
+    assert site_place(held).declared == {GROUP: Declaration("hERG")}
 
 
 def test_a_table_of_declarations_does_the_same_as_words(site: Site, data: Path, tmp_path: Path) -> None:
     (tmp_path / "ours.csv").write_text(f"group,endpoint\n{GROUP},hERG\n{OTHER},hERG\n")
     held = accepted(site, data, table=str(tmp_path / "ours.csv"))
-    assert declared(held) == {GROUP: "hERG", OTHER: "hERG"}
+    assert declared(held) == {GROUP: Declaration("hERG"), OTHER: Declaration("hERG")}
     assert declared(accepted(site, data, f"{GROUP}=hERG", f"{OTHER}=hERG")) == declared(held)
 
 
@@ -113,16 +113,16 @@ def test_a_group_that_is_called_as_an_endpoint_is_proposed_and_only_taken_when_a
     assert declared(held) == {} and not held.endpoints.exists()
     assert proposed(held, Dataset.open(held.dataset)) == [NAMESAKE]
     held = accepted(held, data, f"{GROUP}=hERG", table="matching")
-    assert declared(held) == {NAMESAKE: NAMESAKE, GROUP: "hERG"}
+    assert declared(held) == {NAMESAKE: Declaration(NAMESAKE), GROUP: Declaration("hERG")}
     assert proposed(held, Dataset.open(held.dataset)) == []
 
 
 def test_what_was_declared_stays_with_new_data_until_something_else_is_said(site: Site, data: Path, tmp_path: Path) -> None:
     held = accepted(site, data, f"{GROUP}=hERG", f"{OTHER}=hERG")
     fewer = write_dataset(tmp_path / "fewer", "Birch", tasks=1).directory
-    assert declared(accepted(held, fewer)) == {GROUP: "hERG"}
+    assert declared(accepted(held, fewer)) == {GROUP: Declaration("hERG")}
     assert read_policy_file(held.policy).endpoints == [HERG]
-    assert declared(accepted(held, data, f"{OTHER}=hERG")) == {OTHER: "hERG"}
+    assert declared(accepted(held, data, f"{OTHER}=hERG")) == {OTHER: Declaration("hERG")}
     held = accepted(held, data, table="none")
     assert declared(held) == {} and read_policy_file(held.policy).endpoints == []
     check_data(held)
@@ -170,7 +170,7 @@ def test_matching_leaves_out_what_is_measured_in_another_unit_and_new_data_in_an
     save(tmp_path / "labels", header, structures, fingerprints, labels=label_table(dataset), tasks=labels)
     with pytest.raises(ConfigError, match=f"{NAMESAKE} is measured in label, and {NAMESAKE} in p"):
         accepted(held, tmp_path / "labels")
-    assert declared(held) == {NAMESAKE: NAMESAKE}
+    assert declared(held) == {NAMESAKE: Declaration(NAMESAKE)}
 
 
 # What its own page says
@@ -253,7 +253,7 @@ def test_a_declaration_that_cannot_be_is_refused_by_name_and_the_site_stays_as_i
 
 def test_names_with_equals_signs_in_them_are_told_apart_by_what_there_is(site: Site, data: Path) -> None:
     (site.path / "catalogue.yaml").write_text(ENDPOINTS + "- {id: a=b, measures: x, unit: p, thresholds: [5.5]}\n")
-    assert declared(accepted(site, data, f"{GROUP}=a=b")) == {GROUP: "a=b"}
+    assert declared(accepted(site, data, f"{GROUP}=a=b")) == {GROUP: Declaration("a=b")}
 
 
 def test_without_a_catalogue_nothing_can_be_declared(tmp_path: Path, data: Path) -> None:
@@ -324,7 +324,7 @@ def test_a_new_kit_that_adds_an_endpoint_changes_nothing_for_those_that_were_dec
     held = accepted(site, data, f"{GROUP}=hERG")
     other_catalogue("- {id: Ames", "- {id: BBB, measures: passage, unit: p, thresholds: [5.0]}\n- {id: Ames")(held)
     check_data(held)
-    assert declared(held) == {GROUP: "hERG"}
+    assert declared(held) == {GROUP: Declaration("hERG")}
 
 
 @pytest.mark.parametrize(("old", "new"), [("6.5", "6.0"), ("id: hERG", "id: KCNH2")])

@@ -14,16 +14,19 @@ from numpy.typing import NDArray
 from scipy.special import betainc, expit, logit
 from scipy.stats import binom
 
-from fedapp.config import RECORD_DP
+from fedapp.config import RECORD_DP, Config
+from fedapp.data.catalogue import catalogue_of
 from fedapp.data.csr import csr_positions
 from fedapp.data.dataset import Dataset
 from fedapp.data.labels import Labels
 from fedapp.errors import DataError
+from fedapp.model.shared_heads import in_common_units
 from simulation.audit.federations import federate, held_bits, set_up, states, whole
 from simulation.audit.findings import AuditOutcome, Finding
 from simulation.audit.pool import Pool
 from simulation.audit.scenario import Scenario
-from simulation.audit.signals import Rounds, standardised, trunk_signals
+from simulation.audit.shared_signals import SharedLabels, head_signals
+from simulation.audit.signals import Rounds, class_labels, standardised, trunk_signals
 from simulation.audit.statistics import CONFIDENCE, Estimate, rate
 from simulation.federation import Guarded, guard
 
@@ -40,13 +43,14 @@ def attack(scenario: Scenario) -> AuditOutcome:
     pool, config, generator = scenario.pool, scenario.config, scenario.generator
     first, *_ = pool.datasets
     with states() as folder:
-        bits = bits_to_draw(pool, guard(pool.datasets, config, folder / "rows"))
-        made = canaries(bits, len(pool.datasets[first].tasks), count=CANARIES, size=BITS, labels=LABELS, generator=generator)
+        bits, own = bits_to_draw(pool, guard(pool.datasets, config, folder / "rows")), pool.datasets[first]
+        made = canaries(bits, len(own.tasks), count=CANARIES, size=BITS, labels=LABELS, generator=generator)
+        made = replace(made, labels=in_units(made.labels, own))
         included = generator.random(CANARIES) < 0.5
-        datasets = pool.datasets | {first: with_canaries(pool.datasets[first], made, included, config.training_folds()[0])}
+        datasets = pool.datasets | {first: with_canaries(own, made, included, config.training_folds()[0])}
         setting = set_up(datasets, config, folder, held_bits(pool))
-        rounds = federate(setting).rounds
-    scores = canary_scores(made, whole(rounds, setting.columns, pool.bits))
+        rounds = whole(federate(setting).rounds, setting.columns, pool.bits)
+    scores = canary_scores(made, rounds) + head_scores(made, own, setting.partners[first].slot_of_task, config, rounds)
     stated = config.privacy.epsilon if config.privacy.profile == RECORD_DP else None
     return AuditOutcome(findings=(finding(audit(scores, included, config.privacy.delta), scenario.defences, stated),))
 
@@ -119,6 +123,13 @@ def canaries(bits: NDArray[np.bool_], tasks: int, count: int, size: int, labels:
     )
 
 
+def in_units(labels: Labels, dataset: Dataset) -> Labels:
+    """Classes of tasks of values made values that are as usual there: the centre, and by the scale more or less."""
+    classes = class_labels(replace(dataset, labels=labels))
+    values = dataset.normalisation.in_units(labels.tasks, 2 * labels.values - 1)
+    return replace(labels, values=np.where(classes, labels.values, values).astype(np.float32))
+
+
 def with_canaries(dataset: Dataset, made: Canaries, included: NDArray[np.bool_], fold: int) -> Dataset:
     """The dataset with the canaries of `included`, bool [m], behind its compounds, in this fold; in memory, all else shared.
 
@@ -143,6 +154,22 @@ def canary_scores(made: Canaries, rounds: Rounds) -> NDArray[np.float64]:
     """
     signals = trunk_signals(made.x_indptr, made.x_indices, rounds)
     return np.asarray(standardised(signals["movement_rounds"]) + standardised(signals["coherence_rounds"]), dtype=np.float64)
+
+
+def head_scores(made: Canaries, own: Dataset, slots: NDArray[np.int32], config: Config, rounds: Rounds) -> NDArray[np.float64]:
+    """How much each canary looks trained on by the shared heads that have its labels: float64 [m], 0 where there are none.
+
+    Args:
+        own: The dataset of whose tasks the labels are.
+        slots: The shared head that each task has a part in, -1 without: int32 [tasks].
+    """
+    count = len(made.x_indptr) - 1
+    if not (slots >= 0).any():
+        return np.zeros(count)
+    alone = replace(own, folds=np.zeros(count, np.uint8), x_indptr=made.x_indptr, x_indices=made.x_indices, labels=made.labels)
+    labels = SharedLabels.of([in_common_units(alone, slots, catalogue_of(config))], [slots])
+    signals = head_signals(labels, count, [alone], rounds)
+    return np.asarray(standardised(signals["shared_confidence"]) + standardised(signals["shared_pull"]), dtype=np.float64)
 
 
 def audit(scores: NDArray[np.floating], included: NDArray[np.bool_], delta: float, shares: Sequence[float] = GUESSED) -> Bound:

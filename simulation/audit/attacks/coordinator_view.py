@@ -9,6 +9,7 @@ reads everything.
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from math import nan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,7 +101,23 @@ def attack(scenario: Scenario) -> AuditOutcome:
     heads = np.ascontiguousarray(words[:, form.dense : form.before_counters])
     if heads.shape[1] >= FEWEST_WORDS:
         findings += coordinator_findings(heads, np.zeros_like(heads), form.slot_width + 1, of=HEADS)
+    elif scenario.target.slots.size:
+        findings.append(not_judged(heads.shape[1]))
     return AuditOutcome(findings=tuple(findings))
+
+
+def not_judged(words: int) -> Finding:
+    """Where there is a catalogue, and the words of shared heads are too few for any figure."""
+    return Finding(
+        name="coordinator_view",
+        attack=f"all of them{HEADS}",
+        adversary="coordinator",
+        defences=ON,
+        what="What the coordinator sees of the words of shared heads.",
+        chance=0.0,
+        note=f"Not judged: the sum has {words} words of shared heads, and {FEWEST_WORDS} or more are needed. They are masked as rows are.",
+        **asdict(Estimate(nan, 0.0, 1.0, 0)),
+    )
 
 
 def check_length(words: int, row_guard: int) -> None:

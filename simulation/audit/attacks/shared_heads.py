@@ -1,8 +1,8 @@
 """What shared heads tell those who hold them: who was trained on, which labels, and which partners measure an endpoint.
 
-A shared head is one logistic regression, learned by all partners who measure its endpoint, and everybody has it after each round. So it is
-attacked as a trunk is, compound by compound, and beyond that for labels, which no trunk tells. Judged are compounds with a label in a head
-that their own partner has a part in: of others it can know nothing.
+A shared head is one regression, logistic or of values, learned by all partners who measure its endpoint, and everybody has it after each
+round. So it is attacked as a trunk is, compound by compound, and beyond that for labels, which no trunk tells. Judged are compounds with a
+label in a head that their own partner has a part in: of others it can know nothing.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,8 @@ from math import nan
 import numpy as np
 from numpy.typing import NDArray
 
-from fedapp.data.catalogue import NO_SLOT
+from fedapp.data.catalogue import NO_SLOT, catalogue_of
+from fedapp.model.shared_heads import in_common_units
 from simulation.audit.attacks.attribution import LEVEL, in_words, unit
 from simulation.audit.attacks.membership import GATE, SUPPORT, MembershipAttack, combined, curve_of, overall, signals_of
 from simulation.audit.federations import Trial
@@ -84,12 +85,14 @@ def labels_told(scenario: Scenario) -> Finding:
     """How much more often the last shared head is right of a label that another partner trained on than of one that it left out.
 
     What it says rightly of labels that nobody trained on, it has learned of the endpoint: that is what it is for. One label of a compound
-    is asked about, chosen at random, so that they are independent.
+    is asked about, chosen at random, so that they are independent; of a value, on which side of its head's centre it lies.
     """
     pool, target, generator = scenario.pool, scenario.target, scenario.generator
-    labels = SharedLabels.of(list(pool.datasets.values()), own_slots(scenario))
-    known = np.isin(pool.structures, pool.structures[pool.owners == ATTACKER])
-    shuffled = generator.permutation(np.flatnonzero(~known[labels.compounds]))
+    slots_of_tasks, catalogue = own_slots(scenario), catalogue_of(scenario.config)
+    pairs = zip(pool.datasets.values(), slots_of_tasks, strict=True)
+    labels = SharedLabels.of([in_common_units(dataset, slots, catalogue) for dataset, slots in pairs], slots_of_tasks)
+    known, signs = np.isin(pool.structures, pool.structures[pool.owners == ATTACKER]), labels.signs
+    shuffled = generator.permutation(np.flatnonzero(~known[labels.compounds] & (signs != 0)))
     compounds, first = np.unique(labels.compounds[shuffled], return_index=True)
     chosen, inside = shuffled[first], target.members[compounds]
     finding = partial(
@@ -104,9 +107,8 @@ def labels_told(scenario: Scenario) -> Finding:
     )
     if inside.all() or not inside.any():
         return finding(note=NONE, **asdict(Estimate(nan, -1.0, 1.0, 0)))
-    slots, signs = labels.slots[chosen], labels.signs[chosen]
-    said = outputs(target.trunks[-1], target.trunks[-1][-1], pool.indptr, pool.indices, compounds, slots)
-    hits = said * signs > 0
+    seen = features(target.trunks[-1], pool.indptr, pool.indices)[compounds]
+    hits = outputs(seen, target.trunks[-1][-1], labels.slots[chosen]) * signs[chosen] > 0
     counts = [(int(hits[inside == side].sum()), int((inside == side).sum())) for side in (True, False)]
     difference = counts[0][0] / counts[0][1] - counts[1][0] / counts[1][1]
     estimate = Estimate(difference, *newcombe(*counts[0], *counts[1], LEVEL), len(hits))
@@ -207,7 +209,7 @@ def ranked(
     pool, trunks = scenario.pool, scenario.target.trunks[:-1]
     total = np.zeros((len(question.slots), len(question.others)))
     for trunk, update in zip(trunks[-len(updates) :], updates, strict=True):
-        seen = features(trunk, pool.indptr, pool.indices).numpy()[anchors]
+        seen = features(trunk, pool.indptr, pool.indices)[anchors]
         squared = (unit(update[:, :-1]) @ unit(seen - seen.mean(axis=0)).T) ** 2
         total += np.stack([squared[:, pool.owners[anchors] == partner].mean(axis=1) for partner in question.others], axis=1)
     return total / np.maximum(total.mean(axis=0), 1e-12)

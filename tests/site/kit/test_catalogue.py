@@ -8,7 +8,7 @@ import pytest
 
 from fedapp.consortium.agreement import configuration_digest
 from fedapp.consortium.policy_file import read_policy, read_policy_file, write_policy_file
-from fedapp.data.catalogue import catalogue_digest, catalogue_of, read_catalogue
+from fedapp.data.catalogue import Declaration, catalogue_digest, catalogue_of, read_catalogue
 from fedapp.errors import ConfigError
 from fedapp.model.trunk_shape import layout
 from fedapp.site.accept import accept, check_data
@@ -171,7 +171,7 @@ def test_declarations_outlast_a_new_kit_whose_catalogue_says_the_same_of_them(fo
     changes = install(kits_of(founded, "more", more) / "gamma", site.path)
     assert any(change.startswith("catalogue: ") for change in changes)
     check_data(Site.open(site.path))
-    assert declared(Site.open(site.path)) == {GROUP: "hERG"}
+    assert declared(Site.open(site.path)) == {GROUP: Declaration("hERG")}
 
 
 def test_a_new_kit_that_makes_another_endpoint_of_one_stops_the_site_until_it_is_accepted_anew(founded: Founded) -> None:
@@ -193,4 +193,4 @@ def test_under_a_kit_without_a_catalogue_declarations_rest_and_the_next_one_with
     assert declared(Site.open(site.path)) == {}
     install(founded.path / "kits" / "gamma", site.path)
     check_data(Site.open(site.path))
-    assert declared(Site.open(site.path)) == {GROUP: "hERG"}
+    assert declared(Site.open(site.path)) == {GROUP: Declaration("hERG")}

@@ -212,21 +212,26 @@ def test_without_a_row_guard_the_sums_of_a_real_federation_give_compounds_away(t
     assert trial.updates is not None
     case = Case.of(pool, trial.members, (0,), OFF)
     for updates in (sums_of(trial), rest_of(trial)):
-        assert from_sums(case, updates, np.random.default_rng(0)).passes is False
+        found = from_sums(case, updates, np.random.default_rng(0))
+        assert found.passes is False and found.value > 0.15
     separate = from_updates(Case.of(pool, trial.members, (), OFF), trial.updates, np.random.default_rng(0))
     assert separate.value == 1.0 and separate.lower > separate.chance
 
 
-def test_where_many_compounds_hold_every_row_and_there_is_no_momentum_sums_say_nothing(tmp_path: Path) -> None:
-    """With a momentum of 0.5 they do say a little in a federation as small as this one: 4 of 6 attacks with three seeds told more than
-    chance, by 0.08 to 0.15, against 1 of 6 without. So this holds for no momentum alone."""
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_where_many_compounds_hold_every_row_sums_say_little(momentum: float, tmp_path: Path) -> None:
+    """Little, and not nothing: over 24 seeds the right partner is named more often for trained compounds by 0.034 [0.018, 0.050] from
+    sums and by 0.043 [0.027, 0.059] from the last one less one's own; with momentum by 0.043 [0.025, 0.062] and 0.074 [0.058, 0.090].
+    It is not momentum that tells more, but how far a trunk has come: with half the step, which takes momentum's length back, it is 0.030
+    and 0.042; without momentum and with twice the step 0.038 and 0.061. Of three times the compounds it is 0.036 and 0.048, with momentum
+    0.045 and 0.057."""
     pool = real_pool(300, 256)
-    trial = real_trial(pool, tmp_path, guard=10, momentum=0.0)
+    trial = real_trial(pool, tmp_path, guard=10, momentum=momentum)
     assert trial.updates is not None and trial.listed.sum() > 200
     case = Case.of(pool, trial.members, (0,), ON)
     for updates in (sums_of(trial), rest_of(trial)):
         found = from_sums(case, updates, np.random.default_rng(0), looks=GATED)
-        assert found.passes and found.lower < 0 < found.upper
+        assert -0.15 < found.value < 0.15
 
 
 # Groups

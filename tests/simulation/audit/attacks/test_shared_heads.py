@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -109,7 +110,7 @@ def test_features_are_those_of_the_network() -> None:
     dense = np.zeros((len(pool().owners), BITS), dtype=np.float32)
     dense[np.repeat(np.arange(len(dense)), np.diff(pool().indptr)), pool().indices] = 1
     expected = np.maximum(np.maximum(dense @ arrays[0] + arrays[1], 0) @ arrays[2].T + arrays[3], 0)
-    np.testing.assert_allclose(features(arrays, pool().indptr, pool().indices).numpy(), expected, atol=1e-4)
+    np.testing.assert_allclose(features(arrays, pool().indptr, pool().indices), expected, atol=1e-4)
 
 
 def test_what_is_kept_of_a_trial_comes_back(tmp_path: Path) -> None:
@@ -142,6 +143,18 @@ def test_the_coordinator_sees_nothing_of_shared_heads_under_masks_and_everything
     assert all(each.passes for (_, defences), each in heads.items() if defences == ON)
     assert heads[f"correlation{coordinator_view.HEADS}", OFF].passes is False
     assert "length of the vectors" in heads[f"sizes{coordinator_view.HEADS}", ON].note
+
+
+def test_words_of_heads_that_are_too_few_to_judge_are_named_and_pass_for_nothing() -> None:
+    made = trial(3)
+    assert made.form is not None
+    words = np.delete(made.words, np.s_[made.form.dense + 200 : made.form.before_counters], axis=1)
+    short = replace(made, words=words, form=SimpleNamespace(dense=made.form.dense, before_counters=made.form.dense + 200))
+    (told,) = (each for each in coordinator_view.attack(of(short)).findings if each.attack.endswith(coordinator_view.HEADS))
+    assert told.verdict is None and np.isnan(told.value) and told.as_json()["value"] is None
+    assert told.note.startswith("Not judged: the sum has 200 words of shared heads, and 512 or more are needed")
+    without = replace(short, slots=np.zeros(0, np.bool_))
+    assert not any(each.attack.endswith(coordinator_view.HEADS) for each in coordinator_view.attack(of(without)).findings)
 
 
 # Who was trained on
@@ -229,7 +242,7 @@ def test_a_partner_that_measures_an_endpoint_shows_in_the_directions_of_its_head
     first = generator.normal(0, 0.1, (BITS, WIDTH)).astype(np.float32)
     first[:PARTNERS] = generator.normal(size=(PARTNERS, WIDTH))
     trunk = [first, np.zeros(WIDTH, np.float32), np.zeros((TASKS, WIDTH + 1), np.float32)]
-    seen, updates = features(trunk, apart.indptr, apart.indices).numpy(), np.zeros((6, TASKS, WIDTH + 1), dtype=np.float32)
+    seen, updates = features(trunk, apart.indptr, apart.indices), np.zeros((6, TASKS, WIDTH + 1), dtype=np.float32)
     for update in updates:
         errors = generator.normal(size=(TASKS, len(owners))) * (MEASURES.T[:, owners] & made.members)
         update[:, :-1] = errors @ seen
