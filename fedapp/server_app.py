@@ -21,6 +21,7 @@ from strategies.coordinator.journal import AWAITED
 from strategies.coordinator.polling_grid import PollingGrid
 from strategies.secagg.errors import SecAggError
 
+POLL = 0.1  # seconds
 NAMED = (PolyphonyError, RoundFailedError, SecAggError, OSError)  # their texts are for people
 app = ServerApp()
 
@@ -38,12 +39,20 @@ def run(grid: Grid, context: Context) -> None:
         conclude(grid, site.coordinator, lambda: site_side(site))
         return
     bare = not context.run_config["run-dir"]
-    folder = new_run(grid, context) if bare else RunFolder.open(Path(str(context.run_config["run-dir"])))
+    folder = new_run(grid, context) if bare else prepared_run(Path(str(context.run_config["run-dir"])))
     started = time.monotonic()
     conclude(grid, folder.coordinator, lambda: simulated_side(folder))
     if bare:
         folder.update(state="finished", seconds=round(time.monotonic() - started, 1))
         log(INFO, "finished; for the report: polyphony report %s", folder.path)
+
+
+def prepared_run(path: Path) -> RunFolder:
+    """A run folder, when the process that started Flower has put in place what partners need."""
+    folder = RunFolder.open(path)
+    while not folder.status().get("prepared", True):
+        time.sleep(POLL)
+    return folder
 
 
 def conclude(grid: Grid, folder: Path, open_side: Callable[[], CoordinatorSide]) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from fedapp.config import Config
 from fedapp.data.dataset import Dataset
@@ -58,6 +57,8 @@ def fit_forests(dataset_folder: Path, folder: Path, config: Config) -> None:
 
 def forest_of_classes(dataset: Dataset, known: pl.DataFrame, new: pl.DataFrame, seed: int) -> np.ndarray:
     """Logits of new labels of a task, from its known ones: of the share of trees' votes."""
+    from sklearn.ensemble import RandomForestClassifier  # takes a second, and only `compare` grows forests
+
     forest = RandomForestClassifier(TREES, random_state=seed)
     forest.fit(folded(dataset, known["row"].to_numpy()), known["value"].to_numpy() > 0.5)
     shares = forest.predict_proba(folded(dataset, new["row"].to_numpy()))
@@ -67,6 +68,8 @@ def forest_of_classes(dataset: Dataset, known: pl.DataFrame, new: pl.DataFrame, 
 
 def forest_of_values(dataset: Dataset, known: pl.DataFrame, new: pl.DataFrame, seed: int) -> np.ndarray:
     """Values of new labels of a task, from its known ones; a censored one is taken for its bound."""
+    from sklearn.ensemble import RandomForestRegressor
+
     forest = RandomForestRegressor(TREES, max_features=1 / 3, random_state=seed)
     forest.fit(folded(dataset, known["row"].to_numpy()), known["value"].to_numpy())
     return np.asarray(forest.predict(folded(dataset, new["row"].to_numpy())))

@@ -6,19 +6,16 @@ from contextlib import contextmanager
 from statistics import median
 from typing import Any, Protocol
 
+from fedapp.data.dataset import Dataset
 from fedapp.errors import PolyphonyError, RunError, RunInterruptedError, explained
 from fedapp.evaluation.arms import AUC_PR, FEDERATED, FOREST, MERGED, POOLED, R2, SPEARMAN
 from fedapp.report.disclosure import warnings
-from fedapp.report.run_page import write_report
 from fedapp.report.saved_run import SavedRun, read_run
 from fedapp.report.summary import summarise
 from fedapp.run_folder import RunFolder, now
 from fedapp.runtime.locks import locked
 from fedapp.storage.damage import DamagedFileError
 from fedapp.storage.leftovers import sweep
-from simulation.arms import has_unguarded, train_arms, unguarded_arm
-from simulation.baselines import forest_arm
-from simulation.comparison import compare_arms
 from simulation.events import Follower
 from simulation.launch import run_flower
 from simulation.preparation import prepare_partners
@@ -46,8 +43,9 @@ def simulate(run: RunFolder, display: Display) -> dict[str, Any]:
         PolyphonyError: Whatever the user can put right; the run folder then says `failed` and can be resumed.
     """
     with recorded(run):
-        prepare_partners(run, display.stage, display.advance_preparation)
         federated_arm(run, display)
+    from fedapp.report.run_page import write_report  # imports matplotlib: a second that Flower, which is started first, need not wait
+
     report, saved = write_report(run.path), read_run(run.path)
     means = summarise(saved).arms[FEDERATED]
     figures = {metric: means.get(metric) for metric in (AUC_PR, SPEARMAN, R2)}
@@ -63,12 +61,16 @@ def compare(run: RunFolder, display: Display) -> dict[str, Any]:
     Raises:
         PolyphonyError: As `simulate`.
     """
+    from fedapp.report.run_page import write_report  # these import torch and matplotlib, which `simulate` starts without
+    from simulation.arms import has_unguarded, train_arms, unguarded_arm
+    from simulation.baselines import forest_arm
+    from simulation.comparison import compare_arms
+
     if run.config().evaluation.test_fold is None:
         raise RunError("evaluation.test_fold is null, and arms are compared on a test fold", "give it a number, such as 0")
     with recorded(run):
         config = run.config()
-        datasets = prepare_partners(run, display.stage, display.advance_preparation)
-        federated_arm(run, display)
+        datasets = federated_arm(run, display)
         for arm in (train_arms, *([unguarded_arm] if has_unguarded(config) else [])):
             for event in arm(run.path, datasets, config):
                 display.event(event.arm, None if event.arm in (POOLED, MERGED) else event.partner, event.round, event.loss, event.score)
@@ -103,22 +105,32 @@ def seen_in_sums(run: SavedRun) -> dict[str, Any]:
     }
 
 
-def federated_arm(run: RunFolder, display: Display) -> None:
-    """Flower's part, unless an earlier process finished it.
+def federated_arm(run: RunFolder, display: Display) -> dict[str, Dataset]:
+    """The partners' datasets, and Flower's part, each unless an earlier process finished it.
 
     Raises:
-        RunError: It failed.
+        PolyphonyError: Tables are unusable, or the rounds failed.
     """
-    follower = Follower(run)
+    follower, datasets = Follower(run), dict[str, Dataset]()
 
     def follow() -> None:
         for event in follower.events():
             display.event(event.arm, event.partner, event.round, event.loss, event.score)
 
-    if not run.federated():
+    def prepare() -> None:
+        datasets.update(prepare_partners(run, display.stage, display.advance_preparation))
+
+    if run.federated():
+        prepare()
+    elif run.given_config().data.tables == "demo":  # whose tables cannot be unusable, and take as long as Flower takes to start
+        display.stage("starting Flower")
+        run.update(peak_memory=run_flower(run, follow, prepare))
+    else:
+        prepare()
         display.stage("starting Flower")
         run.update(peak_memory=run_flower(run, follow))
     follow()
+    return datasets
 
 
 @contextmanager

@@ -1,23 +1,22 @@
 """Runs the Flower app on this machine: a private SuperLink in simulation mode, to which the run is submitted as `flwr run` does."""
 
-import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from fedapp.errors import RunError
 from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import RunFolder
-from fedapp.runtime.bundle import bundle_pyproject
-from fedapp.runtime.flower import CONNECTION, flower_environment, script, wait_until_listening
+from fedapp.runtime.flower import flower_environment, script
 from fedapp.runtime.processes import child, family_memory, free_port
-from fedapp.runtime.toml_file import toml
 from fedapp.storage.damage import DamagedFileError
-from fedapp.storage.files import PRIVATE_DIRECTORY, write_text
+from fedapp.storage.files import PRIVATE_DIRECTORY
 from fedapp.storage.json_file import read_object
 from fedapp.storage.leftovers import sweep
 from fedapp.storage.scratch import for_sockets, scratch
@@ -28,18 +27,23 @@ LAST_WORDS = 10.0  # seconds for the engine's log to come, when a run failed: it
 LONGEST = 300  # characters of a reason
 FULL = 1 << 20  # free bytes below which a disk counts as full
 SCRATCH = "ray"
-GPU_PARTS = 10_000  # in which Ray divides a GPU
+NO_SPARE_WORKERS = {"RAY_prestart_worker_first_driver": "0"}  # processes that Flower's actors, which have an environment, cannot use
 SOCKET_ROOM = len("/.ray.xxxxxxxx.part/ray/session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store")
 TAIL = 64 << 10  # bytes at a log's end in which the reason is looked for
 REASON = re.compile(r"\b[\w.]*(?:Error|Exception|Exit): .+")  # the last line of a traceback, as Python and Ray write it
 
 
-def run_flower(run: RunFolder, follow: Callable[[], None]) -> int:
+def nothing() -> None:
+    """What is left to do where all lies ready."""
+
+
+def run_flower(run: RunFolder, follow: Callable[[], None], prepare: Callable[[], None] = nothing) -> int:
     """Run the federated rounds of a run folder to their end.
 
     Args:
-        run: Its partners' datasets lie ready.
+        run: Its partners' datasets, and what else a partner needs, lie ready when `prepare` is done.
         follow: Called a few times a second, to show what the run folder says.
+        prepare: Done while Flower starts; the coordinator asks nobody anything before.
     Returns:
         Peak memory of all processes together, bytes, sampled every few seconds.
     Raises:
@@ -55,19 +59,28 @@ def run_flower(run: RunFolder, follow: Callable[[], None]) -> int:
     log = logs / "run.log"
     begun = log.stat().st_size if log.is_file() else 0
     sweep(run.path)
+    run.update(prepared=False)
     try:
-        peak = watch(run, logs, outcome, follow)
+        peak = watch(run, logs, outcome, follow, prepare)
     finally:
         sweep(run.path)
     check_outcome(run, log, begun)
     return peak
 
 
-def watch(run: RunFolder, logs: Path, outcome: Path, follow: Callable[[], None]) -> int:
-    """Start Flower, show what goes on until there is an outcome, and end every process; peak memory in bytes."""
+def watch(run: RunFolder, logs: Path, outcome: Path, follow: Callable[[], None], prepare: Callable[[], None]) -> int:
+    """Start Flower, show what goes on until there is an outcome, and end every process; peak memory in bytes.
+
+    Raises:
+        RunError: The SuperLink ended by itself; its log is named.
+    """
     peak, next_sample = 0, 0.0
-    with superlink(logs) as environment, child(submission(run, logs), logs / "run.log", environment) as submitted:
+    with superlink(logs) as link, child(submitting(run, logs, link.port), logs / "run.log", link.environment) as submitted:
+        prepare()
+        run.update(prepared=True)
         while not outcome.is_file() and submitted.poll() is None:
+            if link.process.poll() is not None:
+                raise RunError("Flower's SuperLink ended", f"its log is {logs / 'superlink.log'}; go on with --resume {run.path}")
             follow()
             if time.monotonic() > next_sample:
                 peak, next_sample = max(peak, family_memory()), time.monotonic() + MEMORY_POLL
@@ -137,46 +150,35 @@ def last_reason(log: Path, begun: int, known: str = "") -> str:
     return f"{new[-1]:.{LONGEST}}" if new else ""
 
 
+class Link(NamedTuple):
+    """A SuperLink of our own: its process and loopback port, and the environment that makes the `flwr` command talk to it."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    environment: dict[str, str]
+
+
 @contextmanager
-def superlink(logs: Path) -> Iterator[dict[str, str]]:
-    """A SuperLink of our own on a free loopback port; yields the environment that makes the `flwr` command talk to it.
+def superlink(logs: Path) -> Iterator[Link]:
+    """A SuperLink of our own, which begins to start.
 
     It and Ray have a temporary folder of their own: where they would put their logs, other users could read them, and they would stay.
 
     Raises:
         MachineError: No temporary folder whose path is short enough for a socket.
-        RunError: It did not start; its log is named.
     """
     home = logs / "home"
     port = free_port()
     command = [script("flower-superlink"), "--simulation", "--insecure", "--disable-runtime-dependency-installation", "--port", str(port)]
     try:
         with scratch(SCRATCH, for_sockets(SOCKET_ROOM)) as folder:
-            environment = {**flower_environment(home, port), "TMPDIR": str(folder), "RAY_TMPDIR": str(folder)}
+            environment = {**flower_environment(home, port), **NO_SPARE_WORKERS, "TMPDIR": str(folder), "RAY_TMPDIR": str(folder)}
             with child(command, logs / "superlink.log", environment) as process:
-                if not wait_until_listening(port, alive=lambda: process.poll() is None):
-                    raise RunError("Flower's SuperLink did not start", f"its log is {logs / 'superlink.log'}")
-                yield environment
+                yield Link(process, port, environment)
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def submission(run: RunFolder, logs: Path) -> list[str]:
-    """The `flwr run` command that starts this run and streams its log."""
-    app, configuration = logs / "app", logs / "run.toml"
-    write_text(app / "pyproject.toml", bundle_pyproject(run.status()["versions"]["polyphony"]))
-    write_text(configuration, toml({"run-dir": str(run.path)}))
-    partners = len(run.partners())
-    cpus = max(1, (os.cpu_count() or 1) // partners)
-    federation = f"num-supernodes={partners} client-resources-num-cpus={cpus} client-resources-num-gpus={gpu_share(partners)}"
-    return [script("flwr"), "run", str(app), CONNECTION, "--stream", "--run-config", str(configuration), "--federation-config", federation]
-
-
-def gpu_share(partners: int) -> float:
-    """The part of a GPU that each simulated partner gets: all of them share one where there is one.
-
-    Rounded down to what Ray counts in: with a larger part the last of six would wait for the others.
-    """
-    import torch
-
-    return GPU_PARTS // partners / GPU_PARTS if torch.cuda.is_available() else 0.0
+def submitting(run: RunFolder, logs: Path, port: int) -> list[str]:
+    """The command that submits the run once the SuperLink listens; it takes no module of the folder that we are in."""
+    return [sys.executable, "-P", "-m", "simulation.submit", str(run.path), str(logs), str(port)]

@@ -48,7 +48,7 @@ def benchmark_round(
     rounds: Annotated[int, typer.Option(help="rounds of each run; the first is not counted")] = 4,
     as_json: Json = False,
 ) -> None:
-    """Time whole federated rounds of an experiment in Flower's simulation, secure against plain, four runs each."""
+    """Time whole rounds of an experiment in Flower's simulation, secure against plain; and what a round costs a partner, by part."""
     from simulation.benchmarks.round import measure_round  # imports flwr: seconds that --help need not wait
 
     provenance = Provenance.begin()
@@ -62,6 +62,8 @@ def benchmark_round(
     print(f"{'plain':<17}{figures['plain_s']:>9.3f} s a round")
     spread = f"{figures['ratios'][0]:.3f} to {figures['ratios'][-1]:.3f} in {len(figures['ratios'])} pairs of runs"
     print(f"{'secure':<17}{figures['secure_s']:>9.3f} s a round   {figures['ratio']:.3f} x plain ({spread})")
+    parts = ", ".join(f"{part.replace('_', ' ')} {seconds:.3f}" for part, seconds in figures["partner_core_s"].items())
+    print(f"{'partner, fixed':<17}{figures['partner_fixed_core_s']:>9.3f} processor seconds a round, less the training of: {parts}")
 
 
 @app.command("training")

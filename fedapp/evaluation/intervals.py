@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from scipy.stats import bootstrap
 
 RESAMPLES = 2000
 CLUSTERS_FOR_AN_INTERVAL = 5
@@ -50,6 +49,8 @@ def ratio_interval(above: np.ndarray[Any, Any], below: np.ndarray[Any, Any]) -> 
 
     def ratio(a: Any, b: Any, axis: int = -1) -> Any:
         return a.sum(axis=axis) / b.sum(axis=axis)
+
+    from scipy.stats import bootstrap  # takes a second, and most who need an interval's type compute none
 
     batch = max(1, 1_000_000 // len(above))
     resampled = bootstrap(

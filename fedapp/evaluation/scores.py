@@ -75,12 +75,12 @@ def metrics_of(
         of_fold = scores.filter(pl.col("fold") == fold)
         measured = pl.concat([_measured(kind, own, of_fold) for kind, own in kinds.items()], how="diagonal").sort("task")
         frames.append(measured.with_columns(pl.lit(number).alias("round"), pl.lit(fold).alias("fold")))
-    return with_every_column(pl.concat(frames).fill_nan(None))
+    return with_every_column(pl.concat(frames).fill_nan(None).collect())  # a plan for all: one by one, steps take longer than figures
 
 
-def _measured(kind: Kind, own: NDArray[np.bool_], scores: pl.DataFrame) -> pl.DataFrame:
+def _measured(kind: Kind, own: NDArray[np.bool_], scores: pl.DataFrame) -> pl.LazyFrame:
     """task and the metrics of one kind, of its `own` tasks."""
     tasks, values, censors, outputs = (scores[name].to_numpy() for name in ("task", "value", "censor", "output"))
     of_kind = own[tasks]
     metrics = kind.measure(tasks[of_kind], values[of_kind], censors[of_kind], outputs[of_kind], len(own))
-    return pl.DataFrame({"task": np.arange(len(own)), **vars(metrics)}).filter(own)
+    return pl.LazyFrame({"task": np.arange(len(own)), **vars(metrics)}).filter(pl.lit(pl.Series(own)))

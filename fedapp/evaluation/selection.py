@@ -49,7 +49,7 @@ def read_round(path: Path) -> pl.DataFrame:
         DamagedFileError: The file is damaged.
     """
     with reading(path, AGAIN):
-        return pl.read_parquet(path, glob=False).select(COLUMNS)
+        return pl.scan_parquet(path, glob=False).select(COLUMNS).collect()
 
 
 def validation_scores(metrics: pl.DataFrame, minimum: int, by: tuple[str, ...]) -> pl.DataFrame:
@@ -60,16 +60,16 @@ def validation_scores(metrics: pl.DataFrame, minimum: int, by: tuple[str, ...]) 
     where R² of a single task can fall far enough below 0 to choose the round for all.
     """
     validation = with_every_column(metrics).filter(pl.col("fold") == VALIDATION)
-    means = [kind_mean(validation, name, minimum, by) for name in CHOOSING.values()]
-    both = means[0].join(means[1], on=by, how="full", coalesce=True)
-    return both.with_columns(pl.mean_horizontal(*CHOOSING.values()).alias("score")).sort(by)
+    means = validation.lazy().group_by(by).agg(kind_mean(name, minimum) for name in CHOOSING.values())
+    score = pl.mean_horizontal(*CHOOSING.values()).alias("score")
+    return means.with_columns(score).filter(pl.col("score").is_not_null()).sort(by).collect()
 
 
-def kind_mean(validation: pl.DataFrame, name: str, minimum: int, by: tuple[str, ...]) -> pl.DataFrame:
-    """The columns `by`, and the mean of the metric `name` over the tasks that have it."""
-    defined = validation.filter(pl.col(name).is_finite()).with_columns(enough(minimum).alias("enough"))
-    chosen = defined.filter(pl.col("enough") | ~pl.col("enough").any().over(by))
-    return chosen.group_by(by).agg(pl.col(name).mean())
+def kind_mean(name: str, minimum: int) -> pl.Expr:
+    """The mean of the metric `name` over the tasks of a group that have it, with `enough` labels where one has; null where none has."""
+    defined = pl.col(name).is_finite()
+    chosen = defined & enough(minimum)
+    return pl.when(chosen.any()).then(pl.col(name).filter(chosen).mean()).otherwise(pl.col(name).filter(defined).mean()).alias(name)
 
 
 def validation_curve(metrics: pl.DataFrame, minimum: int, name: str = "score") -> dict[int, float]:
@@ -83,8 +83,13 @@ def best_round(metrics: pl.DataFrame, minimum: int) -> int | None:
     """One partner's round: the highest of the curve, the earliest of equals; the last one if none is defined; None without metrics."""
     if metrics.is_empty():
         return None
-    curve = validation_curve(metrics, minimum)
-    return max(curve, key=lambda number: (curve[number], -number)) if curve else int(metrics["round"].to_numpy().max())
+    best = best_of(validation_curve(metrics, minimum))
+    return int(metrics["round"].to_numpy().max()) if best is None else best
+
+
+def best_of(curve: Mapping[int, float]) -> int | None:
+    """The round of the highest value, the earliest of equals; None without any."""
+    return max(curve, key=lambda number: (curve[number], -number), default=None)
 
 
 def selected_rounds(metrics: pl.DataFrame, minimum: int) -> dict[str, int]:

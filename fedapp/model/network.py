@@ -96,4 +96,4 @@ def set_trunk_arrays(trunk: Trunk, arrays: list[np.ndarray]) -> None:
         raise RunError("the trunk received has values that are not finite", "lower training.learning_rate")
     with torch.no_grad():
         for parameter, array in zip(parameters, arrays, strict=True):
-            parameter.copy_(torch.from_numpy(np.array(array, dtype=np.float32)))
+            parameter.copy_(torch.from_numpy(array if array.flags.writeable else array.copy()))

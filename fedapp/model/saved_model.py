@@ -34,6 +34,7 @@ TASK_FACTS = ("group", "threshold", "kind", "unit", "auxiliary", "centre", "scal
 OF_A_CLASS = {"kind": CLASSIFICATION, "unit": None, "auxiliary": False, "centre": 0.0, "scale": 1.0}  # what a header need not say
 TASK_FIGURES = (AUC_PR, AUC_ROC, SPEARMAN, R2)
 NO_FIGURES = (None,) * len(TASK_FIGURES)
+USED = "used"
 DIGITS = 3  # of a task's figures: more of them would tell counts
 
 
@@ -53,9 +54,15 @@ class Member:
     heads: Heads
 
     def tensors(self) -> dict[str, Tensor]:
-        """As they are called in the file."""
+        """By names that say whose they are."""
         parts = {"trunk": self.trunk, "heads": self.heads}
         return {f"{self.name}.{part}.{name}": each for part, module in parts.items() for name, each in module.state_dict().items()}
+
+    def packed(self) -> dict[str, Tensor]:
+        """As they are in the file: without rows of the first layer that are zero, half of them and more; `used` says which are there."""
+        tensors, weight = self.tensors(), self.trunk.weight.detach()
+        used = weight.view(torch.int32).any(dim=1)  # minus zero is not zero
+        return tensors | {f"{self.name}.trunk.weight": weight[used], f"{self.name}.trunk.{USED}": used}
 
 
 @dataclass(frozen=True)
@@ -179,7 +186,7 @@ def save_model(folder: Path, members: Sequence[Member], choice: Mapping[str, str
     """
     told = [{"name": member.name, "round": member.round} for member in members]
     whole = {**header, "members": told, "choice": dict(choice)}
-    save_tensors(PartnerFolder(folder).model, {name: each for member in members for name, each in member.tensors().items()}, whole)
+    save_tensors(PartnerFolder(folder).model, {name: each for member in members for name, each in member.packed().items()}, whole)
     write_json(PartnerFolder(folder).model_header, whole)
 
 
@@ -215,8 +222,16 @@ def read_model(folder: Path) -> SavedModel:
 def _member(name: str, number: int, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Member:
     trunk = Trunk(header["bits"], header["hidden"], seed=None)
     heads = Heads(header["hidden"][-1], len(header["tasks"]))
-    for part, module in ((f"{name}.trunk.", trunk), (f"{name}.heads.", heads)):
-        module.load_state_dict({each.removeprefix(part): tensor for each, tensor in tensors.items() if each.startswith(part)})
+    parts: list[dict[str, Tensor]] = []
+    for part in (f"{name}.trunk.", f"{name}.heads."):
+        parts.append({each.removeprefix(part): tensor for each, tensor in tensors.items() if each.startswith(part)})
+    rows, used = parts[0]["weight"], parts[0].pop(USED)
+    if used.shape != (header["bits"],) or used.dtype != torch.bool:
+        raise ValueError(f"it says of {tuple(used.shape)} rows whether they are there, not of {header['bits']}")
+    parts[0]["weight"] = torch.zeros((len(used), *rows.shape[1:]))
+    parts[0]["weight"][used] = rows
+    trunk.load_state_dict(parts[0])
+    heads.load_state_dict(parts[1])
     return Member(name, number, trunk, heads)
 
 

@@ -20,7 +20,7 @@ from fedapp.errors import RunError
 from fedapp.evaluation.arms import FEDERATED
 from fedapp.model.adam import Adam
 from fedapp.model.evaluation import fold_scores
-from fedapp.model.network import Heads, Trunk, set_trunk_arrays, trunk_arrays
+from fedapp.model.network import Heads, Trunk, set_trunk_arrays
 from fedapp.model.noisy_training import fitted_heads, plan, train_noisily
 from fedapp.model.private_rows import PrivateRows, private_bits
 from fedapp.model.saved_model import Member, model_header, save_model
@@ -122,8 +122,9 @@ class Partner(NumPyClient):
         private_rows = private_rows.trained(before, trunk)
         state = private_state(trunk, heads, adam) | private_rows.tensors() | self.shared.tensors()
         self.rounds.keep(number, base, state, outcome)
-        trained = trunk_arrays(trunk)
-        trained[0][~self.changed] = parameters[0][~self.changed]
+        trained = [parameter.detach().cpu().numpy() for parameter in trunk.parameters()]  # no copies: nobody goes on with this trunk
+        returned = ~self.changed if self.noisy else self.private  # of all rows that the optimiser may have changed
+        trained[0][returned] = parameters[0][returned]
         if self.slots:
             trained.append(self.shared.trained(heads, parameters[-1]))
         return trained, 1, self._shown({"loss": outcome.loss, **shown})

@@ -28,21 +28,17 @@ def keep_combined(folder: PartnerFolder, dataset: Dataset, config: Config, newes
     if newest is None and not folder.model.is_file():
         return  # somebody took it away: the next best round brings one
     own = PartnerFolder(folder.local)
-    combination = combine(read_scores(folder.scores), read_scores(own.scores), dataset.judged_kinds, config.evaluation.min_per_class)
     federated = newest.round if newest else round_of(folder, FEDERATED)
-    facts = {
-        "choice": combination.choice,
-        "rounds": {FEDERATED: federated, LOCAL: round_of(own, LOCAL)},
-        "validation": combination.validation,
-    }
-    if newest is None and folder.choice.is_file() and read_sealed(folder.choice, {}) == facts:
+    rounds = {FEDERATED: federated, LOCAL: round_of(own, LOCAL)}
+    if newest is None and folder.choice.is_file() and read_sealed(folder.choice, {}).get("rounds") == rounds:
         return
+    combination = combine(read_scores(folder.scores), read_scores(own.scores), dataset.judged_kinds, config.evaluation.min_per_class)
     members = [newest or member_of(folder, FEDERATED)]
     if any(LOCAL in MEMBERS[choice] for choice in combination.choice.values()):
         members.append(member_of(own, LOCAL))
     metrics = metrics_of(combination.scores, dataset.judged_kinds, federated, config.held_out_folds())
     save_model(folder.path, members, combination.choice, model_header(dataset, config, federated, metrics))
-    write_sealed(folder.choice, facts)
+    write_sealed(folder.choice, {"choice": combination.choice, "rounds": rounds, "validation": combination.validation})
 
 
 def round_of(folder: PartnerFolder, name: str) -> int:

@@ -10,7 +10,7 @@ from torch import Tensor
 from fedapp.config import Config
 from fedapp.data.dataset import Dataset
 from fedapp.evaluation.scores import metrics_of, write_scores
-from fedapp.evaluation.selection import best_round, read_metrics, validation_curve
+from fedapp.evaluation.selection import best_of, read_metrics, validation_curve
 from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.training import TrainingOutcome
 from fedapp.partner_folder import PartnerFolder
@@ -61,7 +61,8 @@ class KeptRounds:
         with atomic_path(self.folder.metrics_of(number)) as path:
             metrics.write_parquet(path)
         until = read_metrics(self.folder.path).filter(pl.col("round") <= number)
-        best = best_round(until, minimum) == number
+        curve = validation_curve(until, minimum)
+        best = best_of(curve) in (number, None)  # as `best_round` of these rounds, of which this is the last
         if best:
             write_scores(self.folder.scores, scores)
-        return Judged(metrics, validation_curve(metrics, minimum).get(number, float("nan")), best)
+        return Judged(metrics, curve.get(number, float("nan")), best)

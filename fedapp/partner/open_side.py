@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from flwr.app import Context
-from flwr.client import Client
+from flwr.client import Client, NumPyClient
 
 from fedapp.config import RECORD_DP
 from fedapp.data.catalogue import catalogue_of, slots_of
@@ -30,7 +30,12 @@ def read_holders(directory: Path, _digest: str, folds: tuple[int, ...]) -> Holde
     return Holders.of(*dataset.fingerprints(dataset.rows_in(folds)), dataset.bits)
 
 
-def open_partner(context: Context) -> Client:
+def open_client(context: Context) -> Client:
+    """`open_partner` as Flower calls it."""
+    return open_partner(context).to_client()
+
+
+def open_partner(context: Context) -> NumPyClient:
     """The `NumPyClient` over this partner's folder.
 
     Raises:
@@ -44,7 +49,7 @@ def open_partner(context: Context) -> Client:
     slots = slots_in(dataset, partner_place)
     partner = Partner(folder, dataset, partner_place.config, choose_device(), read_row_list(folder), slots=slots)
     PartnerFolder(folder).error.unlink(missing_ok=True)
-    return partner.to_client()
+    return partner
 
 
 def slots_in(dataset: Dataset, partner_place: Place) -> np.ndarray:

@@ -5,6 +5,8 @@ plain one beside it, and the median of these ratios is told.
 """
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -13,6 +15,8 @@ from typing import Any
 from fedapp.config import Config
 from fedapp.errors import RunError
 from fedapp.run_folder import RunFolder, new_run_path
+from simulation.benchmarks.fixed_cost import WARM_UP as COLD
+from simulation.benchmarks.fixed_cost import fixed_cost
 from simulation.experiment import Display
 from simulation.launch import run_flower
 from simulation.preparation import prepare_partners
@@ -29,7 +33,7 @@ def measure_round(config: Config, rounds: int, display: Display) -> dict[str, An
         config: The experiment; its number of rounds is replaced.
         rounds: Of each run, 2 or more; the first is not counted.
     Returns:
-        As `compared`, and partners.
+        As `compared`, partners, and what `fixed_cost` says of one more secure run.
     Raises:
         RunError: Fewer than 2 rounds, or a run failed.
     """
@@ -40,7 +44,10 @@ def measure_round(config: Config, rounds: int, display: Display) -> dict[str, An
         display.stage(f"run {turn} of {len(ORDER)}: {aggregation}")
         chosen = replace(config, aggregation=aggregation, federation=replace(config.federation, rounds=rounds))
         runs.append((aggregation, timed_rounds(chosen, turn, display)[WARM_UP:]))
-    return compared(runs) | {"partners": config.data.partners}
+    display.stage("a partner's fixed cost, in this process")
+    secure = replace(config, aggregation="secure", federation=replace(config.federation, rounds=rounds + COLD))
+    with benchmark_run(secure, len(ORDER) + 1, display) as run:
+        return compared(runs) | {"partners": config.data.partners} | fixed_cost(run)
 
 
 def compared(runs: list[tuple[str, list[float]]]) -> dict[str, Any]:
@@ -68,11 +75,18 @@ def compared(runs: list[tuple[str, list[float]]]) -> dict[str, Any]:
 
 def timed_rounds(config: Config, turn: int, display: Display) -> list[float]:
     """Seconds of each round of one run."""
+    with benchmark_run(config, turn, display) as run:
+        run_flower(run, lambda: None)
+        return round_seconds(read_journal(run.coordinator / "journal.jsonl"))
+
+
+@contextmanager
+def benchmark_run(config: Config, turn: int, display: Display) -> Iterator[RunFolder]:
+    """A new run whose partners lie ready; it is removed again."""
     path = new_run_path(config)
     run = RunFolder.create(path.with_name(f"{path.name}-benchmark-{turn}"), config, "simulate")
     try:
         prepare_partners(run, display.stage, display.advance_preparation)
-        run_flower(run, lambda: None)
-        return round_seconds(read_journal(run.coordinator / "journal.jsonl"))
+        yield run
     finally:
         shutil.rmtree(Path(run.path), ignore_errors=True)

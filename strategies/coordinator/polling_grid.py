@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # Flower's Grid, which is public, has methods with these type
     from flwr.proto.node_pb2 import NodeInfo
     from flwr.supercore.run import Run
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5  # seconds
+FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.2  # seconds
 GROWTH = 1.3
 LONGEST_REASON = 300  # characters
 # What Flower raises for objects that make no message: it takes them in from partners, and checks little of what is in them.

@@ -8,7 +8,7 @@ from flwr.app import Context, Message
 from flwr.clientapp.typing import ClientAppCallable, Mod
 
 from strategies import message_records, plain_messages
-from strategies.partner.inner_client import InnerClient
+from strategies.partner.inner_client import InnerClient, Opener
 from strategies.partner.side import PartnerSide
 from strategies.plain_messages import PlainMetric, PlainReply, PlainRequest
 from strategies.secagg import wire
@@ -16,8 +16,12 @@ from strategies.secagg.errors import MalformedMessageError
 from strategies.update.shared_trunk import SharedTrunk, TrunkFileError, check_list, check_trunk
 
 
-def plain_trunk_mod(open_side: Callable[[Context], PartnerSide]) -> Mod:
-    """The mod for partners that `open_side` opens."""
+def plain_trunk_mod(open_side: Callable[[Context], PartnerSide], opener: Opener | None = None) -> Mod:
+    """The mod for partners that `open_side` opens.
+
+    Args:
+        opener: As `secure_trunk_mod` takes it.
+    """
 
     def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
         content, side = message.content, open_side(context)
@@ -25,7 +29,7 @@ def plain_trunk_mod(open_side: Callable[[Context], PartnerSide]) -> Mod:
         parsed = wire.decode(PlainRequest, body)
         trunk, rows = message_records.vectors(content, message_records.TRUNK), message_records.vectors(content, message_records.ROWS)
         check(side, step, parsed, trunk, rows)
-        inner = InnerClient(message, context, call_next)
+        inner = InnerClient(message, context, call_next, opener)
         words, metrics = answer(side, step, parsed, trunk, rows, inner)
         reply = PlainReply(
             tuple(PlainMetric(name, metrics[name]) for name in side.terms.metrics if isfinite(metrics.get(name, float("nan"))))

@@ -6,15 +6,19 @@ from flwr.app import Context, Message
 from flwr.clientapp.typing import ClientAppCallable, Mod
 
 from strategies import message_records
-from strategies.partner.inner_client import InnerClient
+from strategies.partner.inner_client import InnerClient, Opener
 from strategies.partner.secure_partner import Arrived, SecurePartner
 from strategies.partner.side import PartnerSide
 from strategies.secagg.errors import MalformedMessageError
 from strategies.secagg.phases import Step
 
 
-def secure_trunk_mod(open_side: Callable[[Context], PartnerSide]) -> Mod:
-    """The mod for partners that `open_side` opens."""
+def secure_trunk_mod(open_side: Callable[[Context], PartnerSide], opener: Opener | None = None) -> Mod:
+    """The mod for partners that `open_side` opens.
+
+    Args:
+        opener: Opens the `NumPyClient` behind the mod, where the app is one's own; see `InnerClient`.
+    """
 
     def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
         content = message.content
@@ -29,7 +33,7 @@ def secure_trunk_mod(open_side: Callable[[Context], PartnerSide]) -> Mod:
         except MalformedMessageError as error:
             partner.note_refusal(step, body, error)
             raise
-        inner = InnerClient(message, context, call_next)
+        inner = InnerClient(message, context, call_next, opener)
         reply, vectors = partner.answer(step, body, arrived, inner.fit, inner.evaluate)
         name = message_records.HANDOVER if step is Step.HANDOVER else message_records.WORDS
         return inner.reply(message_records.content(step, {message_records.BODY: reply}, {name: vectors} if vectors else {}))

@@ -12,6 +12,7 @@ from fedapp.data.dataset import Dataset
 from fedapp.model.checkpoint import load_tensors
 from fedapp.model.network import Trunk, trunk_arrays
 from fedapp.model.private_rows import DIFFERENCE, ROWS, PrivateRows
+from fedapp.model.saved_model import read_model
 from fedapp.partner.client import Partner
 from tests.model.synthetic import dataset
 
@@ -97,8 +98,8 @@ def test_a_private_row_is_the_shared_one_and_the_difference_in_training_and_in_t
     arrays, _, _ = at.fit(initial, {"round": 1})
     shifted = [arrays[0] + np.float32(0.25), *arrays[1:]]
     at.evaluate(shifted, {"round": 1})
-    model, _ = load_tensors(tmp_path / "model.safetensors")
-    np.testing.assert_array_equal(model["federated.trunk.weight"].numpy(), shifted[0] + kept(tmp_path, 1))
+    model = read_model(tmp_path).members[0]
+    np.testing.assert_array_equal(model.trunk.weight.detach().numpy(), shifted[0] + kept(tmp_path, 1))
 
 
 def test_a_partner_whose_rows_all_leave_keeps_none(tmp_path: Path, config: Config, initial: Arrays) -> None:
@@ -110,9 +111,9 @@ def test_a_row_that_may_leave_from_now_on_is_the_shared_one_again(tmp_path: Path
     arrays, _, _ = partner(tmp_path, config).fit(initial, {"round": 1})
     more = SENT | (np.arange(BITS) < BITS // 2)
     partner(tmp_path, config, more).evaluate(arrays, {"round": 1})
-    model, _ = load_tensors(tmp_path / "model.safetensors")
+    model = read_model(tmp_path).members[0]
     expected = arrays[0] + np.where(more[:, None], np.float32(0), kept(tmp_path, 1))
-    np.testing.assert_array_equal(model["federated.trunk.weight"].numpy(), expected)
+    np.testing.assert_array_equal(model.trunk.weight.detach().numpy(), expected)
 
 
 def test_a_row_that_may_not_leave_any_more_starts_from_the_shared_one(tmp_path: Path, config: Config, initial: Arrays) -> None:

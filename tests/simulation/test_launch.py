@@ -30,6 +30,7 @@ from fedapp.storage.scratch import scratch
 from simulation import launch
 from simulation.events import Follower
 from simulation.launch import run_flower
+from simulation.submit import gpu_share
 from strategies.secagg.phases import Step
 from strategies.secagg.state import load
 from strategies.secagg.transcript_comparison import compare
@@ -203,7 +204,7 @@ def test_a_child_and_its_children_end_with_the_block(tmp_path: Path) -> None:
 
 def test_a_flower_that_ends_at_once_is_reported_with_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "script", lambda name: "/bin/false")
-    with pytest.raises(RunError, match="did not start") as error:
+    with pytest.raises(RunError, match="SuperLink ended") as error:
         run_flower(small_run(tmp_path / "run"), lambda: None)
     assert "superlink.log" in error.value.hint
 
@@ -257,9 +258,9 @@ def test_where_no_partner_could_say_why_the_engines_log_does(tmp_path: Path) -> 
 @pytest.mark.parametrize("partners", [2, 3, 6, 7, 8, 32, 1000])
 def test_all_partners_find_room_on_one_gpu_at_once(monkeypatch: pytest.MonkeyPatch, partners: int) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    assert 0.999 - partners / 10_000 < launch.gpu_share(partners) * partners <= 1
+    assert 0.999 - partners / 10_000 < gpu_share(partners) * partners <= 1
 
 
 def test_without_a_gpu_nobody_asks_for_a_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert launch.gpu_share(8) == 0
+    assert gpu_share(8) == 0

@@ -59,13 +59,19 @@ def test_the_command_tells_what_it_measured(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(
         round_benchmark, "timed_rounds", lambda config, *_: [9.0] + [seconds[config.aggregation]] * config.federation.rounds
     )
+    cost = {"partner_core_s": {"ready_to_mask": 0.01, "training": 0.5}, "partner_fixed_core_s": 0.01}
+    monkeypatch.setattr(round_benchmark, "fixed_cost", lambda run: cost)
+    monkeypatch.setattr(round_benchmark, "prepare_partners", lambda *_: {})
     words = ("benchmark", "round", str(CONF / "demo.yaml"), "--rounds", "2", f"runs={tmp_path}")
     assert exit_status(*words, "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert told.pop("provenance")["command"] == shlex.join(["polyphony", *words, "--json"])
-    assert told == {"plain_s": 2.0, "secure_s": 2.2, "ratio": 1.1, "ratios": [1.1] * 4, "rounds": 8, "partners": 4}
+    assert told == {"plain_s": 2.0, "secure_s": 2.2, "ratio": 1.1, "ratios": [1.1] * 4, "rounds": 8, "partners": 4} | cost
     assert exit_status(*words) == 0
-    assert "2.200 s a round   1.100 x plain (1.100 to 1.100 in 4 pairs of runs)" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "2.200 s a round   1.100 x plain (1.100 to 1.100 in 4 pairs of runs)" in printed
+    assert "0.010 processor seconds a round, less the training of: ready to mask 0.010, training 0.500" in printed
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.flower
