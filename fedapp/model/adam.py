@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from fedapp.model.sparse import WeightGradient
+from fedapp.model.sparse import BLOCK, WeightGradient
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
@@ -49,16 +49,25 @@ class Adam:
         """
         self.steps += 1
         if first is not None:
-            weight = self.parameters[0]
-            for rows, gradient in first.blocks(self.held):
-                moved = weight[rows] if self.held is None else weight.index_select(0, self.held[rows])
-                self._move([moved], [gradient], [self.means[0][rows]], [self.squares[0][rows]])
-                if self.held is not None:
-                    weight.index_copy_(0, self.held[rows], moved)
+            self._step_by_blocks(first)
         whole = zip(self.parameters, self.means, self.squares, strict=True)
         given = [(parameter, parameter.grad, mean, square) for parameter, mean, square in whole if parameter.grad is not None]
         if given:
             self._move(*map(list, zip(*given, strict=True)))
+
+    def _step_by_blocks(self, first: WeightGradient) -> None:
+        """The first parameter's step: on the processor by so few rows at a time that their gradient stays in its cache."""
+        weight, mean, square = self.parameters[0], self.means[0], self.squares[0]
+        size = max(1, BLOCK // weight.shape[1] if weight.device.type == "cpu" else len(mean))
+        moments = zip(first.blocks(size, self.held), mean.split(size), square.split(size), strict=True)
+        if self.held is None:
+            for own, (gradient, *both) in zip(weight.detach().split(size), moments, strict=True):
+                self._move([own], [gradient], *([each] for each in both))
+            return
+        for rows, (gradient, *both) in zip(self.held.split(size), moments, strict=True):
+            moved = weight.index_select(0, rows)
+            self._move([moved], [gradient], *([each] for each in both))
+            weight.index_copy_(0, rows, moved)
 
     def _move(self, parameters: list[Tensor], gradients: list[Tensor], means: list[Tensor], squares: list[Tensor]) -> None:
         """One pass over the memory instead of ten."""

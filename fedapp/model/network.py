@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fedapp.errors import RunError
+from fedapp.model.dropout import Dropout, rectified
 from fedapp.model.sparse import Pattern, WeightGradient, pair_logits, row_sums
 from fedapp.seeds import derived_seed
 
@@ -32,18 +33,19 @@ class Trunk(nn.Module):
             layer.bias.data = uniform((after,), before, generator)
             self.layers.append(layer)
 
-    def forward(self, bits: Pattern, kept: list[WeightGradient] | None = None) -> Tensor:
-        """Features (compounds, hidden[-1]), float32; `kept` takes up the first layer's gradient (see `row_sums`)."""
-        return self.activations(bits, kept)[0][-1]
+    def forward(self, bits: Pattern, dropout: Dropout | None = None, kept: list[WeightGradient] | None = None) -> Tensor:
+        """Features (compounds, hidden[-1]), float32, some dropped; `kept` takes up the first layer's gradient (see `row_sums`)."""
+        return self.activations(bits, dropout, kept)[0][-1]
 
-    def activations(self, bits: Pattern, kept: list[WeightGradient] | None = None) -> tuple[list[Tensor], list[Tensor]]:
+    def activations(
+        self, bits: Pattern, dropout: Dropout | None = None, kept: list[WeightGradient] | None = None
+    ) -> tuple[list[Tensor], list[Tensor]]:
         """What each layer gives, features last, and its sums before the ReLU: float32 (compounds, width) each."""
-        sums = [row_sums(self.weight, bits, kept) + self.bias]
-        outputs = [torch.relu(sums[0])]
+        sums, outputs = [row_sums(self.weight, bits, kept).add_(self.bias)], list[Tensor]()
         for layer in self.layers:
+            outputs.append(rectified(sums[-1]))
             sums.append(layer(outputs[-1]))
-            outputs.append(torch.relu(sums[-1]))
-        return outputs, sums
+        return [*outputs, rectified(sums[-1], dropout)], sums
 
 
 class Heads(nn.Module):

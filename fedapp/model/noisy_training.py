@@ -23,9 +23,10 @@ from fedapp.data.dataset import Dataset
 from fedapp.errors import DataError, RunError
 from fedapp.model.adam import Adam
 from fedapp.model.batches import Batch, assemble
+from fedapp.model.dropout import Dropout
 from fedapp.model.losses import label_losses
 from fedapp.model.network import Heads, Trunk
-from fedapp.model.training import TrainingOutcome, dropped, train
+from fedapp.model.training import TrainingOutcome, train
 from fedapp.privacy.noise import Noise
 
 HEAD_EPOCHS = 5  # passes over the compounds in which the heads that predict are fitted to a finished trunk
@@ -82,7 +83,7 @@ def train_noisily(  # noqa: PLR0913 - as `train`, and what the noise needs
     if not len(rows):
         raise DataError(f"{dataset.name} has no compounds to train on", "all of them lie in the validation and test folds")
     started, device, steps = perf_counter(), heads.weight.device, plan(len(rows), settings)
-    drops = torch.Generator(device=device).manual_seed(int(noise.words(1)[0] >> np.uint64(1)))
+    drops = Dropout(dropout, torch.Generator(device=device).manual_seed(int(noise.words(1)[0] >> np.uint64(1))))
     task_weights = torch.from_numpy(np.array(dataset.task_weights, dtype=np.float32)).to(device)
     listed = torch.from_numpy(trained).to(device)
     loss, weight = 0.0, 0.0
@@ -91,7 +92,7 @@ def train_noisily(  # noqa: PLR0913 - as `train`, and what the noise needs
         adam.zero_grad()
         if len(sample):
             batch = assemble(dataset, sample, task_weights)
-            loss += clipped_gradients(trunk, heads, batch, clipping_norm=clipping_norm, dropout=dropout, drops=drops)
+            loss += clipped_gradients(trunk, heads, batch, clipping_norm=clipping_norm, dropout=drops)
             weight += float(batch.weights.sum())
         add_noise(trunk, heads, listed, noise_multiplier * clipping_norm, steps.expected, noise)
         adam.step()
@@ -100,7 +101,7 @@ def train_noisily(  # noqa: PLR0913 - as `train`, and what the noise needs
     return TrainingOutcome(loss / weight if weight else 0.0, perf_counter() - started, len(rows), steps.count)
 
 
-def clipped_gradients(trunk: Trunk, heads: Heads, batch: Batch, *, clipping_norm: float, dropout: float, drops: torch.Generator) -> float:
+def clipped_gradients(trunk: Trunk, heads: Heads, batch: Batch, *, clipping_norm: float, dropout: Dropout) -> float:
     """Leave in every parameter's `grad` the sum over compounds of their gradients, each scaled down to `clipping_norm` at most.
 
     Two backward passes and no gradient per compound: the first, down to the layers' inputs, gives what the norms need; the second
@@ -109,7 +110,7 @@ def clipped_gradients(trunk: Trunk, heads: Heads, batch: Batch, *, clipping_norm
     Returns:
         The weighted loss summed over the batch's labels, unclipped.
     """
-    inputs, sums, logits = activations(trunk, heads, batch, dropout, drops)
+    inputs, sums, logits = activations(trunk, heads, batch, dropout)
     loss = label_losses(logits, batch).sum()
     to_logits, *to_sums = torch.autograd.grad(loss, [logits, *sums], retain_graph=True)
     factors = (clipping_norm / squared_norms(batch, inputs, to_logits, to_sums).sqrt()).clamp(max=1.0)
@@ -117,13 +118,10 @@ def clipped_gradients(trunk: Trunk, heads: Heads, batch: Batch, *, clipping_norm
     return loss.item()
 
 
-def activations(
-    trunk: Trunk, heads: Heads, batch: Batch, dropout: float, drops: torch.Generator
-) -> tuple[list[Tensor], list[Tensor], Tensor]:
+def activations(trunk: Trunk, heads: Heads, batch: Batch, dropout: Dropout) -> tuple[list[Tensor], list[Tensor], Tensor]:
     """Inputs of each dense layer and of the heads, sums before each ReLU, and logits."""
-    outputs, sums = trunk.activations(batch.bits)
-    features = dropped(outputs[-1], dropout, drops)
-    return [*outputs[:-1], features], sums, heads(features, batch.pairs)
+    inputs, sums = trunk.activations(batch.bits, dropout)
+    return inputs, sums, heads(inputs[-1], batch.pairs)
 
 
 def squared_norms(batch: Batch, inputs: list[Tensor], to_logits: Tensor, to_sums: list[Tensor]) -> Tensor:

@@ -6,7 +6,9 @@ is taken in a fixed order, so that a repeated step gives the same bits (scatter-
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 import scipy.sparse
@@ -14,6 +16,10 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.nn.functional import embedding_bag
+
+with catch_warnings():  # the first tensor of this layout in a process says that it is in beta
+    simplefilter("ignore")
+    torch.sparse_csr_tensor([0], [], [], (0, 0))
 
 BLOCK = 1 << 18  # values that are worked on at a time: with what goes along with them, they fit the processor's cache
 
@@ -68,21 +74,20 @@ class WeightGradient:
     bits: Pattern
     of_sums: Tensor
 
-    def blocks(self, held: Tensor | None = None) -> Iterator[tuple[slice, Tensor]]:
-        """Consecutive rows of the weight and their gradient: on the processor so few that they stay in its cache, else all.
+    def blocks(self, size: int, held: Tensor | None = None) -> Iterator[Tensor]:
+        """The gradients of `size` consecutive rows of the weight after the other, float32 (size, width), and of those that are left.
 
         Args:
-            held: int64, ascending: of these rows alone, and the slices are of them. All bits of the batch must be among them.
+            held: int64, ascending: of these rows alone. All bits of the batch must be among them.
         """
-        offsets, width = self.bits.column_offsets, self.of_sums.shape[1]
+        offsets = self.bits.column_offsets
         if held is not None:
             offsets = offsets.index_select(0, held)  # a row that is left out has no entry: each still ends where the next begins
-        rows = max(1, BLOCK // width) if offsets.device.type == "cpu" else len(offsets)
-        starts = range(0, len(offsets), rows)
-        ends = [*offsets[rows::rows].tolist(), len(self.bits.column_rows)]
-        for start, begin, end in zip(starts, [0, *ends], ends, strict=False):
-            entries = self.bits.column_rows[begin:end]
-            yield slice(start, start + rows), embedding_bag(entries, self.of_sums, offsets[start : start + rows] - begin, mode="sum")
+        begins = offsets[::size]
+        within = offsets - begins.repeat_interleave(size)[: len(offsets)]
+        bounds = pairwise([*begins.tolist(), len(self.bits.column_rows)])
+        for (begin, end), own in zip(bounds, within.split(size), strict=True):
+            yield embedding_bag(self.bits.column_rows[begin:end], self.of_sums, own, mode="sum")
 
     def dense(self) -> Tensor:
         """Of all rows: float32 (bits, width)."""
@@ -120,14 +125,12 @@ class _PairLogits(Function):
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, pairs: Pattern) -> Tensor:
         ctx.pairs = pairs
         ctx.save_for_backward(hidden, weight)
-        counts = torch.diff(pairs.offsets, append=pairs.offsets.new_tensor([len(pairs.indices)]))
-        owners = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
-        size = max(1, BLOCK // weight.shape[1]) if weight.device.type == "cpu" else max(1, len(owners))
-        products = [
-            (hidden.index_select(0, some) * weight.index_select(0, tasks)).sum(1)
-            for some, tasks in zip(owners.split(size), pairs.indices.split(size), strict=True)
-        ]
-        return torch.cat(products) + bias.index_select(0, pairs.indices)
+        ends = torch.cat([pairs.offsets, pairs.offsets.new_tensor([len(pairs.indices)])])
+        zeros = torch.sparse_csr_tensor(
+            ends, pairs.indices, hidden.new_zeros(len(pairs.indices)), (len(hidden), len(weight)), check_invariants=False
+        )
+        products: Tensor = torch.sparse.sampled_addmm(zeros, hidden.detach(), weight.detach().T).values()
+        return products.add_(bias.index_select(0, pairs.indices))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:

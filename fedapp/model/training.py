@@ -6,13 +6,13 @@ from time import perf_counter
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fedapp.config import Training
 from fedapp.data.dataset import Dataset
 from fedapp.errors import DataError, RunError
 from fedapp.model.adam import Adam
 from fedapp.model.batches import assemble, chunks
+from fedapp.model.dropout import Dropout
 from fedapp.model.losses import mean_loss
 from fedapp.model.network import Heads, Trunk
 from fedapp.model.sparse import WeightGradient
@@ -53,14 +53,6 @@ def learning_rate(settings: Training, number: int, rounds: int) -> float:
     return settings.learning_rate + min(passed, 1.0) * (settings.last_learning_rate - settings.learning_rate)
 
 
-def dropped(features: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Inverted dropout with its own generator: the global one is anybody's."""
-    if share == 0.0:
-        return features
-    kept = torch.rand(features.shape, generator=generator, device=features.device) >= share
-    return features * kept.to(features.dtype).div_(1.0 - share)
-
-
 def train(  # noqa: PLR0913 - a model's parts, its data and how to go over them
     trunk: Trunk,
     heads: Heads,
@@ -87,7 +79,7 @@ def train(  # noqa: PLR0913 - a model's parts, its data and how to go over them
         raise DataError(f"{dataset.name} has no compounds to train on", "all of them lie in the validation and test folds")
     started, device = perf_counter(), heads.weight.device
     shuffle = np.random.default_rng(seed)
-    drops = torch.Generator(device=device).manual_seed(seed)
+    drops = Dropout(dropout, torch.Generator(device=device).manual_seed(seed))
     task_weights = torch.from_numpy(np.array(dataset.task_weights, dtype=np.float32)).to(device)
     total = torch.zeros((), dtype=torch.float64, device=device)
     steps = 0
@@ -96,7 +88,7 @@ def train(  # noqa: PLR0913 - a model's parts, its data and how to go over them
             batch = assemble(dataset, np.sort(chunk), task_weights)
             adam.zero_grad()
             kept: list[WeightGradient] = []
-            loss = mean_loss(heads(dropped(trunk(batch.bits, kept), dropout, drops), batch.pairs), batch)
+            loss = mean_loss(heads(trunk(batch.bits, drops, kept), batch.pairs), batch)
             loss.backward()
             adam.step(*kept)
             total += loss.detach()

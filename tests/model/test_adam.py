@@ -4,11 +4,11 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedapp.model import sparse
 from fedapp.model.adam import Adam
 from fedapp.model.sparse import WeightGradient, row_sums
 from fedapp.model.state import of_rows
@@ -38,8 +38,8 @@ def test_steps_along_a_gradient_that_comes_in_blocks_are_those_of_torch_along_a_
     weight = torch.randn(bits, 3, requires_grad=True)
     other = weight.detach().clone().requires_grad_()
     adam, oracle = Adam([weight], 0.01, 1e-3), torch.optim.Adam([other], lr=0.01, weight_decay=1e-3)
-    whole, sparse.BLOCK = sparse.BLOCK, block
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fedapp.model.adam.BLOCK", block)
         for number in range(3):
             dense = drawn(seed + number, 6, bits)
             kept: list[WeightGradient] = []
@@ -48,8 +48,6 @@ def test_steps_along_a_gradient_that_comes_in_blocks_are_those_of_torch_along_a_
             oracle.zero_grad()
             (torch.from_numpy(dense.astype(np.float32)) @ other).square().sum().backward()
             oracle.step()
-    finally:
-        sparse.BLOCK = whole
     torch.testing.assert_close(weight, other, rtol=1e-4, atol=1e-5)
     assert weight.grad is None
 
@@ -62,8 +60,8 @@ def test_rows_that_nobody_holds_have_no_moments_and_the_others_move_as_if_all_we
     among.data.copy_(alone)
     before = alone.detach().clone()
     few, all_rows = Adam([alone], 0.01, 1e-3, held), Adam([among], 0.01, 1e-3)
-    whole, sparse.BLOCK = sparse.BLOCK, block
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fedapp.model.adam.BLOCK", block)
         for number in range(3):
             dense = drawn(seed + number, 6, 20)
             dense[:, np.setdiff1d(np.arange(20), held.numpy())] = False
@@ -71,8 +69,6 @@ def test_rows_that_nobody_holds_have_no_moments_and_the_others_move_as_if_all_we
                 kept: list[WeightGradient] = []
                 row_sums(weight, of_dense(dense), kept).square().sum().backward()
                 adam.step(*kept)
-    finally:
-        sparse.BLOCK = whole
     assert few.means[0].shape == (len(held), 3)
     torch.testing.assert_close(alone[held], among[held], rtol=1e-5, atol=1e-6)
     left = torch.ones(20, dtype=torch.bool).index_fill(0, held, False)

@@ -13,6 +13,7 @@ from fedapp.data.dataset import Dataset
 from fedapp.data.labels import ABOVE, BELOW, EXACT, Labels
 from fedapp.data.task_kinds import CLASSES, KINDS, VALUES
 from fedapp.model.batches import Batch, assemble
+from fedapp.model.dropout import Dropout
 from fedapp.model.evaluation import evaluate, score
 from fedapp.model.losses import LOSSES, label_losses, mean_loss
 from fedapp.model.network import Heads, Trunk
@@ -111,7 +112,7 @@ def test_a_censored_label_costs_nothing_on_its_side_of_the_value(measured: Datas
 
 def test_noise_is_added_to_gradients_of_every_kind(measured: Dataset) -> None:
     (trunk, heads), batch = (Trunk(measured.bits, [8], 1), Heads(8, 6, 1)), assemble(measured, np.arange(20), WEIGHTS)
-    loss = clipped_gradients(trunk, heads, batch, clipping_norm=1e6, dropout=0.0, drops=torch.Generator())
+    loss = clipped_gradients(trunk, heads, batch, clipping_norm=1e6, dropout=Dropout(0.0, torch.Generator()))
     outputs = heads(trunk(batch.bits), batch.pairs)
     assert loss == pytest.approx(label_losses(outputs, batch).sum().item())
     clipped = heads.weight.grad.clone()

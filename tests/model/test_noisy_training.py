@@ -11,6 +11,7 @@ from fedapp.config import Training
 from fedapp.errors import DataError, RunError
 from fedapp.model import noisy_training
 from fedapp.model.batches import Batch, assemble
+from fedapp.model.dropout import Dropout
 from fedapp.model.evaluation import score
 from fedapp.model.network import Heads, Trunk
 from fedapp.model.noisy_training import activations, add_noise, clipped_gradients, fitted_heads, owners, plan, squared_norms, train_noisily
@@ -37,8 +38,8 @@ def parameters(trunk: Trunk, heads: Heads) -> list[torch.nn.Parameter]:
     return [*trunk.parameters(), *heads.parameters()]
 
 
-def drops() -> torch.Generator:
-    return torch.Generator().manual_seed(3)
+def drops(share: float) -> Dropout:
+    return Dropout(share, torch.Generator().manual_seed(3))
 
 
 def naive_gradients(trunk: Trunk, heads: Heads, batch: Batch, dropout: float) -> torch.Tensor:
@@ -46,7 +47,7 @@ def naive_gradients(trunk: Trunk, heads: Heads, batch: Batch, dropout: float) ->
     own = owners(batch)
     found = []
     for compound in range(len(batch.bits.offsets)):
-        _, _, logits = activations(trunk, heads, batch, dropout, drops())
+        _, _, logits = activations(trunk, heads, batch, drops(dropout))
         losses = binary_cross_entropy_with_logits(logits, batch.values, weight=batch.weights, reduction="none")
         gradients = torch.autograd.grad(losses[own == compound].sum(), parameters(trunk, heads))
         found.append(torch.cat([gradient.flatten() for gradient in gradients]))
@@ -57,7 +58,7 @@ def naive_gradients(trunk: Trunk, heads: Heads, batch: Batch, dropout: float) ->
 @pytest.mark.parametrize("hidden", SHAPES)
 def test_norms_in_closed_form_are_those_of_each_compounds_own_gradient(hidden: tuple[int, ...], dropout: float) -> None:
     (trunk, heads), batch = network(hidden), assemble(dataset(), np.arange(20), WEIGHTS)
-    inputs, sums, logits = activations(trunk, heads, batch, dropout, drops())
+    inputs, sums, logits = activations(trunk, heads, batch, drops(dropout))
     loss = binary_cross_entropy_with_logits(logits, batch.values, weight=batch.weights, reduction="sum")
     to_logits, *to_sums = torch.autograd.grad(loss, [logits, *sums])
     expected = naive_gradients(trunk, heads, batch, dropout).square().sum(1)
@@ -73,7 +74,7 @@ def test_the_sum_is_that_of_gradients_clipped_one_by_one(hidden: tuple[int, ...]
     each = naive_gradients(trunk, heads, batch, dropout)
     expected = (each * (norm / each.norm(dim=1)).clamp(max=1.0)[:, None]).sum(0)
     trunk.zero_grad(), heads.zero_grad()
-    loss = clipped_gradients(trunk, heads, batch, clipping_norm=norm, dropout=dropout, drops=drops())
+    loss = clipped_gradients(trunk, heads, batch, clipping_norm=norm, dropout=drops(dropout))
     found = torch.cat([parameter.grad.flatten() for parameter in parameters(trunk, heads)])
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
     assert loss > 0
@@ -81,7 +82,7 @@ def test_the_sum_is_that_of_gradients_clipped_one_by_one(hidden: tuple[int, ...]
 
 def test_the_networks_forward_pass_is_the_same_as_everywhere() -> None:
     (trunk, heads), batch = network((16, 8)), assemble(dataset(), np.arange(20), WEIGHTS)
-    _, _, logits = activations(trunk, heads, batch, 0.0, drops())
+    _, _, logits = activations(trunk, heads, batch, drops(0.0))
     assert torch.equal(logits, heads(trunk(batch.bits), batch.pairs))
 
 
@@ -91,7 +92,7 @@ def test_leaving_one_compound_out_moves_the_whole_sum_by_the_clipping_norm_at_mo
 
     def summed(rows: np.ndarray) -> torch.Tensor:
         trunk.zero_grad(), heads.zero_grad()
-        clipped_gradients(trunk, heads, assemble(data, rows, WEIGHTS), clipping_norm=norm, dropout=0.0, drops=drops())
+        clipped_gradients(trunk, heads, assemble(data, rows, WEIGHTS), clipping_norm=norm, dropout=drops(0.0))
         return torch.cat([parameter.grad.flatten() for parameter in parameters(trunk, heads)])
 
     rows = np.arange(30)

@@ -10,7 +10,7 @@ from fedapp.config import Training
 from fedapp.errors import DataError, RunError
 from fedapp.model.batches import assemble, chunks
 from fedapp.model.network import Heads, Trunk
-from fedapp.model.training import dropped, learning_rate, optimiser, train
+from fedapp.model.training import learning_rate, optimiser, train
 from tests.model.synthetic import dataset, from_dense
 
 SETTINGS = Training(batch_size=32, local_epochs=1, learning_rate=0.01, last_learning_rate=0.01, weight_decay=0.0)
@@ -88,12 +88,6 @@ def test_a_batch_holds_the_observed_pairs_of_its_rows() -> None:
     assert batch.pairs.indices.tolist() == np.concatenate(expected).tolist()
     assert batch.weights.tolist() == [float(task) for task in batch.pairs.indices]
     assert batch.bits.indices.tolist() == np.concatenate([data.x_indices[data.x_indptr[r] : data.x_indptr[r + 1]] for r in rows]).tolist()
-
-
-def test_dropout_keeps_the_mean_and_drops_the_share_asked_for() -> None:
-    kept = dropped(torch.ones(400, 100), 0.4, torch.Generator().manual_seed(1))
-    assert (kept == 0).float().mean().item() == pytest.approx(0.4, abs=0.02)
-    assert kept.mean().item() == pytest.approx(1.0, abs=0.03)
 
 
 def test_chunks_cover_the_rows_once() -> None:
