@@ -56,8 +56,8 @@ def accept(
     ended = [sentence for sentence in before if sentence not in after]
     warn(label_warnings(dataset.header))
     if as_json:
-        told = {"endpoints": {saying(group, each.only): each.endpoint for group, each in declarations.items()}}
-        told |= {"proposed": proposed(opened, dataset), "ended": ended}
+        named = {saying(group, each.only): each.endpoint for group, each in declarations.items()}
+        told = {"endpoints": named, "proposed": proposed(opened, dataset), "ended": ended}
         print(json.dumps(dataset.header | told))
         return
     sizes = (plural(len(dataset.folds), "compound"), plural(len(dataset.tasks), "task"), plural(len(dataset.labels), "label"))

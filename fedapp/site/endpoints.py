@@ -250,7 +250,8 @@ def _fault(group: str, said: Declaration, groups: Mapping[str, _Group], catalogu
         return f"{group} is measured in {' and '.join(sorted(units))}, and {name} in {endpoint.unit}"
     common = {*endpoint.thresholds, *([None] if endpoint.value else [])}
     for owner, what, there in (("catalogue", name, common), ("dataset", group, groups[group].learned)):
-        if absent := (said.only or set()) - (said.among(there).only or set()):
+        absent: set[float | None] = {*(said.only or ())} - {*(said.among(there).only or ())}
+        if absent:
             return f"the {owner} has {what} {_at(there)}, and not {_at(absent)}"
     return ""
 

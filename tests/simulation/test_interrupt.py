@@ -12,7 +12,8 @@ from fedapp.storage.json_file import read_json
 from strategies.coordinator.journal import read_journal
 from tests.simulation.test_launch import flower_processes, wait_for
 
-SMALL = ("federation.rounds=40", "model.hidden=[16]", "chemistry.bits=1024", "data.partners=3")
+ROUNDS = 14
+SMALL = (f"federation.rounds={ROUNDS}", "model.hidden=[16]", "chemistry.bits=1024", "data.partners=3")
 
 
 @pytest.mark.flower
@@ -36,10 +37,10 @@ def test_ctrl_c_ends_every_process_and_the_run_resumes(tmp_path: Path) -> None:
     assert resumed.returncode == 0, resumed.stderr
     result = json.loads(resumed.stdout)
     assert {"run", "rounds", "auc_pr", "seconds", "report"} <= set(result)
-    assert result["rounds"] == 40
+    assert result["rounds"] == ROUNDS
     assert 0 < result["auc_pr"] < 1
     assert Path(result["report"]).is_file()
-    assert {exchange.round for exchange in journal(tmp_path)} == set(range(41)), "set-up, and every round"
+    assert {exchange.round for exchange in journal(tmp_path)} == set(range(ROUNDS + 1)), "set-up, and every round"
 
     again = subprocess.run(
         [script("polyphony"), "simulate", "--resume", str(run), "seed=2"], cwd=tmp_path, capture_output=True, text=True, timeout=60

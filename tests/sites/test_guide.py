@@ -30,7 +30,7 @@ ROUNDS = 3
 ENDPOINT = "endpoints:\n- {id: charge, measures: the largest partial charge, unit: p, thresholds: [5.5, 6.5, 7.5]}\n"
 # The group of a partner's tasks that is the endpoint, which all three hold, and where it names some of them these.
 DECLARED = {"alpha": ("positive-charge", ""), "beta": ("activities", ""), "gamma": ("positive-charge", "5.5;6.5")}
-OF_THE_DEMO = {"alpha": (1, 3), "beta": (2, 3), "gamma": (6, 6)}
+OF_THE_DEMO = {"alpha": (1, 3), "beta": (2, 3), "gamma": (2, 2)}
 
 
 def test_the_rehearsal_works_as_it_is_written(tmp_path: Path) -> None:

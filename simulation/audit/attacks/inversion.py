@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fedapp.data.dataset import Dataset
+from fedapp.model.adam import Adam
 from fedapp.model.batches import assemble
 from fedapp.model.losses import mean_loss
 from fedapp.model.network import Heads, Trunk
@@ -74,7 +75,7 @@ def invert(problem: Problem, dummies: int, seed: int) -> NDArray[np.float32]:
     alike = torch.nn.functional.normalize(problem.update, dim=1) @ torch.nn.functional.normalize(back, dim=1).T
     bits = (4 * alike.T - 2).requires_grad_()
     back = (back / back.norm(dim=1).mean()).requires_grad_()
-    adam = torch.optim.Adam([bits, back], lr=RATE)
+    adam = Adam([bits, back], RATE, weight_decay=0.0)
     for step in range(STEPS):
         adam.zero_grad()
         fingerprints = torch.sigmoid(bits)

@@ -18,12 +18,13 @@ from simulation.audit.signals import (
     Rounds,
     SuspectModel,
     change_signals,
+    model_signals,
     signals,
     standardised,
     support_signal,
     trunk_signals,
 )
-from tests.model.synthetic import dataset, from_dense
+from tests.model.synthetic import dataset, from_dense, with_values
 
 SETTINGS = Training(batch_size=32, local_epochs=3, learning_rate=0.004, last_learning_rate=0.004, weight_decay=2e-5)
 
@@ -55,6 +56,22 @@ def made() -> Dataset:
     dense, observed = generator.random((60, 128)) < 0.1, generator.random((60, 5)) < 0.5
     dense[-1], observed[-1] = False, False
     return from_dense("alpha", dense, generator.random((60, 5)) < 0.5, observed, np.zeros(60))
+
+
+def test_of_a_value_a_models_confidence_is_its_distance_in_units_of_its_head_and_a_bound_that_is_kept_costs_nothing() -> None:
+    made = with_values(dataset(compounds=60, bits=128, tasks=5), centre=6.0, scale=2.0, first=0)
+    arrays, heads = trunk_arrays(Trunk(128, [16], 0)), Heads(16, 5, 0, "alpha").requires_grad_(False)
+    heads.bias.fill_(3.0)  # beyond high bounds, which are kept so
+    features = np.maximum(dense_bits(made) @ arrays[0] + arrays[1], 0)
+    outputs = features @ heads.weight.numpy().T + heads.bias.numpy()
+    labels, expected = made.labels, [[] for _ in range(60)]
+    for owner, task, value, censor in zip(labels.owners, labels.tasks, labels.values, labels.censors, strict=True):
+        short = (value - 6.0) / 2.0 - outputs[owner, task]
+        expected[owner].append(0.0 if short * censor < 0 else short)
+    found = model_signals(SuspectModel(made, arrays, heads))
+    assert found["confidence"] == pytest.approx([-np.mean(np.abs(own)) if own else 0.0 for own in expected], abs=1e-5)
+    assert found["loss"] == pytest.approx([np.mean(np.square(own)) if own else np.log(2) for own in expected], rel=1e-4, abs=1e-5)
+    assert any(0.0 in own for own in expected)
 
 
 @pytest.mark.parametrize("hidden", [[16], [16, 8]])
