@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import yaml
@@ -90,9 +90,16 @@ def named_errors(where: str) -> Iterator[None]:
 def saved_config(path: Path) -> Config:
     """The experiment of a run, a kit or a site as `to_yaml` wrote it: every key is there, and nothing is filled in.
 
+    Read once per process and version of the file: a partner asks three times for each message.
+
     Raises:
         ConfigError: A missing or unreadable file, a missing or unknown key, or a value out of range; the message names the key.
     """
+    return _saved_config(path, path.stat().st_mtime_ns if path.is_file() else 0)
+
+
+@lru_cache(maxsize=16)
+def _saved_config(path: Path, _changed: int) -> Config:
     config = read_whole(
         path, Config, "bring it back from a backup; at a site `polyphony kit install` writes it anew, and without it a run starts anew"
     )

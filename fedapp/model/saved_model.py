@@ -58,11 +58,37 @@ class Member:
         parts = {"trunk": self.trunk, "heads": self.heads}
         return {f"{self.name}.{part}.{name}": each for part, module in parts.items() for name, each in module.state_dict().items()}
 
-    def packed(self) -> dict[str, Tensor]:
-        """As they are in the file: without rows of the first layer that are zero, half of them and more; `used` says which are there."""
-        tensors, weight = self.tensors(), self.trunk.weight.detach()
-        used = weight.view(torch.int32).any(dim=1)  # minus zero is not zero
-        return tensors | {f"{self.name}.trunk.weight": weight[used], f"{self.name}.trunk.{USED}": used}
+    def packed(self, used: Tensor | None = None) -> "PackedMember":
+        """As it is in a file.
+
+        Args:
+            used: Bits of which its first layer has rows, those of all others being zero: bool [bits]; None if it has a row of each, of
+                which those that are zero, half of them and more, are left out.
+        """
+        weight = self.trunk.weight.detach()
+        if used is None:
+            used = weight.view(torch.int32).any(dim=1)  # minus zero is not zero
+            weight = weight[used]
+        rows = {f"{self.name}.trunk.weight": weight, f"{self.name}.trunk.{USED}": used}
+        return PackedMember(self.name, self.round, self.tensors() | rows)
+
+
+@dataclass(frozen=True)
+class PackedMember:
+    """A member as it is in a file.
+
+    Attributes:
+        name, round: As of a `Member`.
+        tensors: As `Member.tensors`, but of the first layer the rows that are not zero, and `used`, bool [bits], which says whose they are.
+    """
+
+    name: str
+    round: int
+    tensors: Mapping[str, Tensor]
+
+    def packed(self) -> "PackedMember":
+        """It is."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -177,7 +203,7 @@ def model_header(dataset: Dataset, config: Config, number: int, metrics: pl.Data
     }
 
 
-def save_model(folder: Path, members: Sequence[Member], choice: Mapping[str, str], header: Mapping[str, Any]) -> None:
+def save_model(folder: Path, members: Sequence[Member | PackedMember], choice: Mapping[str, str], header: Mapping[str, Any]) -> None:
     """Write the model, and its header once more.
 
     Args:
@@ -186,7 +212,7 @@ def save_model(folder: Path, members: Sequence[Member], choice: Mapping[str, str
     """
     told = [{"name": member.name, "round": member.round} for member in members]
     whole = {**header, "members": told, "choice": dict(choice)}
-    save_tensors(PartnerFolder(folder).model, {name: each for member in members for name, each in member.packed().items()}, whole)
+    save_tensors(PartnerFolder(folder).model, {name: each for member in members for name, each in member.packed().tensors.items()}, whole)
     write_json(PartnerFolder(folder).model_header, whole)
 
 
@@ -217,6 +243,17 @@ def read_model(folder: Path) -> SavedModel:
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
         raise RunError(f"{path} is no model that this version reads: {reason}", "use the version that wrote it, or train again") from error
+
+
+def read_packed(folder: Path, name: str) -> PackedMember:
+    """One of the members of the model in a folder, to go into another file.
+
+    Raises:
+        RunError: No model there, or a damaged one.
+    """
+    tensors, header = load_tensors(PartnerFolder(folder).model)
+    number = next(int(told["round"]) for told in header["members"] if told["name"] == name)
+    return PackedMember(name, number, {each: tensor for each, tensor in tensors.items() if each.startswith(f"{name}.")})
 
 
 def _member(name: str, number: int, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Member:

@@ -10,7 +10,7 @@ from fedapp.evaluation.arms import FEDERATED, LOCAL
 from fedapp.evaluation.combination import MEMBERS, combine
 from fedapp.evaluation.scores import metrics_of, read_scores
 from fedapp.model.checkpoint import load_header
-from fedapp.model.saved_model import Member, model_header, read_model, save_model
+from fedapp.model.saved_model import Member, PackedMember, model_header, read_packed, save_model
 from fedapp.partner_folder import PartnerFolder
 from fedapp.storage.json_file import read_sealed, write_sealed
 
@@ -33,9 +33,9 @@ def keep_combined(folder: PartnerFolder, dataset: Dataset, config: Config, newes
     if newest is None and folder.choice.is_file() and read_sealed(folder.choice, {}).get("rounds") == rounds:
         return
     combination = combine(read_scores(folder.scores), read_scores(own.scores), dataset.judged_kinds, config.evaluation.min_per_class)
-    members = [newest or member_of(folder, FEDERATED)]
+    members: list[Member | PackedMember] = [newest or read_packed(folder.path, FEDERATED)]
     if any(LOCAL in MEMBERS[choice] for choice in combination.choice.values()):
-        members.append(member_of(own, LOCAL))
+        members.append(read_packed(own.path, LOCAL))
     metrics = metrics_of(combination.scores, dataset.judged_kinds, federated, config.held_out_folds())
     save_model(folder.path, members, combination.choice, model_header(dataset, config, federated, metrics))
     write_sealed(folder.choice, {"choice": combination.choice, "rounds": rounds, "validation": combination.validation})
@@ -44,8 +44,3 @@ def keep_combined(folder: PartnerFolder, dataset: Dataset, config: Config, newes
 def round_of(folder: PartnerFolder, name: str) -> int:
     """The round of one of the members of a folder's model."""
     return next(int(member["round"]) for member in load_header(folder.model)["members"] if member["name"] == name)
-
-
-def member_of(folder: PartnerFolder, name: str) -> Member:
-    """One of the members of a folder's model."""
-    return next(member for member in read_model(folder.path).members if member.name == name)

@@ -93,14 +93,6 @@ class LocalModel:
         first = Trunk(self.whole.bits, self.config.model.hidden, self.config.seed).state_dict()
         return first | {"weight": first["weight"][torch.from_numpy(self.held)]}
 
-    def _whole_trunk(self, trunk: Trunk) -> Trunk:
-        """With a row for every bit."""
-        whole = Trunk(self.whole.bits, self.config.model.hidden, seed=None).to(self.device)
-        held = trunk.state_dict()
-        rows = torch.zeros_like(whole.weight).index_copy_(0, torch.from_numpy(self.held).to(self.device), held["weight"])
-        whole.load_state_dict(held | {"weight": rows})
-        return whole
-
     def _train(self, model: Trained, number: int) -> None:
         settings = self.config.training
         model.adam.learning_rate = learning_rate(settings, number, self.config.federation.rounds)
@@ -122,6 +114,8 @@ class LocalModel:
         scores = fold_scores(model.trunk, model.heads, self.dataset, self.config.held_out_folds())
         judged = self.rounds.judge(scores, self.dataset, self.config, number)
         if judged.best:
-            member = Member(LOCAL, number, self._whole_trunk(model.trunk), model.heads)
+            held = torch.zeros(self.whole.bits, dtype=torch.bool)
+            held[torch.from_numpy(self.held)] = True
+            member = Member(LOCAL, number, model.trunk, model.heads).packed(held)
             choice = dict.fromkeys((kind.name for kind in self.dataset.kinds), LOCAL)
             save_model(self.folder.path, [member], choice, model_header(self.whole, self.config, number, judged.metrics))

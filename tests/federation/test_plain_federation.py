@@ -1,13 +1,15 @@
 """Plain aggregation: the coordinator and its partners together, over an in-memory network."""
 
 import logging
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from flwr.app import Message, MessageType
 
-from fedapp import client_app
+from fedapp import client_app, server_app
 from fedapp.errors import RunError
 from fedapp.run_folder import RunFolder
 from fedapp.storage.json_file import read_json
@@ -173,6 +175,23 @@ def test_a_sum_that_no_allowed_words_have_ends_the_run_with_a_named_error(run: R
     with pytest.raises(RoundFailedError, match="round 1: a sum over 3 partners"):
         federate(run, grid_for(run, up=up))
     assert read_json(run.coordinator / "outcome.json")["state"] == "failed"
+
+
+def test_the_coordinator_asks_nobody_before_the_process_that_started_it_says_that_partners_lie_ready(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.update(prepared=False)
+    waited = []
+
+    def sleep(seconds: float) -> None:
+        assert not phases(run)
+        waited.append(seconds)
+        run.update(prepared=len(waited) == 3)
+
+    monkeypatch.setattr(server_app, "time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic))
+    federate(run)
+    assert len(waited) == 3
+    assert run.federated()
 
 
 def test_a_run_with_too_few_partners_says_so(run: RunFolder) -> None:
