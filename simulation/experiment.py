@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from fedapp.errors import PolyphonyError, RunError, RunInterruptedError, explained
 from fedapp.evaluation.arms import AUC_PR, FEDERATED, FOREST, MERGED, POOLED, R2, SPEARMAN
 from fedapp.report.disclosure import warnings
-from fedapp.report.run_page import write_report
+from fedapp.report.run_page import write_summary
 from fedapp.report.saved_run import SavedRun, read_run
 from fedapp.report.summary import summarise
 from fedapp.run_folder import RunFolder, now
@@ -48,10 +48,10 @@ def simulate(run: RunFolder, display: Display) -> dict[str, Any]:
     with recorded(run):
         prepare_partners(run, display.stage, display.advance_preparation)
         federated_arm(run, display)
-    report, saved = write_report(run.path), read_run(run.path)
-    means = summarise(saved).arms[FEDERATED]
-    figures = {metric: means.get(metric) for metric in (AUC_PR, SPEARMAN, R2)}
-    return headline(run) | figures | {"report": str(report), "warnings": warnings(saved)}
+    saved = read_run(run.path)
+    summary = summarise(saved)
+    figures = {metric: summary.mean(FEDERATED, metric) for metric in (AUC_PR, SPEARMAN, R2)}
+    return headline(run) | figures | {"report": str(write_summary(saved, summary)), "warnings": warnings(saved)}
 
 
 def compare(run: RunFolder, display: Display) -> dict[str, Any]:
@@ -76,7 +76,8 @@ def compare(run: RunFolder, display: Display) -> dict[str, Any]:
             display.stage(f"{FOREST} of {name} fitted")
         display.stage("comparing")
         summary = compare_arms(run.path, config)
-    report, saved = write_report(run.path), read_run(run.path)
+    saved = read_run(run.path)
+    report = write_summary(saved, summarise(saved))
     return (
         summary
         | {"seed": config.seed, "bits": config.chemistry.bits}

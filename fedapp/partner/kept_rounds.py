@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fedapp.config import Config
 from fedapp.data.dataset import Dataset
+from fedapp.evaluation.arms import AUC_PR
 from fedapp.evaluation.scores import metrics_of, write_scores
 from fedapp.evaluation.selection import best_round, read_metrics, validation_curve
 from fedapp.model.checkpoint import load_tensors, save_tensors
@@ -64,4 +65,4 @@ class KeptRounds:
         best = best_round(until, minimum) == number
         if best:
             write_scores(self.folder.scores, scores)
-        return Judged(metrics, validation_curve(metrics, minimum).get(number, float("nan")), best)
+        return Judged(metrics, validation_curve(metrics, minimum, AUC_PR).get(number, float("nan")), best)
