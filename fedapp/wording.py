@@ -79,6 +79,11 @@ def was_or_were(number: int | None) -> str:
     return "was" if number == 1 else "were"
 
 
+def capital(text: str) -> str:
+    """With a capital at its beginning, and the rest as it is: mean AUC-PR -> Mean AUC-PR."""
+    return text[:1].upper() + text[1:]
+
+
 def short(digest: str) -> str:
     """The first digits of a digest."""
     return f"{digest[:16]}…" if len(digest) > 16 else digest or DASH

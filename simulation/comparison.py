@@ -20,7 +20,7 @@ from fedapp.data.dataset import Dataset
 from fedapp.data.merge import TASK_KEY
 from fedapp.data.task_kinds import AUXILIARY, KIND, completed
 from fedapp.errors import RunError
-from fedapp.evaluation.arms import COMBINED, CONSTANT, COUNTS, FEDERATED, FOREST, LOCAL, LOCAL_TWICE, MERGED, POOLED, UNGUARDED
+from fedapp.evaluation.arms import COMBINED, CONSTANT, COUNTS, FEDERATED, FOREST, KINDS, LOCAL, LOCAL_TWICE, MERGED, POOLED, UNGUARDED
 from fedapp.evaluation.combination import combine, mean_scores
 from fedapp.evaluation.comparison import breakdown, figures, gains, riptop, task_metrics_of_arms
 from fedapp.evaluation.counting import enough
@@ -87,7 +87,9 @@ def compare_arms(run: Path, config: Config) -> dict[str, Any]:
         for name, each in compared.items()
         if len(own := counted.filter(pl.col("partner") == name))
     }
-    table = pl.concat([*by_task(counted, labels), by_similarity(compared, per_class)])
+    kinds = [kind for kind in KINDS if (counted[KIND] == kind).any()]
+    of_tasks = [part for kind in kinds for part in by_task(kind, counted.filter(pl.col(KIND) == kind), labels)]
+    table = pl.concat([*of_tasks, *(by_similarity(kind, compared, per_class) for kind in kinds)])
     save_table(run / "comparison.parquet", tasks.write_parquet)
     save_table(run / "breakdown.parquet", table.write_parquet)
     save_table(run / "breakdown.csv", table.write_csv)
@@ -191,8 +193,9 @@ def with_holders(tasks: pl.DataFrame) -> pl.DataFrame:
     return tasks.with_columns(holders).select(*tasks.columns[:place], "holders", *tasks.columns[place:])
 
 
-def by_task(counted: pl.DataFrame, labels: pl.DataFrame) -> list[pl.DataFrame]:
-    """Figures by what tasks differ in: partners in quarters by size, tasks in quarters by labels, and by holders of the endpoint."""
+def by_task(kind: str, counted: pl.DataFrame, labels: pl.DataFrame) -> list[pl.DataFrame]:
+    """Figures by what tasks of a kind differ in: partners in quarters by size, tasks in quarters by labels, and by holders of the
+    endpoint."""
     sizes = counted.select("partner", "partner_size").unique().sort("partner_size", "partner")
     quarter = dict(zip(sizes["partner"], np.arange(len(sizes)) * 4 // max(len(sizes), 1), strict=True))
     places = {
@@ -207,14 +210,14 @@ def by_task(counted: pl.DataFrame, labels: pl.DataFrame) -> list[pl.DataFrame]:
             part = counted.filter(pl.Series(place == number))
             values = part[name].to_numpy()
             parts.append((part, labels, float(values.min()), float(values.max())))
-        tables.append(breakdown(name, parts))
+        tables.append(breakdown(kind, name, parts))
     return tables
 
 
-def by_similarity(compared: Mapping[str, Compared], per_class: int) -> pl.DataFrame:
-    """Figures on quarters of each partner's test compounds by similarity to its training compounds.
+def by_similarity(kind: str, compared: Mapping[str, Compared], per_class: int) -> pl.DataFrame:
+    """Figures of tasks of a kind on quarters of each partner's test compounds by similarity to its training compounds.
 
-    In a quarter a task counts if it has `per_class` of each class there.
+    In a quarter a task counts if it has `enough` labels there.
     """
     parts = []
     places = {name: quarters(each.similarity[np.isfinite(each.similarity)]) for name, each in compared.items()}
@@ -223,8 +226,11 @@ def by_similarity(compared: Mapping[str, Compared], per_class: int) -> pl.DataFr
         for name, each in compared.items():
             rows = np.flatnonzero(np.isfinite(each.similarity))[places[name] == number]
             there = each.labels.filter(pl.col("row").is_in(rows.tolist()) | (pl.col("fold") != TEST))
+            own = {held: of_kind for held, of_kind in each.kinds.items() if held.name == kind}
+            if not own:
+                continue
             table = each.tasks.select("partner", "task", "group", KIND, AUXILIARY).join(
-                task_metrics_of_arms(there, each.kinds), on="task", maintain_order="left"
+                task_metrics_of_arms(there, own), on="task", maintain_order="left"
             )
             tasks.append(table.filter(enough(per_class) & ~pl.col(AUXILIARY)))
             labels.append(there)
@@ -232,4 +238,4 @@ def by_similarity(compared: Mapping[str, Compared], per_class: int) -> pl.DataFr
         every = np.concatenate(values)
         bounds = (float(every.min()), float(every.max())) if len(every) else (0.0, 0.0)
         parts.append((pl.concat(tasks), pl.concat(labels), *bounds))
-    return breakdown("similarity", parts)
+    return breakdown(kind, "similarity", parts)

@@ -44,12 +44,12 @@ def simulate(run: RunFolder, display: Display) -> dict[str, Any]:
     """
     with recorded(run):
         federated_arm(run, display)
-    from fedapp.report.run_page import write_report  # imports matplotlib: a second that Flower, which is started first, need not wait
+    from fedapp.report.run_page import write_summary  # imports matplotlib: a second that Flower, which is started first, need not wait
 
-    report, saved = write_report(run.path), read_run(run.path)
-    means = summarise(saved).arms[FEDERATED]
-    figures = {metric: means.get(metric) for metric in (AUC_PR, SPEARMAN, R2)}
-    return headline(run) | figures | {"report": str(report), "warnings": warnings(saved)}
+    saved = read_run(run.path)
+    summary = summarise(saved)
+    figures = {metric: summary.mean(FEDERATED, metric) for metric in (AUC_PR, SPEARMAN, R2)}
+    return headline(run) | figures | {"report": str(write_summary(saved, summary)), "warnings": warnings(saved)}
 
 
 def compare(run: RunFolder, display: Display) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def compare(run: RunFolder, display: Display) -> dict[str, Any]:
     Raises:
         PolyphonyError: As `simulate`.
     """
-    from fedapp.report.run_page import write_report  # these import torch and matplotlib, which `simulate` starts without
+    from fedapp.report.run_page import write_summary  # these import torch and matplotlib, which `simulate` starts without
     from simulation.arms import has_unguarded, train_arms, unguarded_arm
     from simulation.baselines import forest_arm
     from simulation.comparison import compare_arms
@@ -78,7 +78,8 @@ def compare(run: RunFolder, display: Display) -> dict[str, Any]:
             display.stage(f"{FOREST} of {name} fitted")
         display.stage("comparing")
         summary = compare_arms(run.path, config)
-    report, saved = write_report(run.path), read_run(run.path)
+    saved = read_run(run.path)
+    report = write_summary(saved, summarise(saved))
     return (
         summary
         | {"seed": config.seed, "bits": config.chemistry.bits}

@@ -72,7 +72,7 @@ def arm_table(tasks: Sequence[Task], width: int, metric: str) -> Table:
     shown = [(header, column) for least, header, column in every if width >= least]
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     for header, _ in shown:
-        table.add_column(header, no_wrap=True)
+        table.add_column(header, no_wrap=header != metric)  # "mean of AUC-PR and Spearman" goes on several lines
     for task in tasks:
         table.add_row(*(column(task) for _, column in shown))
     return table

@@ -26,5 +26,5 @@ def quality(auc_pr: float | None, spearman: float | None = None, r2: float | Non
     means = {AUC_PR: auc_pr, SPEARMAN: spearman, R2: r2}
     known = [f"{PRINTED[metric]} {mean:.3f}" for metric, mean in means.items() if mean is not None]
     if not known:
-        return "federated  no AUC-PR: no task has evaluation.min_per_class compounds of each class in the test fold"
+        return "federated  no score: no task has evaluation.min_per_class compounds of each class in the test fold, or twice as many values"
     return f"federated  {'  '.join(known)} (mean over tasks, test fold, each partner's selected round)"

@@ -11,14 +11,13 @@ LABELS = {
     LOCAL: "Local only",
     LOCAL_TWICE: "Two local models",
     FEDERATED: "Federated",
-    COMBINED: "Combined: federated, local or their mean",
+    COMBINED: "Combined",
     UNGUARDED: "Without row guard",
     POOLED: "Pooled",
-    MERGED: "Pooled, same endpoints merged",
+    MERGED: "Pooled and merged",
     FOREST: "Random forests",
-    CONSTANT: "Share of actives",
+    CONSTANT: "A constant",
 }
-DRAWN = (LOCAL, FEDERATED, POOLED)  # the others are compared in figures and drawn in no chart
 AUC_PR, AUC_ROC, BCE = CLASS_METRICS = ("auc_pr", "auc_roc", "bce")
 R2, SPEARMAN, RMSE, CENSORED_RMSE = VALUE_METRICS = ("r2", "spearman", "rmse", "censored_rmse")
 METRICS_OF = {CLASSIFICATION: CLASS_METRICS, REGRESSION: VALUE_METRICS}
@@ -33,9 +32,14 @@ PRINTED |= {R2: "R²", SPEARMAN: "Spearman", RMSE: "RMSE", CENSORED_RMSE: "censo
 
 
 def score_name(kinds: Collection[str]) -> str:
-    """What the score that chooses a round is called, where tasks are of these kinds."""
+    """What the score that chooses a round is called, where tasks are of these kinds: with both it is the mean of two."""
     names = [PRINTED[metric] for kind, metric in CHOOSING.items() if kind in kinds]
-    return names[0] if len(names) == 1 else "score"
+    return names[0] if len(names) == 1 else f"mean of {' and '.join(names)}"
+
+
+def mean_name(score: str) -> str:
+    """The mean over tasks of a score with a name of `score_name`, as part of a sentence."""
+    return score if score.startswith("mean of ") else f"mean {score}"
 
 
 def column(arm: str, metric: str = AUC_PR) -> str:

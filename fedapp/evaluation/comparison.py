@@ -18,6 +18,7 @@ from fedapp.evaluation.arms import (
     BASES,
     BCE,
     CALIBRATION_ERROR,
+    CHOOSING,
     CLASS_METRICS,
     CLASSIFICATION,
     COMBINED,
@@ -202,17 +203,19 @@ def ratio(table: pl.DataFrame, arm: str, base: str) -> dict[str, float | None] |
     )
 
 
-def breakdown(name: str, parts: Sequence[tuple[pl.DataFrame, pl.DataFrame, float, float]]) -> pl.DataFrame:
-    """Figures of every arm in each part of the tasks or labels: by, part, least, most, tasks, arm, its figures, and its gain over local.
+def breakdown(kind: str, name: str, parts: Sequence[tuple[pl.DataFrame, pl.DataFrame, float, float]]) -> pl.DataFrame:
+    """Figures of every arm in each part of the tasks or labels of one kind: columns of `BREAKDOWN`.
 
     Args:
+        kind: Of the tasks; their gain over local is in the metric that chooses rounds for it.
         name: By what the parts differ.
         parts: The tasks that count there, their labels, and the least and the most there of what they differ by.
     """
+    metric = CHOOSING[kind]
     rows = [
-        {"by": name, "part": number, "least": least, "most": most, "tasks": len(table), "arm": arm}
+        {"kind": kind, "by": name, "part": number, "least": least, "most": most, "tasks": len(table), "arm": arm}
         | arm_figures(table, arm, labels)
-        | {f"gain_{key}": value for key, value in ((difference(table, arm, LOCAL) or {}) if arm != LOCAL else {}).items()}
+        | {f"gain_{key}": value for key, value in ((difference(table, arm, LOCAL, metric) or {}) if arm != LOCAL else {}).items()}
         for number, (table, labels, least, most) in enumerate(parts)
         for arm in arms_in(table.columns)
     ]
@@ -220,6 +223,7 @@ def breakdown(name: str, parts: Sequence[tuple[pl.DataFrame, pl.DataFrame, float
 
 
 BREAKDOWN = {
+    "kind": pl.String,
     "by": pl.String,
     "part": pl.Int32,
     "least": pl.Float64,

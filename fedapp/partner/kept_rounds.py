@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fedapp.config import Config
 from fedapp.data.dataset import Dataset
+from fedapp.evaluation.arms import AUC_PR
 from fedapp.evaluation.scores import metrics_of, write_scores
 from fedapp.evaluation.selection import best_of, read_metrics, validation_curve
 from fedapp.model.checkpoint import load_tensors, save_tensors
@@ -65,4 +66,4 @@ class KeptRounds:
         best = best_of(curve) in (number, None)  # as `best_round` of these rounds, of which this is the last
         if best:
             write_scores(self.folder.scores, scores)
-        return Judged(metrics, curve.get(number, float("nan")), best)
+        return Judged(metrics, validation_curve(metrics, minimum, AUC_PR).get(number, float("nan")), best)

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from fedapp.report import charts
+from fedapp.report import drawing
 from fedapp.report.audit_figures import CONTROL, OFF, ON, WORDS, Figure, as_printed
-from fedapp.report.charts import ARM_COLOURS, ARM_DASHES, ARM_MARKERS, INK, MUTED, PAPER
+from fedapp.report.drawing import ARM_STYLES, INK, MUTED, PAPER
 from fedapp.report.pictures import Mark, Picture
 from fedapp.wording import NBSP
 
@@ -53,20 +53,20 @@ def intervals(name: str, figures: Sequence[Figure], alt: str) -> str:
         axes.tick_params(axis="y", length=0)
         axes.grid(False, axis="y")
 
-    return charts.drawn(name, alt, draw, height=0.55 + 0.32 * len(figures))
+    return drawing.drawn(name, alt, draw, height=0.55 + 0.32 * len(figures))
 
 
 def draw_row(axes: Axes, figure: Figure, y: int) -> None:
     """Limit, chance, interval and dot; what is not a number is left out, what is below 0 lies on the edge."""
-    arm = ARMS[figure.defences]
+    style = ARM_STYLES[ARMS[figure.defences]]
     value, lower, upper, chance = (
         max(number, 0.0) if math.isfinite(number) else math.nan for number in (figure.value, figure.lower, figure.upper, figure.chance)
     )
     if figure.gated and figure.gate is not None and math.isfinite(figure.gate):
         axes.axvline(max(figure.gate, 0.0), color=INK, linewidth=1.4)
     axes.plot([chance] * 2, [y - 0.5, y + 0.5], color=MUTED, linewidth=1.2, linestyle=DASHED, clip_on=False)
-    axes.plot([lower, upper], [y, y], color=ARM_COLOURS[arm], linewidth=2, solid_capstyle="butt", clip_on=False)
-    axes.plot(value, y, ARM_MARKERS[arm], color=ARM_COLOURS[arm], markersize=6, markeredgecolor=PAPER, clip_on=False)
+    axes.plot([lower, upper], [y, y], color=style.colour, linewidth=2, solid_capstyle="butt", clip_on=False)
+    axes.plot(value, y, style.marker, color=style.colour, markersize=6, markeredgecolor=PAPER, clip_on=False)
 
 
 def share_axis(axes: Axes, shares: Sequence[float], plain: bool) -> None:
@@ -147,14 +147,14 @@ def positives(name: str, curves: Sequence[RocCurve], alt: str) -> str:
         axes.axvline(LOW_RATE, color=INK, linewidth=1, linestyle=(0, (1, 1.5)))
         for curve in curves:
             x, y = thinned(np.maximum(curve.false_positives, floor), np.maximum(curve.true_positives, floor))
-            arm = ARMS[curve.defences]
-            axes.plot(x, y, color=ARM_COLOURS[arm], linestyle=ARM_DASHES[arm], drawstyle="steps-post")
+            style = ARM_STYLES[ARMS[curve.defences]]
+            axes.plot(x, y, color=style.colour, linestyle=style.dash, drawstyle="steps-post")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(FuncFormatter(lambda tick, _: as_printed(tick).replace(NBSP, " ")))
             axis.set_minor_locator(NullLocator())
         axes.set(xlabel="others mistaken for members", ylabel="members recognised")
 
-    return charts.drawn(name, alt, draw, height=3.8)
+    return drawing.drawn(name, alt, draw, height=3.8)
 
 
 def thinned(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

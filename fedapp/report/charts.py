@@ -1,114 +1,32 @@
-"""The report's charts: matplotlib figures as inline SVG whose colours are CSS variables, so that light, dark and print share one drawing.
+"""The kinds of chart in the report, each from plain numbers."""
 
-Every figure is drawn at the width of a phone, so that its text stays readable when the page is narrow. Names of partners come from
-outside: they are plain text, never mathematics or markup.
-"""
-
-import io
-import re
-import warnings
 from collections.abc import Mapping, Sequence
-from html import escape
+from dataclasses import dataclass
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from fedapp.evaluation.arms import FEDERATED, LOCAL, POOLED
-from fedapp.report.summary import Interval
+from fedapp.evaluation.intervals import Interval
+from fedapp.report import drawing
+from fedapp.report.drawing import ARM_STYLES, INK, MUTED, PAPER, RASTER_POINT, SERIES, TOGETHER, WORSE, short
 from fedapp.wording import score, signed
 
-WIDTH, HEIGHT = 4.7, 3.0
-INK, MUTED, GRID, PAPER = "#010101", "#020202", "#030303", "#040404"
-ARM_COLOURS = {LOCAL: "#050505", FEDERATED: "#060606", POOLED: "#070707"}
-ARM_DASHES: dict[str, Any] = {LOCAL: (0, (4, 2)), FEDERATED: "-", POOLED: (0, (1, 1.3))}
-ARM_MARKERS = {LOCAL: "s", FEDERATED: "o", POOLED: "D"}
-WORSE = "#080808"
-SERIES = tuple(f"#0a0a{index:02x}" for index in range(8))
-RASTER_POINT = "#3f83c4"
-VARIABLES = {
-    INK: "--ink",
-    MUTED: "--muted",
-    GRID: "--grid",
-    PAPER: "--paper",
-    WORSE: "--worse",
-    **{colour: f"--{arm}" for arm, colour in ARM_COLOURS.items()},
-    **{colour: f"--series-{index}" for index, colour in enumerate(SERIES)},
-}
-STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "text.parse_math": False,
-    "font.family": ["DejaVu Sans"],
-    "font.size": 8.5,
-    "axes.labelsize": 8.5,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "axes.linewidth": 0.7,
-    "xtick.major.width": 0.7,
-    "ytick.major.width": 0.7,
-    "axes.grid": True,
-    "grid.color": GRID,
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "lines.linewidth": 1.6,
-}
 FEW_ROUNDS = 3
 MANY_POINTS = 150
-MARKED_TICKS = 7
+MARKED_TICKS = 6
+LABEL_LENGTH = 24
 
 
-def drawn(name: str, alt: str, draw: Any, height: float = HEIGHT) -> str:
-    """Draw one figure and return it as an <svg> element.
+@dataclass(frozen=True)
+class Row:
+    """A line of a dot-and-interval plot: what it is of, its marks (arm and value), and what stands at its right end."""
 
-    Args:
-        name: Unique in the page; the prefix of every id inside.
-        alt: What the figure shows, in words, for those who cannot see it.
-        draw: Called with the axes.
-        height: In inches.
-    """
-    with mpl.rc_context(STYLE | {"svg.hashsalt": name}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
-        figure.patch.set_visible(False)
-        axes = figure.add_subplot()
-        axes.patch.set_visible(False)
-        draw(axes)
-        target = io.StringIO()
-        figure.savefig(target, format="svg", dpi=200)
-    return inline(target.getvalue(), name, alt)
-
-
-def inline(svg: str, name: str, alt: str) -> str:
-    """Make a standalone SVG file fit to stand in a page beside others: own ids, no prologue, colours as variables."""
-    body = svg[svg.index("<svg") :]
-    view_box = re.search(r'viewBox="[^"]+"', body)
-    body = re.sub(r"<metadata>.*?</metadata>", "", body[body.index(">") + 1 :], flags=re.DOTALL)
-    body = re.sub(r'\bid="', f'id="{name}-', body)
-    body = re.sub(r'href="#', f'href="#{name}-', body)
-    body = body.replace("url(#", f"url(#{name}-")
-    body = re.sub(r"font: ([\d.]+px) [^;\"]+", r"font-size: \1", body)
-    for colour, variable in VARIABLES.items():
-        body = body.replace(colour, f"var({variable})")
-    body = re.sub(r"\n\s*", "\n", body)
-    return f'<svg {view_box.group() if view_box else ""} role="img" aria-label="{escape(alt)}">{body}'
-
-
-def short(name: str, length: int = 18) -> str:
-    """A name that fits beside an axis."""
-    return name if len(name) <= length else f"{name[: length - 1]}…"
+    label: str
+    marks: tuple[tuple[str, Interval], ...]
+    note: str = ""
 
 
 def round_axis(axes: Axes, rounds: Sequence[int]) -> None:
@@ -119,29 +37,25 @@ def round_axis(axes: Axes, rounds: Sequence[int]) -> None:
     axes.set_xlim(low - 0.5, high + 0.5)
 
 
-def validation_curves(curves: Mapping[str, Mapping[int, float]], selected: Mapping[str, Mapping[str, int]], alt: str) -> str:
-    """Mean validation AUC-PR per round and arm; rings mark the rounds that partners selected, larger for more partners."""
+def validation_curves(
+    name: str, curves: Mapping[str, Mapping[int, float]], selected: Mapping[str, Mapping[str, int]], ylabel: str, alt: str
+) -> str:
+    """A mean validation score per round and arm; open marks are the rounds that partners selected, larger for more partners."""
 
     def draw(axes: Axes) -> None:
         for arm, at in curves.items():
-            marker = ARM_MARKERS[arm] if len(at) <= FEW_ROUNDS else None
-            axes.plot([*at], [*at.values()], color=ARM_COLOURS[arm], linestyle=ARM_DASHES[arm], marker=marker, markersize=3.5)
+            style = ARM_STYLES[arm]
+            marker = style.marker if len(at) <= FEW_ROUNDS else None
+            axes.plot([*at], [*at.values()], color=style.colour, linestyle=style.dash, marker=marker, markersize=3.5)
             chosen = [number for number in selected.get(arm, {}).values() if number in at]
             for number in sorted(set(chosen)):
-                share = chosen.count(number) / len(chosen)
-                axes.plot(
-                    number,
-                    at[number],
-                    ARM_MARKERS[arm],
-                    markersize=4 + 4.5 * share**0.5,
-                    markerfacecolor=PAPER,
-                    markeredgecolor=ARM_COLOURS[arm],
-                    markeredgewidth=1.4,
-                )
+                size = 4 + 4.5 * (chosen.count(number) / len(chosen)) ** 0.5
+                face: dict[str, Any] = {"markerfacecolor": PAPER, "markeredgecolor": style.colour, "markeredgewidth": 1.4}
+                axes.plot(number, at[number], style.marker, markersize=size, **face)
         round_axis(axes, [number for curve in curves.values() for number in curve])
-        axes.set_ylabel("mean validation AUC-PR")
+        axes.set_ylabel(ylabel)
 
-    return drawn("validation", alt, draw)
+    return drawing.drawn(name, alt, draw)
 
 
 def loss_curves(losses: pl.DataFrame, partners: Sequence[str], alt: str) -> str:
@@ -164,7 +78,7 @@ def loss_curves(losses: pl.DataFrame, partners: Sequence[str], alt: str) -> str:
         round_axis(axes, losses["round"].to_list())
         axes.set_ylabel("training loss")
 
-    return drawn("loss", alt, draw)
+    return drawing.drawn("loss", alt, draw)
 
 
 def series_style(index: int, count: int) -> tuple[str, Any]:
@@ -174,16 +88,15 @@ def series_style(index: int, count: int) -> tuple[str, Any]:
     return SERIES[index], ("-", (0, (5, 1.5)))[index % 2]
 
 
-def gain_histogram(gains: np.ndarray[Any, Any], mean: Interval, alt: str) -> str:
-    """Tasks by gain (federated - local AUC-PR), better and worse in two colours, the mean as a line with its interval."""
+def gain_histogram(name: str, gains: np.ndarray[Any, Any], mean: Interval, xlabel: str, alt: str) -> str:
+    """Tasks by gain, better and worse in two colours on both sides of a line, the mean as a mark with its interval."""
 
     def draw(axes: Axes) -> None:
-        reach = min(1.0, max(0.02, float(np.quantile(np.abs(gains), 0.99)) * 1.1))
+        reach = max(0.02, float(np.quantile(np.abs(gains), 0.99)) * 1.1)
         step = reach / 16
         edges = np.arange(-16, 17) * step
         counts, _ = np.histogram(np.clip(gains, -reach + step / 2, reach - step / 2), edges)
-        colours = [WORSE] * 16 + [ARM_COLOURS[FEDERATED]] * 16
-        axes.bar(edges[:-1] + step / 2, counts, width=step * 0.9, color=colours)
+        axes.bar(edges[:-1] + step / 2, counts, width=step * 0.9, color=[WORSE] * 16 + [TOGETHER] * 16)
         axes.axvline(0, color=MUTED, linewidth=0.8)
         top = counts.max() * 1.12
         axes.set_ylim(0, top * 1.04)
@@ -195,32 +108,11 @@ def gain_histogram(gains: np.ndarray[Any, Any], mean: Interval, alt: str) -> str
         place: dict[str, Any] = {"xytext": (8 if right else -8, 0), "textcoords": "offset points", "ha": "left" if right else "right"}
         axes.annotate(f"mean {signed(mean.value)}", (end, top), va="center", **place)
         axes.grid(False, axis="x")
-        axes.set_xlabel("gain in test AUC-PR, federated − local")
+        axes.set_xlabel(xlabel)
         axes.set_ylabel("tasks")
         axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
 
-    return drawn("gains", alt, draw)
-
-
-def riptop_steps(riptop: Mapping[str, np.ndarray[Any, Any]], alt: str) -> str:
-    """Share of tasks with at most this RIPtoP, per arm; values outside -1..1 are drawn at the edge."""
-
-    def draw(axes: Axes) -> None:
-        for arm, values in riptop.items():
-            ordered = np.sort(np.clip(values, -1, 1))
-            shares = np.arange(1, len(ordered) + 1) / len(ordered)
-            grid = np.unique(np.linspace(0, len(ordered) - 1, 300).astype(int))
-            axes.step(ordered[grid], shares[grid], where="post", color=ARM_COLOURS[arm], linestyle=ARM_DASHES[arm])
-        axes.axvline(0, color=MUTED, linewidth=0.8)
-        axes.axhline(0.5, color=MUTED, linewidth=0.6, linestyle=(0, (2, 2)))
-        reach = max(0.05, *(float(np.quantile(np.abs(values), 0.98)) for values in riptop.values()))
-        axes.set_xlim(-min(1, reach), min(1, reach))
-        axes.set_ylim(0, 1)
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
-        axes.set_xlabel("RIPtoP: share of the way from local to a perfect 1")
-        axes.set_ylabel("tasks at or below")
-
-    return drawn("riptop", alt, draw)
+    return drawing.drawn(name, alt, draw)
 
 
 def score_scatter(name: str, x: np.ndarray[Any, Any], y: np.ndarray[Any, Any], labels: tuple[str, str], alt: str) -> str:
@@ -233,16 +125,17 @@ def score_scatter(name: str, x: np.ndarray[Any, Any], y: np.ndarray[Any, Any], l
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel=labels[0], ylabel=labels[1])
         axes.set_aspect("equal")
 
-    return drawn(name, alt, draw, height=3.6)
+    return drawing.drawn(name, alt, draw, height=3.6)
 
 
-def score_histogram(scores: np.ndarray[Any, Any], alt: str) -> str:
-    """Tasks by test AUC-PR, the mean as a line."""
+def score_histogram(name: str, scores: np.ndarray[Any, Any], xlabel: str, alt: str) -> str:
+    """Tasks by a score of at most 1, the mean as a line."""
 
     def draw(axes: Axes) -> None:
-        edges = np.linspace(0, 1, 21)
+        edges = np.linspace(0 if scores.min() >= 0 else -1, 1, 21)
         counts, _ = np.histogram(scores, edges)
-        axes.bar(edges[:-1] + 0.025, counts, width=0.045, color=ARM_COLOURS[FEDERATED])
+        step = edges[1] - edges[0]
+        axes.bar(edges[:-1] + step / 2, counts, width=step * 0.9, color=TOGETHER)
         axes.axvline(float(scores.mean()), color=INK, linewidth=1.2)
         axes.annotate(
             f"mean {score(float(scores.mean()))}",
@@ -251,29 +144,55 @@ def score_histogram(scores: np.ndarray[Any, Any], alt: str) -> str:
             textcoords="offset points",
             va="center",
         )
-        axes.set(xlim=(0, 1), xlabel="test AUC-PR", ylabel="tasks", ylim=(0, counts.max() * 1.12))
+        axes.set(xlim=(edges[0], 1), xlabel=xlabel, ylabel="tasks", ylim=(0, counts.max() * 1.12))
         axes.grid(False, axis="x")
         axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
 
-    return drawn("scores", alt, draw, height=3.6)
+    return drawing.drawn(name, alt, draw, height=3.6)
 
 
-def interval_rows(name: str, rows: Sequence[tuple[str, Mapping[str, Interval]]], xlabel: str, alt: str) -> str:
-    """Means with intervals, one line of the chart per row and, in it, one mark per arm."""
+def interval_rows(
+    name: str,
+    rows: Sequence[Row],
+    xlabel: str,
+    alt: str,
+    *,
+    zero: bool = True,
+    span: tuple[float, float] | None = None,
+    percent: bool = False,
+) -> str:
+    """Dots with intervals, one line of the chart per row and, in it, one mark per arm.
+
+    Args:
+        zero: Whether a line marks zero, on whose sides a difference is better or worse.
+        span: Of the axis, so that several charts can be compared; None takes what the marks need.
+        percent: Whether the values are shares.
+    """
 
     def draw(axes: Axes) -> None:
-        for place, (_, marks) in enumerate(rows):
-            for step, (arm, interval) in enumerate(marks.items()):
-                y = -place - (step - (len(marks) - 1) / 2) * 0.3
-                if interval.low is not None and interval.high is not None:
-                    axes.plot([interval.low, interval.high], [y, y], color=ARM_COLOURS[arm], linewidth=1.4)
-                axes.plot(interval.value, y, ARM_MARKERS[arm], color=ARM_COLOURS[arm], markersize=4.5)
-        axes.axvline(0, color=MUTED, linewidth=0.8)
-        axes.set_yticks([-place for place in range(len(rows))], [short(label) for label, _ in rows])
+        for place, row in enumerate(rows):
+            for step, (arm, interval) in enumerate(row.marks):
+                dot(axes, arm, interval, -place - (step - (len(row.marks) - 1) / 2) * 0.34)
+            axes.annotate(row.note, (1, -place), (6, 0), ("axes fraction", "data"), "offset points", va="center", fontsize=8)
+        if zero:
+            axes.axvline(0, color=MUTED, linewidth=0.8)
+        axes.set_yticks([-place for place in range(len(rows))], [short(row.label, LABEL_LENGTH) for row in rows])
         axes.set_ylim(-len(rows) + 0.4, 0.6)
+        axes.set_xlim(span)
         axes.tick_params(axis="y", length=0)
         axes.grid(False, axis="y")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=MARKED_TICKS))
+        if percent:
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
         axes.set_xlabel(xlabel)
 
-    return drawn(name, alt, draw, height=max(1.6, 0.75 + 0.3 * len(rows)))
+    return drawing.drawn(name, alt, draw, height=max(1.6, 0.75 + 0.27 * len(rows)))
+
+
+def dot(axes: Axes, arm: str, interval: Interval, y: float) -> None:
+    """One mark with its interval, in the arm's colour and shape."""
+    style = ARM_STYLES[arm]
+    if interval.low is not None and interval.high is not None:
+        axes.plot([interval.low, interval.high], [y, y], color=style.colour, linewidth=1.6, solid_capstyle="butt")
+    face = style.colour if style.filled else PAPER
+    axes.plot(interval.value, y, style.marker, color=style.colour, markerfacecolor=face, markersize=5.5, markeredgewidth=1.3)

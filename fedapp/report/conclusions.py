@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from fedapp.evaluation.arms import SPEARMAN
+from fedapp.evaluation.arms import CLASSIFICATION, LOCAL_TWICE, mean_name, score_name
+from fedapp.evaluation.combination import MEAN
 from fedapp.evaluation.counting import VALUES_PER_CLASS
+from fedapp.evaluation.intervals import Interval
 from fedapp.report.saved_run import SavedRun
-from fedapp.report.summary import Interval, Summary
-from fedapp.wording import DASH, NBSP, count, percent, plural, score, signed, was_or_were
+from fedapp.report.summary import Summary
+from fedapp.wording import DASH, NBSP, count, plural, score, signed, was_or_were
 from strategies.update.round_sum import RoundSum
 
 
@@ -22,78 +24,14 @@ def threshold(value: float | None) -> str:
     return "0/1 label" if value is None else f"pX{NBSP}≥{NBSP}{value:g}"
 
 
-def verdict(run: SavedRun, summary: Summary, rounds_done: int) -> str:
-    """The page in one sentence (two for a run of one arm)."""
-    if not rounds_done and summary.judged.is_empty():
-        return "Nothing to judge yet: no round has been evaluated."
-    if not run.tested:
-        return "No verdict: no fold was kept for judging (evaluation.test_fold is null), so that the models learned from more data."
-    if summary.judged.is_empty():
-        nothing = "No verdict: no task has enough compounds of each class in the test fold to count."
-        return verdict_of_values(run, summary, rounds_done) or nothing
-    if summary.compares and summary.gain is not None:
-        return compared_verdict(summary, summary.gain)
-    federated = summary.arms["federated"]["auc_pr"]
-    tasks = plural(len(summary.judged), "task")
-    guess = score(float(summary.judged["prevalence"].to_numpy().mean()))
-    so_far = "" if run.finished else " so far"
-    better = (
-        "only a comparison of the arms can tell" if run.facts.get("kind") == "compare" else "this run does not tell; polyphony compare does"
-    )
-    chance = f"guessing would give {guess}"
-    return (
-        f"After {plural(rounds_done, 'round')} of training together, the models of {plural(len(run.partners), 'partner')} reach a mean "
-        f"AUC-PR of {score(federated)}{so_far} over {tasks}; {chance}. Whether that is better than training alone, {better}."
-    )
-
-
-def verdict_of_values(run: SavedRun, summary: Summary, rounds_done: int) -> str | None:
-    """The page in one sentence, where tasks of values alone count; None where none does."""
-    if summary.valued.is_empty():
-        return None
-    means = {arm: figures.get(SPEARMAN) for arm, figures in summary.arms.items()}
-    arms = "; ".join(f"{arm} {score(mean)}" for arm, mean in means.items() if mean is not None)
-    return (
-        f"After {plural(rounds_done, 'round')} of training together, the models of {plural(len(run.partners), 'partner')} have this mean "
-        f"rank correlation (Spearman) with measured values over {plural(len(summary.valued), 'task')}: {arms}."
-    )
-
-
-def compared_verdict(summary: Summary, gain: Interval) -> str:
-    """Better, worse or no clear difference, by the interval of the mean gain."""
-    local, federated = summary.arms["local"]["auc_pr"], summary.arms["federated"]["auc_pr"]
-    tasks, improved = plural(len(summary.judged), "task"), percent(summary.improved)
-    if gain.sign < 0:
-        fell = f"mean AUC-PR fell from {score(local)} to {score(federated)}"
-        return f"Federated training made things worse: {fell}, and only {improved} of {tasks} improved."
-    if gain.sign == 0:
-        return (
-            f"Federated training made no clear difference: mean AUC-PR {score(local)} → {score(federated)} over {tasks}, "
-            f"of which {improved} improved; the change is within its uncertainty."
-        )
-    rose = f"mean AUC-PR rose from {score(local)} to {score(federated)}"
-    return f"Federated training improved {improved} of {tasks}: {rose}, {pooled_clause(summary)}."
-
-
-def pooled_clause(summary: Summary) -> str:
-    """How the gain compares with that of pooling all data, as part of a sentence."""
-    if summary.pooled_gain is None or summary.pooled_share is None:
-        return "although pooling all data gained nothing"
-    if summary.pooled_gain.sign <= 0:
-        return "while pooling all data gave no clear gain itself"
-    if summary.pooled_share.value > 1:
-        return f"more than pooling all data gave ({percent(summary.pooled_share.value)} of that gain)"
-    return f"{percent(summary.pooled_share.value)} of the gain that pooling all data would give"
-
-
-def guard_effect(change: Interval | None) -> str | None:
+def guard_effect(change: Interval | None, name: str) -> str | None:
     """What the row guard does to quality, by the interval of the mean difference from the unguarded arm."""
     if change is None:
         return None
     certainty = f"95{NBSP}% interval {spread(change)}" if change.low is not None else "too few tasks to say how sure that is"
     if change.sign == 0:
-        return f"The row guard makes no clear difference: with it, mean AUC-PR changes by {signed(change.value)} ({certainty})."
-    return f"The row guard {'gains' if change.value > 0 else 'costs'} {score(abs(change.value))} mean AUC-PR ({certainty})."
+        return f"The row guard makes no clear difference: with it, mean {name} changes by {signed(change.value)} ({certainty})."
+    return f"The row guard {'gains' if change.value > 0 else 'costs'} {score(abs(change.value))} mean {name} ({certainty})."
 
 
 def clipped(sums: Sequence[RoundSum]) -> str | None:
@@ -128,7 +66,8 @@ def places(names: Sequence[str]) -> str:
 
 def chosen_on(run: SavedRun) -> tuple[str, str]:
     """Which fold chose, and which one judges."""
-    validated = f"mean AUC-PR on validation fold {run.setting('evaluation.validation_fold', DASH)}"
+    chosen_by = mean_name(score_name(run.setting("tasks.kinds", [CLASSIFICATION])))
+    validated = f"{chosen_by} on validation fold {run.setting('evaluation.validation_fold', DASH)}"
     if not run.tested:
         return "Nothing was judged.", f"Each partner's round was selected by {validated}, which flatters; no fold was kept to judge it on."
     return (
@@ -141,8 +80,7 @@ def chosen_on(run: SavedRun) -> tuple[str, str]:
 def caveats(run: SavedRun, summary: Summary, rounds_done: int) -> list[tuple[str, str]]:
     """Title and text of each limit of the result, the gravest first."""
     minimum = run.minimum
-    of_values = f", or {VALUES_PER_CLASS * minimum} exact values" if len(summary.valued) else ""
-    counted = len(summary.judged) + len(summary.valued)
+    counted = summary.counted
     total = counted + len(summary.uncounted)
     sentences = [
         (
@@ -158,8 +96,7 @@ def caveats(run: SavedRun, summary: Summary, rounds_done: int) -> list[tuple[str
         ),
         (
             f"{counted:,} of {plural(total, 'task')} count.",
-            f"A task counts with at least {minimum} of each class in the test fold{of_values}. AUC-PR depends on the share of actives: "
-            "compare arms within a task, not tasks with each other.",
+            f"A task counts with at least {what_counts(summary, minimum)} in the test fold. {compare_within(summary)}",
         ),
         (
             "The partners are simulated.",
@@ -168,7 +105,40 @@ def caveats(run: SavedRun, summary: Summary, rounds_done: int) -> list[tuple[str
             "together, which in a real federation nobody may hold.",
         ),
     ]
-    return still_rising(summary, rounds_done) + sentences
+    return still_rising(summary, rounds_done) + mean_of_two(run, summary) + sentences
+
+
+def what_counts(summary: Summary, minimum: int) -> str:
+    """What a task needs, for the kinds that there are."""
+    of_values, of_classes = f"{VALUES_PER_CLASS * minimum} exact values", f"{minimum} of each class"
+    if len(summary.values.tasks) and len(summary.classes.tasks):
+        return f"{of_classes}, or {of_values},"
+    return of_values if len(summary.values.tasks) else of_classes
+
+
+def compare_within(summary: Summary) -> str:
+    """How figures may be compared, for the kinds that there are."""
+    texts = []
+    if len(summary.classes.tasks) or not len(summary.values.tasks):
+        texts.append("AUC-PR depends on the share of actives: compare arms within a task, not tasks with each other.")
+    if len(summary.values.tasks):
+        texts.append(
+            "R² has no lower bound and hangs on the spread of measured values, which is small in many tasks: it may be near 0 or below "
+            "where the order of compounds is predicted well."
+        )
+    return " ".join(texts)
+
+
+def mean_of_two(run: SavedRun, summary: Summary) -> list[tuple[str, str]]:
+    """A warning if what is combined is the mean of two models at some partner, and no two local models are there to hold it against."""
+    choices = [choice for chosen in (run.comparison.choices.values() if run.comparison else ()) for choice in chosen.values()]
+    if MEAN not in choices or any(LOCAL_TWICE in kind.scores for kind in summary.shown):
+        return []
+    text = (
+        "Where the combined model is the mean of two, a part of its gain is that of any two models; polyphony compare holds it against two "
+        "local ones."
+    )
+    return [("Two models are better than one.", text)]
 
 
 def still_rising(summary: Summary, rounds_done: int) -> list[tuple[str, str]]:
@@ -190,8 +160,9 @@ def unfinished(run: SavedRun, rounds_done: int) -> str | None:
     reason = run.facts.get("error") or run.errors.get("")
     if reason and reason != run.state:
         text += f" It stopped with: {str(reason).rstrip('.')}."
-    if run.facts.get("kind") == "compare" and run.comparison is None:
-        text += " The comparison of the arms has not been made; below is the federated arm alone."
+    if run.compares and not run.compared:
+        shown = "the federated arm" if run.comparison is None else "what partners have at home, the federated model and their own,"
+        text += f" The comparison of the arms has not been made; below is {shown} alone."
     return text + " All figures are provisional."
 
 

@@ -4,24 +4,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound
 
 from fedapp import wording
 from fedapp.errors import RunError
-from fedapp.evaluation.arms import ARMS, CLASSIFICATION, LABELS, PRINTED, VALUE_METRICS, score_name
-from fedapp.report import conclusions
+from fedapp.evaluation.arms import CLASSIFICATION, LABELS, PRINTED, column, score_name
+from fedapp.evaluation.combination import IN_WORDS
+from fedapp.report import conclusions, headline
+from fedapp.report.arm_pictures import arm_pictures, in_words, lone_pictures
 from fedapp.report.disclosure import disclosure
-from fedapp.report.pictures import pictures
+from fedapp.report.gain_pictures import gain_pictures
+from fedapp.report.kind_summary import KindSummary, as_float
+from fedapp.report.learning_pictures import learning_pictures
 from fedapp.report.report_files import write_report_files
 from fedapp.report.round_figures import RoundFigures, left_out, phases, rounds_of, total_bytes
 from fedapp.report.saved_run import SavedRun, read_run
-from fedapp.report.summary import Summary, as_float, summarise
+from fedapp.report.summary import Summary, summarise
+from fedapp.report.task_extremes import extremes
 from fedapp.wording import plural
 
 TEMPLATES = Path(__file__).parent
 TEMPLATE = "report.html.j2"
-EXTREMES = 10
 UNCOUNTED_LISTED = 500
 FILTERS = ("count", "score", "signed", "percent", "size", "duration", "moment", "plural")
 
@@ -38,8 +41,12 @@ def write_report(run_dir: Path) -> Path:
         OutputError: A person's file has one of these names.
     """
     run = read_run(Path(run_dir))
-    summary = summarise(run)
-    return write_report_files(Path(run_dir), render(run, summary), summary)
+    return write_summary(run, summarise(run))
+
+
+def write_summary(run: SavedRun, summary: Summary) -> Path:
+    """As `write_report`, of a run that was read and summarised."""
+    return write_report_files(run.directory, render(run, summary), summary)
 
 
 def render(run: SavedRun, summary: Summary) -> str:
@@ -48,7 +55,7 @@ def render(run: SavedRun, summary: Summary) -> str:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {name: getattr(wording, name) for name in FILTERS}
-    environment.filters |= {"spread": conclusions.spread, "threshold": conclusions.threshold}
+    environment.filters |= {"spread": conclusions.spread, "threshold": conclusions.threshold, "unit": in_words}
     try:
         template = environment.get_template(TEMPLATE)
         return template.render(contents(run, summary))
@@ -60,22 +67,17 @@ def contents(run: SavedRun, summary: Summary) -> dict[str, Any]:
     """Every name that the template uses."""
     rounds = rounds_of(run)
     evaluated = sum(1 for record in rounds if record.score is not None)
-    best, worst = extremes(summary)
     return {
         "run": run,
         "summary": summary,
         "note": note(run),
-        "guessing": as_float(summary.judged["prevalence"].mean()),
-        "above_guessing": as_float((summary.judged["federated_auc_pr"] > summary.judged["prevalence"]).mean()),
         "disclosure": disclosure(run),
-        "guard_effect": conclusions.guard_effect(summary.guard_effect),
-        "verdict": conclusions.verdict(run, summary, evaluated),
+        "verdict": headline.verdict(run, summary, evaluated),
         "unfinished": conclusions.unfinished(run, evaluated),
         "failures": conclusions.failures(run),
         "inconsistent": inconsistent(run, summary),
-        "pictures": pictures(run, summary),
-        "best": best,
-        "worst": worst,
+        "kinds": [of_kind(kind, summary) for kind in summary.shown],
+        "learning": learning_pictures(run, summary),
         "uncounted": uncounted(summary),
         "uncounted_listed": summary.uncounted.head(UNCOUNTED_LISTED).to_dicts(),
         "rounds": rounds,
@@ -88,9 +90,32 @@ def contents(run: SavedRun, summary: Summary) -> dict[str, Any]:
         "versions": run.facts.get("versions") if isinstance(run.facts.get("versions"), Mapping) else {},
         "caveats": conclusions.caveats(run, summary, evaluated),
         "arm_labels": LABELS,
+        "printed": PRINTED,
+        "choices": IN_WORDS,
         "score_name": score_name(run.setting("tasks.kinds", [CLASSIFICATION])),
-        "value_metrics": {PRINTED[metric]: metric for metric in VALUE_METRICS},
-        "arm_names": [arm for arm in ARMS if arm in summary.arms],
+    }
+
+
+def of_kind(kind: KindSummary, summary: Summary) -> dict[str, Any]:
+    """What the template needs of one kind of task, beside its figures."""
+    best, worst = extremes(kind)
+    classes = kind.kind == CLASSIFICATION
+    arm = kind.main or next(iter(kind.scores))
+    main = kind.tasks[column(arm, kind.metric)]
+    return {
+        "of": kind,
+        "classes": classes,
+        "title": "Active or inactive" if classes else "Predicted values",
+        "score": PRINTED[kind.metric],
+        "main": arm,
+        "held_against": headline.held_against(kind),
+        "guard_effect": conclusions.guard_effect(kind.guard_effect, PRINTED[kind.metric]),
+        "pictures": arm_pictures(kind) if summary.compares else lone_pictures(kind),
+        "where": gain_pictures(kind),
+        "best": best,
+        "worst": worst,
+        "guessing": as_float(kind.tasks["prevalence"].mean()) if classes else None,
+        "above_guessing": as_float((main > kind.tasks["prevalence"]).mean()) if classes else None,
     }
 
 
@@ -104,23 +129,13 @@ def note(run: SavedRun) -> str | None:
 
 def inconsistent(run: SavedRun, summary: Summary) -> str | None:
     """Say so if comparison.json and comparison.parquet do not count the same tasks."""
-    tasks = (run.comparison or {}).get("tasks")
-    if tasks is None or int(tasks) == len(summary.judged) + len(summary.valued):
+    counted = None if run.comparison is None else run.comparison.counted
+    if counted is None or counted == summary.counted:
         return None
-    judged = f"{len(summary.judged) + len(summary.valued):,}"
-    counted = plural(int(tasks), "task")
-    return f"comparison.json counts {counted}, comparison.parquet holds {judged} that count; the means are those of the former."
-
-
-def extremes(summary: Summary) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The tasks that gained most and least; without a comparison, those furthest above guessing and least so."""
-    column = "gain" if summary.compares else "lift"
-    lifted = summary.judged.with_columns((pl.col("federated_auc_pr") - pl.col("prevalence")).alias("lift"))
-    if lifted.is_empty():
-        return [], []
-    size = min(EXTREMES, max(1, len(lifted) // 2))
-    ordered = lifted.sort(column, "partner", "task", descending=[True, False, False])
-    return ordered.head(size).to_dicts(), ordered.reverse().head(size).to_dicts()
+    return (
+        f"comparison.json counts {plural(counted, 'task')}, comparison.parquet holds {summary.counted:,} that count; the means are those "
+        "of the former."
+    )
 
 
 def uncounted(summary: Summary) -> list[tuple[str, int]]:

@@ -4,31 +4,38 @@ from pathlib import Path
 
 import polars as pl
 
-from fedapp.report.saved_run import TASKS, Arm, SavedRun, read_config, read_losses, read_metrics, read_optional, read_table
+from fedapp.evaluation.arms import CLASSIFICATION, FEDERATED, LOCAL
+from fedapp.partner_folder import PartnerFolder
+from fedapp.report.saved_comparison import compared_at_home
+from fedapp.report.saved_files import TASKS, read_config, read_optional, read_table, setting
+from fedapp.report.saved_run import SavedRun, read_arm
 
 
 def read_partner(name: str, folder: Path, dataset: Path | None, config: Path) -> SavedRun:
-    """One partner's own folder, outside of any run, as a run of that partner alone: its tasks, and its rounds of the federated arm.
+    """One partner's own folder, outside of any run, as a run of that partner alone: its tasks, rounds and models.
 
     Args:
-        folder: With `metrics` and `loss`.
+        folder: As `fedapp.partner_folder` has it.
         dataset: Where its dataset lies; None if there is none.
         config: The experiment's file.
     """
     problems: list[str] = []
-    tasks = read_table(dataset / "tasks.parquet", TASKS, problems) if dataset else None
+    files, settings = PartnerFolder(folder), read_config(config)
+    table = read_table(dataset / "tasks.parquet", TASKS, problems) if dataset else None
     header = read_optional(dataset / "dataset.json", problems) if dataset else None
-    arm = Arm(read_metrics(folder, name, problems), read_losses(folder, name, problems))
+    tasks = (pl.DataFrame(schema=TASKS) if table is None else table).select(pl.lit(name).alias("partner"), pl.all())
+    tasks = tasks.with_columns(pl.col("kind").fill_null(CLASSIFICATION), pl.col("auxiliary").fill_null(False))
+    arms = {arm: read_arm({name: path}, problems) for arm, path in ((FEDERATED, folder), (LOCAL, files.local))}
+    minimum = int(setting(settings, "evaluation.min_per_class"))
     return SavedRun(
         directory=folder,
         facts={},
-        config=read_config(config),
+        config=settings,
         partners=(name,),
         datasets={name: header or {}},
-        tasks=(pl.DataFrame(schema=TASKS) if tasks is None else tasks).select(pl.lit(name).alias("partner"), pl.all()),
-        arms={"federated": arm} if len(arm.metrics) or len(arm.losses) else {},
-        comparison=None,
-        compared=None,
+        tasks=tasks,
+        arms={arm: saved for arm, saved in arms.items() if len(saved.metrics) or len(saved.losses)},
+        comparison=compared_at_home({name: files}, tasks, minimum, problems),
         journal=(),
         problems=tuple(problems),
     )

@@ -10,7 +10,7 @@ from rdkit import Chem, rdBase
 from rdkit.Chem.Draw import rdMolDraw2D
 
 from fedapp.report.audit_figures import ON
-from fedapp.report.charts import INK, SERIES, VARIABLES
+from fedapp.report.drawing import INK, SERIES, VARIABLES
 
 WIDTH, HEIGHT = 260, 190
 BOND = 24  # pixels at most, so that small structures are not blown up

@@ -15,6 +15,7 @@ from flwr.app import Message
 from fedapp.coordinator import run_rounds
 from fedapp.data.dataset import Dataset
 from fedapp.evaluation.selection import validation_curve
+from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import RunFolder
 from fedapp.storage.json_file import read_json
 from strategies import message_records
@@ -93,9 +94,27 @@ class Watched:
                 if loss.is_file() and metrics.is_file():  # not where it dropped out
                     self.secrets.add_number("metric", read_json(loss)["loss"])
                     self.secrets.add_number("metric", validation_curve(pl.read_parquet(metrics), 5)[number])
+            self._add_own_figures(PartnerFolder(folder))
             if (folder / "identity").is_dir():
                 self._add_identity((folder / "identity" / "identity.key").read_bytes())
         return self
+
+    def _add_own_figures(self, folder: PartnerFolder) -> None:
+        """What a partner knows of its gain: its own model's figures, what predicts, and what either model says of each label."""
+        own = PartnerFolder(folder.local)
+        if not folder.choice.is_file():
+            return
+        figures = read_json(folder.choice)["validation"].values()
+        named = {"choice": [number for of_kind in figures for number in of_kind.values() if number is not None]}
+        named["own model"] = [
+            mean for path in own.metrics_by_round().values() for mean in validation_curve(pl.read_parquet(path), 5).values()
+        ]
+        for name, numbers in named.items():
+            for number in numbers:
+                if len(repr(number)) > 8:  # 0.5 is found in many places
+                    self.secrets.add_number(name, number)
+        for scores in (folder.scores, own.scores):
+            self.secrets.add("scores", pl.read_parquet(scores)["output"].to_numpy().tobytes())
 
     def _add_identity(self, pem: bytes) -> None:
         self.secrets.add("identity", pem.replace(b"-----BEGIN PRIVATE KEY-----", b"").replace(b"-----END PRIVATE KEY-----", b""))
@@ -188,9 +207,10 @@ def test_in_the_clear_the_search_finds_everything(plain: Watched, updates: Secre
 
 def test_the_search_finds_keys_and_trunks_and_metrics_where_they_are(secure: Watched, updates: Secrets) -> None:
     """The control for keys: each partner's own folder has them."""
-    names = {"group key", "pair key", "own shares", "identity", "metric", "trunk 3"}
+    names = {"group key", "pair key", "own shares", "identity", "metric", "choice", "trunk 3"}
     assert secure.secrets.found_in(in_files(secure.run.partner("partner-2"))) >= names
-    assert set(secure.secrets.windows.values()) >= {"trunk 0", "trunk 1", "trunk 2", "key exchange", "contribution"}
+    assert set(secure.secrets.windows.values()) >= {"trunk 0", "trunk 1", "trunk 2", "key exchange", "contribution", "scores"}
+    assert "own model" in secure.secrets.whole.values()
     assert updates.found_in([held(secure.run, "partner-1").arrays[0].tobytes()]) == {"trunk"}
 
 

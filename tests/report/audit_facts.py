@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedapp.report import charts
+from fedapp.report import drawing
 from fedapp.report.audit_page import write_audit_report
 from fedapp.report.verdict import SEVERITY
 from simulation.audit.findings import Curve, Finding, Recovered
@@ -116,7 +116,7 @@ def save(tmp_path: Path) -> Save:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests that read words only: drawing takes most of a page's time."""
-    monkeypatch.setattr(charts, "drawn", lambda name, alt, draw, height=0: "<svg></svg>")
+    monkeypatch.setattr(drawing, "drawn", lambda name, alt, draw, height=0: "<svg></svg>")
 
 
 def full() -> dict[str, Any]:

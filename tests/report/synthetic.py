@@ -9,11 +9,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-ARMS = ("local", "federated", "pooled")
+from fedapp.evaluation.arms import CLASS_METRICS, CONSTANT, LOCAL, VALUE_METRICS
+from fedapp.evaluation.comparison import BREAKDOWN
+from fedapp.evaluation.selection import METRICS_SCHEMA
+
+ARMS = ("local", "federated", "pooled")  # those with rounds
+COMPARED = ("local", "local_twice", "federated", "combined", "pooled", "merged", "forest", "constant")
 ROUND = ["MaskedInputCollection", "ConsistencyCheck", "Unmasking"]
 SET_UP = ["AdvertiseKeys", "ShareKeys", *ROUND]
 FOLDS = ("validation", "test")
-SHIFT = {"local": 0.0, "federated": 0.0105, "unguarded": 0.0108, "pooled": 0.0115}
+SHIFT = {"local": 0.0, "local_twice": 0.001, "federated": 0.0105, "combined": 0.0125, "unguarded": 0.0108, "pooled": 0.0115}
+SHIFT |= {"merged": 0.014, "forest": -0.01, "constant": -0.4}
 BEST = {"local": 7, "federated": 18, "unguarded": 18, "pooled": 9}
 NAMES = ("Alder", "Birch", "Cedar", "Damson", "Elder", "Fir", "Gorse", "Hazel")
 
@@ -27,6 +33,8 @@ class Synthetic:
         kind: str = "compare",
         partners: Sequence[str] = NAMES[:3],
         tasks: int = 60,
+        values: int = 0,
+        arms: Sequence[str] = COMPARED,
         rounds: int = 4,
         done: int | None = None,
         missing: dict[str, int] | None = None,
@@ -40,9 +48,10 @@ class Synthetic:
         self.directory, self.kind, self.partners, self.rounds = directory, kind, tuple(partners), rounds
         self.done = rounds if done is None else done
         self.missing, self.gain = missing or {}, gain
-        self.secure, self.row_guard = secure, row_guard
+        self.secure, self.row_guard, self.compared = secure, row_guard, tuple(arms)
         self.random = np.random.default_rng(seed)
         self.tasks = self.draw_tasks(tasks, groups)
+        self.values = self.draw_values(values, groups)
         self.facts = {
             "run": directory.name,
             "kind": kind,
@@ -91,8 +100,26 @@ class Synthetic:
         )
         return frame.with_columns((pl.int_range(pl.len()).over("partner")).cast(pl.Int32).alias("task"))
 
+    def draw_values(self, count: int, groups: Callable[[int], str]) -> pl.DataFrame:
+        """partner, task (per partner, after its tasks of classes), group, exact and censored values in the test fold, and difficulty."""
+        partners = [self.partners[number % len(self.partners)] for number in range(count)]
+        frame = pl.DataFrame(
+            {
+                "partner": pl.Series(partners, dtype=pl.String),
+                "group": pl.Series([groups(number) for number in range(count)], dtype=pl.String),
+                "exact": self.random.integers(4, 60, count),
+                "censored": self.random.integers(0, 20, count),
+                "ease": self.random.normal(0.4, 0.15, count),
+            }
+        )
+        before = pl.col("partner").replace_strict({name: len(self.own(name)) for name in self.partners}, return_dtype=pl.Int64)
+        return frame.with_columns((pl.int_range(pl.len()).over("partner") + before).cast(pl.Int32).alias("task"))
+
     def own(self, partner: str) -> pl.DataFrame:
         return self.tasks.filter(pl.col("partner") == partner)
+
+    def own_values(self, partner: str) -> pl.DataFrame:
+        return self.values.filter(pl.col("partner") == partner)
 
     def write_dataset(self, partner: str) -> None:
         tasks, place = self.own(partner), f"partners/{partner}/dataset"
@@ -100,7 +127,11 @@ class Synthetic:
         facts = {"name": partner, "bits": 32768, "folds": 5, "compounds": labels // 2, "tasks": len(tasks), "labels": labels}
         self.save_json(f"{place}/dataset.json", facts | {"digest": f"{len(partner):08d}" * 8, "note": ""})
         columns = tasks.select("task", "group", pl.col("threshold").cast(pl.Float32), pl.lit(1.0).alias("weight"), "positives", "negatives")
-        self.save_table(f"{place}/tasks.parquet", columns.with_columns(pl.col("positives", "negatives").cast(pl.Int32)))
+        valued = self.own_values(partner).select(
+            "task", "group", pl.lit("regression").alias("kind"), pl.lit("p").alias("unit"), "exact", "censored"
+        )
+        counted = pl.col("positives", "negatives", "exact", "censored").cast(pl.Int32)
+        self.save_table(f"{place}/tasks.parquet", pl.concat([columns, valued], how="diagonal_relaxed").with_columns(counted))
 
     def write_journal(self) -> None:
         phases, last = (ROUND, "Finish") if self.secure else (["train"], "final")
@@ -137,22 +168,24 @@ class Synthetic:
         for number in range(1, self.done + 1):
             if arm == "pooled":
                 table = self.tasks.with_columns(pl.int_range(pl.len()).cast(pl.Int32).alias("task"))
-                self.save_round("pooled", arm, number, table, 0)
+                self.save_round("pooled", arm, number, table, self.values.clear(), 0)
                 continue
             for place, partner in enumerate(self.partners):
                 if not (arm == "federated" and self.missing.get(partner) == number):
-                    self.save_round(f"partners/{partner}{'/local' if arm == 'local' else ''}", arm, number, self.own(partner), place)
+                    folder = f"partners/{partner}{'/local' if arm == 'local' else ''}"
+                    self.save_round(folder, arm, number, self.own(partner), self.own_values(partner), place)
 
-    def save_round(self, folder: str, arm: str, number: int, tasks: pl.DataFrame, place: int) -> None:
-        frames = [self.scores(arm, number, fold, tasks) for fold in FOLDS]
-        self.save_table(f"{folder}/metrics/round-{number:04d}.parquet", pl.concat(frames))
+    def save_round(self, folder: str, arm: str, number: int, tasks: pl.DataFrame, values: pl.DataFrame, place: int) -> None:
+        frames = [self.scores(arm, number, fold, tasks) for fold in FOLDS] + [self.errors(arm, number, fold, values) for fold in FOLDS]
+        rows = pl.concat([pl.DataFrame(schema=METRICS_SCHEMA), *frames], how="diagonal_relaxed")
+        self.save_table(f"{folder}/metrics/round-{number:04d}.parquet", rows)
         loss = 0.44 + 0.02 * (place % 4) + 0.24 * math.exp(-number / 4) + float(self.random.normal(0, 0.003))
         facts = {"round": number, "loss": loss, "seconds": 41.5, "compounds": 9000, "steps": 18}
         self.save_json(f"{folder}/loss/round-{number:04d}.json", facts)
 
     def scores(self, arm: str, number: int, fold: str, tasks: pl.DataFrame) -> pl.DataFrame:
         """Metrics of one round: they rise, and local and pooled training fall off again after their best round."""
-        best = BEST[arm]
+        best = BEST.get(arm, 12)
         learnt = 1 - math.exp(-number / (best / 3.2)) - 0.0006 * max(0, number - best) ** 1.5
         positives, negatives = tasks["test_positives"].to_numpy(), tasks["test_negatives"].to_numpy()
         prevalence = positives / np.maximum(positives + negatives, 1)
@@ -173,24 +206,61 @@ class Synthetic:
             }
         )
 
+    def errors(self, arm: str, number: int, fold: str, values: pl.DataFrame) -> pl.DataFrame:
+        """Metrics of tasks of values of one round; a constant puts nothing in order."""
+        skill = values["ease"].to_numpy() + self.gain * SHIFT[arm] + self.random.normal(0, 0.03, len(values))
+        skill = np.clip(skill * (1 - math.exp(-number / 3)), -0.9, 0.98)
+        return values.select("task", "exact", "censored").with_columns(
+            pl.lit(number).alias("round"),
+            pl.lit(fold).alias("fold"),
+            pl.Series("spearman", np.full(len(values), np.nan) if arm == CONSTANT else skill, dtype=pl.Float64).fill_nan(None),
+            pl.Series("r2", skill - 0.3, dtype=pl.Float64),
+            pl.Series("rmse", 1.1 - 0.6 * skill, dtype=pl.Float64),
+            pl.Series("censored_rmse", 1.0 - 0.5 * skill, dtype=pl.Float64),
+        )
+
     def write_comparison(self) -> None:
-        """comparison.json and comparison.parquet over the tasks with five of each class, at the round that each arm is best."""
+        """What `polyphony compare` leaves: figures of all arms, each at its best round, over the tasks that count."""
         compared = self.tasks.rename({"positives": "all_positives", "negatives": "all_negatives"})
         compared = compared.rename({"test_positives": "positives", "test_negatives": "negatives"})
-        arms = [*ARMS, "unguarded"] if self.row_guard > 1 else ARMS
-        chosen = {arm: min(self.rounds, BEST[arm]) for arm in arms}
+        compared = compared.drop("all_positives", "all_negatives", "ease", "effect")
+        compared = pl.concat([compared, self.values.drop("ease")], how="diagonal_relaxed").with_columns(
+            pl.when(pl.col("exact").is_null()).then(pl.lit("classification")).otherwise(pl.lit("regression")).alias("kind")
+        )
+        arms = [*self.compared, *(["unguarded"] if self.row_guard > 1 else [])]
+        chosen = {arm: min(self.rounds, BEST.get(arm, 12)) for arm in arms}
         for arm in arms:
-            scores = self.scores(arm, chosen[arm], "test", self.tasks)
-            compared = compared.with_columns(*(scores[metric].alias(f"{arm}_{metric}") for metric in ("auc_pr", "auc_roc", "bce")))
-        room = 1 - pl.col("local_auc_pr")
-        compared = compared.with_columns(((pl.col("federated_auc_pr") - pl.col("local_auc_pr")) / room).alias("riptop"))
-        compared = compared.filter(pl.col("positives") >= 5, pl.col("negatives") >= 5)
-        self.save_table("comparison.parquet", compared.drop("all_positives", "all_negatives", "ease", "effect", strict=False))
+            of_classes = self.scores(arm, chosen[arm], "test", self.tasks).select(*CLASS_METRICS)
+            of_values = self.errors(arm, chosen[arm], "test", self.values).select(*VALUE_METRICS)
+            both = pl.concat([of_classes, of_values], how="diagonal_relaxed")
+            compared = compared.with_columns(*(both[metric].alias(f"{arm}_{metric}") for metric in both.columns))
+            clear = pl.when(pl.col("exact").is_null()).then(0.4 + SHIFT[arm]).alias(f"{arm}_efficiency_10")
+            compared = compared.with_columns(clear)
+        enough = (pl.col("positives") >= 5) & (pl.col("negatives") >= 5)
+        compared = compared.filter(enough.fill_null(False) | (pl.col("exact") >= 10).fill_null(False))
+        self.save_table("comparison.parquet", compared)
         partners = {}
         for partner in self.partners:
             rows = compared.filter(pl.col("partner") == partner)
-            partners[partner] = means(rows) | {"selected": chosen}
-        self.save_json("comparison.json", means(compared) | {"partners": partners})
+            choice = dict.fromkeys(rows["kind"].unique().sort(), "mean")
+            partners[partner] = means(rows, arms) | {"selected": chosen, "choice": choice}
+        self.save_json("comparison.json", means(compared, arms) | {"partners": partners})
+        self.write_breakdown(compared)
+
+    def write_breakdown(self, compared: pl.DataFrame) -> None:
+        """Two parts of everything that tasks can be parted by; the second has too few groups for an interval."""
+        rows = [
+            {"kind": kind, "by": name, "part": place, "least": edge * place, "most": edge * (place + 1), "tasks": 40, "arm": arm}
+            | {"gain_value": SHIFT[arm], "gain_low": SHIFT[arm] - 0.004 if not place else None, "gain_high": 0.03 if not place else None}
+            for kind in compared["kind"].unique().sort()
+            for name, edge in (("similarity", 0.3), ("partner_size", 5000.0), ("labels", 120.0), ("holders", 2.0))
+            for place in range(2)
+            for arm in self.compared
+            if arm != LOCAL and LOCAL in self.compared
+        ]
+        self.save_table(
+            "breakdown.parquet", pl.DataFrame(rows, schema={name: BREAKDOWN[name] for name in (rows[0] if rows else BREAKDOWN)})
+        )
 
     def save_text(self, name: str, text: str) -> None:
         path = self.directory / name
@@ -209,21 +279,10 @@ class Synthetic:
         table.write_parquet(path)
 
 
-def means(compared: pl.DataFrame) -> dict[str, Any]:
+def means(compared: pl.DataFrame, arms: Sequence[str]) -> dict[str, Any]:
     """The figures of comparison.json over the rows of comparison.parquet."""
-    arms = [arm for arm in BEST if f"{arm}_auc_pr" in compared.columns]
-    by_arm: dict[str, Any] = {arm: {metric: compared[f"{arm}_{metric}"].mean() for metric in ("auc_pr", "auc_roc", "bce")} for arm in arms}
-    gain = (compared["federated_auc_pr"] - compared["local_auc_pr"]).mean()
-    pooled = (compared["pooled_auc_pr"] - compared["local_auc_pr"]).mean()
-    share = gain / pooled if isinstance(gain, float) and isinstance(pooled, float) and pooled > 0 else None
-    return by_arm | {
-        "pooled_gain_share": share,
-        "row_guard_effect": by_arm["federated"]["auc_pr"] - by_arm["unguarded"]["auc_pr"] if "unguarded" in by_arm else None,
-        "tasks": len(compared),
-        "share_improved": (compared["federated_auc_pr"] > compared["local_auc_pr"]).mean(),
-        "riptop_mean": compared["riptop"].mean(),
-        "riptop_median": compared["riptop"].median(),
-    }
+    by_arm: dict[str, Any] = {arm: {metric: compared[f"{arm}_{metric}"].mean() for metric in CLASS_METRICS} for arm in arms}
+    return by_arm | {"tasks": len(compared)}
 
 
 CONFIG = """\

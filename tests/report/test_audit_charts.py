@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedapp.report import audit_page, charts
+from fedapp.report import audit_page, drawing
 from fedapp.report.audit_charts import DRAWN_POINTS, interval_picture, roc_pictures, thinned
 from fedapp.report.audit_figures import as_printed, percentage, printed, read_figure, span
 from tests.report.audit_facts import Save, curve, decoding, document, finding, full
@@ -61,7 +61,7 @@ def test_an_interval_chart_shows_each_setting_and_takes_its_colours_from_the_pag
     assert "on: 0" in drawn
     assert "control: 97" in drawn
     assert all(f"var({colour})" in drawn for colour in ("--federated", "--local", "--ink", "--muted"))
-    assert not any(colour in drawn for colour in charts.VARIABLES)
+    assert not any(colour in drawn for colour in drawing.VARIABLES)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 1e-9, 4.2, -0.3, math.nan, math.inf])
@@ -71,7 +71,7 @@ def test_any_number_can_be_drawn(value: float) -> None:
 
 
 def test_curves_of_an_attack_share_a_chart_and_those_of_an_adversary_have_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(charts, "drawn", lambda name, alt, draw, height=0: "<svg></svg>")
+    monkeypatch.setattr(drawing, "drawn", lambda name, alt, draw, height=0: "<svg></svg>")
     rows = [curve("on", 1.0), curve("off", 0.5), curve("off", 0.5) | {"adversary": "outsider"}]
     pictures = roc_pictures([audit_page.read_curve(row) for row in rows])
     assert [picture.title for picture in pictures] == ["Membership, partner", "Membership, outsider"]

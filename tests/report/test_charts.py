@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedapp.report.charts import VARIABLES, gain_histogram, interval_rows, score_scatter, short
+from fedapp.evaluation.intervals import Interval
+from fedapp.report.charts import Row, gain_histogram, interval_rows, score_scatter
+from fedapp.report.drawing import VARIABLES, short
 from fedapp.report.run_page import write_report
-from fedapp.report.summary import Interval
 from tests.report.html_page import written
 
 Make = Callable[..., Path]
+pytestmark = pytest.mark.usefixtures("few_resamples")
 HOSTILE = "<script>alert(1)<script>"
 
 
@@ -52,7 +54,7 @@ def test_the_page_of_a_large_run_stays_small_and_every_chart_has_a_description(s
     page = written(run)
     assert len(page.source) < 1_500_000
     charts = [attributes for tag, attributes in page.elements if tag == "svg" and "role" in attributes]
-    assert len(charts) == 7
+    assert len(charts) == 11
     assert all(chart["role"] == "img" and len(chart["aria-label"]) > 30 for chart in charts)
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -72,17 +74,17 @@ def test_many_dots_become_one_picture_and_few_stay_shapes(dots: int) -> None:
 
 
 def test_charts_take_their_colours_from_the_page() -> None:
-    drawn = gain_histogram(np.array([-0.02, 0.01, 0.03]), Interval(0.007), "gains")
+    drawn = gain_histogram("gains", np.array([-0.02, 0.01, 0.03]), Interval(0.007), "gain", "gains")
     assert "var(--federated)" in drawn
     assert not any(colour in drawn for colour in VARIABLES)
 
 
 def test_a_gain_of_exactly_zero_everywhere_can_be_drawn() -> None:
-    assert "<svg" in gain_histogram(np.zeros(9), Interval(0.0, 0.0, 0.0), "nothing gained")
+    assert "<svg" in gain_histogram("gains", np.zeros(9), Interval(0.0, 0.0, 0.0), "gain", "nothing gained")
 
 
 def test_the_description_of_a_chart_cannot_break_out_of_its_attribute() -> None:
-    drawn = interval_rows("rows", [('a" onload="b', {"federated": Interval(0.1)})], "gain", 'partner a" onload="b')
+    drawn = interval_rows("rows", [Row('a" onload="b', (("federated", Interval(0.1)),))], "gain", 'partner a" onload="b')
     assert 'aria-label="partner a&quot; onload=&quot;b"' in drawn
 
 

@@ -10,8 +10,10 @@ from fedapp.errors import OutputError
 from fedapp.report.report_files import write_report_files
 from fedapp.report.saved_run import read_run
 from fedapp.report.summary import summarise
+from tests.report.synthetic import COMPARED
 
 Make = Callable[..., Path]
+pytestmark = pytest.mark.usefixtures("few_resamples")
 PAGE = "<title>demo – Polyphony</title>"
 
 
@@ -31,12 +33,12 @@ def test_it_has_every_task_of_every_partner_and_those_that_count_give_the_pages_
     run = synthetic(kind=kind, tasks=90, row_guard=10)
     rows, summary = table(run), summarise(read_run(run))
     assert len({(row["partner"], row["task"]) for row in rows}) == len(rows) == 90
-    assert sum(not row["left_out"] for row in rows) == len(summary.judged)
-    arms = ("local", "federated", "unguarded", "pooled") if kind == "compare" else ("federated",)
+    assert sum(not row["left_out"] for row in rows) == summary.counted
+    arms = (*COMPARED, "unguarded") if kind == "compare" else ("federated",)
     assert {name for name in rows[0] if name.endswith("_auc_pr")} == {f"{arm}_auc_pr" for arm in arms}
     for arm in arms:
         for metric in ("auc_pr", "auc_roc", "bce"):
-            assert mean(rows, f"{arm}_{metric}") == pytest.approx(summary.arms[arm][metric], abs=1e-5)
+            assert mean(rows, f"{arm}_{metric}") == pytest.approx(summary.classes.arms[arm][metric], abs=1e-5)
 
 
 def test_tasks_that_do_not_count_say_why_and_thresholds_are_as_they_were_given(synthetic: Make) -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from fedapp.errors import RunError
-from fedapp.report.saved_run import known_runs, read_run
+from fedapp.report.saved_files import known_runs
+from fedapp.report.saved_run import read_run
 
 Make = Callable[..., Path]
 

@@ -5,9 +5,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from fedapp.evaluation.intervals import mean_interval
 from fedapp.evaluation.selection import judged_metrics, selected_rounds
 from fedapp.report.saved_run import read_run
-from fedapp.report.summary import gain_by_size, mean_interval, summarise
+from fedapp.report.summary import summarise
+from tests.report.synthetic import COMPARED
 
 Make = Callable[..., Path]
 
@@ -49,48 +51,50 @@ def test_a_simulation_is_judged_on_the_test_fold_at_each_partners_selected_round
     metrics = run.arms["federated"].metrics
     test = judged_metrics(metrics, selected_rounds(metrics, 5)).filter(pl.col("positives") >= 5, pl.col("negatives") >= 5)
     summary = summarise(run)
-    assert summary.arms["federated"]["auc_pr"] == pytest.approx(test["auc_pr"].mean())
-    assert len(summary.judged) == len(test)
-    assert len(summary.judged) + len(summary.uncounted) == 90
+    assert summary.mean("federated", "auc_pr") == pytest.approx(test["auc_pr"].mean())
+    assert len(summary.classes.tasks) == len(test)
+    assert summary.counted + len(summary.uncounted) == 90
 
 
 def test_means_of_a_comparison_are_those_that_it_saved(synthetic: Make) -> None:
     run = read_run(synthetic(tasks=90))
     assert run.comparison is not None
     summary = summarise(run)
-    for arm in ("local", "federated", "pooled"):
-        assert summary.arms[arm] == run.comparison[arm]
-    assert summary.gain is not None
-    assert summary.gain.value == pytest.approx(run.comparison["federated"]["auc_pr"] - run.comparison["local"]["auc_pr"])
+    for arm in COMPARED:
+        saved = run.comparison.arms[arm]
+        assert {metric: summary.classes.arms[arm][metric] for metric in saved} == saved
+    gain = summary.classes.gain
+    assert gain is not None
+    assert gain.value == pytest.approx(run.comparison.arms["combined"]["auc_pr"] - run.comparison.arms["local"]["auc_pr"])
 
 
 def test_the_effect_of_the_row_guard_is_that_of_the_saved_comparison(synthetic: Make) -> None:
     run = read_run(synthetic(tasks=90, row_guard=10))
     assert run.comparison is not None
-    summary = summarise(run)
-    assert summary.arms["unguarded"] == run.comparison["unguarded"]
-    assert summary.guard_effect is not None
-    assert summary.guard_effect.value == pytest.approx(run.comparison["row_guard_effect"])
-    assert summary.unguarded_gain is not None
-    assert summary.gain is not None
-    assert summary.gain.value - summary.unguarded_gain.value == pytest.approx(summary.guard_effect.value)
+    kind = summarise(run).classes
+    assert kind.guard_effect is not None
+    assert kind.guard_effect.value == pytest.approx(run.comparison.arms["federated"]["auc_pr"] - run.comparison.arms["unguarded"]["auc_pr"])
 
 
 def test_there_is_no_effect_of_the_row_guard_without_the_unguarded_arm(synthetic: Make) -> None:
-    summary = summarise(read_run(synthetic(tasks=90)))
-    assert summary.guard_effect is None
-    assert "unguarded" not in summary.arms
+    kind = summarise(read_run(synthetic(tasks=90))).classes
+    assert kind.guard_effect is None
+    assert "unguarded" not in kind.arms
 
 
-def test_the_share_of_the_pooled_gain_is_absent_when_pooling_gains_nothing(synthetic: Make) -> None:
-    summary = summarise(read_run(synthetic(tasks=90, gain=-2.0)))
-    assert summary.pooled_share is None
-    assert summary.gain is not None
-    assert summary.gain.sign == -1
+def test_tasks_of_values_count_with_enough_exact_ones_whatever_a_constant_does(synthetic: Make) -> None:
+    summary = summarise(read_run(synthetic(tasks=30, values=40)))
+    kind = summary.values
+    assert 0 < len(kind.tasks) < 40
+    assert kind.tasks["exact"].min() >= 10
+    assert "constant" not in kind.scores
+    assert kind.errors["p"]["constant"]["rmse"].value == pytest.approx(kind.tasks["constant_rmse"].mean())
+    assert set(summary.tasks.filter(pl.col("kind") == "regression")["unit"]) == {"p"}
 
 
-def test_gains_by_size_take_every_task_once_and_small_tasks_first(synthetic: Make) -> None:
-    summary = summarise(read_run(synthetic(tasks=200)))
-    parts = gain_by_size(summary.judged)
-    assert sum(tasks for _, _, tasks, _ in parts) == len(summary.judged)
-    assert [low for low, _, _, _ in parts] == sorted(low for low, _, _, _ in parts)
+def test_a_partner_without_a_task_that_counts_has_a_row_of_its_own_and_no_figures(synthetic: Make) -> None:
+    run = synthetic(tasks=90)
+    table = pl.read_parquet(run / "comparison.parquet")
+    table.filter(pl.col("partner") != "Birch").write_parquet(run / "comparison.parquet")
+    figures = summarise(read_run(run)).classes.partners["Birch"]
+    assert (figures.counted, figures.gain, set(figures.means.values())) == (0, None, {None})

@@ -21,10 +21,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fedapp import wording
 from fedapp.errors import ConfigError
+from fedapp.evaluation.arms import mean_name
 from fedapp.site.folder import Site
 from fedapp.site.status import prometheus, sentences
 from fedapp.site.status.curve import Chart, chart
 from fedapp.site.status.site_status import site_status
+from fedapp.wording import capital
 
 LOOPBACK = "127.0.0.1"
 OURS = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", re.IGNORECASE)
@@ -40,12 +42,13 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
 }
-FILTERS = ("count", "score", "percent", "size", "duration", "moment", "short", "plural")
+FILTERS = ("count", "score", "signed", "percent", "size", "duration", "moment", "short", "plural")
 SHOWN = 100  # rounds in a table
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
 TEMPLATES.filters |= {name: getattr(wording, name) for name in FILTERS}
+TEMPLATES.filters |= {"mean_name": mean_name, "capital": wording.capital}
 TEMPLATES.filters |= {"ranges": sentences.ranges, "step": sentences.step, "privacy_spent": sentences.privacy_spent}
 
 
@@ -132,16 +135,16 @@ def render(status: Mapping[str, Any], nonce: str) -> str:
 def html(status: Mapping[str, Any], **more: Any) -> str:
     """A page of this status: the live one, or a report to keep (`fedapp.site.status.report`)."""
     drawn = partner_charts(status) if status["role"] == "partner" else coordinator_charts(status)
-    return TEMPLATES.get_template("page.html.j2").render({"s": status, "charts": drawn, "note": "", "tasks": None} | more)
+    return TEMPLATES.get_template("page.html.j2").render({"s": status, "charts": drawn, "note": "", "tasks": None, "gains": []} | more)
 
 
 def partner_charts(status: Mapping[str, Any]) -> dict[str, Chart | None]:
     """Learning curves; nothing but numbers."""
     learned, rounds = status["learning"], status["rounds"]
-    curves = {name: {entry["round"]: entry[name] for entry in learned} for name in ("validation", "test", "loss")}
-    scores = {"validation": curves["validation"], "test": curves["test"]}
+    curves = {name: {entry["round"]: entry[name] for entry in learned} for name in ("validation", "test", "own", "loss")}
+    scores = {"validation": curves["validation"], "test": curves["test"], "our own model, validation": curves["own"]}
     return {
-        "scores": chart("Mean AUC-PR over our tasks by round", scores, rounds, status["selected"]),
+        "scores": chart(f"{capital(mean_name(status['score']))} over our tasks by round", scores, rounds, status["selected"]),
         "loss": chart("Mean training loss by round", {"loss": curves["loss"]}, rounds),
     }
 

@@ -8,6 +8,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from fedapp.evaluation.arms import AUC_PR, SPEARMAN
+
 PREFIX = "polyphony_"
 
 
@@ -69,7 +71,7 @@ def partner_metrics(status: Mapping[str, Any]) -> list[Metric]:
     """A partner's own business: they are served on loopback alone."""
     health, ledger = status["health"], status["ledger"]
     last = status["learning"][-1] if status["learning"] else {}
-    scored = [learned for learned in status["learning"] if learned["validation"] is not None]
+    newest: Mapping[str, float] = next((learned["metrics"] for learned in reversed(status["learning"]) if learned["metrics"]), {})
     spent = status["privacy_spent"] or {}
     clipped = [sent["clipped"] for sent in status["sent"] if sent["clipped"] is not None]
     return [
@@ -104,7 +106,8 @@ def partner_metrics(status: Mapping[str, Any]) -> list[Metric]:
             {"own": ledger["named"], "sum": ledger["named_by_sum"]},
             by="vector",
         ),
-        gauge("validation_auc_pr", "Mean over own tasks, newest evaluated round.", scored[-1]["validation"] if scored else None),
+        gauge("validation_auc_pr", "Mean over own tasks of classes, newest evaluated round.", newest.get(AUC_PR)),
+        gauge("validation_spearman", "Mean over own tasks of values, newest evaluated round.", newest.get(SPEARMAN)),
         gauge("training_loss", "Mean over own pairs, newest trained round.", last.get("loss")),
         timed("answer_seconds", "Seconds that our answers took.", status["phases"], by=("phase",)),
     ]

@@ -6,6 +6,9 @@ from typing import Any
 import polars as pl
 
 from fedapp.errors import ConfigError
+from fedapp.evaluation.arms import CLASSIFICATION, COMBINED, FEDERATED, LOCAL, PRINTED, column
+from fedapp.evaluation.combination import IN_WORDS, MEAN
+from fedapp.report.kind_summary import KindSummary
 from fedapp.report.report_files import names_of, write_report_files
 from fedapp.report.run_page import uncounted
 from fedapp.report.saved_partner import read_partner
@@ -31,7 +34,7 @@ def write_site_report(site: Site) -> Path:
         summary = summarise(run)
         status["selected"] = summary.selected.get("federated", {}).get(run.partners[0])  # by the rule that chose what is kept
         status["problems"] = [*status["problems"], *run.problems]
-        more = {"note": _note(run), "tasks": _tasks(summary)}
+        more = {"note": _note(run), "tasks": _tasks(summary), "gains": _gains(run, summary)}
     mood, sentence = report_headline(status)
     every = max((len(value) for value in status.values() if isinstance(value, list)), default=1)
     page = html(status, mood=mood, sentence=sentence, live=False, shown=every, **more)
@@ -51,10 +54,44 @@ def _note(run: SavedRun) -> str:
     return " ".join(str(header["note"]) for header in run.datasets.values() if header.get("note"))
 
 
+def _gains(run: SavedRun, summary: Summary) -> list[dict[str, Any]]:
+    """Of each kind of task: what the models of this partner reach on its own folds, and what was chosen to predict."""
+    comparison = run.comparison
+    if comparison is None or not summary.compares:
+        return []
+    name = run.partners[0]
+    kinds = []
+    for kind in summary.shown:
+        choice = comparison.choices[name].get(kind.kind, FEDERATED)
+        validated = comparison.validation[name].get(kind.kind, {})
+        rows = [
+            {"model": IN_WORDS[each], "chosen": each == choice, "validation": validated.get(each), **_tested(kind, each, choice)}
+            for each in (LOCAL, FEDERATED, MEAN)
+        ]
+        kinds.append({"score": PRINTED[kind.metric], "tasks": len(kind.tasks), "choice": IN_WORDS[choice], "rows": rows})
+    return kinds
+
+
+def _tested(kind: KindSummary, model: str, choice: str) -> dict[str, Any]:
+    """A model's mean score on the test fold, and how far that is above the partner's own; the mean of both is only known if it predicts."""
+    arm = COMBINED if model == choice else model
+    return {"test": kind.scores.get(arm), "gain": kind.gains.get(arm)} if model != LOCAL else {"test": kind.scores.get(LOCAL), "gain": None}
+
+
 def _tasks(summary: Summary) -> dict[str, Any]:
-    """How many tasks there are and count, rows of those that do, and for how many what is amiss."""
+    """How many tasks there are and count, rows of those that do by kind, and for how many what is amiss."""
     named = summary.tasks.with_columns(names_of(summary.tasks)).select("task", "column")
-    above = pl.col("federated_auc_pr") - pl.col("prevalence")
-    ordered = summary.judged.sort(above, "task", descending=[True, False]).head(LISTED)
-    rows = ordered.join(named, on="task", how="left", maintain_order="left").to_dicts()
-    return {"all": len(summary.tasks), "counted": len(summary.judged), "rows": rows, "left_out": uncounted(summary)}
+    kinds = []
+    for kind in summary.shown:
+        main = column(kind.main or FEDERATED, kind.metric)
+        above = pl.col(main) - (pl.col("prevalence") if kind.kind == CLASSIFICATION else 0.0)
+        ordered = (
+            kind.tasks.with_columns(pl.col("task").cast(named.schema["task"])).sort(above, "task", descending=[True, False]).head(LISTED)
+        )
+        rows = ordered.join(named, on="task", how="left", maintain_order="left").to_dicts()
+        arms = [arm for arm in (LOCAL, FEDERATED, COMBINED) if arm in kind.scores]
+        kinds.append(
+            {"classes": kind.kind == CLASSIFICATION, "metric": kind.metric, "score": PRINTED[kind.metric], "main": kind.main, "arms": arms}
+            | {"counted": len(kind.tasks), "rows": rows}
+        )
+    return {"all": len(summary.tasks), "counted": summary.counted, "kinds": kinds, "left_out": uncounted(summary)}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fedapp.evaluation.arms import mean_name
 from fedapp.wording import duration, plural, score
 from strategies.secagg.phases import Step
 
@@ -124,7 +125,7 @@ def outcome(status: Mapping[str, Any]) -> tuple[str, str]:
         return "idle", f"{so_far} done; no round has been evaluated yet."
     return (
         "good" if done else "busy"
-    ), f"{so_far} done. Round {kept['round']} is kept: mean AUC-PR {score(kept['test'])} on the test fold."
+    ), f"{so_far} done. Round {kept['round']} is kept: {mean_name(status['score'])} {score(kept['test'])} on the test fold."
 
 
 def headline(status: Mapping[str, Any]) -> tuple[str, str]:

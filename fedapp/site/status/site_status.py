@@ -10,12 +10,13 @@ from fedapp.consortium.policy_file import read_policy_file
 from fedapp.consortium.promises import spoken
 from fedapp.consortium.roster_file import load_roster
 from fedapp.errors import PolyphonyError
+from fedapp.evaluation.arms import CLASSIFICATION
 from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import now
 from fedapp.site.folder import Site
 from fedapp.site.request_log import Request
 from fedapp.site.status.attention import concerns
-from fedapp.site.status.learning import learning
+from fedapp.site.status.learning import learning, score_of
 from fedapp.site.status.ledger import answers_given, held_trunk, ledger, sent_by_round
 from fedapp.site.status.privacy_spent import privacy_spent
 from fedapp.site.status.rounds import OUTCOME, progress
@@ -56,9 +57,9 @@ def partner_status(site: Site) -> dict[str, Any]:
     """What a partner knows of itself, as one JSON object; none of it is for others.
 
     Keys: role, name, time, healthy, consortium, round (rounds behind the trunk that is held), rounds, phase, health, selected (the
-    round of the model that is kept), learning, sent, ledger, endpoints (the declared tasks, and whether their shared heads are in
-    play), privacy_spent (None without record-level privacy), phases, requests
-    (newest first), policy, warnings (what needs attention: about, told, hint), problems.
+    round of the model that is kept), score (what its scores are called), learning, sent, ledger, endpoints (the declared tasks, and
+    whether their shared heads are in play), privacy_spent (None without record-level privacy), phases, requests (newest first),
+    policy, warnings (what needs attention: about, told, hint), problems.
     """
     problems: list[str] = []
     config = _told(site.config, problems)
@@ -69,6 +70,7 @@ def partner_status(site: Site) -> dict[str, Any]:
     asked, sums = records(folder.requests, Request, problems), records(folder.sums, RoundSum, problems)
     audits = records(folder.audits, Audited, problems)
     trunk, health = held_trunk(site.state, problems), _health(site, problems)
+    learned = learning(site.state, config.evaluation.min_per_class if config else 1, problems)
     spent = _told(lambda: privacy_spent(site.state, config), problems) if config else None
     return {
         "role": site.settings.role,
@@ -81,7 +83,8 @@ def partner_status(site: Site) -> dict[str, Any]:
         "phase": _phase(health, asked),
         "health": health,
         "selected": json_object(folder.model_header, problems).get("round"),
-        "learning": [asdict(learned) for learned in learning(site.state, config.evaluation.min_per_class if config else 1, problems)],
+        "score": score_of(learned, config.tasks.kinds if config else [CLASSIFICATION]),
+        "learning": [asdict(entry) for entry in learned],
         "sent": [asdict(entry) for entry in sent_by_round(asked, sums, audits)],
         "ledger": ledger(site.state, config, asked, sums, audits, trunk),
         "endpoints": _told(lambda: shared_heads(site, config, trunk), problems) or [] if config else [],

@@ -4,12 +4,15 @@ import csv
 import re
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from fedapp.data.task_kinds import completed
+from fedapp.evaluation.scores import write_scores as write_scores_of_labels
+from fedapp.partner_folder import PartnerFolder
 from fedapp.prediction.predict import column_names
-from fedapp.report.saved_run import TASKS
+from fedapp.report.saved_files import TASKS
 from fedapp.site.folder import COORDINATOR, Site
 from fedapp.site.status.report import write_site_report
 from fedapp.storage.json_file import read_json, write_json
@@ -131,6 +134,52 @@ def test_which_round_counts_does_not_hang_on_one_small_file(tmp_path: Path) -> N
     site = trained(tmp_path / "site")
     (site.state / "model.json").write_text("")
     assert "Round 20 is kept" in Page(write_site_report(site)).text
+
+
+def scored(site: Site, better: float) -> None:
+    """What two models say of their labels: the federated one is nearer to the truth by `better`, in either fold."""
+    random = np.random.default_rng(3)
+    labels = [(fold, row, task) for fold in ("validation", "test") for task in (0, 1) for row in range(60)]
+    base = pl.DataFrame(labels, schema=["fold", "row", "task"], orient="row").with_columns((pl.col("row") % 2).alias("value"), censor=0)
+    noise = pl.Series(random.normal(0, 1, len(base)))
+    for folder, skill in ((PartnerFolder(site.state), 0.5 + better), (PartnerFolder(PartnerFolder(site.state).local), 0.5)):
+        folder.path.mkdir(exist_ok=True)
+        scores = base.with_columns((skill * (2 * pl.col("value") - 1) + noise).alias("output"))
+        write_scores_of_labels(folder.scores, scores)
+
+
+@pytest.mark.parametrize(("better", "chosen"), [(1.0, "the federated model (predicts)"), (-0.5, "our own model (predicts)")])
+def test_the_report_tells_what_the_federation_gains_on_the_partners_own_folds(tmp_path: Path, better: float, chosen: str) -> None:
+    site = trained(tmp_path / "site")
+    scored(site, better)
+    text = Page(write_site_report(site)).text
+    assert "What training together gains us" in text
+    assert "Mean AUC-PR over 2 tasks of ours." in text
+    assert chosen in text
+    rows = table(site)
+    means = {arm: sum(float(row[f"{arm}_auc_pr"]) for row in rows[:2]) / 2 for arm in ("local", "federated", "combined")}
+    assert means["combined"] == means["federated" if better > 0 else "local"]
+    gain = means["federated"] - means["local"]
+    assert f"{abs(gain):.3f}" in text
+    assert (gain > 0) == (better > 0)
+
+
+def test_scores_that_are_damaged_are_named_and_the_rest_is_told(tmp_path: Path) -> None:
+    site = trained(tmp_path / "site")
+    scored(site, 1.0)
+    PartnerFolder(site.state).scores.write_bytes(b"PAR1 no more")
+    text = Page(write_site_report(site)).text
+    assert "scores.parquet is damaged" in text
+    assert "What training together gains us" not in text
+    assert "2 tasks of 3 count" in text
+
+
+def test_the_coordinators_report_has_no_gain_of_anybody(tmp_path: Path) -> None:
+    site = fresh(tmp_path / "site", COORDINATOR)
+    journal_of(site, [*set_up(), *one_round(1)])
+    text = Page(write_site_report(site)).text
+    for word in ("gains us", "AUC", "Spearman", "our own model", "predicts"):
+        assert word not in text
 
 
 def moods(page: Page) -> list[str]:

@@ -23,7 +23,7 @@ from fedapp.site.floor import DEFAULT, as_strict_as, terms_of, write_floor
 from fedapp.site.folder import COORDINATOR, Site
 from fedapp.site.request_log import Request, note_request
 from fedapp.site.run.federate import Waiting
-from fedapp.site.status import prometheus
+from fedapp.site.status import page, prometheus
 from fedapp.site.status.sentences import headline
 from fedapp.site.status.site_status import coordinator_status, partner_status
 from fedapp.storage.json_file import write_json
@@ -405,7 +405,41 @@ def test_who_keeps_the_others_waiting_is_told_once_each_time_that_it_lasts(tmp_p
 def test_the_coordinators_status_has_no_word_of_models_rows_or_data(coordinator: Site) -> None:
     saved_site.journal_of(coordinator, saved_site.set_up() + saved_site.one_round(1))
     told = json.dumps(coordinator_status(coordinator))
-    assert not [word for word in ("loss", "auc", "row", "clip", "task", "compound", "seed") if f'"{word}' in told]
+    words = ("loss", "auc", "row", "clip", "task", "compound", "seed", "learning", "score", "validation", "choice", "own")
+    assert not [word for word in words if f'"{word}' in told]
+
+
+def test_scores_have_the_name_of_what_they_are_wherever_they_are_told(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of values it is Spearman, with classes too the mean of both: by what the partner's own tasks are, not by what others have."""
+    for classes, name in ((None, "Spearman"), (0.8, "mean of AUC-PR and Spearman")):
+        saved_site.rounds_at(site, Made(2))
+        for number in (1, 2):
+            saved_site.write_values(site.state, number, 0.4, classes)
+        told = partner_status(site)
+        assert told["score"] == name
+        assert told["learning"][0]["validation"] == pytest.approx(0.4 if classes is None else 0.6)
+        samples = exposition.read(prometheus.exposition(told))
+        assert samples["polyphony_validation_spearman"].samples["", ()] == pytest.approx(0.4)
+        assert ("polyphony_validation_auc_pr" in samples) == (classes is not None)
+        command.status(site.path)
+        printed = capsys.readouterr().out
+        assert f"validation {name}" in printed
+        live = page.render(told, "nonce")
+        assert f"Validation {name}" in live
+        assert ("AUC-PR" in live) == (classes is not None)
+
+
+def test_before_any_round_scores_are_called_as_the_experiments_tasks_want_it(tmp_path: Path) -> None:
+    config = f"{saved_site.CONFIG}tasks: {{kinds: [regression]}}\n"
+    assert partner_status(saved_site.fresh(tmp_path / "site", config=config))["score"] == "Spearman"
+
+
+def test_the_own_models_curve_stands_beside_the_federated_one(site: Site) -> None:
+    saved_site.write_scores(site, 1, 0.5)
+    saved_site.write_values(site.state / "local", 1, 0.3)
+    (first,) = partner_status(site)["learning"]
+    assert (first["validation"], first["own"]) == (pytest.approx(0.5), pytest.approx(0.3))
+    assert "our own model, validation" in page.render(partner_status(site), "nonce")
 
 
 # Prometheus

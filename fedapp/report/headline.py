@@ -1,0 +1,89 @@
+"""The page in a sentence, and what it has to be held against."""
+
+from fedapp.evaluation.arms import CLASSIFICATION, COMBINED, FEDERATED, LOCAL, LOCAL_TWICE, MERGED, POOLED, PRINTED, R2
+from fedapp.evaluation.intervals import Interval
+from fedapp.report.conclusions import spread
+from fedapp.report.kind_summary import KindSummary
+from fedapp.report.saved_run import SavedRun
+from fedapp.report.summary import Summary
+from fedapp.wording import NBSP, percent, plural, score, signed
+
+HELD_AGAINST = (LOCAL_TWICE, POOLED, MERGED)
+IN_WORDS = {
+    LOCAL_TWICE: "two models of a partner’s own",
+    POOLED: "one model of all partners’ data (pooled)",
+    MERGED: "one model of all data with same endpoints merged",
+}
+MODELS = {COMBINED: "combined models", FEDERATED: "federated models"}
+
+
+def verdict(run: SavedRun, summary: Summary, rounds_done: int) -> str:
+    """The page in one sentence, or one for each kind of task."""
+    if not rounds_done and not summary.counted:
+        return "Nothing to judge yet: no round has been evaluated."
+    if not run.tested:
+        return "No verdict: no fold was kept for judging (evaluation.test_fold is null), so that the models learned from more data."
+    if not summary.shown:
+        few = "enough compounds of each class" if CLASSIFICATION in run.setting("tasks.kinds", [CLASSIFICATION]) else "enough exact values"
+        return f"No verdict: no task has {few} in the test fold to count."
+    so_far = "" if run.finished else f" So far: {plural(rounds_done, 'round')}."
+    sentences = [compared(kind, kind.gain) if kind.gain else alone(kind, run, rounds_done) for kind in summary.shown]
+    return " ".join(sentences) + so_far
+
+
+def compared(kind: KindSummary, gain: Interval) -> str:
+    """Better, worse or no clear difference, by the interval of the mean gain."""
+    name, models = PRINTED[kind.metric], MODELS[str(kind.main)]
+    own, theirs = score(kind.scores[LOCAL].value), score(kind.scores[str(kind.main)].value)
+    change = f"{signed(gain.value)} ({certainty(gain)})"
+    over = f"over {plural(len(kind.tasks), 'task')}" + ("" if kind.kind == CLASSIFICATION else " of values")
+    if gain.sign > 0:
+        return f"Training together gains {change} mean {name}: {models} reach {theirs}, each partner alone {own}, {over}."
+    if gain.sign < 0:
+        return f"Training together made things worse: mean {name} of {models} is {theirs}, of each partner alone {own}, {change} {over}."
+    return f"No clear difference: mean {name} of {models} is {theirs}, of each partner alone {own}, {change} {over}."
+
+
+def certainty(gain: Interval) -> str:
+    """The interval of a difference, or that there is none."""
+    return f"95{NBSP}% interval {spread(gain)}" if gain.low is not None else "too few assays or targets for an interval"
+
+
+def alone(kind: KindSummary, run: SavedRun, rounds_done: int) -> str:
+    """What the federated arm reaches, where nothing tells whether that is better than training alone."""
+    if kind.main is None:
+        return "No verdict: there is neither a federated nor a combined arm."
+    reached = score(kind.scores[kind.main].value)
+    guess = ""
+    if "prevalence" in kind.tasks.columns:
+        guess = f"; guessing would give {score(float(kind.tasks['prevalence'].to_numpy().mean()))}"
+    better = "only a comparison of the arms can tell" if run.compares else "this run does not tell; polyphony compare does"
+    return (
+        f"After {plural(rounds_done, 'round')} of training together, the models of {plural(len(run.partners), 'partner')} reach a mean "
+        f"{PRINTED[kind.metric]} of {reached} over {plural(len(kind.tasks), 'task')}{guess}. "
+        f"Whether that is better than training alone, {better}."
+    )
+
+
+def held_against(kind: KindSummary) -> list[str]:
+    """How far the main arm is from what it has to be held against, a sentence each."""
+    if kind.gain is None or kind.main is None:
+        return []
+    lines = [
+        f"{signed(kind.ahead[arm].value)} against {IN_WORDS[arm]} ({spread_words(kind.ahead[arm])})"
+        for arm in HELD_AGAINST
+        if arm in kind.ahead
+    ]
+    if kind.share is not None:
+        arm, share = kind.share
+        bounds = "" if share.low is None else f", {percent(share.low)} to {percent(share.high)}"
+        lines.append(f"{percent(share.value)} of what {IN_WORDS[arm]} gains{bounds}")
+    r2 = kind.further.get(R2)
+    if r2 is not None:
+        lines.append(f"R² {signed(r2.value)} against each partner alone ({spread_words(r2)})")
+    return lines
+
+
+def spread_words(interval: Interval) -> str:
+    """An interval in brackets."""
+    return spread(interval) if interval.low is not None else "no interval"

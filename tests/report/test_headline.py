@@ -1,0 +1,98 @@
+"""What the page says first: combined over local with its interval, and what that has to be held against."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fedapp.evaluation.arms import CLASSIFICATION, REGRESSION
+from fedapp.evaluation.intervals import Interval
+from fedapp.report.headline import held_against, verdict
+from fedapp.report.saved_run import SavedRun, read_run
+from fedapp.report.summary import Summary, summarise
+
+Make = Callable[..., Path]
+pytestmark = pytest.mark.usefixtures("few_resamples")
+
+
+def with_gain(summary: Summary, gain: Interval) -> Summary:
+    """The same run, had its combined models gained this much."""
+    classes = summary.classes
+    changed = replace(classes, gains={**classes.gains, "combined": gain})
+    return replace(summary, kinds={**summary.kinds, CLASSIFICATION: changed})
+
+
+def judged(run: Path) -> tuple[SavedRun, Summary]:
+    saved = read_run(run)
+    return saved, summarise(saved)
+
+
+def test_a_gain_beyond_its_uncertainty_is_told_with_its_interval_and_both_means(synthetic: Make) -> None:
+    run, summary = judged(synthetic(tasks=120))
+    text = verdict(run, with_gain(summary, Interval(0.012, 0.008, 0.016)), 6)
+    assert "gains +0.012 (95\u00a0% interval +0.008 to +0.016) mean AUC-PR" in text
+    for arm in ("local", "combined"):
+        assert f"{summary.classes.arms[arm]['auc_pr']:.3f}" in text
+
+
+def test_a_gain_within_its_uncertainty_is_not_sold_as_one(synthetic: Make) -> None:
+    run, summary = judged(synthetic(tasks=120))
+    assert verdict(run, with_gain(summary, Interval(0.001, -0.002, 0.004)), 6).startswith("No clear difference")
+    assert verdict(run, with_gain(summary, Interval(0.02)), 6).startswith("No clear difference"), "nor one without an interval"
+
+
+def test_a_loss_is_called_one(synthetic: Make) -> None:
+    run, summary = judged(synthetic(tasks=120))
+    assert "made things worse" in verdict(run, with_gain(summary, Interval(-0.01, -0.02, -0.005)), 6)
+
+
+def test_each_kind_of_task_has_its_sentence_under_the_name_of_its_score(synthetic: Make) -> None:
+    run, summary = judged(synthetic(tasks=90, values=60))
+    text = verdict(run, summary, 6)
+    assert text.count("mean AUC-PR") == text.count("mean Spearman") == 1
+    assert "tasks of values" in text
+
+
+def test_of_values_alone_nothing_speaks_of_classes(synthetic: Make) -> None:
+    run, summary = judged(synthetic(tasks=0, values=60))
+    assert [kind.kind for kind in summary.shown] == [REGRESSION]
+    assert "AUC-PR" not in verdict(run, summary, 6)
+    assert any(line.startswith("R²") for line in held_against(summary.values))
+
+
+def test_the_gain_is_held_against_two_local_models_and_both_ways_of_pooling(synthetic: Make) -> None:
+    _, summary = judged(synthetic(tasks=400, rounds=20))
+    kind = summary.classes
+    lines = held_against(kind)
+    means = {arm: figures["auc_pr"] for arm, figures in kind.arms.items()}
+    for arm in ("local_twice", "pooled", "merged"):
+        assert kind.ahead[arm].value == pytest.approx((means["combined"] or 0) - (means[arm] or 0))
+    assert len(lines) == 4
+    assert "two models of a partner’s own" in lines[0]
+    assert kind.share is not None
+    better = max(("pooled", "merged"), key=lambda arm: means[arm] or 0)
+    assert kind.share[0] == better, "the better of both is the yardstick"
+    own = means["local"] or 0
+    assert kind.share[1].value == pytest.approx(((means["combined"] or 0) - own) / ((means[better] or 0) - own))
+
+
+def test_pooling_that_gains_nothing_is_no_yardstick(synthetic: Make) -> None:
+    _, summary = judged(synthetic(tasks=120, gain=-2.0))
+    assert summary.classes.share is None
+    assert len(held_against(summary.classes)) == 3
+
+
+@pytest.mark.parametrize("arms", [("local", "federated", "pooled"), ("local", "federated"), ("local", "combined", "constant")])
+def test_arms_that_are_missing_are_not_spoken_of(synthetic: Make, arms: tuple[str, ...]) -> None:
+    run, summary = judged(synthetic(tasks=120, arms=arms))
+    main = "combined" if "combined" in arms else "federated"
+    assert summary.classes.main == main
+    assert f"{main} models" in verdict(run, summary, 6)
+    assert len(held_against(summary.classes)) == 2 * ("pooled" in arms)
+
+
+def test_without_training_alone_no_gain_is_claimed(synthetic: Make) -> None:
+    run, summary = judged(synthetic(tasks=60, arms=("federated", "pooled")))
+    assert not summary.compares
+    assert "reach a mean AUC-PR of" in verdict(run, summary, 6)
