@@ -8,7 +8,7 @@ import pytest
 
 from fedapp.evaluation.arms import CLASSIFICATION, REGRESSION
 from fedapp.evaluation.intervals import Interval
-from fedapp.report.headline import held_against, verdict
+from fedapp.report.headline import held_against, verdict, what_predicts
 from fedapp.report.saved_run import SavedRun, read_run
 from fedapp.report.summary import Summary, summarise
 
@@ -81,6 +81,14 @@ def test_pooling_that_gains_nothing_is_no_yardstick(synthetic: Make) -> None:
     _, summary = judged(synthetic(tasks=120, gain=-2.0))
     assert summary.classes.share is None
     assert len(held_against(summary.classes)) == 3
+
+
+def test_what_predicts_is_counted_over_the_partners_whose_tasks_count(synthetic: Make) -> None:
+    _, summary = judged(synthetic(tasks=120))
+    assert what_predicts(summary.classes) == (
+        "What predicts, by the partners’ validation folds: the mean of the federated model and the partner's own at 3 of 3 partners."
+    )
+    assert what_predicts(summary.values) is None
 
 
 @pytest.mark.parametrize("arms", [("local", "federated", "pooled"), ("local", "federated"), ("local", "combined", "constant")])
