@@ -72,7 +72,7 @@ def in_words(unit: str) -> str:
 def clear_answers(kind: KindSummary) -> list[Picture]:
     """Of classes, for how many compounds exactly one class is left."""
     rows = []
-    for arm in ARMS:
+    for arm in (arm for arm in ARMS if arm != CONSTANT):  # which never rules out a class
         name = column(arm, CLEAR)
         if kind.metric == AUC_PR and name in kind.tasks.columns and kind.tasks[name].is_not_null().any():
             interval = mean_interval(kind.tasks.filter(pl.col(name).is_not_null()), name)

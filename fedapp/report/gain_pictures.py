@@ -17,6 +17,7 @@ from fedapp.report.saved_comparison import LABELS as BY_LABELS
 from fedapp.wording import percent, plural, signed
 
 PARTNERS_DRAWN = 40
+LEAST_REACH = 0.005  # of an axis to both sides of zero: less than that is nothing to anybody
 QUARTERS = ("lowest", "low", "high", "highest")
 TITLES = {
     SIMILARITY: "Gain by similarity to own compounds",
@@ -70,8 +71,8 @@ def gain_of(part: Mapping[str, Any]) -> Interval:
 def span_of(parts: pl.DataFrame) -> tuple[float, float]:
     """From the lowest to the highest end of any interval, zero among them, with some air."""
     ends = np.concatenate([parts[name].drop_nulls().to_numpy() for name in ("gain_value", "gain_low", "gain_high")])
-    low, high = min(0.0, float(ends.min())), max(0.0, float(ends.max()))
-    air = 0.06 * (high - low or 0.01)
+    low, high = min(-LEAST_REACH, float(ends.min())), max(LEAST_REACH, float(ends.max()))
+    air = 0.06 * (high - low)
     return low - air, high + air
 
 
@@ -113,4 +114,6 @@ def spread_of_gains(kind: KindSummary, arm: str, mean: Interval) -> Picture:
     )
     label = f"gain in test {score_of(kind)}, {LABELS[arm].lower()} − local only"
     chart = charts.gain_histogram(f"spread-{kind.kind}", values, mean, label, alt)
-    return Picture("Gains of single tasks", chart, caption, (Mark("improved (right)", "--federated"), Mark("worse (left)", "--worse")))
+    return Picture(
+        "Gains of single tasks", chart, caption, (Mark("better or alike (right)", "--federated"), Mark("worse (left)", "--worse"))
+    )

@@ -1,6 +1,8 @@
 """The page in a sentence, and what it has to be held against."""
 
 from fedapp.evaluation.arms import CLASSIFICATION, COMBINED, FEDERATED, LOCAL, LOCAL_TWICE, MERGED, POOLED, PRINTED, R2
+from fedapp.evaluation.combination import CHOICES
+from fedapp.evaluation.combination import IN_WORDS as CHOICE_WORDS
 from fedapp.evaluation.intervals import Interval
 from fedapp.report.conclusions import spread
 from fedapp.report.kind_summary import KindSummary
@@ -82,6 +84,16 @@ def held_against(kind: KindSummary) -> list[str]:
     if r2 is not None:
         lines.append(f"R² {signed(r2.value)} against each partner alone ({spread_words(r2)})")
     return lines
+
+
+def what_predicts(kind: KindSummary) -> str | None:
+    """Which models the validation folds chose; None where nothing was chosen between."""
+    chosen = [figures.choice for figures in kind.partners.values() if figures.choice is not None and figures.counted]
+    if kind.main != COMBINED or not chosen:
+        return None
+    counts = {choice: chosen.count(choice) for choice in CHOICES if choice in chosen}
+    parts = [f"{CHOICE_WORDS[choice]} at {number} of {plural(len(chosen), 'partner')}" for choice, number in counts.items()]
+    return f"What predicts, by the partners’ validation folds: {', '.join(parts)}."
 
 
 def spread_words(interval: Interval) -> str:

@@ -108,6 +108,7 @@ def of_kind(kind: KindSummary, summary: Summary) -> dict[str, Any]:
         "title": "Active or inactive" if classes else "Predicted values",
         "score": PRINTED[kind.metric],
         "main": arm,
+        "predicts": headline.what_predicts(kind),
         "held_against": headline.held_against(kind),
         "guard_effect": conclusions.guard_effect(kind.guard_effect, PRINTED[kind.metric]),
         "pictures": arm_pictures(kind) if summary.compares else lone_pictures(kind),

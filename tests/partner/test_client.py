@@ -1,5 +1,6 @@
 """A partner: what goes in and out, what stays, and what a repeated or killed round leaves."""
 
+import math
 import shutil
 import subprocess
 import sys
@@ -12,12 +13,15 @@ import pytest
 
 from fedapp.config import Config, load_config
 from fedapp.errors import RunError
-from fedapp.evaluation.selection import best_round, read_metrics
+from fedapp.evaluation.arms import REGRESSION
+from fedapp.evaluation.selection import best_round, read_metrics, validation_curve
 from fedapp.model import checkpoint
 from fedapp.model.network import Heads, Trunk, set_trunk_arrays, trunk_arrays
 from fedapp.model.saved_model import read_model
 from fedapp.model.training import choose_device, optimiser, train
 from fedapp.partner.client import Partner
+from fedapp.partner.kept_rounds import KeptRounds
+from fedapp.partner_folder import PartnerFolder
 from fedapp.seeds import derived_seed
 from fedapp.storage.json_file import read_json, read_sealed
 from tests.model.synthetic import dataset
@@ -70,6 +74,20 @@ def test_metrics_are_shown_only_where_the_configuration_allows(tmp_path: Path, c
     _, _, second = partner(tmp_path, allowed).fit(reply, {"round": 2})
     assert first == {}
     assert set(second) == {"auc_pr"}
+
+
+def test_what_is_shown_as_auc_pr_is_never_the_score_of_another_kind_of_task(tmp_path: Path, config: Config) -> None:
+    """With values alone a round is chosen by Spearman, which nobody agreed to show."""
+    data = dataset(tasks=1)
+    valued = replace(data, tasks=data.tasks.with_columns(pl.lit(REGRESSION).alias("kind")))
+    values = np.linspace(4, 9, 30)
+    scores = pl.DataFrame({"fold": "validation", "row": range(30), "task": 0, "value": values, "censor": 0, "output": values})
+    kept = KeptRounds(PartnerFolder(tmp_path))
+    kept.make()
+    judged = kept.judge(scores, valued, config, 1)
+    assert judged.best
+    assert validation_curve(judged.metrics, 5) == {1: pytest.approx(1.0)}
+    assert math.isnan(judged.value)
 
 
 def test_a_repeated_round_gives_the_same_bytes(tmp_path: Path, config: Config, initial: Arrays) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from fedapp.evaluation.arms import CLASSIFICATION, REGRESSION
 from fedapp.evaluation.intervals import Interval
-from fedapp.report.headline import held_against, verdict
+from fedapp.report.headline import held_against, verdict, what_predicts
 from fedapp.report.saved_run import SavedRun, read_run
 from fedapp.report.summary import Summary, summarise
 
@@ -83,13 +83,24 @@ def test_pooling_that_gains_nothing_is_no_yardstick(synthetic: Make) -> None:
     assert len(held_against(summary.classes)) == 3
 
 
+def test_what_predicts_is_counted_over_the_partners_whose_tasks_count(synthetic: Make) -> None:
+    _, summary = judged(synthetic(tasks=120))
+    assert what_predicts(summary.classes) == (
+        "What predicts, by the partners’ validation folds: the mean of the federated model and the partner's own at 3 of 3 partners."
+    )
+    assert what_predicts(summary.values) is None
+
+
 @pytest.mark.parametrize("arms", [("local", "federated", "pooled"), ("local", "federated"), ("local", "combined", "constant")])
 def test_arms_that_are_missing_are_not_spoken_of(synthetic: Make, arms: tuple[str, ...]) -> None:
     run, summary = judged(synthetic(tasks=120, arms=arms))
     main = "combined" if "combined" in arms else "federated"
     assert summary.classes.main == main
     assert f"{main} models" in verdict(run, summary, 6)
-    assert len(held_against(summary.classes)) == 2 * ("pooled" in arms)
+    lines = " ".join(held_against(summary.classes))
+    assert ("pooled" in lines) == ("pooled" in arms)
+    assert "two models" not in lines
+    assert "merged" not in lines
 
 
 def test_without_training_alone_no_gain_is_claimed(synthetic: Make) -> None:

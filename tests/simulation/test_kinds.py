@@ -77,8 +77,8 @@ def test_means_of_each_kind_follow_from_what_a_record_keeps(run: RunFolder) -> N
 def test_the_report_counts_tasks_of_values_and_lists_them_with_their_figures(run: RunFolder) -> None:
     compare_arms(run.path, run.config())
     summary = summarise(read_run(run.path))
-    assert len(summary.valued) > 0
-    assert (len(summary.judged) > 0) == has_classes(run)
+    assert len(summary.values.tasks) > 0
+    assert (len(summary.classes.tasks) > 0) == has_classes(run)
     page = write_report(run.path).read_text()
     assert "Predicted values" in page
     assert ">Validation Spearman<" in page or has_classes(run)
@@ -87,7 +87,7 @@ def test_the_report_counts_tasks_of_values_and_lists_them_with_their_figures(run
     assert rows
     assert all(row["column"] == f"{row['group']} (p)" for row in rows)
     counted = [row for row in rows if not row["left_out"]]
-    assert len(counted) == len(summary.valued)
+    assert len(counted) == len(summary.values.tasks)
     assert all(float(row[f"{arm}_{metric}"]) for row in counted for arm in ("local", "federated", "pooled") for metric in VALUE_METRICS)
     assert all((f"federated_{metric}" in rows[0]) == has_classes(run) for metric in CLASS_METRICS)
     assert write_report(run.path).is_file(), "its own table is known again"
