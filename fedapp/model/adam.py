@@ -21,8 +21,8 @@ class Adam:
         parameters: float32, on one device.
         learning_rate: Of the next step; may be set anew before any.
         weight_decay: Of the L2 term.
-        held: Rows of the first parameter that take part, int64 ascending, on its device; None for all. The others have no moments, and
-            stay as they are: a partner trains no row of a bit that no compound of it holds.
+        held: Rows of the first parameter that take part, int64 ascending, on its device; None for all. The others have no moments: a
+            partner trains no row of a bit that no compound of it holds. While a step is taken the parameter has these rows alone.
     """
 
     def __init__(self, parameters: Sequence[Tensor], learning_rate: float, weight_decay: float, held: Tensor | None = None) -> None:
@@ -44,8 +44,7 @@ class Adam:
         """Take one step along every `grad`; a parameter without one stays as it is.
 
         Args:
-            first: Gradient of the first parameter, instead of its `grad`. Sums and step go over the memory once, together. Where only
-                some of its rows take part it must be given so.
+            first: Gradient of the first parameter, instead of its `grad`. Sums and step go over the memory once, together.
         """
         self.steps += 1
         if first is not None:
@@ -57,17 +56,11 @@ class Adam:
 
     def _step_by_blocks(self, first: WeightGradient) -> None:
         """The first parameter's step: on the processor by so few rows at a time that their gradient stays in its cache."""
-        weight, mean, square = self.parameters[0], self.means[0], self.squares[0]
-        size = max(1, BLOCK // weight.shape[1] if weight.device.type == "cpu" else len(mean))
-        moments = zip(first.blocks(size, self.held), mean.split(size), square.split(size), strict=True)
-        if self.held is None:
-            for own, (gradient, *both) in zip(weight.detach().split(size), moments, strict=True):
-                self._move([own], [gradient], *([each] for each in both))
-            return
-        for rows, (gradient, *both) in zip(self.held.split(size), moments, strict=True):
-            moved = weight.index_select(0, rows)
-            self._move([moved], [gradient], *([each] for each in both))
-            weight.index_copy_(0, rows, moved)
+        weight = self.parameters[0].detach()
+        size = max(1, BLOCK // weight.shape[1] if weight.device.type == "cpu" else len(weight))
+        parts = zip(weight.split(size), first.blocks(size), self.means[0].split(size), self.squares[0].split(size), strict=True)
+        for part in parts:
+            self._move(*([tensor] for tensor in part))
 
     def _move(self, parameters: list[Tensor], gradients: list[Tensor], means: list[Tensor], squares: list[Tensor]) -> None:
         """One pass over the memory instead of ten."""

@@ -74,15 +74,9 @@ class WeightGradient:
     bits: Pattern
     of_sums: Tensor
 
-    def blocks(self, size: int, held: Tensor | None = None) -> Iterator[Tensor]:
-        """The gradients of `size` consecutive rows of the weight after the other, float32 (size, width), and of those that are left.
-
-        Args:
-            held: int64, ascending: of these rows alone. All bits of the batch must be among them.
-        """
+    def blocks(self, size: int) -> Iterator[Tensor]:
+        """The gradients of `size` consecutive rows of the weight after the other, float32 (size, width), and of those that are left."""
         offsets = self.bits.column_offsets
-        if held is not None:
-            offsets = offsets.index_select(0, held)  # a row that is left out has no entry: each still ends where the next begins
         begins = offsets[::size]
         within = offsets - begins.repeat_interleave(size)[: len(offsets)]
         bounds = pairwise([*begins.tolist(), len(self.bits.column_rows)])

@@ -1,11 +1,14 @@
 """Training on one partner's own compounds."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from fedapp.config import Training
 from fedapp.data.dataset import Dataset
@@ -53,6 +56,31 @@ def learning_rate(settings: Training, number: int, rounds: int) -> float:
     return settings.learning_rate + min(passed, 1.0) * (settings.last_learning_rate - settings.learning_rate)
 
 
+@contextmanager
+def rows_held(trunk: Trunk, dataset: Dataset, held: Tensor | None) -> Iterator[Dataset]:
+    """Inside, the first layer has the rows `held` alone, side by side, as a step goes over them: the dataset with their bits.
+
+    Args:
+        held: As `Adam` has it.
+    """
+    if held is None:
+        yield dataset
+        return
+    whole = trunk.weight.data
+    trunk.weight.data = whole.index_select(0, held)
+    try:
+        yield dataset.of_bits(held.numpy(force=True))
+    finally:
+        trunk.weight.data = whole.index_copy_(0, held, trunk.weight.data)
+
+
+def batches_of(rows: np.ndarray, settings: Training, seed: int) -> Iterator[np.ndarray]:
+    """The batches of `settings.local_epochs` shuffled passes over `rows`, each ascending."""
+    shuffle = np.random.default_rng(seed)
+    for _ in range(settings.local_epochs):
+        yield from (np.sort(chunk) for chunk in chunks(shuffle.permutation(rows), settings.batch_size))
+
+
 def train(  # noqa: PLR0913 - a model's parts, its data and how to go over them
     trunk: Trunk,
     heads: Heads,
@@ -78,14 +106,13 @@ def train(  # noqa: PLR0913 - a model's parts, its data and how to go over them
     if not len(rows):
         raise DataError(f"{dataset.name} has no compounds to train on", "all of them lie in the validation and test folds")
     started, device = perf_counter(), heads.weight.device
-    shuffle = np.random.default_rng(seed)
     drops = Dropout(dropout, torch.Generator(device=device).manual_seed(seed))
     task_weights = torch.from_numpy(np.array(dataset.task_weights, dtype=np.float32)).to(device)
     total = torch.zeros((), dtype=torch.float64, device=device)
     steps = 0
-    for _ in range(settings.local_epochs):
-        for chunk in chunks(shuffle.permutation(rows), settings.batch_size):
-            batch = assemble(dataset, np.sort(chunk), task_weights)
+    with rows_held(trunk, dataset, adam.held) as compounds:
+        for chunk in batches_of(rows, settings, seed):
+            batch = assemble(compounds, chunk, task_weights)
             adam.zero_grad()
             kept: list[WeightGradient] = []
             loss = mean_loss(heads(trunk(batch.bits, drops, kept), batch.pairs), batch)

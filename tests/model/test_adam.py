@@ -52,29 +52,6 @@ def test_steps_along_a_gradient_that_comes_in_blocks_are_those_of_torch_along_a_
     assert weight.grad is None
 
 
-@given(st.integers(0, 50), st.integers(1, 30))
-def test_rows_that_nobody_holds_have_no_moments_and_the_others_move_as_if_all_were_trained(seed: int, block: int) -> None:
-    torch.manual_seed(seed)
-    held = torch.arange(20)[torch.rand(20) < 0.5]
-    alone, among = torch.randn(20, 3, requires_grad=True), torch.zeros(20, 3, requires_grad=True)
-    among.data.copy_(alone)
-    before = alone.detach().clone()
-    few, all_rows = Adam([alone], 0.01, 1e-3, held), Adam([among], 0.01, 1e-3)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fedapp.model.adam.BLOCK", block)
-        for number in range(3):
-            dense = drawn(seed + number, 6, 20)
-            dense[:, np.setdiff1d(np.arange(20), held.numpy())] = False
-            for weight, adam in ((alone, few), (among, all_rows)):
-                kept: list[WeightGradient] = []
-                row_sums(weight, of_dense(dense), kept).square().sum().backward()
-                adam.step(*kept)
-    assert few.means[0].shape == (len(held), 3)
-    torch.testing.assert_close(alone[held], among[held], rtol=1e-5, atol=1e-6)
-    left = torch.ones(20, dtype=torch.bool).index_fill(0, held, False)
-    assert torch.equal(alone[left], before[left])
-
-
 def test_moments_find_their_rows_when_others_are_trained_than_before() -> None:
     values, earlier, held = torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([1, 3, 4]), torch.tensor([0, 3, 4, 5])
     assert of_rows(values, earlier, held, 6).flatten().tolist() == [0, 2, 3, 0]

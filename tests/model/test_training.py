@@ -53,6 +53,38 @@ def test_bits_that_no_compound_has_are_not_touched() -> None:
     assert changed.sum() == 39
 
 
+def test_rows_that_nobody_holds_have_no_moments_and_the_others_move_as_if_all_were_trained() -> None:
+    data, settings = dataset(), replace(SETTINGS, weight_decay=1e-3, local_epochs=2)
+    held = np.arange(data.bits) % 3 > 0
+    data = data.guarded(np.arange(len(data.folds)), held)
+    alone, among = (Trunk(data.bits, [4], 1) for _ in range(2))
+    before = alone.weight.detach().clone()
+    moments = []
+    for trunk, rows in ((alone, held), (among, None)):
+        heads = Heads(4, len(data.tasks), 1)
+        adam = optimiser(trunk, heads, settings, rows)
+        train(trunk, heads, adam, data, data.rows_in([2]), settings=settings, dropout=0.2, seed=1)
+        moments.append(adam.means[0])
+    assert moments[0].shape == (held.sum(), 4)
+    torch.testing.assert_close(moments[0], moments[1][torch.from_numpy(held)])
+    torch.testing.assert_close(alone.weight[held], among.weight[held])
+    assert torch.equal(alone.weight[~held], before[~held])
+    assert not torch.equal(among.weight[~held], before[~held])
+
+
+def test_a_training_that_diverges_leaves_all_rows_in_their_places() -> None:
+    data = dataset()
+    trunk, heads = Trunk(data.bits, [4], 1), Heads(4, len(data.tasks), 1)
+    heads.weight.data[0, 0] = float("inf")
+    held = np.ones(data.bits, dtype=np.bool_)
+    held[7] = False
+    before = trunk.weight.detach().clone()
+    with pytest.raises(RunError, match="diverged"):
+        train(trunk, heads, optimiser(trunk, heads, SETTINGS, held), data, data.rows_in([2]), settings=SETTINGS, dropout=0.0, seed=1)
+    assert trunk.weight.shape == before.shape
+    assert torch.equal(trunk.weight[7], before[7])
+
+
 def test_the_outcome_counts_compounds_and_steps() -> None:
     data = dataset()
     rows = data.rows_in([2, 3, 4])
