@@ -71,7 +71,7 @@ def partner_metrics(status: Mapping[str, Any]) -> list[Metric]:
     """A partner's own business: they are served on loopback alone."""
     health, ledger = status["health"], status["ledger"]
     last = status["learning"][-1] if status["learning"] else {}
-    newest = next((learned["metrics"] for learned in reversed(status["learning"]) if learned["metrics"]), {})
+    newest: Mapping[str, float] = next((learned["metrics"] for learned in reversed(status["learning"]) if learned["metrics"]), {})
     spent = status["privacy_spent"] or {}
     clipped = [sent["clipped"] for sent in status["sent"] if sent["clipped"] is not None]
     return [
