@@ -78,8 +78,7 @@ def held_against(kind: KindSummary) -> list[str]:
     ]
     if kind.share is not None:
         arm, share = kind.share
-        bounds = "" if share.low is None else f", {percent(share.low)} to {percent(share.high)}"
-        lines.append(f"{percent(share.value)} of what {IN_WORDS[arm]} gains{bounds}")
+        lines.append(f"{percent(share.value)} of what {IN_WORDS[arm]} gains ({percent(share.low)} to {percent(share.high)})")
     r2 = kind.further.get(R2)
     if r2 is not None:
         lines.append(f"R² {signed(r2.value)} against each partner alone ({spread_words(r2)})")

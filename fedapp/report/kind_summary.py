@@ -148,17 +148,16 @@ def ratio_of(tasks: pl.DataFrame, main: str | None, metric: str) -> Interval | N
 
 
 def share_of(tasks: pl.DataFrame, above: pl.Expr | None, scores: Mapping[str, Interval], metric: str) -> tuple[str, Interval] | None:
-    """`KindSummary.share`; None if pooling gained nothing, and without an interval unless it gained for sure."""
+    """`KindSummary.share`; None unless pooling gained for sure: a share of nothing is any number."""
     poolings = [arm for arm in (MERGED, POOLED) if arm in scores]
     if above is None or not poolings:
         return None
     yardstick = max(poolings, key=lambda arm: scores[arm].value)
     theirs = difference_of(tasks, yardstick, LOCAL, metric)
     gain = interval_of(tasks, theirs)
-    if theirs is None or gain is None or gain.value <= 0:
+    if theirs is None or gain is None or gain.sign <= 0:
         return None
-    share = mean_interval(tasks, above, over=theirs)
-    return yardstick, share if gain.sign > 0 else Interval(share.value)
+    return yardstick, mean_interval(tasks, above, over=theirs)
 
 
 def arm_figures(kind: str, tasks: pl.DataFrame, arm: str, comparison: SavedComparison | None) -> dict[str, float | None]:
