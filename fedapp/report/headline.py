@@ -1,6 +1,6 @@
 """The page in a sentence, and what it has to be held against."""
 
-from fedapp.evaluation.arms import CLASSIFICATION, COMBINED, FEDERATED, LOCAL, LOCAL_TWICE, MERGED, POOLED, PRINTED, R2
+from fedapp.evaluation.arms import CLASSIFICATION, COMBINED, FEDERATED, LOCAL, LOCAL_TWICE, MERGED, POOLED, PRINTED
 from fedapp.evaluation.combination import CHOICES
 from fedapp.evaluation.combination import IN_WORDS as CHOICE_WORDS
 from fedapp.evaluation.intervals import Interval
@@ -78,11 +78,9 @@ def held_against(kind: KindSummary) -> list[str]:
     ]
     if kind.share is not None:
         arm, share = kind.share
-        bounds = "" if share.low is None else f", {percent(share.low)} to {percent(share.high)}"
-        lines.append(f"{percent(share.value)} of what {IN_WORDS[arm]} gains{bounds}")
-    r2 = kind.further.get(R2)
-    if r2 is not None:
-        lines.append(f"R² {signed(r2.value)} against each partner alone ({spread_words(r2)})")
+        lines.append(f"{percent(share.value)} of what {IN_WORDS[arm]} gains ({percent(share.low)} to {percent(share.high)})")
+    if kind.r2_gain is not None:
+        lines.append(f"R² {signed(kind.r2_gain.value)} against each partner alone ({spread_words(kind.r2_gain)})")
     return lines
 
 

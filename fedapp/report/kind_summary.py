@@ -10,6 +10,7 @@ import polars as pl
 from fedapp.evaluation.arms import (
     ARMS,
     CALIBRATION_ERROR,
+    CENSORED_RMSE,
     CHOOSING,
     CLASS_METRICS,
     CLASSIFICATION,
@@ -18,8 +19,9 @@ from fedapp.evaluation.arms import (
     FEDERATED,
     LOCAL,
     MERGED,
-    METRICS_OF,
     POOLED,
+    R2,
+    REGRESSION,
     RMSE,
     UNGUARDED,
     VALUE_METRICS,
@@ -30,6 +32,7 @@ from fedapp.evaluation.intervals import Interval, mean_interval
 from fedapp.report.saved_comparison import SavedComparison
 
 Figures = Mapping[str, float | None]
+IN_UNITS = (RMSE, CENSORED_RMSE)
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,14 @@ class KindSummary:
         scores: Arm to its mean score with an interval.
         gains: Arm to how far it is above training alone, task by task the same compounds; empty without the local arm.
         ahead: Arm to how far the main arm is above it.
+        r2_gain: Of values, how far the main arm is above training alone in R².
+        ratio: How many times as high the main arm's mean score is as that of training alone.
         share: Of what pooling gains over training alone, how much the main arm gains; and which of the two poolings is meant, the better.
+        improved: Share of tasks in which the main arm is above training alone.
+        guard_effect: How far the federated arm is above the same without row guard.
         errors: Unit to arm to its mean error with an interval (values alone: a mean over units means nothing).
+        partners: Of every partner, whether any task of it counts or not.
+        breakdown: Rows of this kind in `fedapp.evaluation.comparison.BREAKDOWN`.
     """
 
     kind: str
@@ -65,7 +74,7 @@ class KindSummary:
     scores: Mapping[str, Interval]
     gains: Mapping[str, Interval]
     ahead: Mapping[str, Interval]
-    further: Mapping[str, Interval]
+    r2_gain: Interval | None
     ratio: Interval | None
     share: tuple[str, Interval] | None
     improved: float | None
@@ -105,7 +114,7 @@ def summarise_kind(kind: str, tasks: pl.DataFrame, comparison: SavedComparison |
         scores=scores,
         gains=without_none({arm: interval_of(tasks, difference_of(tasks, arm, LOCAL, metric)) for arm in scores if arm != LOCAL}),
         ahead=without_none({arm: interval_of(tasks, difference_of(tasks, main, arm, metric)) for arm in scores if arm != main}),
-        further=without_none({name: interval_of(tasks, difference_of(tasks, main, LOCAL, name)) for name in METRICS_OF[kind]}),
+        r2_gain=interval_of(tasks, difference_of(tasks, main, LOCAL, R2)) if kind == REGRESSION else None,
         ratio=ratio_of(tasks, main, metric),
         share=share_of(tasks, above, scores, metric),
         improved=None if above is None or tasks.is_empty() else mean(tasks.select((above > 0).cast(pl.Float64).alias("up"))["up"]),
@@ -148,17 +157,16 @@ def ratio_of(tasks: pl.DataFrame, main: str | None, metric: str) -> Interval | N
 
 
 def share_of(tasks: pl.DataFrame, above: pl.Expr | None, scores: Mapping[str, Interval], metric: str) -> tuple[str, Interval] | None:
-    """`KindSummary.share`; None if pooling gained nothing, and without an interval unless it gained for sure."""
+    """`KindSummary.share`; None unless pooling gained for sure: a share of nothing is any number."""
     poolings = [arm for arm in (MERGED, POOLED) if arm in scores]
     if above is None or not poolings:
         return None
     yardstick = max(poolings, key=lambda arm: scores[arm].value)
     theirs = difference_of(tasks, yardstick, LOCAL, metric)
     gain = interval_of(tasks, theirs)
-    if theirs is None or gain is None or gain.value <= 0:
+    if theirs is None or gain is None or gain.sign <= 0:
         return None
-    share = mean_interval(tasks, above, over=theirs)
-    return yardstick, share if gain.sign > 0 else Interval(share.value)
+    return yardstick, mean_interval(tasks, above, over=theirs)
 
 
 def arm_figures(kind: str, tasks: pl.DataFrame, arm: str, comparison: SavedComparison | None) -> dict[str, float | None]:
@@ -180,9 +188,6 @@ def errors_of(tasks: pl.DataFrame) -> dict[str, dict[str, dict[str, Interval]]]:
         of_unit = {arm: without_none({name: interval_of(own, arm_column(own, arm, name)) for name in IN_UNITS}) for arm in ARMS}
         errors[str(unit or "p")] = {arm: figures for arm, figures in of_unit.items() if figures}
     return errors
-
-
-IN_UNITS = VALUE_METRICS[VALUE_METRICS.index(RMSE) :]
 
 
 def partner_figures(name: str, kind: str, tasks: pl.DataFrame, main: str | None, comparison: SavedComparison | None) -> PartnerFigures:
