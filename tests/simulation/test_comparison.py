@@ -21,7 +21,7 @@ from simulation.arms import train_arms, unguarded_arm
 from simulation.baselines import forest_arm
 from simulation.comparison import compare_arms
 from simulation.results.clusters import cluster_sums, interval_of, joint_means
-from tests.helpers.federated_run import FEW, NAMES, federated_run, few_trees, open_datasets
+from tests.helpers.federated_run import FEW, NAMES, federated_run, open_datasets
 from tests.helpers.small_run import small_config
 
 TRAINED = tuple(arm for arm in ARMS if arm != UNGUARDED)
@@ -31,8 +31,7 @@ METRICS = ("auc_pr", "auc_roc", "bce")
 def train(run: Path, *arms: str) -> Path:
     datasets, config = open_datasets(run), RunFolder(run).config()
     list(train_arms(run, datasets, config, arms) if arms else train_arms(run, datasets, config))
-    with few_trees():
-        list(forest_arm(run, datasets, config))
+    list(forest_arm(run, datasets, config))
     return run
 
 

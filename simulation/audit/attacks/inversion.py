@@ -73,7 +73,7 @@ def invert(problem: Problem, dummies: int, seed: int) -> NDArray[np.float32]:
     generator = torch.Generator().manual_seed(seed)
     back = unlike_rows(problem.update, dummies, generator)
     alike = torch.nn.functional.normalize(problem.update, dim=1) @ torch.nn.functional.normalize(back, dim=1).T
-    bits = (4 * alike.T - 2).requires_grad_()
+    bits = (4 * alike.T - 2).contiguous().requires_grad_()
     back = (back / back.norm(dim=1).mean()).requires_grad_()
     adam = Adam([bits, back], RATE, weight_decay=0.0)
     for step in range(STEPS):
