@@ -21,7 +21,7 @@ from simulation.results.records import Record, read_records
 TEMPLATE = "RESULTS.md.j2"
 PAGE = Path(__file__).parent.parent / "RESULTS.md"
 # What the names of records begin with, and of a comparison's end with before the seed.
-AUDIT, TRAINING, METRICS, ROUND, TEN, FIFTY, SEED = "audit-", "training-", "metrics-", "round-", "secagg-10-", "secagg-50-", "-seed"
+AUDIT, TRAINING, METRICS, ROUND, TEN, FIFTY, SEED = "audit-", "training-", "metrics-", "round", "secagg-10-", "secagg-50-", "-seed"
 NAMES = {
     LOCAL: "local only",
     LOCAL_TWICE: "local × 2",

@@ -150,7 +150,7 @@ def test_a_partner_without_a_row_guard_refuses_to_name_its_compounds_and_the_oth
     for each, number in zip(refused, "12", strict=True):
         assert f"LeakError: the update of round {number} names " in each.refused
     for told in own_audits(run, "partner-2"):
-        assert 0.9 * named <= told["identified"] <= told["compounds"]
+        assert 0.7 * named <= told["identified"] <= told["compounds"]
 
 
 def test_the_row_guard_leaves_an_update_that_names_none_of_them(tmp_path: Path) -> None:

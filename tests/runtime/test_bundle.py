@@ -10,7 +10,7 @@ from pathlib import Path
 from flwr.cli.build import build_fab_from_disk
 
 from fedapp.runtime.bundle import APP, bundle_digest, bundle_pyproject
-from simulation.launch import submission
+from simulation.submit import submission
 from tests.helpers.small_run import small_run
 
 

@@ -15,6 +15,7 @@ from simulation.comparison import Compared, by_similarity, by_task, with_holders
 PARTNERS, TESTED, CALIBRATING, PER_CLASS = ("a", "b", "c"), 30, 10, 3
 OF_CLASSES, AUXILIARY, OF_VALUES = range(3)  # the tasks of a partner
 ARMS = ("local", "federated")
+KINDS = {CLASSES.name: "auc_pr", VALUES.name: "spearman"}
 SEEDS = range(12)
 
 
@@ -77,7 +78,7 @@ def mean(values: list[float | None]) -> float | None:
 def test_similarity_has_quarters_of_each_partners_test_compounds_and_a_task_counts_where_its_labels_there_are_enough(seed: int) -> None:
     draw = np.random.default_rng(seed)
     compared = {name: made_up(name, draw) for name in PARTNERS}
-    table = by_similarity(compared, PER_CLASS)
+    tables = {kind: by_similarity(kind, compared, PER_CLASS) for kind in KINDS}
     for number in range(4):
         expected: dict[str, list[tuple[float | None, float | None]]] = {arm: [] for arm in ARMS}
         there = []
@@ -87,14 +88,15 @@ def test_similarity_has_quarters_of_each_partners_test_compounds_and_a_task_coun
             there += [similar[row] for row in rows]
             for arm in ARMS:
                 expected[arm] += scores_in(each, rows, arm)
-        for arm in ARMS:
-            (part,) = table.filter(pl.col("part") == number, pl.col("arm") == arm).to_dicts()
-            assert (part["by"], part["least"], part["most"]) == ("similarity", min(there), max(there))
-            assert part["tasks"] == len(expected[arm])
-            assert part["auc_pr"] == pytest.approx(mean([auc for auc, _ in expected[arm]]), abs=1e-6)
-            assert part["spearman"] == pytest.approx(mean([rank for _, rank in expected[arm]]), abs=1e-6)
-        gains = [more - less for (more, _), (less, _) in zip(*(expected[arm] for arm in reversed(ARMS)), strict=True) if more is not None]
-        assert part["gain_value"] == pytest.approx(mean(gains), abs=1e-6)
+        for place, (kind, metric) in enumerate(KINDS.items()):
+            scores = {arm: [each[place] for each in expected[arm] if each[place] is not None] for arm in ARMS}
+            for arm in ARMS:
+                (part,) = tables[kind].filter(pl.col("part") == number, pl.col("arm") == arm).to_dicts()
+                assert (part["by"], part["least"], part["most"]) == ("similarity", min(there), max(there))
+                assert part["tasks"] == len(scores[arm])
+                assert part[metric] == pytest.approx(mean(scores[arm]), abs=1e-6)
+            gains = [more - less for more, less in zip(*(scores[arm] for arm in reversed(ARMS)), strict=True)]
+            assert part["gain_value"] == pytest.approx(mean(gains), abs=1e-6)
 
 
 def tasks_of(draw: np.random.Generator) -> pl.DataFrame:
@@ -139,7 +141,7 @@ def test_partners_are_in_quarters_by_size_tasks_by_labels_and_four_or_more_holde
         "labels": [quarter_of(task["labels"], labels) for task in every],
         "holders": [min(task["holders"], 4) for task in every],
     }
-    for by, table in zip(places, by_task(tasks, NO_LABELS), strict=True):
+    for by, table in zip(places, by_task(CLASSES.name, tasks, NO_LABELS), strict=True):
         parts = [[task for task, at in zip(every, places[by], strict=True) if at == place] for place in sorted(set(places[by]))]
         shown = table.filter(pl.col("arm") == "federated").to_dicts()
         assert [part["part"] for part in shown] == list(range(len(parts)))

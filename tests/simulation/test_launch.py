@@ -21,7 +21,6 @@ from fedapp.consortium.roster_file import load_roster
 from fedapp.errors import RunError
 from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import RunFolder
-from fedapp.runtime import bundle
 from fedapp.runtime.flower import PROXIES
 from fedapp.runtime.locks import locked
 from fedapp.runtime.processes import child
@@ -79,7 +78,10 @@ def test_every_message_of_a_real_run_carries_the_protocol_and_nothing_private(tm
     monkeypatch.setattr(launch, "scratch", noted)
     monkeypatch.setenv(FOLDER, str(captured))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setitem(bundle.APP["components"], "serverapp", "tests.helpers.capture_app:app")
+    of_ours = launch.submitting(run, tmp_path, 0)
+    monkeypatch.setattr(
+        launch, "submitting", lambda *told: [of_ours[0], "-m", "tests.helpers.capture_submit", *map(str, (told[0].path, *told[1:]))]
+    )
     for name in PROXIES:  # nothing of a simulation leaves this machine, and no proxy is asked for what is on it
         monkeypatch.setenv(name, "socks5://127.0.0.1:9")
         monkeypatch.setenv(name.lower(), "socks5://127.0.0.1:9")
