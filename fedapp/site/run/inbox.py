@@ -22,6 +22,7 @@ from fedapp.runtime.flower_internals import (
     set_message_id,
 )
 from fedapp.storage.files import atomic_directory, sync_folder
+from strategies.secagg.messages import SLOTS
 from strategies.secagg.policy import Policy
 
 RUN, TREE, OBJECTS = "run", "tree", "objects"
@@ -46,9 +47,9 @@ class TooLargeError(RunError):
 
 
 def largest_request(policy: Policy) -> int:
-    """Bytes that a request may need: a masked sum, beside it a trunk that is handed over, and some room."""
-    coordinates = sum(prod(map(int, shape.split("x"))) for shape in policy.layout.split(","))
-    return coordinates * (max(policy.word_bits) // 8 + FLOAT32) + ROOM
+    """Bytes that a request may need: a masked sum, beside it a trunk that is handed over, with its velocity, and some room."""
+    coordinates = sum(prod(map(int, shape.removeprefix(SLOTS).split("x"))) for shape in policy.layout.split(","))
+    return coordinates * (max(policy.word_bits) // 8 + 2 * FLOAT32) + ROOM
 
 
 @dataclass(frozen=True)

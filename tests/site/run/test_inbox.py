@@ -78,7 +78,10 @@ def test_a_letter_is_on_disk_before_it_has_its_name_and_its_name_before_anybody_
     assert (renamed, named) == (("rename", folder), ("sync", above))
 
 
-@pytest.mark.parametrize(("layout", "word_bits", "vectors"), [("4x2,2", (16,), 10 * 6), ("32768x400,400", (16, 32), 13_107_600 * 8)])
+@pytest.mark.parametrize(
+    ("layout", "word_bits", "vectors"),
+    [("4x2,2", (16,), 10 * 10), ("32768x400,400", (16, 32), 13_107_600 * 12), ("4x2,2,slots:5x3", (16,), 25 * 10)],
+)
 def test_a_request_needs_no_more_than_a_sum_and_a_trunk_in_float32_and_some_room(
     layout: str, word_bits: tuple[int, ...], vectors: int
 ) -> None:
