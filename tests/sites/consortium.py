@@ -100,6 +100,19 @@ class Consortium:
         """End a party as a power cut does: all its processes at once."""
         kill_family(self.serving.pop(name))
 
+    @contextmanager
+    def held_up(self, name: str) -> Iterator[None]:
+        """A party that stands still while inside."""
+        parent = psutil.Process(self.serving[name].pid)
+        family = [*parent.children(recursive=True), parent]
+        for member in family:
+            member.suspend()
+        try:
+            yield
+        finally:
+            for member in family:
+                member.resume()
+
     def stop_all(self) -> None:
         for name in list(self.serving):
             self.kill(name)
@@ -120,6 +133,11 @@ class Consortium:
     def finished(self, phase: str, number: int) -> bool:
         """Whether this exchange of this round is in the journal."""
         return any(each.phase == phase and each.round == number for each in self.journal())
+
+    def answered(self, name: str, phase: str, number: int) -> bool:
+        """Whether a partner's latest answer, which has left, was of this exchange of this round."""
+        told = self.supernode(name)
+        return (told.get("state"), told.get("step"), told.get("round")) == ("waiting", phase, str(number))
 
     def supernode(self, name: str) -> dict[str, object]:
         """What a partner's SuperNode says of itself."""

@@ -73,8 +73,10 @@ def test_partner_and_coordinator_are_killed_and_the_trunk_is_that_of_a_simulatio
 ) -> None:
     consortium.start_all()
     with consortium.federate():
-        wait_for(lambda: consortium.finished("MaskedInputCollection", 2), "the second round's masked inputs")
-        consortium.kill("partner-2")
+        wait_for(lambda: consortium.finished("Unmasking", 1), "the first round's end")
+        with consortium.held_up("partner-3"):  # the SuperLink announces a request once: nobody must be killed while it does
+            wait_for(lambda: consortium.answered("partner-2", "MaskedInputCollection", 2), "the second round's upload")
+            consortium.kill("partner-2")
         consortium.start("partner-2")
         wait_for(lambda: consortium.finished("Unmasking", 2), "the second round's end")
         inputs = [each.replied for each in consortium.journal() if each.phase == "MaskedInputCollection"]

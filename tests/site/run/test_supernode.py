@@ -284,14 +284,14 @@ def test_a_request_larger_than_the_experiment_can_need_is_refused_with_a_line_an
     superlink.ask("Hello")
     (letter,) = superlink.waiting
     assert letter.objects is not None
-    superlink.waiting = [replace(letter, objects=letter.objects | {"ab" * 32: bytes(ROOM + 18 * 8)})]
+    superlink.waiting = [replace(letter, objects=letter.objects | {"ab" * 32: bytes(ROOM + 18 * 12)})]
     asked = superlink.ask("Again")
     serve(site, superlink)
-    assert superlink.largest == ROOM + 18 * 8, "a sum of 8 x 2 + 2 words, and the trunk in float32"
+    assert superlink.largest == ROOM + 18 * 12, "a sum of 8 x 2 + 2 words, the trunk and its velocity in float32"
     assert superlink.confirmed == [reply.metadata.reply_to_message_id for reply in superlink.replies] == [asked]
     (noted,) = read_requests(site.state)
     assert (noted.run, noted.step, noted.round, noted.bytes_out) == (RUN, "", "", 0)
-    assert noted.refused.startswith(f"TooLargeError: a request of more than {ROOM + 18 * 8} bytes")
+    assert noted.refused.startswith(f"TooLargeError: a request of more than {ROOM + 18 * 12} bytes")
     assert Inbox(site.state / "inbox").unanswered() is None
 
 
