@@ -30,12 +30,12 @@ CHOICES = tuple(MEMBERS)  # of equals the first is chosen
 
 @dataclass(frozen=True)
 class Combination:
-    """What the combined model is.
+    """What was chosen among some models, for each kind of task.
 
     Attributes:
-        choice: Name of a kind of task -> one of `CHOICES`.
-        scores: Of the combined model, as `fedapp.evaluation.scores` has them.
-        validation: Name of a kind of task -> each of `CHOICES` -> its figure in the validation fold, None where undefined.
+        choice: Name of a kind of task -> name of one of the models.
+        scores: Of what was chosen, as `fedapp.evaluation.scores` has them.
+        validation: Name of a kind of task -> each model -> its figure in the validation fold, None where undefined.
     """
 
     choice: dict[str, str]
@@ -43,24 +43,33 @@ class Combination:
     validation: dict[str, dict[str, float | None]]
 
 
-def combine(federated: pl.DataFrame, local: pl.DataFrame, kinds: Mapping[Any, NDArray[np.bool_]], minimum: int) -> Combination:
-    """Choose for each kind of task between the federated model, the local one and the mean of their outputs.
+def choose(candidates: Mapping[str, pl.DataFrame], kinds: Mapping[Any, NDArray[np.bool_]], minimum: int) -> Combination:
+    """Choose for each kind of task the model whose mean in the validation fold is highest, of equals the first.
 
     Args:
-        federated, local: Scores of the same labels.
+        candidates: Scores of each model, of the same labels.
         kinds: As `metrics_of` takes them.
         minimum: A task has a say with this many of each class in the validation fold, as when a round is chosen.
-    Raises:
-        RunError: The two do not score the same labels.
     """
-    candidates = dict(zip(CHOICES, (federated, mean_scores([federated, local]), local), strict=True))
     choice, validation, parts = {}, {}, []
     for kind, own in kinds.items():
         means = {name: _validated(scores, {kind: own}, minimum) for name, scores in candidates.items()}
-        choice[kind.name] = max(CHOICES, key=lambda name: means[name])
+        choice[kind.name] = max(candidates, key=lambda name: means[name])
         validation[kind.name] = {name: value if isfinite(value) else None for name, value in means.items()}
         parts.append(candidates[choice[kind.name]].filter(pl.col("task").is_in(np.flatnonzero(own).tolist())))
     return Combination(choice, pl.concat(parts).sort(LABEL), validation)
+
+
+def combine(federated: pl.DataFrame, local: pl.DataFrame, kinds: Mapping[Any, NDArray[np.bool_]], minimum: int) -> Combination:
+    """Choose for each kind of task between the federated model, the local one and the mean of their outputs, one of `CHOICES`.
+
+    Args:
+        federated, local: Scores of the same labels.
+        kinds, minimum: As `choose` takes them.
+    Raises:
+        RunError: The two do not score the same labels.
+    """
+    return choose(dict(zip(CHOICES, (federated, mean_scores([federated, local]), local), strict=True)), kinds, minimum)
 
 
 def mean_scores(members: list[pl.DataFrame]) -> pl.DataFrame:

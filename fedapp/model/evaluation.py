@@ -32,40 +32,52 @@ class TaskScores:
     outputs: np.ndarray
 
 
-@torch.no_grad()
 def score(trunk: Trunk, heads: Heads, dataset: Dataset, rows: np.ndarray) -> TaskScores:
     """Outputs at every label of the compounds `rows`, without dropout."""
-    weights = torch.ones(len(heads.bias), device=heads.weight.device)
-    outputs = [np.empty(0, np.float32)]
+    (scores,) = score_each(trunk, [heads], dataset, rows)
+    return scores
+
+
+@torch.no_grad()
+def score_each(trunk: Trunk, variants: Sequence[Heads], dataset: Dataset, rows: np.ndarray) -> list[TaskScores]:
+    """As `score`, for each of several heads on one trunk."""
+    weights = torch.ones(len(variants[0].bias), device=trunk.weight.device)
+    outputs = [[np.empty(0, np.float32)] for _ in variants]
     for chunk in chunks(rows, CHUNK):
         batch = assemble(dataset, chunk, weights)
-        outputs.append(heads(trunk(batch.bits), batch.pairs).cpu().numpy())
-    labels = dataset.labels.of(rows)
-    in_units = dataset.normalisation.in_units(labels.tasks, np.concatenate(outputs))
-    return TaskScores(labels.tasks, labels.values, labels.censors, in_units)
+        features = trunk(batch.bits)
+        for heads, parts in zip(variants, outputs, strict=True):
+            parts.append(heads(features, batch.pairs).cpu().numpy())
+    labels, units = dataset.labels.of(rows), dataset.normalisation
+    return [
+        TaskScores(labels.tasks, labels.values, labels.censors, units.in_units(labels.tasks, np.concatenate(parts))) for parts in outputs
+    ]
 
 
-def fold_scores(trunk: Trunk, heads: Heads, dataset: Dataset, folds: dict[str, int]) -> pl.DataFrame:
-    """What the model says of every label in the named folds, fold after fold: columns as in `SCORES_SCHEMA`.
+def fold_scores(trunk: Trunk, variants: Sequence[Heads], dataset: Dataset, folds: dict[str, int]) -> list[pl.DataFrame]:
+    """What each of several heads says of every label in the named folds, fold after fold: columns as in `SCORES_SCHEMA`.
 
     Auxiliary tasks have none: nothing is chosen by them, and they are in no figure.
 
     Args:
         folds: Such as {"validation": 1, "test": 0}.
     """
-    frames = [pl.DataFrame(schema=SCORES_SCHEMA)]
+    frames = [[pl.DataFrame(schema=SCORES_SCHEMA)] for _ in variants]
     for fold, number in folds.items():
         rows = dataset.rows_in([number])
-        labels, scores = dataset.labels.of(rows), score(trunk, heads, dataset, rows)
+        labels = dataset.labels.of(rows)
         columns = {"fold": pl.repeat(fold, len(labels), eager=True), "row": rows[labels.owners], "task": labels.tasks}
-        columns |= {"value": labels.values, "censor": labels.censors, "output": scores.outputs}
-        frames.append(pl.DataFrame(columns, schema_overrides=SCORES_SCHEMA).filter(pl.Series(dataset.judged[labels.tasks])))
-    return pl.concat(frames)
+        columns |= {"value": labels.values, "censor": labels.censors}
+        judged = pl.Series(dataset.judged[labels.tasks])
+        for scores, parts in zip(score_each(trunk, variants, dataset, rows), frames, strict=True):
+            parts.append(pl.DataFrame(columns | {"output": scores.outputs}, schema_overrides=SCORES_SCHEMA).filter(judged))
+    return [pl.concat(parts) for parts in frames]
 
 
 def evaluate(trunk: Trunk, heads: Heads, dataset: Dataset, folds: dict[str, int], round_number: int) -> pl.DataFrame:
     """Metrics of each task in each of the named folds, as `metrics_of` has them."""
-    return metrics_of(fold_scores(trunk, heads, dataset, folds), dataset.judged_kinds, round_number, folds)
+    (scores,) = fold_scores(trunk, [heads], dataset, folds)
+    return metrics_of(scores, dataset.judged_kinds, round_number, folds)
 
 
 @torch.no_grad()

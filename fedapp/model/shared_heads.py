@@ -1,8 +1,9 @@
 """Heads that partners share: a task that is declared to be a common endpoint has one beside its private head.
 
-A label of such a task is learned by both heads, half of its weight by each, and the task is predicted by the mean of their outputs, which
-is one linear head. (The loss of that mean, instead of the mean of both losses, was worse: 0.669 against 0.674 mean AUC-PR on the validation
-fold, where the targets of ChEMBL assays were spread over 8 partners; the sum of both was as good, at a higher log loss.)
+A label of such a task is learned by both heads, half of its weight by each. The task is predicted by the mean of their outputs or by the
+shared head alone, as the partner's validation fold says; either is one linear head. (The loss of that mean, instead of the mean of both
+losses, was worse: 0.669 against 0.674 mean AUC-PR on the validation fold, where the targets of ChEMBL assays were spread over 8 partners;
+the sum of both was as good, at a higher log loss.)
 
 Shared heads are rows of the trunk's last array, a slot of the catalogue each (`fedapp.model.trunk_shape`); a partner trains those that it
 may send, as further rows of its own heads, and the others are as if they were not there.
@@ -108,15 +109,21 @@ class SharedHeads:
         out[self.slots] = torch.cat([heads.weight[own:], heads.bias[own:, None]], dim=1).detach().cpu().numpy()
         return out
 
-    def predicting(self, heads: Heads) -> Heads:
-        """One head a task: the mean of its private and its shared one, or the private one alone; a copy."""
-        own = len(self.places)
-        one = Heads(heads.weight.shape[1], own).to(heads.weight.device)
-        tasks = torch.from_numpy(np.flatnonzero(self.places >= 0)).to(heads.weight.device)
-        shared = own + torch.from_numpy(self.places[self.places >= 0]).to(heads.weight.device)
-        for into, both in ((one.weight.data, heads.weight.detach()), (one.bias.data, heads.bias.detach())):
+    def predicting(self, heads: Heads, alone: NDArray[np.bool_] | None = None) -> Heads:
+        """One head a task: the mean of its private and its shared one, or one of them alone; a copy.
+
+        Args:
+            alone: Tasks that their shared head predicts by itself, where they have one, bool [tasks]; None for none.
+        """
+        own, device = len(self.places), heads.weight.device
+        one = Heads(heads.weight.shape[1], own).to(device)
+        tasks = np.flatnonzero(self.places >= 0)
+        places, shared = torch.from_numpy(tasks).to(device), torch.from_numpy(own + self.places[tasks]).to(device)
+        shares = np.full((len(tasks), 1), HALF) if alone is None else np.where(alone[tasks, None], np.float32(1), HALF)
+        share = torch.from_numpy(shares).to(device)
+        for into, both in ((one.weight.data, heads.weight.detach()), (one.bias.data[:, None], heads.bias.detach()[:, None])):
             into.copy_(both[:own])
-            into[tasks] = (both[tasks] + both[shared]) / 2
+            into[places] = both[places].lerp(both[shared], share)
         return one
 
     def tensors(self) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import torch
 from flwr.client import NumPyClient
 
@@ -18,6 +19,7 @@ from fedapp.data.catalogue import NO_SLOT, catalogue_of
 from fedapp.data.dataset import Dataset
 from fedapp.errors import RunError
 from fedapp.evaluation.arms import FEDERATED
+from fedapp.evaluation.combination import choose
 from fedapp.model.adam import Adam
 from fedapp.model.evaluation import fold_scores
 from fedapp.model.network import Heads, Trunk, set_trunk_arrays
@@ -36,6 +38,8 @@ from fedapp.partner_folder import PartnerFolder
 from fedapp.privacy.accounting import NoiseEvent
 from fedapp.privacy.noise import Noise
 from fedapp.seeds import derived_seed
+
+BOTH, ALONE = "both", "alone"  # what predicts a common endpoint: the mean of private and shared head, or the shared one alone
 
 
 class Partner(NumPyClient):
@@ -236,18 +240,7 @@ class Partner(NumPyClient):
 
     def _assess(self, trunk: Trunk, heads: Heads, number: int) -> float:
         """Write the metrics of round `number`, keep the model that predicts if there is a better one; mean validation AUC-PR or NaN."""
-        heads = self.shared.predicting(heads)
-        if self.noisy:
-            heads = fitted_heads(
-                trunk,
-                heads,
-                self.dataset,
-                self.training_rows(),
-                settings=self.config.training,
-                dropout=self.config.model.dropout,
-                seed=derived_seed(self.config.seed, "heads", self.dataset.name, number),
-            )
-        scores = fold_scores(trunk, heads, self.dataset, self.config.held_out_folds())
+        heads, scores = self._fitted(trunk, heads, number) if self.noisy else self._predicting(trunk, heads)
         judged = self.rounds.judge(scores, self.dataset, self.config, number)
         member = Member(FEDERATED, number, trunk, heads) if judged.best else None
         if self.local:
@@ -256,6 +249,38 @@ class Partner(NumPyClient):
             choice = dict.fromkeys((kind.name for kind in self.dataset.kinds), FEDERATED)
             save_model(self.directory, [member], choice, model_header(self.dataset, self.config, number, judged.metrics))
         return judged.value
+
+    def _predicting(self, trunk: Trunk, heads: Heads) -> tuple[Heads, pl.DataFrame]:
+        """One head a task, and its scores: of common endpoints the mean of both heads or the shared one alone, by kind of task.
+
+        The shared head has the labels of all who measure an endpoint, and the private one knows what is peculiar to our assay: which
+        of that weighs more differs from consortium to consortium, and the validation fold tells.
+        """
+        kinds, folds = self.dataset.judged_kinds, self.config.held_out_folds()
+        variants = {BOTH: self.shared.predicting(heads)}
+        if len(self.shared):
+            variants[ALONE] = self.shared.predicting(heads, alone=np.ones(len(self.dataset.tasks), dtype=np.bool_))
+        scores = dict(zip(variants, fold_scores(trunk, list(variants.values()), self.dataset, folds), strict=True))
+        chosen = choose(scores, kinds, self.config.evaluation.min_per_class)
+        alone = np.zeros(len(self.dataset.tasks), dtype=np.bool_)
+        for kind, own in kinds.items():
+            alone |= own & (chosen.choice[kind.name] == ALONE)
+        return self.shared.predicting(heads, alone), chosen.scores
+
+    def _fitted(self, trunk: Trunk, heads: Heads, number: int) -> tuple[Heads, pl.DataFrame]:
+        """Heads that were fitted anew to a trunk trained with noise, and their scores."""
+        settings, model, seed = self.config.training, self.config.model, self.config.seed
+        fitted = fitted_heads(
+            trunk,
+            self.shared.predicting(heads),
+            self.dataset,
+            self.training_rows(),
+            settings=settings,
+            dropout=model.dropout,
+            seed=derived_seed(seed, "heads", self.dataset.name, number),
+        )
+        (scores,) = fold_scores(trunk, [fitted], self.dataset, self.config.held_out_folds())
+        return fitted, scores
 
     def _training_seed(self, number: int, attempt: int) -> int:
         """Attempt 0 has the seed of a run without attempts."""

@@ -111,7 +111,7 @@ class LocalModel:
         self.rounds.keep(number, model.round, state, outcome)
 
     def _assess(self, model: Trained, number: int) -> None:
-        scores = fold_scores(model.trunk, model.heads, self.dataset, self.config.held_out_folds())
+        (scores,) = fold_scores(model.trunk, [model.heads], self.dataset, self.config.held_out_folds())
         judged = self.rounds.judge(scores, self.dataset, self.config, number)
         if judged.best:
             held = torch.zeros(self.whole.bits, dtype=torch.bool)

@@ -92,17 +92,20 @@ def test_the_gradients_of_both_heads_are_those_of_a_dense_model_whose_loss_is_th
         torch.testing.assert_close(found.grad, expected.grad, rtol=1e-4, atol=1e-6)
 
 
-def test_the_mean_of_both_heads_outputs_is_what_one_linear_head_says() -> None:
+@pytest.mark.parametrize("alone", [None, np.arange(TASKS) % 2 == 0, np.ones(TASKS, np.bool_)], ids=["none", "some", "all"])
+def test_the_mean_of_both_heads_or_the_shared_one_alone_is_what_one_linear_head_says(alone: np.ndarray | None) -> None:
     data = labelled()
     trunk, heads = network()
     rows = np.arange(len(data.folds))
-    one = score(trunk, SHARED.predicting(heads), data, rows)
+    one = score(trunk, SHARED.predicting(heads, alone), data, rows)
     both = score(trunk, heads, SHARED.labelled(data), rows)
     owners = SHARED.labelled(data).labels.owners
     said = {(int(owner), int(task)): float(output) for owner, task, output in zip(owners, both.tasks, both.outputs, strict=True)}
     for owner, task, output in zip(data.labels.owners, one.tasks, one.outputs, strict=True):
-        private, place = said[int(owner), int(task)], SHARED.places[task]
-        expected = private if place < 0 else (private + said[int(owner), TASKS + int(place)]) / 2
+        place, expected = SHARED.places[task], said[int(owner), int(task)]
+        if place >= 0:
+            shared = said[int(owner), TASKS + int(place)]
+            expected = shared if alone is not None and alone[task] else (expected + shared) / 2
         assert output == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 

@@ -5,13 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from polars.testing import assert_frame_equal
 
 from fedapp.config import Config, load_config
 from fedapp.data.catalogue import Catalogue, Declaration, Endpoint, catalogue_of, slots_of, write_catalogue
 from fedapp.data.dataset import Dataset
 from fedapp.errors import ConfigError, RunError
-from fedapp.model.checkpoint import load_tensors
+from fedapp.evaluation.selection import read_round, validation_curve
+from fedapp.model.checkpoint import load_tensors, save_tensors
+from fedapp.model.evaluation import evaluate
 from fedapp.model.first_trunk import first_trunk
+from fedapp.model.network import Heads, Trunk, set_trunk_arrays
 from fedapp.model.trunk_shape import trunk_shapes
 from fedapp.partner.client import Partner
 from fedapp.partner.update_rules import supported_rows
@@ -82,6 +87,32 @@ def test_a_session_in_which_other_shared_heads_may_leave_goes_on_from_the_state_
         changed = [False, *leaving[1:]]
         assert (reply[-1] != arrays[-1]).any(axis=1).tolist() == changed
         arrays = reply
+
+
+@pytest.mark.parametrize("spoilt", ["private", "shared"])
+def test_the_validation_fold_says_whether_a_shared_head_predicts_alone(tmp_path: Path, config: Config, spoilt: str) -> None:
+    arrays = initial(config)
+    for number in range(1, 6):
+        arrays, _, _ = partner(tmp_path / "p", config).fit(arrays, {"round": number})
+    path, random = tmp_path / "p" / "state" / "round-0005.safetensors", np.random.default_rng(0)
+    state, header = load_tensors(path)
+    if spoilt == "private":
+        state["heads.weight"][:6] += torch.from_numpy(random.normal(scale=2, size=(6, 16)).astype(np.float32))
+        save_tensors(path, state, header)
+    else:
+        arrays[-1] += random.normal(scale=2, size=arrays[-1].shape).astype(np.float32)
+    asked = partner(tmp_path / "p", config)
+    asked.evaluate(arrays, {"round": 5})
+
+    trunk, heads = Trunk(256, [16]), Heads(16, 6, shared=2)
+    heads.load_state_dict({"weight": state["heads.weight"], "bias": state["heads.bias"]})
+    set_trunk_arrays(trunk, arrays[:-1])
+    asked.shared.fill(heads, arrays[-1])
+    folds, found = config.held_out_folds(), read_round(tmp_path / "p" / "metrics" / "round-0005.parquet")
+    both, alone = (evaluate(trunk, asked.shared.predicting(heads, each), asked.dataset, folds, 5) for each in (None, np.ones(6, np.bool_)))
+    means = [validation_curve(each, config.evaluation.min_per_class)[5] for each in (both, alone)]
+    assert (means[1] > means[0]) == (spoilt == "private")
+    assert_frame_equal(found, (alone if spoilt == "private" else both).select(found.columns), check_row_order=False)
 
 
 def test_a_partner_that_declares_nothing_trains_as_without_a_catalogue(tmp_path: Path, config: Config) -> None:

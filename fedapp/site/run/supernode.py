@@ -143,14 +143,14 @@ class SuperNode:
             return None
 
     def _dropped(self, error: Exception, run_id: int = 0) -> None:
-        """Forget a request that cannot be answered: kept, it would end every process after this one too."""
-        LOG.error("a request is dropped: %s: %s", type(error).__name__, error)
+        """Forget a request that cannot be answered, and say so: kept, it would end every process after this one too."""
+        reason = f"{type(error).__name__}: {error}"
+        LOG.error("a request is dropped: %s", reason)
         self.inbox.clear()
-        if isinstance(error, TooLargeError):
-            self._note_refusal(run_id, f"TooLargeError: {error}", size=error.limit)
+        self._note_refusal(run_id, reason, size=error.limit if isinstance(error, TooLargeError) else 0)
 
     def _note_refusal(self, run_id: int, reason: str, label: str = "", size: int = 0) -> None:
-        """Log a request that was refused before it was read."""
+        """Log a request that nothing was answered to; page and `status` show it."""
         refused = Request(time=now(), run=run_id, step="", round=label, bytes_in=size, bytes_out=0, seconds=0.0, refused=reason)
         note_request(self.site.state, refused)
 

@@ -325,6 +325,7 @@ def test_a_request_that_a_power_cut_damaged_is_dropped_and_not_met_again_at_ever
     asked = superlink.ask("Again")
     serve(site, superlink)
     assert [reply.metadata.reply_to_message_id for reply in superlink.replies] == [asked]
+    assert [bool(each.refused) for each in read_requests(site.state)] == [True], "and the partner's page says so"
 
 
 def test_an_answer_to_a_run_that_is_over_is_dropped_and_the_next_request_is_answered(site: Site) -> None:
