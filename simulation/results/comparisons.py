@@ -97,15 +97,10 @@ class Comparison:
         return interval_of(means[arm] - means[base]) if {arm, base} <= set(means) else None
 
     def share(self, arm: str) -> Interval | None:
-        """How much of the merged arm's gain in AUC-PR an arm reaches; None where that gains nothing, or a seed lacks one of them.
-
-        It has no bounds where the merged gain may be nothing.
-        """
+        """How much of the merged arm's gain in AUC-PR an arm reaches; None where that may gain nothing, or a seed lacks one of them."""
         whole, own, means = self.gain(MERGED), self.gain(arm), self.means[AUC_PR]
-        if whole is None or own is None or whole.value <= 0:
+        if whole is None or own is None or whole.sign <= 0:
             return None
-        if whole.sign == 0:
-            return Interval(own.value / whole.value)
         return interval_of((means[arm] - means[LOCAL]) / (means[MERGED] - means[LOCAL]))
 
 

@@ -50,9 +50,7 @@ def gained(gain: Interval | None, digits: int = 4) -> str:
 
 def shared(share: Interval | None) -> str:
     """83 % (79 % to 88 %), and a dash for what was not measured."""
-    if share is None:
-        return DASH
-    return percent(share.value) if share.low is None else f"{percent(share.value)} ({percent(share.low)} to {percent(share.high)})"
+    return DASH if share is None else f"{percent(share.value)} ({percent(share.low)} to {percent(share.high)})"
 
 
 def benchmarked(records: Sequence[Record]) -> dict[str, Any]:
