@@ -6,7 +6,7 @@ run/breakdown.parquet     figures of each arm by similarity, partner size, label
 run/breakdown.csv         the same
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from fedapp.evaluation.similarity import nearest_similarity, quarters
 from fedapp.partner_folder import PartnerFolder
 from fedapp.storage.files import atomic_path
 from fedapp.storage.json_file import write_json
+from fedapp.storage.sealed_table import write_table
 from simulation.arms import SECOND
 from simulation.baselines import constant_scores
 
@@ -90,17 +91,12 @@ def compare_arms(run: Path, config: Config) -> dict[str, Any]:
     kinds = [kind for kind in KINDS if (counted[KIND] == kind).any()]
     of_tasks = [part for kind in kinds for part in by_task(kind, counted.filter(pl.col(KIND) == kind), labels)]
     table = pl.concat([*of_tasks, *(by_similarity(kind, compared, per_class) for kind in kinds)])
-    save_table(run / "comparison.parquet", tasks.write_parquet)
-    save_table(run / "breakdown.parquet", table.write_parquet)
-    save_table(run / "breakdown.csv", table.write_csv)
+    write_table(run / "comparison.parquet", tasks)
+    write_table(run / "breakdown.parquet", table)
+    with atomic_path(run / "breakdown.csv") as temporary:
+        table.write_csv(temporary)
     write_json(run / "comparison.json", summary)
     return summary
-
-
-def save_table(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write a table whole."""
-    with atomic_path(path) as temporary:
-        write(temporary)
 
 
 def compare_partner(run: Path, name: str, config: Config) -> Compared:

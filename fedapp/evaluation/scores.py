@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fedapp.evaluation.selection import TEST, VALIDATION, with_every_column
 from fedapp.storage.damage import reading
-from fedapp.storage.files import atomic_path
+from fedapp.storage.sealed_table import read_table, write_table
 
 SCORES_SCHEMA = {
     "fold": pl.String,
@@ -41,8 +41,7 @@ def write_scores(path: Path, scores: pl.DataFrame) -> None:
         scores: fold str (validation or test), row i32 (compound of the dataset), task i32, value f32 and censor i8 of the label, and
             output f32: a logit, or for a measured value what is predicted, in the task's unit. Each label once.
     """
-    with atomic_path(path) as temporary:
-        scores.select(pl.col(name).cast(kind) for name, kind in SCORES_SCHEMA.items()).write_parquet(temporary)
+    write_table(path, scores.select(pl.col(name).cast(kind) for name, kind in SCORES_SCHEMA.items()))
 
 
 def read_scores(path: Path) -> pl.DataFrame:
@@ -52,7 +51,7 @@ def read_scores(path: Path) -> pl.DataFrame:
         DamagedFileError: The file is missing, damaged, or holds something else.
     """
     with reading(path, AGAIN):
-        scores = pl.read_parquet(path, glob=False).select(pl.col(name).cast(kind) for name, kind in SCORES_SCHEMA.items())
+        scores = read_table(path, AGAIN).select(pl.col(name).cast(kind) for name, kind in SCORES_SCHEMA.items())
         if empty := [name for name, count in scores.null_count().row(0, named=True).items() if count]:
             raise ValueError(f"its column {empty[0]} has empty cells")
         if scores.select(pl.struct(LABEL).is_duplicated().any()).item():

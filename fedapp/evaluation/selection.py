@@ -9,6 +9,7 @@ from fedapp.evaluation.arms import CHOOSING, COUNTS, METRICS
 from fedapp.evaluation.counting import enough
 from fedapp.partner_folder import PartnerFolder
 from fedapp.storage.damage import reading
+from fedapp.storage.sealed_table import read_table
 
 VALIDATION = "validation"
 TEST = "test"
@@ -49,7 +50,7 @@ def read_round(path: Path) -> pl.DataFrame:
         DamagedFileError: The file is damaged.
     """
     with reading(path, AGAIN):
-        return pl.scan_parquet(path, glob=False).select(COLUMNS).collect()
+        return read_table(path, AGAIN).select(COLUMNS)
 
 
 def validation_scores(metrics: pl.DataFrame, minimum: int, by: tuple[str, ...]) -> pl.DataFrame:

@@ -15,8 +15,9 @@ from fedapp.evaluation.selection import best_of, read_metrics, validation_curve
 from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.training import TrainingOutcome
 from fedapp.partner_folder import PartnerFolder
-from fedapp.storage.files import PRIVATE_DIRECTORY, atomic_path
+from fedapp.storage.files import PRIVATE_DIRECTORY
 from fedapp.storage.json_file import write_sealed
+from fedapp.storage.sealed_table import write_table
 
 
 class Judged(NamedTuple):
@@ -59,8 +60,7 @@ class KeptRounds:
         """Write the metrics of round `number`, and its scores if it is the best so far."""
         minimum = config.evaluation.min_per_class
         metrics = metrics_of(scores, dataset.judged_kinds, number, config.held_out_folds())
-        with atomic_path(self.folder.metrics_of(number)) as path:
-            metrics.write_parquet(path)
+        write_table(self.folder.metrics_of(number), metrics)
         until = read_metrics(self.folder.path).filter(pl.col("round") <= number)
         curve = validation_curve(until, minimum)
         best = best_of(curve) in (number, None)  # as `best_round` of these rounds, of which this is the last

@@ -13,8 +13,9 @@ from fedapp.errors import RunError
 from fedapp.evaluation.arms import CLASSIFICATION, COUNTS
 from fedapp.evaluation.selection import METRICS_SCHEMA
 from fedapp.partner_folder import PartnerFolder
+from fedapp.storage import sealed_table
 from fedapp.storage.damage import RESTORE, DamagedFileError, reading
-from fedapp.storage.json_file import read_json, read_object
+from fedapp.storage.json_file import read_object, read_sealed
 from fedapp.storage.live_files import records
 from strategies.update.round_sum import RoundSum
 
@@ -41,8 +42,8 @@ def read_facts(directory: Path) -> Mapping[str, Any]:
     path = directory / "run.json"
     if not path.is_file():
         raise RunError(f"{directory} is not a run folder: it has no run.json", known_runs(directory))
-    facts = read_json(path, "bring it back from a backup, or start the run anew")
-    if not isinstance(facts, dict) or facts.get("kind") not in KINDS:
+    facts = read_sealed(path, {}, "bring it back from a backup, or start the run anew")
+    if facts.get("kind") not in KINDS:
         raise RunError(f"{path} does not describe a run: its kind is none of {', '.join(KINDS)}", known_runs(directory.parent))
     return facts
 
@@ -120,7 +121,7 @@ def read_table(path: Path, schema: Mapping[str, Any] | None, problems: list[str]
         return None
     try:
         with reading(path):
-            table = pl.read_parquet(path, glob=False)
+            table = sealed_table.read_table(path)
             wanted = dict(table.schema) if schema is None else schema
             columns = [(pl.col(name) if name in table.columns else pl.lit(None)).cast(kind).alias(name) for name, kind in wanted.items()]
             return table.select(columns).with_columns(pl.selectors.float().fill_nan(None))

@@ -22,6 +22,7 @@ from fedapp.evaluation.arms import ARMS
 from fedapp.storage.damage import reading
 from fedapp.storage.files import write_text
 from fedapp.storage.json_file import ValueType, checked, read_object, write_json
+from fedapp.storage.sealed_table import read_table
 from simulation.results import clusters
 from simulation.results.provenance import PROVENANCE
 
@@ -135,7 +136,7 @@ def tables_of(run: Path) -> dict[str, pl.DataFrame]:
         if not (run / file).is_file():
             raise RunError(f"{run / file} is not here, of which a record keeps a part", "file a result in the folder where it was measured")
         with reading(run / file):
-            table = pl.read_parquet(run / file, glob=False)
+            table = read_table(run / file)
             tables[kind] = clusters.cluster_sums(table) if kind == CLUSTERS else table
     return tables
 
