@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedapp.config import Config
-from fedapp.data.notation import ABSENT, LABEL_UNIT, P_UNIT
+from fedapp.data.notation import ABSENT, LABEL_UNIT, MOLAR, P_UNIT, THRESHOLDS_WITHIN
 from fedapp.errors import ConfigError
 from fedapp.evaluation.arms import REGRESSION
 from fedapp.storage.files import write_text
@@ -42,7 +42,7 @@ class Endpoint:
         id: What partners declare a group of tasks to be.
         measures: In words, for people.
         unit: Of the values: `p` (-log10 M), `label` (0/1), or another that the tables of all partners have.
-        thresholds: In that unit; a class is value >= threshold. None with 0/1 labels.
+        thresholds: In that unit, of concentrations as -log10 M; a class is value >= threshold. None with 0/1 labels.
         value: Whether it is (also) learned as a value.
         centre, scale: With `value`: what is learned is (value - centre) / scale, at all partners alike.
     Raises:
@@ -68,6 +68,13 @@ class Endpoint:
             yield f"its id is {self.id!r:.{SHOWN}}, which a table of declarations cannot hold"
         numbers = [*self.thresholds, *(number for number in (self.centre, self.scale) if number is not None)]
         yield from (f"{number} is no number within ±{LARGEST:g}" for number in numbers if not abs(number) <= LARGEST)
+        if self.unit in MOLAR:
+            yield f"its unit is {self.unit}: what partners measure as concentrations are p-values, -log10 M: write {P_UNIT}"
+        if self.unit in THRESHOLDS_WITHIN:
+            low, high, hint = THRESHOLDS_WITHIN[self.unit]
+            yield from (
+                f"its threshold {each:g} is not within {low:g} to {high:g}: {hint}" for each in self.thresholds if not low <= each <= high
+            )
         if len(set(map(_float32, self.thresholds))) < len(self.thresholds):
             yield f"its thresholds {list(self.thresholds)} name one twice"
         if self.scale is not None and not self.scale > 0:
@@ -252,10 +259,11 @@ def _read(path: Path, _changed: int) -> Catalogue:
 def slots_of(tasks: "pl.DataFrame", catalogue: Catalogue, declared: Mapping[str, Declaration]) -> NDArray[np.int32]:
     """The slot of each task of a dataset: int32 [tasks], `NO_SLOT` without one.
 
-    A declared task has the slot of its group's endpoint at its own threshold; one of values or 0/1 labels that of an endpoint learned so.
+    A declared task has the slot of its group's endpoint in its own unit, at its own threshold; one of values or 0/1 labels that of an
+    endpoint learned so.
 
     Args:
-        tasks: A dataset's: group, threshold (float32, null for 0/1 labels and values), kind where there are several.
+        tasks: A dataset's: group, threshold (float32, null for 0/1 labels and values), kind and unit where there are several.
         declared: By group.
     Raises:
         ConfigError: A group is declared to an endpoint that the catalogue does not have.
@@ -266,13 +274,13 @@ def slots_of(tasks: "pl.DataFrame", catalogue: Catalogue, declared: Mapping[str,
             "declare it to one of the catalogue's endpoints, or to none",
         )
     number = {(name, _float32(threshold)): slot for slot, (name, threshold) in enumerate(catalogue.slots)}
-    kinds = tasks["kind"].to_list() if "kind" in tasks.columns else [""] * len(tasks)
     slots = np.full(len(tasks), NO_SLOT, dtype=np.int32)
-    for task, (group, threshold, kind) in enumerate(zip(tasks["group"], tasks["threshold"], kinds, strict=True)):
+    rows = zip(tasks["group"], tasks["threshold"], _kinds_of(tasks), units_of(tasks), strict=True)
+    for task, (group, threshold, kind, unit) in enumerate(rows):
         if (declaration := declared.get(group)) is None or not declaration.covers(threshold):
             continue
         endpoint = catalogue.by_id[declaration.endpoint]
-        if threshold is not None or endpoint.value == (kind == REGRESSION):
+        if unit == endpoint.unit and (threshold is not None or endpoint.value == (kind == REGRESSION)):
             slots[task] = number.get((endpoint.id, _float32(threshold)), NO_SLOT)
     return slots
 
@@ -281,7 +289,12 @@ def units_of(tasks: "pl.DataFrame") -> list[str]:
     """The unit in which each task of a dataset is measured; a table without units has p-values and 0/1 labels."""
     if "unit" in tasks.columns:
         return list(tasks["unit"])
-    return [LABEL_UNIT if threshold is None else P_UNIT for threshold in tasks["threshold"]]
+    labels = [threshold is None and kind != REGRESSION for threshold, kind in zip(tasks["threshold"], _kinds_of(tasks), strict=True)]
+    return [LABEL_UNIT if label else P_UNIT for label in labels]
+
+
+def _kinds_of(tasks: "pl.DataFrame") -> list[str]:
+    return tasks["kind"].to_list() if "kind" in tasks.columns else [""] * len(tasks)
 
 
 def _float32(threshold: float | None) -> float | None:

@@ -86,6 +86,9 @@ REFUSED = {
     "a value without a scale": (["- {id: x, measures: y, unit: p, value: true, centre: 6}"], "centre and scale, .*, are not both given"),
     "a scale without a value": (["- {id: x, measures: y, unit: p, thresholds: [6], scale: 1}"], "it has scale, and value is not true"),
     "a scale of nothing": (["- {id: x, measures: y, unit: p, value: true, centre: 6, scale: 0}"], "its scale is 0.0, not above 0"),
+    "a threshold in nM": (["- {id: x, measures: y, unit: p, thresholds: [6, 1000]}"], "its threshold 1000 is not .*: for 1000 nM write 6"),
+    "a threshold beyond %": (["- {id: x, measures: y, unit: '%', thresholds: [5000]}"], "its threshold 5000 is not within -1000 to 1000"),
+    "a unit of concentrations": (["- {id: x, measures: y, unit: nM, thresholds: [6]}"], "its unit is nM: .* write p"),
     "no number": (["- {id: x, measures: y, unit: p, thresholds: [.nan]}"], "nan is no number within"),
     "no end": (["- {id: x, measures: y, unit: p, thresholds: [.inf]}"], "inf is no number within"),
     "a threshold twice": (["- {id: x, measures: y, unit: p, thresholds: [6.7, 6.7000000001]}"], "thresholds .* name one twice"),
@@ -175,7 +178,7 @@ def test_a_catalogue_that_was_changed_is_read_anew(tmp_path: Path) -> None:
 
 
 CATALOGUE = Catalogue((Endpoint("hERG", "block", "p", (6.7, 5.0)), Endpoint("Ames", "mutagenicity", "label")))
-VALUES = Catalogue((Endpoint("logD", "distribution", "log", (3.0,), True, 2.0, 1.5), Endpoint("sol", "solubility", "log", (4.0,))))
+VALUES = Catalogue((Endpoint("pKi", "affinity", "p", (3.0,), True, 2.0, 1.5), Endpoint("sol", "solubility", "p", (4.0,))))
 
 
 def test_a_task_has_the_slot_of_what_its_group_is_declared_to_be_at_its_own_threshold() -> None:
@@ -196,14 +199,20 @@ def test_of_a_group_only_those_tasks_that_are_declared_have_a_slot() -> None:
         assert slots_of(given, CATALOGUE, {"patch clamp": Declaration("hERG", frozenset(only))}).tolist() == expected
     given = tasks(("a", 3.0), ("a", None), kinds=("classification", "regression"))
     for only, expected in (([3.0], [0, -1]), ([None], [-1, 1]), ([None, 3.0], [0, 1])):
-        assert slots_of(given, VALUES, {"a": Declaration("logD", frozenset(only))}).tolist() == expected
+        assert slots_of(given, VALUES, {"a": Declaration("pKi", frozenset(only))}).tolist() == expected
 
 
 def test_a_task_of_values_and_one_of_labels_never_share_a_head() -> None:
     given = tasks(("a", 3.0), ("a", None), ("a", None), kinds=("classification", "regression", "classification"))
-    assert slots_of(given, VALUES, {"a": Declaration("logD")}).tolist() == [0, 1, -1]
+    assert slots_of(given, VALUES, {"a": Declaration("pKi")}).tolist() == [0, 1, -1]
     assert slots_of(given, VALUES, {"a": Declaration("sol")}).tolist() == [-1, -1, -1]
     assert slots_of(given, CATALOGUE, {"a": Declaration("Ames")}).tolist() == [-1, -1, 0]
+
+
+def test_a_task_in_another_unit_than_its_endpoint_has_no_slot() -> None:
+    given = tasks(("a", 3.0), ("a", None), ("a", 3.0), ("a", None), kinds=("classification", "regression") * 2)
+    given = given.with_columns(pl.Series("unit", ["%", "%", "p", "p"]))
+    assert slots_of(given, VALUES, {"a": Declaration("pKi")}).tolist() == [-1, -1, 0, 1]
 
 
 def test_a_declaration_to_what_the_catalogue_does_not_have_is_refused() -> None:
@@ -213,8 +222,8 @@ def test_a_declaration_to_what_the_catalogue_does_not_have_is_refused() -> None:
 
 @given(st.lists(numbers, min_size=1, max_size=6, unique=True))
 def test_every_slot_is_found_by_its_own_threshold_as_datasets_keep_it(thresholds: list[float]) -> None:
-    catalogue = Catalogue((Endpoint("x", "y", "p", tuple(thresholds)),))
-    given = tasks(*(("x", threshold) for threshold in thresholds))
+    catalogue = Catalogue((Endpoint("x", "y", "log", tuple(thresholds)),))
+    given = tasks(*(("x", threshold) for threshold in thresholds)).with_columns(unit=pl.lit("log"))
     assert [catalogue.slots[slot][1] for slot in slots_of(given, catalogue, catalogue.by_name)] == thresholds
 
 
@@ -222,6 +231,7 @@ def test_units_are_those_of_the_table_or_follow_from_thresholds() -> None:
     given = tasks(("a", 5.0), ("b", None))
     assert units_of(given) == ["p", "label"]
     assert units_of(given.with_columns(pl.Series("unit", ["%", "label"]))) == ["%", "label"]
+    assert units_of(given.with_columns(pl.Series("kind", ["classification", "regression"]))) == ["p", "p"]
 
 
 def test_the_digest_is_of_plain_json_that_anybody_can_make(tmp_path: Path) -> None:
