@@ -116,7 +116,7 @@ class Privacy:
     row_guard: Annotated[int, "rows of bits that fewer training compounds hold stay at home; 0 = off", Within(0, 1 << 31)]
     endpoint_labels: Annotated[
         int,
-        "training labels of a task that is declared to a common endpoint, below which it has no part in the shared head",
+        "training compounds with a label of a common endpoint, each once; a partner with fewer has no part in the shared head",
         Within(1, 1 << 31),
     ]
     word_bits: Annotated[int, "bits of a masked word", OneOf({16: "half the upload", 32: "finer steps"})]

@@ -4,11 +4,12 @@ from collections.abc import Collection
 
 import polars as pl
 
+from fedapp.data.columns import SETTINGS
 from fedapp.data.notation import THRESHOLDS_WITHIN
 from fedapp.data.tables import Table
 from fedapp.errors import DataError
 
-WEIGHT, AUXILIARY, THRESHOLDS = SETTINGS = ("weight", "auxiliary", "thresholds")
+WEIGHT, AUXILIARY, THRESHOLDS = SETTINGS
 LOWEST_WEIGHT, HIGHEST_WEIGHT = 1e-6, 1e6  # beyond them one assay is all or nothing
 TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0", "")
 REASONS = {

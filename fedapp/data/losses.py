@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from fedapp.wording import shown
+
 LARGE = 0.1  # share of a table, or of its labels, from which a loss is a warning
 NAMED = 3  # reasons named in a warning
 SEPARATORS = {";": "semicolons", "\t": "tabs"}
@@ -42,9 +44,11 @@ def taken_columns(table: dict[str, Any]) -> str:
     if table["separator"] not in ("", ","):
         lines.append(f"cells are separated by {SEPARATORS.get(table['separator'], table['separator'])}")
     lines += table["assumed"]
+    if further := table.get("further"):  # not there in summaries of earlier versions
+        lines.append(f"for tasks.group_by alone: {', '.join(further)}")
     if table["not_read"]:
         lines.append(f"not read: {', '.join(table['not_read'])}")
-    return "; ".join(lines)
+    return shown("; ".join(lines))
 
 
 def table_lines(table: dict[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ UNITS = (*MOLAR, P_UNIT, LABEL_UNIT)
 LOWEST_P, HIGHEST_P = -2.0, 16.0
 MOSTLY = 0.5  # share of an assay's values without a unit that must be 0 or 1, or none of them is a label
 LARGEST_PERCENT = 1000.0  # above or below zero: what assays give, with all their noise
+VALUES_WITHIN = {P_UNIT: (LOWEST_P, HIGHEST_P), PERCENT_UNIT: (-LARGEST_PERCENT, LARGEST_PERCENT)}
 THRESHOLDS_WITHIN = {  # unit -> where active may begin: the lowest, the highest, and what to do about another
     P_UNIT: (P_THRESHOLDS.low, P_THRESHOLDS.high, P_THRESHOLDS.hint),
     PERCENT_UNIT: (-LARGEST_PERCENT, LARGEST_PERCENT, "a threshold of values in % is in %: for half write 50"),

@@ -25,7 +25,7 @@ class DeclaredTask:
         group: Of the dataset.
         endpoint: Id of what it is declared to be.
         slot: Of its shared head; `NO_SLOT` where the catalogue has none.
-        labels: Training labels there, of all tasks that are declared to it.
+        labels: Training compounds with a label there, each once, of all tasks that are declared to it.
         lacks: What it lacks to have a part in the shared head; empty if it has one.
     """
 
@@ -68,7 +68,7 @@ def _lacks(slot: int, counted: SlotLabels, least: int) -> str:
     return (
         "all its training labels are alike"
         if counted.number[slot] >= least
-        else (f"{plural(int(counted.number[slot]), 'training label')}, fewer than {least:,}")
+        else (f"{plural(int(counted.number[slot]), 'training compound')}, fewer than {least:,}")
     )
 
 
@@ -83,6 +83,10 @@ def in_words(found: list[DeclaredTask], config: Config) -> list[str]:
     endpoints = catalogue_of(config).by_id
     return [
         f"{each.name} is {each.endpoint} ({endpoints[each.endpoint].measures}, {endpoints[each.endpoint].unit}): "
-        + (f"no part in a shared head, since {each.lacks}" if each.lacks else f"{plural(each.labels, 'training label')} for a shared head")
+        + (
+            f"no part in a shared head, since {each.lacks}"
+            if each.lacks
+            else f"{plural(each.labels, 'training compound')} for a shared head"
+        )
         for each in found
     ]

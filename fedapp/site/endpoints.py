@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fedapp.consortium.membership import changed
 from fedapp.consortium.policy_file import read_policy_file
-from fedapp.data.catalogue import Catalogue, Declaration, Endpoint, catalogue_digest, catalogue_of, is_name, units_of
+from fedapp.data.catalogue import Catalogue, Declaration, Endpoint, catalogue_digest, catalogue_of, is_name, other_unit, units_of
 from fedapp.data.dataset import Dataset
 from fedapp.data.declarations import both, in_order, read_declarations, thresholds_in
 from fedapp.errors import ConfigError
@@ -171,20 +171,30 @@ def _kept(site: Site, catalogue: Catalogue, groups: Mapping[str, _Group]) -> dic
     Raises:
         ConfigError: One whose endpoint is not what it was: only a person can say whether it still holds.
     """
-    kept, accepted = {}, set(read_policy_file(site.policy).endpoints)
+    kept, accepted = {}, read_policy_file(site.policy).endpoints
     for group, each in declared(site).items():
         if group not in groups:
             continue
         name = each.endpoint
         if name not in catalogue.by_id or consent(group, each, catalogue.by_id[name]) not in accepted:
             raise ConfigError(
-                f"{group} was declared to be {name}, and the catalogue says something else of {name} now",
+                _unlike(site, group, each, accepted),
                 f"{AGAIN.format(site.path)}, as often as there are groups; or --endpoints {NONE}",
             )
         there = each.among(groups[group].learned)
         if there.only != frozenset():
             kept[group] = there
     return kept
+
+
+def _unlike(site: Site, group: str, each: Declaration, accepted: Collection[str]) -> str:
+    """How a row of the site's table differs from what was accepted: which of table and catalogue changed is not always to be told."""
+    name, endpoint = each.endpoint, catalogue_of(site.config()).by_id.get(each.endpoint)
+    before = [sentence for sentence in accepted if sentence.startswith(f"{group} is {name}: ")]
+    if not before:
+        return f"{site.endpoints}: {group} is declared to be {name}, which was never accepted"
+    now = f": “{consent(group, each, endpoint)}”, not “{before[0]}”" if endpoint else ""
+    return f"{group} was declared to be {name}, and {site.endpoints.name} or the catalogue says something else of {name} now{now}"
 
 
 def _readings(pair: str) -> Iterator[tuple[str, str | None, str]]:
@@ -244,10 +254,10 @@ def _fault(group: str, said: Declaration, groups: Mapping[str, _Group], catalogu
     if group not in groups:
         return f"the dataset has no task of {group!r:.80}{_similar(group, groups)}"
     if not is_name(group):
-        return f"{group!r:.80} is a name that {ENDPOINTS_FILE} cannot hold"
+        return f"{group!r:.80} is a name that {ENDPOINTS_FILE} cannot hold, or that cannot be shown as it is"
     endpoint, units = catalogue.by_id[name], groups[group].units
-    if endpoint.unit not in units:
-        return f"{group} is measured in {' and '.join(sorted(units))}, and {name} in {endpoint.unit}"
+    if fault := other_unit(group, units, endpoint):
+        return fault
     common = {*endpoint.thresholds, *([None] if endpoint.value else [])}
     for owner, what, there in (("catalogue", name, common), ("dataset", group, groups[group].learned)):
         absent: set[float | None] = {*(said.only or ())} - {*(said.among(there).only or ())}

@@ -132,18 +132,20 @@ def test_a_trunk_with_other_shared_heads_than_the_catalogues_is_refused(tmp_path
     assert partner(tmp_path / "p", config).last_round() == 0
 
 
-def test_an_endpoint_needs_labels_enough_together_over_its_tasks_and_both_classes(tmp_path: Path, config: Config) -> None:
+def test_an_endpoint_needs_compounds_enough_together_over_its_tasks_and_both_classes(tmp_path: Path, config: Config) -> None:
     data = dataset()
     training = data.labels.of(data.rows_in(config.training_folds()))
     of_tasks = np.bincount(training.tasks, minlength=6)
     one_class = replace(data.labels, values=np.where(data.labels.tasks == 3, 1, data.labels.values).astype(np.float32))
     shared = slots(data, config)
     shared[4] = 2  # two tasks are one endpoint
-    for least in (1, of_tasks[1], of_tasks[1] + 1, of_tasks[2] + of_tasks[4], of_tasks[2] + of_tasks[4] + 1):
+    both = len(set(training.owners[np.isin(training.tasks, [2, 4])]))
+    assert both < of_tasks[2] + of_tasks[4]
+    for least in (1, of_tasks[1], of_tasks[1] + 1, both, both + 1):
         asked = replace(config, privacy=replace(config.privacy, endpoint_labels=int(least), row_guard=5))
         supported = supported_rows(tmp_path, replace(data, labels=one_class), asked, shared)
         assert len(supported) == 256 + 4
-        assert supported[256:].tolist() == [False, of_tasks[1] >= least, of_tasks[2] + of_tasks[4] >= least, False]
+        assert supported[256:].tolist() == [False, of_tasks[1] >= least, both >= least, False]
         assert not supported_rows(tmp_path, data, asked)[256:].any()
 
 

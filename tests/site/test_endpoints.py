@@ -139,7 +139,7 @@ def test_which_tasks_have_a_part_in_a_shared_head_hangs_on_thresholds_and_on_the
     assert one.labels == other.labels == np.isin(training, (0, 2)).sum()
     assert (namesake.task, namesake.slot, namesake.lacks) == (1, NO_SLOT, "the catalogue has no shared head there")
     strict = replace(config, privacy=replace(config.privacy, endpoint_labels=one.labels + 1))
-    assert declared_tasks(dataset, strict, declared(held))[0].lacks == f"{one.labels} training labels, fewer than {one.labels + 1}"
+    assert declared_tasks(dataset, strict, declared(held))[0].lacks == f"{one.labels} training compounds, fewer than {one.labels + 1}"
 
 
 def test_doctor_and_accept_and_the_update_itself_have_one_rule_for_enough_labels(site: Site, data: Path) -> None:
@@ -212,6 +212,14 @@ def test_declarations_that_were_not_accepted_are_a_problem_on_the_page_and_not_i
     assert status["endpoints"] == [] and any("is not what" in problem for problem in status["problems"])
 
 
+def test_a_table_of_declarations_that_is_lost_is_a_problem_since_no_request_is_answered_without_it(site: Site, data: Path) -> None:
+    held = accepted(site, data, f"{GROUP}=hERG")
+    held.endpoints.unlink()
+    with pytest.raises(ConfigError, match="which .*endpoints.csv does not declare"):
+        check_data(held)
+    assert any("endpoints.csv does not declare" in problem for problem in site_status(held)["problems"])
+
+
 def test_a_page_of_a_partner_that_declared_nothing_has_no_such_section(site: Site, data: Path) -> None:
     held = accepted(site, data)
     assert "Common endpoints" not in TestClient(page_app(held), base_url="http://127.0.0.1:8765").get("/").text
@@ -229,6 +237,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], str | None, str]] = {
     "half a pair": (("=hERG",), None, "--endpoint '=hERG' is not GROUP=ENDPOINT"),
     "none and one": ((f"{GROUP}=hERG",), "none", "--endpoints none and --endpoint '.*=hERG' say two things"),
     "no table": ((), "nowhere.csv", r"no file nowhere\.csv"),
+    "a threshold that is none": ((f"{GROUP}@1e300=hERG",), None, "'1e300' is no threshold"),
     "several faults": ((f"{GROUP}=x", "y=hERG"), None, "no endpoint 'x'; the dataset has no task of 'y'"),
 }
 
@@ -337,6 +346,16 @@ def test_an_endpoint_that_became_another_one_is_not_accepted_again_without_a_wor
     check_data(accepted(held, data, f"{GROUP}={'KCNH2' if 'id' in old else 'hERG'}"))
 
 
+def test_a_row_that_was_added_by_hand_is_told_as_such_and_not_as_a_change_of_the_catalogue(site: Site, data: Path) -> None:
+    held = accepted(site, data, f"{GROUP}=hERG")
+    for text in (f"{GROUP},hERG\n{OTHER},CYP3A4\n", f"{GROUP},CYP3A4\n"):
+        held.endpoints.write_text(f"group,endpoint\n{text}")
+        with pytest.raises(ConfigError, match=r"endpoints\.csv: .* is declared to be CYP3A4, which was never accepted") as caught:
+            accepted(held, data)
+        assert "catalogue" not in str(caught.value)
+    check_data(accepted(held, data, f"{GROUP}=hERG"))
+
+
 # The verb
 
 
@@ -347,7 +366,7 @@ def test_accept_tells_what_is_declared_what_could_be_and_what_others_learn(
     assert polyphony(monkeypatch, *words) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[3:] == [
-        f"endpoint  {GROUP} >= 5.5 is hERG (block of the hERG channel, p): 85 training labels for a shared head",
+        f"endpoint  {GROUP} >= 5.5 is hERG (block of the hERG channel, p): 85 training compounds for a shared head",
         f"endpoint  {OTHER} >= 5.5 is CYP3A4 (inhibition, p): no part in a shared head, since the catalogue has no shared head there",
         f"proposed  {NAMESAKE} is called as an endpoint of the catalogue, and is declared to be none; --endpoint '{NAMESAKE}={NAMESAKE}'",
         *(f"consent   {line}" for line in CONSENT),

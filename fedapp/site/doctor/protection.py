@@ -61,11 +61,11 @@ def endpoints(site: Site) -> CheckFinding:
     lacking = [f"{each.name} ({each.lacks})" for each in found if each.lacks]
     told = f"{len(found) - len(lacking):,} of {plural(len(found), 'declared task')} have a part in a shared head"
     if not lacking:
-        return ok(f"{told}, with {least:,} training labels or more")
+        return ok(f"{told}, with {least:,} training compounds or more")
     more = f" and {len(lacking) - NAMED:,} more" if len(lacking) > NAMED else ""
     return warn(
         f"{told}; not {', '.join(lacking[:NAMED])}{more}",
-        f"these are learned by their own heads alone; a part takes {least:,} training labels (privacy.endpoint_labels) of both classes",
+        f"these are learned by their own heads alone; a part takes {least:,} training compounds (privacy.endpoint_labels), of both classes",
     )
 
 
