@@ -55,7 +55,7 @@ def tell(state: dict[str, Any]) -> None:
 
 def tell_partner(state: dict[str, Any]) -> None:
     """A partner's rounds and its ledger."""
-    from fedapp.site.status.sentences import of_rounds, privacy_spent
+    from fedapp.site.status.sentences import headline, of_rounds, privacy_spent, what_predicts
     from fedapp.wording import count, duration, moment, plural, score, size
 
     health, ledger = state["health"], state["ledger"]
@@ -77,6 +77,8 @@ def tell_partner(state: dict[str, Any]) -> None:
     columns = ("round", "loss", f"validation {state['score']}", "test", "trained", "out", "sent", "partners", "rows", "clipped")
     print_table(columns, rows)
     rows_listed = f"{count(ledger['rows_listed'])} of {plural(ledger['rows'], 'row')}, row guard {count(ledger['row_guard'])}"
+    if (told := what_predicts(state)) not in headline(state)[1]:
+        print(told)
     print(f"holds the trunk of {of_rounds(state)}")
     print(f"sent: {size(ledger['bytes_out'])} in {plural(ledger['rounds_sent'], 'round')}; {rows_listed}")
     if state["endpoints"]:

@@ -59,9 +59,9 @@ def endpoints(site: Site) -> CheckFinding:
     if not found:
         return ok(f"none of our tasks is declared to be one of the {known} of the catalogue")
     lacking = [f"{each.name} ({each.lacks})" for each in found if each.lacks]
-    told = f"{len(found) - len(lacking):,} of {plural(len(found), 'declared task')} have a part in a shared head"
+    told = f"{len(found) - len(lacking):,} of {plural(len(found), 'declared task')} have labels enough for a part in a shared head"
     if not lacking:
-        return ok(f"{told}, with {least:,} training labels or more")
+        return ok(f"{told} ({least:,} or more in training); which heads are in play depends on the other partners: polyphony status says")
     more = f" and {len(lacking) - NAMED:,} more" if len(lacking) > NAMED else ""
     return warn(
         f"{told}; not {', '.join(lacking[:NAMED])}{more}",

@@ -50,6 +50,7 @@ TEMPLATES = Environment(
 TEMPLATES.filters |= {name: getattr(wording, name) for name in FILTERS}
 TEMPLATES.filters |= {"mean_name": mean_name, "capital": wording.capital}
 TEMPLATES.filters |= {"ranges": sentences.ranges, "step": sentences.step, "privacy_spent": sentences.privacy_spent}
+TEMPLATES.filters |= {"of_model": sentences.of_model, "how_well": sentences.how_well}
 
 
 def page_app(site: Site) -> ASGIApp:
