@@ -71,9 +71,9 @@ def tell_partner(state: dict[str, Any]) -> None:
     for sent in state["sent"][-LAST:]:
         scored = learned.get(sent["round"], {})
         scores = [score(scored.get(name)) for name in ("loss", "validation", "test")]
-        kept = " kept" if sent["round"] == state["selected"] else ""
+        best = " best" if sent["round"] == state["selected"] else ""
         about = [size(sent["bytes_out"]), str(sent["attempts"]), count(sent["partners"]), count(sent["rows"]), count(sent["clipped"])]
-        rows.append([f"{sent['round'] or 'set-up'}{kept}", *scores, duration(scored.get("seconds")), *about])
+        rows.append([f"{sent['round'] or 'set-up'}{best}", *scores, duration(scored.get("seconds")), *about])
     columns = ("round", "loss", f"validation {state['score']}", "test", "trained", "out", "sent", "partners", "rows", "clipped")
     print_table(columns, rows)
     rows_listed = f"{count(ledger['rows_listed'])} of {plural(ledger['rows'], 'row')}, row guard {count(ledger['row_guard'])}"

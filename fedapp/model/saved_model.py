@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,81 +25,19 @@ from fedapp.evaluation.counting import enough
 from fedapp.evaluation.selection import TEST
 from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.evaluation import head_outputs
+from fedapp.model.members import USED, Member, PackedMember
 from fedapp.model.network import Heads, Trunk
 from fedapp.partner_folder import PartnerFolder
 from fedapp.runtime.versions import versions
 from fedapp.storage.json_file import write_json
 
 TASK_FACTS = ("group", "threshold", "kind", "unit", "auxiliary", "centre", "scale", COMMON_UNITS)
-OF_A_CLASS = {
-    "kind": CLASSIFICATION,
-    "unit": None,
-    "auxiliary": False,
-    "centre": 0.0,
-    "scale": 1.0,
-    COMMON_UNITS: False,
-}  # what a header need not say
+# What a header need not say of a task.
+OF_A_CLASS = {"kind": CLASSIFICATION, "unit": None, "auxiliary": False, "centre": 0.0, "scale": 1.0, COMMON_UNITS: False}
 TASK_FIGURES = (AUC_PR, AUC_ROC, SPEARMAN, R2)
 NO_FIGURES = (None,) * len(TASK_FIGURES)
-USED = "used"
+UNUSABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError)  # what a header of another form raises
 DIGITS = 3  # of a task's figures: more of them would tell counts
-
-
-@dataclass(frozen=True)
-class Member:
-    """A model that predicts, or one of two whose outputs are averaged.
-
-    Attributes:
-        name: `FEDERATED` or `LOCAL`.
-        round: Whose trunk it has.
-        trunk, heads: In a file, and read from one, on the processor.
-        shared_heads: Kind of task -> `BOTH` or `ALONE`: what predicts those of its tasks that have a shared head. Kinds without are absent.
-    """
-
-    name: str
-    round: int
-    trunk: Trunk
-    heads: Heads
-    shared_heads: Mapping[str, str] = field(default_factory=dict)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """By names that say whose they are."""
-        parts = {"trunk": self.trunk, "heads": self.heads}
-        return {f"{self.name}.{part}.{name}": each for part, module in parts.items() for name, each in module.state_dict().items()}
-
-    def packed(self, used: Tensor | None = None) -> "PackedMember":
-        """As it is in a file.
-
-        Args:
-            used: Bits of which its first layer has rows, those of all others being zero: bool [bits]; None if it has a row of each, of
-                which those that are zero, half of them and more, are left out.
-        """
-        weight = self.trunk.weight.detach()
-        if used is None:
-            used = weight.view(torch.int32).any(dim=1)  # minus zero is not zero
-            weight = weight[used]
-        rows = {f"{self.name}.trunk.weight": weight, f"{self.name}.trunk.{USED}": used}
-        return PackedMember(self.name, self.round, self.tensors() | rows, self.shared_heads)
-
-
-@dataclass(frozen=True)
-class PackedMember:
-    """A member as it is in a file.
-
-    Attributes:
-        name, round: As of a `Member`.
-        tensors: As `Member.tensors`, but of the first layer the rows that are not zero, and `used`, bool [bits], which says whose they are.
-        shared_heads: As of a `Member`.
-    """
-
-    name: str
-    round: int
-    tensors: Mapping[str, Tensor]
-    shared_heads: Mapping[str, str] = field(default_factory=dict)
-
-    def packed(self) -> "PackedMember":
-        """It is."""
-        return self
 
 
 @dataclass(frozen=True)
@@ -257,21 +195,30 @@ def read_model(folder: Path) -> SavedModel:
         if not np.allclose(sum(saved.shares(member.name) for member in members), 1.0):
             raise ValueError(f"it has no {' and '.join(sorted(set(saved.choice.values())))} model for all of its tasks")
         return saved
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
-        raise RunError(f"{path} is no model that this version reads: {reason}", "use the version that wrote it, or train again") from error
+    except UNUSABLE as error:
+        raise _unreadable(path, error) from error
 
 
 def read_packed(folder: Path, name: str) -> PackedMember:
     """One of the members of the model in a folder, to go into another file.
 
     Raises:
-        RunError: No model there, or a damaged one.
+        RunError: No model there, a damaged one, or one of an earlier version.
     """
-    tensors, header = load_tensors(PartnerFolder(folder).model)
-    told = next(told for told in header["members"] if told["name"] == name)
-    own = {each: tensor for each, tensor in tensors.items() if each.startswith(f"{name}.")}
-    return PackedMember(name, int(told["round"]), own, told["shared_heads"])
+    path = PartnerFolder(folder).model
+    tensors, header = load_tensors(path)
+    try:
+        (told,) = (told for told in header["members"] if told["name"] == name)
+        own = {each: tensor for each, tensor in tensors.items() if each.startswith(f"{name}.")}
+        return PackedMember(name, int(told["round"]), own, told["shared_heads"])
+    except UNUSABLE as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> RunError:
+    """What is told of a model that has not the form of this version."""
+    reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+    return RunError(f"{path} is no model that this version reads: {reason}", "use the version that wrote it, or train again")
 
 
 def _member(told: Mapping[str, Any], header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Member:

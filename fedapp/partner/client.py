@@ -22,10 +22,11 @@ from fedapp.evaluation.arms import FEDERATED
 from fedapp.evaluation.combination import ALONE, BOTH, choose
 from fedapp.model.adam import Adam
 from fedapp.model.evaluation import fold_scores
+from fedapp.model.members import Member
 from fedapp.model.network import Heads, Trunk, set_trunk_arrays
 from fedapp.model.noisy_training import fitted_heads, plan, train_noisily
 from fedapp.model.private_rows import PrivateRows, private_bits
-from fedapp.model.saved_model import Member, model_header, save_model
+from fedapp.model.saved_model import model_header, save_model
 from fedapp.model.shared_heads import SharedHeads, in_common_units
 from fedapp.model.state import private_state, restore
 from fedapp.model.training import TrainingOutcome, choose_device, learning_rate, optimiser, train
@@ -264,7 +265,7 @@ class Partner(NumPyClient):
         for kind, own in kinds.items():
             alone |= own & (chosen.choice[kind.name] == ALONE)
         common = self.shared.places >= 0
-        told = {kind.name: chosen.choice[kind.name] for kind, own in kinds.items() if (own & common).any()}
+        told = {kind.name: chosen.choice[kind.name] for kind, own in self.dataset.kinds.items() if (own & common).any()}
         return self.shared.predicting(heads, alone), chosen.scores, told
 
     def _fitted(self, trunk: Trunk, heads: Heads, number: int) -> tuple[Heads, pl.DataFrame, dict[str, str]]:

@@ -123,10 +123,10 @@ def outcome(status: Mapping[str, Any]) -> tuple[str, str]:
     so_far = f"{status['round']} of {plural(status['rounds'], 'round')}" if status["rounds"] else plural(status["round"], "round")
     kept = next((entry for entry in status["learning"] if entry["round"] == status["selected"]), None)
     told = what_predicts(status)
-    if not told and kept is None:
-        return "idle", f"{so_far} done; no round has been evaluated yet."
-    if not told:  # the header of the model is damaged, which is told as a problem
+    if not told and kept:  # the model's header is lost, or damaged, which is told as a problem
         told = f"Round {kept['round']} of the federated model is kept: {mean_name(status['score'])} {score(kept['test'])} on the test fold."
+    if not told:
+        return "idle", f"{so_far} done; no round has been evaluated yet."
     return "good" if done else "busy", f"{so_far} done. {told}"
 
 
