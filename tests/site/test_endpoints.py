@@ -1,6 +1,7 @@
 """A partner's consent to common endpoints: what it takes, what is told, and that nothing else is taken for it."""
 
 import json
+import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,7 @@ import polars as pl
 import pytest
 from starlette.testclient import TestClient
 
+from fedapp.cli import accept as command
 from fedapp.cli.status import tell
 from fedapp.consortium.identity_files import new_identity
 from fedapp.consortium.policy_file import read_policy_file, write_policy_file
@@ -149,7 +151,10 @@ def test_doctor_and_accept_and_the_update_itself_have_one_rule_for_enough_labels
     supported = np.flatnonzero(supported_slots(dataset, config, slots))
     assert supported.tolist() == [each.slot for each in declared_tasks(dataset, config, declared(held)) if not each.lacks] == [3]
     found = protection.endpoints(held)
-    assert found.state is CheckState.WARN and "1 of 2 declared tasks have a part in a shared head; not SECRET-Birch-target1" in found.told
+    assert (
+        found.state is CheckState.WARN
+        and "1 of 2 declared tasks qualify for a part in a shared head; not SECRET-Birch-target1" in found.told
+    )
     assert protection.endpoints(accepted(held, data, f"{GROUP}=hERG")).state is CheckState.OK
     assert "none of our tasks is declared" in protection.endpoints(accepted(held, data, table="none")).told
 
@@ -201,6 +206,8 @@ def test_a_partners_own_page_and_status_say_which_of_its_tasks_have_a_shared_hea
     page = TestClient(page_app(held), base_url="http://127.0.0.1:8765").get("/").text
     assert "1 of 3 declared tasks have a shared head in play" in page
     assert "fewer than three partners have a part in it" in page
+    told = protection.endpoints(held).told
+    assert "2 of 3 declared tasks qualify" in told and "in play where three partners or more qualify" in told
     tell(status)
     assert f"shared heads in play: {GROUP} >= 5.5, of 3 declared tasks" in capsys.readouterr().out
 
@@ -368,13 +375,50 @@ def test_accept_tells_what_is_declared_what_could_be_and_what_others_learn(
     assert out[3:] == [
         f"endpoint  {GROUP} >= 5.5 is hERG (block of the hERG channel, p): 85 training compounds for a shared head",
         f"endpoint  {OTHER} >= 5.5 is CYP3A4 (inhibition, p): no part in a shared head, since the catalogue has no shared head there",
-        f"proposed  {NAMESAKE} is called as an endpoint of the catalogue, and is declared to be none; --endpoint '{NAMESAKE}={NAMESAKE}'",
+        f"proposed  {NAMESAKE} is called as an endpoint of the catalogue, and is declared to be none",
+        "proposed  1 group in all; this declares them beside what is declared: polyphony "
+        + " ".join(words)
+        + f" --endpoint {NAMESAKE}={NAMESAKE}",
         *(f"consent   {line}" for line in CONSENT),
     ]
     assert polyphony(monkeypatch, "accept", str(site.path), str(data), "--endpoints", "none") == 0
     out = capsys.readouterr().out.splitlines()
-    assert out[3:5] == [f"ended     {HERG}", f"ended     {OTHER} is CYP3A4: inhibition (p), 7"]
+    assert out[3:6] == [
+        f"ended     {HERG}",
+        f"ended     {OTHER} is CYP3A4: inhibition (p), 7",
+        "ended     2 declarations, since what is said of endpoints replaces all that was declared before",
+    ]
     assert not any(line.startswith(("endpoint", "consent")) for line in out)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_the_command_that_is_proposed_adds_to_what_is_declared_and_ends_nothing(
+    site: Site, data: Path, many: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "PROPOSED", 0 if many else 10)
+    assert polyphony(monkeypatch, "accept", str(site.path), str(data), "--endpoint", f"{GROUP}@5.5=hERG") == 0
+    (told,) = (line for line in capsys.readouterr().out.splitlines() if " this declares " in line)
+    program, *words = shlex.split(told.partition(" declared: ")[2])
+    assert program == "polyphony" and ("matching" in words) == many
+    assert polyphony(monkeypatch, *words) == 0
+    assert declared(Site.open(site.path)) == {GROUP: Declaration("hERG", frozenset([5.5])), NAMESAKE: Declaration(NAMESAKE)}
+    assert not any(line.startswith(("ended", "changed", "proposed")) for line in capsys.readouterr().out.splitlines())
+
+
+def test_a_group_that_an_endpoint_of_its_name_could_not_be_is_not_proposed(site: Site, data: Path) -> None:
+    held = accepted(site, data)
+    other_catalogue("a name that a partner has too, unit: p, thresholds: [5.5]", "a name that a partner has too, unit: label")(held)
+    assert proposed(held, Dataset.open(held.dataset)) == []
+
+
+def test_declarations_that_end_with_the_tasks_are_not_called_replaced(
+    site: Site, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = accepted(site, data, f"{GROUP}=hERG", f"{OTHER}=hERG")
+    fewer = write_dataset(tmp_path / "fewer", "Birch", tasks=1).directory
+    assert polyphony(monkeypatch, "accept", str(held.path), str(fewer)) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("ended")]
+    assert told[1:] == ["ended     1 declaration, since the dataset has none of these tasks"]
 
 
 def test_accept_tells_programs_the_same(
@@ -382,6 +426,13 @@ def test_accept_tells_programs_the_same(
 ) -> None:
     assert polyphony(monkeypatch, "accept", str(site.path), str(data), "--endpoint", f"{GROUP}=hERG", "--json") == 0
     told = json.loads(capsys.readouterr().out)
-    assert (told["endpoints"], told["proposed"], told["ended"]) == ({GROUP: "hERG"}, [NAMESAKE], [])
+    assert (told["endpoints"], told["proposed"], told["ended"], told["changed"]) == ({GROUP: "hERG"}, [NAMESAKE], [], [])
+    (task,) = told["declared"]
+    assert (task["group"], task["threshold"], task["kind"], task["endpoint"]) == (GROUP, 5.5, "classification", "hERG")
+    assert (task["labels"], task["lacks"]) == (85, "")
+    assert polyphony(monkeypatch, "accept", str(site.path), str(data), "--endpoint", f"{GROUP}=CYP3A4", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["declared"][0]["lacks"] == "the catalogue has no shared head there"
+    assert told["changed"] == [{"from": HERG, "to": f"{GROUP} is CYP3A4: inhibition (p), 7"}] and told["ended"] == []
     assert polyphony(monkeypatch, "accept", str(site.path), str(data), "--endpoint", f"{GROUP}=nothing", "--json") == 1
     assert "the catalogue has no endpoint 'nothing'" in capsys.readouterr().err
