@@ -1,7 +1,7 @@
 """The two experiments: `simulate` trains the federation, `compare` also trains the arms that it is compared with."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from statistics import median
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from fedapp.run_folder import RunFolder, now
 from fedapp.runtime.locks import locked
 from fedapp.storage.damage import DamagedFileError
 from fedapp.storage.leftovers import sweep
+from simulation.common_endpoints import common_endpoints
 from simulation.events import Follower
 from simulation.launch import run_flower
 from simulation.preparation import prepare_partners
@@ -27,6 +28,8 @@ class Display(Protocol):
     """Whatever shows how a run gets on."""
 
     def stage(self, text: str) -> None: ...
+
+    def tell(self, text: str) -> None: ...
 
     def advance_preparation(self, done: int, total: int) -> None: ...
 
@@ -120,6 +123,7 @@ def federated_arm(run: RunFolder, display: Display) -> dict[str, Dataset]:
 
     def prepare() -> None:
         datasets.update(prepare_partners(run, display.stage, display.advance_preparation))
+        tell_endpoints(run, datasets, display)
 
     if run.federated():
         prepare()
@@ -132,6 +136,17 @@ def federated_arm(run: RunFolder, display: Display) -> dict[str, Dataset]:
         run.update(peak_memory=run_flower(run, follow))
     follow()
     return datasets
+
+
+def tell_endpoints(run: RunFolder, datasets: Mapping[str, Dataset], display: Display) -> None:
+    """Say which endpoints of the catalogue, if there is one, the partners have in common, and note it for the report."""
+    config = run.config()
+    if config.tasks.catalogue is None:
+        return
+    common = common_endpoints(datasets, config)
+    for line in common.lines(config.privacy.endpoint_labels):
+        display.tell(line)
+    run.update(common_endpoints=common.facts())
 
 
 @contextmanager

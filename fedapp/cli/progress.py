@@ -35,6 +35,7 @@ SETTLING = 2.0  # seconds after an arm's first event that say nothing of its spe
 MEMORY = 7 * 24 * 3600.0  # seconds that the estimate of the time left looks back: a round may take hours
 PREPARATION_LINES = 10
 REFRESHES = 4.0  # a second
+WARNING = "warning: "
 WIDE, MIDDLE, NARROW = 96, 64, 44  # terminal columns
 
 
@@ -133,8 +134,13 @@ class RunProgress:
         with self.lock:
             self._end_preparation()
             self.spinner.update(text=Text(text, overflow="ellipsis", no_wrap=True))
-            if not self.live:
+            if not self.live or text.startswith(WARNING):  # the next stage takes its place
                 self._line(text)
+
+    def tell(self, text: str) -> None:
+        """Say what is to stay on the screen."""
+        with self.lock:
+            self._line(text)
 
     def advance_preparation(self, done: int, total: int) -> None:
         """Structures prepared so far, of all."""
