@@ -56,13 +56,15 @@ class CommonEndpoints:
         unmeasured = [name for name, number in self.measured.items() if not number]
         few = [name for name, number in self.measured.items() if 0 < number < LEAST_HOLDERS]
         poor = self._unshared(self.measured.keys() - {*unmeasured, *few})
-        least = f"privacy.endpoint_labels = {endpoint_labels:,} training labels, of both classes,"
+        groups = f"the partners' groups are {in_short(sorted(self.groups))}"
+        called = "a group of tasks is an endpoint if it is called as its id, and has its unit and thresholds"
+        fewer, least = f"fewer than {LEAST_HOLDERS} partners", f"privacy.endpoint_labels = {endpoint_labels:,} training labels"
         reasons = (
-            (unmeasured, f"no partner measures {{}}: a group of tasks is an endpoint if it is called as its id, and has {self._what()}"),
-            (few, f"fewer than {LEAST_HOLDERS} partners measure {{}}, so that nothing of it is shared"),
-            (poor, f"fewer than {LEAST_HOLDERS} partners have {least} of {{}}"),
+            (unmeasured, "no partner measures ", f": {called}; {groups}"),
+            (few, f"{fewer} measure ", ", so that nothing of it is shared"),
+            (poor, f"{fewer} have {least}, of both classes, of ", ""),
         )
-        return self._numbers() + [f"warning: {reason.format(in_short(names))}" for names, reason in reasons if names]
+        return self._numbers() + [f"warning: {before}{in_short(names)}{after}" for names, before, after in reasons if names]
 
     def _unshared(self, names: Iterable[str]) -> list[str]:
         return sorted(name for name in names if max(self.holders[name]) < LEAST_HOLDERS)
@@ -75,9 +77,6 @@ class CommonEndpoints:
         facts = self.facts()
         by = f", each head by {facts['fewest']:,} to {facts['most']:,} of {plural(self.partners, 'partner')}" if facts["heads"] else ""
         return [f"{plural(facts['endpoints'], 'endpoint')} of the catalogue: {facts['shared']:,} shared{by}"]
-
-    def _what(self) -> str:
-        return f"its unit and thresholds; the partners' groups are {in_short(sorted(self.groups))}"
 
 
 def common_endpoints(datasets: Mapping[str, Dataset], config: Config) -> CommonEndpoints:

@@ -12,7 +12,7 @@ from simulation.preparation import prepare_partners
 from tests.data.tables import write_tables
 
 ENDINGS = {"alpha": "O", "beta": "N", "gamma": "F", "delta": "Cl"}
-ASSAYS = {"alpha": ["hERG", "solo"], "beta": ["hERG", "pair"], "gamma": ["hERG", "pair"], "delta": ["other hERG"]}
+ASSAYS = {"alpha": ["hERG", "solo"], "beta": ["hERG", "pair"], "gamma": ["hERG", "pair"], "delta": ["other {hERG}"]}
 CATALOGUE = """endpoints:
 - {id: hERG, measures: block, unit: p, thresholds: [6.5]}
 - {id: pair, measures: what two have, unit: p, thresholds: [6.5]}
@@ -63,7 +63,7 @@ def test_each_endpoint_is_told_with_its_partners_and_one_that_fewer_than_three_o
     ]
     nobody, few = lines[4:]
     assert nobody.startswith("warning: no partner measures HERG, solo: ")
-    assert nobody.endswith("the partners' groups are hERG, other hERG, pair, solo")
+    assert nobody.endswith("the partners' groups are hERG, other {hERG}, pair, solo")
     assert few == "warning: fewer than 3 partners measure pair, so that nothing of it is shared"
     assert run.status()["common_endpoints"] == {"endpoints": 4, "shared": 1, "heads": 1, "fewest": 3, "most": 3}
 
