@@ -21,7 +21,7 @@ def prepare(
 ) -> None:
     """Check, standardise and fingerprint tables, and build the tasks; rejected.csv names every row left out and why."""
     from fedapp.data.dataset import LOSSES, build_dataset  # imports polars and RDKit: seconds that --help need not wait
-    from fedapp.data.losses import further_lines, label_lines, label_warnings, table_lines, table_warnings
+    from fedapp.data.losses import further_lines, label_lines, label_warnings, table_lines, table_warnings, task_lines
     from fedapp.data.prepare import PREPARED_FOLDER, REJECTED
     from fedapp.data.prepare import prepare as prepare_tables
     from fedapp.storage.output import check_folder
@@ -46,7 +46,11 @@ def prepare(
         return
     sizes = ", ".join(plural(header[f"{what}s"], what) for what in ("compound", "task", "label"))
     print(f"{sizes} in {dataset.directory}")
-    print("\n".join([*label_lines(header), f"{seconds:.0f} s; labels left out, by task: {dataset.directory / LOSSES}"]))
+    print(
+        "\n".join(
+            [*task_lines(dataset.tasks), *label_lines(header), f"{seconds:.0f} s; labels left out, by task: {dataset.directory / LOSSES}"]
+        )
+    )
 
 
 def warn(losses: list[str]) -> None:
