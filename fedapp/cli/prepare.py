@@ -10,7 +10,7 @@ import typer
 
 from fedapp.cli.arguments import Json, read_experiment
 from fedapp.cli.progress import RunProgress
-from fedapp.wording import plural
+from fedapp.wording import plural, shown
 
 
 def prepare(
@@ -56,4 +56,4 @@ def prepare(
 def warn(losses: list[str]) -> None:
     """Tell large losses on stderr."""
     for loss in losses:
-        print(f"warning: {loss}", file=sys.stderr)
+        print(f"warning: {shown(loss)}", file=sys.stderr)

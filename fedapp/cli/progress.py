@@ -29,7 +29,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedapp.evaluation.arms import AUC_PR, POOLED, PRINTED
-from fedapp.wording import plural
+from fedapp.wording import plural, shown
 
 SETTLING = 2.0  # seconds after an arm's first event that say nothing of its speed: a resumed run tells its old rounds at once
 MEMORY = 7 * 24 * 3600.0  # seconds that the estimate of the time left looks back: a round may take hours
@@ -135,7 +135,7 @@ class RunProgress:
         """Say what is being done now."""
         with self.lock:
             self._end_preparation()
-            self.spinner.update(text=Text(text, overflow="ellipsis", no_wrap=True))
+            self.spinner.update(text=Text(shown(text), overflow="ellipsis", no_wrap=True))
             if not self.live or text.startswith(WARNING):  # the next stage takes its place
                 self._line(text)
 
@@ -231,7 +231,7 @@ class RunProgress:
         return f"  {clock(remaining)} left" if remaining else ""
 
     def _line(self, text: str) -> None:
-        self.console.print(Text(text), soft_wrap=True)
+        self.console.print(Text(shown(text)), soft_wrap=True)
 
     def _end_preparation(self) -> None:
         if self.preparing is not None:

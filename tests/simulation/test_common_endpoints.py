@@ -16,7 +16,7 @@ ASSAYS = {"alpha": ["hERG", "solo"], "beta": ["hERG", "pair"], "gamma": ["hERG",
 CATALOGUE = """endpoints:
 - {id: hERG, measures: block, unit: p, thresholds: [6.5]}
 - {id: pair, measures: what two have, unit: p, thresholds: [6.5]}
-- {id: HERG, measures: what nobody calls so, unit: p, thresholds: [6.5]}
+- {id: KCNH2, measures: what nobody calls so, unit: p, thresholds: [6.5]}
 - {id: solo, measures: at a threshold that nobody has, unit: p, thresholds: [3.0]}
 """
 
@@ -56,13 +56,13 @@ def told(folder: Path, catalogue: str | None, *overrides: str) -> tuple[RunFolde
 def test_each_endpoint_is_told_with_its_partners_and_one_that_fewer_than_three_or_nobody_measures_with_a_warning(tmp_path: Path) -> None:
     run, lines = told(tmp_path, CATALOGUE)
     assert lines[:4] == [
-        "endpoint HERG: 0 of 4 partners measure it",
+        "endpoint KCNH2: 0 of 4 partners measure it",
         "endpoint hERG: 3 of 4 partners measure it",
         "endpoint pair: 2 of 4 partners measure it",
         "endpoint solo: 0 of 4 partners measure it",
     ]
     nobody, few = lines[4:]
-    assert nobody.startswith("warning: no partner measures HERG, solo: ")
+    assert nobody.startswith("warning: no partner measures KCNH2, solo: ")
     assert nobody.endswith("the partners' groups are hERG, other {hERG}, pair, solo")
     assert few == "warning: fewer than 3 partners measure pair, so that nothing of it is shared"
     assert run.status()["common_endpoints"] == {"endpoints": 4, "shared": 1, "heads": 1, "fewest": 3, "most": 3}
@@ -77,11 +77,6 @@ def test_a_catalogue_that_matches_is_told_without_a_warning_and_without_one_noth
 def test_an_endpoint_of_which_too_few_have_labels_enough_is_warned_of(tmp_path: Path) -> None:
     _, lines = told(tmp_path, CATALOGUE[: CATALOGUE.index("- {id: pair")], "privacy.endpoint_labels=1000")
     assert lines[1:] == ["warning: fewer than 3 partners have privacy.endpoint_labels = 1,000 training compounds, of both classes, of hERG"]
-
-
-def test_an_endpoint_in_another_unit_is_none_of_theirs(tmp_path: Path) -> None:
-    entry = "endpoints: [{id: hERG, measures: inhibition, unit: '%', thresholds: [6.5]}]"
-    assert told(tmp_path, entry)[1][0] == "endpoint hERG: 0 of 4 partners measure it"
 
 
 @pytest.mark.parametrize("number", [EACH, EACH + 1])
