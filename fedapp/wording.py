@@ -1,10 +1,13 @@
-"""The form of numbers and times wherever people read them: reports, pages, cards and the terminal."""
+"""The form of numbers, times and foreign text wherever people read them: reports, pages, cards and the terminal."""
 
 import re
 from datetime import UTC, datetime
+from unicodedata import category
 
 DASH, NBSP, MINUS = "–", "\u00a0", "\u2212"
 UNITS = ("B", "kB", "MB", "GB", "TB")
+STEERING = ("Cc", "Cf", "Cs", "Zl", "Zp")  # Unicode's controls, invisible and bidirectional ones, halves of characters, line ends
+ESCAPED = range(0xDC80, 0xDD00)  # where Python keeps bytes that are not UTF-8
 
 
 def count(value: float | None) -> str:
@@ -82,6 +85,21 @@ def was_or_were(number: int | None) -> str:
 def capital(text: str) -> str:
     """With a capital at its beginning, and the rest as it is: mean AUC-PR -> Mean AUC-PR."""
     return text[:1].upper() + text[1:]
+
+
+def is_plain(text: str) -> bool:
+    """Whether a terminal shows all of a text and does nothing else: no line ends, cursor movements or changes of direction are in it."""
+    return text.isprintable() or not any(category(each) in STEERING for each in text)
+
+
+def shown(text: str) -> str:
+    """Text of a file or a peer as it can be printed: what a terminal would obey, and a byte that is not UTF-8, as its number."""
+    return "".join(each if is_plain(each) else _number(each) for each in text)
+
+
+def _number(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code - 0xDC00:02x}" if code in ESCAPED else character.encode("unicode_escape").decode()
 
 
 def short(digest: str) -> str:

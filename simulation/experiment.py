@@ -1,21 +1,25 @@
 """The two experiments: `simulate` trains the federation, `compare` also trains the arms that it is compared with."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from statistics import median
 from typing import Any, Protocol
 
 from fedapp.data.dataset import Dataset
 from fedapp.errors import PolyphonyError, RunError, RunInterruptedError, explained
-from fedapp.evaluation.arms import AUC_PR, FEDERATED, FOREST, MERGED, POOLED, R2, SPEARMAN
+from fedapp.evaluation.arms import AUC_PR, COMBINED, FEDERATED, FOREST, LOCAL, MERGED, POOLED, R2, SPEARMAN
+from fedapp.evaluation.intervals import Interval
 from fedapp.report.disclosure import warnings
+from fedapp.report.kind_summary import KindSummary
 from fedapp.report.saved_run import SavedRun, read_run
-from fedapp.report.summary import summarise
+from fedapp.report.summary import Summary, summarise
 from fedapp.run_folder import RunFolder, now
 from fedapp.runtime.locks import locked
 from fedapp.storage.damage import DamagedFileError
 from fedapp.storage.leftovers import sweep
+from simulation.common_endpoints import common_endpoints
 from simulation.events import Follower
 from simulation.launch import run_flower
 from simulation.preparation import prepare_partners
@@ -28,6 +32,8 @@ class Display(Protocol):
 
     def stage(self, text: str) -> None: ...
 
+    def tell(self, text: str) -> None: ...
+
     def advance_preparation(self, done: int, total: int) -> None: ...
 
     def event(self, arm: str, partner: str | None, number: int, loss: float | None = None, score: float | None = None) -> None: ...
@@ -37,8 +43,9 @@ def simulate(run: RunFolder, display: Display) -> dict[str, Any]:
     """Run or resume the federation of a run folder, and write its report.
 
     Returns:
-        run, rounds, auc_pr, spearman and r2 (means over the tasks that count, test fold, each partner's selected round; null where no task
-        has it), seconds, report, warnings (what of confidential compounds this run did not protect).
+        run, rounds, auc_pr, spearman and r2 (of the federated model: means over the tasks that count, test fold, each partner's selected
+        round; null where no task has it), the same and more of each arm that partners have at home, gain and value_gain as `compare` has
+        them, seconds, report, warnings (what of confidential compounds this run did not protect).
     Raises:
         PolyphonyError: Whatever the user can put right; the run folder then says `failed` and can be resumed.
     """
@@ -49,7 +56,26 @@ def simulate(run: RunFolder, display: Display) -> dict[str, Any]:
     saved = read_run(run.path)
     summary = summarise(saved)
     figures = {metric: summary.mean(FEDERATED, metric) for metric in (AUC_PR, SPEARMAN, R2)}
-    return headline(run) | figures | {"report": str(write_summary(saved, summary)), "warnings": warnings(saved)}
+    return headline(run) | figures | at_home(summary) | {"report": str(write_summary(saved, summary)), "warnings": warnings(saved)}
+
+
+def at_home(summary: Summary) -> dict[str, Any]:
+    """Means of each arm that partners have at home without a comparison, and what their combined model gains over their own."""
+    arms = {
+        arm: {metric: mean for kind in summary.shown for metric, mean in kind.arms.get(arm, {}).items() if mean is not None}
+        for arm in (LOCAL, FEDERATED, COMBINED)
+    }
+    classes, values = summary.classes, summary.values
+    gains = {
+        "gain": gain_of(classes, classes.gain),
+        "value_gain": {SPEARMAN: gain_of(values, values.gain), R2: gain_of(values, values.r2_gain)},
+    }
+    return {arm: means for arm, means in arms.items() if means} | gains
+
+
+def gain_of(kind: KindSummary, gain: Interval | None) -> dict[str, float | None] | None:
+    """A gain as results have it; None unless it is that of the combined model."""
+    return asdict(gain) if gain is not None and kind.main == COMBINED else None
 
 
 def compare(run: RunFolder, display: Display) -> dict[str, Any]:
@@ -120,6 +146,7 @@ def federated_arm(run: RunFolder, display: Display) -> dict[str, Dataset]:
 
     def prepare() -> None:
         datasets.update(prepare_partners(run, display.stage, display.advance_preparation))
+        tell_endpoints(run, datasets, display)
 
     if run.federated():
         prepare()
@@ -132,6 +159,17 @@ def federated_arm(run: RunFolder, display: Display) -> dict[str, Dataset]:
         run.update(peak_memory=run_flower(run, follow))
     follow()
     return datasets
+
+
+def tell_endpoints(run: RunFolder, datasets: Mapping[str, Dataset], display: Display) -> None:
+    """Say which endpoints of the catalogue, if there is one, the partners have in common, and note it for the report."""
+    config = run.config()
+    if config.tasks.catalogue is None:
+        return
+    common = common_endpoints(datasets, config)
+    for line in common.lines(config.privacy.endpoint_labels):
+        display.tell(line)
+    run.update(common_endpoints=common.facts())
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Gives every simulated partner its keys and dataset, and all one catalogue: prepares the tables once, and deals out what was measured."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +9,15 @@ import polars as pl
 
 from fedapp.config import CATALOGUE, ENDPOINTS, Config
 from fedapp.consortium.membership import make_consortium
-from fedapp.data.catalogue import GROUPS, Catalogue, Endpoint, read_catalogue, write_catalogue
+from fedapp.data.catalogue import GROUPS, Catalogue, Endpoint, catalogue_of, other_unit, read_catalogue, units_of, write_catalogue
 from fedapp.data.dataset import LOSSES, Dataset, build_dataset
 from fedapp.data.demo import demo_dataset
 from fedapp.data.integrity import SUMMARY, read_summary
 from fedapp.data.losses import label_warnings, table_warnings, taken_columns
-from fedapp.data.notation import LABEL_UNIT, P_UNIT
+from fedapp.data.notation import LABEL_UNIT
 from fedapp.data.prepare import REJECTED, input_digest, prepare
-from fedapp.data.task_kinds import KIND
-from fedapp.errors import BusyError, DataError
+from fedapp.data.task_kinds import KIND, completed
+from fedapp.errors import BusyError, ConfigError, DataError
 from fedapp.evaluation.arms import REGRESSION
 from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import RunFolder
@@ -26,6 +26,7 @@ from simulation.dealing import deal_endpoints
 from simulation.partition import partition_assays
 
 POLL = 1.0  # seconds between looks at what another run prepares
+NAMED = 5  # faults in a message
 Progress = Callable[[int, int], None]
 
 
@@ -38,10 +39,10 @@ def prepare_partners(run: RunFolder, stage: Callable[[str], None], progress: Pro
         progress: Called with (structures done, all structures).
     Raises:
         DataError: Tables missing or unusable, or a partner without a task.
-        ConfigError: An unusable catalogue.
+        ConfigError: An unusable catalogue, or a group that is called as one of its endpoints and measured in another unit.
     """
     config = run.config()
-    put_catalogue(run)  # one that is unusable is named before datasets are made
+    put_catalogue(run, stage=stage)  # one that is unusable is named before datasets are made
     missing = [name for name in run.partners() if not PartnerFolder(run.partner(name)).dataset.is_dir()]
     if missing and config.data.tables == "demo":
         stage("making the demo's datasets")
@@ -55,18 +56,20 @@ def prepare_partners(run: RunFolder, stage: Callable[[str], None], progress: Pro
     datasets = {name: Dataset.open(PartnerFolder(run.partner(name)).dataset) for name in run.partners()}
     for name, dataset in datasets.items():
         check_fits(dataset, name, config)
-    put_catalogue(run, datasets.values())
+    put_catalogue(run, datasets.values(), stage)
+    check_units(datasets, catalogue_of(run.config()))
     make_consortium(run, config)  # partners' policies name the trunk's layout, shared heads too
     notes = dict.fromkeys(dataset.note for dataset in datasets.values() if dataset.note)
     run.update(note="\n".join(notes), data_digest={name: dataset.digest for name, dataset in datasets.items()})
     return datasets
 
 
-def put_catalogue(run: RunFolder, datasets: Iterable[Dataset] = ()) -> None:
+def put_catalogue(run: RunFolder, datasets: Iterable[Dataset] = (), stage: Callable[[str], None] = lambda _: None) -> None:
     """Write the run's catalogue, unless it has none or an earlier process wrote it.
 
     Args:
         datasets: Of all partners, whose groups make the catalogue where the experiment says so; none if they are not there yet.
+        stage: Told which groups are no endpoint, since partners measure them in different units.
     Raises:
         ConfigError: The file that the experiment names is unusable.
         DataError: A group has a name that no endpoint can have.
@@ -78,26 +81,83 @@ def put_catalogue(run: RunFolder, datasets: Iterable[Dataset] = ()) -> None:
         write_catalogue(path, read_catalogue(Path(source)))
     elif every:
         try:
-            write_catalogue(path, catalogue_of_groups(pl.concat((each.tasks for each in every), how="diagonal")))
+            tasks = {each.name: each.tasks for each in every}
+            for warning in unlike_units(tasks):
+                stage(f"warning: {warning}")
+            catalogue = catalogue_of_groups(tasks)
         except ValueError as error:
             raise DataError(f"the groups of tasks make no catalogue: {error}", "name assays otherwise, or tasks.catalogue=null") from error
+        write_catalogue(path, catalogue)
 
 
-def catalogue_of_groups(tasks: pl.DataFrame) -> Catalogue:
-    """Every group of these tasks as an endpoint, at every threshold that somebody has.
+def check_units(datasets: Mapping[str, Dataset], catalogue: Catalogue) -> None:
+    """Refuse groups that would be an endpoint by their name, and are measured in another unit.
+
+    Raises:
+        ConfigError: There are such; partners, groups and units are named.
+    """
+    measured = units_of_groups({name: dataset.tasks for name, dataset in datasets.items()})
+    faults = [
+        f"{name}: {fault}"
+        for group in sorted(measured.keys() & catalogue.by_id.keys())
+        for name, units in measured[group].items()
+        if (fault := other_unit(group, units, catalogue.by_id[group]))
+    ]
+    if faults:
+        more = f"; and {len(faults) - NAMED:,} more" if len(faults) > NAMED else ""
+        raise ConfigError(
+            f"{'; '.join(faults[:NAMED])}{more}",
+            "here a group of tasks is the endpoint that is called as it: call either otherwise, or give both one unit",
+        )
+
+
+def units_of_groups(tasks: Mapping[str, pl.DataFrame]) -> dict[str, dict[str, set[str]]]:
+    """Group to partner to the units in which it measures the group: p-values and 0/1 labels may be in one."""
+    units: dict[str, dict[str, set[str]]] = {}
+    for partner, own in tasks.items():
+        for group, unit in zip(own["group"], units_of(own), strict=True):
+            units.setdefault(group, {}).setdefault(partner, set()).add(unit)
+    return units
+
+
+def common_unit(held: Mapping[str, set[str]]) -> str | None:
+    """The unit that all partners who measure a group have, values before 0/1 labels; None where there is none."""
+    return min(set.intersection(*held.values()), key=lambda unit: (unit == LABEL_UNIT, unit), default=None)
+
+
+def unlike_units(tasks: Mapping[str, pl.DataFrame]) -> list[str]:
+    """Of each group that is no endpoint, since no unit is common to all who measure it, who measures it in which."""
+    sentences = []
+    for group, held in sorted(units_of_groups(tasks).items()):
+        if common_unit(held) is None:
+            told = ", ".join(f"{partner} in {' and '.join(sorted(units))}" for partner, units in held.items())
+            sentences.append(f"{group} is no common endpoint, since it is measured by {told}")
+    return sentences
+
+
+def catalogue_of_groups(tasks: Mapping[str, pl.DataFrame]) -> Catalogue:
+    """Every group that all who measure it have in one unit as an endpoint, at every threshold that somebody has in that unit.
 
     Args:
-        tasks: Of all partners; values are normalised by the mean of their centres and of their scales.
+        tasks: Of each partner; values are normalised by the mean of their centres and of their scales.
+    Raises:
+        ValueError: A name that no endpoint can have, or no group is left.
     """
-    absent = {KIND: pl.lit(""), "centre": pl.lit(0.0), "scale": pl.lit(1.0), "unit": pl.lit(P_UNIT)}
-    tasks = tasks.with_columns(column.alias(name) for name, column in absent.items() if name not in tasks.columns)
+    units = {group: unit for group, held in units_of_groups(tasks).items() if (unit := common_unit(held)) is not None}
+    if not units:
+        raise ValueError("none is measured in one unit by all who have it")
+    columns = ("group", "threshold", KIND, "centre", "scale")
+    every = pl.concat(completed(own).select(*columns, pl.Series("unit", units_of(own))) for own in tasks.values())
+    common = pl.DataFrame(list(units.items()), schema={"group": pl.String, "unit": pl.String}, orient="row")
     valued = pl.col(KIND) == REGRESSION
-    measured = valued | pl.col("threshold").is_not_null()
-    groups = tasks.group_by("group").agg(
-        pl.col("threshold").drop_nulls().unique().sort(),
-        valued.any().alias("value"),
-        pl.col("unit").filter(measured).min().fill_null(LABEL_UNIT),
-        *(pl.col(name).filter(valued).cast(pl.Float64).mean() for name in ("centre", "scale")),
+    groups = (
+        every.join(common, on=["group", "unit"], how="semi")
+        .group_by("group", "unit")
+        .agg(
+            pl.col("threshold").drop_nulls().unique().sort(),
+            valued.any().alias("value"),
+            *(pl.col(name).filter(valued).cast(pl.Float64).mean() for name in ("centre", "scale")),
+        )
     )
     return Catalogue(
         tuple(

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from fedapp.wording import DASH, count, duration, moment, percent, plural, score, short, signed, size, was_or_were
+from fedapp.wording import DASH, count, duration, is_plain, moment, percent, plural, score, short, shown, signed, size, was_or_were
 
 
 def test_numbers_read_as_in_print() -> None:
@@ -28,6 +28,19 @@ def test_times_read_as_in_print() -> None:
     assert moment("2026-11-22T10:14:03+01:00") == "22 Nov 2026, 09:14:03\u00a0UTC"
     assert moment(0) == "1 Jan 1970, 00:00:00\u00a0UTC"
     assert moment("yesterday") == "yesterday"
+
+
+@given(st.text(st.characters(exclude_categories=[])))
+def test_foreign_text_is_shown_in_one_line_without_what_a_terminal_obeys(text: str) -> None:
+    told = shown(text)
+    assert is_plain(told) and len(told.splitlines()) <= 1 and told.isprintable() >= text.isprintable()
+    assert (told == text) == is_plain(text)
+
+
+@pytest.mark.parametrize("text", ["\x1b[2K", "\r", "\n", "\x9b", "\u202e", "\u2066", "\u200b", "\u2028", "\ud800", "\udcff", "\0"])
+def test_escapes_line_ends_and_changes_of_direction_are_shown_by_their_numbers(text: str) -> None:
+    assert not is_plain(text)
+    assert shown(f"a{text}b").startswith("a\\")
 
 
 @given(st.integers(0, 10**15))

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from fedapp.cli.arguments import Json
+from fedapp.wording import shown
 
 UNFIT = 1
 
@@ -26,9 +27,9 @@ def doctor(
     for line in examine(Site.open(site)):
         lines.append(line)
         if not as_json:
-            print(f"{line.state:<4}  {line.check:<12} {line.told}", flush=True)
+            print(f"{line.state:<4}  {line.check:<12} {shown(line.told)}", flush=True)
             if line.hint:
-                print(f"{'':<19}→ {line.hint}", flush=True)
+                print(f"{'':<19}→ {shown(line.hint)}", flush=True)
     failed = [line.check for line in lines if line.state is CheckState.FAIL]
     if as_json:
         print(json.dumps({"ok": not failed, "checks": [asdict(line) for line in lines]}))

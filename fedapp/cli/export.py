@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fedapp.cli.arguments import Json
-from fedapp.wording import plural
+from fedapp.wording import plural, shown
 
 
 def export(
@@ -33,6 +33,7 @@ def export(
             "tasks": len(saved.tasks),
             "digest": saved.digest,
             "choice": saved.choice,
+            "shared_heads": saved.shared_heads,
         }
         print(json.dumps(summary | {"note": saved.header["note"]}))
         return
@@ -40,4 +41,4 @@ def export(
     print(f"the validation fold chose {saved.chosen()}")
     print(f"whoever has it can learn about the compounds that it was trained on: read {out / 'card.md'} before you give it on")
     if saved.header["note"]:
-        print(f"note: {saved.header['note']}")
+        print(f"note: {shown(saved.header['note'])}")

@@ -33,6 +33,7 @@ from fedapp.cli import (
 )
 from fedapp.errors import PolyphonyError, explained
 from fedapp.runtime.versions import versions
+from fedapp.wording import shown
 from strategies.secagg.errors import SecAggError
 
 FAILED = 1
@@ -111,8 +112,8 @@ def interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 
 def fail(message: str, hint: str, status: int = FAILED) -> None:
-    """Print an error and end."""
-    print(f"error: {message}", file=sys.stderr)
+    """Print an error and end; what it quotes of a file or a peer moves no cursor and makes no line of its own."""
+    print(f"error: {shown(message)}", file=sys.stderr)
     if hint:
-        print(f"hint: {hint}", file=sys.stderr)
+        print(f"hint: {shown(hint)}", file=sys.stderr)
     sys.exit(status)

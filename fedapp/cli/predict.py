@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fedapp.cli.arguments import Json
-from fedapp.wording import plural
+from fedapp.wording import plural, shown
 
 
 def predict(
@@ -43,4 +43,4 @@ def predict(
     print(f"{plural(predicted.rows, 'compound')} predicted, {predicted.left_out} without a prediction (column reason), in {out}")
     print(f"predicted by {predicted.chosen}, as the validation fold chose")
     if predicted.note:
-        print(f"note: {predicted.note}")
+        print(f"note: {shown(predicted.note)}")

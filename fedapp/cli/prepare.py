@@ -10,7 +10,7 @@ import typer
 
 from fedapp.cli.arguments import Json, read_experiment
 from fedapp.cli.progress import RunProgress
-from fedapp.wording import plural
+from fedapp.wording import plural, shown
 
 
 def prepare(
@@ -21,7 +21,7 @@ def prepare(
 ) -> None:
     """Check, standardise and fingerprint tables, and build the tasks; rejected.csv names every row left out and why."""
     from fedapp.data.dataset import LOSSES, build_dataset  # imports polars and RDKit: seconds that --help need not wait
-    from fedapp.data.losses import further_lines, label_lines, label_warnings, table_lines, table_warnings
+    from fedapp.data.losses import further_lines, label_lines, label_warnings, table_lines, table_warnings, task_lines
     from fedapp.data.prepare import PREPARED_FOLDER, REJECTED
     from fedapp.data.prepare import prepare as prepare_tables
     from fedapp.storage.output import check_folder
@@ -46,10 +46,14 @@ def prepare(
         return
     sizes = ", ".join(plural(header[f"{what}s"], what) for what in ("compound", "task", "label"))
     print(f"{sizes} in {dataset.directory}")
-    print("\n".join([*label_lines(header), f"{seconds:.0f} s; labels left out, by task: {dataset.directory / LOSSES}"]))
+    print(
+        "\n".join(
+            [*task_lines(dataset.tasks), *label_lines(header), f"{seconds:.0f} s; labels left out, by task: {dataset.directory / LOSSES}"]
+        )
+    )
 
 
 def warn(losses: list[str]) -> None:
     """Tell large losses on stderr."""
     for loss in losses:
-        print(f"warning: {loss}", file=sys.stderr)
+        print(f"warning: {shown(loss)}", file=sys.stderr)

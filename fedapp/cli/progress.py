@@ -29,12 +29,14 @@ from rich.table import Table
 from rich.text import Text
 
 from fedapp.evaluation.arms import AUC_PR, POOLED, PRINTED
-from fedapp.wording import plural
+from fedapp.wording import plural, shown
 
 SETTLING = 2.0  # seconds after an arm's first event that say nothing of its speed: a resumed run tells its old rounds at once
 MEMORY = 7 * 24 * 3600.0  # seconds that the estimate of the time left looks back: a round may take hours
 PREPARATION_LINES = 10
 REFRESHES = 4.0  # a second
+WARNING = "warning: "
+VALIDATION = "validation"  # the fold of every score while a run goes on
 WIDE, MIDDLE, NARROW = 96, 64, 44  # terminal columns
 
 
@@ -59,20 +61,21 @@ def arm_table(tasks: Sequence[Task], width: int, metric: str) -> Table:
     def field_column(name: str) -> ProgressColumn:
         return TextColumn(f"{{task.fields[{name}]}}", markup=False)
 
+    score = f"{VALIDATION} {metric}" if width >= MIDDLE else metric
     every: list[tuple[int, str, ProgressColumn]] = [
         (0, "arm", TextColumn("{task.description}", markup=False)),
         (0, "round", field_column("round")),
         (WIDE, "", BarColumn(bar_width=18)),
         (WIDE, "partners", field_column("partners")),
         (NARROW, "loss", field_column("loss")),
-        (0, metric, field_column("score")),
+        (0, score, field_column("score")),
         (MIDDLE, "elapsed", TimeElapsedColumn()),
         (NARROW, "left", TimeRemainingColumn()),
     ]
     shown = [(header, column) for least, header, column in every if width >= least]
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     for header, _ in shown:
-        table.add_column(header, no_wrap=header != metric)  # "mean of AUC-PR and Spearman" goes on several lines
+        table.add_column(header, no_wrap=header != score)  # "mean of AUC-PR and Spearman" goes on several lines
     for task in tasks:
         table.add_row(*(column(task) for _, column in shown))
     return table
@@ -132,9 +135,14 @@ class RunProgress:
         """Say what is being done now."""
         with self.lock:
             self._end_preparation()
-            self.spinner.update(text=Text(text, overflow="ellipsis", no_wrap=True))
-            if not self.live:
+            self.spinner.update(text=Text(shown(text), overflow="ellipsis", no_wrap=True))
+            if not self.live or text.startswith(WARNING):  # the next stage takes its place
                 self._line(text)
+
+    def tell(self, text: str) -> None:
+        """Say what is to stay on the screen."""
+        with self.lock:
+            self._line(text)
 
     def advance_preparation(self, done: int, total: int) -> None:
         """Structures prepared so far, of all."""
@@ -203,7 +211,7 @@ class RunProgress:
             elapsed = clock(time.monotonic() - self.started)
             self._line(f"{arm.name} {len(arm.reached)} of {plural(arm.members, 'partner')}  {elapsed} elapsed{self._left(arm)}")
         elif not trained and number == self.total_rounds and len(arm.scores.get(number, {})) >= arm.members:
-            self._line(f"{arm.name} evaluated  {self.metric} {mean(arm.scores[number]):.3f}")
+            self._line(f"{arm.name} evaluated  {VALIDATION} {self.metric} {mean(arm.scores[number]):.3f}")
 
     def _tell(self, arm: ArmProgress, number: int) -> None:
         """The plain line of a finished round."""
@@ -214,7 +222,7 @@ class RunProgress:
             parts.append(f"{len(losses)} of {plural(arm.members, 'partner')}")
         parts.append(f"loss {mean(losses):.3f}")
         if score is not None:
-            parts.append(f"{self.metric} {score[1]:.3f}{'' if score[0] == number else f' (round {score[0]})'}")
+            parts.append(f"{VALIDATION} {self.metric} {score[1]:.3f}{'' if score[0] == number else f' (round {score[0]})'}")
         parts.append(f"{clock(time.monotonic() - self.started)} elapsed")
         self._line("  ".join(parts) + self._left(arm))
 
@@ -223,7 +231,7 @@ class RunProgress:
         return f"  {clock(remaining)} left" if remaining else ""
 
     def _line(self, text: str) -> None:
-        self.console.print(Text(text), soft_wrap=True)
+        self.console.print(Text(shown(text)), soft_wrap=True)
 
     def _end_preparation(self) -> None:
         if self.preparing is not None:

@@ -1,10 +1,13 @@
 """`polyphony simulate`: all partners on this machine, from tables to report."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from fedapp.cli.arguments import Experiment, Json, Resume, open_or_create, tell_cost
+from fedapp.cli.figures import arm_lines, gain_line
 from fedapp.cli.progress import RunProgress
-from fedapp.evaluation.arms import AUC_PR, PRINTED, R2, SPEARMAN, score_name
+from fedapp.evaluation.arms import AUC_PR, LOCAL, R2, SPEARMAN, score_name
 
 
 def simulate(experiment: Experiment = None, resume: Resume = None, as_json: Json = False) -> None:
@@ -17,14 +20,18 @@ def simulate(experiment: Experiment = None, resume: Resume = None, as_json: Json
     if as_json:
         print(json.dumps(result))
         return
-    print(quality(result["auc_pr"], result["spearman"], result["r2"]))
+    print("\n".join(quality(result)))
     tell_cost(result)
 
 
-def quality(auc_pr: float | None, spearman: float | None = None, r2: float | None = None) -> str:
-    """How well it predicts, in words; None where there was nothing to judge it on."""
-    means = {AUC_PR: auc_pr, SPEARMAN: spearman, R2: r2}
-    known = [f"{PRINTED[metric]} {mean:.3f}" for metric, mean in means.items() if mean is not None]
-    if not known:
-        return "federated  no score: no task has evaluation.min_per_class compounds of each class in the test fold, or twice as many values"
-    return f"federated  {'  '.join(known)} (mean over tasks, test fold, each partner's selected round)"
+def quality(result: Mapping[str, Any]) -> list[str]:
+    """How well each arm predicts, and what the combined model gains, in lines; that nothing could be judged, where it could not."""
+    if all(result[metric] is None for metric in (AUC_PR, SPEARMAN, R2)):
+        few = "no task has evaluation.min_per_class compounds of each class in the test fold, or twice as many values"
+        return [f"federated  no score: {few}"]
+    gains = {AUC_PR: result["gain"]} | result["value_gain"]
+    return [
+        "means over tasks, test fold, each partner's selected round",
+        *arm_lines(result),
+        *(gain_line(LOCAL, metric, gain) for metric, gain in gains.items() if gain is not None),
+    ]

@@ -55,7 +55,7 @@ def tell(state: dict[str, Any]) -> None:
 
 def tell_partner(state: dict[str, Any]) -> None:
     """A partner's rounds and its ledger."""
-    from fedapp.site.status.sentences import of_rounds, privacy_spent
+    from fedapp.site.status.sentences import headline, of_rounds, privacy_spent, what_predicts
     from fedapp.wording import count, duration, moment, plural, score, size
 
     health, ledger = state["health"], state["ledger"]
@@ -71,12 +71,14 @@ def tell_partner(state: dict[str, Any]) -> None:
     for sent in state["sent"][-LAST:]:
         scored = learned.get(sent["round"], {})
         scores = [score(scored.get(name)) for name in ("loss", "validation", "test")]
-        kept = " kept" if sent["round"] == state["selected"] else ""
+        best = " best" if sent["round"] == state["selected"] else ""
         about = [size(sent["bytes_out"]), str(sent["attempts"]), count(sent["partners"]), count(sent["rows"]), count(sent["clipped"])]
-        rows.append([f"{sent['round'] or 'set-up'}{kept}", *scores, duration(scored.get("seconds")), *about])
+        rows.append([f"{sent['round'] or 'set-up'}{best}", *scores, duration(scored.get("seconds")), *about])
     columns = ("round", "loss", f"validation {state['score']}", "test", "trained", "out", "sent", "partners", "rows", "clipped")
     print_table(columns, rows)
     rows_listed = f"{count(ledger['rows_listed'])} of {plural(ledger['rows'], 'row')}, row guard {count(ledger['row_guard'])}"
+    if (told := what_predicts(state)) not in headline(state)[1]:
+        print(told)
     print(f"holds the trunk of {of_rounds(state)}")
     print(f"sent: {size(ledger['bytes_out'])} in {plural(ledger['rounds_sent'], 'round')}; {rows_listed}")
     if state["endpoints"]:

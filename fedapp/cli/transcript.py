@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from fedapp.cli.arguments import Json
-from fedapp.wording import plural
+from fedapp.wording import plural, shown
 
 DIFFERENT = 1
 
@@ -54,6 +54,6 @@ def tell(difference: dict[str, Any]) -> None:
     print(f"the transcripts differ: {difference['fact']}, in {difference['phase']} of round {difference['round']}")
     print(f"session    {difference['session']}")
     for view in difference["seen"]:
-        refused = f"  refused: {view['refused']}" if view["refused"] else ""
+        refused = f"  refused: {shown(view['refused'])}" if view["refused"] else ""
         print(f"partner {view['partner']:<2} {view['value'] or 'nothing'}  {view['name']}{refused}")
     print(f"verdict    {difference['verdict']}")

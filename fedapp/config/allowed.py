@@ -28,10 +28,11 @@ class Allowed(Protocol):
 
 @dataclass(frozen=True)
 class Within:
-    """A number, or each of a list, from `low` to `high`, both included; never NaN."""
+    """A number, or each of a list, from `low` to `high`, both included; never NaN. `hint`: what to write instead."""
 
     low: float
     high: float
+    hint: str = ""
 
     def __str__(self) -> str:
         return " to ".join(f"{limit:,}" if isinstance(limit, int) else f"{limit:g}" for limit in (self.low, self.high))
@@ -40,7 +41,7 @@ class Within:
         """A number beyond the limits; None stands for what is decided later."""
         for number in value if isinstance(value, list) else [value]:
             if number is not None and not self.low <= number <= self.high:
-                yield Fault((key,), f"{key} is {value}, not within {self.low:g} to {self.high:g}")
+                yield Fault((key,), f"{key} is {value}, not within {self.low:g} to {self.high:g}", self.hint)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from fedapp.evaluation.arms import AUC_PR, KINDS
 
 METRICS = ("loss", AUC_PR)
 ASSAYS, ENDPOINTS = "assays", "endpoints"  # that simulated partners are dealt
+P_THRESHOLDS = Within(0, 16, "a threshold of concentrations is a p-value, -log10 M, whatever their unit: for 1000 nM write 6")
 NO_NOISE, RECORD_DP, RECONSTRUCTION_NOISE = "none", "record_dp", "reconstruction_noise"
 
 
@@ -53,7 +54,7 @@ class Tasks:
         "an assay without one is a group by itself",
     ]
     thresholds: Annotated[
-        list[float], "active means p-value >= threshold; 0/1 labels ignore it, and assays.* may have thresholds of its own", Within(0, 16)
+        list[float], "active means p-value >= threshold; 0/1 labels ignore it, and assays.* may have thresholds of its own", P_THRESHOLDS
     ]
     min_per_class: Annotated[
         int, "quorum: a task needs this many actives and as many inactives, or twice as many exact values", Within(1, 1_000_000_000)
@@ -115,7 +116,7 @@ class Privacy:
     row_guard: Annotated[int, "rows of bits that fewer training compounds hold stay at home; 0 = off", Within(0, 1 << 31)]
     endpoint_labels: Annotated[
         int,
-        "training labels of a task that is declared to a common endpoint, below which it has no part in the shared head",
+        "training compounds with a label of a common endpoint, each once; a partner with fewer has no part in the shared head",
         Within(1, 1 << 31),
     ]
     word_bits: Annotated[int, "bits of a masked word", OneOf({16: "half the upload", 32: "finer steps"})]

@@ -77,7 +77,7 @@ def named_errors(where: str) -> Iterator[None]:
     """
     try:
         yield
-    except (OmegaConfBaseException, YAMLError, ValueError, TypeError) as error:
+    except (OmegaConfBaseException, YAMLError, ValueError, TypeError, OverflowError) as error:
         reason = str(error).strip().splitlines()[0]
         hint = "conf/default.yaml lists every key with its meaning"
         if "Environment variable" in reason:

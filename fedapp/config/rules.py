@@ -10,7 +10,7 @@ from fedapp.config.allowed import Fault
 from fedapp.config.options import ENDPOINTS, NO_NOISE, OPTIONS, RECORD_DP, Config, flatten
 from fedapp.errors import ConfigError
 from fedapp.evaluation.arms import KINDS
-from fedapp.storage.yaml_file import SHOWN, in_words, is_a
+from fedapp.storage.yaml_file import SHOWN, in_words, is_a, shows
 
 LEAST_NOISE = 0.3  # below it record_dp has no epsilon worth the name: above 100 after a few passes
 LEAST_SECURE = 3  # partners: of two, each knows the other's update from the sum
@@ -66,6 +66,13 @@ def text_is_not_empty(config: Config) -> Iterator[Fault]:
     for key, value in flatten(config).items():
         if value == "":
             yield Fault((key,), f"{key} is empty")
+
+
+def text_is_shown_as_it_is(config: Config) -> Iterator[Fault]:
+    """Text has no characters that a terminal obeys: a kit's configuration is another's, and is printed."""
+    for key, value in flatten(config).items():
+        if not shows(value):
+            yield Fault((key,), f"{key} is {value!a:.{SHOWN}}, which a terminal would not show as it is")
 
 
 def name_is_a_folders(config: Config) -> Iterator[Fault]:
@@ -224,6 +231,7 @@ RULES: tuple[Rule, ...] = (
     text_is_not_empty,
     name_is_a_folders,
     tables_are_folders,
+    text_is_shown_as_it_is,
     tables_differ,
     each_partner_has_tables,
     endpoints_can_be_dealt,

@@ -4,10 +4,12 @@ from collections.abc import Collection
 
 import polars as pl
 
+from fedapp.data.columns import SETTINGS
+from fedapp.data.notation import THRESHOLDS_WITHIN
 from fedapp.data.tables import Table
 from fedapp.errors import DataError
 
-WEIGHT, AUXILIARY, THRESHOLDS = SETTINGS = ("weight", "auxiliary", "thresholds")
+WEIGHT, AUXILIARY, THRESHOLDS = SETTINGS
 LOWEST_WEIGHT, HIGHEST_WEIGHT = 1e-6, 1e6  # beyond them one assay is all or nothing
 TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0", "")
 REASONS = {
@@ -15,17 +17,31 @@ REASONS = {
     AUXILIARY: "auxiliary is neither true nor false",
     THRESHOLDS: "thresholds are not numbers with ; between them",
 }
+BEYOND = "thresholds are not within {:g} to {:g}: {}"
 
 
-def setting_checks(columns: Collection[str]) -> list[tuple[pl.Expr, str, str]]:
-    """For each of `SETTINGS` that an assays table has: which of its cells are wrong, the reason, and the column."""
+def setting_checks(columns: Collection[str], measured: pl.DataFrame) -> list[tuple[pl.Expr, str, str]]:
+    """For each of `SETTINGS` that an assays table has: which of its cells are wrong, the reason, and the column.
+
+    Args:
+        measured: assay_id and kind ("p", "%" or "label") of what was measured: thresholds must be such values.
+    """
     number = pl.col(WEIGHT).cast(pl.Float64, strict=False)
     wrong = {
         WEIGHT: (pl.col(WEIGHT) != "") & ~number.is_between(LOWEST_WEIGHT, HIGHEST_WEIGHT).fill_null(False),
         AUXILIARY: ~pl.col(AUXILIARY).str.to_lowercase().is_in([*TRUE, *FALSE]),
         THRESHOLDS: (pl.col(THRESHOLDS) != "") & ~_numbers().list.eval(pl.element().is_finite().fill_null(False)).list.all(),
     }
-    return [(wrong[name], REASONS[name], name) for name in SETTINGS if name in columns]
+    checks = [(wrong[name], REASONS[name], name) for name in SETTINGS if name in columns]
+    return [*checks, *(_beyond(unit, measured) for unit in THRESHOLDS_WITHIN if THRESHOLDS in columns)]
+
+
+def _beyond(unit: str, measured: pl.DataFrame) -> tuple[pl.Expr, str, str]:
+    """Which assays with values in this unit have a threshold that can be none of them."""
+    lowest, highest, hint = THRESHOLDS_WITHIN[unit]
+    own = measured.filter(pl.col("kind") == unit)["assay_id"].unique()
+    within = _numbers().list.eval(pl.element().is_between(lowest, highest)).list.all()
+    return pl.col("assay_id").is_in(own.implode()) & (pl.col(THRESHOLDS) != "") & ~within, BEYOND.format(lowest, highest, hint), THRESHOLDS
 
 
 def assays_in_percent(table: Table | None) -> list[str]:

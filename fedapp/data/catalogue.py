@@ -5,9 +5,11 @@ Imports neither polars nor RDKit: whoever asks for a trunk's shapes asks here ho
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedapp.config import Config
-from fedapp.data.notation import ABSENT, LABEL_UNIT, P_UNIT
+from fedapp.data.notation import ABSENT, LABEL_UNIT, MOLAR, P_UNIT, PERCENT_UNIT, THRESHOLDS_WITHIN, VALUES_WITHIN
 from fedapp.errors import ConfigError
 from fedapp.evaluation.arms import REGRESSION
 from fedapp.storage.files import write_text
 from fedapp.storage.yaml_file import SHOWN, first_line, read_large, to_text, typed
+from fedapp.wording import is_plain, shown
 
 if TYPE_CHECKING:
     import polars as pl
 
 GROUPS = "groups"  # in the place of a file, in simulations: every group of the partners' tasks is an endpoint
 NO_SLOT = -1
+MEASURED_IN = {P_UNIT: "-log10 M", PERCENT_UNIT: "of inhibition and the like", LABEL_UNIT: "0/1"}  # units that datasets have
+FINEST = 1e-6  # of a scale, in any unit: below it, values would be beyond what numbers can hold
 LARGEST = 1e30  # of a number, far within what datasets keep
 HEADER = "# The endpoints that partners may measure in common; every partner has the same file. A list, in any order.\n"
 HINT = (
@@ -41,8 +46,8 @@ class Endpoint:
     Attributes:
         id: What partners declare a group of tasks to be.
         measures: In words, for people.
-        unit: Of the values: `p` (-log10 M), `label` (0/1), or another that the tables of all partners have.
-        thresholds: In that unit; a class is value >= threshold. None with 0/1 labels.
+        unit: Of the values, one of `MEASURED_IN`: `p` (-log10 M), `%`, or `label` (0/1).
+        thresholds: In that unit, of concentrations as -log10 M; a class is value >= threshold. None with 0/1 labels.
         value: Whether it is (also) learned as a value.
         centre, scale: With `value`: what is learned is (value - centre) / scale, at all partners alike.
     Raises:
@@ -72,6 +77,25 @@ class Endpoint:
             yield f"its thresholds {list(self.thresholds)} name one twice"
         if self.scale is not None and not self.scale > 0:
             yield f"its scale is {self.scale}, not above 0"
+        yield from self._unmeasured()
+
+    def _unmeasured(self) -> Iterator[str]:
+        """Values that no dataset has."""
+        if self.unit in MOLAR:
+            yield f"its unit is {self.unit}: what partners measure as concentrations are p-values, -log10 M: write {P_UNIT}"
+        if self.unit not in MEASURED_IN:
+            units = ", ".join(f"{unit} ({what})" for unit, what in MEASURED_IN.items())
+            yield f"its unit is {self.unit!r:.{SHOWN}}, and what partners measure is in one of {units}"
+        if self.unit in THRESHOLDS_WITHIN:
+            low, high, hint = THRESHOLDS_WITHIN[self.unit]
+            yield from (
+                f"its threshold {each:g} is not within {low:g} to {high:g}: {hint}" for each in self.thresholds if not low <= each <= high
+            )
+            low, high = VALUES_WITHIN[self.unit]
+            if self.centre is not None and not low <= self.centre <= high:
+                yield f"its centre {self.centre:g} is not within {low:g} to {high:g}, where values in {self.unit} are"
+            if self.scale is not None and not FINEST <= self.scale <= high - low:
+                yield f"its scale {self.scale:g} is not within {FINEST:g} to {high - low:g}, as far as values in {self.unit} may be apart"
 
     def _unlearnable(self) -> Iterator[str]:
         """Values that do not go together."""
@@ -93,8 +117,16 @@ class Endpoint:
 
 
 def is_name(text: str) -> bool:
-    """Whether a cell of a table holds this as it is: tables are read without spaces around cells, and take `NA` for an absent one."""
-    return text == text.strip() and text not in ABSENT and len(text.splitlines()) == 1 and "\0" not in text
+    """Whether a cell of a table holds this as it is, and a terminal shows it so: a consent is given to what is read there.
+
+    Tables are read without spaces around cells, and take `NA` for an absent one.
+    """
+    return text == text.strip() and text not in ABSENT and text != "" and is_plain(text)
+
+
+def folded(identifier: str) -> str:
+    """An id as people tell it apart from others: without case, and however its characters are coded."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", identifier).casefold())
 
 
 @dataclass(frozen=True)
@@ -124,16 +156,19 @@ class Catalogue:
     """Endpoints by ascending id, whatever the order in the file.
 
     Raises:
-        ValueError: An id is there twice.
+        ValueError: An id is there twice, or two that people cannot tell apart.
     """
 
     endpoints: tuple[Endpoint, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "endpoints", tuple(sorted(self.endpoints, key=lambda endpoint: endpoint.id)))
-        if len(self.by_id) < len(self.endpoints):
-            twice = next(one.id for one, other in zip(self.endpoints, self.endpoints[1:], strict=False) if one.id == other.id)
-            raise ValueError(f"the id {twice!r:.{SHOWN}} is there twice")
+        spoken = sorted((folded(endpoint.id), endpoint.id) for endpoint in self.endpoints)
+        for (form, one), (other_form, other) in pairwise(spoken):
+            if one == other:
+                raise ValueError(f"the id {one!r:.{SHOWN}} is there twice")
+            if form == other_form:
+                raise ValueError(f"the ids {one!a:.{SHOWN}} and {other!a:.{SHOWN}} differ in case or in the coding of characters alone")
 
     @cached_property
     def by_id(self) -> dict[str, Endpoint]:
@@ -178,8 +213,8 @@ def read_catalogue(path: Path) -> Catalogue:
     """
     if not path.is_file():
         raise ConfigError(
-            f"no {path}, the catalogue of common endpoints",
-            "at a site the kit has it: `polyphony kit install`; of a simulation `polyphony simulate` writes it",
+            f"no {'file, but a folder: ' if path.is_dir() else 'file '}{path}, the catalogue of common endpoints",
+            "tasks.catalogue is the path of a YAML file; a site has it from its kit, by `polyphony kit install`",
         )
     given = read_large(path, HINT)
     if not isinstance(given, Mapping) or list(given) != ["endpoints"] or not isinstance(given["endpoints"], list):
@@ -195,7 +230,7 @@ def read_catalogue(path: Path) -> Catalogue:
 
 def _endpoint(given: Any, where: str) -> Endpoint:
     if isinstance(given, Mapping) and isinstance(given.get("id"), str):
-        where += f" ({given['id']:.{SHOWN}})"
+        where += f" ({shown(given['id']):.{SHOWN}})"
     entry = typed(given, Entry, where, HINT)
     centre, scale = (None if number is None else float(number) for number in (entry.centre, entry.scale))
     try:
@@ -252,10 +287,11 @@ def _read(path: Path, _changed: int) -> Catalogue:
 def slots_of(tasks: "pl.DataFrame", catalogue: Catalogue, declared: Mapping[str, Declaration]) -> NDArray[np.int32]:
     """The slot of each task of a dataset: int32 [tasks], `NO_SLOT` without one.
 
-    A declared task has the slot of its group's endpoint at its own threshold; one of values or 0/1 labels that of an endpoint learned so.
+    A declared task has the slot of its group's endpoint in its own unit, at its own threshold; one of values or 0/1 labels that of an
+    endpoint learned so.
 
     Args:
-        tasks: A dataset's: group, threshold (float32, null for 0/1 labels and values), kind where there are several.
+        tasks: A dataset's: group, threshold (float32, null for 0/1 labels and values), kind and unit where there are several.
         declared: By group.
     Raises:
         ConfigError: A group is declared to an endpoint that the catalogue does not have.
@@ -266,22 +302,34 @@ def slots_of(tasks: "pl.DataFrame", catalogue: Catalogue, declared: Mapping[str,
             "declare it to one of the catalogue's endpoints, or to none",
         )
     number = {(name, _float32(threshold)): slot for slot, (name, threshold) in enumerate(catalogue.slots)}
-    kinds = tasks["kind"].to_list() if "kind" in tasks.columns else [""] * len(tasks)
     slots = np.full(len(tasks), NO_SLOT, dtype=np.int32)
-    for task, (group, threshold, kind) in enumerate(zip(tasks["group"], tasks["threshold"], kinds, strict=True)):
+    rows = zip(tasks["group"], tasks["threshold"], _kinds_of(tasks), units_of(tasks), strict=True)
+    for task, (group, threshold, kind, unit) in enumerate(rows):
         if (declaration := declared.get(group)) is None or not declaration.covers(threshold):
             continue
         endpoint = catalogue.by_id[declaration.endpoint]
-        if threshold is not None or endpoint.value == (kind == REGRESSION):
+        if unit == endpoint.unit and (threshold is not None or endpoint.value == (kind == REGRESSION)):
             slots[task] = number.get((endpoint.id, _float32(threshold)), NO_SLOT)
     return slots
+
+
+def other_unit(group: str, units: Collection[str], endpoint: Endpoint) -> str:
+    """That a group whose tasks are measured in these units cannot be an endpoint; empty if it can."""
+    if endpoint.unit in units:
+        return ""
+    return f"{group} is measured in {' and '.join(sorted(units))}, and {endpoint.id} in {endpoint.unit}"
 
 
 def units_of(tasks: "pl.DataFrame") -> list[str]:
     """The unit in which each task of a dataset is measured; a table without units has p-values and 0/1 labels."""
     if "unit" in tasks.columns:
         return list(tasks["unit"])
-    return [LABEL_UNIT if threshold is None else P_UNIT for threshold in tasks["threshold"]]
+    labels = [threshold is None and kind != REGRESSION for threshold, kind in zip(tasks["threshold"], _kinds_of(tasks), strict=True)]
+    return [LABEL_UNIT if label else P_UNIT for label in labels]
+
+
+def _kinds_of(tasks: "pl.DataFrame") -> list[str]:
+    return tasks["kind"].to_list() if "kind" in tasks.columns else [""] * len(tasks)
 
 
 def _float32(threshold: float | None) -> float | None:

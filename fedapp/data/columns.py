@@ -25,7 +25,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "auxiliary": ("auxiliary", "is_auxiliary"),
     "thresholds": ("thresholds", "threshold"),
 }
-OF_ASSAYS = ("target_id", "weight", "auxiliary", "thresholds")  # what is read of an assays table where it is there
+SETTINGS = ("weight", "auxiliary", "thresholds")  # what an assays table may say of its assays' labels
+OF_ASSAYS = ("target_id", *SETTINGS)  # what is read of an assays table where it is there
 LABELS = ("label", "class", "active", "activity", "outcome", "y")  # further names of a column of values without a unit
 QUANTITY = r"(?:(?:ic|ec|ac|xc|gi|cc)50|ki|kd|potency|value|standard value|activity|concentration)"
 P_NAME = re.compile(r"p(?:(?:ic|ec|ac|xc|gi|cc)50|ki|kd|chembl ?value|activity)", re.IGNORECASE)
@@ -38,6 +39,9 @@ TELLING = {
     "relation": ("relation", "rel", "qualifier", "operator", "op", "comparator", "inequality", "censor"),
     "unit": ("unit", "units", "uom"),
     "assay_id": ("assay", "endpoint", "task"),
+    "weight": ("weight",),
+    "auxiliary": ("auxiliary", "aux"),
+    "thresholds": ("threshold", "thresholds", "cutoff"),
 }
 ALIKE = 0.8  # similarity of two words, 0 to 1, from which one is taken for a misspelling of the other
 SHORT = 4  # letters below which every word has many others one letter away
@@ -47,10 +51,17 @@ CONTENTS = {"relation": ({*RELATIONS}, {*RELATION_WORDS}, 2 / 3), "unit": ({*UNI
 
 @dataclass(frozen=True)
 class Chosen:
-    """Columns of one table: what is read -> the column's name in the file, and the unit that the name of the value's column tells."""
+    """Columns of one table.
+
+    Attributes:
+        taken: What is read -> the column's name in the file.
+        unit: That the name of the value's column tells.
+        further: Of what is taken, columns that mean nothing by themselves: `tasks.group_by` may name them.
+    """
 
     taken: dict[str, str]
     unit: str = ""
+    further: tuple[str, ...] = ()
 
 
 def plain(name: str) -> str:
@@ -129,12 +140,12 @@ def unit_in(name: str) -> str:
 
 
 def _only(path: Path, role: str, names: list[str]) -> str:
-    """The one column to read: for ids and structures ours before those of others, for what is measured never a guess.
+    """The one column to read: for ids and structures ours before those of others, for what is measured or set never a guess.
 
     Raises:
         DataError: More than one may be meant.
     """
-    order = _PLAIN[role] if role not in MEASURED else ()
+    order = _PLAIN[role] if role not in (*MEASURED, *SETTINGS) else ()
     best = next(([name for name in names if plain(name) == known] for known in order if known in map(plain, names)), names)
     if len(best) == 1:
         return best[0]
@@ -192,4 +203,5 @@ def unquoted(cell: str) -> str:
 
 
 def _remedy(role: str) -> str:
-    return f"call it {role} to have it read (or {', '.join(NAMES[role][1:])}), or leave it out"
+    others = f" (or {', '.join(NAMES[role][1:])})" if NAMES[role][1:] else ""
+    return f"call it {role} to have it read{others}, or leave it out"

@@ -5,6 +5,8 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 
+from fedapp.wording import shown
+
 csv.field_size_limit(min(sys.maxsize, (1 << 31) - 1))  # a picture or a molblock in a column that is not read is no fault
 
 UNDECODABLE = "row is not UTF-8 text"
@@ -12,7 +14,6 @@ MALFORMED = "row has misplaced quotes"
 UNCLOSED = "row opens a quote that is not closed in its line"
 RAGGED = "row has more or fewer cells than the header"
 NUL = "row has a NUL character"
-NO_BREAK = "\u00a0"  # a space that names of columns from web pages have
 SEPARATORS = (",", ";", "\t")
 TOLD = re.compile(r'"?sep=([^\w\s"]|\t)"?\s*')
 _SHOWN = 80  # characters of an unreadable line that are shown
@@ -121,12 +122,6 @@ def _cells(line: str, separator: str) -> list[str]:
 def has_surrogate(cell: str) -> bool:
     """Whether a byte was kept by `surrogateescape` because it is not UTF-8."""
     return any("\udc80" <= character <= "\udcff" for character in cell)
-
-
-def shown(text: str) -> str:
-    """Text of a file as it can be printed: a byte that is not UTF-8, and a character that moves the cursor, as its number."""
-    readable = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(each if each.isprintable() or each == NO_BREAK else each.encode("unicode_escape").decode() for each in readable)
 
 
 def _shortened(line: str) -> str:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from fedapp.data.csv_records import shown
 from fedapp.data.notation import (
     FLIPPED,
     HIGHEST_P,
@@ -20,6 +19,7 @@ from fedapp.data.notation import (
     UNITS,
 )
 from fedapp.data.tables import LINE, Table
+from fedapp.wording import shown
 
 EMPTY = "empty {}"
 REPEATED = "repeats an earlier row"

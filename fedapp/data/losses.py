@@ -2,9 +2,16 @@
 
 from typing import Any
 
+import polars as pl
+
+from fedapp.data.notation import LABEL_UNIT
+from fedapp.evaluation.arms import COUNTS
+from fedapp.wording import plural, shown
+
 LARGE = 0.1  # share of a table, or of its labels, from which a loss is a warning
 NAMED = 3  # reasons named in a warning
 SEPARATORS = {";": "semicolons", "\t": "tabs"}
+WITHOUT = "such as an auxiliary screen in %, which takes regression among tasks.kinds or thresholds in the assays table"
 DROPPED = {  # what was lost and why, of one and of several
     "undecided": (
         ("value at a threshold", "is censored and decides no label there"),
@@ -27,8 +34,8 @@ DROPPED = {  # what was lost and why, of one and of several
         ("labels", "are of tasks with fewer exact values than twice tasks.min_per_class"),
     ),
     "unused": (
-        ("value", "is of no use for tasks.kinds: a 0/1 label without classification, or a value without a threshold"),
-        ("values", "are of no use for tasks.kinds: 0/1 labels without classification, or values without a threshold"),
+        ("value", f"is of no use for tasks.kinds: a 0/1 label without classification, or a value without a threshold, {WITHOUT}"),
+        ("values", f"are of no use for tasks.kinds: 0/1 labels without classification, or values without a threshold, {WITHOUT}"),
     ),
 }
 
@@ -42,9 +49,11 @@ def taken_columns(table: dict[str, Any]) -> str:
     if table["separator"] not in ("", ","):
         lines.append(f"cells are separated by {SEPARATORS.get(table['separator'], table['separator'])}")
     lines += table["assumed"]
+    if further := table.get("further"):  # not there in summaries of earlier versions
+        lines.append(f"for tasks.group_by alone: {', '.join(further)}")
     if table["not_read"]:
         lines.append(f"not read: {', '.join(table['not_read'])}")
-    return "; ".join(lines)
+    return shown("; ".join(lines))
 
 
 def table_lines(table: dict[str, Any]) -> list[str]:
@@ -72,6 +81,22 @@ def further_lines(summary: dict[str, Any]) -> list[str]:
     lines = [f"  {summary[key]:>9,}  {forms[summary[key] > 1]}" for key, forms in sentences.items() if summary.get(key)]
     digest = summary.get("fold_key_digest")
     return lines + ([f"fold key {digest}: compare it with the other partners'"] if digest else [])
+
+
+def task_lines(tasks: pl.DataFrame) -> list[str]:
+    """How many tasks of each kind and unit a dataset has, and their labels.
+
+    Args:
+        tasks: A dataset's table, as `fedapp.data.tasks.build_tasks` makes it.
+    """
+    key = ["auxiliary", "kind", "unit"]
+    counted = tasks.group_by(key).agg(pl.len().alias("tasks"), pl.sum_horizontal(*COUNTS).sum().alias("labels"), pl.col("group").n_unique())
+    lines = []
+    for auxiliary, kind, unit, number, labels, groups in counted.sort(key).iter_rows():
+        made = f"{plural(number, 'auxiliary task' if auxiliary else 'task')} of {kind}"
+        told = "0/1 labels" if unit == LABEL_UNIT else f"in {unit}"
+        lines.append(f"  {made}, {told}: {plural(groups, 'group')}, {plural(labels, 'label')}")
+    return lines
 
 
 def label_lines(header: dict[str, Any]) -> list[str]:

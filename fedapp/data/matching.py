@@ -15,7 +15,7 @@ def check_assays(inputs: Inputs, measured: pl.DataFrame, rejects: curate.Rejects
         targets = [pl.col(column).max() for column in ("target_id",) if column in measured.columns]  # "" where no row has one
         return measured, measured.group_by("assay_id").agg(targets).sort("assay_id")
     named = inputs.activities.rows["assay_id"].unique()
-    cells = setting_checks(inputs.assays.rows.columns)
+    cells = setting_checks(inputs.assays.rows.columns, measured)
     listed = curate.check_entities(inputs.assays, "assay_id", named, curate.UNMEASURED_ASSAY, rejects, cells)
     known = inputs.assays.rows["assay_id"].unique(), listed["assay_id"]
     reasons = curate.UNKNOWN_ASSAY, curate.REJECTED_ASSAY

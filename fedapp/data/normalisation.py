@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from fedapp.data.task_kinds import KIND, completed
 from fedapp.evaluation.arms import REGRESSION
 
+COMMON_UNITS = "common_units"  # a column of a tasks table in memory: whether centre and scale are the catalogue's
+
 
 @dataclass(frozen=True)
 class Normalisation:
@@ -44,7 +46,7 @@ class Normalisation:
 
 
 def with_common_units(tasks: pl.DataFrame, units: Mapping[str, tuple[float, float]]) -> pl.DataFrame:
-    """A tasks table in which some groups' tasks of values have a centre and scale that several partners agreed on.
+    """A tasks table in which some groups' tasks of values have a centre and scale that several partners agreed on, marked `COMMON_UNITS`.
 
     Only so does a head that they share mean the same at all of them.
 
@@ -58,4 +60,5 @@ def with_common_units(tasks: pl.DataFrame, units: Mapping[str, tuple[float, floa
         name: pl.col("group").replace_strict({group: pair[place] for group, pair in units.items()}, default=None, return_dtype=pl.Float32)
         for place, name in enumerate(("centre", "scale"))
     }
-    return whole.with_columns(pl.when(shared).then(column).otherwise(name).alias(name) for name, column in columns.items())
+    changed = (pl.when(shared).then(column).otherwise(name).alias(name) for name, column in columns.items())
+    return whole.with_columns(*changed, shared.alias(COMMON_UNITS))

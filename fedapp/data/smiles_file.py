@@ -5,10 +5,11 @@ from pathlib import Path
 
 import polars as pl
 
-from fedapp.data.csv_records import NUL, UNDECODABLE, has_surrogate, shown
+from fedapp.data.csv_records import NUL, UNDECODABLE, has_surrogate
 from fedapp.data.losses import taken_columns
 from fedapp.data.tables import LINE, decoded, named_errors, opened, read_file
 from fedapp.errors import DataError
+from fedapp.wording import shown
 
 SMI = (".smi", ".smi.gz")
 _SCHEMA = {"compound_id": pl.String, "smiles": pl.String, "reason": pl.String}

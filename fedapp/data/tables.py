@@ -11,7 +11,7 @@ from typing import IO, cast
 
 import polars as pl
 
-from fedapp.data.columns import OF_ASSAYS, Chosen, choose, refuse_contents, unit_in
+from fedapp.data.columns import OF_ASSAYS, SETTINGS, Chosen, choose, refuse_contents, unit_in
 from fedapp.data.csv_records import Lines, Unreadable, read_header, read_records
 from fedapp.data.notation import ABSENT
 from fedapp.errors import DataError
@@ -33,7 +33,7 @@ class Table:
     Attributes:
         path: The file it came from.
         rows: Column LINE (int64; of a Parquet file, which has no lines, the row counted from 1), then str columns, stripped,
-            with "" for an absent value; named as in `fedapp.data.columns.NAMES`, whatever the file calls them.
+            with "" for an absent name; named as in `fedapp.data.columns.NAMES`, whatever the file calls them.
         unreadable: Rows that could not be taken apart into cells.
         columns: All columns of the file.
         chosen: Which column was taken for what.
@@ -156,7 +156,7 @@ def read_file(path: Path, required: Sequence[str], optional: Sequence[str] | Non
     with named_errors(path):
         read = _read_parquet if path.suffix == ".parquet" else _read_csv
         table = read(path, required, optional, value)
-    names = [name for name in table.rows.columns if name not in (LINE, "value", "smiles")]
+    names = [name for name in table.rows.columns if name not in (LINE, "value", "smiles", *SETTINGS)]  # a setting is there or empty
     absent = [pl.when(pl.col(name).is_in(ABSENT)).then(pl.lit("")).otherwise(name).alias(name) for name in names]
     return replace(table, rows=table.rows.with_columns(pl.exclude(LINE).str.strip_chars()).with_columns(absent))
 
@@ -175,7 +175,7 @@ def _choose(path: Path, columns: list[str], required: Sequence[str], optional: S
     if twice := [name for name in rest if columns.count(name) > 1]:
         raise DataError(f"{path} has the column {twice[0]} more than once", "keep the one that is meant")
     taken = chosen.taken | {name: name for name in rest}
-    return Chosen(dict(sorted(taken.items(), key=lambda pair: columns.index(pair[1]))))
+    return Chosen(dict(sorted(taken.items(), key=lambda pair: columns.index(pair[1]))), further=tuple(rest))
 
 
 def _read_parquet(path: Path, required: Sequence[str], optional: Sequence[str] | None, value: str | None) -> Table:

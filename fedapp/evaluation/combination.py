@@ -26,6 +26,8 @@ IN_WORDS = {
     LOCAL: "the partner's own model",
 }
 CHOICES = tuple(MEMBERS)  # of equals the first is chosen
+BOTH, ALONE = "both", "alone"  # what predicts a common endpoint: the mean of private and shared head, or the shared one alone
+HEADS_IN_WORDS = {BOTH: "common endpoints by own and shared heads together", ALONE: "common endpoints by shared heads alone"}
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,21 @@ def combine(federated: pl.DataFrame, local: pl.DataFrame, kinds: Mapping[Any, ND
         RunError: The two do not score the same labels.
     """
     return choose(dict(zip(CHOICES, (federated, mean_scores([federated, local]), local), strict=True)), kinds, minimum)
+
+
+def in_words(choice: Mapping[str, str], heads: Mapping[str, str]) -> str:
+    """What predicts, such as "the federated model"; of each kind of task, where that differs.
+
+    Args:
+        choice: Kind of task -> one of `CHOICES`.
+        heads: Kind of task -> `BOTH` or `ALONE`, of those with common endpoints whose shared heads the federated model has.
+    """
+    federated = IN_WORDS[FEDERATED]
+    names = {kind: IN_WORDS[each] for kind, each in choice.items()}
+    for kind in names.keys() & heads.keys():
+        names[kind] = names[kind].replace(federated, f"{federated} ({HEADS_IN_WORDS[heads[kind]]})")
+    alike = len(set(names.values())) == 1
+    return "; ".join(dict.fromkeys(names.values()) if alike else (f"{kind}: {name}" for kind, name in names.items()))
 
 
 def mean_scores(members: list[pl.DataFrame]) -> pl.DataFrame:

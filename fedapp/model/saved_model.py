@@ -15,80 +15,29 @@ from torch import Tensor
 
 from fedapp.config import Chemistry, Config
 from fedapp.data.dataset import Dataset
-from fedapp.data.normalisation import Normalisation
+from fedapp.data.normalisation import COMMON_UNITS, Normalisation
 from fedapp.data.task_kinds import completed
 from fedapp.data.task_names import TaskName, name_of_task
 from fedapp.errors import RunError
 from fedapp.evaluation.arms import AUC_PR, AUC_ROC, CHOOSING, CLASSIFICATION, METRICS, R2, SPEARMAN
-from fedapp.evaluation.combination import IN_WORDS, MEMBERS
+from fedapp.evaluation.combination import MEMBERS, in_words
 from fedapp.evaluation.counting import enough
 from fedapp.evaluation.selection import TEST
 from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.evaluation import head_outputs
+from fedapp.model.members import USED, Member, PackedMember
 from fedapp.model.network import Heads, Trunk
 from fedapp.partner_folder import PartnerFolder
 from fedapp.runtime.versions import versions
 from fedapp.storage.json_file import write_json
 
-TASK_FACTS = ("group", "threshold", "kind", "unit", "auxiliary", "centre", "scale")
-OF_A_CLASS = {"kind": CLASSIFICATION, "unit": None, "auxiliary": False, "centre": 0.0, "scale": 1.0}  # what a header need not say
+TASK_FACTS = ("group", "threshold", "kind", "unit", "auxiliary", "centre", "scale", COMMON_UNITS)
+# What a header need not say of a task.
+OF_A_CLASS = {"kind": CLASSIFICATION, "unit": None, "auxiliary": False, "centre": 0.0, "scale": 1.0, COMMON_UNITS: False}
 TASK_FIGURES = (AUC_PR, AUC_ROC, SPEARMAN, R2)
 NO_FIGURES = (None,) * len(TASK_FIGURES)
-USED = "used"
+UNUSABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError)  # what a header of another form raises
 DIGITS = 3  # of a task's figures: more of them would tell counts
-
-
-@dataclass(frozen=True)
-class Member:
-    """A model that predicts, or one of two whose outputs are averaged.
-
-    Attributes:
-        name: `FEDERATED` or `LOCAL`.
-        round: Whose trunk it has.
-        trunk, heads: In a file, and read from one, on the processor.
-    """
-
-    name: str
-    round: int
-    trunk: Trunk
-    heads: Heads
-
-    def tensors(self) -> dict[str, Tensor]:
-        """By names that say whose they are."""
-        parts = {"trunk": self.trunk, "heads": self.heads}
-        return {f"{self.name}.{part}.{name}": each for part, module in parts.items() for name, each in module.state_dict().items()}
-
-    def packed(self, used: Tensor | None = None) -> "PackedMember":
-        """As it is in a file.
-
-        Args:
-            used: Bits of which its first layer has rows, those of all others being zero: bool [bits]; None if it has a row of each, of
-                which those that are zero, half of them and more, are left out.
-        """
-        weight = self.trunk.weight.detach()
-        if used is None:
-            used = weight.view(torch.int32).any(dim=1)  # minus zero is not zero
-            weight = weight[used]
-        rows = {f"{self.name}.trunk.weight": weight, f"{self.name}.trunk.{USED}": used}
-        return PackedMember(self.name, self.round, self.tensors() | rows)
-
-
-@dataclass(frozen=True)
-class PackedMember:
-    """A member as it is in a file.
-
-    Attributes:
-        name, round: As of a `Member`.
-        tensors: As `Member.tensors`, but of the first layer the rows that are not zero, and `used`, bool [bits], which says whose they are.
-    """
-
-    name: str
-    round: int
-    tensors: Mapping[str, Tensor]
-
-    def packed(self) -> "PackedMember":
-        """It is."""
-        return self
 
 
 @dataclass(frozen=True)
@@ -127,10 +76,14 @@ class SavedModel:
         """Kind of task -> which members predict it, one of `MEMBERS`."""
         return dict(self.header["choice"])
 
+    @property
+    def shared_heads(self) -> dict[str, str]:
+        """Kind of task -> what predicts its common endpoints, as of the `Member` that has their shared heads."""
+        return {kind: heads for member in self.members for kind, heads in member.shared_heads.items()}
+
     def chosen(self) -> str:
-        """The choice in words, such as "the federated model", by kind of task where they differ."""
-        names = {kind: IN_WORDS[choice] for kind, choice in self.choice.items()}
-        return "; ".join(dict.fromkeys(names.values()) if len(set(names.values())) == 1 else (f"{k}: {name}" for k, name in names.items()))
+        """The choice, of models and of heads, in words (`in_words`)."""
+        return in_words(self.choice, self.shared_heads)
 
     def shares(self, member: str) -> np.ndarray:
         """How much the outputs of a member count in each task: float32 [tasks]."""
@@ -173,7 +126,7 @@ def model_header(dataset: Dataset, config: Config, number: int, metrics: pl.Data
 
     It names tasks and tells how well they are predicted, but has no count of compounds or labels; a task's own figures are there only
     where it counts in the test fold; without a test fold none has any. Of a task of values it has the centre and scale, without which
-    nothing is predicted in its unit.
+    nothing is predicted in its unit, and whether these are the catalogue's.
 
     Args:
         number: The round whose trunk it has; of two members, the federated one's.
@@ -182,8 +135,10 @@ def model_header(dataset: Dataset, config: Config, number: int, metrics: pl.Data
     folds = config.held_out_folds()
     counted = counting(metrics, TEST, config.evaluation.min_per_class)
     scores = {task: figures for task, *figures in counted.select("task", *TASK_FIGURES).iter_rows()}
-    tasks = []
-    for number_of_task, *facts in completed(dataset.tasks).sort("task").select("task", *TASK_FACTS).iter_rows():
+    table, tasks = completed(dataset.tasks).sort("task"), []
+    if COMMON_UNITS not in table.columns:
+        table = table.with_columns(pl.lit(False).alias(COMMON_UNITS))
+    for number_of_task, *facts in table.select("task", *TASK_FACTS).iter_rows():
         of_task = dict(zip(TASK_FACTS, facts, strict=True))
         figures = dict(zip(TASK_FIGURES, map(rounded, scores.get(number_of_task, NO_FIGURES)), strict=True))
         tasks.append(of_task | {"threshold": shortest(of_task["threshold"])} | figures)
@@ -210,7 +165,7 @@ def save_model(folder: Path, members: Sequence[Member | PackedMember], choice: M
         choice: Kind of task -> one of `MEMBERS`, whose members are there.
         header: As `model_header` makes it.
     """
-    told = [{"name": member.name, "round": member.round} for member in members]
+    told = [{"name": member.name, "round": member.round, "shared_heads": dict(member.shared_heads)} for member in members]
     whole = {**header, "members": told, "choice": dict(choice)}
     save_tensors(PartnerFolder(folder).model, {name: each for member in members for name, each in member.packed().tensors.items()}, whole)
     write_json(PartnerFolder(folder).model_header, whole)
@@ -226,7 +181,7 @@ def read_model(folder: Path) -> SavedModel:
     tensors, header = load_tensors(path)
     try:
         tasks = [OF_A_CLASS | task for task in header["tasks"]]
-        members = tuple(_member(told["name"], told["round"], header, tensors) for told in header["members"])
+        members = tuple(_member(told, header, tensors) for told in header["members"])
         centre, scale = (np.array([task[name] for task in tasks], dtype=np.float32) for name in ("centre", "scale"))
         saved = SavedModel(
             header=header,
@@ -240,23 +195,34 @@ def read_model(folder: Path) -> SavedModel:
         if not np.allclose(sum(saved.shares(member.name) for member in members), 1.0):
             raise ValueError(f"it has no {' and '.join(sorted(set(saved.choice.values())))} model for all of its tasks")
         return saved
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
-        raise RunError(f"{path} is no model that this version reads: {reason}", "use the version that wrote it, or train again") from error
+    except UNUSABLE as error:
+        raise _unreadable(path, error) from error
 
 
 def read_packed(folder: Path, name: str) -> PackedMember:
     """One of the members of the model in a folder, to go into another file.
 
     Raises:
-        RunError: No model there, or a damaged one.
+        RunError: No model there, a damaged one, or one of an earlier version.
     """
-    tensors, header = load_tensors(PartnerFolder(folder).model)
-    number = next(int(told["round"]) for told in header["members"] if told["name"] == name)
-    return PackedMember(name, number, {each: tensor for each, tensor in tensors.items() if each.startswith(f"{name}.")})
+    path = PartnerFolder(folder).model
+    tensors, header = load_tensors(path)
+    try:
+        (told,) = (told for told in header["members"] if told["name"] == name)
+        own = {each: tensor for each, tensor in tensors.items() if each.startswith(f"{name}.")}
+        return PackedMember(name, int(told["round"]), own, told["shared_heads"])
+    except UNUSABLE as error:
+        raise _unreadable(path, error) from error
 
 
-def _member(name: str, number: int, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Member:
+def _unreadable(path: Path, error: Exception) -> RunError:
+    """What is told of a model that has not the form of this version."""
+    reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+    return RunError(f"{path} is no model that this version reads: {reason}", "use the version that wrote it, or train again")
+
+
+def _member(told: Mapping[str, Any], header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Member:
+    name = told["name"]
     trunk = Trunk(header["bits"], header["hidden"], seed=None)
     heads = Heads(header["hidden"][-1], len(header["tasks"]))
     parts: list[dict[str, Tensor]] = []
@@ -269,7 +235,7 @@ def _member(name: str, number: int, header: Mapping[str, Any], tensors: Mapping[
     parts[0]["weight"][used] = rows
     trunk.load_state_dict(parts[0])
     heads.load_state_dict(parts[1])
-    return Member(name, number, trunk, heads)
+    return Member(name, told["round"], trunk, heads, told["shared_heads"])
 
 
 def counting(metrics: pl.DataFrame, fold: str, minimum: int) -> pl.DataFrame:

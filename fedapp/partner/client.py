@@ -19,13 +19,14 @@ from fedapp.data.catalogue import NO_SLOT, catalogue_of
 from fedapp.data.dataset import Dataset
 from fedapp.errors import RunError
 from fedapp.evaluation.arms import FEDERATED
-from fedapp.evaluation.combination import choose
+from fedapp.evaluation.combination import ALONE, BOTH, choose
 from fedapp.model.adam import Adam
 from fedapp.model.evaluation import fold_scores
+from fedapp.model.members import Member
 from fedapp.model.network import Heads, Trunk, set_trunk_arrays
 from fedapp.model.noisy_training import fitted_heads, plan, train_noisily
 from fedapp.model.private_rows import PrivateRows, private_bits
-from fedapp.model.saved_model import Member, model_header, save_model
+from fedapp.model.saved_model import model_header, save_model
 from fedapp.model.shared_heads import SharedHeads, in_common_units
 from fedapp.model.state import private_state, restore
 from fedapp.model.training import TrainingOutcome, choose_device, learning_rate, optimiser, train
@@ -38,8 +39,6 @@ from fedapp.partner_folder import PartnerFolder
 from fedapp.privacy.accounting import NoiseEvent
 from fedapp.privacy.noise import Noise
 from fedapp.seeds import derived_seed
-
-BOTH, ALONE = "both", "alone"  # what predicts a common endpoint: the mean of private and shared head, or the shared one alone
 
 
 class Partner(NumPyClient):
@@ -240,9 +239,9 @@ class Partner(NumPyClient):
 
     def _assess(self, trunk: Trunk, heads: Heads, number: int) -> float:
         """Write the metrics of round `number`, keep the model that predicts if there is a better one; mean validation AUC-PR or NaN."""
-        heads, scores = self._fitted(trunk, heads, number) if self.noisy else self._predicting(trunk, heads)
+        heads, scores, shared = self._fitted(trunk, heads, number) if self.noisy else self._predicting(trunk, heads)
         judged = self.rounds.judge(scores, self.dataset, self.config, number)
-        member = Member(FEDERATED, number, trunk, heads) if judged.best else None
+        member = Member(FEDERATED, number, trunk, heads, shared) if judged.best else None
         if self.local:
             keep_combined(self.folder, self.dataset, self.config, member)
         elif member:
@@ -250,8 +249,8 @@ class Partner(NumPyClient):
             save_model(self.directory, [member], choice, model_header(self.dataset, self.config, number, judged.metrics))
         return judged.value
 
-    def _predicting(self, trunk: Trunk, heads: Heads) -> tuple[Heads, pl.DataFrame]:
-        """One head a task, and its scores: of common endpoints the mean of both heads or the shared one alone, by kind of task.
+    def _predicting(self, trunk: Trunk, heads: Heads) -> tuple[Heads, pl.DataFrame, dict[str, str]]:
+        """One head a task, its scores, and what it is of common endpoints: the mean of both heads or the shared one alone, by kind of task.
 
         The shared head has the labels of all who measure an endpoint, and the private one knows what is peculiar to our assay: which
         of that weighs more differs from consortium to consortium, and the validation fold tells.
@@ -265,10 +264,12 @@ class Partner(NumPyClient):
         alone = np.zeros(len(self.dataset.tasks), dtype=np.bool_)
         for kind, own in kinds.items():
             alone |= own & (chosen.choice[kind.name] == ALONE)
-        return self.shared.predicting(heads, alone), chosen.scores
+        common = self.shared.places >= 0
+        told = {kind.name: chosen.choice[kind.name] for kind, own in self.dataset.kinds.items() if (own & common).any()}
+        return self.shared.predicting(heads, alone), chosen.scores, told
 
-    def _fitted(self, trunk: Trunk, heads: Heads, number: int) -> tuple[Heads, pl.DataFrame]:
-        """Heads that were fitted anew to a trunk trained with noise, and their scores."""
+    def _fitted(self, trunk: Trunk, heads: Heads, number: int) -> tuple[Heads, pl.DataFrame, dict[str, str]]:
+        """Heads that were fitted anew to a trunk trained with noise, and their scores; with noise no head is shared."""
         settings, model, seed = self.config.training, self.config.model, self.config.seed
         fitted = fitted_heads(
             trunk,
@@ -280,7 +281,7 @@ class Partner(NumPyClient):
             seed=derived_seed(seed, "heads", self.dataset.name, number),
         )
         (scores,) = fold_scores(trunk, [fitted], self.dataset, self.config.held_out_folds())
-        return fitted, scores
+        return fitted, scores, {}
 
     def _training_seed(self, number: int, attempt: int) -> int:
         """Attempt 0 has the seed of a run without attempts."""

@@ -10,7 +10,8 @@ from fedapp.evaluation.arms import FEDERATED, LOCAL
 from fedapp.evaluation.combination import MEMBERS, combine
 from fedapp.evaluation.scores import metrics_of, read_scores
 from fedapp.model.checkpoint import load_header
-from fedapp.model.saved_model import Member, PackedMember, model_header, read_packed, save_model
+from fedapp.model.members import Member, PackedMember
+from fedapp.model.saved_model import model_header, read_packed, save_model
 from fedapp.partner_folder import PartnerFolder
 from fedapp.storage.json_file import read_sealed, write_sealed
 

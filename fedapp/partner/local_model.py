@@ -20,8 +20,9 @@ from fedapp.data.dataset import Dataset
 from fedapp.evaluation.arms import LOCAL
 from fedapp.model.adam import Adam
 from fedapp.model.evaluation import fold_scores
+from fedapp.model.members import Member
 from fedapp.model.network import Heads, Trunk
-from fedapp.model.saved_model import Member, model_header, save_model
+from fedapp.model.saved_model import model_header, save_model
 from fedapp.model.state import private_state, restore
 from fedapp.model.training import learning_rate, optimiser, train
 from fedapp.partner.kept_rounds import KeptRounds

@@ -12,10 +12,12 @@ from typing import Any
 import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from fedapp.config import NO_NOISE
+from fedapp.data.normalisation import COMMON_UNITS
 from fedapp.data.task_names import column_names
 from fedapp.errors import RunError
-from fedapp.evaluation.arms import ARMS, METRICS_OF, PRINTED
-from fedapp.evaluation.combination import IN_WORDS
+from fedapp.evaluation.arms import ARMS, CLASSIFICATION, FEDERATED, LOCAL, METRICS_OF, PRINTED
+from fedapp.evaluation.combination import IN_WORDS, in_words
 from fedapp.model.saved_model import TASK_FIGURES, SavedModel, read_model, save_model
 from fedapp.prediction.model_folder import model_folder
 from fedapp.storage.files import write_text
@@ -55,10 +57,25 @@ def export_model(given: Path, out: Path) -> SavedModel:
         save_model(unfinished, whole.used(), whole.choice, whole.header)
         saved = read_model(unfinished)
         write_text(unfinished / TASKS, task_table(saved).write_csv())
-        shown = {"arms": compared_arms(folder), "metrics": printed_metrics(saved), "printed": PRINTED, "words": IN_WORDS}
-        card = TEMPLATES.get_template("card.md.j2").render(model=saved.header, digest=saved.digest, **shown)
+        shown = {"arms": compared_arms(folder), "metrics": printed_metrics(saved), "printed": PRINTED, "names": IN_WORDS}
+        card = TEMPLATES.get_template("card.md.j2").render(model=saved.header, digest=saved.digest, **shown, **origin(saved))
         write_text(unfinished / CARD, card)
     return saved
+
+
+def origin(saved: SavedModel) -> dict[str, Any]:
+    """What of a model is whose: its members, what predicts each kind of task, and whose centres and scales values have."""
+    members = {member.name: member for member in saved.members}
+    units = {task.get(COMMON_UNITS, False) for task, kind in zip(saved.header["tasks"], saved.kinds, strict=True) if kind != CLASSIFICATION}
+    return {
+        "members": saved.members,
+        "federated": members.get(FEDERATED),
+        "own": members.get(LOCAL),
+        "choices": {kind: in_words({kind: choice}, saved.shared_heads) for kind, choice in saved.choice.items()},
+        "noisy": saved.header["privacy"]["profile"] != NO_NOISE,
+        "own_units": False in units,
+        "common_units": True in units,
+    }
 
 
 def task_table(saved: SavedModel) -> pl.DataFrame:

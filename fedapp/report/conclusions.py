@@ -1,8 +1,23 @@
 """What the report concludes, in sentences."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from fedapp.evaluation.arms import CLASSIFICATION, LOCAL_TWICE, mean_name, score_name
+from fedapp.config import ENDPOINTS
+from fedapp.data.notation import P_UNIT, PERCENT_UNIT
+from fedapp.evaluation.arms import (
+    CLASSIFICATION,
+    COMBINED,
+    CONSTANT,
+    FEDERATED,
+    LOCAL,
+    LOCAL_TWICE,
+    R2,
+    REGRESSION,
+    RMSE,
+    mean_name,
+    score_name,
+)
 from fedapp.evaluation.combination import MEAN
 from fedapp.evaluation.counting import VALUES_PER_CLASS
 from fedapp.evaluation.intervals import Interval
@@ -10,6 +25,9 @@ from fedapp.report.saved_run import SavedRun
 from fedapp.report.summary import Summary
 from fedapp.wording import DASH, NBSP, count, plural, score, signed, was_or_were
 from strategies.update.round_sum import RoundSum
+
+MODELS = {COMBINED: "combined models", FEDERATED: "federated models"}
+BETTER = {LOCAL: "each partner's own model", CONSTANT: "a constant"}
 
 
 def spread(interval: Interval | None) -> str:
@@ -19,9 +37,21 @@ def spread(interval: Interval | None) -> str:
     return f"{signed(interval.low)} to {signed(interval.high)}"
 
 
-def threshold(value: float | None) -> str:
-    """A task's threshold; tasks of 0/1 labels have none."""
-    return "0/1 label" if value is None else f"pX{NBSP}≥{NBSP}{value:g}"
+def learned(task: Mapping[str, Any]) -> str:
+    """What is learned of a task: whether a value reaches its threshold, which 0/1 labels do not have, or the value itself."""
+    unit, value = task.get("unit") or P_UNIT, task["threshold"]
+    if task.get("kind") == REGRESSION:
+        return f"value in {unit}"
+    if value is None:
+        return "0/1 label"
+    return f"{'value' if unit == PERCENT_UNIT else 'pX'}{NBSP}≥{NBSP}{value:g}{f'{NBSP}%' if unit == PERCENT_UNIT else ''}"
+
+
+def tested(task: Mapping[str, Any]) -> str:
+    """A task's labels in the test fold."""
+    if task["exact"] is not None:
+        return plural(task["exact"], "exact value")
+    return "not judged" if task["positives"] is None else f"{count(task['positives'])} / {count(task['negatives'])}"
 
 
 def guard_effect(change: Interval | None, name: str) -> str | None:
@@ -92,7 +122,7 @@ def caveats(run: SavedRun, summary: Summary, rounds_done: int) -> list[tuple[str
         (
             "One seed, one split.",
             f"Everything ran once, with seed {run.facts.get('seed', DASH)}. The intervals resample tasks only: they do not cover "
-            "another seed, another test fold or another distribution of assays over partners.",
+            f"another seed, another test fold{'' if own_tables(run) else ' or another dealing out of data to partners'}.",
         ),
         (
             f"{counted:,} of {plural(total, 'task')} count.",
@@ -100,12 +130,45 @@ def caveats(run: SavedRun, summary: Summary, rounds_done: int) -> list[tuple[str
         ),
         (
             "The partners are simulated.",
-            "One machine played all parts, so that nothing was hidden from whoever can read its run folder, and assays were dealt out by "
-            "program. Real partners differ more in chemistry and in assay practice. This page shows every partner's task names and results "
-            "together, which in a real federation nobody may hold.",
+            f"One machine played all parts, so that nothing was hidden from whoever can read its run folder. {dealt(run)} This page shows "
+            "every partner's task names and results together, which in a real federation nobody may hold.",
         ),
     ]
-    return still_rising(summary, rounds_done) + mean_of_two(run, summary) + sentences
+    return worse_values(summary) + still_rising(summary, rounds_done) + mean_of_two(run, summary) + sentences
+
+
+def own_tables(run: SavedRun) -> bool:
+    """Whether each partner had tables of its own."""
+    return isinstance(run.setting("data.tables"), list)
+
+
+def dealt(run: SavedRun) -> str:
+    """Who said which partner measured what."""
+    if own_tables(run):
+        return "Each partner had tables of its own, as they were given."
+    what = "the compounds of each endpoint" if run.setting("data.deal") == ENDPOINTS else "assays"
+    return f"A program dealt out {what} to the partners: real ones differ more in chemistry and in assay practice."
+
+
+def worse_values(summary: Summary) -> list[tuple[str, str]]:
+    """A warning if predicted values are further off than those of the partners' own models or of a constant, whatever their order gains."""
+    kind = summary.values
+    if kind.main is None:
+        return []
+    told = []
+    for unit, arms in kind.errors.items():
+        known = {arm: arms[arm][RMSE].value for arm in (kind.main, LOCAL, CONSTANT) if RMSE in arms.get(arm, {})}
+        ours = known.pop(kind.main, None)
+        if ours is not None and (better := [arm for arm, error in known.items() if error < ours]):
+            theirs = " and ".join(f"{score(known[arm])} of {BETTER[arm]}" for arm in better)
+            told.append(f"their mean RMSE in {unit} is {score(ours)}, against {theirs}")
+    r2 = kind.arms[kind.main].get(R2)
+    if r2 is not None and r2 < 0:
+        told.append(f"their mean R² is {signed(r2)}, where the mean of a task's values would have 0")
+    if not told:
+        return []
+    text = f"Of {MODELS[kind.main]} of values, {'; and '.join(told)}. Ranking may gain while the values do not."
+    return [("Trust the order of predicted values more than the values.", text)]
 
 
 def what_counts(summary: Summary, minimum: int) -> str:

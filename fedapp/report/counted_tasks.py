@@ -71,7 +71,7 @@ def uncounted_tasks(tested: pl.DataFrame, judged: pl.DataFrame, minimum: int, ev
     )
     counted = judged.select("partner", pl.col("task").cast(tested.schema["task"]))
     left = tested.join(counted, on=["partner", "task"], how="anti").with_columns(reason.alias("reason"))
-    columns = ("partner", "task", "group", "threshold", "kind", "positives", "negatives", "exact", "reason")
+    columns = ("partner", "task", "group", "threshold", "kind", "unit", "positives", "negatives", "exact", "reason")
     return left.select(columns).sort("reason", "partner", maintain_order=True)
 
 

@@ -1,9 +1,10 @@
 """What the coordinator and the partners of a run could see: what aggregation and row guard hold back, and no more than that."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fedapp.report.saved_run import SavedRun
-from fedapp.wording import plural
+from fedapp.wording import plural, was_or_were
 from strategies.update.self_audit import OWN, SUM
 
 
@@ -26,7 +27,10 @@ def disclosure(run: SavedRun) -> list[Statement]:
     profile = run.setting("privacy.profile", "none")
     coordinator = blind_coordinator(run) if secure else plain_coordinator(guard)
     sentences = [coordinator, partners_saw(counted=secure and guard > 1)]
-    sentences.append(noisy(run) if profile == RECORD_DP else guarded(guard) if guard > 1 else unguarded())
+    shares = run.setting("tasks.catalogue") is not None
+    sentences.append(noisy(run) if profile == RECORD_DP else guarded(guard, shares) if guard > 1 else unguarded())
+    if shares:
+        sentences.append(shared_heads(run, secure))
     if profile == RECONSTRUCTION_NOISE:
         sentences.append(weakly_noisy())
     sums = [row for rows in run.audits.values() for row in rows if row.vector == SUM]
@@ -77,16 +81,42 @@ def partners_saw(counted: bool) -> Statement:
     )
 
 
-def guarded(guard: int) -> Statement:
-    """What a row guard of so many compounds keeps at home, and what not."""
+def guarded(guard: int, shares: bool = False) -> Statement:
+    """What a row guard of so many compounds keeps at home, and what not; `shares`: whether some heads leave."""
+    heads = "all heads but the shared ones" if shares else "the heads"
     return Statement(
         "The row guard limits what the sum says about single compounds.",
         f"Each partner sent only those rows of the first layer whose fingerprint bit {guard:,} or more of its training compounds hold, "
         "and only rows that at least two partners support were in the sum; so no row belongs to a single compound, or to a single "
-        "partner, though a row that two support shows each of them the other's. Other rows stayed at home, with the heads. That is all it "
+        f"partner, though a row that two support shows each of them the other's. Other rows stayed at home, with {heads}. That is all it "
         f"limits: what {guard:,} or more compounds have in common "
         "stays visible, whoever holds the trunk can still test whether a substructure or a known compound is likely to be among the "
         "training data, and there is no differential privacy.",
+    )
+
+
+def shared_heads(run: SavedRun, secure: bool) -> Statement:
+    """Which heads left their partners for common endpoints, and who learned what by it."""
+    common = run.facts.get("common_endpoints")
+    numbers = common if isinstance(common, Mapping) else {}
+    title = "Heads of common endpoints were shared."
+    held = "A head that three partners or more hold was in the sums."
+    if numbers:
+        fewest, most = numbers["fewest"], numbers["most"]
+        between = plural(most, "partner") if fewest == most else f"{fewest:,} to {plural(most, 'partner')}"
+        of = f"of {numbers['shared']:,} of the catalogue's {plural(numbers['endpoints'], 'endpoint')}"
+        title = f"{plural(numbers['heads'], 'head')} {of} {was_or_were(numbers['heads'])} shared."
+        held = f"Each was held by {between}." if numbers["heads"] else "No head is held by three partners with labels enough."
+    coordinator = (
+        "The coordinator learned nothing of it but how many heads are shared, by the length of the messages."
+        if secure
+        else "The coordinator saw each partner's heads in the clear."
+    )
+    return Statement(
+        title,
+        f"{held} By them every partner learned how many partners have labels enough of each endpoint of the catalogue, and not who, also "
+        "where these are too few to share anything; and of each shared head the mean, which tells what actives of the endpoint have in "
+        f"common. All its holders but one, together, find that one's head. {coordinator}",
     )
 
 

@@ -1,10 +1,10 @@
 """The page in a sentence, and what it has to be held against."""
 
-from fedapp.evaluation.arms import CLASSIFICATION, COMBINED, FEDERATED, LOCAL, LOCAL_TWICE, MERGED, POOLED, PRINTED
+from fedapp.evaluation.arms import CLASSIFICATION, COMBINED, LOCAL, LOCAL_TWICE, MERGED, POOLED, PRINTED
 from fedapp.evaluation.combination import CHOICES
 from fedapp.evaluation.combination import IN_WORDS as CHOICE_WORDS
 from fedapp.evaluation.intervals import Interval
-from fedapp.report.conclusions import spread
+from fedapp.report.conclusions import MODELS, spread
 from fedapp.report.kind_summary import KindSummary
 from fedapp.report.saved_run import SavedRun
 from fedapp.report.summary import Summary
@@ -16,7 +16,6 @@ IN_WORDS = {
     POOLED: "one model of all partners’ data (pooled)",
     MERGED: "one model of all data with same endpoints merged",
 }
-MODELS = {COMBINED: "combined models", FEDERATED: "federated models"}
 
 
 def verdict(run: SavedRun, summary: Summary, rounds_done: int) -> str:

@@ -32,7 +32,7 @@ class Summary:
     Attributes:
         compares: Whether it can be told what the federation gains over training alone.
         kinds: Kind of task to what is said of its tasks; a kind without a task that counts has no figures.
-        uncounted: partner, task, group, threshold, positives, negatives, exact (test fold), reason.
+        uncounted: partner, task, group, threshold, kind, unit, positives, negatives, exact (test fold), reason.
         tasks: Every task, by partner and number: partner, task, group, threshold, kind, unit, labels (all folds), positives, negatives,
             exact, censored (test fold), then <arm>_<metric> of the metrics of its kind, and the reason why it does not count, null where
             it does.

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from fedapp.consortium.membership import changed
 from fedapp.consortium.policy_file import read_policy_file
-from fedapp.data.catalogue import Catalogue, Declaration, Endpoint, catalogue_digest, catalogue_of, is_name, units_of
+from fedapp.data.catalogue import Catalogue, Declaration, Endpoint, catalogue_digest, catalogue_of, is_name, other_unit, units_of
 from fedapp.data.dataset import Dataset
-from fedapp.data.declarations import both, in_order, read_declarations, thresholds_in
+from fedapp.data.declarations import both, in_order, read_declarations, saying, thresholds_in
 from fedapp.errors import ConfigError
 from fedapp.evaluation.arms import REGRESSION
 from fedapp.site.folder import ENDPOINTS_FILE, Site
@@ -27,7 +27,7 @@ CONSENT = (
     "what we learn for it is averaged with the others': every partner learns the mean of the heads, and all but one together the last "
     "one's; the coordinator learns neither",
 )
-AGAIN = "say again what is declared: polyphony accept {} DATASET --endpoint GROUP=ENDPOINT"
+AGAIN = "say again all that is declared: polyphony accept {} DATASET --endpoint GROUP=ENDPOINT, as often as there are groups"
 NAMED = 5  # faults in a message
 
 
@@ -152,8 +152,8 @@ def _said(site: Site, wanted: Wanted, catalogue: Catalogue, groups: Mapping[str,
         raise ConfigError(f"--endpoints {NONE} and --endpoint {wanted.pairs[0]!r:.80} say two things", "give one of them")
     said = [_split(pair, groups, catalogue) for pair in wanted.pairs]
     if wanted.table == MATCHING:
-        same = sorted(catalogue.by_id.keys() & groups.keys() - {group for group, _ in said})
-        said += [(group, each) for group in same if not _fault(group, each := Declaration(group), groups, catalogue)]
+        pairs = {group for group, _ in said}
+        said += [(group, Declaration(group)) for group in _namesakes(groups, catalogue) if group not in pairs]
     elif wanted.table not in (None, NONE):
         said += read_declarations(Path(wanted.table)).items()
     result: dict[str, Declaration] = {}
@@ -171,20 +171,30 @@ def _kept(site: Site, catalogue: Catalogue, groups: Mapping[str, _Group]) -> dic
     Raises:
         ConfigError: One whose endpoint is not what it was: only a person can say whether it still holds.
     """
-    kept, accepted = {}, set(read_policy_file(site.policy).endpoints)
+    kept, accepted = {}, read_policy_file(site.policy).endpoints
     for group, each in declared(site).items():
         if group not in groups:
             continue
         name = each.endpoint
         if name not in catalogue.by_id or consent(group, each, catalogue.by_id[name]) not in accepted:
             raise ConfigError(
-                f"{group} was declared to be {name}, and the catalogue says something else of {name} now",
-                f"{AGAIN.format(site.path)}, as often as there are groups; or --endpoints {NONE}",
+                _unlike(site, group, each, accepted),
+                f"{AGAIN.format(site.path)}; or --endpoints {NONE}",
             )
         there = each.among(groups[group].learned)
         if there.only != frozenset():
             kept[group] = there
     return kept
+
+
+def _unlike(site: Site, group: str, each: Declaration, accepted: Collection[str]) -> str:
+    """How a row of the site's table differs from what was accepted: which of table and catalogue changed is not always to be told."""
+    name, endpoint = each.endpoint, catalogue_of(site.config()).by_id.get(each.endpoint)
+    before = [sentence for sentence in accepted if sentence.startswith(f"{group} is {name}: ")]
+    if not before:
+        return f"{site.endpoints}: {group} is declared to be {name}, which was never accepted"
+    now = f": “{consent(group, each, endpoint)}”, not “{before[0]}”" if endpoint else ""
+    return f"{group} was declared to be {name}, and {site.endpoints.name} or the catalogue says something else of {name} now{now}"
 
 
 def _readings(pair: str) -> Iterator[tuple[str, str | None, str]]:
@@ -244,10 +254,10 @@ def _fault(group: str, said: Declaration, groups: Mapping[str, _Group], catalogu
     if group not in groups:
         return f"the dataset has no task of {group!r:.80}{_similar(group, groups)}"
     if not is_name(group):
-        return f"{group!r:.80} is a name that {ENDPOINTS_FILE} cannot hold"
+        return f"{group!r:.80} is a name that {ENDPOINTS_FILE} cannot hold, or that cannot be shown as it is"
     endpoint, units = catalogue.by_id[name], groups[group].units
-    if endpoint.unit not in units:
-        return f"{group} is measured in {' and '.join(sorted(units))}, and {name} in {endpoint.unit}"
+    if fault := other_unit(group, units, endpoint):
+        return fault
     common = {*endpoint.thresholds, *([None] if endpoint.value else [])}
     for owner, what, there in (("catalogue", name, common), ("dataset", group, groups[group].learned)):
         absent: set[float | None] = {*(said.only or ())} - {*(said.among(there).only or ())}
@@ -268,5 +278,27 @@ def _similar(name: str, known: Collection[str]) -> str:
 
 
 def proposed(site: Site, dataset: Dataset) -> list[str]:
-    """Groups that are called as an endpoint and declared to be none; never taken for it without a person's word."""
-    return sorted((set(dataset.tasks["group"]) & catalogue_of(site.config()).by_id.keys()) - declared(site).keys())
+    """Groups that are called as an endpoint of a fitting unit and declared to be none; never taken for it without a person's word."""
+    said = declared(site)
+    return [group for group in _namesakes(_groups(dataset), catalogue_of(site.config())) if group not in said]
+
+
+def _namesakes(groups: Mapping[str, _Group], catalogue: Catalogue) -> list[str]:
+    """Groups that are called as an endpoint of a fitting unit."""
+    called = sorted(catalogue.by_id.keys() & groups.keys())
+    return [group for group in called if not _fault(group, Declaration(group), groups, catalogue)]
+
+
+def standing(site: Site) -> list[str]:
+    """What is declared, as arguments of `accept` that say it again."""
+    return [word for group, each in declared(site).items() for word in ("--endpoint", f"{saying(group, each.only)}={each.endpoint}")]
+
+
+def altered(site: Site, before: Collection[str]) -> tuple[list[str], dict[str, str]]:
+    """What became of earlier consents, in the words of `consent`: those that ended, and those that changed, each with what it is now."""
+    endpoints = catalogue_of(site.config()).by_id
+    now = {group: consent(group, each, endpoints[each.endpoint]) for group, each in declared(site).items()}
+    gone = [sentence for sentence in before if sentence not in now.values()]
+    fresh = {group: sentence for group, sentence in now.items() if sentence not in before}
+    changed = {old: fresh[max(same, key=len)] for old in gone if (same := [group for group in fresh if old.startswith(f"{group} is ")])}
+    return [sentence for sentence in gone if sentence not in changed], changed

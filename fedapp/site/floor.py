@@ -32,7 +32,7 @@ MEANING = {
     "least_partners": "partners in a sum, at least",
     "colluders": "partners with whom the coordinator still learns no single update, by the roster's threshold, at least",
     "largest_weight": "of a partner in the mean, at most; beyond 1 it tells the other partners of our number of labels",
-    "endpoint_labels": "training labels of ours behind our part in a shared head, at least, where there is a catalogue of common endpoints",
+    "endpoint_labels": "training compounds of ours behind our part in a shared head, at least, where there is a catalogue of endpoints",
     "rounds": "at most: each one tells the other partners a little more",
     "most_identified": "share of our training compounds that an update may name and still leave, at most",
     "least_compounds": "of an update, at least; null: as many as the first layer has units, since fewer can be solved for",
@@ -131,7 +131,7 @@ def shortfalls(terms: Terms, floor: Floor) -> dict[str, str]:
         (
             "endpoints",
             terms.endpoint_labels is not None and terms.endpoint_labels < floor.endpoint_labels,
-            f"a part in shared heads of {plural(terms.endpoint_labels, 'training label')}, fewer than the {floor.endpoint_labels:,} of "
+            f"a part in shared heads of {plural(terms.endpoint_labels, 'training compound')}, fewer than the {floor.endpoint_labels:,} of "
             "endpoint_labels",
         ),
         ("rounds", terms.rounds > floor.rounds, f"{plural(terms.rounds, 'round')}, more than the {floor.rounds:,} of rounds"),

@@ -27,7 +27,7 @@ class Terms:
         colluders: Partners with whom the coordinator still learns no single update, by the roster's threshold.
         largest_weight: Of a partner in the mean; beyond 1 it tells of labels.
         initial_trunk: As in `federation` in the configuration.
-        endpoint_labels: Training labels behind our part in each shared head; None without a catalogue of common endpoints.
+        endpoint_labels: Training compounds behind our part in each shared head; None without a catalogue of common endpoints.
         row_guard: Training compounds behind each row that is sent; 0 or 1 is off.
         profile, epsilon, delta: Of `privacy` in the configuration; epsilon and delta count under record-level privacy alone.
         rounds: Most rounds.
@@ -124,7 +124,7 @@ def _first_trunk(terms: Terms) -> str:
 def _endpoints(terms: Terms) -> str:
     if terms.endpoint_labels is None:
         return "none in common: all heads stay at home"
-    head = f"a head of {terms.endpoint_labels:,} or more training labels"
+    head = f"a head of {terms.endpoint_labels:,} or more training compounds"
     return f"of a task that we declare to be one of catalogue.yaml, and of no other, {head} is averaged with other partners'"
 
 

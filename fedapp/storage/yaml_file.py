@@ -1,5 +1,6 @@
 """YAML files as dataclasses: what is lost of one never becomes a default, and no value is read as another than it is."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import MISSING, fields, is_dataclass
@@ -15,9 +16,10 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from fedapp.errors import ConfigError
+from fedapp.wording import is_plain
 
 T = TypeVar("T")
-UNREADABLE = (OmegaConfBaseException, YAMLError, ValueError, TypeError, RecursionError, OSError)
+UNREADABLE = (OmegaConfBaseException, YAMLError, ValueError, TypeError, OverflowError, RecursionError, OSError)
 WORDS = {str: "text", int: "a number", float: "a number", bool: "true or false", list: "a list"}
 SHOWN = 40  # characters of a value in a message
 
@@ -114,19 +116,21 @@ def typed(given: Any, kind: type[T], where: str, hint: str | None = None) -> T:
     types = _types(kind)  # type: ignore[arg-type]
     hint = f"it holds {', '.join(types)}" if hint is None else hint
     if not isinstance(given, Mapping):
-        raise ConfigError(f"{where}: {given!r:.{SHOWN}} is no entry", hint)
+        raise ConfigError(f"{where}: {in_short(given)} is no entry", hint)
     if unknown := [key for key in given if key not in types]:
-        raise ConfigError(f"{where}: there is no key {unknown[0]!r:.{SHOWN}}", hint)
+        raise ConfigError(f"{where}: there is no key {in_short(unknown[0])}", hint)
     values = {}
     for each in fields(kind):  # type: ignore[arg-type]
         default = None if each.default is MISSING else each.default
         value, expected = given.get(each.name, default), types[each.name]
         if isinstance(expected, type) and is_dataclass(expected):
             values[each.name] = typed(value, expected, f"{where}: {each.name}", hint)
-        elif is_a(value, expected):
-            values[each.name] = as_given(value, expected)
+        elif not is_a(value, expected):
+            raise ConfigError(f"{where}: {each.name} is {in_short(value)}, not {in_words(expected)}", hint)
+        elif not shows(value):
+            raise ConfigError(f"{where}: {each.name} is {in_short(value)}, which a terminal would not show as it is", hint)
         else:
-            raise ConfigError(f"{where}: {each.name} is {value!r:.{SHOWN}}, not {in_words(expected)}", hint)
+            values[each.name] = as_given(value, expected)
     try:
         return kind(**values)
     except ValueError as error:  # of a dataclass that checks its own values
@@ -147,7 +151,7 @@ def is_a(value: Any, expected: Any) -> bool:
         return isinstance(value, list) and all(is_a(each, get_args(expected)[0]) for each in value)
     if options := get_args(expected):
         return any(is_a(value, each) for each in options)
-    return type(value) is expected or (expected is float and type(value) is int)
+    return type(value) is expected or (expected is float and type(value) is int and abs(value) <= sys.float_info.max)
 
 
 def as_given(value: Any, expected: Any) -> Any:
@@ -155,6 +159,19 @@ def as_given(value: Any, expected: Any) -> Any:
     if get_origin(expected) is list:
         return [as_given(each, get_args(expected)[0]) for each in value]
     return float(value) if expected is float else value
+
+
+def shows(value: Any) -> bool:
+    """Whether all text in a value is shown as it is: what others wrote is printed where people decide by it."""
+    return all(map(shows, value)) if isinstance(value, list) else not isinstance(value, str) or is_plain(value)
+
+
+def in_short(value: Any) -> str:
+    """The beginning of a value, for messages."""
+    try:
+        return f"{value!r:.{SHOWN}}"
+    except ValueError:  # Python writes no whole number of more than some thousand digits
+        return "something with a number of thousands of digits"
 
 
 def in_words(expected: Any) -> str:

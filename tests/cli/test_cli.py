@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from fedapp.cli.arguments import read_experiment
-from fedapp.cli.main import main
+from fedapp.cli.main import fail, main
 from fedapp.storage.json_file import read_json
 
 RDKIT_FRIENDLY = ["C" * length + ending for length in range(1, 41) for ending in ("O", "N", "F", "Cl", "c1ccccc1", "C(=O)O")]
@@ -46,6 +46,12 @@ def test_an_unknown_key_is_an_error_with_a_hint(monkeypatch: pytest.MonkeyPatch,
     assert "speed" in err
     assert "hint: conf/default.yaml" in err
     assert not Path("runs").exists()
+
+
+def test_what_an_error_quotes_moves_no_cursor_and_makes_no_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        fail("c.csv: a\x1b[2K\nhint: all is well", "do \u202ethis")
+    assert capsys.readouterr().err == "error: c.csv: a\\x1b[2K\\nhint: all is well\nhint: do \\u202ethis\n"
 
 
 @pytest.mark.parametrize("verb", ["simulate", "compare"])

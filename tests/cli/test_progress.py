@@ -46,8 +46,28 @@ def test_a_line_names_the_round_that_its_auc_pr_belongs_to() -> None:
         progress.event("federated", "north", 3, 0.4, 0.65)
     first, second, third = target.getvalue().splitlines()
     assert "AUC-PR" not in first
-    assert "AUC-PR 0.550 (round 1)" in second
-    assert "AUC-PR 0.650  " in third
+    assert "validation AUC-PR 0.550 (round 1)" in second
+    assert "validation AUC-PR 0.650  " in third
+
+
+def test_what_is_evaluated_at_the_end_is_said_to_be_of_the_validation_fold() -> None:
+    progress, target = piped(total_rounds=1, partners=("north",))
+    with progress:
+        progress.event("federated", "north", 1, loss=0.6)
+        progress.event("federated", "north", 1, score=0.55)
+    assert target.getvalue().splitlines()[-1] == "federated evaluated  validation AUC-PR 0.550"
+
+
+def test_a_warning_and_what_is_told_stay_on_a_terminal_and_a_stage_makes_way_for_the_next() -> None:
+    progress, target = terminal(80)
+    with progress:
+        progress.stage("reading")
+        progress.stage("warning: half is lost")
+        progress.tell("endpoint hERG: 3 of 4 partners measure it")
+    assert not progress.spinner.text
+    kept = [line.rstrip() for line in drop_controls(target.getvalue()).splitlines()]
+    assert "warning: half is lost" in kept and "endpoint hERG: 3 of 4 partners measure it" in kept
+    assert "reading" not in kept
 
 
 def test_a_round_that_a_partner_missed_is_told_at_the_end_with_the_number_of_partners() -> None:

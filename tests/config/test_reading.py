@@ -73,6 +73,7 @@ def test_a_saved_configuration_with_little_in_it_is_an_error_that_names_the_file
         ("privacy.word_bits=24", "privacy.word_bits is 24"),
         ("privacy.range=0.3", "privacy.range is 0.3, not a power of two"),
         ("privacy.range=32", "privacy.range is 32.0, not within"),
+        ("tasks.thresholds=[6,1000]", "tasks.thresholds is [6.0, 1000.0], not within 0 to 16"),
         ("privacy.row_guard=-1", "privacy.row_guard is -1"),
         ("privacy.profile=private", "privacy.profile is 'private'"),
         ("privacy.clipping_norm=0", "privacy.clipping_norm is 0"),
@@ -85,6 +86,12 @@ def test_a_saved_configuration_with_little_in_it_is_an_error_that_names_the_file
 def test_a_wrong_override_is_an_error_that_names_it(override: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words.replace("[", "\\[")):
         load_config(None, (override,))
+
+
+def test_thresholds_that_are_concentrations_are_told_what_to_be() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(None, ("tasks.thresholds=[1000]",))
+    assert "for 1000 nM write 6" in caught.value.hint
 
 
 def test_aggregation_is_secure_and_guards_rows_unless_told_otherwise() -> None:

@@ -7,6 +7,8 @@ import polars as pl
 import pytest
 
 from fedapp.data.dataset import Dataset, build_dataset
+from fedapp.data.integrity import read_summary
+from fedapp.data.losses import taken_columns
 from fedapp.data.prepare import prepare
 from fedapp.errors import DataError
 from tests.data.tables import CHEMISTRY, TASKS, shown_rejects, write_tables
@@ -54,6 +56,9 @@ def test_thresholds_of_an_assay_are_read_however_they_are_separated(tmp_path: Pa
         ("0,,", "weight is not a number", "0"),
         ("heavy,,", "weight is not a number", "heavy"),
         ("inf,,", "weight is not a number", "inf"),
+        *((f"{cell},,", "weight is not a number", cell) for cell in ("nan", "NaN", "NA", "none")),
+        *((f",{cell},", "auxiliary is neither true nor false", cell) for cell in ("nan", "NA", "none")),
+        *((f",,{cell}", "thresholds are not numbers", cell) for cell in ("nan", "NaN", "NA", "5.5;nan")),
         (",perhaps,", "auxiliary is neither true nor false", "perhaps"),
         (",,5.5;high", "thresholds are not numbers", "5.5;high"),
         (",,inf", "thresholds are not numbers", "inf"),
@@ -85,6 +90,42 @@ def test_assays_of_one_group_that_say_different_things_are_named(tmp_path: Path,
         build_dataset(folder, tmp_path / "dataset", "p", replace(TASKS, group_by="target_id"))
     assert "tasks.group_by" in caught.value.hint
     assert build_dataset(folder, tmp_path / "dataset", "p", TASKS).tasks["group"].n_unique() == 2
+
+
+@pytest.mark.parametrize("cell", ["1000;10000", "6;1000", "-1", "16.5"])
+def test_a_threshold_that_can_be_no_p_value_costs_its_assay_and_says_what_to_write(tmp_path: Path, cell: str) -> None:
+    rows = [*POTENCY, *(f"molar,{number},{10**number},=,nM" for number in range(8))]
+    folder = prepared(tmp_path, ["ic50,T1,,,", f"molar,T2,,,{cell}"], rows)
+    (row,) = [row for row in shown_rejects(folder) if row[0] == "assays.csv"]
+    assert row[:3] == ("assays.csv", 3, "molar") and row[4] == cell
+    assert row[3].startswith("thresholds are not within 0 to 16") and row[3].endswith("for 1000 nM write 6")
+    assert build_dataset(folder, tmp_path / "dataset", "p", TASKS).tasks["group"].unique().to_list() == ["ic50"]
+
+
+def test_so_does_one_that_can_be_no_value_in_percent_and_the_limits_of_each_unit_are_its_own(tmp_path: Path) -> None:
+    further = [f"more,{number},{10 * number},=,%" for number in range(8)]
+    folder = prepared(tmp_path, ["hts,T1,,true,50000", "more,T1,,true,30;-80", "ic50,T2,,,0;16"], [*POTENCY, *SCREEN, *further])
+    (row,) = [row for row in shown_rejects(folder) if row[0] == "assays.csv"]
+    assert row[1:3] == (2, "hts") and row[4] == "50000"
+    assert row[3].startswith("thresholds are not within -1000 to 1000") and "in %" in row[3]
+
+
+def test_thresholds_of_an_assay_in_nM_are_p_values(tmp_path: Path) -> None:
+    rows = [f"molar,{number},{10**number},=,nM" for number in range(8)]
+    made = build_dataset(prepared(tmp_path, ["molar,T2,,,6"], rows), tmp_path / "dataset", "p", TASKS)
+    assert made.tasks.select("threshold", "unit", "positives", "negatives").rows() == [(6.0, "p", 4, 4)]  # 1 to 1000 nM are active
+
+
+def test_a_misspelt_setting_is_refused_and_not_counted_as_read(tmp_path: Path) -> None:
+    for column in ("tresholds", "auxilliary", "wieght"):
+        with pytest.raises(DataError, match=rf"assays\.csv has no column .*, but one called {column}"):
+            prepared(tmp_path / column, ["ic50,T1,1"], POTENCY, f"assay_id,target_id,{column}")
+
+
+def test_of_an_assays_table_only_what_is_read_is_told_to_be(tmp_path: Path) -> None:
+    folder = prepared(tmp_path, ["ic50,T1,2,HeLa"], POTENCY, "assay_id,target_id,Weight,cell line")
+    told = taken_columns(read_summary(folder)["tables"]["assays"])
+    assert told == "read assay_id, target_id, Weight as weight; for tasks.group_by alone: cell line"
 
 
 def test_values_in_percent_of_an_assay_of_which_nothing_is_said_have_an_unknown_unit(tmp_path: Path) -> None:

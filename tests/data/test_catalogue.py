@@ -17,7 +17,9 @@ from fedapp.data.catalogue import (
     Declaration,
     Endpoint,
     catalogue_of,
+    folded,
     is_name,
+    other_unit,
     read_catalogue,
     slots_of,
     units_of,
@@ -27,7 +29,7 @@ from fedapp.errors import ConfigError
 
 HERG = "- {id: hERG, measures: block of the hERG channel, unit: p, thresholds: [6, 5.0]}"
 AMES = "- {id: Ames, measures: mutagenicity, unit: label}"
-LOGD = "- {id: logD, measures: distribution at pH 7.4, unit: log, thresholds: [3], value: true, centre: 2, scale: 1.5}"
+PKI = "- {id: pKi, measures: affinity for the channel, unit: p, thresholds: [3], value: true, centre: 2, scale: 1.5}"
 
 
 def written(path: Path, *entries: str) -> Path:
@@ -45,17 +47,17 @@ def tasks(*rows: tuple[str, float | None], kinds: tuple[str, ...] | None = None)
 
 
 def test_a_catalogue_is_a_list_of_endpoints_whose_slots_are_in_order_of_id_and_threshold(tmp_path: Path) -> None:
-    catalogue = read_catalogue(written(tmp_path / "c.yaml", LOGD, HERG, AMES))
-    assert [endpoint.id for endpoint in catalogue.endpoints] == ["Ames", "hERG", "logD"]
-    assert catalogue.slots == (("Ames", None), ("hERG", 5.0), ("hERG", 6.0), ("logD", 3.0), ("logD", None))
-    assert catalogue.by_id["logD"] == Endpoint("logD", "distribution at pH 7.4", "log", (3.0,), True, 2.0, 1.5)
+    catalogue = read_catalogue(written(tmp_path / "c.yaml", PKI, HERG, AMES))
+    assert [endpoint.id for endpoint in catalogue.endpoints] == ["Ames", "hERG", "pKi"]
+    assert catalogue.slots == (("Ames", None), ("hERG", 5.0), ("hERG", 6.0), ("pKi", 3.0), ("pKi", None))
+    assert catalogue.by_id["pKi"] == Endpoint("pKi", "affinity for the channel", "p", (3.0,), True, 2.0, 1.5)
 
 
 def test_the_digest_is_of_what_a_file_says_and_not_of_how_it_is_written(tmp_path: Path) -> None:
-    digests = {read_catalogue(written(tmp_path / "c.yaml", *order)).digest for order in permutations([LOGD, HERG, AMES])}
+    digests = {read_catalogue(written(tmp_path / "c.yaml", *order)).digest for order in permutations([PKI, HERG, AMES])}
     (tmp_path / "c.yaml").write_text(
         "# ours\nendpoints:\n- id: hERG\n  thresholds: [5, 6]\n  unit: p\n  measures: 'block of the hERG channel'\n"
-        f"{AMES}\n{LOGD.replace('[3]', '[3.0]')}\n"
+        f"{AMES}\n{PKI.replace('[3]', '[3.0]')}\n"
     )
     assert digests == {read_catalogue(tmp_path / "c.yaml").digest}
 
@@ -74,7 +76,7 @@ def test_the_digest_is_of_what_a_file_says_and_not_of_how_it_is_written(tmp_path
     ],
 )
 def test_whatever_an_endpoint_is_changes_the_digest(old: str, new: str, tmp_path: Path) -> None:
-    given = [HERG, AMES, LOGD]
+    given = [HERG, AMES, PKI]
     before = read_catalogue(written(tmp_path / "c.yaml", *given)).digest
     assert read_catalogue(written(tmp_path / "c.yaml", *(each.replace(old, new) for each in given))).digest != before
 
@@ -86,6 +88,42 @@ REFUSED = {
     "a value without a scale": (["- {id: x, measures: y, unit: p, value: true, centre: 6}"], "centre and scale, .*, are not both given"),
     "a scale without a value": (["- {id: x, measures: y, unit: p, thresholds: [6], scale: 1}"], "it has scale, and value is not true"),
     "a scale of nothing": (["- {id: x, measures: y, unit: p, value: true, centre: 6, scale: 0}"], "its scale is 0.0, not above 0"),
+    "a scale of next to nothing": (
+        ["- {id: x, measures: y, unit: p, value: true, centre: 6, scale: 1e-30}"],
+        "its scale 1e-30 is not within",
+    ),
+    "a scale beyond all values": (["- {id: x, measures: y, unit: p, value: true, centre: 6, scale: 90}"], "its scale 90 is not within"),
+    "a centre in nM": (["- {id: x, measures: y, unit: p, value: true, centre: 5000, scale: 1}"], "its centre 5000 is not within -2 to 16"),
+    "a unit in capitals": (["- {id: x, measures: y, unit: P, thresholds: [6]}"], r"its unit is 'P', .* one of p \(-log10 M\), %.*, label"),
+    "another word for a unit": (["- {id: x, measures: y, unit: pIC50, thresholds: [6]}"], "its unit is 'pIC50', .* one of p"),
+    "spaces around a unit": (["- {id: x, measures: y, unit: 'p ', thresholds: [6]}"], "its unit is 'p ', .* one of p"),
+    "a unit of no dataset": (["- {id: x, measures: y, unit: foo, thresholds: [6]}"], "its unit is 'foo', .* one of p"),
+    "an id in other capitals": ([HERG, AMES, HERG.replace("hERG", "HERG", 1)], "the ids 'HERG' and 'hERG' differ in case or in the coding"),
+    "an id coded otherwise": ([AMES.replace("Ames", each) for each in ("\u00e9", "e\u0301")], r"'e\\u0301' and '\\xe9' differ in"),
+    "an id of wide letters": ([AMES, AMES.replace("Ames", "\uff21mes")], r"'Ames' and '\\uff21mes' differ in"),
+    "a number of 400 digits": (
+        [f"- {{id: x, measures: y, unit: p, thresholds: [{'9' * 400}]}}"],
+        r"thresholds is \[9.*, not a list of numbers",
+    ),
+    "a centre of 400 digits": ([PKI.replace("centre: 2", f"centre: {'9' * 400}")], "centre is 9.*, not a number"),
+    "a number of 400 digits below zero": ([PKI.replace("scale: 1.5", f"scale: -{'9' * 400}")], "scale is -9.*, not a number"),
+    "a number that cannot be written": (
+        [f"- {{id: x, measures: y, unit: p, thresholds: [0x{'f' * 9000}]}}"],
+        "thresholds is something with a number of",
+    ),
+    "an id that cannot be written": ([f"- {{id: 0x{'f' * 9000}, measures: y, unit: label}}"], "id is something with a number of"),
+    "a line in a measure": (
+        [r'- {id: x, measures: "y\nendpoint  nothing", unit: label}'],
+        r"measures is 'y\\nendpoint .*, which a terminal would not",
+    ),
+    "an escape in a measure": ([r'- {id: x, measures: "y\e[2K", unit: label}'], r"measures is 'y\\x1b\[2K', which a terminal would not"),
+    "a turn of direction": ([r'- {id: x, measures: "y\u202e", unit: label}'], r"measures is 'y\\u202e', which a terminal would not"),
+    "half a character": ([r'- {id: x, measures: "y\ud800", unit: label}'], r"measures is 'y\\ud800', which a terminal would not"),
+    "an escape in a unit": ([r'- {id: x, measures: y, unit: "label\e[2K"}'], r"unit is 'label\\x1b\[2K', which a terminal would not"),
+    "an id that nobody sees": ([r'- {id: "x\u200b", measures: y, unit: label}'], r"id is 'x\\u200b', which a terminal would not"),
+    "a threshold in nM": (["- {id: x, measures: y, unit: p, thresholds: [6, 1000]}"], "its threshold 1000 is not .*: for 1000 nM write 6"),
+    "a threshold beyond %": (["- {id: x, measures: y, unit: '%', thresholds: [5000]}"], "its threshold 5000 is not within -1000 to 1000"),
+    "a unit of concentrations": (["- {id: x, measures: y, unit: nM, thresholds: [6]}"], "its unit is nM: .* write p"),
     "no number": (["- {id: x, measures: y, unit: p, thresholds: [.nan]}"], "nan is no number within"),
     "no end": (["- {id: x, measures: y, unit: p, thresholds: [.inf]}"], "inf is no number within"),
     "a threshold twice": (["- {id: x, measures: y, unit: p, thresholds: [6.7, 6.7000000001]}"], "thresholds .* name one twice"),
@@ -121,9 +159,12 @@ def test_a_file_of_another_form_is_refused_by_its_name(text: str, tmp_path: Path
         read_catalogue(tmp_path / "c.yaml")
 
 
-def test_a_missing_file_and_one_that_is_no_text_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no .*c\.yaml"):
+def test_a_missing_file_a_folder_and_one_that_is_no_text_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no file .*c\.yaml, the catalogue") as caught:
         read_catalogue(tmp_path / "c.yaml")
+    assert caught.value.hint.startswith("tasks.catalogue is the path of a YAML file")
+    with pytest.raises(ConfigError, match="no file, but a folder: .*, the catalogue"):
+        read_catalogue(tmp_path)
     (tmp_path / "c.yaml").write_bytes(b"endpoints:\n- {id: \xff}\n")
     with pytest.raises(ConfigError, match=r"c\.yaml: "):
         read_catalogue(tmp_path / "c.yaml")
@@ -133,10 +174,12 @@ words = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_character
 numbers = st.floats(-100, 100, width=32)
 endpoints = st.one_of(
     st.builds(Endpoint, words, words, st.just("label")),
-    st.builds(Endpoint, words, words, words.filter(lambda unit: unit != "label"), st.lists(numbers, min_size=1, unique=True).map(tuple)),
-    st.builds(Endpoint, words, words, st.just("p"), st.just(()), st.just(True), numbers, st.floats(0.125, 8, width=32)),
+    st.builds(Endpoint, words, words, st.just("%"), st.lists(numbers, min_size=1, unique=True).map(tuple)),
+    st.builds(Endpoint, words, words, st.just("%"), st.just(()), st.just(True), numbers, st.floats(0.125, 8, width=32)),
 )
-catalogues = st.lists(endpoints, min_size=1, max_size=5, unique_by=lambda endpoint: endpoint.id).map(lambda held: Catalogue(tuple(held)))
+catalogues = st.lists(endpoints, min_size=1, max_size=5, unique_by=lambda endpoint: folded(endpoint.id)).map(
+    lambda held: Catalogue(tuple(held))
+)
 
 
 @given(catalogue=catalogues)
@@ -167,7 +210,7 @@ def test_an_experiment_without_a_catalogue_has_an_empty_one_and_the_groups_of_ta
 def test_a_catalogue_that_was_changed_is_read_anew(tmp_path: Path) -> None:
     config = load_config(None, (f"tasks.catalogue={written(tmp_path / 'c.yaml', HERG)}",))
     assert len(catalogue_of(config).slots) == 2
-    written(tmp_path / "c.yaml", HERG, AMES, LOGD)
+    written(tmp_path / "c.yaml", HERG, AMES, PKI)
     assert len(catalogue_of(config).slots) == 5
 
 
@@ -175,7 +218,7 @@ def test_a_catalogue_that_was_changed_is_read_anew(tmp_path: Path) -> None:
 
 
 CATALOGUE = Catalogue((Endpoint("hERG", "block", "p", (6.7, 5.0)), Endpoint("Ames", "mutagenicity", "label")))
-VALUES = Catalogue((Endpoint("logD", "distribution", "log", (3.0,), True, 2.0, 1.5), Endpoint("sol", "solubility", "log", (4.0,))))
+VALUES = Catalogue((Endpoint("pKi", "affinity", "p", (3.0,), True, 2.0, 1.5), Endpoint("sol", "solubility", "p", (4.0,))))
 
 
 def test_a_task_has_the_slot_of_what_its_group_is_declared_to_be_at_its_own_threshold() -> None:
@@ -196,14 +239,26 @@ def test_of_a_group_only_those_tasks_that_are_declared_have_a_slot() -> None:
         assert slots_of(given, CATALOGUE, {"patch clamp": Declaration("hERG", frozenset(only))}).tolist() == expected
     given = tasks(("a", 3.0), ("a", None), kinds=("classification", "regression"))
     for only, expected in (([3.0], [0, -1]), ([None], [-1, 1]), ([None, 3.0], [0, 1])):
-        assert slots_of(given, VALUES, {"a": Declaration("logD", frozenset(only))}).tolist() == expected
+        assert slots_of(given, VALUES, {"a": Declaration("pKi", frozenset(only))}).tolist() == expected
 
 
 def test_a_task_of_values_and_one_of_labels_never_share_a_head() -> None:
     given = tasks(("a", 3.0), ("a", None), ("a", None), kinds=("classification", "regression", "classification"))
-    assert slots_of(given, VALUES, {"a": Declaration("logD")}).tolist() == [0, 1, -1]
+    assert slots_of(given, VALUES, {"a": Declaration("pKi")}).tolist() == [0, 1, -1]
     assert slots_of(given, VALUES, {"a": Declaration("sol")}).tolist() == [-1, -1, -1]
     assert slots_of(given, CATALOGUE, {"a": Declaration("Ames")}).tolist() == [-1, -1, 0]
+
+
+def test_a_group_and_an_endpoint_in_another_unit_do_not_go_together() -> None:
+    endpoint = CATALOGUE.by_id["hERG"]
+    assert other_unit("patch clamp", {"%"}, endpoint) == "patch clamp is measured in %, and hERG in p"
+    assert other_unit("patch clamp", {"p", "label"}, endpoint) == ""
+
+
+def test_a_task_in_another_unit_than_its_endpoint_has_no_slot() -> None:
+    given = tasks(("a", 3.0), ("a", None), ("a", 3.0), ("a", None), kinds=("classification", "regression") * 2)
+    given = given.with_columns(pl.Series("unit", ["%", "%", "p", "p"]))
+    assert slots_of(given, VALUES, {"a": Declaration("pKi")}).tolist() == [-1, -1, 0, 1]
 
 
 def test_a_declaration_to_what_the_catalogue_does_not_have_is_refused() -> None:
@@ -213,8 +268,8 @@ def test_a_declaration_to_what_the_catalogue_does_not_have_is_refused() -> None:
 
 @given(st.lists(numbers, min_size=1, max_size=6, unique=True))
 def test_every_slot_is_found_by_its_own_threshold_as_datasets_keep_it(thresholds: list[float]) -> None:
-    catalogue = Catalogue((Endpoint("x", "y", "p", tuple(thresholds)),))
-    given = tasks(*(("x", threshold) for threshold in thresholds))
+    catalogue = Catalogue((Endpoint("x", "y", "%", tuple(thresholds)),))
+    given = tasks(*(("x", threshold) for threshold in thresholds)).with_columns(unit=pl.lit("%"))
     assert [catalogue.slots[slot][1] for slot in slots_of(given, catalogue, catalogue.by_name)] == thresholds
 
 
@@ -222,6 +277,7 @@ def test_units_are_those_of_the_table_or_follow_from_thresholds() -> None:
     given = tasks(("a", 5.0), ("b", None))
     assert units_of(given) == ["p", "label"]
     assert units_of(given.with_columns(pl.Series("unit", ["%", "label"]))) == ["%", "label"]
+    assert units_of(given.with_columns(pl.Series("kind", ["classification", "regression"]))) == ["p", "p"]
 
 
 def test_the_digest_is_of_plain_json_that_anybody_can_make(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from fedapp.data.columns import Chosen, choose, refuse_contents
+from fedapp.data.columns import OF_ASSAYS, Chosen, choose, refuse_contents
 from fedapp.errors import DataError
 
 FILE = Path("activities.csv")
@@ -99,6 +99,31 @@ def test_a_column_that_looks_like_a_relation_is_an_error_that_says_what_to_call_
 def test_a_column_that_looks_like_a_unit_is_an_error(name: str) -> None:
     with pytest.raises(DataError, match="no column unit, but one called"):
         taken(["assay_id", "compound_id", "value", "relation", name])
+
+
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        *[("wieght", "weight"), ("Weights", "weight"), ("label_weight", "weight"), ("weigth", "weight")],
+        *[("auxilliary", "auxiliary"), ("IsAux", "auxiliary"), ("auxiliary_assay", "auxiliary"), ("auxilary", "auxiliary")],
+        *[("tresholds", "thresholds"), ("expert_threshold_1", "thresholds"), ("treshold", "thresholds"), ("cutoff", "thresholds")],
+    ],
+)
+def test_a_column_of_assays_that_looks_like_a_setting_is_an_error_that_says_what_to_call_it(name: str, role: str) -> None:
+    with pytest.raises(DataError, match=f"no column {role}, but one called {name}") as error:
+        taken(["assay_id", name], ["assay_id"], list(OF_ASSAYS))
+    assert error.value.hint.startswith(f"call it {role} to have it read")
+
+
+@pytest.mark.parametrize(("one", "other"), [("thresholds", "threshold"), ("auxiliary", "is_auxiliary")])
+def test_two_columns_for_one_setting_are_an_error_that_names_both(one: str, other: str) -> None:
+    with pytest.raises(DataError, match=f"the {one} may be in {one} or {other}"):
+        taken(["assay_id", one, other], ["assay_id"], list(OF_ASSAYS))
+
+
+@pytest.mark.parametrize("name", ["assay_type", "assay_organism", "protein_family", "height", "pref_name", "n_uncensored", "confidence"])
+def test_what_else_is_known_of_assays_is_no_setting(name: str) -> None:
+    assert taken(["assay_id", name], ["assay_id"], list(OF_ASSAYS)) == {"assay_id": "assay_id"}
 
 
 @pytest.mark.parametrize(

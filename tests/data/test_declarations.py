@@ -15,7 +15,7 @@ from fedapp.errors import DataError
     "text",
     [
         "group,endpoint\npatch clamp,hERG\n007,Ames\n",
-        "endpoint;remark;group\nhERG;ours;patch clamp\n\nAmes;;007\n",
+        "endpoint;group\nhERG;patch clamp\n\nAmes;007\n",
         "sep=;\ngroup;endpoint\npatch clamp ; hERG\n007;Ames\n;\n",
         '\ufeff"group"\t"endpoint"\n"patch clamp"\thERG\n007\tAmes\npatch clamp\thERG\n',
     ],
@@ -48,6 +48,10 @@ def test_of_a_group_single_tasks_may_be_named_in_one_row_or_in_several(text: str
         ("a,hERG,5.5\na,Ames,6.5\n", "line 3: a is declared to be hERG and Ames"),
         ('a,hERG,"5,5"\n', "line 2: '5,5' is no threshold: numbers, or value, with ; between several"),
         ("a,hERG,all\n", "line 2: 'all' is no threshold"),
+        *(
+            (f"a,hERG,{cell}\n", f"line 2: '{cell}' is no threshold")
+            for cell in ("none", "NA", "nan", "5.5;nan", "inf", "1e300", "5_5", "VALUE")
+        ),
         ("a,hERG,;\n", "line 2: ';' is no threshold"),
         (",,5.5\n", "line 2: no group beside '5.5'"),
     ],
@@ -76,6 +80,37 @@ def test_a_row_that_cannot_be_used_refuses_the_table_by_its_line_since_consent_i
     with pytest.raises(DataError, match=reason) as caught:
         read_declarations(tmp_path / "d.csv")
     assert str(tmp_path / "d.csv") in str(caught.value) and caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("header", "named"),
+    [
+        ("group,endpoint,tresholds", "tresholds"),
+        ("group,endpoint,cut-off", "cut-off"),
+        ("group,endpoint,remark", "remark"),
+        ("group,endpoint,thresholds,thresholds 2", "thresholds 2"),
+        ("group,endpoint,,thresholds", "without a name"),
+        (",group,endpoint", "without a name"),
+        ("group,endpoint,thresholds,threshold", "threshold"),
+    ],
+)
+def test_a_column_that_would_be_passed_over_refuses_the_table_since_it_may_narrow_the_consent(
+    header: str, named: str, tmp_path: Path
+) -> None:
+    cells = {"group": "a", "endpoint": "hERG"}
+    (tmp_path / "d.csv").write_text(f"{header}\n{','.join(cells.get(name, '5') for name in header.split(','))}\n")
+    with pytest.raises(DataError, match=rf"d\.csv.* {named}") as caught:
+        read_declarations(tmp_path / "d.csv")
+    assert "thresholds" in caught.value.hint or "rename" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["a\x1b[2K", "a\u202eb", "a\u200b", "a\u2028b"])
+def test_a_name_that_a_terminal_would_not_show_as_it_is_refuses_the_table(name: str, tmp_path: Path) -> None:
+    for row in (f"{name},hERG", f"a,{name}"):
+        (tmp_path / "d.csv").write_text(f"group,endpoint\n{row}\n", encoding="utf-8")
+        with pytest.raises(DataError, match="line 2: 'a.* cannot be shown as it is") as caught:
+            read_declarations(tmp_path / "d.csv")
+        assert name not in str(caught.value)
 
 
 def test_a_missing_table_or_column_is_named(tmp_path: Path) -> None:

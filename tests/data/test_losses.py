@@ -1,6 +1,8 @@
 from typing import Any
 
-from fedapp.data.losses import further_lines, label_lines, label_warnings, table_warnings
+import polars as pl
+
+from fedapp.data.losses import further_lines, label_lines, label_warnings, table_warnings, task_lines
 
 
 def table(read: int, accepted: int) -> dict[str, Any]:
@@ -33,6 +35,28 @@ def test_so_it_is_with_labels() -> None:
 
 def test_of_a_dataset_that_does_not_say_what_was_offered_nothing_is_said() -> None:
     assert label_warnings({"dropped": {"below quorum": 5}}) == []
+
+
+def test_values_that_no_kind_uses_are_told_which_kind_would() -> None:
+    unused = {"dropped": {"unused": 460}, "offered": {"unused": 1000}}
+    assert "an auxiliary screen in %, which takes regression among tasks.kinds" in label_warnings(unused)[0]
+
+
+def test_tasks_are_told_by_kind_and_unit_with_their_labels() -> None:
+    rows = [
+        ("herg", "classification", "p", False, 30, 20, None, None),
+        ("herg", "classification", "p", False, 10, 40, None, None),
+        ("herg", "regression", "p", False, None, None, 45, 5),
+        ("ames", "classification", "label", False, 600, 400, None, None),
+        ("hts", "regression", "%", True, None, None, 460, 0),
+    ]
+    columns = ["group", "kind", "unit", "auxiliary", "positives", "negatives", "exact", "censored"]
+    assert [line.strip() for line in task_lines(pl.DataFrame(rows, schema=columns, orient="row"))] == [
+        "1 task of classification, 0/1 labels: 1 group, 1,000 labels",
+        "2 tasks of classification, in p: 1 group, 100 labels",
+        "1 task of regression, in p: 1 group, 50 labels",
+        "1 auxiliary task of regression, in %: 1 group, 460 labels",
+    ]
 
 
 def test_nothing_at_all_is_no_loss() -> None:

@@ -1,5 +1,6 @@
 """A model's file: all that predicts is in it, it is read back as it was, and damage is named."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,14 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from fedapp.config import load_config
+from fedapp.data.normalisation import with_common_units
 from fedapp.errors import RunError
 from fedapp.evaluation import arms
 from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.evaluation import evaluate, head_outputs
+from fedapp.model.members import Member
 from fedapp.model.network import Heads, Trunk
-from fedapp.model.saved_model import TASK_FACTS, TASK_FIGURES, Member, model_header, read_model, save_model
+from fedapp.model.saved_model import TASK_FACTS, TASK_FIGURES, model_header, read_model, read_packed, save_model
 from fedapp.storage.json_file import read_json
 from tests.helpers.sweeps import examples
 from tests.model.synthetic import dataset, with_values
@@ -144,6 +147,38 @@ def test_a_header_that_does_not_fit_is_an_error(tmp_path: Path, change: dict[str
     save_tensors(path, tensors, header | change)
     with pytest.raises(RunError, match="no model that this version reads"):
         read_model(tmp_path)
+
+
+def test_a_model_of_an_earlier_version_is_an_error_wherever_it_is_read(tmp_path: Path) -> None:
+    path = saved(tmp_path, "mean")
+    tensors, header = load_tensors(path)
+    save_tensors(path, tensors, header | {"members": [{"name": each.name, "round": each.round} for each in BOTH]})
+    for read in (read_model, lambda folder: read_packed(folder, "federated")):
+        with pytest.raises(RunError, match="no model that this version reads: 'shared_heads'"):
+            read(tmp_path)
+
+
+def test_which_heads_predict_common_endpoints_comes_back_and_goes_into_another_file(tmp_path: Path) -> None:
+    common = {"classification": "alone"}
+    save_model(
+        tmp_path / "one", [replace(BOTH[0], shared_heads=common)], {"classification": "federated"}, model_header(DATA, CONFIG, 4, METRICS)
+    )
+    packed = read_packed(tmp_path / "one", "federated")
+    save_model(tmp_path / "two", [packed, BOTH[1]], {"classification": "mean"}, model_header(DATA, CONFIG, 4, METRICS))
+    one, two = read_model(tmp_path / "one"), read_model(tmp_path / "two")
+    assert one.shared_heads == two.shared_heads == common
+    assert [member.shared_heads for member in two.members] == [common, {}]
+    assert one.chosen() == "the federated model (common endpoints by shared heads alone)"
+    assert two.chosen() == "the mean of the federated model (common endpoints by shared heads alone) and the partner's own"
+
+
+def test_the_header_says_of_which_tasks_the_centre_and_scale_are_the_catalogues(tmp_path: Path) -> None:
+    data = with_values(DATA, first=3)
+    common = replace(data, tasks=with_common_units(data.tasks, {"target1": (5.0, 1.0), "target4": (5.0, 1.5)}))
+    told = {task["group"]: task for task in model_header(common, CONFIG, 4, METRICS)["tasks"]}
+    assert [group for group, task in told.items() if task["common_units"]] == ["target4"], "target1 is of classes"
+    assert (told["target4"]["centre"], told["target4"]["scale"]) == (5.0, 1.5)
+    assert not any(task["common_units"] for task in model_header(data, CONFIG, 4, METRICS)["tasks"])
 
 
 def test_a_model_of_both_kinds_predicts_probabilities_and_values_in_their_unit(tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ from fedapp.data.catalogue import Catalogue, Declaration, Endpoint, catalogue_of
 from fedapp.data.dataset import Dataset
 from fedapp.errors import ConfigError, RunError
 from fedapp.evaluation.selection import read_round, validation_curve
-from fedapp.model.checkpoint import load_tensors, save_tensors
+from fedapp.model.checkpoint import load_header, load_tensors, save_tensors
 from fedapp.model.evaluation import evaluate
 from fedapp.model.first_trunk import first_trunk
 from fedapp.model.network import Heads, Trunk, set_trunk_arrays
+from fedapp.model.saved_model import read_model
 from fedapp.model.trunk_shape import trunk_shapes
 from fedapp.partner.client import Partner
 from fedapp.partner.update_rules import supported_rows
@@ -101,6 +102,8 @@ def test_the_validation_fold_says_whether_a_shared_head_predicts_alone(tmp_path:
         save_tensors(path, state, header)
     else:
         arrays[-1] += random.normal(scale=2, size=arrays[-1].shape).astype(np.float32)
+    for each in (tmp_path / "p" / "metrics").iterdir():
+        each.unlink()  # so that this round is the best one, and is kept
     asked = partner(tmp_path / "p", config)
     asked.evaluate(arrays, {"round": 5})
 
@@ -113,6 +116,17 @@ def test_the_validation_fold_says_whether_a_shared_head_predicts_alone(tmp_path:
     means = [validation_curve(each, config.evaluation.min_per_class)[5] for each in (both, alone)]
     assert (means[1] > means[0]) == (spoilt == "private")
     assert_frame_equal(found, (alone if spoilt == "private" else both).select(found.columns), check_row_order=False)
+    (told,) = load_header(tmp_path / "p" / "model.safetensors")["members"]
+    assert told["shared_heads"] == {"classification": "alone" if spoilt == "private" else "both"}
+
+
+def test_what_predicts_common_endpoints_is_told_only_of_heads_that_are_in_play(tmp_path: Path, config: Config) -> None:
+    for name, leaving in (("p", [True] * 4), ("q", [False] * 4)):
+        asked = partner(tmp_path / name, config, np.append(SENT[:256], leaving))
+        asked.evaluate(asked.fit(initial(config), {"round": 1})[0], {"round": 1})
+        (member,) = read_model(tmp_path / name).members
+        assert (set(member.shared_heads) == {"classification"}) == any(leaving)
+        assert ("common endpoints by" in read_model(tmp_path / name).chosen()) == any(leaving)
 
 
 def test_a_partner_that_declares_nothing_trains_as_without_a_catalogue(tmp_path: Path, config: Config) -> None:
@@ -132,18 +146,20 @@ def test_a_trunk_with_other_shared_heads_than_the_catalogues_is_refused(tmp_path
     assert partner(tmp_path / "p", config).last_round() == 0
 
 
-def test_an_endpoint_needs_labels_enough_together_over_its_tasks_and_both_classes(tmp_path: Path, config: Config) -> None:
+def test_an_endpoint_needs_compounds_enough_together_over_its_tasks_and_both_classes(tmp_path: Path, config: Config) -> None:
     data = dataset()
     training = data.labels.of(data.rows_in(config.training_folds()))
     of_tasks = np.bincount(training.tasks, minlength=6)
     one_class = replace(data.labels, values=np.where(data.labels.tasks == 3, 1, data.labels.values).astype(np.float32))
     shared = slots(data, config)
     shared[4] = 2  # two tasks are one endpoint
-    for least in (1, of_tasks[1], of_tasks[1] + 1, of_tasks[2] + of_tasks[4], of_tasks[2] + of_tasks[4] + 1):
+    both = len(set(training.owners[np.isin(training.tasks, [2, 4])]))
+    assert both < of_tasks[2] + of_tasks[4]
+    for least in (1, of_tasks[1], of_tasks[1] + 1, both, both + 1):
         asked = replace(config, privacy=replace(config.privacy, endpoint_labels=int(least), row_guard=5))
         supported = supported_rows(tmp_path, replace(data, labels=one_class), asked, shared)
         assert len(supported) == 256 + 4
-        assert supported[256:].tolist() == [False, of_tasks[1] >= least, of_tasks[2] + of_tasks[4] >= least, False]
+        assert supported[256:].tolist() == [False, of_tasks[1] >= least, both >= least, False]
         assert not supported_rows(tmp_path, data, asked)[256:].any()
 
 

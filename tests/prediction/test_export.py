@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,58 @@ def test_a_member_that_predicts_nothing_is_not_carried_away(model: Path, tmp_pat
     card = (tmp_path / "out" / "card.md").read_text()
     assert "- classification: the partner's own model" in card
     assert "work of all partners" not in " ".join(card.split())
+
+
+def card_of(model: Path, folder: Path, choice: str, heads: str = "", **facts: object) -> str:
+    """The card of this model, had the fold chosen so, with these facts in its header, in one line."""
+    whole, own = read_model(model), read_model(model / "local")
+    federated = replace(
+        next(each for each in whole.members if each.name == "federated"), shared_heads={"classification": heads} if heads else {}
+    )
+    save_model(folder / "partner", [federated, *own.members], {"classification": choice}, whole.header | facts)
+    export_model(folder / "partner", folder / "out")
+    return " ".join((folder / "out" / "card.md").read_text().split())
+
+
+@pytest.mark.parametrize("heads", ["", "both", "alone"])
+@pytest.mark.parametrize("choice", ["federated", "mean", "local"])
+def test_the_card_says_of_every_part_whose_it_is(model: Path, tmp_path: Path, choice: str, heads: str) -> None:
+    card = card_of(model, tmp_path, choice, heads)
+    federated, own = choice != "local", choice != "federated"
+    assert ("The heads of the federated model are alpha's own." in card) == (federated and not heads)
+    assert ("the shared one in it, half of each, or the shared one alone" in card) == bool(federated and heads)
+    assert ("common endpoints by shared heads alone" in card) == (federated and heads == "alone")
+    assert ("common endpoints by own and shared heads together" in card) == (federated and heads == "both")
+    assert ("like the shared heads, in it is the work of all partners" in card) == bool(federated and heads)
+    assert ("rows of its trunk that the row guard kept at home" in card) == federated
+    assert ("its own altogether, trunk and heads" in card) == own
+
+
+def test_with_noise_no_row_of_the_federated_trunk_is_called_the_partners_own(model: Path, tmp_path: Path) -> None:
+    card = card_of(model, tmp_path, "federated", privacy={"row_guard": 20, "profile": "record_dp"})
+    assert "row guard kept" not in card
+
+
+@pytest.mark.parametrize(
+    ("common", "told"),
+    [
+        ((False, False), "in the task's unit: those of alpha's own values."),
+        ((True, False), "those of alpha's own values, and of common endpoints the ones of the consortium's catalogue."),
+        ((True, True), "in the task's unit: those of the consortium's catalogue."),
+        ((), ""),
+    ],
+)
+def test_the_card_says_whose_centre_and_spread_values_have(model: Path, tmp_path: Path, common: tuple[bool, ...], told: str) -> None:
+    tasks = [dict(each) for each in read_model(model).header["tasks"]]
+    for task, each in zip(tasks, common, strict=False):
+        task |= {"kind": "regression", "threshold": None, "unit": "p", "common_units": each}
+    whole = read_model(model).header | {"tasks": tasks}
+    kinds = {"classification": "federated"} | ({"regression": "federated"} if common else {})
+    save_model(tmp_path / "partner", read_model(model).members, kinds, whole)
+    export_model(tmp_path / "partner", tmp_path / "out")
+    card = " ".join((tmp_path / "out" / "card.md").read_text().split())
+    assert told in card
+    assert ("a centre and a spread" in card) == bool(common)
 
 
 def test_the_card_of_a_model_that_nothing_was_kept_to_judge_says_so(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from fedapp.data.task_names import OWN_COLUMNS, column_names
 from fedapp.errors import DataError, OutputError, RunError
 from fedapp.evaluation import arms
+from fedapp.model.members import Member
 from fedapp.model.network import Heads, Trunk, trunk_arrays
-from fedapp.model.saved_model import Member, read_model, save_model
+from fedapp.model.saved_model import read_model, save_model
 from fedapp.partner.client import Partner
 from fedapp.prediction.predict import Predicted, predict_file
 from tests.helpers.small_run import small_config, write_dataset

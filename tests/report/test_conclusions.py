@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from fedapp.evaluation.intervals import Interval
-from fedapp.report.conclusions import caveats, clipped, guard_effect, left_out, spans, threshold
+from fedapp.report.conclusions import caveats, clipped, guard_effect, learned, left_out, spans, tested
 from fedapp.report.headline import verdict
 from fedapp.report.saved_run import read_run
 from fedapp.report.summary import summarise
@@ -16,9 +16,26 @@ Make = Callable[..., Path]
 pytestmark = pytest.mark.usefixtures("few_resamples")
 
 
-def test_a_threshold_reads_as_in_print() -> None:
-    assert threshold(6.5) == "pX\u00a0≥\u00a06.5"
-    assert threshold(None) == "0/1 label"
+@pytest.mark.parametrize(
+    ("threshold", "kind", "unit", "words"),
+    [
+        (6.5, "classification", "p", "pX\u00a0≥\u00a06.5"),
+        (6.5, "classification", None, "pX\u00a0≥\u00a06.5"),
+        (50.0, "classification", "%", "value\u00a0≥\u00a050\u00a0%"),
+        (None, "classification", "label", "0/1 label"),
+        (None, "regression", "%", "value in %"),
+        (None, "regression", "p", "value in p"),
+    ],
+)
+def test_what_is_learned_of_a_task_reads_as_in_print(threshold: float | None, kind: str, unit: str | None, words: str) -> None:
+    assert learned({"threshold": threshold, "kind": kind, "unit": unit}) == words
+
+
+def test_labels_in_the_test_fold_are_those_of_the_tasks_kind_and_of_an_auxiliary_task_there_are_none() -> None:
+    nothing = {"positives": None, "negatives": None, "exact": None}
+    assert tested(nothing | {"positives": 3, "negatives": 1200}) == "3 / 1,200"
+    assert tested(nothing | {"exact": 14}) == "14 exact values"
+    assert tested(nothing) == "not judged"
 
 
 def test_neighbouring_rounds_are_joined() -> None:
@@ -54,6 +71,59 @@ def test_training_that_was_still_rising_is_a_caveat(synthetic: Make) -> None:
     level = replace(summary, selected={"federated": {"Alder": 4, "Birch": 4, "Cedar": 6}})
     assert any("had not levelled off" in title for title, _ in caveats(run, rising, 6))
     assert not any("had not levelled off" in title for title, _ in caveats(run, level, 6))
+
+
+def with_setting(folder: Path, before: str, after: str) -> Path:
+    config = folder / "config.yaml"
+    assert before in config.read_text()
+    config.write_text(config.read_text().replace(before, after))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("tables: tables/fsmol_dev", "A program dealt out assays to the partners"),
+        ("tables: tables/fsmol_dev, deal: endpoints", "A program dealt out the compounds of each endpoint to the partners"),
+        ("tables: [a, b, c]", "Each partner had tables of its own, as they were given."),
+    ],
+)
+def test_how_partners_came_by_their_data_is_told_as_it_was(setting: str, told: str, synthetic: Make) -> None:
+    run = read_run(with_setting(synthetic(), "tables: tables/fsmol_dev", setting))
+    said = dict(caveats(run, summarise(run), 4))
+    assert told in said["The partners are simulated."]
+    assert ("dealing out" in said["One seed, one split."]) == ("[" not in setting)
+
+
+ORDER = "Trust the order of predicted values more than the values."
+
+
+def values_of(folder: Path, **figures: float) -> dict[str, str]:
+    """The caveats of a comparison in which these figures of tasks of values are as given."""
+    table = pl.read_parquet(folder / "comparison.parquet")
+    of_values = pl.col("kind") == "regression"
+    changed = [pl.when(of_values).then(pl.lit(value)).alias(name) for name, value in figures.items()]
+    table.with_columns(changed).write_parquet(folder / "comparison.parquet")
+    run = read_run(folder)
+    return dict(caveats(run, summarise(run), 4))
+
+
+def test_values_that_are_further_off_than_a_constant_or_local_models_are_a_caveat_however_well_they_rank(synthetic: Make) -> None:
+    good = {"combined_rmse": 0.7, "local_rmse": 0.8, "constant_rmse": 1.0, "combined_r2": 0.3}
+    shape = {"values": 40, "tasks": 40}
+    assert ORDER not in values_of(synthetic("a", **shape), **good)
+    both = values_of(synthetic("b", **shape), **good | {"combined_rmse": 1.25, "constant_rmse": 1.2})[ORDER]
+    assert "mean RMSE in p is 1.250, against 0.800 of each partner's own model and 1.200 of a constant" in both
+    assert "Ranking may gain while the values do not." in both and "R²" not in both
+    local = values_of(synthetic("c", **shape), **good | {"combined_rmse": 0.9})[ORDER]
+    assert "0.800 of each partner's own model." in local and "a constant" not in local
+    spread = values_of(synthetic("d", **shape), **good | {"combined_r2": -0.21})[ORDER]
+    assert "mean R² is \u22120.210" in spread and "RMSE" not in spread
+
+
+def test_a_run_without_tasks_of_values_says_nothing_of_values(synthetic: Make) -> None:
+    run = read_run(synthetic())
+    assert ORDER not in dict(caveats(run, summarise(run), 4))
 
 
 def test_a_run_that_kept_no_fold_for_judging_gives_no_verdict_and_says_why(synthetic: Make) -> None:

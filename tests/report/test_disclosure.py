@@ -50,6 +50,49 @@ def test_partners_see_the_sum_and_count_each_bits_supporters_only_where_they_add
     assert ["how many partners support it" in sentence.text for sentence in seen] == [True, False, False]
 
 
+# Shared heads
+
+CATALOGUED = ("tasks: {", "tasks: {catalogue: groups, ")
+
+
+def with_endpoints(run: Path, **numbers: int) -> Path:
+    facts = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(facts | {"common_endpoints": numbers}))
+    return run
+
+
+def test_with_a_catalogue_it_is_told_which_heads_were_shared_and_who_learned_what_by_it(synthetic: Make) -> None:
+    run = with_endpoints(synthetic(done=0, secure=True, row_guard=20), endpoints=12, shared=4, heads=9, fewest=3, most=6)
+    guard, shared = disclosed(run, CATALOGUED)[2:4]
+    assert "Other rows stayed at home, with all heads but the shared ones." in guard.text
+    assert shared.title == "9 heads of 4 of the catalogue's 12 endpoints were shared."
+    assert shared.text.startswith("Each was held by 3 to 6 partners. By them every partner learned how many partners have labels enough")
+    assert "of each shared head the mean" in shared.text and "The coordinator learned nothing of it" in shared.text
+    assert not shared.loud
+
+
+def test_under_plain_aggregation_the_coordinator_saw_shared_heads_too(synthetic: Make) -> None:
+    run = with_endpoints(synthetic(done=0, row_guard=20), endpoints=1, shared=1, heads=1, fewest=3, most=3)
+    shared = disclosed(run, CATALOGUED)[3]
+    assert shared.title == "1 head of 1 of the catalogue's 1 endpoint was shared."
+    assert shared.text.startswith("Each was held by 3 partners.")
+    assert shared.text.endswith("The coordinator saw each partner's heads in the clear.")
+
+
+def test_a_catalogue_of_which_nothing_is_shared_is_told_so(synthetic: Make) -> None:
+    run = with_endpoints(synthetic(done=0, secure=True, row_guard=20), endpoints=2, shared=0, heads=0, fewest=0, most=0)
+    shared = disclosed(run, CATALOGUED)[3]
+    assert shared.title == "0 heads of 0 of the catalogue's 2 endpoints were shared."
+    assert shared.text.startswith("No head is held by three partners with labels enough.")
+
+
+def test_what_is_said_of_shared_heads_needs_no_numbers_and_without_a_catalogue_is_not_said(synthetic: Make) -> None:
+    assert disclosed(synthetic("a", done=0, secure=True), CATALOGUED)[3].title == "Heads of common endpoints were shared."
+    without = disclosed(synthetic("b", done=0, secure=True, row_guard=20))
+    assert "Other rows stayed at home, with the heads." in without[2].text
+    assert not any("head" in sentence.title for sentence in without)
+
+
 # What the partners' own attacks named
 
 

@@ -198,6 +198,31 @@ def test_tasks_that_do_not_count_are_counted_by_reason(synthetic: Make) -> None:
     assert sum(map(int, reasons)) == 300 - counted
 
 
+def test_an_auxiliary_screen_in_percent_is_listed_as_values_that_are_not_judged(synthetic: Make) -> None:
+    run = synthetic()
+    path = run / "partners" / "Alder" / "dataset" / "tasks.parquet"
+    tasks = pl.read_parquet(path)
+    screen = {"task": len(tasks), "group": "primary screen", "kind": "regression", "unit": "%", "exact": 460, "censored": 0}
+    added = pl.DataFrame([screen | {"auxiliary": True}])
+    pl.concat([tasks, added], how="diagonal_relaxed").write_parquet(path)
+    text = written(run).text
+    assert "auxiliary: trained on for the others' sake 1" in text
+    assert "Alder primary screen value in % not judged" in text
+
+
+def test_calibration_is_a_column_where_it_is_known_and_else_it_is_said_who_tells(synthetic: Make) -> None:
+    run = synthetic()
+    table = pl.read_parquet(run / "comparison.parquet").with_columns(pl.lit(0.4).alias("combined_efficiency_05"))
+    table.write_parquet(run / "comparison.parquet")
+    text = written(run).text
+    assert "Arm Clear, 5 %" in text and "is told by polyphony compare alone" in text
+    saved = json.loads((run / "comparison.json").read_text())
+    saved["combined"]["calibration_error"] = 0.123
+    (run / "comparison.json").write_text(json.dumps(saved))
+    text = written(run).text
+    assert "Arm Calibration error Clear, 5 %" in text and "polyphony compare alone" not in text and "0.123" in text
+
+
 def test_every_table_has_headers_with_a_scope(synthetic: Make) -> None:
     page = written(synthetic())
     heads = [attributes for tag, attributes in page.elements if tag == "th"]

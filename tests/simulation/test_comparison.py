@@ -21,6 +21,7 @@ from simulation.arms import train_arms, unguarded_arm
 from simulation.baselines import forest_arm
 from simulation.comparison import compare_arms
 from simulation.results.clusters import cluster_sums, interval_of, joint_means
+from tests.helpers.docs import inline_code, section
 from tests.helpers.federated_run import FEW, NAMES, federated_run, open_datasets
 from tests.helpers.small_run import small_config
 
@@ -169,6 +170,15 @@ def test_the_breakdown_has_every_arm_in_every_part_and_parts_add_up(trained: Pat
             mean = (parts["auc_pr"] * parts["tasks"]).sum() / parts["tasks"].sum()
             assert mean == pytest.approx(compared[str(arm)]["auc_pr"])
     assert pl.read_csv(trained / "breakdown.csv").columns == table.columns
+
+
+def test_every_key_and_column_is_described_where_results_are(trained: Path, compared) -> None:
+    said = inline_code(section("conf/README.md", "What a comparison says"))
+    described = {word.strip() for code in said for word in code.split(",")}
+    keys = {key for figures in (compared, *(compared[arm] for arm in TRAINED), *compared["partners"].values()) for key in figures}
+    assert keys | {*compared["gains"], *compared["value_gain"]} <= described
+    assert {*pl.read_csv(trained / "breakdown.csv").columns} <= described
+    assert {*pl.read_csv(trained / "breakdown.csv")["by"]} <= described
 
 
 def test_figures_never_train(run: Path) -> None:

@@ -13,7 +13,7 @@ from fedapp.errors import ConfigError, DataError
 from fedapp.model.trunk_shape import layout
 from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import RunFolder
-from simulation.preparation import catalogue_of_groups, prepare_partners
+from simulation.preparation import catalogue_of_groups, common_unit, prepare_partners
 from tests.data.tables import write_tables
 
 WORDS = ("chemistry.bits=2048", "tasks.min_per_class=1")
@@ -170,7 +170,7 @@ def test_values_in_several_units_of_spread_are_normalised_alike_and_0_1_labels_n
             "scale": pl.Series([1.0, 0.5, 1.0, 1.0], dtype=pl.Float32),
         }
     )
-    first, second = catalogue_of_groups(tasks).endpoints
+    first, second = catalogue_of_groups({"p": tasks}).endpoints
     assert (first.thresholds, first.value, first.centre, first.scale, first.unit) == ((6.7,), True, 6.5, 0.75, "p")
     assert (second.thresholds, second.value, second.centre, second.unit) == ((), False, None, "label")
 
@@ -178,4 +178,49 @@ def test_values_in_several_units_of_spread_are_normalised_alike_and_0_1_labels_n
 def test_a_group_that_no_endpoint_can_be_called_after_is_named() -> None:
     table = pl.DataFrame({"group": ["two\nlines"], "threshold": pl.Series([6.5], dtype=pl.Float32)})
     with pytest.raises(ValueError, match=r"two\\nlines"):
-        catalogue_of_groups(table)
+        catalogue_of_groups({"p": table})
+
+
+def mixed_units(tmp_path: Path) -> str:
+    """Three partners with an assay A, of which the second has it in % and the others p-values; all have hERG in p."""
+    folders = [assay(tmp_path / name, "hERG", ending) for name, ending in (("alpha", "O"), ("beta", "N"), ("gamma", "F"))]
+    for folder in folders:
+        unit, large, small = ("%", 90, 10) if folder.name == "beta" else ("p", 8, 4)
+        with (folder / "activities.csv").open("a") as file:
+            file.writelines(f"A,{number},{large if number % 2 else small},=,{unit}\n" for number in range(1, 9))
+        thresholds = "50" if folder.name == "beta" else ""
+        (folder / "assays.csv").write_text(f"assay_id,thresholds\nhERG,\nA,{thresholds}\n")
+    return f"data.tables=[{','.join(map(str, folders))}]"
+
+
+def test_a_group_that_partners_measure_in_different_units_is_no_endpoint_and_is_told(tmp_path: Path) -> None:
+    run = prepared(tmp_path, mixed_units(tmp_path), "tasks.catalogue=groups", "tasks.kinds=[classification,regression]")
+    told: list[str] = []
+    prepare_partners(run, told.append, lambda *_: None)
+    catalogue = catalogue_of(run.config())
+    assert [endpoint.id for endpoint in catalogue.endpoints] == ["hERG"]
+    assert "warning: A is no common endpoint, since it is measured by partner-1 in p, partner-2 in %, partner-3 in p" in told
+
+
+def test_a_group_called_as_an_endpoint_of_a_file_and_measured_in_another_unit_is_refused_with_partner_group_and_units(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "ours.yaml").write_text("endpoints: [{id: A, measures: x, unit: p, value: true, centre: 6, scale: 1}]\n")
+    run = prepared(tmp_path, mixed_units(tmp_path), f"tasks.catalogue={tmp_path / 'ours.yaml'}", "tasks.kinds=[classification,regression]")
+    for _ in range(2):  # a resumed run too
+        with pytest.raises(ConfigError, match="^partner-2: A is measured in %, and A in p$") as caught:
+            prepare_partners(run, lambda _: None, lambda *_: None)
+        assert "unit" in caught.value.hint
+
+
+def test_what_all_holders_have_decides_the_unit_of_a_group_and_values_come_before_labels() -> None:
+    assert common_unit({"a": {"p", "label"}, "b": {"p"}}) == "p"
+    assert common_unit({"a": {"p", "label"}, "b": {"label"}}) == "label"
+    assert common_unit({"a": {"p", "label"}, "b": {"p", "label"}}) == "p"
+    assert common_unit({"a": {"p"}, "b": {"label"}}) is None
+
+
+def test_groups_of_which_none_is_in_one_unit_make_no_catalogue() -> None:
+    tables = {unit: pl.DataFrame({"group": ["a"], "threshold": pl.Series([6.5], dtype=pl.Float32), "unit": [unit]}) for unit in ("p", "%")}
+    with pytest.raises(ValueError, match="none is measured in one unit"):
+        catalogue_of_groups(tables)

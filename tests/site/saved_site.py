@@ -103,7 +103,15 @@ def rounds_at(site: Site, made: Made) -> None:
     for each in requests:
         note_request(site.state, each)
     hold_trunk(site, max(0, made.rounds - 1))
-    write_json(site.state / "model.json", {"round": max(1, made.rounds - 2)})
+    keep_model(site, max(1, made.rounds - 2))
+
+
+def keep_model(site: Site, number: int, test: float | None = 0.5, own: int = 0, **choice: str) -> None:
+    """The header of a model of the federated round `number`, and of the round `own` of the partner's own, with this test figure."""
+    members = [{"name": "federated", "round": number, "shared_heads": {}}, {"name": "local", "round": own, "shared_heads": {}}]
+    figures = {"validation": {"auc_pr": 0.6, "spearman": None}, "test": {"auc_pr": test, "spearman": None}}
+    header = {"round": number, "members": members[: 1 + bool(own)], "choice": choice or {"classification": "federated"}}
+    write_json(site.state / "model.json", header | {"figures": figures})
 
 
 def sum_of(site: Site, number: int, partners: int = 4, clipped: int = 3) -> None:
@@ -121,12 +129,12 @@ def audit_of(site: Site, number: int, vector: str, attempt: int = 0, named: int 
         file.write(json.dumps(asdict(held)) + "\n")
 
 
-def hold_trunk(site: Site, version: int) -> None:
+def hold_trunk(site: Site, version: int, own: int = 140) -> None:
     """The shared trunk after so many rounds, and our own rows."""
     rows = np.arange(256) < LISTED
     arrays = [np.zeros((256, 8), np.float32), np.zeros(8, np.float32)]
     SharedTrunk(arrays, version, b"t" * 32, 0.25, rows, b"s" * 32).write(site.state / "shared.safetensors")
-    np.save(PartnerFolder(site.state).rows, np.arange(256) < 140)
+    np.save(PartnerFolder(site.state).rows, np.arange(256) < own)
 
 
 def write_loss(site: Site, number: int, loss: float, seconds: float = 50.0) -> None:

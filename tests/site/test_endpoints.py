@@ -1,6 +1,7 @@
 """A partner's consent to common endpoints: what it takes, what is told, and that nothing else is taken for it."""
 
 import json
+import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,7 @@ import polars as pl
 import pytest
 from starlette.testclient import TestClient
 
+from fedapp.cli import accept as command
 from fedapp.cli.status import tell
 from fedapp.consortium.identity_files import new_identity
 from fedapp.consortium.policy_file import read_policy_file, write_policy_file
@@ -139,7 +141,7 @@ def test_which_tasks_have_a_part_in_a_shared_head_hangs_on_thresholds_and_on_the
     assert one.labels == other.labels == np.isin(training, (0, 2)).sum()
     assert (namesake.task, namesake.slot, namesake.lacks) == (1, NO_SLOT, "the catalogue has no shared head there")
     strict = replace(config, privacy=replace(config.privacy, endpoint_labels=one.labels + 1))
-    assert declared_tasks(dataset, strict, declared(held))[0].lacks == f"{one.labels} training labels, fewer than {one.labels + 1}"
+    assert declared_tasks(dataset, strict, declared(held))[0].lacks == f"{one.labels} training compounds, fewer than {one.labels + 1}"
 
 
 def test_doctor_and_accept_and_the_update_itself_have_one_rule_for_enough_labels(site: Site, data: Path) -> None:
@@ -149,7 +151,10 @@ def test_doctor_and_accept_and_the_update_itself_have_one_rule_for_enough_labels
     supported = np.flatnonzero(supported_slots(dataset, config, slots))
     assert supported.tolist() == [each.slot for each in declared_tasks(dataset, config, declared(held)) if not each.lacks] == [3]
     found = protection.endpoints(held)
-    assert found.state is CheckState.WARN and "1 of 2 declared tasks have a part in a shared head; not SECRET-Birch-target1" in found.told
+    assert (
+        found.state is CheckState.WARN
+        and "1 of 2 declared tasks qualify for a part in a shared head; not SECRET-Birch-target1" in found.told
+    )
     assert protection.endpoints(accepted(held, data, f"{GROUP}=hERG")).state is CheckState.OK
     assert "none of our tasks is declared" in protection.endpoints(accepted(held, data, table="none")).told
 
@@ -201,6 +206,8 @@ def test_a_partners_own_page_and_status_say_which_of_its_tasks_have_a_shared_hea
     page = TestClient(page_app(held), base_url="http://127.0.0.1:8765").get("/").text
     assert "1 of 3 declared tasks have a shared head in play" in page
     assert "fewer than three partners have a part in it" in page
+    told = protection.endpoints(held).told
+    assert "2 of 3 declared tasks qualify" in told and "in play where three partners or more qualify" in told
     tell(status)
     assert f"shared heads in play: {GROUP} >= 5.5, of 3 declared tasks" in capsys.readouterr().out
 
@@ -210,6 +217,14 @@ def test_declarations_that_were_not_accepted_are_a_problem_on_the_page_and_not_i
     held.endpoints.write_text(f"group,endpoint\n{GROUP},CYP3A4\n")
     status = site_status(held)
     assert status["endpoints"] == [] and any("is not what" in problem for problem in status["problems"])
+
+
+def test_a_table_of_declarations_that_is_lost_is_a_problem_since_no_request_is_answered_without_it(site: Site, data: Path) -> None:
+    held = accepted(site, data, f"{GROUP}=hERG")
+    held.endpoints.unlink()
+    with pytest.raises(ConfigError, match="which .*endpoints.csv does not declare"):
+        check_data(held)
+    assert any("endpoints.csv does not declare" in problem for problem in site_status(held)["problems"])
 
 
 def test_a_page_of_a_partner_that_declared_nothing_has_no_such_section(site: Site, data: Path) -> None:
@@ -229,6 +244,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], str | None, str]] = {
     "half a pair": (("=hERG",), None, "--endpoint '=hERG' is not GROUP=ENDPOINT"),
     "none and one": ((f"{GROUP}=hERG",), "none", "--endpoints none and --endpoint '.*=hERG' say two things"),
     "no table": ((), "nowhere.csv", r"no file nowhere\.csv"),
+    "a threshold that is none": ((f"{GROUP}@1e300=hERG",), None, "'1e300' is no threshold"),
     "several faults": ((f"{GROUP}=x", "y=hERG"), None, "no endpoint 'x'; the dataset has no task of 'y'"),
 }
 
@@ -337,6 +353,16 @@ def test_an_endpoint_that_became_another_one_is_not_accepted_again_without_a_wor
     check_data(accepted(held, data, f"{GROUP}={'KCNH2' if 'id' in old else 'hERG'}"))
 
 
+def test_a_row_that_was_added_by_hand_is_told_as_such_and_not_as_a_change_of_the_catalogue(site: Site, data: Path) -> None:
+    held = accepted(site, data, f"{GROUP}=hERG")
+    for text in (f"{GROUP},hERG\n{OTHER},CYP3A4\n", f"{GROUP},CYP3A4\n"):
+        held.endpoints.write_text(f"group,endpoint\n{text}")
+        with pytest.raises(ConfigError, match=r"endpoints\.csv: .* is declared to be CYP3A4, which was never accepted") as caught:
+            accepted(held, data)
+        assert "catalogue" not in str(caught.value)
+    check_data(accepted(held, data, f"{GROUP}=hERG"))
+
+
 # The verb
 
 
@@ -347,15 +373,52 @@ def test_accept_tells_what_is_declared_what_could_be_and_what_others_learn(
     assert polyphony(monkeypatch, *words) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[3:] == [
-        f"endpoint  {GROUP} >= 5.5 is hERG (block of the hERG channel, p): 85 training labels for a shared head",
+        f"endpoint  {GROUP} >= 5.5 is hERG (block of the hERG channel, p): 85 training compounds for a shared head",
         f"endpoint  {OTHER} >= 5.5 is CYP3A4 (inhibition, p): no part in a shared head, since the catalogue has no shared head there",
-        f"proposed  {NAMESAKE} is called as an endpoint of the catalogue, and is declared to be none; --endpoint '{NAMESAKE}={NAMESAKE}'",
+        f"proposed  {NAMESAKE} is called as an endpoint of the catalogue, and is declared to be none",
+        "proposed  1 group in all; this declares them beside what is declared: polyphony "
+        + " ".join(words)
+        + f" --endpoint {NAMESAKE}={NAMESAKE}",
         *(f"consent   {line}" for line in CONSENT),
     ]
     assert polyphony(monkeypatch, "accept", str(site.path), str(data), "--endpoints", "none") == 0
     out = capsys.readouterr().out.splitlines()
-    assert out[3:5] == [f"ended     {HERG}", f"ended     {OTHER} is CYP3A4: inhibition (p), 7"]
+    assert out[3:6] == [
+        f"ended     {HERG}",
+        f"ended     {OTHER} is CYP3A4: inhibition (p), 7",
+        "ended     2 declarations, since what is said of endpoints replaces all that was declared before",
+    ]
     assert not any(line.startswith(("endpoint", "consent")) for line in out)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_the_command_that_is_proposed_adds_to_what_is_declared_and_ends_nothing(
+    site: Site, data: Path, many: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "PROPOSED", 0 if many else 10)
+    assert polyphony(monkeypatch, "accept", str(site.path), str(data), "--endpoint", f"{GROUP}@5.5=hERG") == 0
+    (told,) = (line for line in capsys.readouterr().out.splitlines() if " this declares " in line)
+    program, *words = shlex.split(told.partition(" declared: ")[2])
+    assert program == "polyphony" and ("matching" in words) == many
+    assert polyphony(monkeypatch, *words) == 0
+    assert declared(Site.open(site.path)) == {GROUP: Declaration("hERG", frozenset([5.5])), NAMESAKE: Declaration(NAMESAKE)}
+    assert not any(line.startswith(("ended", "changed", "proposed")) for line in capsys.readouterr().out.splitlines())
+
+
+def test_a_group_that_an_endpoint_of_its_name_could_not_be_is_not_proposed(site: Site, data: Path) -> None:
+    held = accepted(site, data)
+    other_catalogue("a name that a partner has too, unit: p, thresholds: [5.5]", "a name that a partner has too, unit: label")(held)
+    assert proposed(held, Dataset.open(held.dataset)) == []
+
+
+def test_declarations_that_end_with_the_tasks_are_not_called_replaced(
+    site: Site, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = accepted(site, data, f"{GROUP}=hERG", f"{OTHER}=hERG")
+    fewer = write_dataset(tmp_path / "fewer", "Birch", tasks=1).directory
+    assert polyphony(monkeypatch, "accept", str(held.path), str(fewer)) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("ended")]
+    assert told[1:] == ["ended     1 declaration, since the dataset has none of these tasks"]
 
 
 def test_accept_tells_programs_the_same(
@@ -363,6 +426,13 @@ def test_accept_tells_programs_the_same(
 ) -> None:
     assert polyphony(monkeypatch, "accept", str(site.path), str(data), "--endpoint", f"{GROUP}=hERG", "--json") == 0
     told = json.loads(capsys.readouterr().out)
-    assert (told["endpoints"], told["proposed"], told["ended"]) == ({GROUP: "hERG"}, [NAMESAKE], [])
+    assert (told["endpoints"], told["proposed"], told["ended"], told["changed"]) == ({GROUP: "hERG"}, [NAMESAKE], [], [])
+    (task,) = told["declared"]
+    assert (task["group"], task["threshold"], task["kind"], task["endpoint"]) == (GROUP, 5.5, "classification", "hERG")
+    assert (task["labels"], task["lacks"]) == (85, "")
+    assert polyphony(monkeypatch, "accept", str(site.path), str(data), "--endpoint", f"{GROUP}=CYP3A4", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["declared"][0]["lacks"] == "the catalogue has no shared head there"
+    assert told["changed"] == [{"from": HERG, "to": f"{GROUP} is CYP3A4: inhibition (p), 7"}] and told["ended"] == []
     assert polyphony(monkeypatch, "accept", str(site.path), str(data), "--endpoint", f"{GROUP}=nothing", "--json") == 1
     assert "the catalogue has no endpoint 'nothing'" in capsys.readouterr().err

@@ -204,3 +204,24 @@ def test_accept_tells_which_tasks_are_declared(
     assert len(told) == 1 and told[0].startswith(f"endpoint  {GROUP} >= 5.5 is hERG (block of the hERG channel, p): ")
     assert polyphony(monkeypatch, *words, "--json") == 0
     assert json.loads(capsys.readouterr().out)["endpoints"] == {f"{GROUP}@5.5": "hERG"}
+
+
+def test_accept_says_of_values_that_they_are_meant_and_of_fewer_tasks_from_what_to_what(
+    site: Site, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("accept", str(site.path), str(data), "--endpoint")
+    assert polyphony(monkeypatch, *words, f"{GROUP}=hERG") == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("endpoint")]
+    assert [line.partition(" (block")[0] for line in told] == [
+        f"endpoint  {GROUP} >= 5.5 is hERG",
+        f"endpoint  {GROUP} >= 6.7 is hERG",
+        f"endpoint  {GROUP} >= 7.5 is hERG",
+        f"endpoint  the values of {GROUP} are hERG",
+    ]
+    assert polyphony(monkeypatch, *words, f"{GROUP}@6.7=hERG") == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[3:5] == [f"changed   {GROUP} is hERG: {MEANT}, 5.5, 6.7, {VALUE}", f"to        {GROUP} is hERG: {MEANT}, 6.7"]
+    assert not any(line.startswith("ended") for line in out)
+    assert polyphony(monkeypatch, *words, f"{GROUP}@value=hERG", "--json") == 0
+    (task,) = json.loads(capsys.readouterr().out)["declared"]
+    assert (task["name"], task["threshold"], task["kind"]) == (f"{GROUP} (p)", None, "regression")

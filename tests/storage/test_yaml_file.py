@@ -38,7 +38,7 @@ WHOLE: dict[str, Any] = {
     "inner": {"rate": 0.5, "names": ["a", "007"]},
     "sizes": [1, 2.5],
 }
-TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="$"), max_size=8)
+TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp"], exclude_characters="$"), max_size=8)
 
 
 def written(path: Path, contents: Any) -> Path:
@@ -78,6 +78,8 @@ def test_whole_numbers_are_numbers_also_where_parts_are_allowed(tmp_path: Path) 
         ({"inner": {"rate": "fast", "names": []}}, "inner: rate is 'fast', not a number"),
         ({"inner": {"rate": 1.0, "names": [7]}}, r"inner: names is \[7\], not a list of text"),
         ({"speed": 9}, "there is no key 'speed'"),
+        ({"sizes": [10**400]}, r"sizes is \[10000.*, not a list of numbers"),
+        ({"inner": {"rate": -(10**400), "names": []}}, "inner: rate is -1000.*, not a number"),
     ],
 )
 def test_a_value_of_another_type_is_refused_by_its_key_and_never_converted(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
@@ -86,6 +88,20 @@ def test_a_value_of_another_type_is_refused_by_its_key_and_never_converted(tmp_p
         read_whole(path, Outer, "do this")
     assert str(caught.value).startswith(f"{path}: ")
     assert caught.value.hint == "do this"
+
+
+@pytest.mark.parametrize("text", ["a\x1b[2K", "a\nb", "a\u202eb", "a\u200b", "\x9b2K", "a\u2028b"])
+def test_text_that_a_terminal_would_not_show_as_it_is_is_refused_since_it_comes_from_others(tmp_path: Path, text: str) -> None:
+    for change, key in (({"name": text}, "name"), ({"inner": {"rate": 1.0, "names": ["b", text]}}, "inner: names")):
+        with pytest.raises(ConfigError, match=f"{key} is .*, which a terminal would not show as it is") as caught:
+            typed(WHOLE | change, Outer, "here")
+        assert text not in str(caught.value)
+
+
+def test_a_number_of_more_digits_than_can_be_written_is_refused_without_them() -> None:
+    for change in ({"name": 1 << 20_000}, {"sizes": [1 << 20_000]}):
+        with pytest.raises(ConfigError, match="is something with a number of thousands of digits, not"):
+            typed(WHOLE | change, Outer, "here")
 
 
 @pytest.mark.parametrize("key", WHOLE)

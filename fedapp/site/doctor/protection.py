@@ -15,6 +15,8 @@ from fedapp.wording import plural
 from strategies.update.row_guard import support
 from strategies.update.self_audit import Audited
 
+IN_PLAY = "a head is in play where three partners or more qualify, as polyphony status tells"
+
 
 def floor(site: Site) -> CheckFinding:
     """Policy and experiment do not fall below what the site itself asks for, and how that compares with what ships."""
@@ -59,13 +61,13 @@ def endpoints(site: Site) -> CheckFinding:
     if not found:
         return ok(f"none of our tasks is declared to be one of the {known} of the catalogue")
     lacking = [f"{each.name} ({each.lacks})" for each in found if each.lacks]
-    told = f"{len(found) - len(lacking):,} of {plural(len(found), 'declared task')} have a part in a shared head"
+    told = f"{len(found) - len(lacking):,} of {plural(len(found), 'declared task')} qualify for a part in a shared head"
     if not lacking:
-        return ok(f"{told}, with {least:,} training labels or more")
+        return ok(f"{told}, with {least:,} training compounds or more; {IN_PLAY}")
     more = f" and {len(lacking) - NAMED:,} more" if len(lacking) > NAMED else ""
     return warn(
-        f"{told}; not {', '.join(lacking[:NAMED])}{more}",
-        f"these are learned by their own heads alone; a part takes {least:,} training labels (privacy.endpoint_labels) of both classes",
+        f"{told}; not {', '.join(lacking[:NAMED])}{more}; {IN_PLAY}",
+        f"these are learned by their own heads alone; a part takes {least:,} training compounds (privacy.endpoint_labels), of both classes",
     )
 
 

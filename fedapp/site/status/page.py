@@ -50,6 +50,7 @@ TEMPLATES = Environment(
 TEMPLATES.filters |= {name: getattr(wording, name) for name in FILTERS}
 TEMPLATES.filters |= {"mean_name": mean_name, "capital": wording.capital}
 TEMPLATES.filters |= {"ranges": sentences.ranges, "step": sentences.step, "privacy_spent": sentences.privacy_spent}
+TEMPLATES.filters |= {"what_predicts": sentences.what_predicts}
 
 
 def page_app(site: Site) -> ASGIApp:
@@ -142,7 +143,7 @@ def partner_charts(status: Mapping[str, Any]) -> dict[str, Chart | None]:
     """Learning curves; nothing but numbers."""
     learned, rounds = status["learning"], status["rounds"]
     curves = {name: {entry["round"]: entry[name] for entry in learned} for name in ("validation", "test", "own", "loss")}
-    scores = {"validation": curves["validation"], "test": curves["test"], "our own model, validation": curves["own"]}
+    scores = {f"federated model, {fold}": curves[fold] for fold in ("validation", "test")} | {"our own model, validation": curves["own"]}
     return {
         "scores": chart(f"{capital(mean_name(status['score']))} over our tasks by round", scores, rounds, status["selected"]),
         "loss": chart("Mean training loss by round", {"loss": curves["loss"]}, rounds),

@@ -93,7 +93,7 @@ def partner_metrics(status: Mapping[str, Any]) -> list[Metric]:
         counter("download_bytes_total", "Payload that came in.", ledger["bytes_in"]),
         counter("rounds_sent_total", "Rounds for which a masked update left.", ledger["rounds_sent"]),
         gauge("clipped_coordinates", "Values that all partners together clipped, newest sum.", clipped[-1] if clipped else None),
-        gauge("rows_listed", "Rows of the first layer that are trained and sent.", ledger["rows_listed"]),
+        gauge("rows_listed", "Rows of the first layer in every update, as partners agreed.", ledger["rows_listed"]),
         gauge("row_guard", "Training compounds that a row needs.", ledger["row_guard"]),
         gauge("privacy_epsilon_spent", "Epsilon of record-level privacy that was paid so far.", spent.get("spent")),
         gauge("privacy_epsilon_budget", "Epsilon of record-level privacy that may be spent.", spent.get("budget")),
@@ -106,8 +106,10 @@ def partner_metrics(status: Mapping[str, Any]) -> list[Metric]:
             {"own": ledger["named"], "sum": ledger["named_by_sum"]},
             by="vector",
         ),
-        gauge("validation_auc_pr", "Mean over own tasks of classes, newest evaluated round.", newest.get(AUC_PR)),
-        gauge("validation_spearman", "Mean over own tasks of values, newest evaluated round.", newest.get(SPEARMAN)),
+        gauge("validation_auc_pr", "Of the federated model, mean over own tasks of classes, newest evaluated round.", newest.get(AUC_PR)),
+        gauge(
+            "validation_spearman", "Of the federated model, mean over own tasks of values, newest evaluated round.", newest.get(SPEARMAN)
+        ),
         gauge("training_loss", "Mean over own pairs, newest trained round.", last.get("loss")),
         timed("answer_seconds", "Seconds that our answers took.", status["phases"], by=("phase",)),
     ]

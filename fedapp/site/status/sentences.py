@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fedapp.evaluation.arms import mean_name
+from fedapp.evaluation.arms import CHOOSING, mean_name, score_name
+from fedapp.evaluation.selection import TEST, VALIDATION
 from fedapp.wording import duration, plural, score
 from strategies.secagg.phases import Step
 
@@ -89,7 +90,7 @@ def activity(status: Mapping[str, Any]) -> tuple[str, str]:
     if health["state"] == "answering":
         return "busy", doing(health["step"], health["round"])
     if done and status["phase"] == Step.FINISH:
-        return "good", "All rounds are done. The model of the best round is kept."
+        return "good", f"All rounds are done. {what_predicts(status) or 'The model of the best round is kept.'}"
     if not status["requests"]:
         return "good", "Connected, and waiting for the coordinator's first request."
     return "good", f"Connected, and waiting for the coordinator. This partner last {step(status['phase'])}."
@@ -121,11 +122,34 @@ def outcome(status: Mapping[str, Any]) -> tuple[str, str]:
     done = status["rounds"] is not None and 0 < status["rounds"] <= status["round"]
     so_far = f"{status['round']} of {plural(status['rounds'], 'round')}" if status["rounds"] else plural(status["round"], "round")
     kept = next((entry for entry in status["learning"] if entry["round"] == status["selected"]), None)
-    if kept is None:
+    told = what_predicts(status)
+    if not told and kept:  # the model's header is lost, or damaged, which is told as a problem
+        told = f"Round {kept['round']} of the federated model is kept: {mean_name(status['score'])} {score(kept['test'])} on the test fold."
+    if not told:
         return "idle", f"{so_far} done; no round has been evaluated yet."
-    return (
-        "good" if done else "busy"
-    ), f"{so_far} done. Round {kept['round']} is kept: {mean_name(status['score'])} {score(kept['test'])} on the test fold."
+    return "good" if done else "busy", f"{so_far} done. {told}"
+
+
+def what_predicts(status: Mapping[str, Any]) -> str:
+    """One sentence on the model that predicts: which it is, of which rounds, and its own figure; empty before there is one."""
+    predicts = status["predicts"]
+    return f"What predicts: {': '.join(filter(None, (of_model(predicts), how_well(predicts))))}." if predicts else ""
+
+
+def of_model(predicts: Mapping[str, Any]) -> str:
+    """Which model predicts, and of which rounds."""
+    rounds = [(member["name"], f"round {member['round']}") for member in predicts["members"]]
+    told = rounds[0][1] if len(rounds) == 1 else " and ".join(f"{name} {number}" for name, number in rounds)
+    return f"{predicts['words']}, {told}"
+
+
+def how_well(predicts: Mapping[str, Any]) -> str:
+    """Its mean score on the test fold, or on the validation fold where none is kept for judging; empty if neither is known."""
+    for fold in (TEST, VALIDATION):
+        known = {kind: value for kind, name in CHOOSING.items() if (value := predicts["figures"].get(fold, {}).get(name)) is not None}
+        if known:
+            return f"{mean_name(score_name(known))} {score(sum(known.values()) / len(known))} on the {fold} fold"
+    return ""
 
 
 def headline(status: Mapping[str, Any]) -> tuple[str, str]:

@@ -18,9 +18,11 @@ def shared_heads(site: Site, config: Config, trunk: HeldTrunk) -> list[dict[str,
         ConfigError: The declarations are not those that were accepted.
         DataError: A damaged dataset or table.
     """
-    if site.settings.dataset is None or not (declarations := declared(site)):
+    if site.settings.dataset is None:
         return []
-    check_endpoints(site)
+    check_endpoints(site)  # also where nothing is declared: what was accepted may be lost
+    if not (declarations := declared(site)):
+        return []
     found = declared_tasks(Dataset.open(site.dataset), config, declarations)
     return [asdict(each) | {"lacks": (lacks := each.lacks or _others(each, trunk)), "in_play": not lacks} for each in found]
 

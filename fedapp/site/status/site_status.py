@@ -18,6 +18,7 @@ from fedapp.site.request_log import Request
 from fedapp.site.status.attention import concerns
 from fedapp.site.status.learning import learning, score_of
 from fedapp.site.status.ledger import answers_given, held_trunk, ledger, sent_by_round
+from fedapp.site.status.predicting import predicting
 from fedapp.site.status.privacy_spent import privacy_spent
 from fedapp.site.status.rounds import OUTCOME, progress
 from fedapp.site.status.shared_heads import shared_heads
@@ -57,9 +58,10 @@ def partner_status(site: Site) -> dict[str, Any]:
     """What a partner knows of itself, as one JSON object; none of it is for others.
 
     Keys: role, name, time, healthy, consortium, round (rounds behind the trunk that is held), rounds, phase, health, selected (the
-    round of the model that is kept), score (what its scores are called), learning, sent, ledger, endpoints (the declared tasks, and
-    whether their shared heads are in play), privacy_spent (None without record-level privacy), phases, requests (newest first),
-    policy, warnings (what needs attention: about, told, hint), problems.
+    federated model's best round, which is kept), predicts (what predicts and how well, `predicting`; None before there is a model),
+    score (what scores are called), learning, sent, ledger, endpoints (the declared tasks, and whether their shared heads are in play),
+    privacy_spent (None without record-level privacy), phases, requests (newest first), policy, warnings (what needs attention: about,
+    told, hint), problems.
     """
     problems: list[str] = []
     config = _told(site.config, problems)
@@ -71,6 +73,7 @@ def partner_status(site: Site) -> dict[str, Any]:
     audits = records(folder.audits, Audited, problems)
     trunk, health = held_trunk(site.state, problems), _health(site, problems)
     learned = learning(site.state, config.evaluation.min_per_class if config else 1, problems)
+    header = json_object(folder.model_header, problems)
     spent = _told(lambda: privacy_spent(site.state, config), problems) if config else None
     return {
         "role": site.settings.role,
@@ -82,7 +85,8 @@ def partner_status(site: Site) -> dict[str, Any]:
         "rounds": config.federation.rounds if config else None,
         "phase": _phase(health, asked),
         "health": health,
-        "selected": json_object(folder.model_header, problems).get("round"),
+        "selected": header.get("round"),
+        "predicts": predicting(header),
         "score": score_of(learned, config.tasks.kinds if config else [CLASSIFICATION]),
         "learning": [asdict(entry) for entry in learned],
         "sent": [asdict(entry) for entry in sent_by_round(asked, sums, audits)],

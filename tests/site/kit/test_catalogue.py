@@ -119,7 +119,7 @@ def test_a_site_has_the_catalogue_of_its_kit_and_declares_nothing_by_itself(foun
 
 def test_installing_says_what_a_partner_may_share_and_what_not(founded: Founded) -> None:
     terms = in_words(terms_of(founded.site(founded.path / "kits", "gamma")))
-    assert "that we declare" in terms["endpoints"] and "50 or more training labels" in terms["endpoints"]
+    assert "that we declare" in terms["endpoints"] and "50 or more training compounds" in terms["endpoints"]
     without = in_words(terms_of(Site.open(founded.kits("without") / "gamma")))
     assert without["endpoints"] == "none in common: all heads stay at home"
 
@@ -158,7 +158,7 @@ def test_a_kit_that_declares_something_for_a_partner_is_not_listened_to(founded:
 
 def test_a_kit_that_lowers_the_labels_behind_a_shared_head_is_below_the_floor_that_ships(founded: Founded) -> None:
     kits = kits_of(founded, "more", ENDPOINTS, "privacy.endpoint_labels=5")
-    with pytest.raises(ConfigError, match="endpoints: a part in shared heads of 5 training labels, fewer than the 50"):
+    with pytest.raises(ConfigError, match="endpoints: a part in shared heads of 5 training compounds, fewer than the 50"):
         install(kits / "gamma", founded.path / "site")
 
 

@@ -17,7 +17,20 @@ from fedapp.site.folder import COORDINATOR, Site
 from fedapp.site.status.report import write_site_report
 from fedapp.storage.json_file import read_json, write_json
 from tests.report.html_page import Page
-from tests.site.saved_site import Made, audit_of, beat, fresh, hold_trunk, journal_of, one_round, rounds_at, set_up, sum_of, write_scores
+from tests.site.saved_site import (
+    Made,
+    audit_of,
+    beat,
+    fresh,
+    hold_trunk,
+    journal_of,
+    keep_model,
+    one_round,
+    rounds_at,
+    set_up,
+    sum_of,
+    write_scores,
+)
 
 GROUPS = ('EGFR, "wild type"', "<script>alert(1)</script>", "smiles")
 
@@ -39,7 +52,7 @@ def trained(path: Path, rounds: int = 20, note: str = "") -> Site:
     sum_of(site, rounds)
     hold_trunk(site, rounds)
     write_scores(site, rounds, 0.75)
-    write_json(site.state / "model.json", {"round": rounds})
+    keep_model(site, rounds, test=0.73)
     return site
 
 
@@ -51,7 +64,7 @@ def table(site: Site) -> list[dict[str, str]]:
 def test_the_page_tells_how_it_went_what_was_sent_and_how_good_tasks_are(tmp_path: Path) -> None:
     site = trained(tmp_path / "site")
     found = Page(write_site_report(site))
-    assert "20 of 20 rounds done. Round 20 is kept: mean AUC-PR 0.730 on the test fold." in found.text
+    assert "20 of 20 rounds done. What predicts: the federated model, round 20: mean AUC-PR 0.730 on the test fold." in found.text
     for heading in ("Learning", "Tasks", "What was sent", "Requests", "Roster and policy"):
         assert heading in found.text
     assert "2 tasks of 3 count:" in found.text
@@ -101,7 +114,11 @@ def test_the_table_has_every_task_under_its_column_in_predictions_with_its_score
 def test_the_round_that_counts_is_the_best_on_the_validation_fold(tmp_path: Path) -> None:
     site = trained(tmp_path / "site", rounds=6)
     write_scores(site, 3, 0.9)
-    assert "6 of 20 rounds done. Round 3 is kept: mean AUC-PR 0.880 on the test fold." in Page(write_site_report(site)).text
+    (site.state / "model.json").unlink()
+    assert (
+        "6 of 20 rounds done. Round 3 of the federated model is kept: mean AUC-PR 0.880 on the test fold."
+        in Page(write_site_report(site)).text
+    )
     assert [float(row["federated_auc_pr"]) for row in table(site)] == pytest.approx([0.83, 0.93, 0.0])
 
 
@@ -126,14 +143,14 @@ def test_a_damaged_file_is_named_and_the_rest_is_told(tmp_path: Path) -> None:
     text = Page(write_site_report(site)).text
     assert "tasks.parquet" in text
     assert "round-0002.parquet" in text
-    assert "Round 20 is kept" in text
+    assert "the federated model, round 20" in text
     assert [row["group"] for row in table(site)] == ["task 0", "task 1", "task 2"]
 
 
 def test_which_round_counts_does_not_hang_on_one_small_file(tmp_path: Path) -> None:
     site = trained(tmp_path / "site")
     (site.state / "model.json").write_text("")
-    assert "Round 20 is kept" in Page(write_site_report(site)).text
+    assert "Round 20 of the federated model is kept" in Page(write_site_report(site)).text
 
 
 def scored(site: Site, better: float) -> None:
