@@ -132,11 +132,14 @@ class RunProgress:
                 self._tell(arm, number)
 
     def stage(self, text: str) -> None:
-        """Say what is being done now."""
+        """Say what is being done now; a warning is no such thing, and stays."""
+        if text.startswith(WARNING):
+            self.tell(text)
+            return
         with self.lock:
             self._end_preparation()
             self.spinner.update(text=Text(shown(text), overflow="ellipsis", no_wrap=True))
-            if not self.live or text.startswith(WARNING):  # the next stage takes its place
+            if not self.live:
                 self._line(text)
 
     def tell(self, text: str) -> None:

