@@ -106,10 +106,10 @@ def rounds_at(site: Site, made: Made) -> None:
     keep_model(site, max(1, made.rounds - 2))
 
 
-def keep_model(site: Site, number: int, test: float | None = 0.5, own: int = 0, **choice: str) -> None:
-    """The header of a model of the federated round `number`, and of the round `own` of the partner's own, with this test figure."""
+def keep_model(site: Site, number: int, test: float | None = 0.5, spearman: float | None = None, own: int = 0, **choice: str) -> None:
+    """The header of a model of the federated round `number`, and of the round `own` of the partner's own, with these test figures."""
     members = [{"name": "federated", "round": number, "shared_heads": {}}, {"name": "local", "round": own, "shared_heads": {}}]
-    figures = {"validation": {"auc_pr": 0.6, "spearman": None}, "test": {"auc_pr": test, "spearman": None}}
+    figures = {"validation": {"auc_pr": 0.6, "spearman": None}, "test": {"auc_pr": test, "spearman": spearman}}
     header = {"round": number, "members": members[: 1 + bool(own)], "choice": choice or {"classification": "federated"}}
     write_json(site.state / "model.json", header | {"figures": figures})
 

@@ -415,6 +415,7 @@ def test_scores_have_the_name_of_what_they_are_wherever_they_are_told(site: Site
         saved_site.rounds_at(site, Made(2))
         for number in (1, 2):
             saved_site.write_values(site.state, number, 0.4, classes)
+        saved_site.keep_model(site, 1, test=classes, spearman=0.4)
         told = partner_status(site)
         assert told["score"] == name
         assert told["learning"][0]["validation"] == pytest.approx(0.4 if classes is None else 0.6)
