@@ -64,7 +64,7 @@ def with_values(made: Dataset, centre: float = 6.0, scale: float = 2.0, first: i
     later = pl.col("task") >= first
     table = made.tasks.with_columns(
         pl.when(later).then(pl.lit("regression")).otherwise(pl.lit("classification")).alias("kind"),
-        pl.when(later).then(pl.lit("p")).otherwise(pl.lit("label")).alias("unit"),
+        pl.lit("p").alias("unit"),
         pl.lit(False).alias("auxiliary"),
         *(pl.when(~later).then(pl.col(name)).alias(name) for name in ("threshold", "positives", "negatives")),
         pl.when(later).then(pl.Series(counts.astype(np.int32))).alias("exact"),
