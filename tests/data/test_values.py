@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fedapp.config import Tasks
 from fedapp.data.labels import ABOVE, BELOW, EXACT
-from fedapp.data.normalisation import Normalisation, with_common_units
+from fedapp.data.normalisation import COMMON_UNITS, Normalisation, with_common_units
 from fedapp.data.tasks import TaskTable, build_tasks
 from fedapp.errors import DataError
 
@@ -185,10 +185,10 @@ def test_common_units_replace_those_of_the_groups_that_are_named_and_of_values_a
     rows: list[Row] = [(group, n, "=", 4.0 + n, "p") for group in "xy" for n in range(5)]
     tasks = build(rows, replace(VALUES, kinds=["classification", "regression"])).tasks
     changed = with_common_units(tasks, {"x": (6.5, 1.25), "elsewhere": (0.0, 9.0)})
-    assert changed.select("group", "kind", "centre", "scale").rows() == [
-        ("x", "classification", 0.0, 1.0),
-        ("x", "regression", 6.5, 1.25),
-        ("y", "classification", 0.0, 1.0),
-        ("y", "regression", 6.0, pytest.approx(np.sqrt(2))),
+    assert changed.select("group", "kind", "centre", "scale", COMMON_UNITS).rows() == [
+        ("x", "classification", 0.0, 1.0, False),
+        ("x", "regression", 6.5, 1.25, True),
+        ("y", "classification", 0.0, 1.0, False),
+        ("y", "regression", 6.0, pytest.approx(np.sqrt(2)), False),
     ]
-    assert changed.drop("centre", "scale").equals(tasks.drop("centre", "scale"))
+    assert changed.drop("centre", "scale", COMMON_UNITS).equals(tasks.drop("centre", "scale"))

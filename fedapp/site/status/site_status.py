@@ -130,11 +130,12 @@ def coordinator_status(site: Site) -> dict[str, Any]:
 
 
 def _told(read: Callable[[], T], problems: list[str]) -> T | None:
-    """What `read` returns; None if it fails, and then the problem is written down."""
+    """What `read` returns; None if it fails, and then the problem is written down, once however many need the same file."""
     try:
         return read()
     except (PolyphonyError, OSError) as error:
-        problems.append(str(error))
+        if str(error) not in problems:
+            problems.append(str(error))
         return None
 
 
