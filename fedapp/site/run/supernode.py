@@ -34,12 +34,14 @@ from fedapp.site.run.connection import connect, is_disconnected
 from fedapp.site.run.inbox import Inbox, StoredRequest, TooLargeError, largest_request
 from fedapp.storage.json_file import write_json
 from fedapp.storage.live_files import json_object
+from fedapp.wording import shown
 from strategies import message_records
 
 PROMPT, IDLE = 0.2, 2.0  # seconds between looks for a request: while a run goes on, and otherwise
 AWAKE = 120.0  # seconds after a request for which the next one is expected
 ALIVE = 10.0
 LOG_BYTES, LOG_FILES = 4 << 20, 5
+TOLD = 300  # characters of why a request was dropped
 STATE_FILE = "supernode.json"
 LOG = logging.getLogger("polyphony")
 FOREIGN = "it comes from an app bundle that this partner's policy does not accept"
@@ -144,10 +146,11 @@ class SuperNode:
 
     def _dropped(self, error: Exception, run_id: int = 0) -> None:
         """Forget a request that cannot be answered, and say so: kept, it would end every process after this one too."""
-        reason = f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {shown(str(error)):.{TOLD}}"  # a peer may have chosen its words
         LOG.error("a request is dropped: %s", reason)
         self.inbox.clear()
-        self._note_refusal(run_id, reason, size=error.limit if isinstance(error, TooLargeError) else 0)
+        with suppress(OSError):  # a full disk may have room again for the next request
+            self._note_refusal(run_id, reason, size=error.limit if isinstance(error, TooLargeError) else 0)
 
     def _note_refusal(self, run_id: int, reason: str, label: str = "", size: int = 0) -> None:
         """Log a request that nothing was answered to; page and `status` show it."""

@@ -328,6 +328,22 @@ def test_a_request_that_a_power_cut_damaged_is_dropped_and_not_met_again_at_ever
     assert [bool(each.refused) for each in read_requests(site.state)] == [True], "and the partner's page says so"
 
 
+def test_why_a_request_was_dropped_is_told_in_short_and_steers_no_terminal_and_a_full_disk_ends_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    superlink = SuperLink(OURS)
+    node = SuperNode(site, superlink, echo, NodeState(site.log / "supernode.json"))
+    node._dropped(ValueError("\x1b[2K\rall is well" + "!" * 1000))
+    (noted,) = read_requests(site.state)
+    assert noted.refused.isprintable() and noted.refused.startswith("ValueError: \\x1b[2K\\rall is well!") and len(noted.refused) < 400
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("fedapp.site.run.supernode.note_request", full)
+    node._dropped(ValueError("another"))
+
+
 def test_an_answer_to_a_run_that_is_over_is_dropped_and_the_next_request_is_answered(site: Site) -> None:
     superlink = SuperLink(OURS)
     superlink.ask("Hello")
