@@ -31,6 +31,7 @@ NO_SPARE_WORKERS = {"RAY_prestart_worker_first_driver": "0"}  # processes that F
 SOCKET_ROOM = len("/.ray.xxxxxxxx.part/ray/session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store")
 TAIL = 64 << 10  # bytes at a log's end in which the reason is looked for
 REASON = re.compile(r"\b[\w.]*(?:Error|Exception|Exit): .+")  # the last line of a traceback, as Python and Ray write it
+WITHOUT_REASON = re.compile(r"Ending simulation|Simulation Runtime crashed")  # what Flower says after the reason, when its engine failed
 
 
 def nothing() -> None:
@@ -146,7 +147,7 @@ def last_reason(log: Path, begun: int, known: str = "") -> str:
     with log.open("rb") as file:
         file.seek(max(begun, log.stat().st_size - TAIL))
         reasons = REASON.findall(file.read().decode(errors="replace"))
-    new = [each.strip() for each in reasons if not known or known not in each]
+    new = [each.strip() for each in reasons if not WITHOUT_REASON.search(each) and (not known or known not in each)]
     return f"{new[-1]:.{LONGEST}}" if new else ""
 
 

@@ -33,6 +33,7 @@ def export(
             "tasks": len(saved.tasks),
             "digest": saved.digest,
             "choice": saved.choice,
+            "shared_heads": saved.shared_heads,
         }
         print(json.dumps(summary | {"note": saved.header["note"]}))
         return

@@ -1,7 +1,9 @@
 """The page in a sentence, and what it has to be held against."""
 
+from collections.abc import Mapping, Sequence
+
 from fedapp.evaluation.arms import CLASSIFICATION, COMBINED, LOCAL, LOCAL_TWICE, MERGED, POOLED, PRINTED
-from fedapp.evaluation.combination import CHOICES
+from fedapp.evaluation.combination import HEADS_IN_WORDS
 from fedapp.evaluation.combination import IN_WORDS as CHOICE_WORDS
 from fedapp.evaluation.intervals import Interval
 from fedapp.report.conclusions import MODELS, spread
@@ -83,14 +85,27 @@ def held_against(kind: KindSummary) -> list[str]:
     return lines
 
 
-def what_predicts(kind: KindSummary) -> str | None:
-    """Which models the validation folds chose; None where nothing was chosen between."""
-    chosen = [figures.choice for figures in kind.partners.values() if figures.choice is not None and figures.counted]
+def what_predicts(kind: KindSummary, heads: Mapping[str, Mapping[str, str]]) -> str | None:
+    """Which models the validation folds chose, and which heads for common endpoints; None where nothing was chosen between.
+
+    Args:
+        heads: Partner to kind of task to what predicts its common endpoints.
+    """
+    chosen = {name: figures.choice for name, figures in kind.partners.items() if figures.choice is not None and figures.counted}
     if kind.main != COMBINED or not chosen:
         return None
-    counts = {choice: chosen.count(choice) for choice in CHOICES if choice in chosen}
-    parts = [f"{CHOICE_WORDS[choice]} at {number} of {plural(len(chosen), 'partner')}" for choice, number in counts.items()]
-    return f"What predicts, by the partners’ validation folds: {', '.join(parts)}."
+    with_federated = [name for name, choice in chosen.items() if choice != LOCAL and kind.kind in heads.get(name, {})]
+    of_models = counts([str(choice) for choice in chosen.values()], CHOICE_WORDS)
+    of_heads = counts([heads[name][kind.kind] for name in with_federated], HEADS_IN_WORDS)
+    told = [f"What predicts, by the partners’ validation folds: {of_models} of {plural(len(chosen), 'partner')}."]
+    if with_federated:
+        told.append(f"There the federated model predicts {of_heads} of {plural(len(with_federated), 'partner')}.")
+    return " ".join(told)
+
+
+def counts(chosen: Sequence[str], words: Mapping[str, str]) -> str:
+    """How often each was chosen, in the order of `words`."""
+    return ", ".join(f"{told} at {chosen.count(name)}" for name, told in words.items() if name in chosen)
 
 
 def spread_words(interval: Interval) -> str:

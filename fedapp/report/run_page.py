@@ -81,7 +81,7 @@ def contents(run: SavedRun, summary: Summary) -> dict[str, Any]:
         "unfinished": conclusions.unfinished(run, evaluated),
         "failures": conclusions.failures(run),
         "inconsistent": inconsistent(run, summary),
-        "kinds": [of_kind(kind, summary) for kind in summary.shown],
+        "kinds": [of_kind(kind, summary, run) for kind in summary.shown],
         "learning": learning_pictures(run, summary),
         "uncounted": uncounted(summary),
         "uncounted_listed": summary.uncounted.head(UNCOUNTED_LISTED).to_dicts(),
@@ -101,7 +101,7 @@ def contents(run: SavedRun, summary: Summary) -> dict[str, Any]:
     }
 
 
-def of_kind(kind: KindSummary, summary: Summary) -> dict[str, Any]:
+def of_kind(kind: KindSummary, summary: Summary, run: SavedRun) -> dict[str, Any]:
     """What the template needs of one kind of task, beside its figures."""
     best, worst = extremes(kind)
     classes = kind.kind == CLASSIFICATION
@@ -113,7 +113,7 @@ def of_kind(kind: KindSummary, summary: Summary) -> dict[str, Any]:
         "title": "Active or inactive" if classes else "Predicted values",
         "score": PRINTED[kind.metric],
         "main": arm,
-        "predicts": headline.what_predicts(kind),
+        "predicts": headline.what_predicts(kind, run.heads),
         "held_against": headline.held_against(kind),
         "guard_effect": conclusions.guard_effect(kind.guard_effect, PRINTED[kind.metric]),
         "pictures": arm_pictures(kind) if summary.compares else lone_pictures(kind),

@@ -115,6 +115,13 @@ def read_errors(directory: Path, partners: tuple[str, ...], problems: list[str])
     return {name: str(reason) for name, reason in reasons.items() if reason}
 
 
+def read_heads(folder: PartnerFolder, problems: list[str]) -> dict[str, str]:
+    """Kind of task to what predicts a partner's common endpoints, by its model's header; empty without a model, or common endpoints."""
+    members = (read_optional(folder.model_header, problems) or {}).get("members")
+    told = [member.get("shared_heads") for member in members if isinstance(member, Mapping)] if isinstance(members, list) else []
+    return {str(kind): str(heads) for each in told if isinstance(each, Mapping) for kind, heads in each.items()}
+
+
 def read_table(path: Path, schema: Mapping[str, Any] | None, problems: list[str]) -> pl.DataFrame | None:
     """A Parquet table with the columns of `schema`, absent ones null and NaN as null; None if absent or damaged."""
     if not path.is_file():

@@ -7,7 +7,7 @@ import polars as pl
 from fedapp.evaluation.arms import CLASSIFICATION, FEDERATED, LOCAL
 from fedapp.partner_folder import PartnerFolder
 from fedapp.report.saved_comparison import compared_at_home
-from fedapp.report.saved_files import TASKS, read_config, read_optional, read_table, setting
+from fedapp.report.saved_files import TASKS, read_config, read_heads, read_optional, read_table, setting
 from fedapp.report.saved_run import SavedRun, read_arm
 
 
@@ -37,5 +37,6 @@ def read_partner(name: str, folder: Path, dataset: Path | None, config: Path) ->
         arms={arm: saved for arm, saved in arms.items() if len(saved.metrics) or len(saved.losses)},
         comparison=compared_at_home({name: files}, tasks, minimum, problems),
         journal=(),
+        heads={name: read_heads(files, problems)},
         problems=tuple(problems),
     )

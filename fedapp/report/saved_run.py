@@ -16,6 +16,7 @@ from fedapp.report.saved_files import (
     read_config,
     read_errors,
     read_facts,
+    read_heads,
     read_losses,
     read_metrics,
     read_optional,
@@ -51,6 +52,7 @@ class SavedRun:
     journal: the coordinator's exchanges.
     sums: what partners noted of each round's sum, by round; empty where the coordinator did the sums.
     audits: partner to what its self-audit found in each vector.
+    heads: partner to kind of task to what predicts its common endpoints (`fedapp.evaluation.combination`); kinds without are absent.
     outcome: what the coordinator says of the federated rounds, None while they run.
     errors: partner to the reason of its failure, and "" to that of the run as a whole.
     """
@@ -66,6 +68,7 @@ class SavedRun:
     journal: tuple[Exchange, ...]
     sums: tuple[RoundSum, ...] = ()
     audits: Mapping[str, tuple[Audited, ...]] = field(default_factory=dict)
+    heads: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     outcome: str | None = None
     errors: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[str, ...] = field(default=())
@@ -138,6 +141,7 @@ def read_run(directory: Path) -> SavedRun:
         journal=tuple(records(directory / "coordinator" / "journal.jsonl", Exchange, problems)),
         sums=read_sums(directory, partners, problems),
         audits={name: tuple(records(folder.audits, Audited, problems)) for name, folder in folders.items()},
+        heads={name: read_heads(folder, problems) for name, folder in folders.items()},
         outcome=(read_optional(directory / "coordinator" / "outcome.json", problems) or {}).get("state"),
         errors=read_errors(directory, partners, problems),
         problems=tuple(problems),

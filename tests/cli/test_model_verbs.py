@@ -58,6 +58,7 @@ def test_export_as_json_names_what_was_written(
         "tasks": 4,
         "digest": read_model(tmp_path / "model").digest,
         "choice": {"classification": "federated"},
+        "shared_heads": {},
         "note": "",
     }
 

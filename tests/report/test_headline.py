@@ -11,6 +11,7 @@ from fedapp.evaluation.intervals import Interval
 from fedapp.report.headline import held_against, verdict, what_predicts
 from fedapp.report.saved_run import SavedRun, read_run
 from fedapp.report.summary import Summary, summarise
+from fedapp.storage.json_file import write_json
 
 Make = Callable[..., Path]
 pytestmark = pytest.mark.usefixtures("few_resamples")
@@ -85,10 +86,34 @@ def test_pooling_that_gains_nothing_is_no_yardstick(synthetic: Make) -> None:
 
 def test_what_predicts_is_counted_over_the_partners_whose_tasks_count(synthetic: Make) -> None:
     _, summary = judged(synthetic(tasks=120))
-    assert what_predicts(summary.classes) == (
+    assert what_predicts(summary.classes, {}) == (
         "What predicts, by the partners’ validation folds: the mean of the federated model and the partner's own at 3 of 3 partners."
     )
-    assert what_predicts(summary.values) is None
+    assert what_predicts(summary.values, {}) is None
+
+
+def test_by_which_heads_common_endpoints_are_predicted_is_counted_where_a_federated_model_has_a_say(synthetic: Make) -> None:
+    folder = synthetic(tasks=120)
+    first, second, third = (folder / "partners" / name for name in sorted(path.name for path in (folder / "partners").iterdir()))
+    for partner, heads in ((first, {"classification": "alone"}), (second, {"classification": "both"}), (third, {})):
+        write_json(partner / "model.json", {"members": [{"name": "federated", "round": 3, "shared_heads": heads}]})
+    run, summary = judged(folder)
+    told = what_predicts(summary.classes, run.heads)
+    assert told is not None
+    assert told.endswith(
+        "There the federated model predicts common endpoints by own and shared heads together at 1, "
+        "common endpoints by shared heads alone at 1 of 2 partners."
+    )
+    alone = {name: replace(figures, choice="local") for name, figures in summary.classes.partners.items()}
+    assert "shared heads" not in (what_predicts(replace(summary.classes, partners=alone), run.heads) or "")
+
+
+@pytest.mark.parametrize("members", [None, 3, [3], [{"shared_heads": [1]}], [{}]])
+def test_a_header_that_says_something_else_tells_of_no_heads(synthetic: Make, members: object) -> None:
+    folder = synthetic(tasks=120)
+    for partner in (folder / "partners").iterdir():
+        write_json(partner / "model.json", {"members": members})
+    assert not any(judged(folder)[0].heads.values())
 
 
 @pytest.mark.parametrize("arms", [("local", "federated", "pooled"), ("local", "federated"), ("local", "combined", "constant")])

@@ -257,6 +257,20 @@ def test_where_no_partner_could_say_why_the_engines_log_does(tmp_path: Path) -> 
         launch.check_outcome(run, log, len(earlier))
 
 
+STARTING = """Exception: The current node timed out during startup. The GCS may have become overloaded.
+The above exception was the direct cause of the following exception:
+RuntimeError: Simulation Runtime crashed.
+The above exception was the direct cause of the following exception:
+RuntimeError: An error was encountered. Ending simulation.
+"""
+
+
+def test_what_flower_says_of_every_failure_does_not_hide_the_reason(tmp_path: Path) -> None:
+    log = tmp_path / "run.log"
+    log.write_text(STARTING)
+    assert launch.last_reason(log, 0).startswith("Exception: The current node timed out during startup.")
+
+
 @pytest.mark.parametrize("partners", [2, 3, 6, 7, 8, 32, 1000])
 def test_all_partners_find_room_on_one_gpu_at_once(monkeypatch: pytest.MonkeyPatch, partners: int) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
