@@ -81,7 +81,8 @@ def put_catalogue(run: RunFolder, datasets: Iterable[Dataset] = (), stage: Calla
         write_catalogue(path, read_catalogue(Path(source)))
     elif every:
         try:
-            tasks = {each.name: each.tasks for each in every}
+            learned = run.given_config().training_folds()
+            tasks = {each.name: each.learned_from(learned).tasks for each in every}
             for warning in unlike_units(tasks):
                 stage(f"warning: {warning}")
             catalogue = catalogue_of_groups(tasks)

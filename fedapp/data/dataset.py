@@ -33,7 +33,7 @@ from fedapp.data.integrity import (
     versions,
 )
 from fedapp.data.labels import Labels
-from fedapp.data.normalisation import Normalisation
+from fedapp.data.normalisation import Normalisation, with_units_of
 from fedapp.data.notation import P_UNIT, PERCENT_UNIT
 from fedapp.data.task_kinds import AUXILIARY, TaskKind, completed, tasks_by_kind
 from fedapp.data.tasks import build_tasks
@@ -134,6 +134,10 @@ class Dataset:
     def rows_in(self, folds: Collection[int]) -> NDArray[np.int64]:
         """Compounds that lie in any of these folds, ascending, int64."""
         return np.flatnonzero(np.isin(self.folds, list(folds)))
+
+    def learned_from(self, folds: Collection[int]) -> "Dataset":
+        """The same compounds, tasks of values normalised by their labels in these folds alone."""
+        return replace(self, tasks=with_units_of(self.tasks, self.labels.of(self.rows_in(folds))))
 
     def fingerprints(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """CSR (indptr, indices) of the on bits of these compounds, in the order given."""

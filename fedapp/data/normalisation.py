@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from fedapp.data.labels import EXACT, Labels
 from fedapp.data.task_kinds import KIND, completed
 from fedapp.evaluation.arms import REGRESSION
 
@@ -43,6 +44,25 @@ class Normalisation:
     def in_units(self, tasks: NDArray[Any], outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Outputs of these tasks' heads, float32 [n] or [..., n], in the tasks' units; a class's stays a logit."""
         return outputs if self.changes_nothing else self.centre[tasks] + self.scale[tasks] * outputs
+
+
+def with_units_of(tasks: pl.DataFrame, labels: Labels) -> pl.DataFrame:
+    """A tasks table in which centre and scale of each task of values are mean and standard deviation of its exact ones among these labels.
+
+    So nothing of a value enters a training that does not learn from it. A task without any has what it had; the scale of equal values is 1.
+
+    Args:
+        tasks: As of a dataset, in the order of their numbers.
+    """
+    whole, exact = completed(tasks), labels.censors == EXACT
+    numbers, values = labels.tasks[exact], labels.values[exact].astype(np.float64)
+    counts = np.bincount(numbers, minlength=len(whole))
+    some = np.maximum(counts, 1)
+    centre = np.bincount(numbers, values, minlength=len(whole)) / some
+    spread = np.sqrt(np.bincount(numbers, (values - centre[numbers]) ** 2, minlength=len(whole)) / some).astype(np.float32)
+    learned = pl.Series((whole[KIND] == REGRESSION).to_numpy() & (counts > 0))
+    units = {"centre": centre.astype(np.float32), "scale": np.where(spread > 0, spread, np.float32(1.0))}
+    return whole.with_columns(pl.when(learned).then(pl.Series(given)).otherwise(name).alias(name) for name, given in units.items())
 
 
 def with_common_units(tasks: pl.DataFrame, units: Mapping[str, tuple[float, float]]) -> pl.DataFrame:

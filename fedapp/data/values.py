@@ -41,8 +41,9 @@ def median_or_bound(voted: pl.DataFrame) -> pl.DataFrame:
 def count_values(labels: pl.DataFrame) -> pl.DataFrame:
     """Exact and censored labels (i32) of every candidate task, and its centre and scale (f32): mean and standard deviation of the exact.
 
-    In units of its own spread each task has a loss of one where nothing is known of it, so that none outweighs the others. They are of
-    all folds: a dataset does not know which of them will be trained on. They are the partner's own, and stay with it.
+    In units of its own spread each task has a loss of one where nothing is known of it, so that none outweighs the others. Here they are
+    of all folds; a training takes those of the folds that it learns from (`Dataset.learned_from`). They are the partner's own, and stay
+    with it.
     """
     exact = pl.col("censor") == EXACT
     values = pl.col("value").filter(exact).cast(pl.Float64)

@@ -74,7 +74,7 @@ class Partner(NumPyClient):
         self.device = choose_device() if device is None else device
         self.slots = slot_count(config)
         slots = np.full(len(dataset.tasks), NO_SLOT, dtype=np.int32) if slots is None else slots
-        dataset = in_common_units(dataset, slots, catalogue_of(config))
+        dataset = in_common_units(dataset.learned_from(config.training_folds()), slots, catalogue_of(config))
         self.sent = np.ones(dataset.bits + self.slots, dtype=np.bool_) if sent is None else sent
         leaving = self.sent[: dataset.bits]
         rows = dataset.rows_in(config.training_folds())

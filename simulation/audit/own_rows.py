@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedapp.config import NO_NOISE, Config
-from fedapp.data.catalogue import NO_SLOT, catalogue_of
+from fedapp.data.catalogue import NO_SLOT
 from fedapp.data.dataset import Dataset
 from fedapp.model.checkpoint import load_tensors
 from fedapp.model.network import Heads
 from fedapp.model.private_rows import DIFFERENCE, ROWS, private_bits
-from fedapp.model.shared_heads import in_common_units
 from fedapp.partner.client import Partner
 from simulation.audit.pool import with_columns
 from simulation.audit.signals import SuspectModel, layers
@@ -64,7 +63,7 @@ class OwnRows(Partner):
         if len(self.shared):
             self.shared.fill(heads, arrays[-1])
         predicting = self.shared.predicting(heads).requires_grad_(False)
-        seen = in_common_units(with_columns(pool, bits), declared_slots(pool, self.config), catalogue_of(self.config))
+        seen = replace(with_columns(pool, bits), tasks=self.dataset.tasks)  # in the units that the model learned in
         return SuspectModel(seen, [first, *layers(arrays)[1:]], predicting, self.slot_of_task)
 
 

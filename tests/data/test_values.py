@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedapp.config import Tasks
-from fedapp.data.labels import ABOVE, BELOW, EXACT
-from fedapp.data.normalisation import COMMON_UNITS, Normalisation, with_common_units
+from fedapp.data.labels import ABOVE, BELOW, EXACT, Labels
+from fedapp.data.normalisation import COMMON_UNITS, Normalisation, with_common_units, with_units_of
 from fedapp.data.tasks import TaskTable, build_tasks
 from fedapp.errors import DataError
 
@@ -179,6 +179,22 @@ def test_classes_are_learned_as_they_are() -> None:
     between = Normalisation.of_table(pl.DataFrame({"task": [0], "group": ["x"]}))
     assert between.changes_nothing
     assert between.normalised(np.zeros(2, np.int32), values) is values
+
+
+SOME = st.lists(st.tuples(st.integers(0, 2), st.integers(-50, 50), st.sampled_from([EXACT, EXACT, BELOW, ABOVE])), min_size=1, max_size=30)
+
+
+@given(SOME)
+def test_units_of_some_labels_are_those_of_their_exact_values_and_stay_where_there_are_none(labels: list[tuple[int, int, int]]) -> None:
+    numbers, values, censors = (np.array(column) for column in zip(*labels, strict=True))
+    table = pl.DataFrame({"kind": ["classification", "regression", "regression"], "centre": [0.0, 6.0, 7.0], "scale": [1.0, 2.0, 3.0]})
+    some = Labels.unweighted(np.array([0, len(labels)]), numbers.astype(np.int32), values.astype(np.float32), censors.astype(np.int8))
+    changed = with_units_of(table.cast({"centre": pl.Float32, "scale": pl.Float32}), some).select("centre", "scale").rows()
+    assert changed[0] == (0.0, 1.0), "classes are learned as they are"
+    for task in (1, 2):
+        exact = values[(numbers == task) & (censors == EXACT)]
+        expected = (exact.mean(), exact.std() or 1.0) if len(exact) else table.row(task)[1:]
+        assert changed[task] == pytest.approx(expected, rel=1e-5)
 
 
 def test_common_units_replace_those_of_the_groups_that_are_named_and_of_values_alone() -> None:

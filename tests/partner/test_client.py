@@ -24,7 +24,7 @@ from fedapp.partner.kept_rounds import KeptRounds
 from fedapp.partner_folder import PartnerFolder
 from fedapp.seeds import derived_seed
 from fedapp.storage.json_file import read_json, read_sealed
-from tests.model.synthetic import dataset
+from tests.model.synthetic import dataset, with_values
 
 Arrays = list[np.ndarray]
 OVERRIDES = ("chemistry.bits=256", "model.hidden=[16]", "training.batch_size=32", "training.learning_rate=0.01")
@@ -169,6 +169,23 @@ def test_only_compounds_outside_the_validation_and_test_fold_are_trained_on(tmp_
     rows = partner(tmp_path, config).training_rows()
     held_out = {config.evaluation.validation_fold, config.evaluation.test_fold}
     assert rows.tolist() == [row for row, fold in enumerate(dataset().folds) if fold not in held_out]
+
+
+def test_what_is_measured_in_the_other_folds_does_not_enter_a_training_on_values(tmp_path: Path, config: Config, initial: Arrays) -> None:
+    made = with_values(dataset())
+    elsewhere = ~np.isin(made.folds, config.training_folds())[made.labels.owners] & (made.labels.tasks >= 3)
+    moved = replace(made.labels, values=np.where(elsewhere, made.labels.values + 3, made.labels.values).astype(np.float32))
+    other = replace(
+        made, labels=moved, tasks=made.tasks.with_columns(pl.when(pl.col("task") >= 3).then(9.0).otherwise("centre").alias("centre"))
+    )
+    trained, models = [], []
+    for name, data in (("one", made), ("other", other)):
+        arrays, _, _ = Partner(tmp_path / name, data, config).fit(initial, {"round": 1})
+        Partner(tmp_path / name, data, config).evaluate(arrays, {"round": 1})
+        trained.append(arrays)
+        models.append(read_model(tmp_path / name))
+    assert elsewhere.any() and equal(*trained)
+    assert models[0].normalisation.centre.tolist() == models[1].normalisation.centre.tolist() != made.tasks["centre"].to_list()
 
 
 class Killed(BaseException):

@@ -48,9 +48,9 @@ def test_the_model_that_is_kept_is_that_of_the_round_with_the_best_score(run: Ru
     for name in NAMES:
         model = read_model(run.partner(name))
         assert model.header["round"] == best_round(read_metrics(run.partner(name)), 3)
-        tasks = Dataset.open(run.partner(name) / "dataset").tasks
-        assert model.kinds == tasks["kind"].to_list()
-        assert model.normalisation.centre.tolist() == tasks["centre"].to_list()
+        dataset = Dataset.open(run.partner(name) / "dataset").learned_from(run.config().training_folds())
+        assert model.kinds == dataset.tasks["kind"].to_list()
+        assert model.normalisation.centre.tolist() == dataset.tasks["centre"].to_list()
 
 
 def test_a_comparison_has_the_figures_of_each_kind_over_its_own_tasks(run: RunFolder) -> None:
