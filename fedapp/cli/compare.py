@@ -31,8 +31,6 @@ def compare(experiment: Experiment = None, resume: Resume = None, as_json: Json 
             print(gain_line(base, metric, gain))
     if (merged := result["merged_gain_share"]) is not None:
         print(f"combined reaches {with_bounds(merged, '.0%')} of what a third party with all data would gain")
-    share, effect = result["pooled_gain_share"], result["row_guard_effect"]
-    print(f"the federation reaches {share:.0%} of the pooled gain" if share is not None else "pooling gained nothing here")
-    if effect is not None:
+    if (effect := result["row_guard_effect"]) is not None:
         print(f"the row guard {'gains' if effect > 0 else 'costs'} {abs(effect):.4f} {PRINTED[AUC_PR]}")
     tell_cost(result)

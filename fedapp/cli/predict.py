@@ -19,7 +19,7 @@ def predict(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="predictions, .csv or .parquet")],
     as_json: Json = False,
 ) -> None:
-    """Predict the probability of activity in each of a partner's tasks, for every compound of a file."""
+    """Predict each of a partner's tasks for every compound of a file: the probability of being active, or the value in the task's unit."""
     from fedapp.prediction.predict import predict_file  # imports torch: seconds that --help need not wait
 
     replaces = out.is_file()

@@ -148,7 +148,9 @@ class Privacy:
 class Evaluation:
     """Which compounds choose and judge, and which tasks count."""
 
-    test_fold: Annotated[int | None, "judged on, never chosen on (0 to chemistry.folds - 1); null = none, for a last model of all data"]
+    test_fold: Annotated[
+        int | None, "judged on, never chosen on (0 to chemistry.folds - 1); null = none, for a last model that learns from it too"
+    ]
     validation_fold: Annotated[int, "chooses the round (0 to chemistry.folds - 1)"]
     min_per_class: Annotated[
         int, "a task counts with this many of each class, or twice as many exact values, in the test fold", Within(1, 1_000_000_000)

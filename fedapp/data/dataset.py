@@ -84,6 +84,8 @@ class Dataset:
         Raises:
             DataError: A missing, incomplete or altered folder; it names the file.
         """
+        if not directory.is_dir():
+            raise DataError(f"there is no folder {directory}", "name the folder that `polyphony prepare` made")
         try:
             return _open(directory, versions(directory))
         except DamagedFileError as error:

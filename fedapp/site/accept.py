@@ -24,6 +24,7 @@ from fedapp.site.folder import Site
 from fedapp.storage.json_file import read_json, read_object, write_json, write_sealed
 from fedapp.storage.output import check_folder, output_folder
 from fedapp.storage.scratch import scratch
+from fedapp.wording import plural
 
 DATASET = "dataset"
 OWNED = {"name": str, "fingerprint": str}
@@ -39,7 +40,8 @@ def accept(site: Site, source: Path, wanted: Wanted = UNSAID) -> Dataset:
         source: A folder of `polyphony prepare`, of which the dataset is built with the site's tasks, or a finished dataset.
         wanted: What is declared to be an endpoint of the catalogue.
     Raises:
-        ConfigError: The coordinator's site, an unusable file in it, or a declaration that cannot be.
+        ConfigError: The coordinator's site, an unusable file in it, another dataset than that of the rounds that it has trained, or a
+            declaration that cannot be.
         DataError: Neither of the two, made with other settings than the site's, or without a task.
         OutputError: SITE/dataset holds what is not ours to replace.
         BusyError: Another process is accepting.
@@ -57,6 +59,8 @@ def accept(site: Site, source: Path, wanted: Wanted = UNSAID) -> Dataset:
             _check_chemistry(folder / SUMMARY, config.chemistry)
             _check_fold_key(folder / SUMMARY, site, config.chemistry)
     with _finished(site, source, config) as given:
+        if given.digest != policy.data:
+            check_first(site, "another dataset")
         declared = chosen(site, wanted, given)
         dataset = _copy(given.directory, target, site.settings.name, sources)
     site.changed(dataset=DATASET)
@@ -66,6 +70,20 @@ def accept(site: Site, source: Path, wanted: Wanted = UNSAID) -> Dataset:
     accepted = [consent(group, each, endpoints[each.endpoint]) for group, each in sorted(declared.items())]
     write_policy_file(site.policy, replace(policy, data=dataset.digest, endpoints=accepted))
     return dataset
+
+
+def check_first(site: Site, change: str) -> None:
+    """Refuse what only a site can take that has trained no round yet: rounds are chosen by the labels that all of them are judged by.
+
+    Raises:
+        ConfigError: It has.
+    """
+    if trained := max(PartnerFolder(site.state).losses_by_round(), default=0):
+        raise ConfigError(
+            f"{site.path} has trained {plural(trained, 'round')}, which {change} cannot go on",
+            "begin afresh in a new folder: copy keys/ and floor.yaml there, then install the kit, accept and serve; a partner that does so "
+            "in the middle of a run takes the trunk over from the others",
+        )
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from fedapp.data.dataset import Dataset, build_dataset
 from fedapp.data.integrity import read_summary
 from fedapp.data.prepare import prepare
 from fedapp.errors import ConfigError, DataError, OutputError
+from fedapp.partner_folder import PartnerFolder
 from fedapp.site.accept import accept, check_data, check_state
 from fedapp.site.folder import Site
 from fedapp.storage.json_file import SEAL, read_json, write_json, write_sealed
@@ -95,6 +96,20 @@ def test_of_a_prepared_folder_the_dataset_is_built_with_the_sites_tasks(site: Si
 
 def test_the_dataset_that_prepare_built_is_as_good(site: Site, prepared: Path) -> None:
     assert accept(site, prepared / "dataset").digest == accept(site, prepared).digest
+
+
+def test_once_a_round_is_trained_the_same_data_may_be_accepted_again_and_no_others(site: Site, tmp_path: Path) -> None:
+    given = [write_dataset(tmp_path / name, "given", **size).directory for name, size in (("one", {}), ("grown", {"compounds": 80}))]
+    accepted = accept(site, given[0])
+    trained = PartnerFolder(site.state).loss_of(1)
+    trained.parent.mkdir(parents=True)
+    write_sealed(trained, {"round": 1})
+    before = contents(site.path)
+    with pytest.raises(ConfigError, match="has trained 1 round, which another dataset cannot go on") as caught:
+        accept(site, given[1])
+    assert "begin afresh in a new folder" in caught.value.hint
+    assert contents(site.path) == before
+    assert accept(site, given[0]).digest == accept(site, site.path / "dataset").digest == accepted.digest
 
 
 def test_other_data_may_be_accepted_later_and_the_same_again(site: Site, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from fedapp.consortium.roster_file import load_roster
 from fedapp.errors import ConfigError, OutputError
 from fedapp.partner_folder import PartnerFolder
 from fedapp.runtime.locks import locked
-from fedapp.site.accept import own_state
+from fedapp.site.accept import check_first, own_state
 from fedapp.site.endpoints import check_catalogue
 from fedapp.site.floor import as_strict_as, read_floor, shortfalls, terms_of, write_floor
 from fedapp.site.folder import CONFIG_FILE, FLOOR_FILE, SITE_FILE, Site
@@ -23,6 +23,7 @@ from fedapp.site.kit.make import SERVICES, copy, own_seed
 from fedapp.site.terms import differences
 from fedapp.storage.files import PRIVATE_DIRECTORY, write_text
 from fedapp.storage.live_files import json_object
+from fedapp.wording import plural
 
 WEAKER = " (weaker)"
 DIGESTS = (
@@ -45,7 +46,8 @@ def install(kit: Path, path: Path) -> list[str]:
         What changed in a partner's terms, a line each, what got weaker ending in `WEAKER`; none at a new site.
     Raises:
         ConfigError: No kit, one for another party or with another catalogue than its policy names, one whose roster has other keys for
-            this partner than the site, or one below the site's own floor; a new site then has its floor and nothing else.
+            this partner than the site, one of an experiment that the rounds which the site has trained are no part of, or one below the
+            site's own floor; a new site then has its floor and nothing else.
         OutputError: A new site's folder holds files of the names that a site has.
         BusyError: The site is being served.
     """
@@ -60,6 +62,8 @@ def install(kit: Path, path: Path) -> list[str]:
         _check_keys(given, path)
     if known is None:
         _check_new(given, path)
+    elif given.partner:
+        _check_goes_on(given, known)
     if given.partner:
         _check_terms(given, path / FLOOR_FILE)
     with locked(known.path, "polyphony kit install") if known else nullcontext():
@@ -85,6 +89,20 @@ def _check_new(given: Site, path: Path) -> None:
         raise OutputError(
             f"{path} is no site, and has files of its own that the kit's would replace: {', '.join(taken)}", "name a new folder"
         )
+
+
+def _check_goes_on(given: Site, known: Site) -> None:
+    """Refuse an experiment that the rounds which this site has trained are no part of."""
+    if not (known.path / CONFIG_FILE).is_file():
+        return
+    before, after = known.config(), given.config()
+    folds = [(config.evaluation.validation_fold, config.evaluation.test_fold) for config in (before, after)]
+    for name, old, new in (("chemistry", before.chemistry, after.chemistry), ("model", before.model, after.model), ("evaluation", *folds)):
+        if old != new:
+            check_first(known, f"an experiment with other settings of {name}")
+    trained = max(PartnerFolder(known.state).losses_by_round(), default=0)
+    if trained > after.federation.rounds:
+        check_first(known, f"an experiment of {plural(after.federation.rounds, 'round')}")
 
 
 def _named(given: Site) -> list[str]:

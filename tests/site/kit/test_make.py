@@ -14,6 +14,7 @@ from fedapp.consortium.policy_file import read_policy, read_policy_file, write_p
 from fedapp.consortium.public_file import PublicFile, load_public
 from fedapp.consortium.roster_file import load_roster, remove_partner, replace_partner
 from fedapp.errors import BusyError, ConfigError, OutputError
+from fedapp.partner_folder import PartnerFolder
 from fedapp.runtime.bundle import bundle_digest
 from fedapp.runtime.locks import LOCK, locked
 from fedapp.site.accept import check_state
@@ -22,7 +23,7 @@ from fedapp.site.kit.install import install
 from fedapp.site.kit.make import Plan, make_kits
 from fedapp.site.run.federate import federate
 from fedapp.site.run.serve import serve
-from fedapp.storage.json_file import read_json
+from fedapp.storage.json_file import read_json, write_sealed
 from strategies.secagg.errors import PolicyError
 from tests.cli.test_cli import polyphony
 from tests.helpers.secret_search import Secrets, in_files
@@ -308,6 +309,42 @@ def test_a_site_keeps_what_is_its_own_and_takes_over_the_rest(founded: Founded, 
     assert (site.config().federation.rounds, site.config().data.partners) == (40, 5)
     assert read_policy_file(site.policy).data == "ab" * 32
     read_policy(site.policy).check(proposed(read_policy(kits / "coordinator" / "session.yaml")))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        (["evaluation.test_fold=null"], "with other settings of evaluation"),
+        (["evaluation.validation_fold=2"], "with other settings of evaluation"),
+        (["chemistry.bits=512"], "with other settings of chemistry"),
+        (["model.hidden=[16]"], "with other settings of model"),
+        (["federation.rounds=4"], "of 4 rounds"),
+    ],
+)
+def test_rounds_that_were_trained_go_on_under_no_experiment_that_they_are_no_part_of(
+    founded: Founded, used: Site, overrides: list[str], named: str, tmp_path: Path
+) -> None:
+    kit = founded.kits("second", *overrides) / "gamma"
+    trained = PartnerFolder(used.state).loss_of(5)
+    trained.parent.mkdir(parents=True)
+    write_sealed(trained, {"round": 5})
+    before = contents(used.path)
+    with pytest.raises(ConfigError, match=f"has trained 5 rounds, which an experiment {named} cannot go on") as caught:
+        install(kit, used.path)
+    assert "begin afresh in a new folder" in caught.value.hint
+    assert {path: each for path, each in contents(used.path).items() if path.name != LOCK} == before
+    shutil.copytree(used.keys, tmp_path / "afresh" / "keys")
+    install(kit, tmp_path / "afresh")
+    trained.unlink()
+    install(kit, used.path)
+
+
+def test_rounds_that_were_trained_go_on_for_more_rounds(founded: Founded, used: Site) -> None:
+    trained = PartnerFolder(used.state).loss_of(12)
+    trained.parent.mkdir(parents=True)
+    write_sealed(trained, {"round": 12})
+    install(founded.kits("second", "federation.rounds=13") / "gamma", used.path)
+    assert used.config().federation.rounds == 13
 
 
 def test_a_new_address_is_taken_over(founded: Founded, used: Site) -> None:
