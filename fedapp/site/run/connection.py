@@ -293,7 +293,9 @@ def refusal(superlink: str, error: httpx.HTTPError) -> RunError:
     match error.response.status_code:
         case httpx.codes.PRECONDITION_FAILED:
             return RunError(
-                f"{superlink} does not take our node", "is our node key in its roster, and does no other SuperNode of ours run?"
+                f"{superlink} does not take our node",
+                "a coordinator that has just started takes nodes some seconds later; else: is our node key in its roster, and does no "
+                "other SuperNode of ours run?",
             )
         case httpx.codes.UNAUTHORIZED:
             return RunError(f"{superlink} does not know our node, or our clock is wrong", "it may have been restarted: we connect anew")
