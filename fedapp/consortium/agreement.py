@@ -14,7 +14,7 @@ from strategies.update.limits import LeakLimits
 
 # What partners must have in common: everything that the trunk depends on.
 COMMON = (
-    *("chemistry.", "model.", "training.", "privacy.", "evaluation.test_fold", "evaluation.validation_fold"),
+    *("chemistry.", "model.", "training.", "privacy.", "evaluation.test_fold", "evaluation.validation_fold", "data.partners"),
     *(
         "federation.rounds",
         "federation.server_learning_rate",

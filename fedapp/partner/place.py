@@ -13,6 +13,7 @@ from fedapp.data.catalogue import Declaration, catalogue_of
 from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import RunFolder, bare_config, bare_run_path
 from fedapp.site.accept import check_data, check_state
+from fedapp.site.agreed import check_agreed
 from fedapp.site.endpoints import declared
 from fedapp.site.floor import check_floor
 from fedapp.site.folder import Site
@@ -89,12 +90,14 @@ def site_place(site: Site) -> Place:
     """A partner at its own premises.
 
     Raises:
-        ConfigError: Its data or its state are not those that it may use, or its terms lie below its own floor.
+        ConfigError: Its terms lie below its own floor, its experiment, catalogue or roster are not those that were agreed on, or its data
+            or its state not those that it may use.
     """
+    config = site.config()  # before the checks: whatever changes after them is found by those of the next request
     check_floor(site)
+    check_agreed(site)
     check_data(site)
     check_state(site)
-    config = site.config()
     membership = partial(open_membership, site.keys, site.roster, site.policy)
     return Place(
         name=site.settings.name,

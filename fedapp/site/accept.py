@@ -19,6 +19,7 @@ from fedapp.data.declarations import write_declarations
 from fedapp.data.integrity import HEADER, read_header
 from fedapp.errors import ConfigError, DataError
 from fedapp.partner_folder import PartnerFolder
+from fedapp.site.agreed import check_agreed
 from fedapp.site.endpoints import UNSAID, Wanted, check_endpoints, chosen, consent
 from fedapp.site.folder import Site
 from fedapp.storage.json_file import read_json, read_object, write_json, write_sealed
@@ -40,8 +41,8 @@ def accept(site: Site, source: Path, wanted: Wanted = UNSAID) -> Dataset:
         source: A folder of `polyphony prepare`, of which the dataset is built with the site's tasks, or a finished dataset.
         wanted: What is declared to be an endpoint of the catalogue.
     Raises:
-        ConfigError: The coordinator's site, an unusable file in it, another dataset than that of the rounds that it has trained, or a
-            declaration that cannot be.
+        ConfigError: The coordinator's site, an unusable file in it or one that is not what was agreed on, another dataset than that of
+            the rounds that it has trained, or a declaration that cannot be.
         DataError: Neither of the two, made with other settings than the site's, or without a task.
         OutputError: SITE/dataset holds what is not ours to replace.
         BusyError: Another process is accepting.
@@ -50,6 +51,7 @@ def accept(site: Site, source: Path, wanted: Wanted = UNSAID) -> Dataset:
 
     if not site.partner:
         raise ConfigError(f"{site.path} is the coordinator's, which has no data", "data is accepted at partners")
+    check_agreed(site)
     config, target = site.config(), site.path / DATASET
     policy = read_policy_file(site.policy)
     sources = [] if target.is_dir() and source.is_dir() and source.samefile(target) else [source]
@@ -104,7 +106,7 @@ def check_data(site: Site) -> None:
     """Refuse to run with data, or with endpoints declared of it, that were not accepted at this site, or that a new kit made unusable.
 
     Raises:
-        ConfigError: None was accepted, an unusable file, another catalogue, or other declarations.
+        ConfigError: None was accepted, an unusable file, or other declarations.
         DataError: The dataset is missing, is another than the policy allows, or was made with other settings than the site's.
     """
     directory, allowed = site.dataset, read_policy_file(site.policy).data

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fedapp.consortium.membership import changed
 from fedapp.consortium.policy_file import read_policy_file
-from fedapp.data.catalogue import Catalogue, Declaration, Endpoint, catalogue_digest, catalogue_of, is_name, other_unit, units_of
+from fedapp.data.catalogue import Catalogue, Declaration, Endpoint, catalogue_of, is_name, other_unit, units_of
 from fedapp.data.dataset import Dataset
 from fedapp.data.declarations import both, in_order, read_declarations, saying, thresholds_in
 from fedapp.errors import ConfigError
@@ -71,29 +71,13 @@ def consent(group: str, said: Declaration, endpoint: Endpoint) -> str:
     return f"{group} is {endpoint.id}: {endpoint.measures} ({endpoint.unit}){', ' if learned else ''}{', '.join(learned)}"
 
 
-def check_catalogue(site: Site) -> None:
-    """Refuse another catalogue than the one that policy, or proposal, names.
-
-    Raises:
-        ConfigError: It is another, missing or unusable.
-    """
-    terms = site.policy if site.partner else site.proposal
-    digest, named = catalogue_digest(site.config()), read_policy_file(terms).catalogue
-    if digest != named:
-        raise ConfigError(
-            f"{site.catalogue} is not the catalogue that {terms} names: its digest is {digest[:16] or 'none'}, not {named[:16] or 'any'}",
-            "bring back the one in the kit, or ask whoever made the kit",
-        )
-
-
 def check_endpoints(site: Site) -> None:
-    """Refuse to run with another catalogue, with declarations that were not accepted, or with endpoints that were others then.
+    """Refuse to run with declarations that were not accepted, or with endpoints that were others then.
 
     Raises:
         ConfigError: Something is another; the first is named.
         DataError: The table is damaged.
     """
-    check_catalogue(site)
     config, accepted = site.config(), set(read_policy_file(site.policy).endpoints)
     if config.tasks.catalogue is None:
         return

@@ -9,11 +9,12 @@ import numpy as np
 import polars as pl
 
 from fedapp.config import load_config, to_yaml
-from fedapp.consortium.agreement import default_limits, default_policy
-from fedapp.consortium.policy_file import write_policy
+from fedapp.consortium.agreement import configuration_digest, default_limits, default_policy
+from fedapp.consortium.policy_file import read_policy_file, write_policy, write_policy_file
 from fedapp.consortium.roster_file import write_roster
 from fedapp.data.catalogue import catalogue_digest
 from fedapp.evaluation.selection import METRICS_SCHEMA
+from fedapp.model.trunk_shape import layout
 from fedapp.partner_folder import PartnerFolder
 from fedapp.site.floor import write_floor
 from fedapp.site.folder import COORDINATOR, PARTNER, Settings, Site
@@ -62,6 +63,13 @@ def configure(path: Path, text: str) -> None:
     """Give a site this experiment, written out whole as a kit has it."""
     (path / "config.yaml").write_text(text)
     (path / "config.yaml").write_text(to_yaml(load_config(path / "config.yaml")))
+
+
+def agree(site: Site) -> None:
+    """Let a partner's policy name the experiment and the catalogue that lie beside it, as that of a new kit does."""
+    config = site.config()
+    named = {"configuration": configuration_digest(config).hex(), "catalogue": catalogue_digest(config), "layout": layout(config)}
+    write_policy_file(site.policy, replace(read_policy_file(site.policy), **named))
 
 
 def beat(site: Site, state: str = "waiting", age: float = 3.0, **more: object) -> None:

@@ -22,7 +22,7 @@ from fedapp.storage.json_file import SEAL, read_json, write_json, write_sealed
 from fedapp.storage.output import MANIFEST
 from tests.cli.test_cli import polyphony, write_tables
 from tests.helpers.small_run import write_dataset
-from tests.site.saved_site import configure, fresh
+from tests.site.saved_site import agree, configure, fresh
 
 TASKS = "tasks: {min_per_class: 5}\n"
 CONFIG = "name: joint\nchemistry: {bits: 256}\nmodel: {hidden: [8]}\nfederation: {initial_trunk: group_key}\n" + TASKS
@@ -156,6 +156,7 @@ def test_data_that_were_prepared_otherwise_are_refused_and_the_site_stays_as_it_
     folder: str, old: str, new: str, reason: str, site: Site, prepared: Path
 ) -> None:
     configure(site.path, CONFIG.replace(old, new))
+    agree(site)
     before = contents(site.path)
     with pytest.raises(DataError, match=reason) as caught:
         accept(site, prepared / folder)

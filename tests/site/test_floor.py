@@ -23,6 +23,7 @@ from fedapp.site.terms import Terms, in_words
 from fedapp.storage.files import write_text
 from tests.cli.test_cli import polyphony
 from tests.site.kits import Founded, allow, found
+from tests.site.saved_site import agree
 
 OWN = """\
 row_guard: 5
@@ -91,7 +92,9 @@ def change_policy(kit: Path, **fields: object) -> None:
 
 
 def change_experiment(kit: Path, *overrides: str) -> None:
+    """Another experiment, which the policy beside it names."""
     write_text(kit / "config.yaml", to_yaml(load_config(kit / "config.yaml", overrides)))
+    agree(Site.open(kit))
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
@@ -174,8 +177,9 @@ def test_a_first_trunk_that_whoever_made_the_kit_knows_is_said_and_is_weaker(fou
     install(kit, site)
     assert in_words(terms_of(Site.open(site)))["first trunk"] == "drawn from the partners' common secret"
     change_experiment(kit, "federation.initial_trunk=seed")
-    (told,) = install(kit, site)
+    told, digest = install(kit, site)
     assert told.startswith("first trunk: ") and told.endswith(WEAKER)
+    assert digest.startswith("configuration: ")
 
 
 def test_a_site_in_use_keeps_all_that_it_has_when_a_kit_below_its_floor_comes(founded: Founded, kit: Path, site: Path) -> None:

@@ -2,15 +2,14 @@
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from fedapp.consortium.policy_file import read_policy_file, write_policy_file
-from fedapp.data.catalogue import NO_SLOT, Declaration, catalogue_digest, catalogue_of, slots_of
+from fedapp.consortium.policy_file import read_policy_file
+from fedapp.data.catalogue import NO_SLOT, Declaration, catalogue_of, slots_of
 from fedapp.data.dataset import Dataset, save
 from fedapp.errors import ConfigError, PolyphonyError
 from fedapp.site.accept import accept, check_data
@@ -19,6 +18,7 @@ from fedapp.site.endpoints import Wanted, declared
 from fedapp.site.folder import Site
 from tests.cli.test_cli import polyphony
 from tests.helpers.small_run import label_table, write_dataset
+from tests.site.saved_site import agree
 from tests.site.test_endpoints import CONFIG, contents, made_site
 
 ENDPOINTS = """\
@@ -73,7 +73,7 @@ def data(template: Path) -> Path:
 def catalogue_is(site: Site, text: str) -> None:
     """A new kit of this catalogue."""
     site.catalogue.write_text(text)
-    write_policy_file(site.policy, replace(read_policy_file(site.policy), catalogue=catalogue_digest(site.config())))
+    agree(site)
 
 
 def accepted(site: Site, data: Path, *pairs: str, table: str | None = None) -> Site:

@@ -22,8 +22,7 @@ from fedapp.consortium.policy_file import read_policy, read_policy_file
 from fedapp.consortium.promises import spoken
 from fedapp.consortium.roster_file import load_draft, load_roster
 from fedapp.data.dataset import Dataset
-from fedapp.model.trunk_shape import layout
-from fedapp.site.endpoints import check_catalogue
+from fedapp.site.agreed import check_agreed
 from fedapp.site.folder import Site
 from fedapp.site.needs import DISK_BASE, DISK_COPIES, WEIGHT, coordinator_memory, partner_memory, weights
 from fedapp.wording import plural, size
@@ -31,7 +30,6 @@ from strategies.secagg.errors import PolicyError
 
 PINNED = ("flwr", "torch", "cryptography")
 AMPLE = 3  # times what is needed
-KIT = "unpack the kit anew, or ask whoever makes the kits"
 
 
 class CheckState(StrEnum):
@@ -143,10 +141,11 @@ def node_keys(site: Site) -> CheckFinding:
 
 def policy(site: Site) -> CheckFinding:
     """Our policy accepts our own configuration under our own roster."""
+    check_agreed(site)
     config, members = site.config(), load_roster(site.roster)
     try:
         read_policy(site.policy).check(propose(config, members))
-    except PolicyError as error:
+    except PolicyError as error:  # the policy alone was changed: every session would be refused
         reason = str(error).replace("the coordinator proposes", "our own configuration has")
         return fail(
             reason, "if the consortium agreed on it, install its new kit (`polyphony kit install`); otherwise bring the old files back"
@@ -156,14 +155,8 @@ def policy(site: Site) -> CheckFinding:
 
 def proposal(site: Site) -> CheckFinding:
     """What the coordinator proposes is of its own roster and trunk."""
-    check_catalogue(site)
-    config, terms = site.config(), read_policy_file(site.proposal)
-    pairs = {"roster": (terms.roster, load_roster(site.roster).digest().hex()), "layout": (terms.layout, layout(config))}
-    if config.federation.initial_trunk == "group_key":  # otherwise partners' digest covers a seed that the coordinator does not have
-        pairs["configuration"] = (terms.configuration, configuration_digest(config).hex())
-    wrong = [what for what, (proposed, expected) in pairs.items() if proposed != expected]
-    if wrong:
-        return fail(f"{site.proposal} has another {' and '.join(wrong)} than the files beside it: every partner would refuse", KIT)
+    check_agreed(site)
+    terms = read_policy_file(site.proposal)
     return ok(f"configuration {terms.configuration[:16]}…, row guard {terms.row_guard}, {plural(terms.rounds, 'round')}")
 
 

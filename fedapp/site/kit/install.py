@@ -16,7 +16,7 @@ from fedapp.errors import ConfigError, OutputError
 from fedapp.partner_folder import PartnerFolder
 from fedapp.runtime.locks import locked
 from fedapp.site.accept import check_first, own_state
-from fedapp.site.endpoints import check_catalogue
+from fedapp.site.agreed import check_agreed
 from fedapp.site.floor import as_strict_as, read_floor, shortfalls, terms_of, write_floor
 from fedapp.site.folder import CONFIG_FILE, FLOOR_FILE, SITE_FILE, Site
 from fedapp.site.kit.make import SERVICES, copy, own_seed
@@ -45,9 +45,9 @@ def install(kit: Path, path: Path) -> list[str]:
     Returns:
         What changed in a partner's terms, a line each, what got weaker ending in `WEAKER`; none at a new site.
     Raises:
-        ConfigError: No kit, one for another party or with another catalogue than its policy names, one whose roster has other keys for
-            this partner than the site, one of an experiment that the rounds which the site has trained are no part of, or one below the
-            site's own floor; a new site then has its floor and nothing else.
+        ConfigError: No kit, one for another party, one whose roster, catalogue or experiment is not what its policy names, one whose
+            roster has other keys for this partner than the site, one of an experiment that the rounds which the site has trained are no
+            part of, or one below the site's own floor; a new site then has its floor and nothing else.
         OutputError: A new site's folder holds files of the names that a site has.
         BusyError: The site is being served.
     """
@@ -57,7 +57,7 @@ def install(kit: Path, path: Path) -> list[str]:
         raise ConfigError(f"{path} is the kit itself", "name another folder, for the site to live in")
     if known is not None and party(known) != party(given):
         raise ConfigError(f"{kit} is for {party(given)}, and {path} is the site of {party(known)}", "take the kit that was made for it")
-    check_catalogue(given)
+    check_agreed(given)
     if given.partner:
         _check_keys(given, path)
     if known is None:

@@ -7,6 +7,7 @@ it is a fact among others either, so page, terminal, `doctor` and metrics show i
 from dataclasses import dataclass
 
 from fedapp.errors import PolyphonyError
+from fedapp.site.agreed import check_agreed
 from fedapp.site.floor import DEFAULT, check_floor, shortfalls
 from fedapp.site.folder import Site
 from fedapp.site.status.ledger import HeldTrunk, most_named
@@ -49,13 +50,14 @@ def concerns(site: Site, terms: Terms | None, audits: list[Audited], trunk: Held
         audits: Every line of its self-audit.
         trunk: What it holds.
     """
-    return named_compounds(terms, audits) + (below_floor(site) + weak_terms(terms) if terms else []) + nothing_in_common(trunk)
+    return named_compounds(terms, audits) + (refused(site) + weak_terms(terms) if terms else []) + nothing_in_common(trunk)
 
 
-def below_floor(site: Site) -> list[Concern]:
-    """That no request is answered, because of the site's own floor."""
+def refused(site: Site) -> list[Concern]:
+    """That no request is answered, because of the site's own floor, or of files that are not what was agreed on."""
     try:
         check_floor(site)
+        check_agreed(site)
     except PolyphonyError as error:
         return [Concern("Every request is refused", f"{error}.", f"{error.hint[:1].upper()}{error.hint[1:]}.")]
     return []

@@ -143,7 +143,7 @@ def test_a_kit_whose_catalogue_was_changed_on_its_way_is_refused_and_nothing_of_
 def test_doctor_names_a_catalogue_that_was_changed_at_a_site(party: str, founded: Founded) -> None:
     site = served(founded) if party == "gamma" else founded.site(founded.path / "kits", party)
     site.catalogue.write_text(ENDPOINTS.replace("6.5", "6.4"))
-    found = made(checks.dataset if site.partner else checks.proposal, site)
+    found = made(checks.policy if site.partner else checks.proposal, site)
     assert found.state is checks.CheckState.FAIL and "catalogue.yaml is not the catalogue that" in found.told and found.hint
 
 
