@@ -12,7 +12,9 @@ from fedapp.config import CATALOGUE, Config, saved_config, to_yaml
 from fedapp.consortium.identity_files import KEY_FILE, load_identity
 from fedapp.consortium.policy_file import PolicyFile, read_policy_file, write_policy_file
 from fedapp.consortium.roster_file import load_roster
-from fedapp.errors import ConfigError, OutputError
+from fedapp.data.catalogue import read_catalogue
+from fedapp.data.declarations import read_declarations
+from fedapp.errors import ConfigError, DataError, OutputError
 from fedapp.partner_folder import PartnerFolder
 from fedapp.runtime.locks import locked
 from fedapp.site.accept import check_first, own_state
@@ -162,13 +164,35 @@ def _changes(given: Site, known: Site | None) -> list[str]:
     try:
         before, after = terms_of(known), terms_of(given)
         old, new = vars(read_policy_file(known.policy)), vars(read_policy_file(given.policy))
-    except ConfigError as error:
+        endpoints = _endpoint_changes(given, known)
+    except (ConfigError, DataError) as error:
         return [f"what this site had before is not known: {error}"]
     weaker = {*shortfalls(after, as_strict_as(before)), *(["noise"] if before.noisy and not after.noisy else [])}
     if after.initial_trunk == "seed":
         weaker.add("first trunk")
     lines = [f"{name}: {how}{WEAKER if name in weaker else ''}" for name, how in differences(before, after).items()]
-    return lines + [f"{key}: {old[key]} -> {new[key]}" for key in DIGESTS if old[key] != new[key]]
+    return lines + [f"{key}: {old[key]} -> {new[key]}" for key in DIGESTS if old[key] != new[key]] + endpoints
+
+
+def _endpoint_changes(given: Site, known: Site) -> list[str]:
+    """Where the kit says of the common endpoints something else than the site did, and whether we declared what that changes.
+
+    Under a kit without a catalogue declarations rest.
+    """
+    if not (given.catalogue.is_file() and known.catalogue.is_file()):
+        return []
+    before, after = (read_catalogue(site.catalogue).by_id for site in (known, given))
+    declared = {each.endpoint for each in read_declarations(known.endpoints).values()} if known.endpoints.is_file() else set()
+    lines = []
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name), after.get(name)
+        if old == new:
+            continue
+        changed = [] if old is None or new is None else [key for key in vars(new) if getattr(old, key) != getattr(new, key)]
+        how = "is new" if old is None else "is no more" if new is None else f"has another {', '.join(changed)}"
+        void = "; we declared it, and answer nothing until that is accepted again" if name in declared else ""
+        lines.append(f"endpoint {name}: {how}{void}")
+    return lines
 
 
 def _policy(given: Site, site: Site) -> PolicyFile:

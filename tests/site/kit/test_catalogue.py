@@ -184,6 +184,17 @@ def test_a_new_kit_that_makes_another_endpoint_of_one_stops_the_site_until_it_is
     check_data(site)
 
 
+def test_installing_names_the_endpoints_that_changed_and_those_of_them_that_we_declared(founded: Founded) -> None:
+    site = served(founded)
+    text = ENDPOINTS.replace("[5.5, 6.5]", "[5.5, 7.5]").replace("Ames,", "Salmonella,")
+    kit = kits_of(founded, "second", text) / "gamma"
+    assert [line for line in install(kit, site.path) if line.startswith("endpoint ")] == [
+        "endpoint Ames: is no more",
+        "endpoint Salmonella: is new",
+        "endpoint hERG: has another thresholds; we declared it, and answer nothing until that is accepted again",
+    ]
+
+
 def test_under_a_kit_without_a_catalogue_declarations_rest_and_the_next_one_with_it_wakes_them(founded: Founded) -> None:
     site = served(founded)
     kit = founded.kits("without") / "gamma"
