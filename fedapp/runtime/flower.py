@@ -24,6 +24,7 @@ QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE": "1",  # a container's /dev/shm is small: then messages pass through the temporary folder
     "PYTHONUNBUFFERED": "1",
+    "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.2",  # seconds until a submitted run is seen, and starts
 }
 # What only talks to this machine is not to ask a proxy for it, whatever the environment, or the system's settings, say of one.
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "GRPC_PROXY", "SOCKS_PROXY")

@@ -127,7 +127,7 @@ def run_superlink(site: Site) -> None:
         *("--ssl-ca-certfile", str(site.authority), "--enable-supernode-auth", "--disable-runtime-dependency-installation"),
     ]
     log = site.log / "superlink.log"
-    with child(command, log, environment | {SITE_VARIABLE: str(site.path), "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.2"}) as superlink:
+    with child(command, log, environment | {SITE_VARIABLE: str(site.path)}) as superlink:
         if wait_until_listening(port, site.authority, lambda: superlink.poll() is None):
             register_nodes(site, port)
         while superlink.poll() is None:
