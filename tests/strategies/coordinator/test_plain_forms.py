@@ -78,7 +78,7 @@ def test_metrics_that_nobody_may_show_leave_their_sender_out(tmp_path: Path, lie
 def test_a_row_list_that_says_more_than_one_of_itself_ends_the_run_before_anything_is_trained(tmp_path: Path) -> None:
     app = ClientApp()
 
-    @app.train()
+    @app.query()
     def answer(message: Message, context: Context) -> Message:
         said = np.array([1, 1, 0, 1000 if message.metadata.dst_node_id == 102 else 1], dtype=np.uint32)
         body = {message_records.BODY: wire.encode(PlainReply(()))}
