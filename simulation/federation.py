@@ -18,7 +18,7 @@ from fedapp.partner.client import Partner
 from fedapp.partner.update_rules import rounding_seed, supported_rows, weight
 from fedapp.seeds import derived_seed
 from strategies.update.codec import UpdateCodec
-from strategies.update.row_guard import listed
+from strategies.update.row_guard import LEAST_HOLDERS, listed
 from strategies.update.shared_trunk import SharedTrunk, no_trunk
 from strategies.update.verdict import judge
 
@@ -81,8 +81,14 @@ def words_of(partner: Partner, shared: SharedTrunk, form: UpdateCodec, config: C
     return words
 
 
-def take_in(shared: SharedTrunk, form: UpdateCodec, sums: np.ndarray, partners: int, config: Config) -> SharedTrunk:
-    """The trunk after a round whose words, added up over `partners`, are `sums`; changes the arrays of `shared`."""
+def take_in(
+    shared: SharedTrunk, form: UpdateCodec, sums: np.ndarray, partners: int, config: Config, holders: int = LEAST_HOLDERS
+) -> SharedTrunk:
+    """The trunk after a round whose words, added up over `partners`, are `sums`; changes the arrays of `shared`.
+
+    Args:
+        holders: Least presence with which a shared head is used.
+    """
     signed = sums.view(form.quantiser(shared.value_range).sum_type)
-    accepted = judge(shared.pending(form, signed, partners))
+    accepted = judge(shared.pending(form, signed, partners, holders))
     return shared.adding(accepted, config.federation.server_learning_rate, config.federation.momentum, digest=b"")

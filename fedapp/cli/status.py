@@ -55,7 +55,7 @@ def tell(state: dict[str, Any]) -> None:
 
 def tell_partner(state: dict[str, Any]) -> None:
     """A partner's rounds and its ledger."""
-    from fedapp.site.status.sentences import headline, of_rounds, privacy_spent, what_predicts
+    from fedapp.site.status.sentences import headline, of_rounds, privacy_spent, shared_head, what_predicts
     from fedapp.wording import count, duration, moment, plural, score, size
 
     health, ledger = state["health"], state["ledger"]
@@ -84,6 +84,9 @@ def tell_partner(state: dict[str, Any]) -> None:
     if state["endpoints"]:
         in_play = [held["name"] for held in state["endpoints"] if held["in_play"]]
         print(f"shared heads in play: {', '.join(in_play) or 'none'}, of {plural(len(state['endpoints']), 'declared task')}")
+        for held in state["endpoints"]:
+            if held["few"]:
+                print(f"{held['name']}: {shared_head(held)}")
     if state["privacy_spent"]:
         print(f"record-level privacy spent: {privacy_spent(state['privacy_spent'])}")
     print(f"disk free: {size(health['disk_free'])}")

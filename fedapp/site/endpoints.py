@@ -23,9 +23,14 @@ from fedapp.site.folder import ENDPOINTS_FILE, Site
 MATCHING, NONE = "matching", "none"  # in the place of a table
 # What a person is told, who is about to declare: what the others learn by it.
 CONSENT = (
-    "every partner learns how many partners have a part in each shared head, and not who; it is in play with three or more",
+    "every partner learns how many partners have a part in each shared head, and not who; it is in play with three or more, as they say: "
+    "one that says it has more of a part than it has is not noticed, as long as the sum is not above the number of partners",
     "what we learn for it is averaged with the others': every partner learns the mean of the heads, and all but one together the last "
-    "one's; the coordinator learns neither",
+    "one's",
+    "where holders drop out of a round, or take no part any more, the sum of those who are left travels, and every partner can read it, "
+    "down to one holder's head; with fewer than three it is not used, and polyphony status tells it",
+    "the coordinator learns how many shared heads are in play, and neither which nor what is in them; where these are all of the "
+    "catalogue's, or none, it knows it of each",
 )
 AGAIN = "say again all that is declared: polyphony accept {} DATASET --endpoint GROUP=ENDPOINT, as often as there are groups"
 NAMED = 5  # faults in a message

@@ -127,6 +127,7 @@ class AuditSetting:
         config: The experiment, with as many bits.
         partners: Ready to train.
         first: The first trunk.
+        holders: Fewest partners of a shared head in the sum, and with which it is used.
     """
 
     guarded: Guarded
@@ -134,6 +135,7 @@ class AuditSetting:
     config: Config
     partners: Mapping[str, OwnRows]
     first: SharedTrunk
+    holders: int = LEAST_HOLDERS
 
 
 def set_up(
@@ -158,7 +160,7 @@ def set_up(
         for (name, dataset), supported in zip(datasets.items(), guarded.supports, strict=True)
     }
     first = first_of(config, columns, guarded.listed[bits:])
-    return AuditSetting(guarded=guarded, columns=columns, config=cut_to(config, columns), partners=partners, first=first)
+    return AuditSetting(guarded=guarded, columns=columns, config=cut_to(config, columns), partners=partners, first=first, holders=holders)
 
 
 def listed_columns(guarded: Guarded, config: Config, wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -212,15 +214,16 @@ def federate(setting: AuditSetting) -> Federated:
             words[place] = words_of(partner, shared, form, config)
         sums, value_range = words.sum(axis=0, dtype=words.dtype), shared.value_range
         rounds.means.append(mean_update(shared, form, sums, len(partners)))
-        shared = take_in(shared, form, sums, len(partners), config)
+        shared = take_in(shared, form, sums, len(partners), config, setting.holders)
         rounds.trunks.append(copied(shared.arrays))
     return Federated(rounds, form, value_range, words)
 
 
 def mean_update(shared: SharedTrunk, form: UpdateCodec, sums: np.ndarray, partners: int) -> list[np.ndarray]:
-    """The mean that partners decode from a sum, as arrays of the trunk's form; 0 for what is not listed."""
+    """The mean that partners can decode from a sum, whatever they use of it, as arrays of the trunk's form; 0 for what is not listed."""
     arrays = [np.zeros_like(array) for array in shared.arrays]
-    for _, number, part, mean in shared.pending(form, sums.view(form.quantiser(shared.value_range).sum_type), partners).means(arrays):
+    pending = shared.pending(form, sums.view(form.quantiser(shared.value_range).sum_type), partners, holders=1)
+    for _, number, part, mean in pending.means(arrays):
         if isinstance(part, slice):
             arrays[number].reshape(-1)[part] = mean
         else:

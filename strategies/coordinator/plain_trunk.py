@@ -18,11 +18,11 @@ from strategies.coordinator.exchange import Exchanges, Replies, RoundFailedError
 from strategies.message_records import quoted
 from strategies.plain_messages import FINAL, ROW_LIST, TRAIN, PlainMetric, PlainReply, PlainRequest
 from strategies.secagg import wire
-from strategies.secagg.errors import MalformedMessageError, SumOutOfRangeError
+from strategies.secagg.errors import MalformedMessageError, SumOutOfRangeError, SupportOutOfRangeError
 from strategies.update.codec import UpdateCodec
 from strategies.update.row_guard import listed
 from strategies.update.shared_trunk import SharedTrunk
-from strategies.update.verdict import judge
+from strategies.update.verdict import judge, judge_supports
 
 LARGEST_METRIC = 1e9  # far beyond any loss
 
@@ -68,7 +68,7 @@ class PlainTrunk(BaseTrunk):
         """Agree on the row list, unless an earlier process did, and start the trunk with it.
 
         Raises:
-            RoundFailedError: Too few partners answered.
+            RoundFailedError: Too few partners answered, or their lists are none.
         """
         nodes = self.exchanges.connected()
         if len(self.shared.rows):
@@ -78,8 +78,12 @@ class PlainTrunk(BaseTrunk):
         if self.guarded or self.slots:
             body = wire.encode(PlainRequest(0, self.shared.value_range))
             arrived = self.exchanges.ask(ROW_LIST, 0, {node: (body, {}) for node in nodes})
-            counts, _, _ = self._add_up(arrived, bits + self.slots)
+            counts, partners, _ = self._add_up(arrived, bits + self.slots)
             self.exchanges.note(arrived)
+            try:
+                judge_supports(counts, bits, partners)
+            except SupportOutOfRangeError as error:
+                raise RoundFailedError(f"row list: {error}") from error
             rows = listed(counts, bits)
         self.shared = self.shared.with_rows(rows, b"plain").starting_with(self.shared.arrays, self.shared.digest)
         self.keep(self.shared)

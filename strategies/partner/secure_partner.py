@@ -19,7 +19,7 @@ from fedapp.storage.json_lines import append_line, last_line
 from strategies.partner.departure import Trainer, begin_counting, ready_to_mask
 from strategies.partner.side import Membership, PartnerSide
 from strategies.secagg import transcript
-from strategies.secagg.errors import HandoverError, OldRoundError, SecAggError, SumOutOfRangeError
+from strategies.secagg.errors import HandoverError, OldRoundError, SecAggError, SumOutOfRangeError, SupportOutOfRangeError
 from strategies.secagg.keystream import DTYPES
 from strategies.secagg.masking import tag_words
 from strategies.secagg.messages import NO_TRUNK, Handover, LastRound
@@ -32,7 +32,7 @@ from strategies.update.round_sum import RoundSum
 from strategies.update.row_guard import listed
 from strategies.update.self_audit import SUM, audit
 from strategies.update.shared_trunk import SharedTrunk, TrunkFileError, no_trunk
-from strategies.update.verdict import AcceptedSum, judge
+from strategies.update.verdict import AcceptedSum, judge, judge_supports
 
 Evaluator = Callable[[list[np.ndarray], dict[str, int]], dict[str, float]]
 HINT = "restore it from a backup, or remove it: another partner then hands its trunk over"
@@ -183,11 +183,24 @@ class SecurePartner:
         session = self.protocol.session.id
         if last.rows and self.shared.session != session:
             sums, _ = self.protocol.finish(last, arrived.words[0], self.shared.digest, self.side.threads)
-            self.protocol.show_slots(last.number, self._listed_slots(sums))
-            self._keep(self.shared.with_rows(listed(sums, self.side.terms.shapes[0][0]), session))
+            self._keep(self.shared.with_rows(self._agreed(sums, last), session))
         elif not last.rows and self.shared.arrays and self.shared.version + 1 == version and self.shared.session == session:
             sums, digest = self.protocol.finish(last, arrived.words[0], self.shared.digest, self.side.threads)
             self._apply(sums, last, digest)
+
+    def _agreed(self, sums: np.ndarray, last: LastRound) -> np.ndarray:
+        """What may leave in this session, by the sum of all partners' supports.
+
+        Raises:
+            SupportOutOfRangeError: It is genuine, and no sum of as many partners' 0 and 1.
+        """
+        bits = self.side.terms.shapes[0][0]
+        self.protocol.show_slots(last.number, self._listed_slots(sums))
+        try:
+            judge_supports(sums, bits, len(last.survivors))
+        except SupportOutOfRangeError as error:
+            raise self.protocol.refuse(SupportOutOfRangeError(f"row list of round {last.number}: {error}")) from error
+        return listed(sums, bits)
 
     def _take_over(self, offered: Handover, ciphertext: bytes, version: int) -> SharedTrunk:
         """The trunk that another partner hands over.
@@ -228,6 +241,7 @@ class SecurePartner:
             range=following.value_range,
             rows=len(codec.rows),
             slots=len(codec.slots),
+            few={str(slot): presence for slot, presence in accepted.few.items()},
         )
         self._keep(replace(following, found=asdict(noted)))
 

@@ -198,6 +198,13 @@ class SumOutOfRangeError(SecAggError):
     """
 
 
+class SupportOutOfRangeError(SecAggError):
+    """The sum of the partners' supports is genuine, and above their number in some row or slot: a partner said more than one of its own.
+
+    Proves it, and not which partner did: the others' words hide it. A lie that stays below their number looks like the truth.
+    """
+
+
 class BehindError(SecAggError):
     """A partner lacks the trunk that a round goes on from: nobody's fault, and it gets the trunk with the next request."""
 

@@ -1,6 +1,8 @@
 """What a partner notes of each sum that it takes into its trunk."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,7 @@ class RoundSum:
         range: Of the next update.
         rows: Of the first layer, in each update.
         slots: Shared heads, in each update.
+        few: Of those, the ones that were not used since too few holders were left: how many were, by the slot's number as JSON has it.
     """
 
     round: int
@@ -26,3 +29,10 @@ class RoundSum:
     range: float
     rows: int
     slots: int
+    few: dict[str, int] = field(default_factory=dict)
+
+
+def all_numbers(found: dict[str, Any]) -> bool:
+    """Whether all that a line says is finite numbers, also what it says slot by slot: with a handed-over trunk comes another's."""
+    values = [value for each in found.values() for value in (each.values() if isinstance(each, dict) else [each])]
+    return all(isinstance(value, int | float) and isfinite(value) for value in values)

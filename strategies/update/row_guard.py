@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEAST_SUPPORTERS = 2  # partners of a row of the first layer
-LEAST_HOLDERS = 3  # partners of a shared head: with two, each would find the other's in the sum
+LEAST_HOLDERS = 3  # partners of a shared head, to be listed and, in each sum, to be used: with two, each would find the other's in the sum
 
 
 def support(indptr: NDArray[np.int64], indices: NDArray[np.int32], rows: NDArray[np.int64], bits: int, least: int) -> NDArray[np.bool_]:

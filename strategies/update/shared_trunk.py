@@ -8,7 +8,7 @@ arithmetic, and so holds the same bits. Whatever is changed here must keep that,
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from math import frexp, isfinite
+from math import frexp
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from strategies.secagg import digits
 from strategies.secagg.errors import SecAggError
 from strategies.update.codec import CLIPPED_BITS, WEIGHT_BITS, Part, UpdateCodec, part_of
 from strategies.update.quantise import next_range
+from strategies.update.round_sum import all_numbers
+from strategies.update.row_guard import LEAST_HOLDERS
 from strategies.update.velocity import Velocity
 from strategies.update.verdict import AcceptedSum, PendingSum
 
@@ -66,7 +68,7 @@ class SharedTrunk:
     value_range: float
     rows: np.ndarray
     session: bytes
-    found: dict[str, float] = field(default_factory=dict)
+    found: dict[str, Any] = field(default_factory=dict)
     velocity: Velocity = field(default_factory=Velocity)
 
     def with_rows(self, rows: np.ndarray, session: bytes) -> "SharedTrunk":
@@ -107,15 +109,15 @@ class SharedTrunk:
         out[codec.before_counters :] = counters
         return clipped
 
-    def pending(self, codec: UpdateCodec, words: np.ndarray, survivors: int) -> PendingSum:
+    def pending(self, codec: UpdateCodec, words: np.ndarray, survivors: int, holders: int = LEAST_HOLDERS) -> PendingSum:
         """A sum of updates to this trunk, for `verdict.judge`; see `PendingSum`."""
-        return PendingSum(codec, words, survivors, self.value_range)
+        return PendingSum(codec, words, survivors, self.value_range, holders)
 
     def adding(self, accepted: AcceptedSum, step: float, momentum: float, digest: bytes) -> "SharedTrunk":
         """The trunk after a sum; `arrays` and `velocity` are changed in place.
 
         The velocity becomes momentum · velocity + mean update, and `step` times the velocity is added (B. T. Polyak, 1964; as FedAvgM: Hsu,
-        Qi, Brown, arXiv 1909.06335). A slot in which nobody had a part stays as it is, its velocity too.
+        Qi, Brown, arXiv 1909.06335). A slot of which too few holders were left in the sum stays as it is, its velocity too.
 
         Args:
             accepted: A sum of updates to this trunk.
@@ -154,7 +156,7 @@ class SharedTrunk:
             raise TrunkFileError(f"a range of {self.value_range}, not a power of two from 2^-64 to 2^64")
         if self.version < 0 or len(self.digest) != DIGEST or len(self.session) not in (0, DIGEST):
             raise TrunkFileError("a trunk without a version, a name and a session")
-        if not all(isinstance(value, int | float) and isfinite(value) for value in self.found.values()):
+        if not all_numbers(self.found):
             raise TrunkFileError("a trunk whose last sum was found to be no numbers")
 
     def _check_velocity(self, shapes: tuple[tuple[int, ...], ...], slots: int, expected: bool) -> None:

@@ -12,11 +12,13 @@ from functools import cached_property
 from typing import NewType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from strategies.secagg import digits
-from strategies.secagg.errors import SumOutOfRangeError
+from strategies.secagg.errors import SumOutOfRangeError, SupportOutOfRangeError
 from strategies.update.codec import WEIGHT_BITS, Part, UpdateCodec, part_of
 from strategies.update.quantise import Quantiser
+from strategies.update.row_guard import LEAST_HOLDERS
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,14 @@ class PendingSum:
         words: int32 or int16 [codec.words], values and presences with counters behind; left as they are.
         survivors: Partners in the sum.
         value_range: Of the quantiser of this round.
+        holders: Least presence with which a slot is used: a count, as long as every partner's weight is 1.
     """
 
     codec: UpdateCodec
     words: np.ndarray
     survivors: int
     value_range: float
+    holders: int = LEAST_HOLDERS
 
     @property
     def quantiser(self) -> Quantiser:
@@ -75,13 +79,19 @@ class PendingSum:
         """Magnitude in the mean update, of weights that `CHECKS` let pass: that of an extreme, since a mean grows with its sum."""
         quantiser = self.quantiser
         means = [quantiser.mean(self.extremes, self.weight)]
-        means += [quantiser.mean(values, presence) for values, presence in self._present() if presence]
+        means += [quantiser.mean(values, presence) for values, presence in self._present() if presence >= self.holders]
         return max(float(np.abs(mean).max()) for mean in means)
+
+    @property
+    def few(self) -> dict[int, int]:
+        """Listed slots that are not used, since holders dropped out of this sum or were never as many as was said; their presence."""
+        presences = zip(self.codec.slots.tolist(), self.presences.tolist(), strict=True)
+        return {slot: presence for slot, presence in presences if presence < self.holders}
 
     def means(self, arrays: list[np.ndarray]) -> Iterator[tuple[slice, int, Part, np.ndarray]]:
         """The mean update, piece by piece: the place among all values, array number, part of that array, and the mean, float32.
 
-        A slot's mean is over those who have a part in it; a slot in which nobody has one is left out.
+        A slot's mean is over those who have a part in it; one in which too few were left is left out (`few`).
 
         Args:
             arrays: Of the trunk, for their sizes.
@@ -92,7 +102,7 @@ class PendingSum:
             yield slice(first, first + size), number, part, quantiser.mean(self.dense[first : first + size], self.weight)
             first += size
         for (number, slot), (values, presence) in zip(self.codec.slot_pieces(), self._present(), strict=True):
-            if presence:
+            if presence >= self.holders:
                 yield slice(first, first + len(values)), number, slot, quantiser.mean(values, presence)
             first += len(values)
 
@@ -127,6 +137,22 @@ def judge(pending: PendingSum) -> AcceptedSum:
         if reason := check(pending):
             raise SumOutOfRangeError(reason)
     return AcceptedSum(pending)
+
+
+def judge_supports(supports: NDArray[np.integer], bits: int, survivors: int) -> None:
+    """See that a sum of row lists is one of 0 and 1 from so many partners.
+
+    Args:
+        supports: The sum, integers [bits + slots].
+        bits: Rows of the first layer.
+    Raises:
+        SupportOutOfRangeError: It is none; the first row or slot is named.
+    """
+    beyond = (supports < 0) | (supports > survivors)
+    if beyond.any():
+        place = int(np.argmax(beyond))
+        named = f"row {place}" if place < bits else f"slot {place - bits}"
+        raise SupportOutOfRangeError(f"{named} has {supports[place]} supporters among {survivors} partners: one of them said more than 1")
 
 
 def _words(pending: PendingSum) -> str:

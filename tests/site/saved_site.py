@@ -122,10 +122,10 @@ def keep_model(site: Site, number: int, test: float | None = 0.5, spearman: floa
     write_json(site.state / "model.json", header | {"figures": figures})
 
 
-def sum_of(site: Site, number: int, partners: int = 4, clipped: int = 3) -> None:
+def sum_of(site: Site, number: int, partners: int = 4, clipped: int = 3, few: dict[str, int] | None = None) -> None:
     """One more line of sums."""
     held = {"round": number, "partners": partners, "clipped": clipped, "largest": 0.04, "coordinates": COORDINATES, "range": 0.25}
-    held |= {"rows": LISTED, "slots": 0}
+    held |= {"rows": LISTED, "slots": 0, "few": few or {}}
     with (site.state / "sums.jsonl").open("a") as file:
         file.write(json.dumps(held) + "\n")
 

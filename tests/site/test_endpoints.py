@@ -29,10 +29,12 @@ from fedapp.site.doctor.checks import CheckState
 from fedapp.site.endpoints import CONSENT, Wanted, declared, proposed
 from fedapp.site.folder import Site
 from fedapp.site.status.page import page_app
+from fedapp.site.status.sentences import shared_head, too_few
 from fedapp.site.status.site_status import site_status
 from strategies.update.shared_trunk import no_trunk
 from tests.cli.test_cli import polyphony
 from tests.helpers.small_run import label_table, write_dataset
+from tests.site import saved_site
 from tests.site.saved_site import agree, fresh
 
 CONFIG = "name: joint\nchemistry: {bits: 256}\nmodel: {hidden: [8]}\nfederation: {initial_trunk: group_key}\n"
@@ -181,13 +183,14 @@ def test_matching_leaves_out_what_is_measured_in_another_unit_and_new_data_in_an
 # What its own page says
 
 
-def agreed(site: Site, listed: tuple[str, ...]) -> None:
+def agreed(site: Site, listed: tuple[str, ...], version: int = 0) -> None:
     """A trunk after a session in which the shared heads of these endpoints were listed."""
     config = site.config()
     slots = [name in listed for name, _ in catalogue_of(config).slots]
     arrays = [np.zeros(shape, np.float32) for shape in trunk_shapes(config)]
     rows = np.concatenate([np.ones(config.chemistry.bits, np.bool_), slots])
-    no_trunk(0.25, b"s" * 32).with_rows(rows, b"s" * 32).starting_with(arrays, b"t" * 32).write(site.state / "shared.safetensors")
+    shared = no_trunk(0.25, b"s" * 32).with_rows(rows, b"s" * 32).starting_with(arrays, b"t" * 32)
+    replace(shared, version=version).write(site.state / "shared.safetensors")
 
 
 def test_a_partners_own_page_and_status_say_which_of_its_tasks_have_a_shared_head_in_play(
@@ -210,6 +213,45 @@ def test_a_partners_own_page_and_status_say_which_of_its_tasks_have_a_shared_hea
     assert "2 of 3 declared tasks qualify" in told and "in play where three partners or more qualify" in told
     tell(status)
     assert f"shared heads in play: {GROUP} >= 5.5, of 3 declared tasks" in capsys.readouterr().out
+
+
+def test_a_head_of_which_too_few_holders_were_left_is_not_in_play_and_page_and_status_say_who_could_read_it(
+    site: Site, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = accepted(site, data, f"{GROUP}=hERG")
+    agreed(held, ("hERG",), version=3)
+    slot = str(site_status(held)["endpoints"][0]["slot"])
+    for number, few in ((1, {slot: 1}), (2, {}), (3, {slot: 2})):
+        saved_site.sum_of(held, number, few=few)
+    status = site_status(held)
+    (head,) = status["endpoints"]
+    assert (head["in_play"], head["lacks"]) == (False, "fewer than three partners have a part in it")
+    assert head["few"] == [{"round": 1, "holders": 1}, {"round": 3, "holders": 2}]
+    told = "round 3: 2 holders were left; the sum of their heads was not used, and every partner could read it (as in 2 rounds so far)"
+    page = TestClient(page_app(held), base_url="http://127.0.0.1:8765").get("/").text
+    assert told in page and "0 of 1 declared task" in page
+    tell(status)
+    printed = capsys.readouterr().out
+    assert "shared heads in play: none" in printed and told in printed
+
+
+def test_a_head_that_is_used_again_is_in_play_and_what_others_could_read_is_still_told(site: Site, data: Path) -> None:
+    held = accepted(site, data, f"{GROUP}=hERG")
+    agreed(held, ("hERG",), version=2)
+    slot = str(site_status(held)["endpoints"][0]["slot"])
+    saved_site.sum_of(held, 1, few={slot: 1})
+    saved_site.sum_of(held, 2)
+    (head,) = site_status(held)["endpoints"]
+    assert head["in_play"]
+    assert shared_head(head) == "in play; round 1: 1 holder was left; its head was not used, and every partner could read it"
+
+
+@pytest.mark.parametrize(
+    ("holders", "told"), [(0, "round 2: no holder was left"), (2, "round 2: 2 holders were left; the sum of their heads")]
+)
+def test_where_no_holder_was_left_there_was_nothing_to_read(holders: int, told: str) -> None:
+    assert too_few([{"round": 2, "holders": holders}]).startswith(told)
+    assert ("every partner could read it" in too_few([{"round": 2, "holders": holders}])) == bool(holders)
 
 
 def test_declarations_that_were_not_accepted_are_a_problem_on_the_page_and_not_its_end(site: Site, data: Path) -> None:

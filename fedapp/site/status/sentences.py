@@ -1,11 +1,11 @@
 """The page's and the terminal's sentences and the form of their numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fedapp.evaluation.arms import CHOOSING, mean_name, score_name
 from fedapp.evaluation.selection import TEST, VALIDATION
-from fedapp.wording import duration, plural, score
+from fedapp.wording import duration, plural, score, was_or_were
 from strategies.secagg.phases import Step
 
 STEPS = {
@@ -44,6 +44,20 @@ def privacy_spent(spent: Mapping[str, Any]) -> str:
     """What record-level privacy has cost, and what is left."""
     text = f"epsilon {spent['spent']:.3g} of {spent['budget']:g} at delta {spent['delta']:g}"
     return text if spent["rounds_left"] is None else f"{text}; enough for {plural(spent['rounds_left'], 'more round')} like the last"
+
+
+def shared_head(held: Mapping[str, Any]) -> str:
+    """Whether a declared task's head is in play, and when a sum of it was over too few."""
+    return "; ".join(["in play" if held["in_play"] else held["lacks"], *([too_few(held["few"])] if held["few"] else [])])
+
+
+def too_few(few: Sequence[Mapping[str, Any]]) -> str:
+    """What became of a shared head in the last round of which too few of its holders were left, and in how many rounds it was so."""
+    number, holders = few[-1]["round"], few[-1]["holders"]
+    heads = "its head" if holders == 1 else "the sum of their heads"
+    read = f"; {heads} was not used, and every partner could read it" if holders else ""
+    often = f" (as in {plural(len(few), 'round')} so far)" if len(few) > 1 else ""
+    return f"round {number}: {plural(holders, 'holder') if holders else 'no holder'} {was_or_were(holders or 1)} left{read}{often}"
 
 
 def of_rounds(status: Mapping[str, Any]) -> str:

@@ -58,10 +58,10 @@ def partner_status(site: Site) -> dict[str, Any]:
     """What a partner knows of itself, as one JSON object; none of it is for others.
 
     Keys: role, name, time, healthy, consortium, round (rounds behind the trunk that is held), rounds, phase, health, selected (the
-    federated model's best round, which is kept), predicts (what predicts and how well, `predicting`; None before there is a model),
-    score (what scores are called), learning, sent, ledger, endpoints (the declared tasks, and whether their shared heads are in play),
-    privacy_spent (None without record-level privacy), phases, requests (newest first), policy, warnings (what needs attention: about,
-    told, hint), problems.
+    federated model's best round, which is kept), predicts (what predicts and how well, `predicting`; None before there is a model), score
+    (what scores are called), learning, sent, ledger, endpoints (the declared tasks, whether their shared heads are in play, and in which
+    rounds too few holders were left), privacy_spent (None without record-level privacy), phases, requests (newest first), policy,
+    warnings (what needs attention: about, told, hint), problems.
     """
     problems: list[str] = []
     config = _told(site.config, problems)
@@ -91,7 +91,7 @@ def partner_status(site: Site) -> dict[str, Any]:
         "learning": [asdict(entry) for entry in learned],
         "sent": [asdict(entry) for entry in sent_by_round(asked, sums, audits)],
         "ledger": ledger(site.state, config, asked, sums, audits, trunk),
-        "endpoints": _told(lambda: shared_heads(site, config, trunk), problems) or [] if config else [],
+        "endpoints": _told(lambda: shared_heads(site, config, trunk, sums), problems) or [] if config else [],
         "privacy_spent": spent and asdict(spent),
         "phases": [asdict(answers) for answers in answers_given(asked)],
         "requests": [asdict(request) for request in reversed(asked[-RECENT:])],

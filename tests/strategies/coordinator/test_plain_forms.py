@@ -9,7 +9,7 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from strategies import message_records
-from strategies.coordinator.exchange import Exchanges
+from strategies.coordinator.exchange import Exchanges, RoundFailedError
 from strategies.coordinator.journal import Exchange, Journal, read_journal
 from strategies.coordinator.plain_trunk import PlainTrunk
 from strategies.partner.plain_trunk_mod import check
@@ -25,6 +25,24 @@ TRUNK = [array.copy() for array in FIRST]
 ROWS = np.ones(4, dtype=np.bool_)
 
 
+def averaging(folder: Path, app: ClientApp, rows: np.ndarray, guarded: bool = False) -> PlainTrunk:
+    """Of three nodes."""
+    exchanges = Exchanges(
+        LocalGrid(app, 3, {}), Journal(folder / "journal.jsonl"), 3, 2, connect_timeout=0.01, exchange_timeout=1, round_timeout=1
+    )
+    return PlainTrunk(
+        exchanges,
+        SharedTrunk(TRUNK, 1, b"", 0.25, rows, b""),
+        codec_of=lambda listed: UpdateCodec(SHAPES, listed, 32, 3),
+        keep=lambda _: None,
+        slots=0,
+        guarded=guarded,
+        server_learning_rate=1.0,
+        momentum=0.0,
+        metrics=("loss",),
+    )
+
+
 def shown_by(folder: Path, shown: dict[int, tuple[PlainMetric, ...]]) -> Exchange:
     """The journal's line of an exchange in which three nodes show these metrics."""
     app = ClientApp()
@@ -34,21 +52,8 @@ def shown_by(folder: Path, shown: dict[int, tuple[PlainMetric, ...]]) -> Exchang
         reply = PlainReply(shown[message.metadata.dst_node_id])
         return Message(message_records.content(FINAL, {message_records.BODY: wire.encode(reply)}, {}), reply_to=message)
 
-    grid, journal = LocalGrid(app, 3, {}), Journal(folder / "journal.jsonl")
-    exchanges = Exchanges(grid, journal, 3, 2, connect_timeout=0.01, exchange_timeout=1, round_timeout=1)
-    shared = SharedTrunk(TRUNK, 1, b"", 0.25, ROWS, b"")
-    PlainTrunk(
-        exchanges,
-        shared,
-        codec_of=lambda listed: UpdateCodec(SHAPES, listed, 32, 3),
-        keep=lambda _: None,
-        slots=0,
-        guarded=False,
-        server_learning_rate=1.0,
-        momentum=0.0,
-        metrics=("loss",),
-    ).finish()
-    (line,) = read_journal(journal.path)
+    averaging(folder, app, ROWS).finish()
+    (line,) = read_journal(folder / "journal.jsonl")
     return line
 
 
@@ -68,6 +73,21 @@ def test_metrics_that_nobody_may_show_leave_their_sender_out(tmp_path: Path, lie
     line = shown_by(tmp_path, {101: (PlainMetric("loss", 0.25),), 102: tuple(lie), 103: (PlainMetric("loss", 0.75),)})
     assert line.metrics == {"loss": 0.5}
     assert [each.split(": ")[:2] for each in line.left_out] == [["node 102", "MalformedMessageError"]]
+
+
+def test_a_row_list_that_says_more_than_one_of_itself_ends_the_run_before_anything_is_trained(tmp_path: Path) -> None:
+    app = ClientApp()
+
+    @app.query()
+    def answer(message: Message, context: Context) -> Message:
+        said = np.array([1, 1, 0, 1000 if message.metadata.dst_node_id == 102 else 1], dtype=np.uint32)
+        body = {message_records.BODY: wire.encode(PlainReply(()))}
+        return Message(message_records.content(ROW_LIST, body, {message_records.WORDS: [said]}), reply_to=message)
+
+    plain = averaging(tmp_path, app, rows=np.empty(0, dtype=np.bool_), guarded=True)
+    with pytest.raises(RoundFailedError, match="^row list: row 3 has 1002 supporters among 3 partners: one of them said more than 1$"):
+        plain.set_up()
+    assert not len(plain.shared.rows)
 
 
 @pytest.mark.parametrize(

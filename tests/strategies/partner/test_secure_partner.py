@@ -121,6 +121,8 @@ def test_a_handed_over_trunk_that_is_none_or_too_new_is_its_holders_fault(toy: T
         ({"digest": b"x"}, "without a version, a name and a session"),
         ({"session": b"x" * 7}, "without a version, a name and a session"),
         ({"found": {"loss": "high"}}, "no numbers"),
+        ({"found": {"few": {"0": "two"}}}, "no numbers"),
+        ({"found": {"few": [1, 2]}}, "no numbers"),
     ],
 )
 def test_a_handed_over_trunk_that_this_experiment_cannot_have_is_not_stored(toy: Toy, change: dict[str, Any], words: str) -> None:

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 from flwr.app import Message
 
+from fedapp.storage.json_lines import read_records
 from strategies import message_records
+from strategies.coordinator.exchange import RoundFailedError
 from strategies.partner.secure_partner import SecurePartner
 from strategies.secagg import wire
 from strategies.secagg.errors import PolicyError
-from strategies.secagg.phases import Step
+from strategies.secagg.phases import Phase, Step
 from strategies.secagg.slot_order import hide, slot_order
+from strategies.update.round_sum import RoundSum
 from strategies.update.row_guard import listed
 from strategies.update.shared_trunk import SharedTrunk, no_trunk
 from strategies.update.verdict import judge
@@ -69,6 +72,74 @@ def test_a_partner_that_missed_a_round_gets_trunk_and_velocity_and_goes_on_alike
     assert alike(toy.all_held(), version=4)
     assert same(toy.held(3), in_process(toy, 4, MISSED))
     assert len({held.to_bytes() for held in toy.all_held()}) == 1
+
+
+def test_a_shared_head_moves_in_a_round_of_whose_sum_three_holders_are_left_and_everybody_notes_where_fewer_were(tmp_path: Path) -> None:
+    """Three, four and five hold the three slots, and two drop out: all hold the same, bit for bit, and the same as without masks."""
+    ill = frozenset({(1, 1), (2, 1)})
+    has = {partner: np.array([*ROWS, partner <= 3, partner <= 4, partner <= 5]) for partner in range(1, 9)}
+    changed = {partner: {"support": lambda each=each: each} for partner, each in has.items()}
+    toy = Toy(tmp_path, partners=8, rounds=1, heads=True, changed=changed, ill=ill)
+    toy.federate()
+    held = toy.all_held()
+    assert len({each.to_bytes() for each in held}) == 1
+    assert same(held[0], in_process(toy, 1, ill))
+    assert held[0].rows[BITS:].all() and held[0].arrays[-1].any(axis=1).tolist() == [False, False, True]
+    assert held[0].found["few"] == {"0": 1, "1": 2}
+
+
+def test_a_shared_head_that_two_holders_are_left_of_is_used_again_when_the_third_is_back(tmp_path: Path) -> None:
+    toy = Toy(tmp_path, rounds=4, heads=True, ill=MISSED)  # of the second slot, partners 1, 3 and 4 are the holders
+    toy.federate()
+    for partner in (1, 2, 4):
+        sums = read_records(toy.home(partner) / "sums.jsonl", RoundSum)
+        assert [(noted.round, noted.few) for noted in sums] == [(1, {}), (2, {"1": 2}), (3, {}), (4, {})]
+
+
+def test_a_shared_head_that_a_holder_leaves_in_the_middle_of_a_session_is_not_used_from_then_on(tmp_path: Path) -> None:
+    withdrawn: list[int] = []
+    toy = Toy(tmp_path, rounds=3, heads=True, changed={3: {"support": lambda: np.array([*ROWS, True, not withdrawn, False])}})
+
+    def withdraw(partition: int, message: Message) -> Message:
+        if (step(message), message.metadata.group_id) == (Step.UNMASK, "1"):
+            withdrawn.append(partition)
+        return message
+
+    toy.grid.down = withdraw
+    toy.federate()
+    for partner in range(1, 5):
+        assert toy.held(partner).rows.tolist() == LISTED, "the list is that of the session"
+        sums = read_records(toy.home(partner) / "sums.jsonl", RoundSum)
+        assert [noted.few for noted in sums] == [{}, {"1": 2}, {"1": 2}]
+    assert len({held.to_bytes() for held in toy.all_held()}) == 1
+
+
+def test_a_partner_that_says_it_has_more_than_one_part_is_found_out_by_all_and_nobodys_head_leaves(tmp_path: Path) -> None:
+    toy = Toy(tmp_path, rounds=1, heads=True, changed=lying(by=1000))
+    with pytest.raises(RoundFailedError):
+        toy.federate()
+    for partner in (1, 2, 3):
+        refusals = [entry.refused for entry in toy.entries(partner) if entry.refused]
+        assert refusals[0] == "SupportOutOfRangeError"
+        assert state_of(toy, partner).phase == Phase.FAILED
+    assert not any((toy.home(partner) / "shared.safetensors").is_file() for partner in (1, 2, 3, 4)), "no list was agreed on"
+
+
+def test_a_head_that_a_lie_below_the_partners_number_lets_through_is_read_and_not_used(tmp_path: Path) -> None:
+    """What is not held: nobody can tell the lie from the truth. Presences tell that holders lack, as long as they are true."""
+    toy = Toy(tmp_path, rounds=1, heads=True, changed=lying(by=2))
+    toy.federate()
+    assert alike(toy.all_held(), version=1)
+    assert toy.held(1).rows[BITS + 2], "two have a part in the last slot, and it is listed"
+    assert not toy.held(1).arrays[-1][2].any()
+    assert [held.found["few"] for held in toy.all_held()] == [{"2": 2}] * 4
+
+
+def lying(by: int) -> dict[int, dict[str, object]]:
+    """Partner 4 has no part in the last slot, and says it has so many, an even number: of its presence it then says the truth."""
+    said = np.array([*ROWS, *parts(4)], dtype=np.int64)
+    said[-1] = by
+    return {4: {"support": lambda: said}}
 
 
 def test_a_federation_that_is_started_again_goes_on_with_its_velocity(tmp_path: Path) -> None:

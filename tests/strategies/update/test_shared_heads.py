@@ -66,7 +66,7 @@ parties = st.lists(st.builds(Party, st.sampled_from([1, 2, 4]), lists), min_size
 def means(
     trunk: SharedTrunk, form: UpdateCodec, learned: list[list[np.ndarray]], who: list[Party]
 ) -> list[dict[tuple[int, ...], Fraction]]:
-    """The mean of each value that is listed, over those who have a part in it, as it should be."""
+    """The mean of each value that is listed, over those who have a part in it, as it should be; none of a head that too few have."""
     unit = Fraction(form.quantiser(trunk.value_range).step)
     found: list[dict[tuple[int, ...], Fraction]] = []
     for place, shape in enumerate(SHAPES):
@@ -78,7 +78,7 @@ def means(
             present = [
                 (each.weight, update[place][at]) for each, update in zip(who, learned, strict=True) if place != 2 or each.support[slot]
             ]
-            if present:
+            if sum(weight for weight, _ in present) >= (3 if place == 2 else 1):
                 total = sum(weight * Fraction(float(value)) / unit for weight, value in present)
                 assert total.denominator == 1
                 exact[at] = Fraction(float(np.float32(int(total)) * np.float32(float(unit) / sum(weight for weight, _ in present))))
@@ -188,12 +188,13 @@ def test_what_is_sent_says_so_for_every_row_and_slot() -> None:
 # Momentum
 
 
-def summed(trunk: SharedTrunk, change: float, momentum: float = 0.5) -> SharedTrunk:
-    """After a sum of two partners who moved every value by so much."""
-    form = form_of(trunk.rows, partners=2, largest_weight=1)
-    trained = [array + np.float32(change) for array in trunk.arrays]
-    words = [words_of(trunk, form, trained, trunk.rows, seed=seed) for seed in range(2)]
-    return trunk.adding(judge(trunk.pending(form, signed(words[0] + words[1]), 2)), 1.0, momentum, DIGEST)
+def summed(trunk: SharedTrunk, change: float, momentum: float = 0.5, without: int = 0, slot: int = -1) -> SharedTrunk:
+    """After a sum of four partners who moved every value by so much, as many of them `without` a part in one slot."""
+    form = form_of(trunk.rows, partners=4, largest_weight=1)
+    trained, others = [array + np.float32(change) for array in trunk.arrays], trunk.rows.copy()
+    others[slot] = False
+    words = [words_of(trunk, form, trained, others if seed < without else trunk.rows, seed=seed) for seed in range(4)]
+    return trunk.adding(judge(trunk.pending(form, signed(np.sum(words, axis=0, dtype=words[0].dtype)), 4)), 1.0, momentum, DIGEST)
 
 
 @given(lists, lists, lists)
@@ -227,14 +228,28 @@ def test_without_momentum_there_is_no_velocity_in_memory_or_in_a_file(tmp_path: 
     trunk.check(SHAPES, SLOTS, 0.0)
 
 
-def test_a_slot_in_which_nobody_has_a_part_stays_where_it_is_and_keeps_its_velocity() -> None:
+@pytest.mark.parametrize(
+    ("holders", "moved", "velocity"), [(4, 0.1875, 0.1875), (3, 0.1875, 0.1875), (2, 0, 0.125), (1, 0, 0.125), (0, 0, 0.125)]
+)
+def test_a_shared_head_of_which_fewer_than_three_holders_are_left_stays_where_it_is_and_keeps_its_velocity(
+    holders: int, moved: float, velocity: float
+) -> None:
     trunk = summed(trunk_of(everything()), 0.125)
-    form, nobody = form_of(trunk.rows, partners=2, largest_weight=1), np.array([True] * BITS + [True] * 3 + [False])
     before = trunk.arrays[2].copy()
-    words = words_of(trunk, form, trunk.arrays, nobody)
-    following = trunk.adding(judge(trunk.pending(form, signed(words), 1)), 1.0, 0.5, DIGEST)
-    assert (following.arrays[2] - before).tolist() == [[0.0625] * WIDTH] * 3 + [[0.0] * WIDTH]
-    assert following.velocity.values[-WIDTH:].tolist() == [0.125] * WIDTH
+    following = summed(trunk, 0.125, without=4 - holders)
+    assert (following.arrays[2] - before).tolist() == [[0.1875] * WIDTH] * 3 + [[moved] * WIDTH]
+    assert following.velocity.values[-WIDTH:].tolist() == [velocity] * WIDTH
+
+
+def test_a_shared_head_of_which_too_few_holders_are_left_says_nothing_of_the_next_range() -> None:
+    form, trunk = form_of(everything(), partners=4, largest_weight=1), trunk_of(everything())
+    trained = [array.copy() for array in trunk.arrays]
+    trained[2][1] = 0.2
+    alone = trunk.rows & (np.arange(BITS + SLOTS) != BITS + 1)
+    words = sum(words_of(trunk, form, trained, trunk.rows if partner < 2 else alone) for partner in range(4))
+    pending = trunk.pending(form, signed(np.asarray(words)), 4)
+    assert (judge(pending).largest, pending.few) == (0.0, {1: 2})
+    assert judge(trunk.pending(form, pending.words, 4, holders=2)).largest == pytest.approx(0.2, abs=1e-6), "who looks can read it"
 
 
 def test_the_velocity_reads_back_as_it_was_written_and_can_be_added_to(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategies.secagg.errors import SumOutOfRangeError
+from strategies.secagg.errors import SumOutOfRangeError, SupportOutOfRangeError
 from strategies.update import verdict
 from strategies.update.shared_trunk import SharedTrunk, no_trunk
-from strategies.update.verdict import PendingSum, judge
+from strategies.update.verdict import PendingSum, judge, judge_supports
 from tests.strategies.update.test_shared_trunk import DIGEST, SHAPES, form_of, signed, trunk_of, words_of
 
 LARGEST = (1 << 23) - 1  # of the values in 32-bit words that three partners of weight 1 add, below 2^23
@@ -101,3 +101,22 @@ def test_the_largest_magnitude_is_that_of_the_whole_mean_update_bit_for_bit(seed
 def test_a_sum_is_judged_by_the_range_of_the_trunk_that_it_is_for() -> None:
     trunk = no_trunk(2.0, bytes(32)).with_rows(np.ones(6, dtype=np.bool_), b"s" * 32)
     assert trunk.pending(form_of([0]), np.zeros(3, dtype=np.int32), 1).value_range == 2.0
+
+
+# A row list
+
+
+@given(st.lists(st.lists(st.booleans(), min_size=6, max_size=6), min_size=1, max_size=5))
+def test_a_sum_of_row_lists_of_that_many_partners_is_accepted(lists: list[list[bool]]) -> None:
+    judge_supports(np.sum(lists, axis=0, dtype=np.int32), bits=4, survivors=len(lists))
+
+
+@pytest.mark.parametrize(("place", "named"), [(0, "row 0"), (3, "row 3"), (4, "slot 0"), (5, "slot 1")])
+@given(survivors=st.integers(1, 100), beyond=st.integers(1, 1 << 31))
+def test_more_supporters_of_a_row_or_slot_than_partners_prove_a_lie(place: int, named: str, survivors: int, beyond: int) -> None:
+    """Also one so large that it looks negative."""
+    supports = np.zeros(6, dtype=np.uint32)
+    supports[place] = (survivors + beyond) & 0xFFFFFFFF
+    for seen in (supports, supports.view(np.int32)):
+        with pytest.raises(SupportOutOfRangeError, match=rf"^{named} has -?\d+ supporters among {survivors} partners"):
+            judge_supports(seen, bits=4, survivors=survivors)
