@@ -124,7 +124,9 @@ def test_no_request_is_answered_with_another_roster(site: Site) -> None:
         ask(site)
 
 
-@pytest.mark.parametrize("change", [lambda kit: edit(kit, "momentum", "0.0"), other_catalogue_named, lambda kit: kit.catalogue.write_text(OTHERS)])
+@pytest.mark.parametrize(
+    "change", [lambda kit: edit(kit, "momentum", "0.0"), other_catalogue_named, lambda kit: kit.catalogue.write_text(OTHERS)]
+)
 def test_of_a_kit_that_is_not_of_one_piece_nothing_is_taken(change, kit: Site, site: Site, founded: Founded) -> None:  # type: ignore[no-untyped-def]
     change(kit)
     before = {path: path.read_bytes() for path in site.path.rglob("*") if path.is_file()}
