@@ -188,8 +188,8 @@ def _read_alike(one: str, other: str) -> str:
     if one == other:
         return f"the id {one!r:.{SHOWN}} is there twice"
     return (
-        f"the ids {one!a:.{SHOWN}} and {other!a:.{SHOWN}} are read alike: they differ in case, spaces, kinds of dashes, or the coding or the "
-        "alphabet of characters alone"
+        f"the ids {one!a:.{SHOWN}} and {other!a:.{SHOWN}} are read alike: they differ in case, spaces, kinds of dashes, or the coding or "
+        "alphabet of letters alone"
     )
 
 

@@ -100,7 +100,7 @@ REFUSED = {
     "a unit of no dataset": (["- {id: x, measures: y, unit: foo, thresholds: [6]}"], "its unit is 'foo', .* one of p"),
     "an id in other capitals": (
         [HERG, AMES, HERG.replace("hERG", "HERG", 1)],
-        "the ids 'HERG' and 'hERG' are read alike: they differ in case, ",
+        "the ids 'HERG' and 'hERG' are read alike: they differ in",
     ),
     "an id with a Cyrillic letter": ([HERG, HERG.replace("hERG", "h\u0415RG", 1)], r"'hERG' and 'h\\u0415RG' are read alike: .* alphabet"),
     "an id with a Cyrillic letter in other capitals": ([HERG, HERG.replace("hERG", "H\u0435rg", 1)], r"'H\\u0435rg' and 'hERG' are read"),

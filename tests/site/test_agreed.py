@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -124,10 +125,18 @@ def test_no_request_is_answered_with_another_roster(site: Site) -> None:
         ask(site)
 
 
-@pytest.mark.parametrize(
-    "change", [lambda kit: edit(kit, "momentum", "0.0"), other_catalogue_named, lambda kit: kit.catalogue.write_text(OTHERS)]
-)
-def test_of_a_kit_that_is_not_of_one_piece_nothing_is_taken(change, kit: Site, site: Site, founded: Founded) -> None:  # type: ignore[no-untyped-def]
+def other_experiment(site: Site) -> None:
+    edit(site, "momentum", "0.0")
+
+
+def other_catalogue(site: Site) -> None:
+    site.catalogue.write_text(OTHERS)
+
+
+@pytest.mark.parametrize("change", [other_experiment, other_catalogue, other_catalogue_named])
+def test_of_a_kit_that_is_not_of_one_piece_nothing_is_taken(
+    change: Callable[[Site], None], kit: Site, site: Site, founded: Founded
+) -> None:
     change(kit)
     before = {path: path.read_bytes() for path in site.path.rglob("*") if path.is_file()}
     for target in (site.path, founded.path / "new"):
@@ -138,8 +147,8 @@ def test_of_a_kit_that_is_not_of_one_piece_nothing_is_taken(change, kit: Site, s
     assert not (founded.path / "new").exists()
 
 
-@pytest.mark.parametrize("change", [lambda site: edit(site, "momentum", "0.0"), other_catalogue_named])
-def test_a_site_of_another_experiment_accepts_no_data(change, site: Site, founded: Founded) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("change", [other_experiment, other_catalogue_named])
+def test_a_site_of_another_experiment_accepts_no_data(change: Callable[[Site], None], site: Site, founded: Founded) -> None:
     change(site)
     before = site.policy.read_bytes()
     with pytest.raises(ConfigError, match="is not the experiment that"):
