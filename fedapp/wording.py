@@ -2,12 +2,18 @@
 
 import re
 from datetime import UTC, datetime
-from unicodedata import category
+from unicodedata import category, normalize
 
 DASH, NBSP, MINUS = "–", "\u00a0", "\u2212"
 UNITS = ("B", "kB", "MB", "GB", "TB")
 STEERING = ("Cc", "Cf", "Cs", "Zl", "Zp")  # Unicode's controls, invisible and bidirectional ones, halves of characters, line ends
 ESCAPED = range(0xDC80, 0xDD00)  # where Python keeps bytes that are not UTF-8
+
+# Cyrillic and Greek letters that are drawn as Latin ones, capital and small, and dashes that are drawn as a hyphen.
+LOOK_ALIKE = str.maketrans(
+    "АВЕЅІЈКМНОРСТУҮХԚԜаеѕіјорсухһӏԁԛԝΑΒΕΖΗΙΚΜΝΟΡΤΥΧον\u2010\u2011\u2012\u2013\u2014\u2212",
+    "ABESIJKMHOPCTYYXQWaesijopcyxhldqwABEZHIKMNOPTYXov------",
+)
 
 
 def count(value: float | None) -> str:
@@ -90,6 +96,16 @@ def capital(text: str) -> str:
 def is_plain(text: str) -> bool:
     """Whether a terminal shows all of a text and does nothing else: no line ends, cursor movements or changes of direction are in it."""
     return text.isprintable() or not any(category(each) in STEERING for each in text)
+
+
+def readings(name: str) -> frozenset[str]:
+    """What people may read a name as; whoever reads two names that share one of these cannot tell them apart.
+
+    Case, the coding of characters and runs of spaces make no difference, nor does it whether a letter is Latin or a Cyrillic or Greek one
+    that is drawn as it. A letter that is drawn otherwise does: α is no a.
+    """
+    drawn = normalize("NFKD", name).translate(LOOK_ALIKE)
+    return frozenset(" ".join(normalize("NFKC", normalize("NFKC", each).casefold()).split()) for each in (name, drawn))
 
 
 def shown(text: str) -> str:

@@ -2,7 +2,22 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from fedapp.wording import DASH, count, duration, is_plain, moment, percent, plural, score, short, shown, signed, size, was_or_were
+from fedapp.wording import (
+    DASH,
+    count,
+    duration,
+    is_plain,
+    moment,
+    percent,
+    plural,
+    readings,
+    score,
+    short,
+    shown,
+    signed,
+    size,
+    was_or_were,
+)
 
 
 def test_numbers_read_as_in_print() -> None:
@@ -78,3 +93,20 @@ def test_small_shares_and_long_times_stay_readable() -> None:
 def test_one_is_not_several(number: int | None, word: str, text: str) -> None:
     assert plural(number, word) == text
     assert was_or_were(number) == ("was" if number == 1 else "were")
+
+
+LOOK_ALIKES = [
+    *[("hERG", "HErg"), ("hERG", "h\u0415RG"), ("A1", "\u0391\uff11"), ("h ERG", "h\u00a0 ERG")],
+    *[("Nav1-5", "Nav1\u20135"), ("\u00eb", "\u0451")],
+]
+DIFFERENT = [("hERG", "hERG2"), ("ER\u03b1", "ERa"), ("\u03bc1", "m1"), ("h ERG", "hERG"), ("\u0444", "\u03c6"), ("TRPV1", "TRPVI")]
+
+
+@pytest.mark.parametrize(("one", "other"), LOOK_ALIKES)
+def test_names_that_are_drawn_alike_share_a_reading(one: str, other: str) -> None:
+    assert readings(one) & readings(other)
+
+
+@pytest.mark.parametrize(("one", "other"), DIFFERENT)
+def test_names_that_people_tell_apart_share_none(one: str, other: str) -> None:
+    assert not readings(one) & readings(other)

@@ -16,6 +16,7 @@ from fedapp.errors import ConfigError
 from fedapp.runtime.locks import alone_in
 from fedapp.storage.files import write_text
 from fedapp.storage.yaml_file import read_plain, typed
+from fedapp.wording import readings
 from strategies.secagg.roster import LEAST_PARTNERS, Member, Roster, default_threshold
 
 NAME = re.compile(r"\w([\w .&-]{0,62}[\w.&-])?")  # goes into tables, folders and logs
@@ -221,6 +222,10 @@ def _check_unlike(member: Member, node: str | None, others: Draft, where: str) -
     for other in others.members:
         if member.name == other.name:
             raise ConfigError(f"{where}: partner {other.index} has the same name")
+        if readings(member.name) & readings(other.name):
+            raise ConfigError(
+                f"{where}: {member.name!a} is read as partner {other.index}, {other.name!a}", "give them names that people tell apart"
+            )
         if member.identity == other.identity:
             raise ConfigError(f"{where}: {other.name} has the same key", "each partner has an identity of its own")
     for name, other_node in others.nodes.items():

@@ -5,11 +5,9 @@ Imports neither polars nor RDKit: whoever asks for a trunk's shapes asks here ho
 
 import hashlib
 import json
-import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +20,7 @@ from fedapp.errors import ConfigError
 from fedapp.evaluation.arms import REGRESSION
 from fedapp.storage.files import write_text
 from fedapp.storage.yaml_file import SHOWN, first_line, read_large, to_text, typed
-from fedapp.wording import is_plain, shown
+from fedapp.wording import is_plain, readings, shown
 
 if TYPE_CHECKING:
     import polars as pl
@@ -124,11 +122,6 @@ def is_name(text: str) -> bool:
     return text == text.strip() and text not in ABSENT and text != "" and is_plain(text)
 
 
-def folded(identifier: str) -> str:
-    """An id as people tell it apart from others: without case, and however its characters are coded."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", identifier).casefold())
-
-
 @dataclass(frozen=True)
 class Declaration:
     """What a partner says of a group of its tasks.
@@ -163,12 +156,11 @@ class Catalogue:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "endpoints", tuple(sorted(self.endpoints, key=lambda endpoint: endpoint.id)))
-        spoken = sorted((folded(endpoint.id), endpoint.id) for endpoint in self.endpoints)
-        for (form, one), (other_form, other) in pairwise(spoken):
-            if one == other:
-                raise ValueError(f"the id {one!r:.{SHOWN}} is there twice")
-            if form == other_form:
-                raise ValueError(f"the ids {one!a:.{SHOWN}} and {other!a:.{SHOWN}} differ in case or in the coding of characters alone")
+        read: dict[str, Endpoint] = {}
+        for endpoint in self.endpoints:
+            for other in (read.setdefault(reading, endpoint) for reading in readings(endpoint.id)):
+                if other is not endpoint:
+                    raise ValueError(_read_alike(other.id, endpoint.id))
 
     @cached_property
     def by_id(self) -> dict[str, Endpoint]:
@@ -190,6 +182,15 @@ class Catalogue:
     def by_name(self) -> dict[str, Declaration]:
         """What a simulated partner declares: whichever of its groups is called as an endpoint is that endpoint."""
         return {identifier: Declaration(identifier) for identifier in self.by_id}
+
+
+def _read_alike(one: str, other: str) -> str:
+    if one == other:
+        return f"the id {one!r:.{SHOWN}} is there twice"
+    return (
+        f"the ids {one!a:.{SHOWN}} and {other!a:.{SHOWN}} are read alike: they differ in case, spaces, kinds of dashes, or the coding or "
+        "alphabet of letters alone"
+    )
 
 
 @dataclass(frozen=True)

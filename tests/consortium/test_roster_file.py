@@ -502,6 +502,8 @@ def listing(*entries: str, head: str = "") -> str:
         (listing(entry(1), entry(2, key="abcd")), r"partner 2 \(p2\) has an unusable key: .*1984 bytes, not 3"),
         (listing(entry(1), entry(2, key="'!!'")), r"partner 2 \(p2\) has an unusable key"),
         (listing(entry(1), entry(2), entry(3, "p1")), r"partner 3 \(p1\): partner 1 has the same name"),
+        (listing(entry(1), entry(2), entry(3, "P1")), r"partner 3 \(P1\): 'P1' is read as partner 1, 'p1'"),
+        (listing(entry(1), entry(2), entry(3, "\u04401")), r"'\\u04401' is read as partner 1, 'p1'"),
         (listing(entry(1), entry(2), entry(3, key=KEY)), r"partner 3 \(p3\): p1 has the same key"),
         (listing(entry(1), entry(2), entry(3), head="threshold: 1\n"), "threshold is more than half of 3 .* not 1"),
         (listing(entry(1), entry(2), entry(3), head="threshold: 4\n"), "threshold .* not 4"),

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from itertools import permutations
+from itertools import combinations, permutations
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,6 @@ from fedapp.data.catalogue import (
     Declaration,
     Endpoint,
     catalogue_of,
-    folded,
     is_name,
     other_unit,
     read_catalogue,
@@ -26,6 +25,7 @@ from fedapp.data.catalogue import (
     write_catalogue,
 )
 from fedapp.errors import ConfigError
+from fedapp.wording import readings
 
 HERG = "- {id: hERG, measures: block of the hERG channel, unit: p, thresholds: [6, 5.0]}"
 AMES = "- {id: Ames, measures: mutagenicity, unit: label}"
@@ -98,9 +98,22 @@ REFUSED = {
     "another word for a unit": (["- {id: x, measures: y, unit: pIC50, thresholds: [6]}"], "its unit is 'pIC50', .* one of p"),
     "spaces around a unit": (["- {id: x, measures: y, unit: 'p ', thresholds: [6]}"], "its unit is 'p ', .* one of p"),
     "a unit of no dataset": (["- {id: x, measures: y, unit: foo, thresholds: [6]}"], "its unit is 'foo', .* one of p"),
-    "an id in other capitals": ([HERG, AMES, HERG.replace("hERG", "HERG", 1)], "the ids 'HERG' and 'hERG' differ in case or in the coding"),
-    "an id coded otherwise": ([AMES.replace("Ames", each) for each in ("\u00e9", "e\u0301")], r"'e\\u0301' and '\\xe9' differ in"),
-    "an id of wide letters": ([AMES, AMES.replace("Ames", "\uff21mes")], r"'Ames' and '\\uff21mes' differ in"),
+    "an id in other capitals": (
+        [HERG, AMES, HERG.replace("hERG", "HERG", 1)],
+        "the ids 'HERG' and 'hERG' are read alike: they differ in",
+    ),
+    "an id with a Cyrillic letter": ([HERG, HERG.replace("hERG", "h\u0415RG", 1)], r"'hERG' and 'h\\u0415RG' are read alike: .* alphabet"),
+    "an id with a Cyrillic letter in other capitals": ([HERG, HERG.replace("hERG", "H\u0435rg", 1)], r"'H\\u0435rg' and 'hERG' are read"),
+    "an id with a Greek letter": ([AMES, AMES.replace("Ames", "\u0391mes")], r"'Ames' and '\\u0391mes' are read alike"),
+    "an accent on a Cyrillic letter": (
+        [AMES.replace("Ames", each) for each in ("Z\u00eb", "Z\u0451")],
+        r"'Z\\xeb' and 'Z\\u0451' are read",
+    ),
+    "more spaces": ([AMES.replace("Ames", each) for each in ("h ERG", "h  ERG")], "'h  ERG' and 'h ERG' are read alike: .* spaces"),
+    "a space of another kind": ([AMES.replace("Ames", each) for each in ("h ERG", "h\u2009ERG")], r"'h ERG' and 'h\\u2009ERG' are read"),
+    "a dash of another kind": ([AMES.replace("Ames", each) for each in ("Nav1-5", "Nav1\u20135")], "are read alike: .* dashes"),
+    "an id coded otherwise": ([AMES.replace("Ames", each) for each in ("\u00e9", "e\u0301")], r"'e\\u0301' and '\\xe9' are read alike"),
+    "an id of wide letters": ([AMES, AMES.replace("Ames", "\uff21mes")], r"'Ames' and '\\uff21mes' are read alike"),
     "a number of 400 digits": (
         [f"- {{id: x, measures: y, unit: p, thresholds: [{'9' * 400}]}}"],
         r"thresholds is \[9.*, not a list of numbers",
@@ -177,9 +190,13 @@ endpoints = st.one_of(
     st.builds(Endpoint, words, words, st.just("%"), st.lists(numbers, min_size=1, unique=True).map(tuple)),
     st.builds(Endpoint, words, words, st.just("%"), st.just(()), st.just(True), numbers, st.floats(0.125, 8, width=32)),
 )
-catalogues = st.lists(endpoints, min_size=1, max_size=5, unique_by=lambda endpoint: folded(endpoint.id)).map(
-    lambda held: Catalogue(tuple(held))
-)
+
+
+def told_apart(held: list[Endpoint]) -> bool:
+    return all(readings(one.id).isdisjoint(readings(other.id)) for one, other in combinations(held, 2))
+
+
+catalogues = st.lists(endpoints, min_size=1, max_size=5).filter(told_apart).map(lambda held: Catalogue(tuple(held)))
 
 
 @given(catalogue=catalogues)

@@ -1,8 +1,8 @@
 """A partner's SuperNode: Flower's connection to the SuperLink, and a loop of our own that runs nothing but what is installed here.
 
 Flower's own SuperNode starts whatever app bundle the SuperLink sends, in a new process for each message. Here a bundle is neither fetched
-nor opened: the run must name one that the partner's policy accepts, and then the installed app answers. A request that was being
-answered when the process died is answered by the next process.
+nor opened: the run must name that of the installed version, and the partner's policy accept it; then the installed app answers. A request
+that was being answered when the process died is answered by the next process.
 """
 
 import logging
@@ -25,6 +25,7 @@ from fedapp.consortium.policy_file import read_policy, read_policy_file
 from fedapp.errors import PolyphonyError
 from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import now
+from fedapp.runtime.bundle import bundle_digest
 from fedapp.runtime.flower_internals import ErrorCode, RunNotRunningException, become_task
 from fedapp.runtime.locks import locked
 from fedapp.site.folder import Site
@@ -44,7 +45,7 @@ LOG_BYTES, LOG_FILES = 4 << 20, 5
 TOLD = 300  # characters of why a request was dropped
 STATE_FILE = "supernode.json"
 LOG = logging.getLogger("polyphony")
-FOREIGN = "it comes from an app bundle that this partner's policy does not accept"
+FOREIGN = "it comes from an app bundle that this partner's policy does not accept, or of another version than the one installed here"
 Answer = Callable[[Message, Context], Message]
 
 
@@ -112,10 +113,11 @@ class SuperNode:
         link: To the SuperLink.
         answer: The installed client app.
         state: Is told what goes on.
+        installed: Digest of the bundle of the installed version.
     """
 
-    def __init__(self, site: Site, link: Link, answer: Answer, state: NodeState) -> None:
-        self.site, self.link, self.answer, self.state = site, link, answer, state
+    def __init__(self, site: Site, link: Link, answer: Answer, state: NodeState, installed: str) -> None:
+        self.site, self.link, self.answer, self.state, self.installed = site, link, answer, state, installed
         self.inbox = Inbox(PartnerFolder(site.state).inbox)
         self._bundles: dict[int, str] = {}
         self._awake_until = 0.0
@@ -218,10 +220,10 @@ class SuperNode:
             return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, "the partner could not answer"), reply_to=request)
 
     def _accepted(self, run_id: int) -> bool:
-        """Whether the run's bundle is one that our policy names."""
+        """Whether the run's bundle is of the version that would answer, and one that our policy names: two versions may add otherwise."""
         if run_id not in self._bundles:
             self._bundles[run_id] = self.link.bundle(run_id)
-        return self._bundles[run_id] in read_policy_file(self.site.policy).applications
+        return self._bundles[run_id] == self.installed and self.installed in read_policy_file(self.site.policy).applications
 
 
 def run_supernode(site: Site, answer: Answer) -> None:
@@ -242,7 +244,7 @@ def run_supernode(site: Site, answer: Answer) -> None:
             private, proxy = read_private_key(site.keys / "node.key"), proxy_of(site)
             with connect(site.settings.superlink, site.authority.read_bytes(), private, before, state.trouble, proxy) as connection:
                 LOG.info("connected to %s%s", site.settings.superlink, f" through the proxy {proxy}" if proxy else "")
-                SuperNode(site, connection, answer, state).run()
+                SuperNode(site, connection, answer, state, bundle_digest()).run()
         except PolyphonyError as error:
             state.change("stopped", error=str(error))
             raise

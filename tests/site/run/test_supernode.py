@@ -136,7 +136,7 @@ def echo(message: Message, context: Context) -> Message:
 def serve(site: Site, superlink: SuperLink, app: Callable[[Message, Context], Message] = echo) -> None:
     """Run a SuperNode until there is nothing left to do."""
     with pytest.raises(ConnectionLostError):
-        SuperNode(site, superlink, app, NodeState(site.log / "supernode.json")).run()
+        SuperNode(site, superlink, app, NodeState(site.log / "supernode.json"), OURS).run()
 
 
 def test_the_installed_app_answers_each_request_once(site: Site) -> None:
@@ -167,7 +167,7 @@ def test_a_run_of_a_foreign_bundle_is_refused_before_anything_runs_and_the_partn
 def test_a_bundle_that_the_policy_accepts_from_now_on_is_answered_without_a_restart(site: Site) -> None:
     superlink = SuperLink(FOREIGN)
     superlink.ask("Hello")
-    node = SuperNode(site, superlink, echo, NodeState(site.log / "supernode.json"))
+    node = SuperNode(site, superlink, echo, NodeState(site.log / "supernode.json"), FOREIGN)
     with pytest.raises(ConnectionLostError):
         node.run()
     site.policy.write_text(site.policy.read_text().replace(OURS, FOREIGN))
@@ -175,6 +175,16 @@ def test_a_bundle_that_the_policy_accepts_from_now_on_is_answered_without_a_rest
     with pytest.raises(ConnectionLostError):
         node.run()
     assert [reply.has_error() for reply in superlink.replies] == [True, False]
+
+
+def test_a_run_of_another_version_than_the_installed_one_is_refused_though_the_policy_accepts_it(site: Site) -> None:
+    superlink = SuperLink(OURS)
+    superlink.ask("Hello")
+    with pytest.raises(ConnectionLostError):
+        SuperNode(site, superlink, echo, NodeState(site.log / "supernode.json"), FOREIGN).run()
+    assert [reply.error.code for reply in superlink.replies] == [ErrorCode.INVALID_FAB]
+    (noted,) = read_requests(site.state)
+    assert noted.refused.endswith("another version than the one installed here")
 
 
 def test_a_failure_of_the_app_tells_the_coordinator_nothing_and_the_next_request_is_answered(site: Site) -> None:
@@ -203,7 +213,7 @@ def test_a_request_that_was_being_answered_when_the_process_died_is_answered_by_
         raise KilledError
 
     with pytest.raises(KilledError):
-        SuperNode(site, superlink, dies, NodeState(site.log / "supernode.json")).run()
+        SuperNode(site, superlink, dies, NodeState(site.log / "supernode.json"), OURS).run()
     assert superlink.replies == []
     serve(site, superlink)
     assert [reply.metadata.reply_to_message_id for reply in superlink.replies] == [asked]
@@ -217,7 +227,7 @@ def test_a_request_that_was_still_arriving_when_the_process_died_is_answered_by_
     asked = superlink.ask("Hello")
     superlink.dies_after = moment
     with pytest.raises(KilledError):
-        SuperNode(site, superlink, echo, NodeState(site.log / "supernode.json")).run()
+        SuperNode(site, superlink, echo, NodeState(site.log / "supernode.json"), OURS).run()
     superlink.dies_after = ""
     serve(site, superlink)
     assert [reply.metadata.reply_to_message_id for reply in superlink.replies] == [asked]
@@ -228,7 +238,7 @@ def test_a_request_that_the_superlink_has_no_more_is_forgotten_and_the_next_one_
     superlink.ask("Hello")
     superlink.dies_after = "receive"
     with pytest.raises(KilledError):
-        SuperNode(site, superlink, echo, NodeState(site.log / "supernode.json")).run()
+        SuperNode(site, superlink, echo, NodeState(site.log / "supernode.json"), OURS).run()
     superlink.dies_after, superlink.objects = "", None
     asked = superlink.ask("Again")
     serve(site, superlink)
@@ -243,7 +253,7 @@ def test_a_request_of_a_run_that_a_restarted_superlink_knows_nothing_of_is_forgo
     superlink.ask("Hello")
     superlink.dies_after = moment
     with pytest.raises(KilledError):
-        SuperNode(site, superlink, echo, NodeState(site.log / "supernode.json")).run()
+        SuperNode(site, superlink, echo, NodeState(site.log / "supernode.json"), OURS).run()
     superlink.dies_after, superlink.status = "", 500
     asked = superlink.ask("Again")
     serve(site, superlink)
@@ -256,7 +266,7 @@ def test_a_request_is_kept_for_the_next_process_when_the_superlink_does_not_take
     asked = superlink.ask("Hello")
     superlink.status = status
     with pytest.raises(httpx.HTTPStatusError):
-        SuperNode(site, superlink, echo, NodeState(site.log / "supernode.json")).run()
+        SuperNode(site, superlink, echo, NodeState(site.log / "supernode.json"), OURS).run()
     serve(site, superlink)
     assert [reply.metadata.reply_to_message_id for reply in superlink.replies] == [asked]
 
@@ -317,7 +327,7 @@ def test_a_request_that_a_power_cut_damaged_is_dropped_and_not_met_again_at_ever
     superlink.ask("Hello")
     superlink.dies_after = "fetch"
     with pytest.raises(KilledError):
-        SuperNode(site, superlink, echo, NodeState(site.log / "supernode.json")).run()
+        SuperNode(site, superlink, echo, NodeState(site.log / "supernode.json"), OURS).run()
     path = site.state / "inbox" / file
     for damaged in path.iterdir() if path.is_dir() else [path]:
         damaged.write_bytes(b"")
@@ -332,7 +342,7 @@ def test_why_a_request_was_dropped_is_told_in_short_and_steers_no_terminal_and_a
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     superlink = SuperLink(OURS)
-    node = SuperNode(site, superlink, echo, NodeState(site.log / "supernode.json"))
+    node = SuperNode(site, superlink, echo, NodeState(site.log / "supernode.json"), OURS)
     node._dropped(ValueError("\x1b[2K\rall is well" + "!" * 1000))
     (noted,) = read_requests(site.state)
     assert noted.refused.isprintable() and noted.refused.startswith("ValueError: \\x1b[2K\\rall is well!") and len(noted.refused) < 400
