@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fedapp.config import Config
-from fedapp.data.catalogue import NO_SLOT, Declaration, catalogue_of, slots_of
+from fedapp.data.catalogue import NO_SLOT, Declaration, Endpoint, catalogue_of, slots_of
 from fedapp.data.dataset import Dataset
 from fedapp.data.slot_labels import SlotLabels
 from fedapp.data.task_kinds import KIND, completed
@@ -93,5 +93,12 @@ def in_words(found: list[DeclaredTask], config: Config) -> list[str]:
         task = f"the values of {each.group} are" if each.kind == REGRESSION else f"{each.name} is"
         labels = f"{plural(each.labels, 'training compound')} for a shared head"
         part = f"no part in a shared head, since {each.lacks}" if each.lacks else labels
+        part += elsewhere(endpoints[each.endpoint]) if each.slot == NO_SLOT else ""
         lines.append(f"{task} {each.endpoint} ({endpoints[each.endpoint].measures}, {endpoints[each.endpoint].unit}): {part}")
     return lines
+
+
+def elsewhere(endpoint: Endpoint) -> str:
+    """Where an endpoint has shared heads, for whose task has another threshold."""
+    places = [*(f"{threshold:g}" for threshold in endpoint.thresholds), *(["values"] if endpoint.value else [])]
+    return f", but at {' and '.join(places)} (a column thresholds in a table of assays makes tasks there)" if places else ""

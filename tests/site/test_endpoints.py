@@ -416,7 +416,8 @@ def test_accept_tells_what_is_declared_what_could_be_and_what_others_learn(
     out = capsys.readouterr().out.splitlines()
     assert out[3:] == [
         f"endpoint  {GROUP} >= 5.5 is hERG (block of the hERG channel, p): 85 training compounds for a shared head",
-        f"endpoint  {OTHER} >= 5.5 is CYP3A4 (inhibition, p): no part in a shared head, since the catalogue has no shared head there",
+        f"endpoint  {OTHER} >= 5.5 is CYP3A4 (inhibition, p): no part in a shared head, since the catalogue has no shared head there, "
+        "but at 7 (a column thresholds in a table of assays makes tasks there)",
         f"proposed  {NAMESAKE} is called as an endpoint of the catalogue, and is declared to be none",
         "proposed  1 group in all; this declares them beside what is declared: polyphony "
         + " ".join(words)
