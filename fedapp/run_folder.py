@@ -11,8 +11,9 @@ from fedapp.config import CONF, Config, load_config, saved_config, to_yaml, with
 from fedapp.errors import RunError
 from fedapp.runtime.versions import versions
 from fedapp.storage.damage import DamagedFileError
+from fedapp.storage.digests import check_files, file_digests
 from fedapp.storage.files import PRIVATE_DIRECTORY, write_text
-from fedapp.storage.json_file import ValueType, read_object, read_sealed, write_sealed
+from fedapp.storage.json_file import ValueType, read_sealed, write_sealed
 
 FACTS: dict[str, ValueType] = {  # what run.json must say
     **dict.fromkeys(("run", "kind", "state", "note"), str),
@@ -23,6 +24,8 @@ FACTS: dict[str, ValueType] = {  # what run.json must say
     "versions": dict,
 }
 ENDS = ("finished", "failed")
+CONFIG_FILE, FILES = "config.yaml", "files"
+KEPT = "restore it from a backup: a run keeps its configuration, and another one is a new run"
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class RunFolder:
         run.coordinator.mkdir()
         for name in run.partner_names(config):
             run.partner(name)
-        write_text(run.path / "config.yaml", to_yaml(config))
+        write_text(run.path / CONFIG_FILE, to_yaml(config))
         write_sealed(
             run.path / "run.json",
             {
@@ -71,6 +74,7 @@ class RunFolder:
                 "partners": run.partner_names(config),
                 "note": "",
                 "versions": versions(),
+                FILES: file_digests(run.path, [CONFIG_FILE]),
             },
         )
         return run
@@ -82,10 +86,18 @@ class RunFolder:
         Raises:
             RunError: There is none at `path`.
         """
-        for name in ("config.yaml", "run.json"):
+        for name in (CONFIG_FILE, "run.json"):
             if not (path / name).is_file():
                 raise RunError(f"{path} is not a run folder: it has no {name}", "give the folder that `polyphony simulate` named")
         return cls(path.resolve())
+
+    def check(self) -> None:
+        """Refuse a configuration that is not the one with which the run was begun.
+
+        Raises:
+            DamagedFileError: It was altered.
+        """
+        check_files(self.path, self.status().get(FILES, {}), KEPT)
 
     @property
     def name(self) -> str:
@@ -120,7 +132,7 @@ class RunFolder:
 
     def given_config(self) -> Config:
         """The configuration as it was given, which says where the catalogue comes from."""
-        return saved_config(self.path / "config.yaml")
+        return saved_config(self.path / CONFIG_FILE)
 
     def status(self) -> dict[str, Any]:
         """The contents of `run.json`.
@@ -160,7 +172,7 @@ def read_outcome(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     hint = "remove it and go on: rounds that are behind are not repeated"
-    outcome = read_object(path, {"state": str, "error": str}, hint)
+    outcome = read_sealed(path, {"state": str, "error": str}, hint)
     if outcome["state"] not in ENDS:
         raise DamagedFileError(f"{path} is damaged: its state is {outcome['state']!r:.40}", hint)
     return outcome

@@ -15,7 +15,7 @@ from fedapp.coordinator.side import CoordinatorSide, new_run, simulated_side, si
 from fedapp.errors import PolyphonyError
 from fedapp.run_folder import RunFolder
 from fedapp.site.folder import SITE_VARIABLE, Site
-from fedapp.storage.json_file import write_json
+from fedapp.storage.json_file import write_sealed
 from strategies.coordinator.exchange import RoundFailedError
 from strategies.coordinator.journal import AWAITED
 from strategies.coordinator.polling_grid import PollingGrid
@@ -64,8 +64,8 @@ def conclude(grid: Grid, folder: Path, open_side: Callable[[], CoordinatorSide])
     except Exception as error:
         reason = str(error) if isinstance(error, NAMED) else f"{type(error).__name__}: {error}"
         log(ERROR, "error: %s", reason)
-        write_json(outcome, {"state": "failed", "error": reason})
+        write_sealed(outcome, {"state": "failed", "error": reason})
         raise
     finally:
         awaited.unlink(missing_ok=True)
-    write_json(outcome, {"state": "finished", "error": ""})
+    write_sealed(outcome, {"state": "finished", "error": ""})

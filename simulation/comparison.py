@@ -29,7 +29,7 @@ from fedapp.evaluation.selection import TEST, best_round, read_metrics
 from fedapp.evaluation.similarity import nearest_similarity, quarters
 from fedapp.partner_folder import PartnerFolder
 from fedapp.storage.files import atomic_path
-from fedapp.storage.json_file import write_json
+from fedapp.storage.json_file import write_sealed
 from fedapp.storage.sealed_table import write_table
 from simulation.arms import SECOND
 from simulation.baselines import constant_scores
@@ -95,7 +95,7 @@ def compare_arms(run: Path, config: Config) -> dict[str, Any]:
     write_table(run / "breakdown.parquet", table)
     with atomic_path(run / "breakdown.csv") as temporary:
         table.write_csv(temporary)
-    write_json(run / "comparison.json", summary)
+    write_sealed(run / "comparison.json", summary)
     return summary
 
 

@@ -17,7 +17,7 @@ from fedapp.runtime.flower import flower_environment, script
 from fedapp.runtime.processes import child, family_memory, free_port
 from fedapp.storage.damage import DamagedFileError
 from fedapp.storage.files import PRIVATE_DIRECTORY
-from fedapp.storage.json_file import read_object
+from fedapp.storage.json_file import read_sealed
 from fedapp.storage.leftovers import sweep
 from fedapp.storage.scratch import for_sockets, scratch
 
@@ -101,7 +101,7 @@ def failures(run: RunFolder) -> dict[str, dict[str, str]]:
 def failure(path: Path) -> dict[str, str]:
     """What a partner left to say why it failed, empty without one; when it cannot be read, that must not hide how the run ended."""
     try:
-        return read_object(path, {"error": str, "hint": str}) if path.is_file() else {}
+        return read_sealed(path, {"error": str, "hint": str}) if path.is_file() else {}
     except DamagedFileError as damage:
         return {"error": str(damage), "hint": ""}
 

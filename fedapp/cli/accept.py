@@ -48,7 +48,7 @@ def accept(
     from fedapp.data.losses import label_warnings
     from fedapp.site.accept import accept as put_in_play  # imports polars and RDKit: seconds that --help need not wait
     from fedapp.site.declared_tasks import declared_tasks
-    from fedapp.site.endpoints import UNSAID, Wanted, altered, declared, proposed
+    from fedapp.site.endpoints import MATCHING, UNSAID, Wanted, altered, declared, proposed, unmatched
     from fedapp.site.folder import Site
 
     opened = Site.open(site)
@@ -56,7 +56,7 @@ def accept(
     dataset = put_in_play(opened, data, wanted := Wanted(tuple(endpoint or ()), endpoints))
     opened = Site.open(site)
     ended, changed = altered(opened, before)
-    warn(label_warnings(dataset.header))
+    warn(label_warnings(dataset.header) + (unmatched(opened, dataset) if endpoints == MATCHING else []))
     if as_json:
         declarations = declared(opened)
         told = {

@@ -44,6 +44,7 @@ def open_or_create(words: list[str] | None, resume: Path | None, kind: str) -> R
 
     Raises:
         ConfigError: An unusable configuration; or a resumed run is given one again, or is of another kind.
+        DamagedFileError: The configuration of a resumed run was altered.
     """
     if resume is None:
         config = read_experiment(words)
@@ -58,6 +59,7 @@ def open_or_create(words: list[str] | None, resume: Path | None, kind: str) -> R
             f"{resume} was made by `polyphony {run.status()['kind']}`",
             f"resume it with `polyphony {run.status()['kind']} --resume {resume}`",
         )
+    run.check()
     return run
 
 

@@ -15,7 +15,12 @@ def predict(
     model: Annotated[
         Path, typer.Option("--model", metavar="MODEL", help="a partner's folder in a run, a partner's site, or an exported folder")
     ],
-    smiles: Annotated[Path, typer.Option("--smiles", metavar="FILE", help="CSV, TSV or Parquet with a column smiles, or .smi")],
+    smiles: Annotated[
+        Path,
+        typer.Option(
+            "--smiles", metavar="FILE", help="CSV, TSV or Parquet with a column smiles, and perhaps compound_id, id or name; or .smi"
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="predictions, .csv or .parquet")],
     as_json: Json = False,
 ) -> None:

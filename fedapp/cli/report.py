@@ -1,5 +1,6 @@
 """`polyphony report`: a run's or a site's folder to its page."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import typer
 
 from fedapp.errors import RunError
 from fedapp.run_folder import RunFolder
+from fedapp.wording import shown
 
 
 def report(
@@ -20,10 +22,12 @@ def report(
     """Write report.html and tasks.csv into a run or a site, from what its files hold."""
     from fedapp.site.folder import SITE_FILE, Site  # what follows imports scipy and matplotlib: seconds that --help need not wait
 
+    problems: list[str] = []
     if (folder / SITE_FILE).is_file():
         from fedapp.site.status.report import write_site_report
 
-        print(write_site_report(Site.open(folder)))
+        page = write_site_report(Site.open(folder), problems)
+        tell(page, problems)
         return
     if not (folder / "run.json").is_file():
         raise RunError(
@@ -32,4 +36,12 @@ def report(
         )
     from fedapp.report.run_page import write_report
 
-    print(write_report(RunFolder.open(folder).path))
+    page = write_report(RunFolder.open(folder).path, problems)
+    tell(page, problems)
+
+
+def tell(page: Path, problems: list[str]) -> None:
+    """Print where the page is, and for people what is wrong with the files that it was made from: the page says so too."""
+    for problem in problems:
+        print(f"warning: {shown(problem)}", file=sys.stderr)
+    print(page)

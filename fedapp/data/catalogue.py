@@ -5,6 +5,7 @@ Imports neither polars nor RDKit: whoever asks for a trunk's shapes asks here ho
 
 import hashlib
 import json
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
@@ -30,6 +31,7 @@ NO_SLOT = -1
 MEASURED_IN = {P_UNIT: "-log10 M", PERCENT_UNIT: "of inhibition and the like", LABEL_UNIT: "0/1"}  # units that datasets have
 FINEST = 1e-6  # of a scale, in any unit: below it, values would be beyond what numbers can hold
 LARGEST = 1e30  # of a number, far within what datasets keep
+WRITTEN = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})?")  # a number as people write it
 HEADER = "# The endpoints that partners may measure in common; every partner has the same file. A list, in any order.\n"
 HINT = (
     "`endpoints:` is a list of {id, measures, unit, thresholds}; for an endpoint that is learned as a value too, with value: true, centre "
@@ -232,12 +234,27 @@ def read_catalogue(path: Path) -> Catalogue:
 def _endpoint(given: Any, where: str) -> Endpoint:
     if isinstance(given, Mapping) and isinstance(given.get("id"), str):
         where += f" ({shown(given['id']):.{SHOWN}})"
-    entry = typed(given, Entry, where, HINT)
+    entry = typed(_with_numbers(given), Entry, where, HINT)
     centre, scale = (None if number is None else float(number) for number in (entry.centre, entry.scale))
     try:
         return Endpoint(entry.id, entry.measures, entry.unit, tuple(map(float, entry.thresholds or ())), entry.value, centre, scale)
     except ValueError as error:
         raise ConfigError(f"{where}: {first_line(error)}", HINT) from error
+
+
+def _with_numbers(given: Any) -> Any:
+    """An entry in which `1e-6` is a number wherever one is asked for: YAML 1.1, which PyYAML reads, has that as text for want of a `.`."""
+    if not isinstance(given, Mapping):
+        return given
+    numbers = {name: _number(given[name]) for name in ("centre", "scale") if name in given}
+    if isinstance(thresholds := given.get("thresholds"), list):
+        numbers["thresholds"] = [_number(each) for each in thresholds]
+    return {**given, **numbers}
+
+
+def _number(value: Any) -> Any:
+    """What text says as a number, where it says one: no `nan`, no `inf`, no `1_000`."""
+    return float(value) if isinstance(value, str) and WRITTEN.fullmatch(value) else value
 
 
 def write_catalogue(path: Path, catalogue: Catalogue) -> None:

@@ -12,6 +12,7 @@ from fedapp.errors import DataError
 # what is read -> names of its column, ours first, then those of ChEMBL and MELLODY; case, spaces, `_`, `-` and `.` do not matter
 NAMES: dict[str, tuple[str, ...]] = {
     "compound_id": ("compound_id", "molecule_chembl_id", "input_compound_id"),
+    "name": ("id", "name"),  # of a compound, in a file of structures alone that has no compound_id
     "smiles": ("smiles", "canonical_smiles"),
     "assay_id": ("assay_id", "assay_chembl_id", "input_assay_id"),
     "target_id": ("target_id", "target_chembl_id"),
@@ -97,7 +98,8 @@ def choose(path: Path, header: Sequence[str], required: Sequence[str], optional:
     if all(len(names) == 1 for names in standard.values()):
         fitting |= standard  # ChEMBL's comparable form; value, relation and units beside it are as published
     if missing := [role for role in required if not fitting[role]]:
-        raise DataError(f"{path} has no column {', '.join(missing)}", _what_is_there(header, missing))
+        empty = "" if any(header) else " is empty: it"
+        raise DataError(f"{path}{empty} has no column {', '.join(missing)}", _what_is_there(header, missing))
     taken = {role: _only(path, role, names) for role, names in fitting.items() if names}
     if unit and "unit" in taken:
         raise DataError(

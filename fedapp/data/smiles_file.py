@@ -5,9 +5,10 @@ from pathlib import Path
 
 import polars as pl
 
+from fedapp.data.columns import role_of
 from fedapp.data.csv_records import NUL, UNDECODABLE, has_surrogate
 from fedapp.data.losses import taken_columns
-from fedapp.data.tables import LINE, decoded, named_errors, opened, read_file
+from fedapp.data.tables import LINE, column_names, decoded, named_errors, opened, read_file
 from fedapp.errors import DataError
 from fedapp.wording import shown
 
@@ -33,8 +34,9 @@ def read_smiles(path: Path) -> SmilesFile:
     """Read the structures of a file, in its order.
 
     Args:
-        path: CSV, TSV (also .gz) or Parquet with a column smiles and perhaps compound_id; or a .smi or .smi.gz file, each line a SMILES
-            and perhaps an id after white space. A CXSMILES extension (|...|) between the two belongs to the structure, never to the id.
+        path: CSV, TSV (also .gz) or Parquet with a column smiles and perhaps compound_id, without it id or name; or a .smi or .smi.gz
+            file, each line a SMILES and perhaps an id after white space. A CXSMILES extension (|...|) between the two belongs to the
+            structure, never to the id.
     Raises:
         DataError: Missing or unreadable file, no column smiles, or no rows.
     """
@@ -63,16 +65,17 @@ def _smi_cells(line: str) -> tuple[str, str, str]:
 
 
 def _read_table(path: Path) -> SmilesFile:
-    table = read_file(path, ["smiles"], ["compound_id"])
-    identifier = pl.col("compound_id") if "compound_id" in table.rows.columns else pl.lit("").alias("compound_id")
-    readable = table.rows.select(LINE, identifier, "smiles", pl.lit("").alias("reason"))
+    role = "compound_id" if "compound_id" in map(role_of, column_names(path)) else "name"
+    table = read_file(path, ["smiles"], [role])
+    identifier = pl.col(role) if role in table.chosen.taken else pl.lit("")
+    readable = table.rows.select(LINE, identifier.alias("compound_id"), "smiles", pl.lit("").alias("reason"))
     faults = [(line, "", text, reason) for line, reason, text in table.unreadable]
     rows = pl.concat([readable, pl.DataFrame(faults, schema={LINE: pl.Int64, **_SCHEMA}, orient="row")]).sort(LINE)
     columns = {
-        "columns": table.chosen.taken,
+        "columns": {"compound_id" if taken == role else taken: name for taken, name in table.chosen.taken.items()},
         "unit": "",
         "separator": table.separator,
-        "assumed": [] if "compound_id" in table.chosen.taken else ["no compound_id: rows are in the order of the file"],
+        "assumed": [] if role in table.chosen.taken else ["no compound_id: rows are in the order of the file"],
         "not_read": table.unread(),
     }
     return SmilesFile(rows.drop(LINE), f"{path.name}: {taken_columns(columns)}")

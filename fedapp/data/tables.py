@@ -23,6 +23,7 @@ _BLOCK = 100_000  # rows turned into columns at a time, which bounds the memory 
 _SAMPLE = 1000  # cells that are looked at in a column that is not read, those that hold anything
 TEXT = (pl.String, pl.Categorical, pl.Enum)  # of a Parquet file's columns, those that may hold relations or units
 NO_TEXT = (pl.Binary, pl.Duration, pl.Object)
+EMPTY = "save it, or fetch it, once more"
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -113,9 +114,23 @@ def column_names(path: Path) -> list[str]:
     """
     with named_errors(path):
         if path.suffix == ".parquet":
-            return list(pl.scan_parquet(path, glob=False).collect_schema())
+            return list(_schema(path))
         with opened(path) as raw:
-            return read_header(Lines(decoded(raw)))[0]
+            names = read_header(Lines(decoded(raw)))[0]
+    if not any(names):
+        raise DataError(f"{path} is empty: not even a header is there", EMPTY)
+    return names
+
+
+def _schema(path: Path) -> pl.Schema:
+    """Columns of a Parquet file.
+
+    Raises:
+        DataError: There is nothing in the file.
+    """
+    if not path.stat().st_size:
+        raise DataError(f"{path} is empty", EMPTY)
+    return pl.scan_parquet(path, glob=False).collect_schema()
 
 
 def read_note(folder: Path) -> str:
@@ -179,7 +194,7 @@ def _choose(path: Path, columns: list[str], required: Sequence[str], optional: S
 
 
 def _read_parquet(path: Path, required: Sequence[str], optional: Sequence[str] | None, value: str | None) -> Table:
-    schema = pl.scan_parquet(path, glob=False).collect_schema()
+    schema = _schema(path)
     chosen = _choose(path, list(schema), required, optional, value)
     unread = [name for name, dtype in schema.items() if dtype in TEXT and name not in chosen.taken.values()]
     samples = {name: _sample(pl.scan_parquet(path, glob=False).select(pl.col(name).cast(pl.String))) for name in unread}

@@ -29,7 +29,7 @@ from fedapp.model.members import USED, Member, PackedMember
 from fedapp.model.network import Heads, Trunk
 from fedapp.partner_folder import PartnerFolder
 from fedapp.runtime.versions import versions
-from fedapp.storage.json_file import write_json
+from fedapp.storage.json_file import write_sealed
 
 TASK_FACTS = ("group", "threshold", "kind", "unit", "auxiliary", "centre", "scale", COMMON_UNITS)
 # What a header need not say of a task.
@@ -168,7 +168,7 @@ def save_model(folder: Path, members: Sequence[Member | PackedMember], choice: M
     told = [{"name": member.name, "round": member.round, "shared_heads": dict(member.shared_heads)} for member in members]
     whole = {**header, "members": told, "choice": dict(choice)}
     save_tensors(PartnerFolder(folder).model, {name: each for member in members for name, each in member.packed().tensors.items()}, whole)
-    write_json(PartnerFolder(folder).model_header, whole)
+    write_sealed(PartnerFolder(folder).model_header, whole)
 
 
 def read_model(folder: Path) -> SavedModel:

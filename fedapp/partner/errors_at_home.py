@@ -13,7 +13,7 @@ from fedapp.partner.place import SITE, partner_folder
 from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import now
 from fedapp.site.request_log import Request, note_request
-from fedapp.storage.json_file import write_json
+from fedapp.storage.json_file import write_sealed
 from strategies import message_records
 from strategies.secagg.errors import MalformedMessageError, OutOfOrderError
 
@@ -70,7 +70,7 @@ def remember(error: Exception, context: Context, note: Callable[[], None]) -> No
         note()
         path = PartnerFolder(partner_folder(context)).error
         if not (isinstance(error, OutOfOrderError) and path.is_file()):  # a session that was refused says why, not what follows
-            write_json(path, {"error": describe(error), "hint": hint_of(error), "traceback": trace})
+            write_sealed(path, {"error": describe(error), "hint": hint_of(error), "traceback": trace})
     except (OSError, PolyphonyError) as second:
         logging.getLogger("polyphony").error("could not write down why: %s", second)
 

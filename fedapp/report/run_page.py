@@ -29,11 +29,12 @@ UNCOUNTED_LISTED = 500
 FILTERS = ("count", "score", "signed", "percent", "size", "duration", "moment", "plural")
 
 
-def write_report(run_dir: Path) -> Path:
+def write_report(run_dir: Path, problems: list[str] | None = None) -> Path:
     """Write `run_dir`/report.html, one self-contained page, and tasks.csv from what the run saved; the same files give the same page.
 
     Args:
         run_dir: Folder of a run of kind "simulate" or "compare", finished or not.
+        problems: Is told of files that were left out, as the page tells it.
     Returns:
         The page's path.
     Raises:
@@ -41,7 +42,10 @@ def write_report(run_dir: Path) -> Path:
         OutputError: A person's file has one of these names.
     """
     run = read_run(Path(run_dir))
-    return write_summary(run, summarise(run))
+    summary = summarise(run)
+    if problems is not None:
+        problems += told(run, summary)
+    return write_summary(run, summary)
 
 
 def write_summary(run: SavedRun, summary: Summary) -> Path:
@@ -80,7 +84,7 @@ def contents(run: SavedRun, summary: Summary) -> dict[str, Any]:
         "verdict": headline.verdict(run, summary, evaluated),
         "unfinished": conclusions.unfinished(run, evaluated),
         "failures": conclusions.failures(run),
-        "inconsistent": inconsistent(run, summary),
+        "problems": told(run, summary),
         "kinds": [of_kind(kind, summary, run) for kind in summary.shown],
         "learning": learning_pictures(run, summary),
         "uncounted": uncounted(summary),
@@ -131,6 +135,12 @@ def note(run: SavedRun) -> str | None:
         if header.get("note"):
             return str(header["note"])
     return None
+
+
+def told(run: SavedRun, summary: Summary) -> list[str]:
+    """What is wrong with the run's files."""
+    inconsistency = inconsistent(run, summary)
+    return [*([inconsistency] if inconsistency else []), *run.problems]
 
 
 def inconsistent(run: SavedRun, summary: Summary) -> str | None:

@@ -9,13 +9,16 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from fedapp.data.integrity import HEADER
+from fedapp.data.integrity import TASKS as TASK_TABLE
 from fedapp.errors import RunError
 from fedapp.evaluation.arms import CLASSIFICATION, COUNTS
 from fedapp.evaluation.selection import METRICS_SCHEMA
 from fedapp.partner_folder import PartnerFolder
 from fedapp.storage import sealed_table
 from fedapp.storage.damage import RESTORE, DamagedFileError, reading
-from fedapp.storage.json_file import read_object, read_sealed
+from fedapp.storage.digests import check_files
+from fedapp.storage.json_file import read_sealed
 from fedapp.storage.live_files import records
 from strategies.update.round_sum import RoundSum
 
@@ -28,6 +31,7 @@ NEEDED = (
     *(TEST_FOLD, "evaluation.validation_fold", "evaluation.min_per_class"),
 )
 FACTS: dict[str, Any] = {"group": pl.String, "threshold": pl.Float64, "kind": pl.String, "unit": pl.String, "auxiliary": pl.Boolean}
+LEFT_OUT = "is unreadable and was left out."
 TASKS: dict[str, Any] = {"task": pl.Int32} | FACTS | dict.fromkeys(COUNTS, pl.Int64)
 
 
@@ -62,6 +66,11 @@ def partner_names(directory: Path, facts: Mapping[str, Any]) -> tuple[str, ...]:
     if not isinstance(named, list):
         named = sorted(path.name for path in (directory / "partners").glob("*") if path.is_dir())
     return tuple(name for name in map(str, named) if name and Path(name).name == name)
+
+
+def place(path: Path) -> str:
+    """Where a file lies, for a page that may be passed on: without what is above the run."""
+    return f"{path.parent.parent.name}/{path.parent.name}"
 
 
 def partner_folder(directory: Path, name: str) -> PartnerFolder:
@@ -102,9 +111,9 @@ def read_optional(path: Path, problems: list[str]) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        return read_object(path, {})
+        return read_sealed(path, {})
     except (DamagedFileError, OSError):
-        problems.append(f"{path.name} in {path.parent.name} is unreadable and was left out.")
+        problems.append(f"{path.name} in {place(path)} {LEFT_OUT}")
         return None
 
 
@@ -133,19 +142,23 @@ def read_table(path: Path, schema: Mapping[str, Any] | None, problems: list[str]
             columns = [(pl.col(name) if name in table.columns else pl.lit(None)).cast(kind).alias(name) for name, kind in wanted.items()]
             return table.select(columns).with_columns(pl.selectors.float().fill_nan(None))
     except (DamagedFileError, OSError):
-        problems.append(f"{path.name} in {path.parent.parent.name}/{path.parent.name} is unreadable and was left out.")
+        problems.append(f"{path.name} in {place(path)} {LEFT_OUT}")
         return None
 
 
-def read_tasks(directory: Path, partners: tuple[str, ...], problems: list[str]) -> pl.DataFrame:
-    """All partners' tasks: partner, then the columns of TASKS."""
-    tables = []
-    for name in partners:
-        table = read_table(partner_folder(directory, name).dataset / "tasks.parquet", TASKS, problems)
-        if table is not None:
-            tables.append(table.select(pl.lit(name).alias("partner"), pl.all()))
-    every = pl.concat(tables) if tables else pl.DataFrame(schema={"partner": pl.String} | TASKS)
-    return every.with_columns(pl.col("kind").fill_null(CLASSIFICATION), pl.col("auxiliary").fill_null(False))
+def read_dataset(partner: str, dataset: Path, problems: list[str]) -> tuple[dict[str, Any], pl.DataFrame]:
+    """A dataset's header, and its tasks if they are those of which the header has the digest: partner, then the columns of TASKS."""
+    header, tasks, table = read_optional(dataset / HEADER, problems), dataset / TASK_TABLE, None
+    if header is not None:
+        try:
+            check_files(dataset, {name: digest for name, digest in header.get("files", {}).items() if name == TASK_TABLE}, RESTORE)
+            table = read_table(tasks, TASKS, problems)
+        except (DamagedFileError, OSError):
+            problems.append(f"{tasks.name} in {place(tasks)} {LEFT_OUT}")
+    elif tasks.is_file():
+        problems.append(f"{tasks.name} in {place(tasks)} was left out, since only {HEADER} says what it must be.")
+    rows = (pl.DataFrame(schema=TASKS) if table is None else table).select(pl.lit(partner).alias("partner"), pl.all())
+    return header or {}, rows.with_columns(pl.col("kind").fill_null(CLASSIFICATION), pl.col("auxiliary").fill_null(False))
 
 
 def read_metrics(folder: Path, partner: str, problems: list[str]) -> pl.DataFrame:

@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-import polars as pl
-
-from fedapp.evaluation.arms import CLASSIFICATION, FEDERATED, LOCAL
+from fedapp.evaluation.arms import FEDERATED, LOCAL
 from fedapp.partner_folder import PartnerFolder
 from fedapp.report.saved_comparison import compared_at_home
-from fedapp.report.saved_files import TASKS, read_config, read_heads, read_optional, read_table, setting
+from fedapp.report.saved_files import read_config, read_dataset, read_heads, setting
 from fedapp.report.saved_run import SavedRun, read_arm
 
 
@@ -21,10 +19,7 @@ def read_partner(name: str, folder: Path, dataset: Path | None, config: Path) ->
     """
     problems: list[str] = []
     files, settings = PartnerFolder(folder), read_config(config)
-    table = read_table(dataset / "tasks.parquet", TASKS, problems) if dataset else None
-    header = read_optional(dataset / "dataset.json", problems) if dataset else None
-    tasks = (pl.DataFrame(schema=TASKS) if table is None else table).select(pl.lit(name).alias("partner"), pl.all())
-    tasks = tasks.with_columns(pl.col("kind").fill_null(CLASSIFICATION), pl.col("auxiliary").fill_null(False))
+    header, tasks = read_dataset(name, dataset or folder / "dataset", problems)
     arms = {arm: read_arm({name: path}, problems) for arm, path in ((FEDERATED, folder), (LOCAL, files.local))}
     minimum = int(setting(settings, "evaluation.min_per_class"))
     return SavedRun(
@@ -32,7 +27,7 @@ def read_partner(name: str, folder: Path, dataset: Path | None, config: Path) ->
         facts={},
         config=settings,
         partners=(name,),
-        datasets={name: header or {}},
+        datasets={name: header},
         tasks=tasks,
         arms={arm: saved for arm, saved in arms.items() if len(saved.metrics) or len(saved.losses)},
         comparison=compared_at_home({name: files}, tasks, minimum, problems),

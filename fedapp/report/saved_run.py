@@ -10,10 +10,12 @@ import polars as pl
 from fedapp.evaluation.arms import FEDERATED, LOCAL, POOLED
 from fedapp.report.saved_comparison import SavedComparison, compared_at_home, read_comparison
 from fedapp.report.saved_files import (
+    TASKS,
     TEST_FOLD,
     partner_folder,
     partner_names,
     read_config,
+    read_dataset,
     read_errors,
     read_facts,
     read_heads,
@@ -21,9 +23,10 @@ from fedapp.report.saved_files import (
     read_metrics,
     read_optional,
     read_sums,
-    read_tasks,
     setting,
 )
+from fedapp.run_folder import CONFIG_FILE, FILES, KEPT
+from fedapp.storage.digests import check_files
 from fedapp.storage.live_files import records
 from strategies.coordinator.journal import Exchange
 from strategies.update.round_sum import RoundSum
@@ -118,14 +121,17 @@ def read_run(directory: Path) -> SavedRun:
     """Read a run folder, finished or not.
 
     Raises:
-        RunError: No such folder, no folder that a run wrote, or one whose run.json or config.yaml is damaged.
+        RunError: No such folder, no folder that a run wrote, or one whose config.yaml is unusable.
+        DamagedFileError: Its run.json or config.yaml is damaged.
     """
-    facts, config = read_facts(directory), read_config(directory / "config.yaml")
+    facts = read_facts(directory)
+    check_files(directory, facts.get(FILES, {}), KEPT)
+    config = read_config(directory / CONFIG_FILE)
     problems: list[str] = []
     partners = partner_names(directory, facts)
     folders = {name: partner_folder(directory, name) for name in partners}
-    datasets = {name: read_optional(folder.dataset / "dataset.json", problems) or {} for name, folder in folders.items()}
-    tasks = read_tasks(directory, partners, problems)
+    datasets = {name: read_dataset(name, folder.dataset, problems) for name, folder in folders.items()}
+    tasks = pl.concat([pl.DataFrame(schema={"partner": pl.String} | TASKS), *(rows for _, rows in datasets.values())])
     comparison = read_comparison(directory, problems)
     if comparison is None:
         comparison = compared_at_home(folders, tasks, int(setting(config, "evaluation.min_per_class")), problems)
@@ -134,7 +140,7 @@ def read_run(directory: Path) -> SavedRun:
         facts=facts,
         config=config,
         partners=partners,
-        datasets=datasets,
+        datasets={name: header for name, (header, _) in datasets.items()},
         tasks=tasks,
         arms=read_arms(directory, partners, problems),
         comparison=comparison,

@@ -34,6 +34,7 @@ CONSENT = (
 )
 AGAIN = "say again all that is declared: polyphony accept {} DATASET --endpoint GROUP=ENDPOINT, as often as there are groups"
 NAMED = 5  # faults in a message
+LISTED = 10  # names in one
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,15 @@ def chosen(site: Site, wanted: Wanted, dataset: Dataset) -> dict[str, Declaratio
     result = _kept(site, catalogue, groups) if wanted == UNSAID else _said(site, wanted, catalogue, groups)
     if faults := [fault for pair in result.items() if (fault := _fault(*pair, groups, catalogue))]:
         more = f"; and {len(faults) - NAMED:,} more" if len(faults) > NAMED else ""
-        raise ConfigError(f"{'; '.join(faults[:NAMED])}{more}", "nothing was declared, and the site is as it was")
+        there = [
+            *([f"the dataset has tasks of {_some(groups)}"] if result.keys() - groups.keys() else []),
+            *(
+                [f"the catalogue has {_some(catalogue.by_id)}"]
+                if {each.endpoint for each in result.values()} - catalogue.by_id.keys()
+                else []
+            ),
+        ]
+        raise ConfigError(f"{'; '.join(faults[:NAMED])}{more}", "; ".join(["nothing was declared, and the site is as it was", *there]))
     return result
 
 
@@ -262,8 +271,26 @@ def _at(learned: Iterable[float | None]) -> str:
 
 def _similar(name: str, known: Collection[str]) -> str:
     folded = {each.casefold(): each for each in known}
-    similar = [folded[each] for each in get_close_matches(name.casefold(), folded, n=3)]
+    close = get_close_matches(name.casefold(), folded, n=3) or [each for each in sorted(folded) if name.casefold() in each][:3]
+    similar = [folded[each] for each in close]
     return f", but {' and '.join(map(repr, similar))}" if similar else ""
+
+
+def _some(names: Collection[str]) -> str:
+    """The first of many names."""
+    more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
+    return ", ".join(f"{each!r:.80}" for each in sorted(names)[:LISTED]) + more
+
+
+def unmatched(site: Site, dataset: Dataset) -> list[str]:
+    """Why `MATCHING` declared no group, in sentences; none where it declared one."""
+    groups, catalogue = _groups(dataset), catalogue_of(site.config())
+    if any(group == each.endpoint for group, each in declared(site).items()):
+        return []
+    called = sorted(catalogue.by_id.keys() & groups.keys())
+    unlike = [fault for group in called if (fault := _fault(group, Declaration(group), groups, catalogue))]
+    why = unlike[:NAMED] or [f"the dataset has tasks of {_some(groups)}, and the catalogue has {_some(catalogue.by_id)}"]
+    return [f"{MATCHING} declared nothing, since no group that fits is called as an endpoint: {'; '.join(why)}"]
 
 
 def proposed(site: Site, dataset: Dataset) -> list[str]:

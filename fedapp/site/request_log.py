@@ -1,11 +1,10 @@
 """A partner's log of what it was asked: one line of JSON per request, with the answer's size or the reason for refusing it."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fedapp.partner_folder import PartnerFolder
-from fedapp.storage.json_lines import append_line, last_line
+from fedapp.storage.json_lines import append_line, last_line, sealed_line
 
 
 @dataclass(frozen=True)
@@ -37,4 +36,4 @@ def note_request(folder: Path, request: Request) -> None:
     """Append one line and sync it; the file is nobody else's to read."""
     path = PartnerFolder(folder).requests
     last_line(path)  # cuts off what a kill left unfinished
-    append_line(path, json.dumps(asdict(request), sort_keys=True))
+    append_line(path, sealed_line(asdict(request)))

@@ -70,10 +70,22 @@ def read_sealed(path: Path, kinds: Mapping[str, ValueType], hint: str = RESTORE)
         DamagedFileError: It is missing or damaged.
     """
     value = read_object(path, kinds, hint)
-    sealed = value.pop(SEAL, None)
-    if sealed not in (None, seal(value)):
-        raise DamagedFileError(f"{path} was altered: it is not what its own digest says", hint)
-    return value
+    try:
+        return unsealed(value)
+    except ValueError as error:
+        raise DamagedFileError(f"{path} was altered: {error}", hint) from error
+
+
+def unsealed(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON object without its digest; one that has none is taken as it is.
+
+    Raises:
+        ValueError: It is not what its digest says.
+    """
+    said = {key: each for key, each in value.items() if key != SEAL}
+    if SEAL in value and value[SEAL] != seal(said):
+        raise ValueError("it is not what its own digest says")
+    return said
 
 
 def seal(value: Mapping[str, Any]) -> str:

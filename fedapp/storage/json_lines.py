@@ -1,12 +1,17 @@
-"""Files that grow line by line, each line whole or gone: what a kill left of a last line is cut off before anything follows it."""
+"""Files that grow line by line, each line whole or gone: what a kill left of a last line is cut off before anything follows it.
+
+A line that holds a record has a digest of all that it says, as a sealed JSON file has.
+"""
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_origin
 
 from fedapp.storage.damage import DamagedFileError
+from fedapp.storage.json_file import SEAL, seal, unsealed
 
 T = TypeVar("T")
 PIECE = 1 << 16  # bytes read at once; more than a line has
@@ -25,6 +30,11 @@ def append_line(path: Path, line: str) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def sealed_line(values: Mapping[str, Any]) -> str:
+    """A record as one line of JSON, with a digest of all that it says."""
+    return json.dumps({**values, SEAL: seal(values)}, sort_keys=True)
 
 
 def last_line(path: Path) -> str | None:
@@ -72,12 +82,15 @@ def read_records(path: Path, kind: type[T]) -> list[T]:
 
 
 def as_record(line: str, kind: type[T]) -> T | None:
-    """The record in one line, None if it holds none; keys that we do not know are ignored."""
+    """The record in one line, None if it holds none, or is not what its digest says; keys that we do not know are ignored.
+
+    A line without a digest, as earlier versions wrote it, is taken as it is.
+    """
     try:
         value = json.loads(line, parse_constant=not_a_number)
+        return record(unsealed(value), kind) if isinstance(value, dict) else None
     except (ValueError, RecursionError):
         return None
-    return record(value, kind) if isinstance(value, dict) else None
 
 
 def record(values: dict[str, Any], kind: type[T]) -> T | None:

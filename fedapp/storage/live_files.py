@@ -4,19 +4,21 @@ import json
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fedapp.storage.json_file import unsealed
 from fedapp.storage.json_lines import as_record, not_a_number, whole_lines
 
 T = TypeVar("T")
 
 
 def json_object(path: Path, problems: list[str] | None = None) -> dict[str, Any]:
-    """The object in a JSON file; empty without one.
+    """The object in a JSON file, without its digest; empty without one.
 
     Args:
-        problems: Is told of a file that holds none.
+        problems: Is told of a file that holds none, or another than its digest says.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"), parse_constant=not_a_number)
+        value = unsealed(value) if isinstance(value, dict) else None
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError):

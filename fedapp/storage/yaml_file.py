@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import MISSING, fields, is_dataclass
+from difflib import get_close_matches
 from functools import cache, lru_cache
 from io import StringIO
 from pathlib import Path
@@ -118,7 +119,8 @@ def typed(given: Any, kind: type[T], where: str, hint: str | None = None) -> T:
     if not isinstance(given, Mapping):
         raise ConfigError(f"{where}: {in_short(given)} is no entry", hint)
     if unknown := [key for key in given if key not in types]:
-        raise ConfigError(f"{where}: there is no key {in_short(unknown[0])}", hint)
+        meant = get_close_matches(str(unknown[0]), types, n=1) if isinstance(unknown[0], str) else []
+        raise ConfigError(f"{where}: there is no key {in_short(unknown[0])}{f', but {meant[0]}' if meant else ''}", hint)
     values = {}
     for each in fields(kind):  # type: ignore[arg-type]
         default = None if each.default is MISSING else each.default

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from fedapp.storage.json_lines import append_line, last_line, read_records
+from fedapp.storage.json_lines import append_line, last_line, read_records, sealed_line
 from fedapp.storage.leftovers import UNFINISHED
 
 AWAITED = "awaited.json"
@@ -68,7 +68,7 @@ class Journal:
 
     def append(self, exchange: Exchange) -> None:
         """Write one line and sync it."""
-        append_line(self.path, json.dumps(asdict(exchange), sort_keys=True))
+        append_line(self.path, sealed_line(asdict(exchange)))
         self.rest()
 
     def wait(self, awaited: Awaited) -> None:

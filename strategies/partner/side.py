@@ -1,6 +1,5 @@
 """What the client mods need of one partner; `fedapp.partner.open_side` builds it."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -11,7 +10,7 @@ import numpy as np
 
 from fedapp.partner_folder import PartnerFolder
 from fedapp.storage.files import atomic_path
-from fedapp.storage.json_lines import append_line, last_line
+from fedapp.storage.json_lines import append_line, last_line, sealed_line
 from strategies.secagg.identity import Identity
 from strategies.secagg.policy import Policy
 from strategies.secagg.roster import Roster
@@ -117,6 +116,6 @@ class PartnerSide:
 
     def note(self, path: Path, record: dict[str, Any]) -> None:
         """One more line in a file of the private folder, unless it is the last one already: whoever was killed after it notes it again."""
-        line = json.dumps(record, sort_keys=True)
+        line = sealed_line(record)
         if last_line(path) != line:
             append_line(path, line)

@@ -9,6 +9,8 @@ import pytest
 
 from fedapp.cli.arguments import read_experiment
 from fedapp.cli.main import fail, main
+from fedapp.config import load_config
+from fedapp.run_folder import RunFolder
 from fedapp.storage.json_file import read_json
 
 RDKIT_FRIENDLY = ["C" * length + ending for length in range(1, 41) for ending in ("O", "N", "F", "Cl", "c1ccccc1", "C(=O)O")]
@@ -152,6 +154,18 @@ def test_a_folder_that_is_no_run_is_refused(
 ) -> None:
     assert polyphony(monkeypatch, *words) == 1
     assert "nowhere" in capsys.readouterr().err
+
+
+def test_a_run_whose_configuration_was_altered_is_neither_resumed_nor_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = RunFolder.create(tmp_path / "run", load_config(None, ("federation.rounds=2",)), "simulate")
+    (run.path / "config.yaml").write_text((run.path / "config.yaml").read_text().replace("rounds: 2", "rounds: 3"))
+    for words in (("simulate", "--resume", "run"), ("report", "run")):
+        assert polyphony(monkeypatch, *words) == 1
+        told = capsys.readouterr().err
+        assert "config.yaml was altered since it was written" in told
+        assert "a run keeps its configuration" in told
 
 
 def test_a_model_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

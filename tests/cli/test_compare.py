@@ -10,7 +10,7 @@ import pytest
 from fedapp.cli.main import main
 from fedapp.evaluation.arms import ARMS
 from fedapp.run_folder import RunFolder
-from fedapp.storage.json_file import read_json
+from fedapp.storage.json_file import read_json, read_sealed
 from tests.helpers.federated_run import federated_run
 
 
@@ -59,7 +59,7 @@ def test_json_has_all_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     for arm in ARMS:
         assert {"auc_pr", "auc_roc", "bce", "calibration_error"} <= set(result[arm])
     assert set(result["gain"]) == set(result["gain_ratio"]) == {"value", "low", "high"}
-    assert result.items() >= read_json(tmp_path / "run" / "comparison.json").items()
+    assert result.items() >= read_sealed(tmp_path / "run" / "comparison.json", {}).items()
     assert result["provenance"]["command"] == f"polyphony compare --resume {tmp_path / 'run'} --json"
     config = RunFolder.open(tmp_path / "run").config()
     assert (result["seed"], result["bits"]) == (config.seed, config.chemistry.bits)

@@ -10,6 +10,7 @@ from fedapp.model.network import Trunk, trunk_arrays
 from fedapp.model.saved_model import read_model
 from fedapp.partner.client import Partner
 from tests.helpers.small_run import small_config, write_dataset
+from tests.report.synthetic import Synthetic
 from tests.site.saved_site import fresh
 
 
@@ -92,6 +93,22 @@ def test_report_of_a_site_prints_where_its_page_lies(
     assert typed(monkeypatch, "report", site.path) == 0
     assert capsys.readouterr().out == f"{site.path / 'report.html'}\n"
     assert (site.path / "tasks.csv").is_file()
+
+
+def test_report_tells_what_the_page_tells_of_files_that_were_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site, run = fresh(tmp_path / "site"), Synthetic(tmp_path / "run", kind="simulate", tasks=6, rounds=1).write()
+    (site.state / "loss").mkdir()
+    (site.state / "loss" / "round-0001.json").write_text("no JSON")
+    (run / "partners" / "Alder" / "dataset" / "tasks.parquet").write_bytes(b"PAR1 no more")
+    for folder, damaged in ((site.path, "round-0001.json"), (run, "tasks.parquet in Alder/dataset")):
+        assert typed(monkeypatch, "report", folder) == 0
+        told = capsys.readouterr()
+        assert told.out == f"{folder / 'report.html'}\n"
+        assert told.err.startswith("warning: ")
+        assert damaged in told.err
+        assert damaged in (folder / "report.html").read_text()
 
 
 def test_report_of_another_folder_says_what_it_wants(

@@ -146,13 +146,32 @@ REFUSED = {
     "an empty id": (["- {id: ' ', measures: y, unit: p, thresholds: [6]}"], "its id is empty"),
     "a name for nothing": (["- {id: 'NA', measures: y, unit: p, thresholds: [6]}"], "its id is 'NA', which a table of .* cannot hold"),
     "spaces around it": (["- {id: 'x ', measures: y, unit: p, thresholds: [6]}"], "its id is 'x ', which a table of .* cannot hold"),
-    "an unknown key": (["- {id: x, measures: y, unit: p, threshold: 6}"], r"endpoint 1 \(x\): there is no key 'threshold'"),
+    "an unknown key": (["- {id: x, measures: y, unit: p, threshold: 6}"], r"endpoint 1 \(x\): there is no key 'threshold', but thresholds"),
     "a key twice": (["- {id: x, measures: y, id: z, unit: p, thresholds: [6]}"], "the key 'id' is there twice"),
     "no entry": (["- hERG"], "endpoint 1: 'hERG' is no entry"),
     "no endpoint": (["  []"], "it names no endpoint"),
     "no list": (["  hERG: {unit: p}"], "it has no list `endpoints:`"),
     "no YAML": (["- {id: x"], "c.yaml"),
 }
+
+
+@pytest.mark.parametrize("number", ["1e0", "1.e0", "+1", ".1e1", "10E-1", "'1e0'", "1.0e+0", "1"])
+def test_a_number_is_one_however_people_write_it(number: str, tmp_path: Path) -> None:
+    plain = read_catalogue(written(tmp_path / "plain.yaml", PKI.replace("[3]", "[1.0]").replace("scale: 1.5", "scale: 1.0")))
+    entry = PKI.replace("[3]", f"[{number}]").replace("scale: 1.5", f"scale: {number}")
+    assert read_catalogue(written(tmp_path / "c.yaml", entry)) == plain
+
+
+@pytest.mark.parametrize(
+    "text", ["nan", "inf", "-Infinity", "1e999", "1_0e1", "one", "1,5", "1e", "e1", "0x1p3", "1e1 nM", "''", "\u0661e\u0661"]
+)
+def test_text_that_says_no_number_is_none(text: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="scale is .*, not a number"):
+        read_catalogue(written(tmp_path / "c.yaml", PKI.replace("scale: 1.5", f"scale: {text if ',' not in text else repr(text)}")))
+
+
+def test_text_that_looks_like_a_number_stays_text_where_text_is_asked(tmp_path: Path) -> None:
+    assert read_catalogue(written(tmp_path / "c.yaml", HERG.replace("hERG", "1e5", 1))).endpoints[0].id == "1e5"
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -1,6 +1,7 @@
 """Tables as people have them, from the file to tasks and labels."""
 
 import csv
+import gzip
 import io
 from dataclasses import replace
 from pathlib import Path
@@ -215,13 +216,23 @@ def test_the_same_value_in_another_unit_or_with_another_sign_of_the_relation_rep
     assert [(line, text) for _, line, _, _, text in shown_rejects(tmp_path / "out")] == [(3, "0.01"), (4, "8")]
 
 
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"\xef\xbb\xbf", b" \r\n"])
+@pytest.mark.parametrize("name", ["activities.csv", "activities.tsv.gz", "measured.csv", "compounds.csv", "assays.csv.gz"])
+def test_an_empty_file_in_a_folder_of_tables_is_named_and_said_to_be_empty(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    with pytest.raises(DataError, match=f"{name} is empty"):
+        prepare(tmp_path, tmp_path / "out", CHEMISTRY)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("t.csv", "smiles,pKi\nCC,8\n".encode("utf-16"), "not UTF-8 text"),
         ("t.csv", "smiles,pKi\nCC,8\n".encode("utf-16-le"), "not UTF-8 text"),
         ("t.xlsx", b"PK", "not a table that can be read"),
-        ("t.csv", b"", "no column smiles, value"),
+        ("t.csv", b"", "t.csv is empty: it has no column smiles, value"),
+        ("t.csv.gz", gzip.compress(b""), "t.csv.gz is empty: it has no column smiles, value"),
+        ("t.parquet", b"", "t.parquet is empty"),
         ("t.csv", b"smiles,pKi\n", "no usable rows"),
         ("t.csv", b"compound_id,pKi\nA,8\n", "no column smiles"),
         ("t.csv", b"smiles;pKi\nCC;8,1\nCO;4,2\n", "none of 2 rows is usable"),

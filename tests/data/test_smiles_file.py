@@ -55,18 +55,40 @@ def test_a_row_that_cannot_be_read_keeps_its_place_with_the_reason_and_the_other
 
 
 def test_it_is_told_which_column_was_taken_for_what_and_which_was_not(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("ID;Canonical SMILES\n7;CC\n")
+    (tmp_path / "a.csv").write_text("lot;Canonical SMILES\n7;CC\n")
     (tmp_path / "b.csv").write_text("compound_id,smiles\n7,CC\n")
     (tmp_path / "c.smi").write_text("CC 7\n")
     told = [
         "a.csv: read Canonical SMILES as smiles",
         "cells are separated by semicolons",
         "no compound_id: rows are in the order of the file",
-        "not read: ID",
+        "not read: lot",
     ]
     assert read_smiles(tmp_path / "a.csv").read.split("; ") == told
     assert read_smiles(tmp_path / "b.csv").read == "b.csv: read smiles, compound_id"
     assert read_smiles(tmp_path / "c.smi").read == ""
+
+
+@pytest.mark.parametrize(
+    ("header", "identifier", "told"),
+    [
+        ("name,smiles,note", "a", "read smiles, name as compound_id; not read: note"),
+        ("Name,SMILES,ID", "c", "read SMILES as smiles, ID as compound_id; not read: Name"),
+        ("name,smiles,molecule_chembl_id", "c", "read smiles, molecule_chembl_id as compound_id; not read: name"),
+        ("name,smiles,name", "", "the name may be in name or name|has the column name more than once"),
+    ],
+)
+def test_a_table_of_structures_has_its_ids_where_tables_have_them_or_else_in_id_or_name(
+    tmp_path: Path, header: str, identifier: str, told: str
+) -> None:
+    (tmp_path / "a.csv").write_text(f"{header}\na,CC,c\n")
+    if not identifier:
+        with pytest.raises(DataError, match=told):
+            read_smiles(tmp_path / "a.csv")
+        return
+    found = read_smiles(tmp_path / "a.csv")
+    assert found.rows.rows() == [(identifier, "CC", "")]
+    assert found.read == f"a.csv: {told}"
 
 
 @pytest.mark.parametrize(

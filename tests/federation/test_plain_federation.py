@@ -12,7 +12,7 @@ from flwr.app import Message, MessageType
 from fedapp import client_app, server_app
 from fedapp.errors import RunError
 from fedapp.run_folder import RunFolder
-from fedapp.storage.json_file import read_json
+from fedapp.storage.json_file import read_json, read_sealed
 from strategies import message_records
 from strategies.coordinator.exchange import RoundFailedError
 from strategies.plain_messages import PlainReply, PlainRequest
@@ -42,7 +42,7 @@ def metrics_in(message: Message) -> dict[str, float]:
 
 def test_every_round_is_trained_evaluated_and_journalled(run: RunFolder) -> None:
     federate(run)
-    assert read_json(run.coordinator / "outcome.json") == {"state": "finished", "error": ""}
+    assert read_sealed(run.coordinator / "outcome.json", {}) == {"state": "finished", "error": ""}
     assert phases(run) == WHOLE
     for name in run.partners():
         assert sorted(path.stem for path in (run.partner(name) / "metrics").iterdir()) == ["round-0001", "round-0002", "round-0003"]

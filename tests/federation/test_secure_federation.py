@@ -9,7 +9,7 @@ from flwr.app import Message
 
 from fedapp.data.dataset import Dataset
 from fedapp.run_folder import RunFolder
-from fedapp.storage.json_file import read_json
+from fedapp.storage.json_file import read_json, read_sealed
 from strategies import message_records
 from strategies.secagg.phases import Step
 from strategies.update import weight
@@ -71,7 +71,7 @@ def supported(run: RunFolder) -> list[set[int]]:
 def test_every_round_is_trained_evaluated_and_journalled(recorded: Recorded) -> None:
     """Two exchanges set up the session, three agree on the rows, three make a round, one ends the run."""
     run = recorded.run
-    assert read_json(run.coordinator / "outcome.json") == {"state": "finished", "error": ""}
+    assert read_sealed(run.coordinator / "outcome.json", {}) == {"state": "finished", "error": ""}
     rounds = [(number, phase) for number in (0, 1, 2, 3) for phase in ROUND]
     assert phases(run) == [(0, Step.ADVERTISE_KEYS), (0, Step.SHARE_KEYS), *rounds, (3, Step.FINISH)]
     assert all((exchange.asked, exchange.replied, exchange.left_out) == (3, 3, []) for exchange in exchanges(run))

@@ -15,7 +15,7 @@ from fedapp.model.saved_model import read_model, save_model
 from fedapp.partner.client import Partner
 from fedapp.prediction.export import export_model
 from fedapp.prediction.predict import predict_file
-from fedapp.storage.json_file import write_json
+from fedapp.storage.json_file import SEAL, write_json
 from tests.helpers.small_run import small_config, write_dataset
 
 
@@ -67,6 +67,7 @@ def test_no_structure_and_no_count_of_compounds_or_labels_is_in_it(tmp_path: Pat
         header = json.loads((folder / "out" / "model.json").read_text())
         header.pop("choice")
         header.pop("members")
+        header.pop(SEAL)
         for figures in (header, header["figures"]["test"], header["figures"]["validation"], *header["tasks"]):
             for name in ("data", "auc_pr", "auc_roc", "bce", "guessing"):
                 figures.pop(name, None)

@@ -16,7 +16,7 @@ from fedapp.evaluation.comparison import figures, merged_gain_share
 from fedapp.evaluation.scores import metrics_of, read_scores
 from fedapp.model.saved_model import read_model
 from fedapp.run_folder import RunFolder
-from fedapp.storage.json_file import read_json
+from fedapp.storage.json_file import read_sealed
 from simulation.arms import train_arms, unguarded_arm
 from simulation.baselines import forest_arm
 from simulation.comparison import compare_arms
@@ -55,7 +55,7 @@ def run(trained: Path, tmp_path: Path) -> Path:
 
 def test_every_task_has_a_row_and_those_that_count_make_the_means(trained: Path, compared) -> None:
     table = pl.read_parquet(trained / "comparison.parquet")
-    assert compared == read_json(trained / "comparison.json")
+    assert compared == read_sealed(trained / "comparison.json", {})
     assert len(table) == sum(len(dataset.tasks) for dataset in open_datasets(trained).values())
     counted = table.filter("counts")
     assert compared["tasks"] == len(counted) == sum(own["tasks"] for own in compared["partners"].values())

@@ -180,6 +180,33 @@ def test_matching_leaves_out_what_is_measured_in_another_unit_and_new_data_in_an
     assert declared(held) == {NAMESAKE: Declaration(NAMESAKE)}
 
 
+def test_matching_that_matches_nothing_says_so_and_why(
+    site: Site, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("accept", str(site.path), str(data), "--endpoints", "matching")
+    assert polyphony(monkeypatch, *words) == 0
+    assert "matching declared nothing" not in capsys.readouterr().err
+    other_catalogue("a name that a partner has too, unit: p, thresholds: [5.5]", "a name that a partner has too, unit: label")(site)
+    assert polyphony(monkeypatch, *words) == 0
+    assert (
+        f"warning: matching declared nothing, since no group that fits is called as an endpoint: {NAMESAKE} is" in capsys.readouterr().err
+    )
+    other_catalogue(f"id: {NAMESAKE}", "id: another")(site)
+    assert polyphony(monkeypatch, *words, "--json") == 0
+    told = capsys.readouterr().err
+    assert "the dataset has tasks of 'SECRET-Birch-" in told
+    assert "and the catalogue has 'Ames', " in told
+
+
+def test_what_there_is_stands_beside_a_name_that_is_not_there(site: Site, data: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        accepted(site, data, "assay 17=HERG channel")
+    assert "the dataset has tasks of 'SECRET-Birch-" in caught.value.hint
+    assert "the catalogue has 'Ames', " in caught.value.hint
+    with pytest.raises(ConfigError, match="no task of 'birch', but 'SECRET-Birch-"):
+        accepted(site, data, "birch=hERG")
+
+
 # What its own page says
 
 

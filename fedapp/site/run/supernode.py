@@ -33,7 +33,7 @@ from fedapp.site.proxy import proxy_of
 from fedapp.site.request_log import Request, note_request
 from fedapp.site.run.connection import connect, is_disconnected
 from fedapp.site.run.inbox import Inbox, StoredRequest, TooLargeError, largest_request
-from fedapp.storage.json_file import write_json
+from fedapp.storage.json_file import write_sealed
 from fedapp.storage.live_files import json_object
 from fedapp.wording import shown
 from strategies import message_records
@@ -75,7 +75,7 @@ class NodeState:
 
     def beat(self) -> None:
         """Say that the process is alive."""
-        write_json(self.file, self.content | {"alive": now()})
+        write_sealed(self.file, self.content | {"alive": now()})
 
     def go_on(self) -> None:
         """Beat in the background until the process ends."""

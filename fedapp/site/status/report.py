@@ -22,9 +22,11 @@ from fedapp.site.status.site_status import site_status
 LISTED = 300  # tasks in the page; tasks.csv has all
 
 
-def write_site_report(site: Site) -> Path:
+def write_site_report(site: Site, problems: list[str] | None = None) -> Path:
     """Write `report.html`, one self-contained page, into a site's folder, at a partner with `tasks.csv` beside it; the page's path.
 
+    Args:
+        problems: Is told of files that are unusable, as the page tells it.
     Raises:
         OutputError: A person's file has one of these names.
     """
@@ -35,6 +37,8 @@ def write_site_report(site: Site) -> Path:
         status["selected"] = summary.selected.get("federated", {}).get(run.partners[0])  # by the rule that chose what is kept
         status["problems"] = [*status["problems"], *run.problems]
         more = {"note": _note(run), "tasks": _tasks(summary), "gains": _gains(run, summary)}
+    if problems is not None:
+        problems += status["problems"]
     mood, sentence = report_headline(status)
     every = max((len(value) for value in status.values() if isinstance(value, list)), default=1)
     page = html(status, mood=mood, sentence=sentence, live=False, shown=every, **more)

@@ -1,8 +1,12 @@
 """Charts as numbers, and numbers as words."""
 
+import re
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedapp.site.status import curve
 from fedapp.site.status.curve import BOTTOM, HEIGHT, LEFT, RIGHT, TICKS, TOP, WIDTH, chart, steps, whole
 from fedapp.site.status.sentences import ranges
 
@@ -62,3 +66,12 @@ def test_ranges_name_every_number_once(numbers: list[int]) -> None:
         low, _, high = part.partition("–")
         named += range(int(low), int(high or low) + 1)
     assert named == numbers
+
+
+def test_each_of_a_partners_three_curves_has_a_colour_and_a_dash_of_its_own_and_marks_of_its_colour() -> None:
+    css = Path(curve.__file__).with_name("page.css").read_text()
+    lines, marks = (dict(re.findall(rf"^\.{what} {{([^}}]*)}}", css, re.MULTILINE)) for what in (r"(line(?:-\d)?)", r"(mark-\d)"))
+    colours = [re.search(r"stroke: (var\(--\w+\))", lines[name])[1] for name in ("line", "line-1", "line-2")]  # type: ignore[index]
+    dashes = [re.search("stroke-dasharray: ([^;]*)", lines[name]) for name in ("line", "line-1", "line-2")]
+    assert len(set(colours)) == len({dash and dash[1] for dash in dashes}) == 3
+    assert [f"fill: {colour};" for colour in colours] == [marks[f"mark-{place}"].strip() for place in range(3)]
