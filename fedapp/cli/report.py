@@ -26,8 +26,7 @@ def report(
     if (folder / SITE_FILE).is_file():
         from fedapp.site.status.report import write_site_report
 
-        page = write_site_report(Site.open(folder), problems)
-        tell(page, problems)
+        tell(write_site_report(Site.open(folder), problems), problems)
         return
     if not (folder / "run.json").is_file():
         raise RunError(
@@ -36,8 +35,7 @@ def report(
         )
     from fedapp.report.run_page import write_report
 
-    page = write_report(RunFolder.open(folder).path, problems)
-    tell(page, problems)
+    tell(write_report(RunFolder.open(folder).path, problems), problems)
 
 
 def tell(page: Path, problems: list[str]) -> None:
