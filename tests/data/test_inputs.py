@@ -231,7 +231,7 @@ def test_an_empty_file_in_a_folder_of_tables_is_named_and_said_to_be_empty(tmp_p
         ("t.csv", "smiles,pKi\nCC,8\n".encode("utf-16-le"), "not UTF-8 text"),
         ("t.xlsx", b"PK", "not a table that can be read"),
         ("t.csv", b"", "t.csv is empty: it has no column smiles, value"),
-        ("t.csv.gz", gzip.compress(b""), "t.csv.gz is empty: it has no column smiles, value"),
+        ("t.csv.gz", gzip.compress(b"", mtime=0), "t.csv.gz is empty: it has no column smiles, value"),
         ("t.parquet", b"", "t.parquet is empty"),
         ("t.csv", b"smiles,pKi\n", "no usable rows"),
         ("t.csv", b"compound_id,pKi\nA,8\n", "no column smiles"),
