@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 import polars as pl
 
-from fedapp.evaluation.arms import ARMS, CLASSIFICATION, CONSTANT, COUNTS, FEDERATED, METRICS, REGRESSION, column
+from fedapp.evaluation.arms import ARMS, CLASSIFICATION, CONSTANT, COUNTS, FEDERATED, FOREST, METRICS, REGRESSION, column
 from fedapp.evaluation.counting import VALUES_PER_CLASS, enough
 from fedapp.evaluation.selection import judged_metrics
 from fedapp.report.saved_run import SavedRun
@@ -37,13 +37,14 @@ def tested_tasks(run: SavedRun, selected: Mapping[str, int]) -> pl.DataFrame:
 
 
 def count_only(table: pl.DataFrame, minimum: int, metric: str) -> pl.DataFrame:
-    """The tasks with `enough` labels in the test fold and this metric, which tells their kind, defined in every arm that predicts.
+    """The tasks with `enough` labels in the test fold and this metric, which tells their kind, defined in every arm but the floors.
 
-    A constant has no rank correlation with anything.
+    A constant has no rank correlation with anything, and a forest may say the same of all compounds of a task.
     """
     if "exact" not in table.columns:
         table = table.with_columns(pl.lit(None, pl.Int64).alias("exact"))
-    scores = [pl.col(name).is_not_null() for name in table.columns if name.endswith(f"_{metric}") and name != column(CONSTANT, metric)]
+    floors = {column(arm, metric) for arm in (CONSTANT, FOREST)}
+    scores = [pl.col(name).is_not_null() for name in table.columns if name.endswith(f"_{metric}") and name not in floors]
     return table.filter(enough(minimum), *(scores or [pl.lit(False)]))
 
 

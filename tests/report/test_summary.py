@@ -7,6 +7,7 @@ import pytest
 
 from fedapp.evaluation.intervals import mean_interval
 from fedapp.evaluation.selection import judged_metrics, selected_rounds
+from fedapp.report.counted_tasks import count_only
 from fedapp.report.saved_run import read_run
 from fedapp.report.summary import summarise
 from tests.report.synthetic import COMPARED
@@ -98,3 +99,12 @@ def test_a_partner_without_a_task_that_counts_has_a_row_of_its_own_and_no_figure
     table.filter(pl.col("partner") != "Birch").write_parquet(run / "comparison.parquet")
     figures = summarise(read_run(run)).classes.partners["Birch"]
     assert (figures.counted, figures.gain, set(figures.means.values())) == (0, None, {None})
+
+
+@pytest.mark.parametrize(("arm", "counts"), [("forest", True), ("constant", True), ("local", False)])
+def test_a_task_counts_though_a_floor_has_no_rank_correlation_there(arm: str, counts: bool) -> None:
+    scores = {f"{name}_spearman": [0.5, None if name == arm else 0.4] for name in ("local", "federated", "forest", "constant")}
+    table = pl.DataFrame(
+        {"partner": ["a", "a"], "task": [0, 1], "positives": [None, None], "negatives": [None, None], "exact": [50, 50]} | scores
+    )
+    assert count_only(table, 5, "spearman")["task"].to_list() == ([0, 1] if counts else [0])
