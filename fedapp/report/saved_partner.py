@@ -19,7 +19,7 @@ def read_partner(name: str, folder: Path, dataset: Path | None, config: Path) ->
     """
     problems: list[str] = []
     files, settings = PartnerFolder(folder), read_config(config)
-    header, tasks = read_dataset(name, dataset or folder / "dataset", problems)
+    header, tasks = read_dataset(name, dataset or files.dataset, problems)
     arms = {arm: read_arm({name: path}, problems) for arm, path in ((FEDERATED, folder), (LOCAL, files.local))}
     minimum = int(setting(settings, "evaluation.min_per_class"))
     return SavedRun(

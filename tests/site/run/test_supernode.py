@@ -382,7 +382,7 @@ def test_the_pulse_says_what_is_going_on(site: Site) -> None:
 
 def test_the_pulse_goes_on_after_the_disk_was_full(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A partner whose pulse stopped for good would be ended as dead, however well it is."""
-    written, again, failures = supernode.write_json, threading.Event(), iter([True, True])
+    written, again, failures = supernode.write_sealed, threading.Event(), iter([True, True])
 
     def write(path: Path, held: Any) -> None:
         if next(failures, False):
@@ -390,7 +390,7 @@ def test_the_pulse_goes_on_after_the_disk_was_full(site: Site, monkeypatch: pyte
         written(path, held)
         again.set()
 
-    monkeypatch.setattr(supernode, "write_json", write)
+    monkeypatch.setattr(supernode, "write_sealed", write)
     monkeypatch.setattr(supernode, "ALIVE", 0.01)
     NodeState(site.log / "supernode.json", {"state": "waiting"}).go_on()
     assert again.wait(10)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from fedapp.partner_folder import PartnerFolder
 from fedapp.storage.json_file import read_sealed
+from fedapp.storage.json_lines import read_records
 from strategies.partner.secure_partner import Arrived, SecurePartner
 from strategies.partner.side import PartnerSide
 from strategies.secagg.phases import Phase, Step
@@ -145,7 +146,7 @@ def strict(toy: Toy, partner: int, limits: LeakLimits, compounds: list[tuple[int
 
 
 def lines(toy: Toy, partner: int) -> list[Audited]:
-    return [Audited(**json.loads(line)) for line in PartnerFolder(toy.home(partner)).audits.read_text().splitlines()]
+    return read_records(PartnerFolder(toy.home(partner)).audits, Audited)
 
 
 @pytest.fixture
