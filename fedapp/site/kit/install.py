@@ -95,16 +95,19 @@ def _check_new(given: Site, path: Path) -> None:
 
 def _check_goes_on(given: Site, known: Site) -> None:
     """Refuse an experiment that the rounds which this site has trained are no part of."""
-    if not (known.path / CONFIG_FILE).is_file():
+    after = given.config()
+    trained = max(PartnerFolder(known.state).losses_by_round(), default=0)
+    if trained > after.federation.rounds:
+        check_first(known, f"an experiment of {plural(after.federation.rounds, 'round')}")
+    try:
+        check_agreed(known)
+    except ConfigError:  # what lies there is not what the rounds were trained with, and the kit may well bring that back
         return
-    before, after = known.config(), given.config()
+    before = known.config()
     folds = [(config.evaluation.validation_fold, config.evaluation.test_fold) for config in (before, after)]
     for name, old, new in (("chemistry", before.chemistry, after.chemistry), ("model", before.model, after.model), ("evaluation", *folds)):
         if old != new:
             check_first(known, f"an experiment with other settings of {name}")
-    trained = max(PartnerFolder(known.state).losses_by_round(), default=0)
-    if trained > after.federation.rounds:
-        check_first(known, f"an experiment of {plural(after.federation.rounds, 'round')}")
 
 
 def _named(given: Site) -> list[str]:

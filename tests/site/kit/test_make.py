@@ -339,6 +339,18 @@ def test_rounds_that_were_trained_go_on_under_no_experiment_that_they_are_no_par
     install(kit, used.path)
 
 
+def test_a_kit_brings_back_what_was_altered_at_a_site_that_has_trained(used: Site, kits: Path) -> None:
+    trained = PartnerFolder(used.state).loss_of(5)
+    trained.parent.mkdir(parents=True)
+    write_sealed(trained, {"round": 5})
+    config = used.path / "config.yaml"
+    whole = config.read_text()
+    assert "validation_fold: 1" in whole
+    config.write_text(whole.replace("validation_fold: 1", "validation_fold: 2"))
+    install(kits / "gamma", used.path)
+    assert config.read_text() == whole
+
+
 def test_rounds_that_were_trained_go_on_for_more_rounds(founded: Founded, used: Site) -> None:
     trained = PartnerFolder(used.state).loss_of(12)
     trained.parent.mkdir(parents=True)
