@@ -5,7 +5,9 @@ protocol sends: masked words, and the trunk encrypted for another partner. What 
 
     file                          written by                         what it says                                      may leave
     protocol.state                strategies.partner.secure_partner  the protocol's state, secrets of a session        never
-    shared.safetensors            strategies.partner.secure_partner  the trunk that all partners hold alike            encrypted
+    shared.safetensors            strategies.partner.held_trunk      the trunk that all partners hold alike            encrypted
+    shared-before.safetensors     strategies.partner.held_trunk      the trunk one round earlier, which partners go    encrypted
+                                                                     back to where too few finished the last round
     sums.jsonl                    strategies.partner.secure_partner  what was found in each sum, a line a round        with a report
     self_audit.jsonl              strategies.partner.departure       what attacks found in an update before it left,   with a report
                                                                      and in each sum
@@ -58,6 +60,10 @@ class PartnerFolder:
     @property
     def shared_trunk(self) -> Path:
         return self.path / "shared.safetensors"
+
+    @property
+    def trunk_before(self) -> Path:
+        return self.path / "shared-before.safetensors"
 
     @property
     def sums(self) -> Path:

@@ -61,7 +61,7 @@ def declared_slots(dataset: Dataset, config: Config) -> np.ndarray:
 def first_shared(config: Config, listed: np.ndarray) -> SharedTrunk:
     """The first trunk, with these rows and slots listed."""
     arrays = first_trunk(config, derived_seed(config.seed, "first trunk").to_bytes(32, "little"))
-    return no_trunk(config.privacy.range, b"").with_rows(listed, b"").starting_with(arrays, b"")
+    return no_trunk(config.privacy.range).with_rows(listed, b"").starting_with(arrays)
 
 
 def form_of(shared: SharedTrunk, config: Config) -> UpdateCodec:
@@ -91,4 +91,4 @@ def take_in(
     """
     signed = sums.view(form.quantiser(shared.value_range).sum_type)
     accepted = judge(shared.pending(form, signed, partners, holders))
-    return shared.adding(accepted, config.federation.server_learning_rate, config.federation.momentum, digest=b"")
+    return shared.adding(accepted, config.federation.server_learning_rate, config.federation.momentum)

@@ -7,7 +7,7 @@ import os
 from fedapp.config import RECORD_DP, Config, flatten
 from fedapp.data.catalogue import catalogue_of
 from fedapp.model.trunk_shape import layout
-from strategies.secagg.messages import SessionParameters
+from strategies.secagg.messages import PROTOCOL, SessionParameters
 from strategies.secagg.policy import Policy
 from strategies.secagg.roster import Roster
 from strategies.update.limits import LeakLimits
@@ -34,6 +34,7 @@ def propose(config: Config, roster: Roster) -> SessionParameters:
 def proposed(policy: Policy) -> SessionParameters:
     """A proposal that fits a policy, fresh."""
     return SessionParameters(
+        protocol=PROTOCOL,
         roster=policy.roster,
         configuration=policy.configuration,
         layout=policy.layout,

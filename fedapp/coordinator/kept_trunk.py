@@ -13,7 +13,7 @@ def latest_trunk(side: CoordinatorSide) -> SharedTrunk:
     stored = sorted(side.folder.glob("trunk-*.safetensors"), key=round_of)
     if stored:
         return SharedTrunk.read(stored[-1])
-    return replace(no_trunk(side.config.privacy.range, b""), arrays=first_trunk(side.config, b""))
+    return replace(no_trunk(side.config.privacy.range), arrays=first_trunk(side.config, b""))
 
 
 def keep_trunk(folder: Path, shared: SharedTrunk) -> None:

@@ -182,9 +182,9 @@ def first_of(config: Config, columns: np.ndarray, slots: np.ndarray) -> SharedTr
     """The first trunk of the whole federation, cut to its listed rows, with these shared heads listed, bool [slots]."""
     arrays = first_shared(config, np.ones(config.chemistry.bits + len(slots), dtype=np.bool_)).arrays
     return (
-        no_trunk(config.privacy.range, b"")
+        no_trunk(config.privacy.range)
         .with_rows(np.concatenate([np.ones(len(columns), dtype=np.bool_), slots]), b"")
-        .starting_with([arrays[0][columns], *arrays[1:]], b"")
+        .starting_with([arrays[0][columns], *arrays[1:]])
     )
 
 

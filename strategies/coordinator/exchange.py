@@ -12,7 +12,7 @@ from flwr.serverapp import Grid
 
 from strategies import message_records
 from strategies.coordinator.journal import Awaited, Exchange, Journal
-from strategies.secagg.errors import MalformedMessageError, SecAggError
+from strategies.secagg.errors import GuiltyPartnerError, MalformedMessageError, SecAggError
 from strategies.secagg.phases import Step
 
 POLL = 0.2  # seconds
@@ -119,9 +119,15 @@ class Replies:
         """Leave this node's reply out if what happens inside refuses it."""
         try:
             yield
+        except GuiltyPartnerError:  # of another partner: whoever proved it answered
+            raise
         except (SecAggError, ValueError) as error:
-            self.left_out[node] = f"{type(error).__name__}: {error}"[:LONGEST_REASON]
-            log(INFO, "%s: the reply of %s is left out: %s", self.asked.step, self._names.of(node), self.left_out[node])
+            self.leave_out(node, error)
+
+    def leave_out(self, node: int, error: Exception) -> None:
+        """Say why what a node replied does not count."""
+        self.left_out[node] = f"{type(error).__name__}: {error}"[:LONGEST_REASON]
+        log(INFO, "%s: the reply of %s is left out: %s", self.asked.step, self._names.of(node), self.left_out[node])
 
     def _silent(self) -> list[int]:
         return [node for node, reason in self.left_out.items() if reason == SILENT]

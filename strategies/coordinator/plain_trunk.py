@@ -85,7 +85,7 @@ class PlainTrunk(BaseTrunk):
             except SupportOutOfRangeError as error:
                 raise RoundFailedError(f"row list: {error}") from error
             rows = listed(counts, bits)
-        self.shared = self.shared.with_rows(rows, b"plain").starting_with(self.shared.arrays, self.shared.digest)
+        self.shared = self.shared.with_rows(rows, b"plain").starting_with(self.shared.arrays)
         self.keep(self.shared)
 
     def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Iterable[Message]:
@@ -106,7 +106,7 @@ class PlainTrunk(BaseTrunk):
             accepted = judge(self.shared.pending(codec, sums.view(f"<i{sums.itemsize}"), survivors))
         except SumOutOfRangeError as error:
             raise RoundFailedError(f"round {self.shared.version + 1}: {error}") from error
-        self.shared = self.shared.adding(accepted, self.server_learning_rate, self.momentum, self.shared.digest)
+        self.shared = self.shared.adding(accepted, self.server_learning_rate, self.momentum)
         self.keep(self.shared)
         self.exchanges.note(arrived, metrics)
         return None, MetricRecord({**metrics}) if metrics else None

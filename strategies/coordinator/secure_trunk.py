@@ -16,11 +16,11 @@ from flwr.serverapp import Grid
 from strategies import message_records
 from strategies.coordinator.base_trunk import BaseTrunk
 from strategies.coordinator.exchange import Exchanges, Replies, RoundFailedError
-from strategies.secagg import wire
+from strategies.secagg import proofs, wire
 from strategies.secagg.collection import Collection
 from strategies.secagg.coordinator import Coordinator
-from strategies.secagg.errors import BehindError, MalformedMessageError, RoundAbandonedError
-from strategies.secagg.messages import Handover, Holding, LastRound, SessionParameters
+from strategies.secagg.errors import BehindError, GuiltyPartnerError, LostSeedsError, MalformedMessageError, RoundAbandonedError
+from strategies.secagg.messages import Handover, Holding, LastRound, SessionParameters, SignedHeader
 from strategies.secagg.phases import Step
 from strategies.secagg.roster import Roster
 from strategies.update import public_metrics
@@ -46,6 +46,11 @@ class SecureTrunk(BaseTrunk):
         self.exchanges, self.roster, self.propose, self.session_rounds, self.threads = exchanges, roster, propose, session_rounds, threads
         self.version = 0
         self._nodes: dict[int, int] = {}
+        self._guilty: set[int] = set()
+        self._proofs: list[bytes] = []
+        self._told: dict[int, int] = {}  # partner to how many of these it has
+        self._sent_proofs = 0
+        self._headers: tuple[SignedHeader, ...] = ()
         self._behind: set[int] = set()
         self._sum: list[np.ndarray] = []
         self._last: LastRound | None = None
@@ -62,15 +67,18 @@ class SecureTrunk(BaseTrunk):
         Raises:
             RoundFailedError: Too few partners.
         """
-        for attempt in range(ATTEMPTS):
+        attempt = 0
+        while True:
             try:
                 self._begin_session()
                 if self._coordinator.parameters.lists:
                     self._whole_round(rows=True)
                 return self.version
+            except GuiltyPartnerError as error:  # counts as no attempt: there are only so many partners
+                log(WARNING, "set-up: %s: it begins again without that partner", error)
             except RoundAbandonedError as error:
                 self._give_up_after(attempt, "set-up", error)
-        raise AssertionError("unreachable")
+                attempt += 1
 
     def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Iterable[Message]:
         """Ask the cohort to finish the last round and to mask for the next one."""
@@ -86,15 +94,18 @@ class SecureTrunk(BaseTrunk):
         Raises:
             RoundFailedError: Too few partners, twice.
         """
-        arrived = self.exchanges.replies(replies)
-        for attempt in range(ATTEMPTS):
+        arrived, attempt = self.exchanges.replies(replies), 0
+        while True:
             try:
                 metrics = self._complete(arrived, rows=False)
                 return None, MetricRecord({**metrics}) if metrics else None
+            except GuiltyPartnerError as error:
+                log(WARNING, "round %s: %s: a session without that partner begins", self.version + 1, error)
+                self.set_up()
             except RoundAbandonedError as error:
                 self._give_up_after(attempt, f"round {self.version + 1}", error)
-                arrived = self._send_collect(rows=False)
-        raise AssertionError("unreachable")
+                attempt += 1
+            arrived = self._send_collect(rows=False)
 
     def finish(self) -> None:
         """Take the last sum to the partners.
@@ -110,13 +121,13 @@ class SecureTrunk(BaseTrunk):
     # A session
 
     def _begin_session(self) -> None:
-        coordinator = Coordinator(self.roster, self.propose(), self.threads)
+        coordinator = self._coordinator = Coordinator(self.roster, self.propose(), self.threads)
         self._nodes, self._behind, self._last, self._sum, self._number, self._rounds_here = {}, set(), None, [], 0, 0
         request = coordinator.advertise_request()
         arrived = self.exchanges.ask(Step.ADVERTISE_KEYS, 0, {node: (request, {}) for node in self.exchanges.connected()})
         for node, body, _ in arrived:
             with arrived.accepting(node):
-                index = coordinator.add_advertisement(body)
+                index = coordinator.add_advertisement(body, self._guilty)
                 self._nodes[index] = node
                 self.exchanges.names.call(node, self.roster.member(index).name)
         self.exchanges.forget_away(arrived)
@@ -130,7 +141,6 @@ class SecureTrunk(BaseTrunk):
         self.exchanges.forget_away(arrived)
         self.exchanges.note(arrived)
         self._nodes = {index: self._nodes[index] for index in coordinator.members()}
-        self._coordinator = coordinator
         self.version, holders = coordinator.agreed_trunk()
         if holders:
             self._behind = set(self._nodes) - set(holders)
@@ -163,6 +173,8 @@ class SecureTrunk(BaseTrunk):
                 version=self.version,
                 last=self._last,
                 handover=offered,
+                headers=self._vouching(offered),
+                proofs=self._untold(index),
             )
             requests[self._nodes[index]] = (body, self._vectors(offered, ciphertext))
         return requests
@@ -178,6 +190,7 @@ class SecureTrunk(BaseTrunk):
             self._take_inputs(arrived, collection)
             request = collection.consistency_request()
         finally:
+            self._take_proofs()
             self.exchanges.note(arrived)
         self._behind |= set(collection.inputs) - set(collection.survivors)
         requests = dict.fromkeys(collection.survivors, request)
@@ -187,11 +200,18 @@ class SecureTrunk(BaseTrunk):
         metrics: dict[str, float] = {}
         try:
             self._sum, public = self._unmasked(collection)
+            for index, error in collection.wrong.items():
+                arrived.leave_out(self._nodes[index], error)
             parameters = self._coordinator.parameters
             metrics = public_metrics.decode(parameters.metrics, public, parameters.word_bits, len(self.roster.members))
+        except LostSeedsError as error:  # the next attempt asks the others
+            self._nodes = {index: node for index, node in self._nodes.items() if index not in error.partners}
+            raise
         finally:
+            self._take_proofs()
             self.exchanges.note(arrived, metrics)
         self._last = LastRound(collection.number, collection.survivors, rows)
+        self._headers = tuple(collection.inputs[index].header for index in collection.survivors)[: self.roster.quorum()]
         self.version += 0 if rows else 1
         self._rounds_here += 0 if rows else 1
         return metrics
@@ -207,6 +227,15 @@ class SecureTrunk(BaseTrunk):
                     self._behind.add(index)
                     raise
                 self._behind.discard(index)
+                self._told[index] = self._sent_proofs
+
+    def _take_proofs(self) -> None:
+        """Whom the session's proofs are about takes part no more; every partner gets the proofs with its next request."""
+        for proof in self._coordinator.proofs:
+            self._proofs.append(proofs.encode(proof))
+            self._guilty.add(proof.accused)
+            log(WARNING, "%s is proven to have misbehaved: %s", self.roster.member(proof.accused).name, type(proof).__name__)
+        self._coordinator.proofs.clear()
 
     def _short_exchange(self, step: Step, rows: bool, requests: Mapping[int, bytes], accept: Callable[[int, bytes], None]) -> Replies:
         """ConsistencyCheck or Unmasking; requests by partner."""
@@ -232,7 +261,14 @@ class SecureTrunk(BaseTrunk):
             requests: dict[int, tuple[bytes, Vectors]] = {}
             for index in waiting:
                 offered = handover if index in self._behind else None
-                body = self._coordinator.finish_request(index, self.version, self._last, offered)
+                body = self._coordinator.finish_request(
+                    index=index,
+                    version=self.version,
+                    last=self._last,
+                    handover=offered,
+                    headers=self._vouching(offered),
+                    proofs=self._untold(index),
+                )
                 requests[self._nodes[index]] = (body, self._vectors(offered, ciphertext))
             arrived = self.exchanges.ask(Step.FINISH, self.version, requests, MessageType.EVALUATE)
             waiting -= self._take_finished(arrived)
@@ -254,11 +290,14 @@ class SecureTrunk(BaseTrunk):
     def _handover(self) -> tuple[Handover | None, list[np.ndarray]]:
         """The trunk of the lowest partner that holds it, for those who do not; None if everybody does."""
         sure = self._nodes if self._last is None else self._last.survivors  # others may have missed a round unnoticed
-        holders = sorted(set(sure) - self._behind)
+        holders = sorted(set(sure) & set(self._nodes) - self._behind)
         if not self._behind & set(self._nodes) or not holders:
             return None, []
+        # The trunk that the last round trained from, since its survivors signed for it; the sum of that round comes beside it.
+        version = self.version if self._last is None or self._last.rows else self.version - 1
         for index in holders:
-            arrived = self.exchanges.ask(Step.HANDOVER, self.version, {self._nodes[index]: (self._coordinator.handover_request(index), {})})
+            request = self._coordinator.handover_request(index, version)
+            arrived = self.exchanges.ask(Step.HANDOVER, self.version, {self._nodes[index]: (request, {})})
             for node, body, vectors in arrived:
                 with arrived.accepting(node):
                     offered = wire.decode(Handover, body)
@@ -269,6 +308,15 @@ class SecureTrunk(BaseTrunk):
             self.exchanges.note(arrived)
         log(WARNING, "no partner handed its trunk over to %s", sorted(self._behind))
         return None, []
+
+    def _untold(self, index: int) -> tuple[bytes, ...]:
+        """Proofs of which this partner has not shown yet that it got them."""
+        self._sent_proofs = len(self._proofs)
+        return tuple(self._proofs[self._told.get(index, 0) :])
+
+    def _vouching(self, offered: Handover | None) -> tuple[SignedHeader, ...]:
+        """Who signed for a handed-over trunk: nobody for one that a session begins with, which everybody saw advertised."""
+        return self._headers if offered is not None and self._last is not None and not self._last.rows else ()
 
     def _vectors(self, offered: Handover | None, ciphertext: list[np.ndarray]) -> Vectors:
         vectors: Vectors = {message_records.WORDS: self._sum} if self._sum else {}

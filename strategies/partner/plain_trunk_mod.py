@@ -72,7 +72,7 @@ def answer(
     if step == plain_messages.FINAL:
         return [], inner.evaluate(trunk, {"round": request.number})
     sent = side.keep_rows(rows[0])
-    shared = SharedTrunk(trunk, request.number - 1, b"", request.value_range, rows[0], b"")
+    shared = SharedTrunk(trunk, request.number - 1, bytes(32), request.value_range, rows[0], b"")
     codec = side.terms.codec(shared.rows)
     trained, metrics = inner.fit(trunk, {"round": request.number, "attempt": 0})
     words = np.zeros(codec.words, dtype=codec.quantiser(request.value_range).word_type)

@@ -7,22 +7,32 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from logging import WARNING
 from pathlib import Path
 
 import numpy as np
+from flwr.common import log
 
 from fedapp.partner_folder import PartnerFolder
 from fedapp.storage.damage import reading
 from fedapp.storage.files import atomic_path
 from fedapp.storage.json_lines import append_line, last_line
 from strategies.partner.departure import Trainer, begin_counting, ready_to_mask
+from strategies.partner.held_trunk import HeldTrunk
 from strategies.partner.side import Membership, PartnerSide
 from strategies.secagg import transcript
-from strategies.secagg.errors import HandoverError, OldRoundError, SecAggError, SumOutOfRangeError, SupportOutOfRangeError
+from strategies.secagg.errors import (
+    HandoverError,
+    NoQuorumError,
+    OldRoundError,
+    SecAggError,
+    SumOutOfRangeError,
+    SupportOutOfRangeError,
+    UnequalContributionError,
+)
 from strategies.secagg.keystream import DTYPES
 from strategies.secagg.masking import tag_words
-from strategies.secagg.messages import NO_TRUNK, Handover, LastRound
+from strategies.secagg.messages import NO_TRUNK, CollectRequest, FinishRequest, Handover, LastRound
 from strategies.secagg.participant import Participant
 from strategies.secagg.phases import Step
 from strategies.secagg.state import dump, load
@@ -31,11 +41,10 @@ from strategies.update.codec import UpdateCodec
 from strategies.update.round_sum import RoundSum
 from strategies.update.row_guard import listed
 from strategies.update.self_audit import SUM, audit
-from strategies.update.shared_trunk import SharedTrunk, TrunkFileError, no_trunk
+from strategies.update.shared_trunk import SharedTrunk, TrunkFileError
 from strategies.update.verdict import AcceptedSum, judge, judge_supports
 
 Evaluator = Callable[[list[np.ndarray], dict[str, int]], dict[str, float]]
-HINT = "restore it from a backup, or remove it: another partner then hands its trunk over"
 
 
 @dataclass(frozen=True)
@@ -59,21 +68,18 @@ class SecurePartner:
         assert side.membership is not None
         self.side, self.member = side, side.membership
         self.protocol = open_participant(side.directory, self.member)
+        self.complaint = ""  # with what a request was refused that is answered all the same
+        self.held = HeldTrunk(side.folder, side.terms.value_range)
 
-    @cached_property
+    @property
     def shared(self) -> SharedTrunk:
-        """The trunk that this partner holds; read when a request needs it.
+        """The trunk that this partner holds.
 
         Raises:
             TrunkFileError: It is damaged.
         """
-        path = self.side.folder.shared_trunk
-        try:
-            shared = SharedTrunk.read(path) if path.is_file() else no_trunk(self.side.terms.value_range, NO_TRUNK)
-        except TrunkFileError as error:
-            raise TrunkFileError(str(error), HINT) from error
-        self._note_found(shared)
-        return shared
+        self._note_found(self.held.now)
+        return self.held.now
 
     def answer(self, step: Step, request: bytes, arrived: Arrived, fit: Trainer, evaluate: Evaluator) -> tuple[bytes, list[np.ndarray]]:
         """Answer one request.
@@ -83,7 +89,7 @@ class SecurePartner:
         Raises:
             SecAggError: A refusal; it is in the transcript, and the state that it led to is on disk.
         """
-        before = self.protocol.state.repeated(request)
+        before, self.complaint = self.protocol.state.repeated(request), ""
         vectors: list[np.ndarray] = []
         try:
             # Vectors are not kept. So where one travelled with the reply, the protocol is asked again: a trunk is sealed anew, and a second
@@ -95,7 +101,7 @@ class SecurePartner:
         except SecAggError as error:
             self.note_refusal(step, request, error)
             raise
-        self._write(step, request, reply, "")
+        self._write(step, request, reply, self.complaint)
         return reply, vectors
 
     def note_refusal(self, step: Step, request: bytes, error: SecAggError) -> None:
@@ -105,7 +111,7 @@ class SecurePartner:
     def _dispatch(self, step: Step, request: bytes, arrived: Arrived, fit: Trainer, evaluate: Evaluator) -> tuple[bytes, list[np.ndarray]]:
         match step:
             case Step.ADVERTISE_KEYS:
-                return self.protocol.advertise(request, self.shared.version, self.shared.digest), []
+                return self.protocol.advertise(request, *self.held.names()), []
             case Step.SHARE_KEYS:
                 return self.protocol.share_keys(request), []
             case Step.COLLECT:
@@ -115,21 +121,25 @@ class SecurePartner:
             case Step.UNMASK:
                 return self.protocol.unmask(request), []
             case Step.HANDOVER:
-                message, ciphertext = self.protocol.hand_over(request, self.shared.digest, self.shared.to_bytes())
-                return message, [np.frombuffer(ciphertext, dtype=np.uint8)]
+                return self._hand_over(request)
             case Step.FINISH:
                 return self._finish(request, arrived, evaluate), []
 
     def _collect(self, request: bytes, arrived: Arrived, fit: Trainer) -> tuple[bytes, list[np.ndarray]]:
         """Finish the last round, then mask a row list or an update."""
-        parsed = self.protocol.collect(request)
+        try:
+            parsed = self.protocol.collect(request)
+        except UnequalContributionError as error:
+            self.complaint = type(error).__name__
+            return self.protocol.complain(request, error), []
+        self._take_proofs(parsed.proofs)
         if parsed.rows and self.protocol.state.round is not None:
             raise OldRoundError("the row list of this session was sent already: a second one, of another cohort, would tell them apart")
-        self._catch_up(parsed.last, parsed.handover, parsed.version, arrived)
-        if not self.protocol.session.parameters.lists and self.shared.session != parsed.session:
+        self._catch_up(parsed, arrived)
+        if not self.protocol.session.parameters.lists and self._begins(parsed.session):
             self._keep(self.shared.with_rows(self.side.data.support(), parsed.session))
         # Who lacks the trunk or the row list says so instead of training: its masks would not cancel against the others'.
-        agreed = parsed.rows or self.shared.session == parsed.session
+        agreed = self._begins(parsed.session) if parsed.rows else self.shared.session == parsed.session
         if self.shared.version != parsed.version or not agreed:
             return self.protocol.tell_holding(Step.COLLECT, request, self.shared.version), []
         tail = tag_words(self.protocol.session)
@@ -138,7 +148,7 @@ class SecurePartner:
         public = public_metrics.encode(
             self.protocol.session.parameters.metrics, metrics, self.side.terms.word_bits, self.side.terms.partners
         )
-        trunk = self.protocol.session.trunk if parsed.rows else self.shared.digest
+        trunk = self.protocol.session.trunk if parsed.rows else self._basis()
         return self.protocol.mask(request, trunk, words, public, self.side.threads), [words]
 
     def _codec(self) -> UpdateCodec:
@@ -156,37 +166,98 @@ class SecurePartner:
         return words, {}
 
     def _train(self, fit: Trainer, tail: int) -> tuple[np.ndarray, dict[str, float]]:
-        """Train on from the shared trunk, or from a first one if there is none; see `departure.ready_to_mask`."""
-        if not self.shared.arrays:
-            arrays = self.side.data.first_trunk(self.protocol.initial_seed())
-            content = hashlib.sha256(b"".join(hashlib.sha256(array.tobytes()).digest() for array in arrays)).digest()
-            self._keep(self.shared.starting_with(arrays, self.protocol.trunk_name(content)))
+        """Train on from the shared trunk; see `departure.ready_to_mask`."""
+        self._draw_first()
         return ready_to_mask(self.side, self.member.limits, self.shared, fit, tail)
 
     def _finish(self, request: bytes, arrived: Arrived, evaluate: Evaluator) -> bytes:
         """The end of a run: take the last sum in, and evaluate."""
         parsed = self.protocol.close(request)
-        self._catch_up(parsed.last, parsed.handover, parsed.version, arrived)
+        self._take_proofs(parsed.proofs)
+        self._catch_up(parsed, arrived)
         if self.shared.version == parsed.version and self.shared.arrays:
             self.side.keep_rows(self.shared.rows)
             evaluate(self.shared.arrays, {"round": self.shared.version})
         return self.protocol.tell_holding(Step.FINISH, request, self.shared.version)
 
-    def _catch_up(self, last: LastRound | None, offered: Handover | None, version: int, arrived: Arrived) -> None:
-        """Bring the shared trunk to where the request goes on: a handover first, then the last round's sum."""
-        if offered is not None and arrived.handover and offered.trunk != self.shared.digest:
-            taken = self._take_over(offered, arrived.handover[0].tobytes(), version)
-            if taken.version >= self.shared.version:  # an older one is no help: its holder missed a message that we got
-                self._keep(taken)
+    def _draw_first(self) -> None:
+        """A first trunk, if there is none: the same one at all partners."""
+        if not self.shared.arrays:
+            first = self.shared.starting_with(self.side.data.first_trunk(self.protocol.initial_seed()))
+            self._keep(first.named(self.protocol.trunk_blind(None)))
+
+    def _hand_over(self, request: bytes) -> tuple[bytes, list[np.ndarray]]:
+        """A trunk for those who lack it: the one that others can check, which is not always the newest.
+
+        Raises:
+            OldRoundError: It is not here any more.
+        """
+        version = self.protocol.asked_to_hand_over(request)
+        self._begin_where_agreed()
+        asked = self.held.of(version)
+        if asked is None:
+            raise OldRoundError(f"a request for the trunk of round {version}, and ours is that of {self.shared.version}")
+        message, ciphertext = self.protocol.hand_over(asked.name, asked.to_bytes())
+        return message, [np.frombuffer(ciphertext, dtype=np.uint8)]
+
+    def _begin_where_agreed(self) -> None:
+        """Come to the trunk that the session goes on from, as far as it lies here; once, before anything is done in the session.
+
+        Raises:
+            NoQuorumError: It is more than one round older than ours.
+        """
+        agreed, held = self.protocol.session, self.held
+        if held.now.session == agreed.id or held.now.name == agreed.trunk:
+            return
+        if held.now.version > agreed.version + 1:
+            raise self.protocol.refuse(
+                NoQuorumError(
+                    f"the session goes on from round {agreed.version}, and this partner holds the trunk of round {held.now.version}: "
+                    f"fewer than {self.member.roster.quorum()} of the partners in it say that they have that one"
+                )
+            )
+        if held.now.version > agreed.version:
+            log(WARNING, "the trunk of round %s is given up: too few partners have it, and the session goes on before it", held.now.version)
+            self.protocol.saw("gone back to", agreed.trunk)
+        if agreed.trunk == NO_TRUNK:
+            held.begin_anew()
+        elif held.before is not None and held.before.name == agreed.trunk:
+            held.go_back()
+
+    def _catch_up(self, parsed: CollectRequest | FinishRequest, arrived: Arrived) -> None:
+        """Bring the shared trunk to where the request goes on: the session's beginning, then a handover, then the last round's sum."""
+        self._begin_where_agreed()
+        last, offered = parsed.last, parsed.handover
+        if offered is not None and arrived.handover and not self._needs_no_handover(parsed):
+            self._take_over(offered, arrived.handover[0].tobytes(), parsed)
         if last is None or not arrived.words:
             return
-        session = self.protocol.session.id
-        if last.rows and self.shared.session != session:
-            sums, _ = self.protocol.finish(last, arrived.words[0], self.shared.digest, self.side.threads)
-            self._keep(self.shared.with_rows(self._agreed(sums, last), session))
-        elif not last.rows and self.shared.arrays and self.shared.version + 1 == version and self.shared.session == session:
-            sums, digest = self.protocol.finish(last, arrived.words[0], self.shared.digest, self.side.threads)
-            self._apply(sums, last, digest)
+        if last.rows and self._begins(parsed.session):
+            sums = self.protocol.finish(last, arrived.words[0], self.protocol.session.trunk, self.side.threads)
+            self._keep(self.shared.with_rows(self._agreed(sums, last), parsed.session))
+        elif not last.rows and self.shared.session == parsed.session and self.shared.version + 1 == parsed.version:
+            self._draw_first()
+            sums = self.protocol.finish(last, arrived.words[0], self._basis(), self.side.threads)
+            self._apply(sums, last)
+
+    def _begins(self, session: bytes) -> bool:
+        """Whether this partner holds what the session goes on from, and no row list of it yet."""
+        return self.shared.session != session and self.shared.name == self.protocol.session.trunk
+
+    def _needs_no_handover(self, parsed: CollectRequest | FinishRequest) -> bool:
+        """Whether this partner is where the request goes on, or comes there by the sum that it brings."""
+        if self.shared.session != parsed.session:
+            return self._begins(parsed.session) and not _trained(parsed.last)
+        return self.shared.version in (parsed.version, parsed.version - _trained(parsed.last))
+
+    def _basis(self) -> bytes:
+        """What this partner trains from, as headers and masks name it."""
+        return self.protocol.basis(self.shared.name, self.shared.rows_digest)
+
+    def _take_proofs(self, proofs: tuple[bytes, ...]) -> None:
+        """Write down who was proven to misbehave."""
+        for index in self.protocol.take_proofs(proofs):
+            log(WARNING, "%s was proven to have misbehaved: polyphony transcript verify", self.member.roster.member(index).name)
 
     def _agreed(self, sums: np.ndarray, last: LastRound) -> np.ndarray:
         """What may leave in this session, by the sum of all partners' supports.
@@ -202,22 +273,21 @@ class SecurePartner:
             raise self.protocol.refuse(SupportOutOfRangeError(f"row list of round {last.number}: {error}")) from error
         return listed(sums, bits)
 
-    def _take_over(self, offered: Handover, ciphertext: bytes, version: int) -> SharedTrunk:
-        """The trunk that another partner hands over.
+    def _take_over(self, offered: Handover, ciphertext: bytes, parsed: CollectRequest | FinishRequest) -> None:
+        """Take the trunk that another partner hands over, once its content has the name from which others go on.
 
         Raises:
-            HandoverError: It is damaged, or newer than it can be.
+            HandoverError: It is damaged, or another one.
         """
         try:
             taken = SharedTrunk.from_bytes(self.protocol.take_over(offered, ciphertext))
             taken.check(self.side.terms.shapes, self.side.terms.slots, self.side.terms.momentum)
-            if taken.version > version:
-                raise TrunkFileError(f"it handed over the trunk of round {taken.version}, not {version}")
         except TrunkFileError as error:
             raise self.protocol.refuse(HandoverError(offered.holder, str(error))) from error
-        return taken
+        self.protocol.check_taken(offered, taken.name, taken.rows_digest, parsed.last, parsed.headers)
+        self._keep(taken if _trained(parsed.last) else taken.without_rows())  # the row list of a session that begins is yet to be made
 
-    def _apply(self, sums: np.ndarray, last: LastRound, digest: bytes) -> None:
+    def _apply(self, sums: np.ndarray, last: LastRound) -> None:
         """Take a sum into the trunk, once it was accepted.
 
         Raises:
@@ -231,7 +301,7 @@ class SecurePartner:
         except SumOutOfRangeError as error:
             raise self.protocol.refuse(SumOutOfRangeError(f"round {last.number}: {error}")) from error
         self._audit(accepted)
-        following = self.shared.adding(accepted, self.side.terms.server_learning_rate, self.side.terms.momentum, digest)
+        following = self.shared.adding(accepted, self.side.terms.server_learning_rate, self.side.terms.momentum)
         noted = RoundSum(
             round=following.version,
             partners=survivors,
@@ -243,7 +313,8 @@ class SecurePartner:
             slots=len(codec.slots),
             few={str(slot): presence for slot, presence in accepted.few.items()},
         )
-        self._keep(replace(following, found=asdict(noted)))
+        self.held.take_in(replace(following, found=asdict(noted)).named(self.protocol.trunk_blind(last.number)))
+        self._note_found(self.held.now)
 
     def _audit(self, accepted: AcceptedSum) -> None:
         """Attack a sum, and note what that found before the trunk changes: later there is nothing left to attack."""
@@ -259,8 +330,7 @@ class SecurePartner:
         self.side.note(self.side.folder.audits, asdict(audited))
 
     def _keep(self, shared: SharedTrunk) -> None:
-        self.shared = shared
-        shared.write(self.side.folder.shared_trunk)
+        self.held.keep(shared)
         self._note_found(shared)
 
     def _note_found(self, shared: SharedTrunk) -> None:
@@ -281,6 +351,11 @@ class SecurePartner:
             temporary.write_bytes(dump(self.protocol.state))
         path = folder.transcript(self.member.roster.digest())
         append_to_transcript(path, self.member, self.protocol, step=step, request=request, reply=reply, refused=refused)
+
+
+def _trained(last: LastRound | None) -> bool:
+    """Whether the last round added updates up: no round, and no row list."""
+    return last is not None and not last.rows
 
 
 class StateFileError(SecAggError):

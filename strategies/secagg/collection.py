@@ -7,6 +7,7 @@ Nothing that is checked here protects a partner, since a coordinator may lie: ea
 checks keep an honest coordinator's round from being spoiled by a damaged reply, and name its sender.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,9 +22,20 @@ from strategies.secagg.consistency_messages import (
     survivors_digest,
 )
 from strategies.secagg.coordinator import Coordinator
-from strategies.secagg.errors import AlteredReplyError, BehindError, MalformedMessageError, RoundAbandonedError
+from strategies.secagg.errors import (
+    AlteredReplyError,
+    BehindError,
+    GuiltyPartnerError,
+    MalformedMessageError,
+    RoundAbandonedError,
+    SecAggError,
+    WrongSecretError,
+    WrongShareError,
+)
 from strategies.secagg.keystream import DTYPES, add_streams
-from strategies.secagg.messages import COLLECT_REPLIES, Holding, MaskedInput, cohort_digest
+from strategies.secagg.messages import COLLECT_REPLIES, DIGEST, Complaint, Holding, MaskedInput, cohort_digest
+from strategies.secagg.proofs import WrongSecret, own_secrets
+from strategies.secagg.seeds import Unmasking
 
 
 @dataclass(frozen=True)
@@ -65,6 +77,8 @@ class Collection:
         self.sums: dict[MaskedForm, MaskedSum] = {}
         self.signatures: dict[int, SurvivorsSignature] = {}
         self.answers: dict[int, UnmaskReply] = {}
+        self.seeds: dict[int, dict[int, bytes]] = {}
+        self.wrong: dict[int, WrongShareError] = {}
         self.dtype = DTYPES[coordinator.parameters.word_bits]
         self.consistency: ConsistencyRequest | None = None
 
@@ -75,35 +89,44 @@ class Collection:
             words: uint32 or uint16, as the session's word size, read, not kept; None if none came.
         Raises:
             BehindError: The partner says that it lacks the trunk.
+            GuiltyPartnerError: The partner proves that another one sent it something else than it signed.
             SecAggError: It is not what the partner signed, or not for this round.
         """
         masked = wire.decode_tagged(COLLECT_REPLIES, reply)
         if index not in self.cohort:
             raise AlteredReplyError(f"partner {index} was not asked")
+        if isinstance(masked, Complaint):
+            raise self._judged(index, masked)
         if isinstance(masked, Holding):
             raise BehindError(f"it holds the trunk of round {masked.version}, and gets the newest first")
         if words is None:
             raise MalformedMessageError("a masked input without its vector")
-        body, roster = masked.header.body, self.coordinator.roster
         if index in self.inputs:
             raise AlteredReplyError(f"a second masked input of partner {index}")
+        self._check_input(index, masked, words)
+        self.inputs[index] = masked
+        self.coordinator.joined.add(index)  # it has the session's keys: no later request need bring it the contributions again
+        public = np.frombuffer(masked.public, dtype=self.dtype)
+        form = MaskedForm(masked.header.body.trunk, len(words), len(public))
+        if form not in self.sums:
+            self.sums[form] = MaskedSum([], np.zeros(len(words), dtype=self.dtype), np.zeros(len(public), dtype=self.dtype))
+        self.sums[form].add(index, words, public)
+
+    def _check_input(self, index: int, masked: MaskedInput, words: np.ndarray) -> None:
+        """See that a masked input is what its sender signed for this round."""
+        body, roster = masked.header.body, self.coordinator.roster
         receivers = shares.sent_to(index, self.cohort, roster.threshold)
         verification.verify_header(roster, self.coordinator.session, self.number, masked.header)
         if body.index != index or body.cohort != cohort_digest(self.cohort) or len(masked.bundle) != len(receivers):
             raise AlteredReplyError(f"partner {index} answered for somebody else, or for another cohort")
         if words.dtype != self.dtype or words.ndim != 1 or body.words != len(words):
             raise AlteredReplyError(f"partner {index} sent another vector than it signed")
+        if len(masked.commitments) != DIGEST * len(self.cohort) or body.secrets != hashlib.sha256(masked.commitments).digest():
+            raise AlteredReplyError(f"the commitments of partner {index} are not those that it signed")
         if body.bundle != verification.bundle_digest(masked.bundle) or body.input != verification.input_digest(words, masked.public):
             raise AlteredReplyError(f"the vector or the shares of partner {index} were altered on their way")
         if len(masked.public) % self.dtype.itemsize:
             raise AlteredReplyError(f"the public words of partner {index} are not whole words")
-        self.inputs[index] = masked
-        self.coordinator.joined.add(index)  # it has the session's keys: no later request need bring it the contributions again
-        public = np.frombuffer(masked.public, dtype=self.dtype)
-        form = MaskedForm(body.trunk, len(words), len(public))
-        if form not in self.sums:
-            self.sums[form] = MaskedSum([], np.zeros(len(words), dtype=self.dtype), np.zeros(len(public), dtype=self.dtype))
-        self.sums[form].add(index, words, public)
 
     def consistency_request(self) -> bytes:
         """Fix the survivors, and add their words; for every survivor.
@@ -162,14 +185,26 @@ class Collection:
 
         Raises:
             SecAggError: They are none, or of another number.
+            WrongSecretError: Its own seeds are not those to which it committed. Its shares of the others' count all the same.
         """
         answer, agreed = wire.decode(UnmaskReply, reply), self._agreed()
+        verification.verify_answer(self.coordinator.roster, self.coordinator.session, self.number, answer)
         expected = len(agreed.survivors) * (1 + len(agreed.dropped)) * shamir.SHARE_BYTES
         if answer.index != index or index not in agreed.survivors:
             raise MalformedMessageError(f"partner {index} answered in the place of partner {answer.index}, or of nobody who survived")
         if len(answer.shares) != expected:
             raise MalformedMessageError(f"partner {index} revealed {len(answer.shares)} bytes of shares, not {expected}")
+        if answer.dropped != agreed.dropped:
+            raise AlteredReplyError(f"partner {index} answered for other dropped partners than it was shown")
         self.answers[index] = answer
+        try:
+            self.seeds[index] = own_secrets(self.coordinator.session, self.number, self.cohort, self.inputs[index].commitments, answer)
+        except WrongSecretError:
+            held = self.inputs[index]
+            self.coordinator.proofs.append(
+                WrongSecret(self.coordinator.session, self.number, self.cohort, held.header, held.commitments, answer)
+            )
+            raise
 
     def unmask(self) -> tuple[np.ndarray, np.ndarray]:
         """Take off the survivors' self masks, and their pairwise masks with those who dropped out.
@@ -178,8 +213,12 @@ class Collection:
             The sum, still under group masks; and the sum of the public words, in the clear.
         Raises:
             RoundAbandonedError: Fewer than `threshold` answered; nothing was revealed.
+            LostSeedsError: Seeds that a survivor did not reveal itself do not follow from the others' shares.
         """
         self._threshold(len(self.answers), "answered the unmasking")
+        unmasking = self._unmasking()
+        self.seeds = unmasking.seeds()
+        self.wrong = unmasking.wrong(self.seeds)
         plus, minus = self._masks()  # as partners added and subtracted them: what was added is subtracted here
         (total,) = self.sums.values()
         add_streams(total.words, minus, plus, self.coordinator.threads)
@@ -203,6 +242,20 @@ class Collection:
                 sealed.append(SealedShares(dealer, self.inputs[dealer].bundle[receivers.index(holder)]))
         return tuple(sealed)
 
+    def _unmasking(self) -> Unmasking:
+        agreed, roster = self._agreed(), self.coordinator.roster
+        return Unmasking(
+            session=self.coordinator.session,
+            number=self.number,
+            cohort=self.cohort,
+            dropped=agreed.dropped,
+            inputs={index: self.inputs[index] for index in agreed.survivors},
+            answers=self.answers,
+            said=self.seeds,
+            threshold=roster.threshold,
+            tolerated=roster.tolerated(),
+        )
+
     def _masks(self) -> tuple[list[bytes], list[bytes]]:
         """Seeds of the masks that were added, and of those that were subtracted, in the sum of the survivors.
 
@@ -213,10 +266,14 @@ class Collection:
         plus: list[bytes] = []
         minus: list[bytes] = []
         names = [(dealer, about) for dealer in agreed.survivors for about in (dealer, *agreed.dropped)]
-        for place, (dealer, about) in enumerate(names):
-            start = place * shamir.SHARE_BYTES
-            shares_of = {index: answer.shares[start : start + shamir.SHARE_BYTES] for index, answer in self.answers.items()}
-            points = {index: int.from_bytes(share, "big") for index, share in shares_of.items()}
-            seed = shamir.to_bytes(shamir.reconstruct(points, self.coordinator.roster.threshold))
-            (plus if dealer <= about else minus).append(seed)
+        for dealer, about in names:
+            (plus if dealer <= about else minus).append(self.seeds[dealer][about])
         return plus, minus
+
+    def _judged(self, index: int, complaint: Complaint) -> SecAggError:
+        """What a complaint leads to: one that proves something ends the session, and any other leaves its sender out."""
+        proof = self.coordinator.prove(complaint) if complaint.index == index else None
+        if proof is None:
+            return AlteredReplyError(f"partner {index} complains about partner {complaint.accused}, and proves nothing")
+        self.coordinator.proofs.append(proof)
+        return GuiltyPartnerError(proof.accused, f"what it sent to partner {index} is not what it signed for everybody")

@@ -22,6 +22,8 @@ from strategies.secagg.errors import (
     AliveAndDroppedError,
     CohortError,
     CohortMismatchError,
+    ContributionError,
+    ContributionsMismatchError,
     FormMismatchError,
     KeyConfirmationError,
     OwnMessageAlteredError,
@@ -40,7 +42,7 @@ from strategies.secagg.masking import Round
 from strategies.secagg.messages import cohort_digest
 from strategies.secagg.roster import Roster
 from strategies.secagg.session import Session
-from strategies.secagg.verification import survivors_message, verify_header, verify_survivors
+from strategies.secagg.verification import answer_message, survivors_message, verify_header, verify_survivors
 
 
 def confirm(
@@ -86,8 +88,8 @@ def check_headers(roster: Roster, session: Session, state: Round, request: Consi
     """Every survivor masked for the same cohort, from the same trunk, with the same keys.
 
     Raises:
-        OwnMessageAlteredError, RepeatedPartnerError, SignatureError, CohortMismatchError, TrunkMismatchError, KeyConfirmationError,
-            FormMismatchError: As their names say.
+        OwnMessageAlteredError, RepeatedPartnerError, SignatureError, CohortMismatchError, TrunkMismatchError,
+            ContributionsMismatchError, KeyConfirmationError, FormMismatchError: As their names say.
     """
     if tuple(header.body.index for header in request.headers) != request.survivors:
         raise RepeatedPartnerError("there is not exactly one header for each survivor, in order")
@@ -101,31 +103,42 @@ def check_headers(roster: Roster, session: Session, state: Round, request: Consi
             raise CohortMismatchError(body.index, "it masked for another cohort: the coordinator named different ones")
         if body.trunk != ours.trunk:
             raise TrunkMismatchError(body.index, "it trained from another trunk: the coordinator handed out different sums")
+        if body.contributions != ours.contributions:
+            raise ContributionsMismatchError(body.index, "it was shown other contributions: the coordinator handed out different lists")
         if body.confirmation != keys.confirmation(session.group, session.id, state.number, body.index):
             raise KeyConfirmationError(body.index, "it does not hold this session's group key")
         if body.words != ours.words:
             raise FormMismatchError(body.index, f"it sent {body.words} words, and we {ours.words}")
 
 
-def reveal(roster: Roster, session: Session, state: Round, request: UnmaskRequest) -> UnmaskReply:
-    """Unmasking: for each survivor the share of its self-mask seed, and of its pairwise seeds with those who dropped out.
+def reveal(identity: Identity, roster: Roster, session: Session, state: Round, request: UnmaskRequest) -> UnmaskReply:
+    """Unmasking: our own self-mask seed, and our pairwise seeds with those who dropped out; and of every survivor's our shares.
 
-    Each partner of the cohort is alive or dropped in the one list that we signed, so that both kinds for one never leave.
+    Each partner of the cohort is alive or dropped in the one list that we signed, so that both kinds for one never leave. Shares that do
+    not open are left out with their dealer's name: the round does without them.
 
     Raises:
-        SecAggError: As `check_signatures` and `held_shares`.
+        SecAggError: As `check_signatures` and `held_shares`, but for `ContributionError`.
     """
     check_signatures(roster, session, state, request)
     sealed = {bundle.dealer: bundle for bundle in request.shares}
     if len(sealed) != len(request.shares):
         raise RepeatedPartnerError("two bundles of shares of one dealer")
-    revealed = b""
+    revealed, unopened = b"", []
     for dealer in state.survivors:
-        shares_by = held_shares(roster.threshold, session, state, dealer, sealed.get(dealer))
+        try:
+            shares_by = held_shares(roster.threshold, session, state, dealer, sealed.get(dealer))
+        except ContributionError:
+            unopened.append(dealer)
+            revealed += bytes(shamir.SHARE_BYTES * (1 + len(state.dropped)))
+            continue
         # Of a survivor its self mask, and what it shares with the dropped. Never its pairwise seeds with other survivors: those masks
         # cancelled in the sum, and taken off its vector alone they would leave it under the group mask.
         revealed += shares_by[dealer] + b"".join(shares_by[gone] for gone in state.dropped)
-    return UnmaskReply(session.index, revealed)
+    seeds = {gone: keys.pairwise_seed(session.pair(gone), state.number, cohort_digest(state.cohort), state.trunk) for gone in state.dropped}
+    own = state.self_seed + b"".join(seeds[gone] for gone in state.dropped)
+    answer = UnmaskReply(session.index, state.dropped, own, revealed, tuple(unopened), b"")
+    return replace(answer, signature=identity.sign(answer_message(roster, session.id, state.number, answer)))
 
 
 def check_signatures(roster: Roster, session: Session, state: Round, request: UnmaskRequest) -> None:

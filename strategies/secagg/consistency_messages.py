@@ -54,17 +54,28 @@ class UnmaskRequest:
 class UnmaskReply:
     """For every survivor, ascending: the share of its self mask's seed, then of its pairwise seed with each dropped partner.
 
+    A survivor that answers says its own secrets itself, under the same condition as the shares of them: what others hold of them is
+    needed only where it does not.
+
     Attributes:
         index: The holder.
-        shares: 32 bytes each, one after the other.
+        dropped: Who dropped out, by the list that it signed.
+        own: Its own seeds in the same order, 32 bytes each.
+        shares: 32 bytes each, one after the other; zeros for a dealer in `unopened`.
+        unopened: Dealers whose encrypted shares do not open.
+        signature: Over all of these, under session and round.
     """
 
     index: int
+    dropped: tuple[int, ...]
+    own: bytes
     shares: bytes
+    unopened: tuple[int, ...]
+    signature: bytes
 
 
 def survivors_digest(request: ConsistencyRequest) -> bytes:
     """SHA-256 over survivors, dropped and every survivor's header: what partners sign."""
     headers = b"".join(wire.encode(header.body) for header in request.headers)
     parts = (index_bytes(request.survivors), index_bytes(request.dropped), headers)
-    return hashlib.sha256(b"polyphony/v1/survivors" + b"".join(len(part).to_bytes(8, "big") + part for part in parts)).digest()
+    return hashlib.sha256(wire.DOMAIN + b"survivors" + b"".join(len(part).to_bytes(8, "big") + part for part in parts)).digest()

@@ -7,12 +7,14 @@ out.
 """
 
 import hashlib
+from collections.abc import Collection
 
-from strategies.secagg import wire
-from strategies.secagg.errors import AlteredReplyError, RepeatedPartnerError, RoundAbandonedError
+from strategies.secagg import contributions, wire
+from strategies.secagg.errors import AlteredReplyError, RepeatedPartnerError, RoundAbandonedError, UnusableKeyError
 from strategies.secagg.messages import (
     NO_TRUNK,
     CollectRequest,
+    Complaint,
     DeliveredContribution,
     FinishRequest,
     Handover,
@@ -22,7 +24,9 @@ from strategies.secagg.messages import (
     ShareKeysReply,
     ShareKeysRequest,
     SignedAdvertisement,
+    SignedHeader,
 )
+from strategies.secagg.proofs import Proof, UnequalContribution, UnusableKey, encode, proven
 from strategies.secagg.roster import Roster
 from strategies.secagg.verification import agreed_trunk, session_id, verify_advertisement, verify_contributions
 
@@ -41,6 +45,7 @@ class Coordinator:
         self.advertisements: dict[int, SignedAdvertisement] = {}
         self.contributions: dict[int, ShareKeysReply] = {}
         self.joined: set[int] = set()
+        self.proofs: list[Proof] = []
         self.session = b""
 
     # AdvertiseKeys and ShareKeys
@@ -49,14 +54,22 @@ class Coordinator:
         """For everybody."""
         return wire.encode(self.parameters)
 
-    def add_advertisement(self, reply: bytes) -> int:
+    def add_advertisement(self, reply: bytes, guilty: Collection[int] = ()) -> int:
         """Take a partner's advertisement; its index.
 
+        Args:
+            guilty: Who was proven to misbehave earlier.
         Raises:
             SecAggError: It is none, or not from the roster.
+            UnusableKeyError: Nothing can be encrypted for its key; `proofs` has what shows it.
         """
         signed = wire.decode(SignedAdvertisement, reply)
         verify_advertisement(self.roster, self.parameters, signed)
+        if signed.body.index in guilty:
+            raise AlteredReplyError(f"partner {signed.body.index} was proven to misbehave, and takes part no more")
+        if not contributions.usable(signed.body.kem):
+            self.proofs.append(UnusableKey(self.parameters, signed))
+            raise UnusableKeyError(signed.body.index, "the key that it advertises cannot be used: the session goes on without it")
         if signed.body.index in self.advertisements:
             raise RepeatedPartnerError(f"two nodes call themselves partner {signed.body.index}: each needs an identity of its own")
         self.advertisements[signed.body.index] = signed
@@ -99,13 +112,31 @@ class Coordinator:
 
     def agreed_trunk(self) -> tuple[int, tuple[int, ...]]:
         """Rounds behind the trunk that the session starts from, and the members that hold it; nobody has one: 0 and nobody."""
-        version, trunk, holders = agreed_trunk(tuple(self.advertisements.values()))
+        version, trunk, holders = agreed_trunk(self.roster, tuple(self.advertisements.values()))
         return version, () if trunk == NO_TRUNK else tuple(holder for holder in holders if holder in self.contributions)
+
+    def prove(self, complaint: Complaint) -> Proof | None:
+        """What a complaint proves against the partner that it accuses; None if nothing."""
+        sent = self.contributions.get(complaint.accused)
+        if sent is None or complaint.index not in sent.contributions.recipients:
+            return None
+        ordered = tuple(self.advertisements[index] for index in sorted(self.advertisements))
+        proof = UnequalContribution(self.parameters, ordered, self._contribution(sent, complaint.index), complaint.index, complaint.secret)
+        return proof if proven(self.roster, encode(proof)) == complaint.accused else None
 
     # Requests that begin or end a round
 
-    def collect_request(
-        self, index: int, number: int, cohort: tuple[int, ...], rows: bool, version: int, last: LastRound | None, handover: Handover | None
+    def collect_request(  # noqa: PLR0913 - the message's fields; called with keywords
+        self,
+        index: int,
+        number: int,
+        cohort: tuple[int, ...],
+        rows: bool,
+        version: int,
+        last: LastRound | None,
+        handover: Handover | None = None,
+        headers: tuple[SignedHeader, ...] = (),
+        proofs: tuple[bytes, ...] = (),
     ) -> bytes:
         """For one partner of the cohort; a masked sum or a handed-over trunk travels beside it."""
         return wire.encode(
@@ -118,25 +149,37 @@ class Coordinator:
                 contributions=self._delivered(index),
                 last=last,
                 handover=handover,
+                headers=headers,
+                proofs=proofs,
             )
         )
 
-    def finish_request(self, index: int, version: int, last: LastRound | None, handover: Handover | None) -> bytes:
+    def finish_request(
+        self,
+        index: int,
+        version: int,
+        last: LastRound | None,
+        handover: Handover | None = None,
+        headers: tuple[SignedHeader, ...] = (),
+        proofs: tuple[bytes, ...] = (),
+    ) -> bytes:
         """For one partner, after the last round."""
-        return wire.encode(FinishRequest(self.session, version, self._delivered(index), last, handover))
+        return wire.encode(FinishRequest(self.session, version, self._delivered(index), last, handover, headers, proofs))
 
-    def handover_request(self, index: int) -> bytes:
-        """For one holder of the trunk."""
-        return wire.encode(HandoverRequest(self.session, self._delivered(index)))
+    def handover_request(self, index: int, version: int) -> bytes:
+        """For one holder of the trunk with so many rounds behind it."""
+        return wire.encode(HandoverRequest(self.session, version, self._delivered(index)))
 
     def _delivered(self, recipient: int) -> tuple[DeliveredContribution, ...]:
         delivered: list[DeliveredContribution] = []
         for sender in () if recipient in self.joined else self.members():
             if sender != recipient:
-                sent = self.contributions[sender]
-                place = sent.contributions.recipients.index(recipient)
-                delivered.append(DeliveredContribution(sent.contributions, sent.ciphertexts[place]))
+                delivered.append(self._contribution(self.contributions[sender], recipient))
         return tuple(delivered)
+
+    @staticmethod
+    def _contribution(sent: ShareKeysReply, recipient: int) -> DeliveredContribution:
+        return DeliveredContribution(sent.contributions, sent.ciphertexts[sent.contributions.recipients.index(recipient)])
 
     def enough(self, count: int, what: str) -> None:
         """See that a round can go on.

@@ -26,6 +26,21 @@ class NotEnoughSharesError(SecAggError):
     """Fewer shares than the threshold, from which no secret follows. A fault of the program: the coordinator counts before."""
 
 
+class WrongSharesError(SecAggError):
+    """Enough shares, but so many of them are wrong that no secret can be read from them.
+
+    Proves that at least `least` of the holders revealed a wrong share, or that the dealer dealt something else than it committed to.
+
+    Args:
+        answers: Shares that there were.
+        least: How many of them must be wrong.
+    """
+
+    def __init__(self, answers: int, least: int) -> None:
+        super().__init__(f"at least {least} of {answers} shares are wrong, or what was dealt is not what the dealer committed to")
+        self.answers, self.least = answers, least
+
+
 class OutOfOrderError(SecAggError):
     """A message that this phase does not expect. Proves nothing: networks deliver late and twice. State is unchanged."""
 
@@ -118,13 +133,13 @@ class SecondUnmaskingError(CoordinatorError):
 class AlteredSumError(CoordinatorError):
     """The masked sum is not the sum of what the survivors sent.
 
-    Proves that somebody changed it, and not who: the coordinator, or a partner that revealed a wrong share. An honest mistake passes the
-    check with probability below 2^-59, and so does an attack by whoever lacks the group key.
+    Proves that somebody changed it, and not who: the coordinator, or a survivor that masked with other streams than it committed to. An
+    honest mistake passes the check with probability below 2^-59, and so does an attack by whoever lacks the group key.
     """
 
     hint = (
-        "compare transcripts (polyphony transcript compare): if all were given the same sum, the coordinator or a partner that revealed "
-        "shares spoiled it; the next session goes on from the trunk before"
+        "compare transcripts (polyphony transcript compare): if all were given the same sum, the coordinator or a survivor spoiled it; "
+        "the next session goes on from the trunk before"
     )
 
 
@@ -159,9 +174,9 @@ class SignatureError(PeerError):
 
 
 class KeyConfirmationError(PeerError):
-    """A partner whose signed header says that it holds another group key than we do.
+    """A partner whose signed header says that it holds another group key than we do, though it was shown the same contributions.
 
-    It was given other contributions than we were, by the coordinator or by a third partner that sent two; or it is at fault itself.
+    Proves that it is at fault: each contribution is bound by its sender's signature, so the key follows from what both were shown.
     """
 
 
@@ -181,14 +196,68 @@ class FormMismatchError(PeerError):
 
 
 class ContributionError(PeerError):
-    """An encrypted contribution or share that does not open, or a key that nothing can be encrypted for.
+    """An encrypted contribution that is not the one that its sender signed, or a share that does not open.
 
-    Where the sender signed the digest of just this ciphertext, the sender made it so; otherwise it may have been altered.
+    Proves nothing against the sender: whoever carries a message can alter it.
+    """
+
+
+class WrongSecretError(PeerError):
+    """A partner revealed other seeds than it committed to. Proves that it is at fault: it signed both (`proofs.py`)."""
+
+
+class WrongShareError(PeerError):
+    """A share that is not on the polynomial of all the others: its holder revealed another one, or its dealer dealt it wrong.
+
+    Where it happens with more dealers than may misbehave, it is the holder.
+    """
+
+
+class UnusableKeyError(PeerError):
+    """A partner signed a key that nothing can be encrypted for. Proves that the partner is at fault: its signed advertisement shows it.
+
+    An honest coordinator leaves such a partner out before anybody else hears of it.
+    """
+
+
+class UnequalContributionError(PeerError):
+    """What a partner encrypted for us is not what it signed: it does not open, or has another contribution to the group key.
+
+    Proves that its sender is at fault, since it signed both the ciphertext's digest and the commitment; `proofs.py` shows it to others.
+    """
+
+
+class ContributionsMismatchError(PeerError):
+    """A partner signed that it was shown other lists of contributions than we were.
+
+    Proves that the coordinator showed different ones; if the same sender signed both, that sender works with it (`transcript compare`).
     """
 
 
 class HandoverError(PeerError):
-    """A handed-over trunk that does not open, is damaged, or is not the one asked for. If its ciphertext is the signed one: its holder."""
+    """A handed-over trunk that does not open, is damaged, or has another name than the one that a quorum holds.
+
+    If its ciphertext is the signed one, the holder is at fault. The content is never taken.
+    """
+
+
+class NoQuorumError(CoordinatorError):
+    """A session would go on from a trunk more than one round behind ours.
+
+    Either too few of the partners that are here still have the newer one, or the coordinator left those out that have it. Nothing proves
+    which. A round that was finished is given up by a person's decision alone.
+    """
+
+    hint = (
+        "wait until more partners are connected; if they lost their trunks for good, a person decides: without shared.safetensors and "
+        "shared-before.safetensors this partner goes on from the trunk that the others hold"
+    )
+
+
+class ProtocolVersionError(CoordinatorError):
+    """A coordinator that speaks another version of the protocol. Proves that one of the two programs is older."""
+
+    hint = "all partners and the coordinator run the same version of Polyphony; a run that began under another version begins anew"
 
 
 class SumOutOfRangeError(SecAggError):
@@ -211,3 +280,30 @@ class BehindError(SecAggError):
 
 class RoundAbandonedError(SecAggError):
     """Too few partners answered; nothing was revealed, and the next round trains afresh."""
+
+
+class GuiltyPartnerError(RoundAbandonedError):
+    """A partner was proven to misbehave before anything was masked: the session ends, and the next one begins without it.
+
+    Args:
+        partner: Its index in the roster.
+        reason: What it did.
+    """
+
+    def __init__(self, partner: int, reason: str) -> None:
+        super().__init__(f"partner {partner}: {reason}")
+        self.partner = partner
+
+
+class LostSeedsError(RoundAbandonedError):
+    """A survivor revealed none of its seeds, or wrong ones, and too many shares of them are wrong: no sum follows.
+
+    Args:
+        partners: Whose seeds are lost; the next round goes on without them.
+    """
+
+    def __init__(self, partners: tuple[int, ...]) -> None:
+        super().__init__(
+            f"the seeds of partners {', '.join(map(str, partners))} cannot be found: they did not answer, and shares are wrong"
+        )
+        self.partners = partners

@@ -10,20 +10,20 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from strategies.secagg import shamir
+from strategies.secagg.wire import DOMAIN
 
-VERSION = b"polyphony/v1/"
 KEY_BYTES = 32
 WIDE_BYTES = 48  # reduces to a uniform field element
 
 
 def tag(phase: str, roster_digest: bytes, session: bytes, number: int) -> bytes:
     """What precedes everything that a partner signs."""
-    return VERSION + phase.encode() + b"\x00" + roster_digest + session + number.to_bytes(4, "big")
+    return DOMAIN + phase.encode() + b"\x00" + roster_digest + session + number.to_bytes(4, "big")
 
 
 def derive(secret: bytes, salt: bytes, label: str, parts: tuple[bytes | int, ...] = (), length: int = KEY_BYTES) -> bytes:
     """HKDF-SHA512 (RFC 5869). Parts enter `info` with their lengths, so that no two lists of parts give the same."""
-    info = VERSION + label.encode() + b"\x00"
+    info = DOMAIN + label.encode() + b"\x00"
     for part in parts:
         content = part.to_bytes(4, "big") if isinstance(part, int) else part
         info += len(content).to_bytes(4, "big") + content
@@ -72,14 +72,37 @@ def confirmation(group: bytes, session: bytes, number: int, partner: int) -> byt
     return _hmac(group, "key confirmation", session, number.to_bytes(4, "big"), partner.to_bytes(4, "big"))
 
 
-def next_trunk(group: bytes, before: bytes, number: int, masked: bytes) -> bytes:
-    """The digest of the trunk after a round, from the digest before it and SHA-256 of the masked sum, which decodes in one way only."""
-    return _hmac(group, "trunk", before, number.to_bytes(4, "big"), masked)
+def trunk_blind(group: bytes, number: int | None) -> bytes:
+    """Blinds the name of the trunk that round `number` led to, or of the first one: nobody without K can test a guess against a name."""
+    return derive(group, b"", "first trunk") if number is None else derive(group, b"", "trunk", (number,))
 
 
-def trunk_name(group: bytes, content: bytes) -> bytes:
-    """The digest of a trunk that no round led to, from SHA-256 of its content: nobody without K can test a guess against it."""
-    return _hmac(group, "first trunk", content)
+def basis(group: bytes, name: bytes, rows: bytes) -> bytes:
+    """What a round trains from: the trunk of this name, of which this row list, by its digest, may leave. As for names, guesses need K."""
+    return _hmac(group, "basis", name, rows)
+
+
+def trunk_name(blind: bytes, version: int, content: bytes, before: bytes) -> bytes:
+    """The name of a trunk, which commits to all of it: whoever holds blind and content finds the same, or has another trunk.
+
+    Args:
+        blind: Of `trunk_blind`.
+        version: Rounds behind it.
+        content: SHA-256 of everything that partners hold alike in it.
+        before: The name of the trunk that its last round trained from; zeros for a first one.
+    """
+    return hashlib.sha256(DOMAIN + b"trunk name\x00" + blind + version.to_bytes(4, "big") + content + before).digest()
+
+
+def secret_commitment(session: bytes, number: int, dealer: int, about: int, secret: bytes) -> bytes:
+    """What a dealer signs of a secret that it shares: of 32 random bytes a hash says nothing, and no other secret has it."""
+    places = b"".join(each.to_bytes(4, "big") for each in (number, dealer, about))
+    return hashlib.sha256(DOMAIN + b"secret\x00" + session + places + secret).digest()
+
+
+def group_commitment(session: bytes, partner: int, contribution: bytes) -> bytes:
+    """What a partner signs of its contribution to the group key, which is the same for everybody."""
+    return hashlib.sha256(DOMAIN + b"group contribution\x00" + session + partner.to_bytes(4, "big") + contribution).digest()
 
 
 def check_key(group: bytes, number: int, trunk: bytes) -> bytes:
@@ -108,4 +131,4 @@ def public_seed(seed: bytes) -> bytes:
 
 
 def _hmac(key: bytes, label: str, *parts: bytes) -> bytes:
-    return hmac.new(key, VERSION + label.encode() + b"\x00" + b"".join(parts), hashlib.sha256).digest()
+    return hmac.new(key, DOMAIN + label.encode() + b"\x00" + b"".join(parts), hashlib.sha256).digest()

@@ -6,6 +6,7 @@ A vector is [private words | words of the check's tag]; the sum of its private w
 public words carries no group mask: its sum is for the coordinator.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,11 +119,15 @@ def mask(  # noqa: PLR0913 - who, in which round, what and with what; called wit
     add_streams(shown, list(map(keys.public_seed, plus)), list(map(keys.public_seed, minus)))
     own_secret = entropy(keys.KEY_BYTES)
     bundle = _bundle(roster, session, number, cohort, seeds, own_secret)
+    names = shares.secrets_of(session.index, cohort)
+    commitments = b"".join(keys.secret_commitment(session.id, number, session.index, about, seeds[about]) for about in names)
     header = Header(
         index=session.index,
         cohort=asked,
         trunk=trunk,
+        contributions=session.contributions,
         confirmation=keys.confirmation(session.group, session.id, number, session.index),
+        secrets=hashlib.sha256(commitments).digest(),
         words=len(words),
         input=input_digest(words, shown.tobytes()),
         bundle=bundle_digest(bundle),
@@ -139,7 +144,7 @@ def mask(  # noqa: PLR0913 - who, in which round, what and with what; called wit
         dropped=(),
         signed=b"",
     )
-    return masked, MaskedInput(signed, bundle, shown.tobytes())
+    return masked, MaskedInput(signed, commitments, bundle, shown.tobytes())
 
 
 def group_masks(session: Session, number: int, partners: tuple[int, ...]) -> tuple[list[bytes], list[bytes]]:
@@ -156,15 +161,14 @@ def group_masks(session: Session, number: int, partners: tuple[int, ...]) -> tup
     return [seeds[member] for member in seeds if count[member] > 0], [seeds[member] for member in seeds if count[member] < 0]
 
 
-def finish(session: Session, last: LastRound, words: np.ndarray, digest: bytes, trunk: bytes, threads: int = 1) -> tuple[np.ndarray, bytes]:
+def finish(session: Session, last: LastRound, words: np.ndarray, trunk: bytes, threads: int = 1) -> np.ndarray:
     """Take the group masks off a masked sum, in place, and check it.
 
     Args:
         words: The masked sum, which `check_sum` let pass; overwritten.
-        digest: SHA-256 of the masked sum.
-        trunk: Digest of the trunk before this round, that the survivors trained from; those of a row list name the session's.
+        trunk: What the survivors trained from, as their headers say; those of a row list name the session's trunk.
     Returns:
-        The sum of the private words, signed, a view of `words`; and the digest of the trunk after this round.
+        The sum of the private words, signed, a view of `words`.
     Raises:
         RepeatedPartnerError, UnknownPartnerError: In the list of survivors.
         AlteredSumError: It is not the survivors' sum, or was taken in before.
@@ -181,7 +185,7 @@ def finish(session: Session, last: LastRound, words: np.ndarray, digest: bytes, 
     # The check's key names the trunk that the round starts from, so a sum that was taken in, whose trunk is another, passes never again.
     start = session.trunk if last.rows else trunk
     aggregate_check.verify(private, keys.check_key(session.group, last.number, start), claimed)
-    return private, keys.next_trunk(session.group, trunk, last.number, digest)
+    return private
 
 
 def check_sum(session: Session, words: np.ndarray) -> None:

@@ -11,6 +11,7 @@ from strategies.secagg import wire
 
 DIGEST = 32
 NO_TRUNK = bytes(DIGEST)
+PROTOCOL = 2
 SLOTS = "slots:"  # before the shape of the shared heads in a layout
 
 
@@ -28,6 +29,7 @@ class SessionParameters:
     """What the coordinator proposes and every partner holds against its own policy.
 
     Attributes:
+        protocol: Version of the protocol, `PROTOCOL`; it comes first, so that every version can read which another one is.
         roster: Digest of the roster.
         configuration: Digest of the experiment that partners must have in common.
         layout: Shapes of the trunk's arrays, such as "32768x400,400", or "32768x400,400,slots:258x401" with shared heads.
@@ -38,6 +40,7 @@ class SessionParameters:
         nonce: 32 bytes, fresh.
     """
 
+    protocol: int
     roster: bytes
     configuration: bytes
     layout: str
@@ -58,7 +61,7 @@ class SessionParameters:
 
     def digest(self) -> bytes:
         """SHA-256, 32 bytes."""
-        return hashlib.sha256(b"polyphony/v1/parameters" + wire.encode(self)).digest()
+        return hashlib.sha256(wire.DOMAIN + b"parameters" + wire.encode(self)).digest()
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,8 @@ class Advertisement:
         kem: ML-KEM-768 key, then X25519 key, 1216 bytes.
         nonce: 32 bytes, fresh.
         version: Rounds that its trunk has behind it.
-        trunk: Digest of that trunk; zeros for none.
+        trunk: Name of that trunk; `NO_TRUNK` before the first round.
+        before: Name of the trunk one round earlier, if the partner still has that one, too; else `NO_TRUNK`.
     """
 
     index: int
@@ -78,11 +82,20 @@ class Advertisement:
     nonce: bytes
     version: int
     trunk: bytes
+    before: bytes
 
     def __post_init__(self) -> None:
         require(self.kem, 1184 + 32, "kem")
         require(self.nonce, DIGEST, "nonce")
         require(self.trunk, DIGEST, "trunk")
+        require(self.before, DIGEST, "before")
+        if (self.version == 0) != (self.trunk == NO_TRUNK):
+            raise ValueError(f"a trunk of round {self.version} called {self.trunk.hex()[:16]}")
+
+    def holds(self) -> tuple[tuple[int, bytes], ...]:
+        """Version and name of each trunk that the partner has on disk."""
+        held = ((self.version, self.trunk), (self.version - 1, self.before))
+        return tuple((version, name) for version, name in held if name != NO_TRUNK)
 
 
 @dataclass(frozen=True)
@@ -110,16 +123,19 @@ class KeyContributions:
     Attributes:
         sender: The partner.
         recipients: Every other member of the session, ascending.
+        group: Commits to the contribution to the group key, which all recipients find in their ciphertexts.
         digests: SHA-256 of each ciphertext, 32 bytes each, one after the other.
-        signature: Over sender, recipients and digests, under the session.
+        signature: Over all of these, under the session.
     """
 
     sender: int
     recipients: tuple[int, ...]
+    group: bytes
     digests: bytes
     signature: bytes
 
     def __post_init__(self) -> None:
+        require(self.group, DIGEST, "group")
         require(self.digests, DIGEST * len(self.recipients), "digests")
 
     def digest_for(self, recipient: int) -> bytes:
@@ -164,7 +180,7 @@ class Handover:
 
     Attributes:
         holder: Who hands it over.
-        trunk: Its digest.
+        trunk: Its name.
         ciphertext: SHA-256 of the ciphertext.
         signature: Over all of these, under the session.
     """
@@ -188,6 +204,8 @@ class CollectRequest:
         contributions: Of all other members; a partner needs them once per session.
         last: The round to finish first, if one was completed since.
         handover: A trunk, for partners that lack the one to go on from.
+        headers: Beside a handover, of the last round's survivors: they signed which trunk they trained from.
+        proofs: What proves that a partner misbehaved (`proofs.py`), as bytes.
     """
 
     session: bytes
@@ -198,6 +216,8 @@ class CollectRequest:
     contributions: tuple[DeliveredContribution, ...]
     last: LastRound | None
     handover: Handover | None
+    headers: "tuple[SignedHeader, ...]"
+    proofs: tuple[bytes, ...]
 
 
 @dataclass(frozen=True)
@@ -207,8 +227,10 @@ class Header:
     Attributes:
         index: The partner.
         cohort: Digest of the cohort that it masked for.
-        trunk: Digest of the trunk that it trained from.
+        trunk: What it trained from: trunk and row list (`keys.basis`); in a round over the row list, the session's trunk.
+        contributions: Digest of the lists of contributions that it was shown, its own among them.
         confirmation: Proof that it holds the group key.
+        secrets: SHA-256 of its commitments to the secrets that it shares.
         words: Length of its vector.
         input: SHA-256 of the vector, then of the public words.
         bundle: SHA-256 of its encrypted shares.
@@ -217,7 +239,9 @@ class Header:
     index: int
     cohort: bytes
     trunk: bytes
+    contributions: bytes
     confirmation: bytes
+    secrets: bytes
     words: int
     input: bytes
     bundle: bytes
@@ -237,11 +261,13 @@ class MaskedInput:
 
     Attributes:
         header: Signed.
+        commitments: To each secret that it shares, 32 bytes each, in the order of `shares.secrets_of`.
         bundle: Encrypted shares for those holders that cannot derive theirs, in the order of `shares.sent_to`.
         public: A short masked vector without group mask: what the coordinator may know the sum of.
     """
 
     header: SignedHeader
+    commitments: bytes
     bundle: tuple[bytes, ...]
     public: bytes
 
@@ -254,9 +280,28 @@ class Holding:
     version: int
 
 
+@dataclass(frozen=True)
+class Complaint:
+    """The answer of a partner that got a contribution which is not what its sender signed, and proves it.
+
+    It gives away the secret of the key that it advertised for this session. Whoever sees the complaint can open what all others sent to
+    this partner, the group key follows, and the session is over. Nothing was masked in it by the partner; and the accused, who has the
+    group key too, could have given it away as well.
+
+    Attributes:
+        index: Who complains.
+        accused: About whom.
+        secret: Seeds of the advertised key, 96 bytes.
+    """
+
+    index: int
+    accused: int
+    secret: bytes
+
+
 # The kinds of reply to a `CollectRequest`, in the order of their tags (`wire.encode_tagged`). Places stay: a further kind comes last.
-# No tag is 0, with which an untagged reply would begin: both kinds begin with a partner's index.
-COLLECT_REPLIES: tuple[type[MaskedInput | Holding], ...] = (MaskedInput, Holding)
+# No tag is 0, with which an untagged reply would begin: all kinds begin with a partner's index.
+COLLECT_REPLIES: tuple[type[MaskedInput | Holding | Complaint], ...] = (MaskedInput, Holding, Complaint)
 
 
 # Finish and Handover
@@ -271,13 +316,16 @@ class FinishRequest:
     contributions: tuple[DeliveredContribution, ...]
     last: LastRound | None
     handover: Handover | None
+    headers: tuple[SignedHeader, ...]
+    proofs: tuple[bytes, ...]
 
 
 @dataclass(frozen=True)
 class HandoverRequest:
-    """Asks one holder for its trunk; contributions as in `CollectRequest`."""
+    """Asks one holder for the trunk with so many rounds behind it; contributions as in `CollectRequest`."""
 
     session: bytes
+    version: int
     contributions: tuple[DeliveredContribution, ...]
 
 
@@ -288,4 +336,4 @@ def index_bytes(indices: tuple[int, ...]) -> bytes:
 
 def cohort_digest(cohort: tuple[int, ...]) -> bytes:
     """H(A)."""
-    return hashlib.sha256(b"polyphony/v1/cohort" + index_bytes(cohort)).digest()
+    return hashlib.sha256(wire.DOMAIN + b"cohort" + index_bytes(cohort)).digest()

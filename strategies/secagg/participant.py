@@ -27,12 +27,23 @@ import numpy as np
 
 from strategies.secagg import consistency, handover, keys, masking, session, slot_order, wire
 from strategies.secagg.consistency_messages import ConsistencyRequest, UnmaskRequest, survivors_digest
-from strategies.secagg.errors import OldRoundError, OldSessionError, PolicyError, SecAggError, SurvivorsDisagreeError
+from strategies.secagg.errors import (
+    OldRoundError,
+    OldSessionError,
+    PolicyError,
+    ProtocolVersionError,
+    SecAggError,
+    SurvivorsDisagreeError,
+    UnequalContributionError,
+)
 from strategies.secagg.identity import Identity
 from strategies.secagg.masking import Round
 from strategies.secagg.messages import (
     COLLECT_REPLIES,
+    DIGEST,
+    PROTOCOL,
     CollectRequest,
+    Complaint,
     DeliveredContribution,
     FinishRequest,
     Handover,
@@ -46,8 +57,9 @@ from strategies.secagg.messages import (
 )
 from strategies.secagg.phases import HARMLESS, Phase, Step, after
 from strategies.secagg.policy import Policy
+from strategies.secagg.proofs import proven
 from strategies.secagg.roster import Roster
-from strategies.secagg.session import Entropy, Session
+from strategies.secagg.session import Entropy, Session, Shared
 from strategies.secagg.state import State
 from strategies.secagg.transcript import Fact
 
@@ -77,6 +89,7 @@ class Participant:
         self.state = state or State()
         self.least = max(roster.least(), policy.least_survivors)
         self.facts: tuple[Fact, ...] = ()
+        self._shared_before: Shared | None = None
 
     @property
     def phase(self) -> Phase:
@@ -94,19 +107,22 @@ class Participant:
             raise OldSessionError("this partner has no session with keys")
         return self.state.session
 
-    def advertise(self, request: bytes, version: int, trunk: bytes) -> bytes:
+    def advertise(self, request: bytes, version: int, trunk: bytes, before: bytes) -> bytes:
         """Answer AdvertiseKeys: a new session begins, and every key of the last one is forgotten. PROTOCOL.md, section 3.
 
         Args:
-            version, trunk: Rounds and digest of the trunk that this partner holds; `NO_TRUNK` for none.
+            version, trunk: Rounds and name of the trunk that this partner holds; `NO_TRUNK` for none.
+            before: Name of the trunk one round earlier, if it still has that; else `NO_TRUNK`.
         Raises:
+            ProtocolVersionError: The coordinator speaks another version.
             PolicyError: The parameters are outside our policy.
         """
+        check_protocol(request)
 
         def work(parameters: SessionParameters) -> tuple[bytes, State]:
             self.policy.check(parameters)
             self._saw(Fact("parameters", parameters.digest()))
-            advertised, advertisement = session.advertise(self.identity, self.index, parameters, version, trunk, self.entropy)
+            advertised, advertisement = session.advertise(self.identity, self.index, parameters, version, trunk, before, self.entropy)
             return wire.encode(advertisement), State(advertised=advertised)
 
         return self._answer(Step.ADVERTISE_KEYS, request, SessionParameters, work)
@@ -153,7 +169,7 @@ class Participant:
 
         Args:
             request: The same bytes.
-            trunk: Digest of the trunk that this partner trained from.
+            trunk: What this partner trained from: `basis`, or the session's trunk for a row list.
             words: uint32 or uint16; the last `masking.tag_words` of them are filled here.
             public: Words whose sum the coordinator may know; may be empty.
         Raises:
@@ -218,12 +234,12 @@ class Participant:
         def work(parsed: UnmaskRequest) -> tuple[bytes, State]:
             current = self._current(parsed.session, parsed.number)
             self._saw(Fact("survivors", current.signed))
-            revealed = consistency.reveal(self.roster, self.session, current, parsed)
+            revealed = consistency.reveal(self.identity, self.roster, self.session, current, parsed)
             return wire.encode(revealed), self.state
 
         return self._answer(Step.UNMASK, request, UnmaskRequest, work)
 
-    def finish(self, last: LastRound, words: np.ndarray, trunk: bytes, threads: int = 1) -> tuple[np.ndarray, bytes]:
+    def finish(self, last: LastRound, words: np.ndarray, trunk: bytes, threads: int = 1) -> np.ndarray:
         """Decode a masked sum in place; see `masking.finish`. PROTOCOL.md, section 5.
 
         It comes with the next COLLECT or FINISH, between that request's check and its answer.
@@ -237,9 +253,8 @@ class Participant:
             if mine is not None and mine.number == last.number and mine.signed and mine.survivors != last.survivors:
                 raise SurvivorsDisagreeError(f"a sum over {last.survivors}, and we signed {mine.survivors}")
             masking.check_sum(self.session, words)
-            digest = hashlib.sha256(np.ascontiguousarray(words).data).digest()
-            self._saw(Fact("sum", digest))
-            return masking.finish(self.session, last, words, digest, trunk, threads)
+            self._saw(Fact("sum", hashlib.sha256(np.ascontiguousarray(words).data).digest()))
+            return masking.finish(self.session, last, words, trunk, threads)
 
     def close(self, request: bytes) -> FinishRequest:
         """Check the last request of a run; `tell_holding` answers it.
@@ -266,31 +281,79 @@ class Participant:
         self.state = replace(self.state, phase=phase.value, request=hashlib.sha256(request).digest(), reply=reply)
         return reply
 
-    def hand_over(self, request: bytes, trunk: bytes, plain: bytes) -> tuple[bytes, bytes]:
+    def asked_to_hand_over(self, request: bytes) -> int:
+        """Check a request for a trunk; `hand_over` answers it. Rounds behind the trunk that is asked for."""
+
+        def work(parsed: HandoverRequest) -> int:
+            self._join(parsed.session, parsed.contributions)
+            return parsed.version
+
+        return self._accept(Step.HANDOVER, request, HandoverRequest, work)
+
+    def hand_over(self, trunk: bytes, plain: bytes) -> tuple[bytes, bytes]:
         """Answer Handover.
 
         Args:
-            trunk: Digest of the trunk held.
+            trunk: Name of the trunk.
             plain: The trunk as bytes.
         Returns:
             The message, and the ciphertext that travels beside it.
         """
-
-        def work(parsed: HandoverRequest) -> tuple[Handover, bytes]:
-            self._join(parsed.session, parsed.contributions)
-            return handover.seal(self.identity, self.roster, self.session, trunk, plain, self.entropy)
-
-        message, ciphertext = self._accept(Step.HANDOVER, request, HandoverRequest, work)
+        message, ciphertext = handover.seal(self.identity, self.roster, self.session, trunk, plain, self.entropy)
+        self.saw(f"handed over {self.index}", trunk)
         return wire.encode(message), ciphertext
 
     def take_over(self, offered: Handover, ciphertext: bytes) -> bytes:
-        """The trunk of a handover.
+        """The content of a handover, which `check_taken` is asked about before anything is done with it.
 
         Raises:
             HandoverError, SignatureError, UnknownPartnerError: As `handover.open_sealed`.
         """
         with self._refusing():
             return handover.open_sealed(self.roster, self.session, offered, ciphertext)
+
+    def check_taken(self, offered: Handover, name: bytes, rows: bytes, last: LastRound | None, headers: tuple[SignedHeader, ...]) -> None:
+        """See that a handed-over trunk is one that others go on from.
+
+        Before the first update of a session that is the trunk that the session began with, later the one that the last round trained from.
+
+        Args:
+            name, rows: The trunk's name, worked out from its content, and its row list's digest.
+            last, headers: As in the request.
+        Raises:
+            HandoverError, SignatureError, UnknownPartnerError: As `handover.check_beginning` and `handover.check_trained_from`.
+        """
+        with self._refusing():
+            self.saw(f"handed over {offered.holder}", name)
+            if last is None or last.rows:
+                handover.check_beginning(self.session, offered, name)
+            else:
+                handover.check_trained_from(self.roster, self.session, offered, name, rows, last.number, headers)
+
+    def complain(self, request: bytes, error: UnequalContributionError) -> bytes:
+        """Answer a request that brought a contribution which its sender did not sign so, with what proves it; the session is over.
+
+        Only where nothing was masked: the keys of this session are then of no use to anybody.
+        """
+        shared = self._shared_before
+        assert shared is not None
+        reply = wire.encode_tagged(COLLECT_REPLIES, Complaint(self.index, error.partner, shared.secret))
+        self.state = State(phase=Phase.FAILED.value, request=hashlib.sha256(request).digest(), reply=reply)
+        return reply
+
+    def take_proofs(self, proofs: tuple[bytes, ...]) -> tuple[int, ...]:
+        """Keep what proves that a partner misbehaved; who that is. What proves nothing is left out: anybody can send it."""
+        accused: dict[int, bytes] = {}
+        for proof in proofs:
+            index = proven(self.roster, proof)
+            if index is not None:
+                accused.setdefault(index, proof)
+        self._saw(*(Fact(f"proof against partner {index}", proof) for index, proof in accused.items()))
+        return tuple(sorted(accused))
+
+    def saw(self, what: str, value: bytes) -> None:
+        """Note for the transcript what the caller found in a request."""
+        self._saw(Fact(what, value))
 
     def refuse(self, error: SecAggError) -> SecAggError:
         """End the session over something that only the caller could find; the error, to be raised."""
@@ -309,9 +372,13 @@ class Participant:
         """Key of the stream that a first trunk is drawn from: every member's, and nobody else's."""
         return keys.initial_seed(self.session.group)
 
-    def trunk_name(self, content: bytes) -> bytes:
-        """The digest of a first trunk, from SHA-256 of its content."""
-        return keys.trunk_name(self.session.group, content)
+    def trunk_blind(self, number: int | None) -> bytes:
+        """What the name of the trunk after a round is blinded with; of the first trunk, if there is no number."""
+        return keys.trunk_blind(self.session.group, number)
+
+    def basis(self, name: bytes, rows: bytes) -> bytes:
+        """What a round trains from, as its headers and masks name it: a trunk by its name, and its row list by its digest."""
+        return keys.basis(self.session.group, name, rows)
 
     def _join(self, claimed: bytes, delivered: tuple[DeliveredContribution, ...]) -> None:
         """Make sure that the request is of our session, deriving its keys when the contributions arrive first.
@@ -323,6 +390,7 @@ class Participant:
         if claimed != known:
             raise OldSessionError(f"a request of session {claimed.hex()[:16]}, and ours is {known.hex()[:16]}")
         if shared is not None:
+            self._shared_before = shared
             joined = session.establish(self.roster, self.least, shared, delivered)
             self.state = replace(self.state, shared=None, session=joined)
 
@@ -379,6 +447,18 @@ class Participant:
     def _saw(self, *facts: Fact) -> None:
         """Note what the request in hand shows, before the check that could refuse it where that check is about it."""
         self.facts += facts
+
+
+def check_protocol(request: bytes) -> None:
+    """See that a proposal is one of this version; it begins with its own, and under version 1 with a length that stands for it.
+
+    Raises:
+        ProtocolVersionError: It is of another one.
+    """
+    spoken = int.from_bytes(request[:4], "big")
+    if len(request) >= 4 and spoken != PROTOCOL:
+        version = 1 if spoken == DIGEST else spoken
+        raise ProtocolVersionError(f"the coordinator speaks version {version} of the protocol, and this partner version {PROTOCOL}")
 
 
 def _facts_of(last: LastRound | None) -> tuple[Fact, ...]:

@@ -19,7 +19,7 @@ from strategies.secagg.collection import Collection
 from strategies.secagg.coordinator import Coordinator
 from strategies.secagg.identity import Identity
 from strategies.secagg.keystream import DTYPES
-from strategies.secagg.messages import NO_TRUNK, LastRound, SessionParameters
+from strategies.secagg.messages import NO_TRUNK, PROTOCOL, LastRound, SessionParameters
 from strategies.secagg.participant import Participant
 from strategies.secagg.phases import Step
 from strategies.secagg.policy import Policy
@@ -82,6 +82,7 @@ def throw_away_parties(
     members = tuple(Member(index, f"partner-{index}", identity.public) for index, identity in enumerate(identities, 1))
     roster = Roster("rehearsal", threshold or default_threshold(count), minimum, members)
     proposed = SessionParameters(
+        protocol=PROTOCOL,
         roster=roster.digest(),
         configuration=CONFIGURATION,
         layout=LAYOUT,
@@ -135,7 +136,7 @@ class Rehearsal:
         """
         request = self.coordinator.advertise_request()
         for index, partner in self.partners.items():
-            advertise = partial(partner.advertise, version=VERSION, trunk=NO_TRUNK)
+            advertise = partial(partner.advertise, version=VERSION, trunk=NO_TRUNK, before=NO_TRUNK)
             if (reply := self._exchange(Step.ADVERTISE_KEYS, index, request, advertise)) is not None:
                 self.coordinator.add_advertisement(reply)
         request = self.coordinator.share_keys_request()
@@ -214,8 +215,7 @@ class Rehearsal:
         """
         words, last = masked_sum.copy(), LastRound(NUMBER, collection.survivors, False)
         with self.measure(Step.FINISH, index):
-            decoded, _ = self.partners[index].finish(last, words, TRUNK, self.coordinator.threads)
-        return decoded
+            return self.partners[index].finish(last, words, TRUNK, self.coordinator.threads)
 
     def _exchange(self, step: Step, index: int, request: bytes, answer: Callable[[bytes], bytes]) -> bytes | None:
         """A partner's reply to a request; None when either got lost."""

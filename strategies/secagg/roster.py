@@ -65,6 +65,14 @@ class Roster:
         """Partners that every phase needs."""
         return max(self.threshold, self.minimum)
 
+    def tolerated(self) -> int:
+        """Partners that may misbehave: the most that are fewer than a third."""
+        return (len(self.members) - 1) // 3
+
+    def quorum(self) -> int:
+        """Partners that must hold a trunk before others go on from it: at least two, and more than may misbehave."""
+        return max(2, self.tolerated() + 1)
+
     def member(self, index: int) -> Member:
         """The partner with this index.
 
@@ -90,4 +98,4 @@ class Roster:
 @lru_cache(maxsize=16)
 def _digest(roster: Roster) -> bytes:
     """It goes into every signature, and a roster of fifty has 100 kB."""
-    return hashlib.sha256(b"polyphony/v1/roster" + wire.encode(roster)).digest()
+    return hashlib.sha256(wire.DOMAIN + b"roster" + wire.encode(roster)).digest()

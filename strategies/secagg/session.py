@@ -10,19 +10,16 @@ system's generator inside the cryptographic library.)
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric import mlkem, x25519
-from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, MLKEM768X25519PrivateKey, MLKEM768X25519PublicKey, Suite
-
-from strategies.secagg import keys
+from strategies.secagg import contributions, keys
 from strategies.secagg.errors import (
     ContributionError,
     OwnMessageAlteredError,
     RepeatedPartnerError,
     TooFewPartnersError,
     UnknownPartnerError,
+    UnusableKeyError,
 )
 from strategies.secagg.identity import Identity
 from strategies.secagg.messages import (
@@ -37,6 +34,7 @@ from strategies.secagg.roster import Roster
 from strategies.secagg.verification import (
     advertisement_message,
     agreed_trunk,
+    contributions_digest,
     contributions_message,
     session_id,
     verify_advertisement,
@@ -44,9 +42,6 @@ from strategies.secagg.verification import (
 )
 
 Entropy = Callable[[int], bytes]
-SUITE = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)  # X-Wing (draft-connolly-cfrg-xwing-kem)
-KEM_SEED, X25519_SEED, KEM_KEY = 64, 32, 1184
-CONTRIBUTION = 32
 
 
 @dataclass(frozen=True)
@@ -72,6 +67,7 @@ class Shared:
         id: Session id.
         recipients, sent: Every other advertised partner, and the contribution to the key with it.
         group: Own contribution to the group key.
+        own: The list of contributions as it was sent.
         version, trunk: What the session trains from; `NO_TRUNK`: a new one.
     """
 
@@ -82,6 +78,7 @@ class Shared:
     recipients: tuple[int, ...]
     sent: tuple[bytes, ...]
     group: bytes
+    own: KeyContributions
     version: int
     trunk: bytes
 
@@ -94,6 +91,7 @@ class Session:
         members: Partners in it, ascending, this one included.
         pairs: Key with each member, empty for itself.
         group: K.
+        contributions: Digest of the lists of contributions that led to the keys.
         version, trunk: As in `Shared`.
     """
 
@@ -103,6 +101,7 @@ class Session:
     members: tuple[int, ...]
     pairs: tuple[bytes, ...]
     group: bytes
+    contributions: bytes
     version: int
     trunk: bytes
 
@@ -112,17 +111,15 @@ class Session:
 
 
 def advertise(
-    identity: Identity, index: int, parameters: SessionParameters, version: int, trunk: bytes, entropy: Entropy
+    identity: Identity, index: int, parameters: SessionParameters, version: int, trunk: bytes, before: bytes, entropy: Entropy
 ) -> tuple[Advertised, SignedAdvertisement]:
-    """AdvertiseKeys: a fresh hybrid key, and which trunk this partner holds.
+    """AdvertiseKeys: a fresh hybrid key, and which trunks this partner holds.
 
     Returns:
         What to keep, secret, and what to send.
     """
-    secret = entropy(KEM_SEED + X25519_SEED)
-    lattice, classical = _private(secret)
-    kem = lattice.public_key().public_bytes_raw() + classical.public_key().public_bytes_raw()
-    body = Advertisement(index, kem, entropy(32), version, trunk)
+    secret = entropy(contributions.SECRET)
+    body = Advertisement(index, contributions.advertised(secret), entropy(32), version, trunk, before)
     signed = SignedAdvertisement(body, identity.sign(advertisement_message(parameters, body)))
     return Advertised(parameters, signed, secret), signed
 
@@ -140,13 +137,14 @@ def share(
     session = session_id(state.parameters, advertisements)
     bodies = sorted((signed.body for signed in advertisements), key=lambda body: body.index)
     others = [body for body in bodies if body.index != index]
-    group, sent = entropy(CONTRIBUTION), [entropy(CONTRIBUTION) for _ in others]
+    group, sent = entropy(contributions.CONTRIBUTION), [entropy(contributions.CONTRIBUTION) for _ in others]
     # Of the pair's key each end makes one part; the part of the group's key is the same for everybody.
-    ciphertexts = tuple(_seal(session, index, other, pair + group) for pair, other in zip(sent, others, strict=True))
+    ciphertexts = tuple(contributions.seal(session, index, other, pair, group) for pair, other in zip(sent, others, strict=True))
     recipients = tuple(other.index for other in others)
     digests = b"".join(hashlib.sha256(ciphertext).digest() for ciphertext in ciphertexts)
-    signature = identity.sign(contributions_message(roster, session, index, recipients, digests))
-    version, trunk, _ = agreed_trunk(advertisements)
+    unsigned = KeyContributions(index, recipients, keys.group_commitment(session, index, group), digests, b"")
+    listed = replace(unsigned, signature=identity.sign(contributions_message(roster, session, unsigned)))
+    version, trunk, _ = agreed_trunk(roster, advertisements)
     shared = Shared(
         parameters=state.parameters,
         id=session,
@@ -155,10 +153,11 @@ def share(
         recipients=recipients,
         sent=tuple(sent),
         group=group,
+        own=listed,
         version=version,
         trunk=trunk,
     )
-    return shared, ShareKeysReply(KeyContributions(index, recipients, digests, signature), ciphertexts)
+    return shared, ShareKeysReply(listed, ciphertexts)
 
 
 def check_advertisements(roster: Roster, least: int, state: Advertised, advertisements: tuple[SignedAdvertisement, ...]) -> None:
@@ -170,6 +169,7 @@ def check_advertisements(roster: Roster, least: int, state: Advertised, advertis
         TooFewPartnersError: Fewer than `least`.
         OwnMessageAlteredError: Our own is missing or changed.
         SignatureError: Not signed by the key in the roster, for these parameters.
+        UnusableKeyError: A key that nothing can be encrypted for.
     """
     indices = [signed.body.index for signed in advertisements]
     if len(set(indices)) != len(indices):
@@ -180,17 +180,20 @@ def check_advertisements(roster: Roster, least: int, state: Advertised, advertis
         raise TooFewPartnersError(f"{len(indices)} partners in the session, and {least} are needed")
     for signed in advertisements:
         verify_advertisement(roster, state.parameters, signed)
+        if signed != state.own and not contributions.usable(signed.body.kem):
+            raise UnusableKeyError(signed.body.index, "the key that it advertises cannot be used: it has to be left out")
 
 
 def establish(roster: Roster, least: int, state: Shared, delivered: tuple[DeliveredContribution, ...]) -> Session:
     """Derive all keys from the others' contributions; those who sent none are not members.
 
-    Partners that are shown different contributions derive different group keys. Nobody notices here: the key confirmation in the header
-    of the first masked input says so (`consistency.check_headers`).
+    Partners that are shown different lists derive different group keys. Nobody notices here: the headers of the first masked inputs say
+    who was shown what (`consistency.check_headers`).
 
     Raises:
         RepeatedPartnerError, UnknownPartnerError, TooFewPartnersError, SignatureError: As their names say.
-        ContributionError: A ciphertext that is not ours, not the signed one, or does not open.
+        ContributionError: A ciphertext that is not ours, or not the signed one.
+        UnequalContributionError: A signed one that does not open, or holds another contribution than its sender committed to.
     """
     received: dict[int, tuple[bytes, bytes]] = {}
     for contribution in delivered:
@@ -213,21 +216,10 @@ def establish(roster: Roster, least: int, state: Shared, delivered: tuple[Delive
         members=members,
         pairs=pairs,
         group=group,
+        contributions=contributions_digest([state.own, *(each.contributions for each in delivered)]),
         version=state.version,
         trunk=state.trunk,
     )
-
-
-def _seal(session: bytes, sender: int, recipient: Advertisement, plain: bytes) -> bytes:
-    """Encrypt for one partner.
-
-    Raises:
-        ContributionError: Its key is none.
-    """
-    try:
-        return SUITE.encrypt(plain, _public(recipient.kem), info=_direction(session, sender, recipient.index))
-    except ValueError as error:
-        raise ContributionError(recipient.index, "the key that it advertises is unusable") from error
 
 
 def _open_contribution(roster: Roster, state: Shared, delivered: DeliveredContribution) -> tuple[bytes, bytes]:
@@ -236,33 +228,9 @@ def _open_contribution(roster: Roster, state: Shared, delivered: DeliveredContri
     verify_contributions(roster, state.id, signed)
     if signed.digest_for(state.index) != hashlib.sha256(delivered.ciphertext).digest():
         raise ContributionError(signed.sender, "the ciphertext is not the one that it signed for us")
-    lattice, classical = _private(state.secret)
-    try:
-        plain = SUITE.decrypt(
-            delivered.ciphertext, MLKEM768X25519PrivateKey(lattice, classical), info=_direction(state.id, signed.sender, state.index)
-        )
-    except InvalidTag:
-        raise ContributionError(signed.sender, "its contribution to our key does not open") from None
-    if len(plain) != 2 * CONTRIBUTION:
-        raise ContributionError(signed.sender, f"its contribution has {len(plain)} bytes, not {2 * CONTRIBUTION}")
-    return plain[:CONTRIBUTION], plain[CONTRIBUTION:]
+    return contributions.opened(state.secret, state.id, state.index, delivered)
 
 
 def _pair(state: Shared, other: int, sent: bytes, received: bytes) -> bytes:
     low, high = (sent, received) if state.index < other else (received, sent)
     return keys.pair_key(low, high, state.id, min(state.index, other), max(state.index, other))
-
-
-def _private(secret: bytes) -> tuple[mlkem.MLKEM768PrivateKey, x25519.X25519PrivateKey]:
-    lattice = mlkem.MLKEM768PrivateKey.from_seed_bytes(secret[:KEM_SEED])
-    return lattice, x25519.X25519PrivateKey.from_private_bytes(secret[KEM_SEED:])
-
-
-def _public(kem: bytes) -> MLKEM768X25519PublicKey:
-    lattice = mlkem.MLKEM768PublicKey.from_public_bytes(kem[:KEM_KEY])
-    return MLKEM768X25519PublicKey(lattice, x25519.X25519PublicKey.from_public_bytes(kem[KEM_KEY:]))
-
-
-def _direction(session: bytes, sender: int, recipient: int) -> bytes:
-    """HPKE's info: a ciphertext opens in this session, from this sender, at this recipient, and nowhere else."""
-    return session + sender.to_bytes(4, "big") + recipient.to_bytes(4, "big")

@@ -12,7 +12,7 @@ from strategies.secagg.phases import Phase, Step
 from strategies.secagg.session import Advertised, Session, Shared
 
 NO_SESSION = bytes(32)
-MARK = b"polyphony state\n"  # as a length of the phase's name, which an encoded state begins with, it would be absurd
+MARK = b"polyphony state 2\n"
 DIGEST = 32
 
 
@@ -81,16 +81,17 @@ def dump(state: State) -> bytes:
 
 
 def load(data: bytes) -> State:
-    """The state of `dump`, or of `wire.encode` alone, as earlier versions wrote it.
+    """The state of `dump`.
 
     Raises:
-        MalformedMessageError: Damaged.
+        MalformedMessageError: Damaged, or of an earlier version of the protocol.
     """
-    if data.startswith(MARK):
-        digest, data = data[len(MARK) :][:DIGEST], data[len(MARK) + DIGEST :]
-        if digest != hashlib.sha256(data).digest():
-            raise MalformedMessageError("truncated or altered: it is not what its own digest says")
-    state = wire.decode(State, data)
+    if not data.startswith(MARK):
+        raise MalformedMessageError("it does not begin as one of version 2 of the protocol does")
+    digest, content = data[len(MARK) :][:DIGEST], data[len(MARK) + DIGEST :]
+    if digest != hashlib.sha256(content).digest():
+        raise MalformedMessageError("truncated or altered: it is not what its own digest says")
+    state = wire.decode(State, content)
     if state.phase not in {phase.value for phase in Phase}:
         raise MalformedMessageError(f"no phase {state.phase!r}")
     return state

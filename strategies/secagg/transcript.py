@@ -20,7 +20,7 @@ PHASES = ("AdvertiseKeys", "ShareKeys", "MaskedInputCollection", "ConsistencyChe
 SET_UP = PHASES[:2]
 DIGEST = 32
 FIRST = bytes(DIGEST)
-TAG = b"polyphony/v1/transcript"
+TAG = wire.DOMAIN + b"transcript"
 
 
 class BrokenTranscriptError(PeerError):

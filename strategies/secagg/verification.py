@@ -5,11 +5,13 @@ this and none of the modules that hold a partner's secrets, so that its code can
 """
 
 import hashlib
+from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
 from strategies.secagg import keys, wire
-from strategies.secagg.consistency_messages import SurvivorsSignature
+from strategies.secagg.consistency_messages import SurvivorsSignature, UnmaskReply
 from strategies.secagg.messages import (
     NO_TRUNK,
     Advertisement,
@@ -41,31 +43,41 @@ def verify_contributions(roster: Roster, session: bytes, signed: KeyContribution
     Raises:
         UnknownPartnerError, SignatureError: As `verify_advertisement`.
     """
-    message = contributions_message(roster, session, signed.sender, signed.recipients, signed.digests)
+    message = contributions_message(roster, session, signed)
     roster.member(signed.sender).identity.verify(signed.signature, message, signed.sender)
 
 
-def agreed_trunk(advertisements: tuple[SignedAdvertisement, ...]) -> tuple[int, bytes, tuple[int, ...]]:
-    """The trunk that a session starts from: the one with the most rounds behind it, of these the most common.
+def agreed_trunk(roster: Roster, advertisements: tuple[SignedAdvertisement, ...]) -> tuple[int, bytes, tuple[int, ...]]:
+    """The trunk that a session starts from: the newest that a quorum holds, of two such ones the more common.
 
-    Rounds outrank heads: a trunk that only some partners finished in time is handed over to the rest, and no round is lost.
+    A quorum is more than may misbehave, so that one of its members is honest, and a name says what is in a trunk. A round that fewer
+    finished in time is lost to them: they have the trunk before it, too. A trunk from which a round was finished always has a quorum,
+    among whichever partners are there, by default and wherever 2 · threshold - n is no less.
 
     Returns:
-        Its version, its digest (`NO_TRUNK` if nobody has any), and who holds it, ascending.
+        Its version, its name (`NO_TRUNK` if there is none), and who has it on disk, ascending.
     """
-    holders = [signed.body for signed in advertisements if signed.body.trunk != NO_TRUNK]
-    if not holders:
+    holders: dict[tuple[int, bytes], list[int]] = {}
+    for signed in advertisements:
+        for held in signed.body.holds():
+            holders.setdefault(held, []).append(signed.body.index)
+    eligible = [held for held in holders if len(holders[held]) >= roster.quorum()]
+    if not eligible:
         return 0, NO_TRUNK, ()
-    newest = max(body.version for body in holders)
-    digests = [body.trunk for body in holders if body.version == newest]
-    chosen = max(sorted(set(digests)), key=digests.count)  # sorted: of equally common ones everybody must choose the same
-    return newest, chosen, tuple(sorted(body.index for body in holders if (body.version, body.trunk) == (newest, chosen)))
+    version, name = max(eligible, key=lambda held: (held[0], len(holders[held]), held[1]))
+    return version, name, tuple(sorted(holders[version, name]))
+
+
+def contributions_digest(lists: Iterable[KeyContributions]) -> bytes:
+    """SHA-256 of the lists of contributions that somebody was shown, one a sender; their order says nothing."""
+    ordered = sorted(lists, key=lambda each: each.sender)
+    return hashlib.sha256(wire.DOMAIN + b"contributions" + b"".join(map(_contributions_body, ordered))).digest()
 
 
 def session_id(parameters: SessionParameters, advertisements: tuple[SignedAdvertisement, ...]) -> bytes:
     """SHA-256 over parameters and sorted advertisements."""
     bodies = sorted((signed.body for signed in advertisements), key=lambda body: body.index)
-    return hashlib.sha256(b"polyphony/v1/session" + parameters.digest() + b"".join(map(wire.encode, bodies))).digest()
+    return hashlib.sha256(wire.DOMAIN + b"session" + parameters.digest() + b"".join(map(wire.encode, bodies))).digest()
 
 
 def advertisement_message(parameters: SessionParameters, body: Advertisement) -> bytes:
@@ -73,10 +85,9 @@ def advertisement_message(parameters: SessionParameters, body: Advertisement) ->
     return keys.tag(Step.ADVERTISE_KEYS, parameters.roster, parameters.digest(), 0) + wire.encode(body)
 
 
-def contributions_message(roster: Roster, session: bytes, sender: int, recipients: tuple[int, ...], digests: bytes) -> bytes:
-    """What is signed of the list of contributions."""
-    body = sender.to_bytes(4, "big") + index_bytes(recipients) + digests
-    return keys.tag(Step.SHARE_KEYS, roster.digest(), session, 0) + body
+def contributions_message(roster: Roster, session: bytes, listed: KeyContributions) -> bytes:
+    """What is signed of the list of contributions: all but the signature."""
+    return keys.tag(Step.SHARE_KEYS, roster.digest(), session, 0) + _contributions_body(listed)
 
 
 def input_digest(words: np.ndarray, public: bytes) -> bytes:
@@ -118,6 +129,26 @@ def verify_survivors(roster: Roster, session: bytes, number: int, signed: Surviv
     member.identity.verify(signed.signature, survivors_message(roster, session, number, signed.survivors), signed.index)
 
 
+def verify_answer(roster: Roster, session: bytes, number: int, answer: UnmaskReply) -> None:
+    """Check a partner's signature on what it reveals.
+
+    Raises:
+        SignatureError: It does not verify.
+        UnknownPartnerError: Nobody with that index.
+    """
+    member = roster.member(answer.index)
+    member.identity.verify(answer.signature, answer_message(roster, session, number, answer), answer.index)
+
+
+def answer_message(roster: Roster, session: bytes, number: int, answer: UnmaskReply) -> bytes:
+    """What is signed of revealed seeds and shares: all but the signature."""
+    return keys.tag(Step.UNMASK, roster.digest(), session, number) + wire.encode(replace(answer, signature=b""))
+
+
 def survivors_message(roster: Roster, session: bytes, number: int, survivors: bytes) -> bytes:
     """What is signed of the digest of a list of survivors."""
     return keys.tag(Step.CONSISTENCY, roster.digest(), session, number) + survivors
+
+
+def _contributions_body(listed: KeyContributions) -> bytes:
+    return listed.sender.to_bytes(4, "big") + index_bytes(listed.recipients) + listed.group + listed.digests

@@ -18,6 +18,8 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from strategies.secagg.errors import MalformedMessageError
 
+DOMAIN = b"polyphony/v2/"  # before all that is hashed, signed or derived: nothing of another version, or another program, fits
+
 T = TypeVar("T")
 Writer = Callable[[Any, list[bytes]], None]
 LENGTH = 4

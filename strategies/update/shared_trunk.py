@@ -5,6 +5,7 @@ trunk to each other but in a handover: each adds the same decoded integers to th
 arithmetic, and so holds the same bits. Whatever is changed here must keep that, and all partners must run the same version of it.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from fedapp.storage.digests import checksum
 from fedapp.storage.files import atomic_path
 from strategies.secagg import digits
 from strategies.secagg.errors import SecAggError
+from strategies.secagg.keys import trunk_name
 from strategies.update.codec import CLIPPED_BITS, WEIGHT_BITS, Part, UpdateCodec, part_of
 from strategies.update.quantise import next_range
 from strategies.update.round_sum import all_numbers
@@ -53,32 +55,50 @@ class SharedTrunk:
     Attributes:
         arrays: float32; none before there is a first trunk. Where partners have common endpoints, the last one holds the shared heads.
         version: Rounds behind it.
-        digest: Its name in the protocol, 32 bytes; zeros for none.
+        name: What the protocol calls it, 32 bytes; zeros for none. It commits to all that is alike but the row list.
         value_range: Of the next update's quantiser.
         rows: What may leave, bool: per row of the first array, then per slot of the shared heads, whether it is listed; empty before
             partners agreed.
         session: In which they agreed.
         found: What partners found in the last sum, for the report; empty before the first.
         velocity: Of what it learns; none before the first sum, and without momentum.
+        blind: By which the coordinator can test no guess against the name, 32 bytes; none where there is no name.
+        before: Name of the trunk that the last round trained from; zeros before the first round.
     """
 
     arrays: list[np.ndarray]
     version: int
-    digest: bytes
+    name: bytes
     value_range: float
     rows: np.ndarray
     session: bytes
     found: dict[str, Any] = field(default_factory=dict)
     velocity: Velocity = field(default_factory=Velocity)
+    blind: bytes = b""
+    before: bytes = bytes(DIGEST)
+
+    @property
+    def rows_digest(self) -> bytes:
+        """SHA-256 of the row list and of the session in which partners agreed on it."""
+        return hashlib.sha256(self.session + self.rows.tobytes()).digest()
 
     def with_rows(self, rows: np.ndarray, session: bytes) -> "SharedTrunk":
         """The same with a new list of what may leave."""
         return replace(self, rows=rows, session=session)
 
-    def starting_with(self, arrays: list[np.ndarray], digest: bytes) -> "SharedTrunk":
+    def without_rows(self) -> "SharedTrunk":
+        """The same, before partners agreed on what may leave."""
+        return replace(self, rows=np.empty(0, dtype=np.bool_), session=b"")
+
+    def starting_with(self, arrays: list[np.ndarray]) -> "SharedTrunk":
         """The first trunk. Unlisted rows are zero: nobody trains them, so their random values would only be noise in predictions."""
         arrays[0][~self.rows[: len(arrays[0])]] = 0.0
-        return replace(self, arrays=arrays, digest=digest)
+        return replace(self, arrays=arrays)
+
+    def named(self, blind: bytes) -> "SharedTrunk":
+        """The same under its name, which follows from all that is in it but the row list."""
+        content = content_digest(self._compact(), self.value_range, self.found)
+        return replace(self, name=trunk_name(blind, self.version, content, self.before), blind=blind)
 
     def encode(self, codec: UpdateCodec, trained: list[np.ndarray], sent: np.ndarray, out: np.ndarray, seed: int, weight: int = 1) -> int:
         """Write the update that led to `trained` as words, counters behind.
@@ -113,8 +133,8 @@ class SharedTrunk:
         """A sum of updates to this trunk, for `verdict.judge`; see `PendingSum`."""
         return PendingSum(codec, words, survivors, self.value_range, holders)
 
-    def adding(self, accepted: AcceptedSum, step: float, momentum: float, digest: bytes) -> "SharedTrunk":
-        """The trunk after a sum; `arrays` and `velocity` are changed in place.
+    def adding(self, accepted: AcceptedSum, step: float, momentum: float) -> "SharedTrunk":
+        """The trunk after a sum, before it has a name; `arrays` and `velocity` are changed in place.
 
         The velocity becomes momentum · velocity + mean update, and `step` times the velocity is added (B. T. Polyak, 1964; as FedAvgM: Hsu,
         Qi, Brown, arXiv 1909.06335). A slot of which too few holders were left in the sum stays as it is, its velocity too.
@@ -123,7 +143,6 @@ class SharedTrunk:
             accepted: A sum of updates to this trunk.
             step: 1 without momentum replaces the trunk by the mean of the partners' trunks.
             momentum: 0 to below 1.
-            digest: Of the new trunk.
         """
         velocity = self.velocity.over(accepted.codec) if momentum else self.velocity
         # Piece by piece and in place: a large trunk is never there twice.
@@ -136,7 +155,9 @@ class SharedTrunk:
             _add(self.arrays[number], part, change, np.float32(step))
         # The next range follows from the sum, which everybody has alike: no partner needs to tell how large its own update is.
         following = next_range(self.value_range, accepted.largest, accepted.clipped, accepted.codec.coordinates, accepted.survivors)
-        return replace(self, version=self.version + 1, digest=digest, value_range=following, velocity=velocity)
+        return replace(
+            self, version=self.version + 1, name=bytes(DIGEST), blind=b"", before=self.name, value_range=following, velocity=velocity
+        )
 
     def check(self, shapes: tuple[tuple[int, ...], ...], slots: int, momentum: float) -> None:
         """See that a trunk of somebody else is one that this experiment can have.
@@ -154,7 +175,7 @@ class SharedTrunk:
         self._check_velocity(shapes, slots, expected=momentum > 0 and self.version > 0)
         if not LEAST_RANGE <= self.value_range <= LARGEST_RANGE or frexp(self.value_range)[0] != 0.5:
             raise TrunkFileError(f"a range of {self.value_range}, not a power of two from 2^-64 to 2^64")
-        if self.version < 0 or len(self.digest) != DIGEST or len(self.session) not in (0, DIGEST):
+        if self.version < 0 or len(self.name) != DIGEST or len(self.session) not in (0, DIGEST):
             raise TrunkFileError("a trunk without a version, a name and a session")
         if not all_numbers(self.found):
             raise TrunkFileError("a trunk whose last sum was found to be no numbers")
@@ -175,7 +196,7 @@ class SharedTrunk:
         """Everything, as a safetensors file of half the size; whole or not at all, mode 0600."""
         with atomic_path(path, own_folder=True) as temporary:
             tensors, metadata = self._compact(), self._metadata()
-            metadata[CHECKSUM] = checksum(json.dumps(metadata, sort_keys=True), tensors)
+            metadata[CHECKSUM] = self._checksum(metadata, tensors)
             save_file(tensors, temporary, metadata={SHARED: json.dumps(metadata, sort_keys=True)})
 
     @classmethod
@@ -183,11 +204,15 @@ class SharedTrunk:
         """The trunk of `to_bytes`.
 
         Raises:
-            TrunkFileError: It is none.
+            TrunkFileError: It is none, or not what its name says.
         """
         try:
             size = int.from_bytes(data[:8], "little")
-            return cls._from(load(data), json.loads(json.loads(data[8 : 8 + size])["__metadata__"][SHARED]))
+            shared = cls._from(load(data), json.loads(json.loads(data[8 : 8 + size])["__metadata__"][SHARED]))
+            if not shared.blind:
+                raise ValueError("it has no name that commits to its content")
+            shared._check_name(shared._compact())
+            return shared
         except (SafetensorError, AttributeError, LookupError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
             raise TrunkFileError(f"a handed-over trunk is damaged: {error}") from error
 
@@ -196,15 +221,20 @@ class SharedTrunk:
         """The trunk of `write`.
 
         Raises:
-            TrunkFileError: The file is damaged; its own checksum says so, where an earlier version did not write it without one.
+            TrunkFileError: The file is damaged: it is not what its name and its checksum say; or of an earlier version.
         """
         try:
             with safe_open(path, framework="np") as opened:
                 tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
                 metadata = json.loads(opened.metadata()[SHARED])
-            if metadata.pop(CHECKSUM, None) not in (None, checksum(json.dumps(metadata, sort_keys=True), tensors)):
+            claimed = metadata.pop(CHECKSUM)
+            if "digest" in metadata:
+                raise ValueError("a trunk of version 1 of the protocol: a run under version 2 begins anew")
+            shared = cls._from(_whole(dict(tensors)), metadata)
+            if claimed != shared._checksum(metadata, tensors):
                 raise ValueError("it is not what its own checksum says")
-            return cls._from(_whole(tensors), metadata)
+            shared._check_name(tensors)
+            return shared
         except (SafetensorError, AttributeError, LookupError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
             raise TrunkFileError(f"{path} is damaged: {error}") from error
 
@@ -215,6 +245,18 @@ class SharedTrunk:
         for (number, slot), sent in zip(codec.slot_pieces(), present, strict=True):
             before = part_of(self.arrays[number], slot)
             yield part_of(trained[number], slot) - before if sent else np.zeros_like(before)
+
+    def _checksum(self, metadata: dict[str, Any], tensors: dict[str, np.ndarray]) -> str:
+        """Of what the name does not commit to: metadata and row list; of everything where there is no name."""
+        return checksum(json.dumps(metadata, sort_keys=True), {ROWS: tensors[ROWS]} if self.blind else tensors)
+
+    def _check_name(self, compact: dict[str, np.ndarray]) -> None:
+        """See that the content is the one that the name commits to."""
+        if not self.blind:
+            return
+        content = content_digest(compact, self.value_range, self.found)
+        if self.name != trunk_name(self.blind, self.version, content, self.before):
+            raise ValueError("its content is not what its name says")
 
     def _tensors(self) -> dict[str, np.ndarray]:
         velocity = {VELOCITY: self.velocity.values, VELOCITY_ROWS: self.velocity.rows} if len(self.velocity.values) else {}
@@ -232,7 +274,9 @@ class SharedTrunk:
     def _metadata(self) -> dict[str, Any]:
         return {
             "version": self.version,
-            "digest": self.digest.hex(),
+            "name": self.name.hex(),
+            "blind": self.blind.hex(),
+            "before": self.before.hex(),
             "range": self.value_range,
             "session": self.session.hex(),
             "found": self.found,
@@ -247,12 +291,14 @@ class SharedTrunk:
         return cls(
             arrays=[np.require(tensors[str(number)], requirements="W") for number in range(arrays)],
             version=int(metadata["version"]),
-            digest=bytes.fromhex(metadata["digest"]),
+            name=bytes.fromhex(metadata["name"]),
             value_range=float(metadata["range"]),
             rows=tensors[ROWS],
             session=bytes.fromhex(metadata["session"]),
             found=dict(metadata.get("found", {})),
             velocity=velocity,
+            blind=bytes.fromhex(metadata["blind"]),
+            before=bytes.fromhex(metadata["before"]),
         )
 
 
@@ -282,14 +328,26 @@ def check_list(rows: np.ndarray, shapes: tuple[tuple[int, ...], ...], slots: int
         raise TrunkFileError(f"a row list of {rows.dtype} {rows.shape}, not of {length} rows")
 
 
-def no_trunk(value_range: float, digest: bytes) -> SharedTrunk:
+def content_digest(tensors: dict[str, np.ndarray], value_range: float, found: dict[str, Any]) -> bytes:
+    """SHA-256 of all that partners hold alike in a trunk, but its row list.
+
+    Args:
+        tensors: As they are stored: of the first array only the rows that are not zero.
+    """
+    digest = hashlib.sha256(json.dumps({"range": value_range, "found": found}, sort_keys=True).encode())
+    for key in sorted(set(tensors) - {ROWS}):
+        digest.update(f"\n{key} {tensors[key].dtype.str} {tensors[key].shape}\n".encode())
+        digest.update(np.ascontiguousarray(tensors[key]).data)
+    return digest.digest()
+
+
+def no_trunk(value_range: float) -> SharedTrunk:
     """What a partner holds before the first round.
 
     Args:
         value_range: Of the first update's quantiser.
-        digest: Stands for none.
     """
-    return SharedTrunk([], 0, digest, value_range, np.empty(0, dtype=np.bool_), b"")
+    return SharedTrunk([], 0, bytes(DIGEST), value_range, np.empty(0, dtype=np.bool_), b"")
 
 
 def _whole(tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ed25519, mldsa
 
-from strategies.secagg import masking, wire
+from strategies.secagg import keys, masking
 from strategies.secagg.collection import Collection
 from strategies.secagg.coordinator import Coordinator
 from strategies.secagg.errors import OutOfOrderError
 from strategies.secagg.identity import Identity
 from strategies.secagg.keystream import DTYPES
-from strategies.secagg.messages import NO_TRUNK, CollectRequest, FinishRequest, LastRound, SessionParameters
+from strategies.secagg.messages import NO_TRUNK, PROTOCOL, CollectRequest, FinishRequest, LastRound, SessionParameters
 from strategies.secagg.participant import Participant
 from strategies.secagg.phases import Step
 from strategies.secagg.policy import Policy
 from strategies.secagg.roster import Member, Roster, default_threshold
-from strategies.secagg.state import load
+from strategies.secagg.state import dump, load
 
 IDENTITIES: list[Identity] = []
 CONTENT = hashlib.sha256(b"the first trunk").digest()
@@ -40,6 +40,7 @@ def roster_of(count: int, threshold: int | None = None, minimum: int = 3) -> Ros
 
 def parameters_for(roster: Roster, word_bits: int = 32, **changes: object) -> SessionParameters:
     held = {
+        "protocol": PROTOCOL,
         "roster": roster.digest(),
         "configuration": b"c" * 32,
         "layout": "4x2,2",
@@ -77,7 +78,8 @@ class Site:
 
     Attributes:
         participant: The partner.
-        version, trunk: Rounds and digest of the trunk that it holds.
+        version, trunk, before: Rounds and name of the trunk that it holds, and the name of the one before.
+        began: The session in which it last came to the trunk that the session goes on from.
         values, shown: What it will send in the next round: integers, and words for the coordinator.
         words: The vector that travels beside its last masked input.
         decoded: The last sum that it finished.
@@ -86,6 +88,8 @@ class Site:
     participant: Participant
     version: int = 0
     trunk: bytes = NO_TRUNK
+    before: bytes = NO_TRUNK
+    began: bytes = b""
     values: np.ndarray = field(default_factory=lambda: np.zeros(4, dtype=np.int64))
     shown: np.ndarray = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
     words: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=DTYPES[32]))
@@ -97,14 +101,17 @@ class Site:
         if repeated is not None:
             return repeated
         if step is Step.ADVERTISE_KEYS:
-            return self.participant.advertise(request, self.version, self.trunk)
+            return self.participant.advertise(request, *self.names())
         if step is Step.COLLECT:
             return self.collect(request, beside)
         if step is Step.FINISH:
             self.catch_up(self.participant.close(request), beside)
             return self.participant.tell_holding(step, request, self.version)
         if step is Step.HANDOVER:
-            reply, self.words = self.participant.hand_over(request, self.trunk, b"content of " + self.trunk)
+            version = self.participant.asked_to_hand_over(request)
+            self.begin()
+            trunk = self.trunk if version == self.version else self.before
+            reply, self.words = self.participant.hand_over(trunk, b"content of " + trunk)
             return reply
         answers = {Step.SHARE_KEYS: self.participant.share_keys, Step.CONSISTENCY: self.participant.confirm}
         return answers.get(step, self.participant.unmask)(request)
@@ -113,28 +120,52 @@ class Site:
         """Finish the last round and mask for this one, unless the trunk is missing."""
         parsed = self.participant.collect(request)
         self.catch_up(parsed, beside)
-        if self.version != parsed.version:
+        if self.version != parsed.version or self.began != parsed.session:
             return self.participant.tell_holding(Step.COLLECT, request, self.version)
         self.words = self.vector()
-        return self.participant.mask(request, self.trunk, self.words, as_words(self.shown, self.words.dtype))
+        return self.participant.mask(request, self.basis(), self.words, as_words(self.shown, self.words.dtype))
 
     def catch_up(self, parsed: CollectRequest | FinishRequest, beside: np.ndarray | bytes | None) -> None:
         """Come to the trunk that a request goes on from, as far as what it brings allows."""
+        self.begin()
         session = self.participant.session
-        if session.trunk == NO_TRUNK and self.trunk == NO_TRUNK:
-            self.trunk = self.participant.trunk_name(CONTENT)
-        if parsed.handover is not None and self.trunk != session.trunk and parsed.handover.trunk == session.trunk:
+        if parsed.handover is not None and self.began != session.id and parsed.last is None:
             assert isinstance(beside, bytes)
-            assert self.participant.take_over(parsed.handover, beside) == b"content of " + session.trunk
-            self.version, self.trunk = session.version, session.trunk
-        if parsed.last is not None and self.version == parsed.version - 1:
+            name = self.participant.take_over(parsed.handover, beside).removeprefix(b"content of ")
+            self.participant.check_taken(parsed.handover, name, b"", parsed.last, parsed.headers)
+            self.version, self.trunk, self.before, self.began = session.version, name, NO_TRUNK, session.id
+        if parsed.last is not None and self.version == parsed.version - 1 and self.began == session.id:
             assert isinstance(beside, np.ndarray)
             self.finish(parsed.last, beside)
 
+    def names(self) -> tuple[int, bytes, bytes]:
+        """What it advertises."""
+        return (self.version, self.trunk, self.before) if self.version else (0, NO_TRUNK, NO_TRUNK)
+
+    def begin(self) -> None:
+        """Come to the trunk that the session goes on from, if it is here: drawn anew, held, or one round back."""
+        session = self.participant.session
+        if self.began == session.id:
+            return
+        if session.trunk == NO_TRUNK and self.version <= 1:
+            self.trunk = keys.trunk_name(self.participant.trunk_blind(None), 0, CONTENT, NO_TRUNK)
+            self.version, self.before, self.began = 0, NO_TRUNK, session.id
+        elif self.trunk == session.trunk:
+            self.began = session.id
+        elif self.before == session.trunk != NO_TRUNK:
+            self.version, self.trunk, self.before, self.began = session.version, session.trunk, NO_TRUNK, session.id
+
+    def basis(self) -> bytes:
+        """What it trains from; there are no row lists here."""
+        return self.participant.basis(self.trunk, b"")
+
     def finish(self, last: LastRound, blinded: np.ndarray) -> np.ndarray:
         """Decode a masked sum, and move on to the trunk after it."""
-        self.decoded, self.trunk = self.participant.finish(last, blinded.copy(), self.trunk)
+        self.decoded = self.participant.finish(last, blinded.copy(), self.basis())
+        content = hashlib.sha256(self.decoded.tobytes()).digest()
         self.version += 1
+        following = keys.trunk_name(self.participant.trunk_blind(last.number), self.version, content, self.trunk)
+        self.before, self.trunk = self.trunk if self.version > 1 else NO_TRUNK, following
         return self.decoded
 
     def vector(self) -> np.ndarray:
@@ -145,7 +176,7 @@ class Site:
     def restart(self) -> None:
         """Its process ends, and another one starts from what it wrote down."""
         held = self.participant
-        state = load(wire.encode(held.state))
+        state = load(dump(held.state))
         self.participant = Participant(held.identity, held.roster, held.policy, held.entropy, state)
 
 

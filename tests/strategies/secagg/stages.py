@@ -179,7 +179,7 @@ def _made(step: Step, dropped: tuple[int, ...]) -> Stage:
         return Stage(step, parties, dict.fromkeys(parties.sites, parties.coordinator.advertise_request()))
     if step is Step.HANDOVER:
         keyed = before(Step.COLLECT)
-        return Stage(step, keyed.parties, {index: keyed.parties.coordinator.handover_request(index) for index in PARTNERS})
+        return Stage(step, keyed.parties, {index: keyed.parties.coordinator.handover_request(index, VERSION) for index in PARTNERS})
     previous = before(IN_ORDER[IN_ORDER.index(step) - 1], dropped)
     return previous.on(lost=dropped if previous.step is Step.COLLECT else ())
 

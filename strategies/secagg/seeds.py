@@ -1,0 +1,121 @@
+"""The seeds that take the masks off a sum, at the coordinator: from survivors themselves, or from the others' shares of them.
+
+PROTOCOL.md, section 4. A survivor that answers says its own seeds, and a hash that it signed before says that they are right. Where one is
+silent or lies, the shares that the others hold are decoded around wrong ones. Either way everybody's shares are held against the seeds, so
+that whoever revealed a wrong one is named, also where nothing depended on it.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from strategies.secagg import keys, shamir
+from strategies.secagg.consistency_messages import UnmaskReply
+from strategies.secagg.decoding import combined, decode, decode_all
+from strategies.secagg.errors import LostSeedsError, NotEnoughSharesError, WrongShareError, WrongSharesError
+from strategies.secagg.keystream import keystream
+from strategies.secagg.messages import MaskedInput
+from strategies.secagg.proofs import commitment
+from strategies.secagg.shares import secrets_of
+
+WEIGHT_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Unmasking:
+    """What survivors answered.
+
+    Attributes:
+        session, number, cohort: Of the round.
+        dropped: Who dropped out.
+        inputs: Of the survivors, with their commitments.
+        answers: What they revealed.
+        said: Seeds that survivors revealed of their own, and that fit their commitments: dealer to partner to seed.
+        threshold: Shares that determine a seed.
+        tolerated: Partners that may misbehave.
+    """
+
+    session: bytes
+    number: int
+    cohort: tuple[int, ...]
+    dropped: tuple[int, ...]
+    inputs: Mapping[int, MaskedInput]
+    answers: Mapping[int, UnmaskReply]
+    said: Mapping[int, Mapping[int, bytes]]
+    threshold: int
+    tolerated: int
+
+    def seeds(self) -> dict[int, dict[int, bytes]]:
+        """All seeds: dealer to partner to seed; itself for its self mask.
+
+        Raises:
+            LostSeedsError: Those of somebody who did not say them do not follow from the shares, either.
+        """
+        found = {dealer: dict(said) for dealer, said in self.said.items()}
+        lost: list[int] = []
+        for dealer in sorted(set(self.inputs) - set(found)):
+            try:
+                found[dealer] = self._decoded(dealer)
+            except (NotEnoughSharesError, WrongSharesError):
+                lost.append(dealer)
+        if lost:
+            raise LostSeedsError(tuple(lost))
+        return found
+
+    def wrong(self, seeds: Mapping[int, Mapping[int, bytes]]) -> dict[int, WrongShareError]:
+        """Who revealed shares that do not fit the seeds, and what is wrong with them; all shares of a holder are checked at once.
+
+        Nobody is named where so many are wrong that it cannot be told who.
+        """
+        opened = {holder: self._shares(holder) for holder, answer in self.answers.items() if not answer.unopened}
+        weights = self._weights()
+        seeded = zip(weights, self._words, strict=True)
+        total = sum(weight * int.from_bytes(seeds[dealer][about], "big") for weight, (dealer, about) in seeded)
+        try:
+            found = decode(combined(opened, weights), self.threshold, (total % shamir.PRIME).__eq__).wrong
+        except (NotEnoughSharesError, WrongSharesError):
+            return {}
+        right = tuple(holder for holder in sorted(opened) if holder not in found)[: self.threshold]
+        return {holder: self._error(holder, self._dealers(holder, right, opened)) for holder in found}
+
+    @property
+    def _words(self) -> list[tuple[int, int]]:
+        """Dealer, and whom its seed is about, in the order of the shares."""
+        return [(dealer, about) for dealer in sorted(self.inputs) for about in (dealer, *self.dropped)]
+
+    def _shares(self, holder: int) -> list[int]:
+        revealed, size = self.answers[holder].shares, shamir.SHARE_BYTES
+        return [int.from_bytes(revealed[start : start + size], "big") for start in range(0, len(revealed), size)]
+
+    def _decoded(self, dealer: int) -> dict[int, bytes]:
+        """The seeds of a dealer from the shares of those who could open them."""
+        names, words = secrets_of(dealer, self.cohort), self._words
+        places = [place for place, (owner, _) in enumerate(words) if owner == dealer]
+        holders = [holder for holder, answer in self.answers.items() if dealer not in answer.unopened]
+        answers = {holder: self._shares(holder)[places[0] : places[-1] + 1] for holder in holders}
+        expected = [commitment(self.inputs[dealer].commitments, names, words[place][1]) for place in places]
+
+        def right(place: int, secret: int) -> bool:
+            seed, about = shamir.to_bytes(secret), words[places[place]][1]
+            return keys.secret_commitment(self.session, self.number, dealer, about, seed) == expected[place]
+
+        opened = decode_all(answers, self.threshold, right, self._weights()[: len(places)])
+        return {words[place][1]: shamir.to_bytes(secret) for place, secret in zip(places, opened.secrets, strict=True)}
+
+    def _weights(self) -> list[int]:
+        """Of the shares in a check of all of them: they follow from every answer, so that no answer was made to fit them."""
+        digest = hashlib.sha256(b"".join(self.answers[holder].shares for holder in sorted(self.answers))).digest()
+        stream = keystream(digest, WEIGHT_BYTES * len(self._words))
+        return [int.from_bytes(stream[start : start + WEIGHT_BYTES], "big") for start in range(0, len(stream), WEIGHT_BYTES)]
+
+    def _dealers(self, holder: int, right: tuple[int, ...], opened: Mapping[int, list[int]]) -> list[int]:
+        """Whose shares this holder revealed wrong."""
+        at = shamir.coefficients(right, holder)
+        known = zip(*(opened[each] for each in right), strict=True)
+        checked = zip(self._words, known, opened[holder], strict=True)
+        return sorted({dealer for (dealer, _), values, share in checked if (shamir.combine(at, values) - share) % shamir.PRIME})
+
+    def _error(self, holder: int, dealers: list[int]) -> WrongShareError:
+        """One of more dealers than may misbehave is honest, and dealt what it committed to: then it is the holder."""
+        fault = "" if len(dealers) > self.tolerated else ", or were dealt wrong"
+        return WrongShareError(holder, f"its shares of the seeds of partners {', '.join(map(str, dealers))} are wrong{fault}")
