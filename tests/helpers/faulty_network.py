@@ -161,18 +161,18 @@ class Weather(LocalGrid):
         if not path.is_file():
             return
         held = SharedTrunk.read(path)
-        if not held.arrays or held.digest == self.holds.get(partner):
+        if not held.arrays or held.name == self.holds.get(partner):
             return
-        if held.digest not in self.known:
-            self.known[held.digest] = self.expected(partner, held, parsed)
+        if held.name not in self.known:
+            self.known[held.name] = self.expected(partner, held, parsed)
             for row in held.arrays[0][ROWS] if held.version else ():
                 self.needles.add_whole(f"trunk {held.version}", row.tobytes())
-        expected = self.known[held.digest]
+        expected = self.known[held.name]
         assert held.version == expected.version
         assert equal(held.arrays, expected.arrays)
         assert held.value_range == expected.range
         assert held.velocity.values.tobytes() == (expected.velocity_over(held.velocity.rows).tobytes() if held.version else b"")
-        self.holds[partner] = held.digest
+        self.holds[partner] = held.name
 
     def expected(self, partner: int, held: SharedTrunk, parsed: CollectRequest | FinishRequest | None) -> Expected:
         """A trunk that nobody had before: the first one, or one more sum."""

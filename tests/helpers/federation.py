@@ -80,7 +80,7 @@ def equal(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
 def alike(trunks: list[SharedTrunk], version: int) -> bool:
     """Whether all of these are one trunk, that many rounds old, under one name."""
     first = trunks[0]
-    return all(each.version == version and each.digest == first.digest and equal(each.arrays, first.arrays) for each in trunks)
+    return all(each.version == version and each.name == first.name and equal(each.arrays, first.arrays) for each in trunks)
 
 
 def unmasked(home: Path, words: np.ndarray) -> np.ndarray:

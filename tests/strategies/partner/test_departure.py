@@ -29,8 +29,8 @@ def side(tmp_path: Path) -> PartnerSide:
 
 @pytest.fixture
 def shared() -> SharedTrunk:
-    trunk = no_trunk(0.25, bytes(32)).with_rows(np.array([True, True, True, False]), b"s" * 32)
-    return trunk.starting_with([array.copy() for array in FIRST], b"d" * 32)
+    trunk = no_trunk(0.25).with_rows(np.array([True, True, True, False]), b"s" * 32)
+    return trunk.starting_with([array.copy() for array in FIRST])
 
 
 def trained(arrays: Arrays, config: dict[str, int]) -> tuple[Arrays, dict[str, float]]:

@@ -36,7 +36,7 @@ def in_process(toy: Toy, rounds: int, missing: frozenset[tuple[int, int]] = froz
     """The same partners without keys, masks and messages."""
     sides = {partner: toy.side(partner) for partner in range(1, toy.partners + 1)}
     rows = listed(np.sum([side.data.support().astype(np.int64) for side in sides.values()], axis=0), BITS)
-    shared = no_trunk(sides[1].terms.value_range, bytes(32)).with_rows(rows, b"").starting_with(toy.first(), b"")
+    shared = no_trunk(sides[1].terms.value_range).with_rows(rows, b"").starting_with(toy.first())
     codec = sides[1].terms.codec(rows)
     for number in range(1, rounds + 1):
         sums, there = np.zeros(codec.words, dtype=np.uint32), [partner for partner in sides if (partner, number) not in missing]
@@ -44,7 +44,7 @@ def in_process(toy: Toy, rounds: int, missing: frozenset[tuple[int, int]] = froz
             words, data = np.zeros_like(sums), sides[partner].data
             shared.encode(codec, trained(shared.arrays, partner, number), rows & data.support(), words, data.rounding_seed(number, 0))
             sums += words
-        shared = shared.adding(judge(shared.pending(codec, sums.view(np.int32), len(there))), 1.0, MOMENTUM, b"")
+        shared = shared.adding(judge(shared.pending(codec, sums.view(np.int32), len(there))), 1.0, MOMENTUM)
     return shared
 
 

@@ -29,7 +29,7 @@ def form_of(listed: np.ndarray, word_bits: int = 32, partners: int = 5, largest_
 
 def trunk_of(listed: np.ndarray) -> SharedTrunk:
     arrays = [np.ones(SHAPES[0], dtype=np.float32), np.ones(SHAPES[1], dtype=np.float32), np.zeros(SHAPES[2], dtype=np.float32)]
-    return no_trunk(RANGE, bytes(32)).with_rows(listed, b"s" * 32).starting_with(arrays, DIGEST)
+    return no_trunk(RANGE).with_rows(listed, b"s" * 32).starting_with(arrays)
 
 
 def everything() -> np.ndarray:
@@ -109,7 +109,7 @@ def test_a_slot_is_averaged_over_those_who_have_a_part_in_it_and_moves_with_mome
         largest = max(abs(float(mean)) for exact in wanted for mean in exact.values())
         assert (accepted.largest, accepted.clipped, accepted.weight) == (largest, 0, sum(each.weight for each in who))
         before = trunk.value_range
-        trunk = trunk.adding(accepted, 1.0, momentum, DIGEST)
+        trunk = trunk.adding(accepted, 1.0, momentum)
         assert trunk.value_range == next_range(before, largest, 0, form.coordinates, len(who))
         for array, exact, moved in zip(trunk.arrays, wanted, speed, strict=True):
             for at in np.ndindex(*array.shape):
@@ -148,8 +148,8 @@ def test_the_words_of_slots_lie_between_the_arrays_and_the_counters_each_with_it
 def test_without_slots_words_are_what_they_were() -> None:
     """Digits that an earlier version computed."""
     form = UpdateCodec(((3, 2), (2,)), np.array([True, False, True]), 32, partners=3)
-    trunk = no_trunk(RANGE, bytes(32)).with_rows(form.listed, b"s" * 32)
-    trunk = trunk.starting_with([np.ones((3, 2), dtype=np.float32), np.ones(2, dtype=np.float32)], DIGEST)
+    trunk = no_trunk(RANGE).with_rows(form.listed, b"s" * 32)
+    trunk = trunk.starting_with([np.ones((3, 2), dtype=np.float32), np.ones(2, dtype=np.float32)])
     words = np.zeros(form.words, dtype=np.uint32)
     trained = [array + np.float32(0.01) * (1 + np.arange(array.size, dtype=np.float32).reshape(array.shape)) for array in trunk.arrays]
     trunk.encode(form, trained, form.listed, words, seed=5)
@@ -194,7 +194,7 @@ def summed(trunk: SharedTrunk, change: float, momentum: float = 0.5, without: in
     trained, others = [array + np.float32(change) for array in trunk.arrays], trunk.rows.copy()
     others[slot] = False
     words = [words_of(trunk, form, trained, others if seed < without else trunk.rows, seed=seed) for seed in range(4)]
-    return trunk.adding(judge(trunk.pending(form, signed(np.sum(words, axis=0, dtype=words[0].dtype)), 4)), 1.0, momentum, DIGEST)
+    return trunk.adding(judge(trunk.pending(form, signed(np.sum(words, axis=0, dtype=words[0].dtype)), 4)), 1.0, momentum)
 
 
 @given(lists, lists, lists)

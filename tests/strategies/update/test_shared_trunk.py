@@ -29,7 +29,7 @@ def trunk_of(rows: list[int], seed: int = 0) -> SharedTrunk:
     listed = np.zeros(6, dtype=np.bool_)
     listed[rows] = True
     arrays = [random.normal(size=shape).astype(np.float32) for shape in SHAPES]
-    return no_trunk(RANGE, bytes(32)).with_rows(listed, b"s" * 32).starting_with(arrays, DIGEST)
+    return no_trunk(RANGE).with_rows(listed, b"s" * 32).starting_with(arrays)
 
 
 def copied(trunk: SharedTrunk) -> SharedTrunk:
@@ -71,7 +71,7 @@ def test_the_mean_of_the_updates_comes_back(rows: set[int], word_bits: int, weig
     sums = np.sum(words, axis=0)
     server_step = data.draw(st.sampled_from([1.0, 0.5, 1.5]))
     accepted = judge(trunk.pending(form, signed(sums.astype(f"<u{word_bits // 8}")), len(weights)))
-    following = trunk.adding(accepted, server_step, 0.0, b"e" * 32)
+    following = trunk.adding(accepted, server_step, 0.0)
     assert (accepted.weight, accepted.clipped) == (sum(weights), 0)
     step = form.quantiser(RANGE).step
     largest = 0.0
@@ -94,7 +94,7 @@ def test_rows_that_are_not_listed_are_neither_sent_nor_changed(rows: set[int], s
     changed[0][hidden] *= -3
     assert np.array_equal(words, words_of(form, trunk, changed))
     before = trunk.arrays[0].copy()
-    following = trunk.adding(judge(trunk.pending(form, signed(words), 1)), 1.0, 0.0, DIGEST)
+    following = trunk.adding(judge(trunk.pending(form, signed(words), 1)), 1.0, 0.0)
     assert np.array_equal(following.arrays[0][hidden], before[hidden])
 
 
@@ -122,14 +122,14 @@ def test_counters_of_weight_and_clipping_follow(word_bits: int, counters: int) -
     words = words_of(form, trunk, update)
     accepted = judge(trunk.pending(form, signed(words + words), 2))
     assert (accepted.weight, accepted.clipped) == (2, 4)
-    assert trunk.adding(accepted, 1.0, 0.0, DIGEST).value_range == 2 * RANGE, "the range widens, as many were clipped"
+    assert trunk.adding(accepted, 1.0, 0.0).value_range == 2 * RANGE, "the range widens, as many were clipped"
 
 
 def test_the_range_follows_the_updates() -> None:
     form, trunk = form_of([0]), trunk_of([0])
     update = [np.full(shape, 0.001, dtype=np.float32) for shape in SHAPES]
     accepted = judge(trunk.pending(form, signed(words_of(form, trunk, update)), 1))
-    assert trunk.adding(accepted, 1.0, 0.0, DIGEST).value_range == RANGE / 2
+    assert trunk.adding(accepted, 1.0, 0.0).value_range == RANGE / 2
 
 
 def test_an_update_of_another_form_or_not_finite_is_refused() -> None:
@@ -157,7 +157,7 @@ def same(one: SharedTrunk, other: SharedTrunk) -> bool:
     return facts[0] == facts[1] and all(a.dtype == b.dtype and a.tobytes() == b.tobytes() for a, b in arrays)
 
 
-@pytest.mark.parametrize("trunk", [trunk_of([1, 2]), no_trunk(RANGE, bytes(32))], ids=["trunk", "none"])
+@pytest.mark.parametrize("trunk", [trunk_of([1, 2]), no_trunk(RANGE)], ids=["trunk", "none"])
 def test_it_reads_back_as_it_was_written(tmp_path: Path, trunk: SharedTrunk) -> None:
     trunk.write(tmp_path / "shared.safetensors")
     assert same(SharedTrunk.read(tmp_path / "shared.safetensors"), trunk)

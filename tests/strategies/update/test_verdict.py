@@ -79,7 +79,7 @@ def test_what_is_pending_or_accepted_has_changed_nothing_yet_and_adding_changes_
     assert accepted is pending, "no second copy of a large sum"
     assert accepted.largest > 0
     assert trunk.to_bytes() == before
-    following = trunk.adding(accepted, 1.0, 0.0, DIGEST)
+    following = trunk.adding(accepted, 1.0, 0.0)
     assert all(old is new for old, new in zip(arrays, following.arrays, strict=True)), "a large trunk is never there twice"
     assert following.to_bytes() != before
 
@@ -99,7 +99,7 @@ def test_the_largest_magnitude_is_that_of_the_whole_mean_update_bit_for_bit(seed
 
 
 def test_a_sum_is_judged_by_the_range_of_the_trunk_that_it_is_for() -> None:
-    trunk = no_trunk(2.0, bytes(32)).with_rows(np.ones(6, dtype=np.bool_), b"s" * 32)
+    trunk = no_trunk(2.0).with_rows(np.ones(6, dtype=np.bool_), b"s" * 32)
     assert trunk.pending(form_of([0]), np.zeros(3, dtype=np.int32), 1).value_range == 2.0
 
 
