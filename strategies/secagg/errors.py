@@ -220,6 +220,10 @@ class UnusableKeyError(PeerError):
     """
 
 
+class ExcludedPartnerError(PeerError):
+    """A partner that was proven to misbehave earlier in this run wants to take part again. Proves nothing new."""
+
+
 class UnequalContributionError(PeerError):
     """What a partner encrypted for us is not what it signed: it does not open, or has another contribution to the group key.
 

@@ -117,7 +117,7 @@ def test_a_partner_that_contributes_unequally_is_proven_guilty_and_the_others_be
     assert alike([toy.held(partner) for partner in HONEST], version=2)
     if guard:
         assert near(toy, expected(HONEST, rounds=2))
-    assert any("AdvertiseKeys: partner-3: AlteredReplyError: partner 3 was proven to misbehave" in line for line in left_out(toy))
+    assert any("AdvertiseKeys: partner-3: ExcludedPartnerError: partner 3: it was proven to misbehave" in line for line in left_out(toy))
     assert not any("partner-1" in line or "partner-2" in line or "partner-4" in line for line in left_out(toy)), "nobody honest is named"
     assert all(proven_in_transcript(toy, partner) == [("UnequalContribution", LIAR)] for partner in HONEST)
 
