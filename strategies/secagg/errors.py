@@ -253,8 +253,8 @@ class NoQuorumError(CoordinatorError):
     """
 
     hint = (
-        "wait until more partners are connected; if they lost their trunks for good, a person decides: once both trunks of this partner are "
-        "moved away from its state, it goes on from the one that the others hold"
+        "wait until more partners are connected; if they lost their trunks for good, a person decides: once both trunks of this partner "
+        "are moved away from its state, it goes on from the one that the others hold"
     )
 
 
