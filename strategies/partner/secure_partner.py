@@ -39,7 +39,7 @@ from strategies.secagg.state import dump, load
 from strategies.update import public_metrics
 from strategies.update.codec import UpdateCodec
 from strategies.update.round_sum import RoundSum
-from strategies.update.row_guard import listed
+from strategies.update.row_guard import least_holders, listed
 from strategies.update.self_audit import SUM, audit
 from strategies.update.shared_trunk import SharedTrunk, TrunkFileError
 from strategies.update.verdict import AcceptedSum, judge, judge_supports
@@ -271,7 +271,7 @@ class SecurePartner:
             judge_supports(sums, bits, len(last.survivors))
         except SupportOutOfRangeError as error:
             raise self.protocol.refuse(SupportOutOfRangeError(f"row list of round {last.number}: {error}")) from error
-        return listed(sums, bits)
+        return listed(sums, bits, self.protocol.session.parameters.least_supporters)
 
     def _take_over(self, offered: Handover, ciphertext: bytes, parsed: CollectRequest | FinishRequest) -> None:
         """Take the trunk that another partner hands over, once its content has the name from which others go on.
@@ -297,7 +297,8 @@ class SecurePartner:
         if len(sums) == codec.words:  # any other is refused
             self.protocol.show_slots(last.number, codec.blocks(sums))
         try:
-            accepted = judge(self.shared.pending(codec, sums, survivors))
+            holders = least_holders(self.protocol.session.parameters.least_supporters)
+            accepted = judge(self.shared.pending(codec, sums, survivors, holders))
         except SumOutOfRangeError as error:
             raise self.protocol.refuse(SumOutOfRangeError(f"round {last.number}: {error}")) from error
         self._audit(accepted)

@@ -35,6 +35,7 @@ class SessionParameters:
         layout: Shapes of the trunk's arrays, such as "32768x400,400", or "32768x400,400,slots:258x401" with shared heads.
         word_bits: 32 or 16.
         row_guard: Training compounds that a fingerprint bit needs; 0 or 1 is off.
+        least_supporters: Partners that a listed row needs.
         rounds: Aggregated trunks after which the project ends.
         metrics: Names of the metrics whose mean the coordinator may learn.
         nonce: 32 bytes, fresh.
@@ -46,6 +47,7 @@ class SessionParameters:
     layout: str
     word_bits: int
     row_guard: int
+    least_supporters: int
     rounds: int
     metrics: tuple[str, ...]
     nonce: bytes

@@ -16,6 +16,7 @@ class Policy:
         layout: Shapes of the trunk's arrays.
         word_bits: Word sizes that it sends.
         row_guard: Least training compounds of a fingerprint bit.
+        least_supporters: Fewest partners of a listed row.
         rounds: Most rounds of the project.
         metrics: Metrics whose mean the coordinator may learn.
         least_survivors: Fewest partners whose sum it accepts, beyond the roster's own minimum.
@@ -26,6 +27,7 @@ class Policy:
     layout: str
     word_bits: tuple[int, ...]
     row_guard: int
+    least_supporters: int
     rounds: int
     metrics: tuple[str, ...]
     least_survivors: int
@@ -47,6 +49,12 @@ class Policy:
             ("trunk layout", proposed.layout == self.layout, proposed.layout, self.layout),
             ("word bits", proposed.word_bits in self.word_bits, proposed.word_bits, self.word_bits),
             ("row guard", proposed.row_guard >= self.row_guard, proposed.row_guard, f"at least {self.row_guard}"),
+            (
+                "least supporters",
+                proposed.least_supporters >= self.least_supporters,
+                proposed.least_supporters,
+                f"at least {self.least_supporters}",
+            ),
             ("rounds", proposed.rounds <= self.rounds, proposed.rounds, f"at most {self.rounds}"),
             ("metrics shown", set(proposed.metrics) <= set(self.metrics), proposed.metrics, self.metrics),
         ]

@@ -119,7 +119,7 @@ def share_cases() -> Iterator[Case]:
 
 def examples() -> list[Any]:
     """One of each message."""
-    parameters = messages.SessionParameters(ROSTER, COHORT, "4x2,2", 32, 10, 100, ("loss", "größe"), SESSION)
+    parameters = messages.SessionParameters(ROSTER, COHORT, "4x2,2", 32, 10, 3, 100, ("loss", "größe"), SESSION)
     advertisement = messages.SignedAdvertisement(messages.Advertisement(2, pattern(1216, 0), SECRET, 3, TRUNK), b"signature")
     listed = messages.KeyContributions(2, (1, 3), SECRET + TRUNK, b"signature")
     delivered = messages.DeliveredContribution(listed, b"ciphertext")
