@@ -26,6 +26,21 @@ class NotEnoughSharesError(SecAggError):
     """Fewer shares than the threshold, from which no secret follows. A fault of the program: the coordinator counts before."""
 
 
+class WrongSharesError(SecAggError):
+    """Enough shares, but so many of them are wrong that no secret can be read from them.
+
+    Proves that at least `least` of the holders revealed a wrong share, or that the dealer dealt something else than it committed to.
+
+    Args:
+        answers: Shares that there were.
+        least: How many of them must be wrong.
+    """
+
+    def __init__(self, answers: int, least: int) -> None:
+        super().__init__(f"at least {least} of {answers} shares are wrong, or what was dealt is not what the dealer committed to")
+        self.answers, self.least = answers, least
+
+
 class OutOfOrderError(SecAggError):
     """A message that this phase does not expect. Proves nothing: networks deliver late and twice. State is unchanged."""
 
