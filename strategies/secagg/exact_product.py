@@ -6,6 +6,7 @@ library adds.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from operator import mul
 
 import numpy as np
@@ -56,9 +57,8 @@ def _joined(sums: np.ndarray) -> list[list[int]]:
     rows, columns, _ = sums.shape
     parts = sums.astype("<u8").reshape(rows * columns, -1, 3).view(np.uint8).reshape(rows * columns, -1, 3, 8)[..., :SUM_BYTES]
     width = parts.shape[1] * SUM_BYTES
-    strings = [np.ascontiguousarray(parts[:, :, third]).tobytes() for third in range(3)]
-    numbers = [
-        sum(int.from_bytes(string[start : start + width], "little") << (8 * LIMB.itemsize * third) for third, string in enumerate(strings))
-        for start in range(0, rows * columns * width, width)
-    ]
+    low, middle, high = (np.ascontiguousarray(parts[:, :, third]).tobytes() for third in range(3))
+    read, limb = partial(int.from_bytes, byteorder="little"), 8 * LIMB.itemsize
+    slices = [slice(start, start + width) for start in range(0, rows * columns * width, width)]
+    numbers = [read(low[each]) + (read(middle[each]) << limb) + (read(high[each]) << 2 * limb) for each in slices]
     return [numbers[start : start + columns] for start in range(0, rows * columns, columns)]

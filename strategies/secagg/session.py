@@ -193,13 +193,14 @@ def establish(roster: Roster, least: int, state: Shared, delivered: tuple[Delive
         ContributionError: A ciphertext that is not ours, not the signed one, or does not open.
     """
     received: dict[int, tuple[bytes, bytes]] = {}
+    private = MLKEM768X25519PrivateKey(*_private(state.secret))
     for contribution in delivered:
         sender = contribution.contributions.sender
         if sender in received:
             raise RepeatedPartnerError(f"two contributions of partner {sender}")
         if sender not in state.recipients:
             raise UnknownPartnerError(f"a contribution of partner {sender}, who did not advertise")
-        received[sender] = _open_contribution(roster, state, contribution)
+        received[sender] = _open_contribution(roster, state, private, contribution)
     members = tuple(sorted([state.index, *received]))
     if len(members) < least:
         raise TooFewPartnersError(f"{len(members)} partners contributed to the session's keys, and {least} are needed")
@@ -230,17 +231,16 @@ def _seal(session: bytes, sender: int, recipient: Advertisement, plain: bytes) -
         raise ContributionError(recipient.index, "the key that it advertises is unusable") from error
 
 
-def _open_contribution(roster: Roster, state: Shared, delivered: DeliveredContribution) -> tuple[bytes, bytes]:
+def _open_contribution(
+    roster: Roster, state: Shared, private: MLKEM768X25519PrivateKey, delivered: DeliveredContribution
+) -> tuple[bytes, bytes]:
     """Pair and group contribution of one sender."""
     signed = delivered.contributions
     verify_contributions(roster, state.id, signed)
     if signed.digest_for(state.index) != hashlib.sha256(delivered.ciphertext).digest():
         raise ContributionError(signed.sender, "the ciphertext is not the one that it signed for us")
-    lattice, classical = _private(state.secret)
     try:
-        plain = SUITE.decrypt(
-            delivered.ciphertext, MLKEM768X25519PrivateKey(lattice, classical), info=_direction(state.id, signed.sender, state.index)
-        )
+        plain = SUITE.decrypt(delivered.ciphertext, private, info=_direction(state.id, signed.sender, state.index))
     except InvalidTag:
         raise ContributionError(signed.sender, "its contribution to our key does not open") from None
     if len(plain) != 2 * CONTRIBUTION:

@@ -77,7 +77,8 @@ def combine(weights: Sequence[int], values: Sequence[int]) -> int:
     """Sum of products modulo PRIME."""
     if len(weights) != len(values):
         raise ValueError(f"{len(weights)} weights of {len(values)} values")
-    return sum(map(mul, weights, values)) % PRIME
+    total: int = sum(map(mul, weights, values))
+    return total % PRIME
 
 
 def field_element(seed: bytes) -> int:

@@ -7,6 +7,7 @@ dealer; the others get theirs encrypted. The dealer is the first of its own ring
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -28,6 +29,7 @@ def derived_by(dealer: int, cohort: tuple[int, ...], threshold: int) -> tuple[in
     return ring(dealer, cohort)[: threshold - 1]
 
 
+@lru_cache(maxsize=1024)
 def sent_to(dealer: int, cohort: tuple[int, ...], threshold: int) -> tuple[int, ...]:
     """Holders that receive their shares from `dealer`, ascending."""
     return tuple(sorted(ring(dealer, cohort)[threshold - 1 :]))
