@@ -5,6 +5,7 @@ for privacy-preserving machine learning", CCS 2017.
 """
 
 import hashlib
+import struct
 from dataclasses import dataclass
 
 from strategies.secagg import wire
@@ -333,7 +334,7 @@ class HandoverRequest:
 
 def index_bytes(indices: tuple[int, ...]) -> bytes:
     """Indices as 4 bytes each."""
-    return b"".join(index.to_bytes(4, "big") for index in indices)
+    return struct.pack(f">{len(indices)}I", *indices)
 
 
 def cohort_digest(cohort: tuple[int, ...]) -> bytes:
