@@ -16,7 +16,8 @@ from fedapp.partner_folder import PartnerFolder
 from fedapp.storage.damage import reading
 from fedapp.storage.files import atomic_path
 from fedapp.storage.json_lines import append_line, last_line
-from strategies.partner.departure import Trainer, begin_counting, ready_to_mask
+from strategies.partner.departure import Trainer, ready_to_mask
+from strategies.partner.repetition_file import read_repetition, write_repetition
 from strategies.partner.side import Membership, PartnerSide
 from strategies.secagg import transcript
 from strategies.secagg.errors import HandoverError, OldRoundError, SecAggError, SumOutOfRangeError, SupportOutOfRangeError
@@ -53,12 +54,14 @@ class SecurePartner:
         side: The partner's own side.
     Raises:
         SecAggError: Keys, roster and policy do not belong together, or the state is damaged.
+        DamagedFileError: Nobody can say what was repeated in this run.
     """
 
     def __init__(self, side: PartnerSide) -> None:
         assert side.membership is not None
         self.side, self.member = side, side.membership
         self.protocol = open_participant(side.directory, self.member)
+        self.written = self.protocol.repetition
 
     @cached_property
     def shared(self) -> SharedTrunk:
@@ -161,7 +164,8 @@ class SecurePartner:
             arrays = self.side.data.first_trunk(self.protocol.initial_seed())
             content = hashlib.sha256(b"".join(hashlib.sha256(array.tobytes()).digest() for array in arrays)).digest()
             self._keep(self.shared.starting_with(arrays, self.protocol.trunk_name(content)))
-        return ready_to_mask(self.side, self.member.limits, self.shared, fit, tail)
+        attempt = self.protocol.repetition.attempt(self.shared.version + 1)
+        return ready_to_mask(self.side, self.member.limits, self.shared, attempt, fit, tail)
 
     def _finish(self, request: bytes, arrived: Arrived, evaluate: Evaluator) -> bytes:
         """The end of a run: take the last sum in, and evaluate."""
@@ -271,12 +275,12 @@ class SecurePartner:
     def _write(self, step: Step, request: bytes, reply: bytes, refused: str) -> None:
         """State, then transcript: a reply that leaves is in both, and none that could still change is in the transcript.
 
-        Before the first of all states the number of trainings, none: where there is a state, or an update was ever made, it must not be
-        missing.
+        Before both what was repeated: of whom is killed in between, once too much is counted, and never once too little.
         """
         folder = self.side.folder
-        if not (folder.protocol.exists() or folder.attempts.exists() or folder.audits.exists()):
-            begin_counting(folder)
+        if self.protocol.repetition != self.written or not folder.repetition.exists():
+            write_repetition(folder, self.protocol.repetition)
+            self.written = self.protocol.repetition
         with atomic_path(folder.protocol) as temporary:
             temporary.write_bytes(dump(self.protocol.state))
         path = folder.transcript(self.member.roster.digest())
@@ -293,14 +297,15 @@ def open_participant(directory: Path, member: Membership) -> Participant:
     """The protocol where an earlier process left it.
 
     Raises:
-        StateFileError: What it left is damaged.
+        StateFileError, DamagedFileError: What it left is damaged.
     """
-    path = PartnerFolder(directory).protocol
+    folder = PartnerFolder(directory)
+    path = folder.protocol
     try:
         state = load(path.read_bytes()) if path.is_file() else None
     except SecAggError as error:
         raise StateFileError(f"{path} is damaged: {error}") from error
-    return Participant(member.identity, member.roster, member.policy, os.urandom, state)
+    return Participant(member.identity, member.roster, member.policy, os.urandom, state, read_repetition(folder))
 
 
 def append_to_transcript(
