@@ -143,6 +143,19 @@ class AlteredSumError(CoordinatorError):
     )
 
 
+class RepetitionError(CoordinatorError):
+    """A session, a round or another cohort once more than the partner's own policy allows.
+
+    Proves nothing, since honest rounds get lost as well, and so changes nothing: the next round, in the cohort that was signed before, may
+    go on. But it is what a coordinator does that works with a partner and wants to see one update in several sums.
+    """
+
+    hint = (
+        "look at what was repeated (polyphony status) and ask the coordinator and the other partners why; if that is a good reason, raise "
+        "survivor_lists, sessions or cohort_changes in policy.yaml, and in floor.yaml where that says less"
+    )
+
+
 class AlteredReplyError(SecAggError):
     """What reached the coordinator is not what the partner signed; the reply is left out.
 

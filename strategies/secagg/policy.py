@@ -1,9 +1,10 @@
 """The least that a partner accepts, whatever the coordinator's configuration says."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from strategies.secagg.errors import PolicyError
 from strategies.secagg.messages import SessionParameters
+from strategies.secagg.repetition import RepetitionLimits
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Policy:
         rounds: Most rounds of the project.
         metrics: Metrics whose mean the coordinator may learn.
         least_survivors: Fewest partners whose sum it accepts, beyond the roster's own minimum.
+        repetition: How much repetition it lets happen, which no session names.
     """
 
     roster: bytes
@@ -31,6 +33,7 @@ class Policy:
     rounds: int
     metrics: tuple[str, ...]
     least_survivors: int
+    repetition: RepetitionLimits = field(default_factory=RepetitionLimits)
 
     def check(self, proposed: SessionParameters) -> None:
         """Accept a proposal or refuse it.

@@ -179,7 +179,7 @@ class Site:
         """Its process ends, and another one starts from what it wrote down."""
         held = self.participant
         state = load(dump(held.state))
-        self.participant = Participant(held.identity, held.roster, held.policy, held.entropy, state)
+        self.participant = Participant(held.identity, held.roster, held.policy, held.entropy, state, held.repetition)
 
 
 def as_words(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
