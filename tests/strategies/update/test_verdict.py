@@ -11,7 +11,7 @@ from strategies.secagg.errors import SumOutOfRangeError, SupportOutOfRangeError
 from strategies.update import verdict
 from strategies.update.shared_trunk import SharedTrunk, no_trunk
 from strategies.update.verdict import PendingSum, judge, judge_supports
-from tests.strategies.update.test_shared_trunk import DIGEST, SHAPES, form_of, signed, trunk_of, words_of
+from tests.strategies.update.test_shared_trunk import SHAPES, form_of, signed, trunk_of, words_of
 
 LARGEST = (1 << 23) - 1  # of the values in 32-bit words that three partners of weight 1 add, below 2^23
 UPDATE = [np.full(shape, 0.2, dtype=np.float32) for shape in SHAPES]
