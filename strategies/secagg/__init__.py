@@ -10,6 +10,7 @@ how often          repetition.Repetition, repetition.RepetitionLimits
 what is said       phases.Step   messages.SessionParameters, messages.LastRound, messages.Handover, messages.Holding, messages.NO_TRUNK
 as bytes, words    wire.encode, wire.decode   keystream.DTYPES, keystream.keystream   digits.split, digits.join
 what went wrong    errors.SecAggError and its kinds
-afterwards         transcript.append, transcript.read   transcript_comparison.compare
+a trunk's name     keys.trunk_name
+afterwards         transcript.append, transcript.read   transcript_comparison.compare   proofs.encode, proofs.proven
 trying it          rehearsal.Rehearsal, rehearsal.throw_away_parties
 """
