@@ -17,7 +17,7 @@ protocol sends: masked words, and the trunk encrypted for another partner. What 
                                                                      sessions, signed lists, changes of cohort
     transcript-xxxxxxxx.jsonl     strategies.partner.secure_partner  what was seen and sent under one roster, signed   to compare it
     state/round-0007.safetensors  fedapp.partner.kept_rounds         heads, private rows and optimiser after the       never
-                                                                     training of round 7; the last two are kept
+                                                                     training of round 7; the last three are kept
     metrics/round-0007.parquet    fedapp.partner.kept_rounds         how the trunk of round 7 did with these heads     with a report
     loss/round-0007.json          fedapp.partner.kept_rounds         the training of round 7                           with a report
     model.safetensors             fedapp.model.saved_model           trunk, private rows in it and heads of the best   by export

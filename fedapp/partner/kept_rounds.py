@@ -46,14 +46,21 @@ class KeptRounds:
 
     def before(self, number: int) -> tuple[int, dict[str, Tensor]]:
         """The newest state older than round `number`, and its round; 0 and none before the first."""
-        base = max((each for each in self.folder.states_by_round() if each < number), default=0)
+        base = self.older(number)
         return base, load_tensors(self.folder.state_of(base))[0] if base else {}
 
+    def older(self, number: int) -> int:
+        """The newest state's round before `number`; 0 if there is none."""
+        return max((each for each in self.folder.states_by_round() if each < number), default=0)
+
     def keep(self, number: int, base: int, state: Mapping[str, Tensor], outcome: TrainingOutcome) -> None:
-        """Write what a training left, its state last: where that is, all is. Of earlier states only the one of `base` stays."""
+        """Write what a training left, its state last: where that is, all is.
+
+        Of earlier states that of `base` stays, and the one before it, since partners go back by one round where too few finished it.
+        """
         write_sealed(self.folder.loss_of(number), {"round": number, **vars(outcome)})
         save_tensors(self.folder.state_of(number), dict(state), {"round": number})
-        for each in set(self.folder.states_by_round()) - {base, number}:
+        for each in set(self.folder.states_by_round()) - {self.older(base), base, number}:
             self.folder.state_of(each).unlink()
 
     def judge(self, scores: pl.DataFrame, dataset: Dataset, config: Config, number: int) -> Judged:
