@@ -24,7 +24,7 @@ class PolicyFile:
 
     Attributes:
         most_identified, least_compounds: As in `strategies.update.limits.LeakLimits`; the partner's business alone, which no session names.
-        survivor_lists, sessions, cohort_changes: As in `strategies.secagg.repetition.RepetitionLimits`; older files have its defaults.
+        survivor_lists, sessions, cohort_changes: As in `strategies.secagg.repetition.RepetitionLimits`; no session names them either.
         applications: Digests of the app bundles that may send requests; empty in a simulation, where any may.
         data: Digest of the dataset that may be used; empty in a simulation, where any may, and at a site that accepted none yet.
         catalogue: Digest of the catalogue of common endpoints; empty in a simulation, where any may be used, and without one.
