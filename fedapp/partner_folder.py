@@ -13,8 +13,8 @@ protocol sends: masked words, and the trunk encrypted for another partner. What 
                                                                      and in each sum
     rows.npy                      strategies.partner.side            rows that may leave: own support within the       no
                                                                      agreed list
-    repetition.json               strategies.partner.repetition_file trainings that left masked: none does twice; and  no
-                                                                     sessions, signed lists, changes of cohort
+    repetition.json               strategies.partner.repetition      what was repeated: trainings that left masked,    no
+                                                                     none of which does twice; signed lists, sessions
     transcript-xxxxxxxx.jsonl     strategies.partner.secure_partner  what was seen and sent under one roster, signed   to compare it
     state/round-0007.safetensors  fedapp.partner.kept_rounds         heads, private rows and optimiser after the       never
                                                                      training of round 7; the last three are kept

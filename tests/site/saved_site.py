@@ -21,7 +21,9 @@ from fedapp.site.folder import COORDINATOR, PARTNER, Settings, Site
 from fedapp.site.request_log import Request, note_request
 from fedapp.storage.json_file import write_json
 from strategies.coordinator.journal import Exchange, Journal
+from strategies.partner.repetition import write_repetition
 from strategies.secagg.phases import Step
+from strategies.secagg.repetition import Repetition, RoundCount
 from strategies.secagg.roster import Member, Roster, default_threshold
 from strategies.update.self_audit import OWN, SUM, Audited
 from strategies.update.shared_trunk import SharedTrunk
@@ -56,6 +58,7 @@ def fresh(path: Path, role: str = PARTNER, config: str = CONFIG, partners: int =
     write_policy(path, default_policy(held, roster(partners)), ["a" * 64], "d" * 64, catalogue_digest(held), limits=default_limits(held))
     if site.partner:
         write_floor(site.floor)
+        write_repetition(PartnerFolder(site.state), Repetition())
     return site
 
 
@@ -110,8 +113,14 @@ def rounds_at(site: Site, made: Made) -> None:
             write_scores(site, number, 0.38 + 0.24 * (1 - 0.82**number) + 0.006 * generator.standard_normal())
     for each in requests:
         note_request(site.state, each)
+    write_repetition(PartnerFolder(site.state), once_each(made.rounds))
     hold_trunk(site, max(0, made.rounds - 1))
     keep_model(site, max(1, made.rounds - 2))
+
+
+def once_each(rounds: int) -> Repetition:
+    """What is counted of so many rounds in one session, none of them twice."""
+    return Repetition(dict.fromkeys(range(1, rounds + 1), RoundCount(1, 1)), sessions=1, survivors=(1, 2, 3, 4))
 
 
 def keep_model(site: Site, number: int, test: float | None = 0.5, spearman: float | None = None, own: int = 0, **choice: str) -> None:
