@@ -5,7 +5,6 @@ How fast they are answered depends on the machine, and is measured: `python -m t
 
 import resource
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
