@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from fedapp.consortium.passphrase import CREDENTIAL
 from fedapp.site.folder import Site
 from fedapp.site.kit.make import make_kits
 from fedapp.site.run.door import DESCRIPTORS, Limits
@@ -84,6 +85,12 @@ def test_a_unit_writes_nothing_but_the_site_and_is_nobody_of_importance(party: s
     assert (held["User"], held["NoNewPrivileges"], held["CapabilityBoundingSet"]) == ("polyphony", "true", "")
     assert (held["PrivateTmp"], held["UMask"], held["LimitCORE"]) == ("true", "0077", "0")
     assert held["Restart"] == "on-failure"
+
+
+def test_a_partners_unit_hands_over_the_passphrase_under_the_name_that_is_read_and_as_no_variable(kits: Path) -> None:
+    text = read(kits, "alpha", "polyphony-partner.service")
+    assert settings(text)["LoadCredentialEncrypted"] == CREDENTIAL, "a name alone: without such a credential the unit starts as well"
+    assert "Environment" not in text
 
 
 @pytest.mark.parametrize(
