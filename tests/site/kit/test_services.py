@@ -83,7 +83,8 @@ def test_a_unit_writes_nothing_but_the_site_and_is_nobody_of_importance(party: s
     assert held["ExecStart"].split() == [OUR_PROGRAM, "federate" if name == "polyphony-federate" else "serve", "/var/lib/polyphony"]
     assert (held["ProtectSystem"], held["ReadWritePaths"], held["ProtectHome"]) == ("strict", "/var/lib/polyphony", "true")
     assert (held["User"], held["NoNewPrivileges"], held["CapabilityBoundingSet"]) == ("polyphony", "true", "")
-    assert (held["PrivateTmp"], held["UMask"], held["LimitCORE"]) == ("true", "0077", "0")
+    assert (held["PrivateTmp"], held["UMask"]) == ("true", "0077")
+    assert (held["LimitCORE"], held["MemorySwapMax"]) == ("0", "0"), "what is in memory becomes no file"
     assert held["Restart"] == "on-failure"
 
 
@@ -145,7 +146,8 @@ def test_every_container_of_compose_is_locked_up(party: str, kits: Path) -> None
         assert service["security_opt"] == ["no-new-privileges:true"]
         assert service["user"] == "${POLYPHONY_UID:-10001}:${POLYPHONY_GID:-10001}"
         assert service["volumes"] == ["..:/site"]
-        assert service["mem_limit"]
+        assert service["mem_limit"] == service["memswap_limit"], "no swap"
+        assert service["ulimits"]["core"] == 0
         assert service["pids_limit"]
         assert service["logging"]["options"] == {"max-size": "10m", "max-file": "5"}
         assert "privileged" not in service
