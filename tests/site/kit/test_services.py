@@ -126,16 +126,6 @@ def test_files_may_be_open_for_all_connections_that_the_gate_takes(kits: Path) -
 # Docker
 
 
-def test_an_image_is_built_from_wheels_alone_and_runs_as_nobody(kits: Path) -> None:
-    lines = [line for line in read(kits, "alpha", "Dockerfile").splitlines() if not line.startswith("#")]
-    (base,) = [line.split()[1] for line in lines if line.startswith("FROM")]
-    assert re.fullmatch(r"python:3\.\d+-slim-\w+", base), "a base whose system and Python are fixed"
-    assert "--no-index --find-links /wheels" in "\n".join(lines)
-    assert "USER 10001:10001" in lines
-    assert 'ENTRYPOINT ["polyphony"]' in lines
-    assert lines.index("USER 10001:10001") > max(number for number, line in enumerate(lines) if line.startswith(("RUN", "COPY", " ")))
-
-
 @pytest.mark.parametrize("party", PARTIES)
 def test_every_container_of_compose_is_locked_up(party: str, kits: Path) -> None:
     services = yaml.safe_load(read(kits, party, "compose.yaml"))["services"]
