@@ -48,7 +48,7 @@ LIBRARIES = {
     "fedapp.privacy.calibration": {"scipy"},
     "fedapp.privacy.noise": {"cryptography", "numpy"},
     "fedapp.report": {"jinja2", "matplotlib", "numpy", "omegaconf", "polars", "rdkit", "scipy", "yaml"},
-    "fedapp.runtime": {"flwr", "httpx", "psutil", "tomli_w"},
+    "fedapp.runtime": {"flwr", "httpx", "packaging", "psutil", "tomli_w"},
     "fedapp.server_app": {"flwr"},
     "fedapp.site": {"httpx", "numpy", "omegaconf"},
     "fedapp.site.doctor": {"cryptography", "httpx", "numpy", "packaging", "psutil"},
