@@ -4,13 +4,14 @@ Whoever asks what protects an update reads the lines there, and the module behin
 seen but its part of the sum, comes last and is the protocol's (`strategies.secagg.masking`).
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict
 
 import numpy as np
 
 from fedapp.partner_folder import PartnerFolder
-from fedapp.storage.json_file import read_sealed, write_sealed
+from fedapp.storage.json_file import BY_HAND, SEAL, read_sealed, write_sealed
 from strategies.partner.side import PartnerSide
 from strategies.secagg.keystream import DTYPES
 from strategies.update.limits import LeakLimits
@@ -67,7 +68,8 @@ def attempts(folder: PartnerFolder, number: int) -> int:
     Raises:
         DamagedFileError: The file that says so is lost or damaged: the update of one of them could leave once more, under other masks.
     """
-    hint = f'write {{"attempts": {UNUSED}, "round": {number}}} into it, a number that no training had; an older copy could repeat one'
+    written = json.dumps({"attempts": UNUSED, "round": number, SEAL: BY_HAND})
+    hint = f"write {written} into it, a number that no training had; an older copy could repeat one"
     counted = read_sealed(folder.attempts, {"round": int, "attempts": int}, hint)
     return int(counted["attempts"]) if counted["round"] == number else 0
 

@@ -81,16 +81,15 @@ def dump(state: State) -> bytes:
 
 
 def load(data: bytes) -> State:
-    """The state of `dump`, or of `wire.encode` alone, as earlier versions wrote it.
+    """The state of `dump`.
 
     Raises:
         MalformedMessageError: Damaged.
     """
-    if data.startswith(MARK):
-        digest, data = data[len(MARK) :][:DIGEST], data[len(MARK) + DIGEST :]
-        if digest != hashlib.sha256(data).digest():
-            raise MalformedMessageError("truncated or altered: it is not what its own digest says")
-    state = wire.decode(State, data)
+    digest, content = data[len(MARK) :][:DIGEST], data[len(MARK) + DIGEST :]
+    if not data.startswith(MARK) or digest != hashlib.sha256(content).digest():
+        raise MalformedMessageError("truncated or altered: it is not what its own digest says")
+    state = wire.decode(State, content)
     if state.phase not in {phase.value for phase in Phase}:
         raise MalformedMessageError(f"no phase {state.phase!r}")
     return state

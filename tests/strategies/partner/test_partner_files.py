@@ -147,10 +147,11 @@ def test_a_flipped_bit_of_a_state_is_found_at_home_before_anybody_is_blamed_for_
     assert ask(toy.side(2), Step.CONSISTENCY, request)[0]
 
 
-def test_a_state_of_an_earlier_version_without_a_digest_is_read(toy: Toy) -> None:
+def test_a_state_without_a_digest_is_damaged(toy: Toy) -> None:
     request = stopped_before(toy, Step.CONSISTENCY, partner=2)
     (toy.home(2) / "protocol.state").write_bytes(wire.encode(state_of(toy, 2)))
-    assert ask(toy.side(2), Step.CONSISTENCY, request)[0]
+    with pytest.raises(StateFileError, match=r"protocol\.state is damaged"):
+        ask(toy.side(2), Step.CONSISTENCY, request)
 
 
 LOST = (None, "{", '{"attempts": 0, "round": 1, "seal": "00"}')
@@ -168,7 +169,7 @@ def test_a_partner_that_lost_how_often_it_trained_masks_nothing_until_somebody_s
     assert alike([toy.held(partner) for partner in (1, 3, 4)], version=2), "the others go on without it"
     assert updates_of(toy, 2) == [(1, 0)]
 
-    path.write_text('{"attempts": 1000, "round": 3}')
+    path.write_text('{"attempts": 1000, "round": 3, "seal": "by hand"}')
     toy.rounds = 3
     toy.federate()
     assert alike(toy.all_held(), version=3)
