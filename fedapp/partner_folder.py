@@ -54,6 +54,11 @@ class PartnerFolder:
 
     path: Path
 
+    def begun(self) -> bool:
+        """Whether this partner took part before: what it has kept since is then lost if it is not there."""
+        left = any(path.exists() for path in (self.protocol, self.audits, self.support))
+        return left or bool(self.losses_by_round()) or bool(self.states_by_round())
+
     @property
     def protocol(self) -> Path:
         return self.path / "protocol.state"

@@ -56,6 +56,7 @@ LIBRARIES = {
     "fedapp.site.run": {"cryptography", "flwr", "httpx", "starlette", "uvicorn"},
     "fedapp.site.status": {"jinja2", "numpy", "polars", "prometheus_client", "safetensors", "starlette", "uvicorn"},
     "fedapp.storage": {"omegaconf", "yaml"},
+    "fedapp.storage.sealed_array": {"numpy"},
     "fedapp.storage.sealed_table": {"polars"},
     "simulation": {"numpy", "polars", "sklearn", "threadpoolctl", "torch"},
     "simulation.audit": {"numpy", "polars", "rdkit", "safetensors", "scipy", "torch"},

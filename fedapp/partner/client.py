@@ -108,7 +108,7 @@ class Partner(NumPyClient):
         number = self._checked_round(config, "train")
         self._check_form(parameters)
         if self.local:  # first: whatever happens to the federated round, what it is compared with is there
-            self.local.fit(number)
+            self.local.fit(number, since=self.last_round())
         trunk, heads = self._network(parameters)
         adam = self._optimiser(trunk, heads)
         base, private_rows = self._resume(trunk, heads, adam, before=number)

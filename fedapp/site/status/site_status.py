@@ -13,11 +13,12 @@ from fedapp.errors import PolyphonyError
 from fedapp.evaluation.arms import CLASSIFICATION
 from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import now
+from fedapp.site.agreed import check_agreed
 from fedapp.site.folder import Site
 from fedapp.site.request_log import Request
 from fedapp.site.status.attention import concerns
 from fedapp.site.status.learning import learning, score_of
-from fedapp.site.status.ledger import answers_given, held_trunk, ledger, sent_by_round
+from fedapp.site.status.ledger import answers_given, held_trunk, ledger, own_rows, sent_by_round
 from fedapp.site.status.predicting import predicting
 from fedapp.site.status.privacy_spent import privacy_spent
 from fedapp.site.status.repeated import repeated
@@ -69,6 +70,8 @@ def partner_status(site: Site) -> dict[str, Any]:
     policy = _told(lambda: read_policy_file(site.policy), problems)
     roster = _told(lambda: load_roster(site.roster), problems)
     terms = Terms.of(config, policy, roster) if config and policy and roster else None
+    if terms:
+        _told(lambda: check_agreed(site), problems)
     folder = PartnerFolder(site.state)
     asked, sums = records(folder.requests, Request, problems), records(folder.sums, RoundSum, problems)
     audits = records(folder.audits, Audited, problems)
@@ -92,7 +95,7 @@ def partner_status(site: Site) -> dict[str, Any]:
         "score": score_of(learned, config.tasks.kinds if config else [CLASSIFICATION]),
         "learning": [asdict(entry) for entry in learned],
         "sent": [asdict(entry) for entry in sent_by_round(asked, sums, audits)],
-        "ledger": ledger(site.state, config, asked, sums, audits, trunk),
+        "ledger": ledger(config, asked, sums, audits, trunk, own_rows(site.state, trunk.rows, problems)),
         "endpoints": _told(lambda: shared_heads(site, config, trunk, sums), problems) or [] if config else [],
         "privacy_spent": spent and asdict(spent),
         "repetition": repetition,
