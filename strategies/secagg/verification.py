@@ -69,9 +69,13 @@ def agreed_trunk(roster: Roster, advertisements: tuple[SignedAdvertisement, ...]
 
 
 def contributions_digest(lists: Iterable[KeyContributions]) -> bytes:
-    """SHA-256 of the lists of contributions that somebody was shown, one a sender; their order says nothing."""
+    """SHA-256 of the lists of contributions that somebody was shown, one a sender; their order says nothing.
+
+    Each is hashed by itself: of lists one after the other nobody can say where one ends, and senders choose how long theirs are.
+    """
     ordered = sorted(lists, key=lambda each: each.sender)
-    return hashlib.sha256(wire.DOMAIN + b"contributions" + b"".join(map(_contributions_body, ordered))).digest()
+    bodies = b"".join(hashlib.sha256(_contributions_body(each)).digest() for each in ordered)
+    return hashlib.sha256(wire.DOMAIN + b"contributions" + bodies).digest()
 
 
 def session_id(parameters: SessionParameters, advertisements: tuple[SignedAdvertisement, ...]) -> bytes:
