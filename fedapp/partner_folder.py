@@ -13,7 +13,8 @@ protocol sends: masked words, and the trunk encrypted for another partner. What 
                                                                      and in each sum
     rows.npy                      strategies.partner.side            rows that may leave: own support within the       no
                                                                      agreed list
-    attempts.json                 strategies.partner.departure       trainings that left masked: none does twice       no
+    repetition.json               strategies.partner.repetition_file trainings that left masked: none does twice; and  no
+                                                                     sessions, signed lists, changes of cohort
     transcript-xxxxxxxx.jsonl     strategies.partner.secure_partner  what was seen and sent under one roster, signed   to compare it
     state/round-0007.safetensors  fedapp.partner.kept_rounds         heads, private rows and optimiser after the       never
                                                                      training of round 7; the last two are kept
@@ -78,8 +79,8 @@ class PartnerFolder:
         return self.path / "rows.npy"
 
     @property
-    def attempts(self) -> Path:
-        return self.path / "attempts.json"
+    def repetition(self) -> Path:
+        return self.path / "repetition.json"
 
     def transcript(self, roster_digest: bytes) -> Path:
         """The transcript under this roster."""

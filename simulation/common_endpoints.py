@@ -14,7 +14,7 @@ from fedapp.data.catalogue import Catalogue, catalogue_of, slots_of
 from fedapp.data.dataset import Dataset
 from fedapp.data.slot_labels import SlotLabels
 from fedapp.wording import plural
-from strategies.update.row_guard import LEAST_HOLDERS
+from strategies.update.row_guard import least_holders
 
 EACH = 10  # endpoints that are told one by one
 NAMED = 5  # in a warning
@@ -29,17 +29,19 @@ class CommonEndpoints:
         measured: Endpoint to how many have a task of it.
         holders: Endpoint to how many have labels enough, for each of its shared heads.
         groups: Of all partners' tasks.
+        least: Holders that a shared head needs.
     """
 
     partners: int
     measured: Mapping[str, int]
     holders: Mapping[str, tuple[int, ...]]
     groups: frozenset[str]
+    least: int
 
     @property
     def shared(self) -> list[int]:
         """Of each shared head that is in play, how many hold it."""
-        return [number for numbers in self.holders.values() for number in numbers if number >= LEAST_HOLDERS]
+        return [number for numbers in self.holders.values() for number in numbers if number >= self.least]
 
     def facts(self) -> dict[str, Any]:
         """What a report says of it: endpoints in the catalogue, those shared, their heads, and by how many partners at least and most."""
@@ -54,11 +56,11 @@ class CommonEndpoints:
     def lines(self, endpoint_labels: int) -> list[str]:
         """What a person is told: each endpoint, or all in short, and warnings of those that are not shared, with the reason."""
         unmeasured = [name for name, number in self.measured.items() if not number]
-        few = [name for name, number in self.measured.items() if 0 < number < LEAST_HOLDERS]
+        few = [name for name, number in self.measured.items() if 0 < number < self.least]
         poor = self._unshared(self.measured.keys() - {*unmeasured, *few})
         groups = f"the partners' groups are {in_short(sorted(self.groups))}"
         called = "a group of tasks is an endpoint if it is called as its id, and has its unit and thresholds"
-        fewer, least = f"fewer than {LEAST_HOLDERS} partners", f"privacy.endpoint_labels = {endpoint_labels:,} training compounds"
+        fewer, least = f"fewer than {self.least} partners", f"privacy.endpoint_labels = {endpoint_labels:,} training compounds"
         reasons = (
             (unmeasured, "no partner measures ", f": {called}; {groups}"),
             (few, f"{fewer} measure ", ", so that nothing of it is shared"),
@@ -67,7 +69,7 @@ class CommonEndpoints:
         return self._numbers() + [f"warning: {before}{in_short(names)}{after}" for names, before, after in reasons if names]
 
     def _unshared(self, names: Iterable[str]) -> list[str]:
-        return sorted(name for name in names if max(self.holders[name]) < LEAST_HOLDERS)
+        return sorted(name for name in names if max(self.holders[name]) < self.least)
 
     def _numbers(self) -> list[str]:
         if len(self.measured) <= EACH:
@@ -97,7 +99,7 @@ def common_endpoints(datasets: Mapping[str, Dataset], config: Config) -> CommonE
     for (name, _), number in zip(catalogue.slots, holders.tolist(), strict=True):
         heads[name] = (*heads[name], number)
     groups = frozenset(group for dataset in datasets.values() for group in dataset.tasks["group"])
-    return CommonEndpoints(len(datasets), measured, heads, groups)
+    return CommonEndpoints(len(datasets), measured, heads, groups, least_holders(config.privacy.least_supporters))
 
 
 def measured_by(slots: np.ndarray, catalogue: Catalogue) -> set[str]:

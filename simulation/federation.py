@@ -18,7 +18,7 @@ from fedapp.partner.client import Partner
 from fedapp.partner.update_rules import rounding_seed, supported_rows, weight
 from fedapp.seeds import derived_seed
 from strategies.update.codec import UpdateCodec
-from strategies.update.row_guard import LEAST_HOLDERS, listed
+from strategies.update.row_guard import least_holders, listed
 from strategies.update.shared_trunk import SharedTrunk, no_trunk
 from strategies.update.verdict import judge
 
@@ -46,7 +46,7 @@ def guard(datasets: Mapping[str, Dataset], config: Config, folder: Path) -> Guar
     supports = np.stack(
         [supported_rows(folder / name, dataset, config, declared_slots(dataset, config)) for name, dataset in datasets.items()]
     )
-    passed = listed(supports.sum(axis=0), config.chemistry.bits)
+    passed = listed(supports.sum(axis=0), config.chemistry.bits, config.privacy.least_supporters)
     if config.privacy.row_guard <= 1:
         passed[: config.chemistry.bits] = True
     return Guarded(supports, passed)
@@ -82,13 +82,14 @@ def words_of(partner: Partner, shared: SharedTrunk, form: UpdateCodec, config: C
 
 
 def take_in(
-    shared: SharedTrunk, form: UpdateCodec, sums: np.ndarray, partners: int, config: Config, holders: int = LEAST_HOLDERS
+    shared: SharedTrunk, form: UpdateCodec, sums: np.ndarray, partners: int, config: Config, holders: int | None = None
 ) -> SharedTrunk:
     """The trunk after a round whose words, added up over `partners`, are `sums`; changes the arrays of `shared`.
 
     Args:
-        holders: Least presence with which a shared head is used.
+        holders: Least presence with which a shared head is used; None for what the configuration says.
     """
+    holders = least_holders(config.privacy.least_supporters) if holders is None else holders
     signed = sums.view(form.quantiser(shared.value_range).sum_type)
     accepted = judge(shared.pending(form, signed, partners, holders))
     return shared.adding(accepted, config.federation.server_learning_rate, config.federation.momentum)

@@ -114,6 +114,12 @@ class Privacy:
     """What is done to an update before it leaves a partner."""
 
     row_guard: Annotated[int, "rows of bits that fewer training compounds hold stay at home; 0 = off", Within(0, 1 << 31)]
+    least_supporters: Annotated[
+        int,
+        "partners that support a row that is sent, at least, or have a part in a shared head, there never fewer than 3; "
+        "all but one of them together find the last one's",
+        Within(2, 1000),
+    ]
     endpoint_labels: Annotated[
         int,
         "training compounds with a label of a common endpoint, each once; a partner with fewer has no part in the shared head",

@@ -183,6 +183,17 @@ def a_sum_hides_its_parts(config: Config) -> Iterator[Fault]:
         )
 
 
+def rows_can_be_listed(config: Config) -> Iterator[Fault]:
+    """No row needs more supporters than there are partners."""
+    least, partners = config.privacy.least_supporters, config.data.partners
+    if config.privacy.row_guard > 1 and least > partners:
+        yield Fault(
+            ("privacy.least_supporters", "data.partners"),
+            f"privacy.least_supporters is {least}, more than the {partners} of data.partners: no row would leave",
+            "take more partners, or a smaller privacy.least_supporters: with 2, each finds the other's row by subtraction",
+        )
+
+
 def plain_has_no_group_key(config: Config) -> Iterator[Fault]:
     """Only partners that agree on keys have a common secret."""
     if config.aggregation == "plain" and config.federation.initial_trunk == "group_key":
@@ -243,6 +254,7 @@ RULES: tuple[Rule, ...] = (
     a_budget_is_measured,
     powers_of_two,
     a_sum_hides_its_parts,
+    rows_can_be_listed,
     plain_has_no_group_key,
     noise_covers_what_leaves,
     record_dp_shows_no_metrics,

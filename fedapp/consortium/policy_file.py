@@ -34,6 +34,7 @@ class PolicyFile:
     layout: str
     word_bits: list[int]
     row_guard: int
+    least_supporters: int
     rounds: int
     metrics_shown: list[str]
     least_survivors: int
@@ -67,6 +68,7 @@ def write_policy(
         layout=policy.layout,
         word_bits=list(policy.word_bits),
         row_guard=policy.row_guard,
+        least_supporters=policy.least_supporters,
         rounds=policy.rounds,
         metrics_shown=list(policy.metrics),
         least_survivors=policy.least_survivors,
@@ -97,6 +99,7 @@ def read_policy(path: Path) -> Policy:
         layout=fields.layout,
         word_bits=tuple(fields.word_bits),
         row_guard=fields.row_guard,
+        least_supporters=fields.least_supporters,
         rounds=fields.rounds,
         metrics=tuple(fields.metrics_shown),
         least_survivors=fields.least_survivors,

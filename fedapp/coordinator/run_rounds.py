@@ -60,6 +60,7 @@ def plain_rounds(grid: Grid, side: CoordinatorSide, exchanges: Exchanges) -> Non
         keep=lambda shared: keep_trunk(side.folder, shared),
         slots=slot_count(config),
         guarded=config.privacy.row_guard > 1,
+        least_supporters=config.privacy.least_supporters,
         server_learning_rate=config.federation.server_learning_rate,
         momentum=config.federation.momentum,
         metrics=config.federation.metrics_shown,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from fedapp.report.saved_run import SavedRun
 from fedapp.wording import plural, was_or_were
+from strategies.update.row_guard import least_holders
 from strategies.update.self_audit import OWN, SUM
 
 
@@ -18,6 +19,7 @@ class Statement:
 
 
 ADVISED_GUARD = 20  # the default; a smaller one has let compounds be named
+OLDER_SUPPORTERS = 2  # of runs whose configuration does not say
 RECORD_DP, RECONSTRUCTION_NOISE = "record_dp", "reconstruction_noise"
 
 
@@ -25,17 +27,18 @@ def disclosure(run: SavedRun) -> list[Statement]:
     """What the coordinator saw, what partners saw, what that says about compounds, and what it named of them."""
     secure, guard = run.setting("aggregation") == "secure", int(run.setting("privacy.row_guard"))
     profile = run.setting("privacy.profile", "none")
+    supporters = int(run.setting("privacy.least_supporters", OLDER_SUPPORTERS))
     coordinator = blind_coordinator(run) if secure else plain_coordinator(guard)
     sentences = [coordinator, partners_saw(counted=secure and guard > 1)]
     shares = run.setting("tasks.catalogue") is not None
-    sentences.append(noisy(run) if profile == RECORD_DP else guarded(guard, shares) if guard > 1 else unguarded())
+    sentences.append(noisy(run) if profile == RECORD_DP else guarded(guard, supporters, shares) if guard > 1 else unguarded())
     if shares:
-        sentences.append(shared_heads(run, secure))
+        sentences.append(shared_heads(run, secure, least_holders(supporters)))
     if profile == RECONSTRUCTION_NOISE:
         sentences.append(weakly_noisy())
     sums = [row for rows in run.audits.values() for row in rows if row.vector == SUM]
     if sums and not any(row.rows for row in sums):
-        sentences.append(nothing_in_common(guard))
+        sentences.append(nothing_in_common(guard, supporters))
     return [*sentences, named(run, guard)] if any(run.audits.values()) else sentences
 
 
@@ -81,32 +84,37 @@ def partners_saw(counted: bool) -> Statement:
     )
 
 
-def guarded(guard: int, shares: bool = False) -> Statement:
-    """What a row guard of so many compounds keeps at home, and what not; `shares`: whether some heads leave."""
+def guarded(guard: int, supporters: int, shares: bool = False) -> Statement:
+    """What a row guard of so many compounds, and a list of rows with so many supporters, keep at home, and what not.
+
+    Args:
+        guard, supporters: Of the run.
+        shares: Whether some heads leave.
+    """
     heads = "all heads but the shared ones" if shares else "the heads"
+    others = "the other" if supporters == 2 else "the others together"
     return Statement(
         "The row guard limits what the sum says about single compounds.",
         f"Each partner sent only those rows of the first layer whose fingerprint bit {guard:,} or more of its training compounds hold, "
-        "and only rows that at least two partners support were in the sum; so no row belongs to a single compound, or to a single "
-        f"partner, though a row that two support shows each of them the other's. Other rows stayed at home, with {heads}. That is all it "
-        f"limits: what {guard:,} or more compounds have in common "
-        "stays visible, whoever holds the trunk can still test whether a substructure or a known compound is likely to be among the "
+        f"and only rows that at least {supporters} partners support were in the sum; so no row belongs to a single compound, or to a "
+        f"single partner, though of a row that {supporters} support {others} can find each one's. Other rows stayed at home, with {heads}. "
+        f"That is all it limits: what {guard:,} or more compounds have in common stays visible, whoever holds the trunk can still test whether a substructure or a known compound is likely to be among the "
         "training data, and there is no differential privacy.",
     )
 
 
-def shared_heads(run: SavedRun, secure: bool) -> Statement:
-    """Which heads left their partners for common endpoints, and who learned what by it."""
+def shared_heads(run: SavedRun, secure: bool, least: int) -> Statement:
+    """Which heads, of so many holders at least, left their partners for common endpoints, and who learned what by it."""
     common = run.facts.get("common_endpoints")
     numbers = common if isinstance(common, Mapping) else {}
     title = "Heads of common endpoints were shared."
-    held = "A head that three partners or more hold was in the sums."
+    held = f"A head that {least} partners or more hold was in the sums."
     if numbers:
         fewest, most = numbers["fewest"], numbers["most"]
         between = plural(most, "partner") if fewest == most else f"{fewest:,} to {plural(most, 'partner')}"
         of = f"of {numbers['shared']:,} of the catalogue's {plural(numbers['endpoints'], 'endpoint')}"
         title = f"{plural(numbers['heads'], 'head')} {of} {was_or_were(numbers['heads'])} shared."
-        held = f"Each was held by {between}." if numbers["heads"] else "No head is held by three partners with labels enough."
+        held = f"Each was held by {between}." if numbers["heads"] else f"No head is held by {least} partners with labels enough."
     coordinator = (
         "The coordinator learned nothing of it but how many heads are shared, by the length of the messages."
         if secure
@@ -151,13 +159,13 @@ def weakly_noisy() -> Statement:
     )
 
 
-def nothing_in_common(guard: int) -> Statement:
+def nothing_in_common(guard: int, supporters: int) -> Statement:
     """That no row passed the guard, so that nothing of the first layer was shared."""
     return Statement(
         "Nothing of the first layer was learned together.",
-        f"No row passed the row guard of {guard:,} at two partners, so every partner trained all rows at home, by itself: this federation "
-        "is worth next to nothing. More compounds or shorter fingerprints (chemistry.bits) let rows pass; so does a smaller guard, for "
-        "compounds that are no secret.",
+        f"No row passed the row guard of {guard:,} at {supporters} partners, so every partner trained all rows at home, by itself: this "
+        "federation is worth next to nothing. More compounds or shorter fingerprints (chemistry.bits) let rows pass; so does a smaller "
+        "guard, for compounds that are no secret.",
         loud=True,
     )
 

@@ -29,6 +29,7 @@ HEADER = """\
 """
 MEANING = {
     "row_guard": "training compounds of ours behind each row that we send, at least",
+    "least_supporters": "partners behind each row that we send, at least: all but one of them together find the last one's",
     "least_partners": "partners in a sum, at least",
     "colluders": "partners with whom the coordinator still learns no single update, by the roster's threshold, at least",
     "largest_weight": "of a partner in the mean, at most; beyond 1 it tells the other partners of our number of labels",
@@ -51,6 +52,7 @@ class Floor:
     """
 
     row_guard: int = 20
+    least_supporters: int = 3
     least_partners: int = LEAST_PARTNERS
     colluders: int = 1
     largest_weight: int = 1
@@ -67,6 +69,7 @@ class Floor:
             raise ValueError(f"metrics_shown has {sorted(unknown)}, and known are {list(METRICS)}")
         for key in (
             "row_guard",
+            "least_supporters",
             "least_partners",
             "colluders",
             "largest_weight",
@@ -90,6 +93,7 @@ def as_strict_as(terms: Terms) -> Floor:
     """The floor that these terms just reach: whatever lies below it is weaker than they are."""
     return Floor(
         row_guard=DEFAULT.row_guard if terms.noisy else terms.row_guard,
+        least_supporters=terms.least_supporters,
         least_partners=terms.least_partners,
         colluders=terms.colluders,
         largest_weight=terms.largest_weight,
@@ -112,6 +116,11 @@ def shortfalls(terms: Terms, floor: Floor) -> dict[str, str]:
     most, shown = percent(floor.most_identified), sorted(set(terms.metrics_shown) - set(floor.metrics_shown))
     rules: list[tuple[str, bool, str]] = [
         ("aggregation", terms.aggregation != SECURE, f"aggregation is {terms.aggregation}, and at a site it is {SECURE}"),
+        (
+            "supporters",
+            terms.least_supporters < floor.least_supporters,
+            f"rows of {terms.least_supporters} supporters are sent, fewer than the {floor.least_supporters} of least_supporters",
+        ),
         (
             "sums",
             terms.least_partners < floor.least_partners,

@@ -29,6 +29,7 @@ class Terms:
         initial_trunk: As in `federation` in the configuration.
         endpoint_labels: Training compounds behind our part in each shared head; None without a catalogue of common endpoints.
         row_guard: Training compounds behind each row that is sent; 0 or 1 is off.
+        least_supporters: Partners behind each row that is sent.
         profile, epsilon, delta: Of `privacy` in the configuration; epsilon and delta count under record-level privacy alone.
         rounds: Most rounds.
         metrics_shown: Metrics whose mean the coordinator learns.
@@ -46,6 +47,7 @@ class Terms:
     initial_trunk: str
     endpoint_labels: int | None
     row_guard: int
+    least_supporters: int
     profile: str
     epsilon: float
     delta: float
@@ -69,6 +71,7 @@ class Terms:
             initial_trunk=config.federation.initial_trunk,
             endpoint_labels=None if config.tasks.catalogue is None else config.privacy.endpoint_labels,
             row_guard=min(config.privacy.row_guard, policy.row_guard),
+            least_supporters=min(config.privacy.least_supporters, policy.least_supporters),
             profile=config.privacy.profile,
             epsilon=config.privacy.epsilon,
             delta=config.privacy.delta,
@@ -136,6 +139,13 @@ def _row_guard(terms: Terms) -> str:
     return f"{terms.row_guard:,}: a row is sent if so many of our training compounds hold its bit, and others stay at home"
 
 
+def _supporters(terms: Terms) -> str:
+    if terms.row_guard <= 1:
+        return "every row is sent, without a row guard"
+    together = "one other partner" if terms.least_supporters == 2 else f"no fewer than {terms.least_supporters - 1} other partners together"
+    return f"{terms.least_supporters:,}: a row is sent if so many partners hold it, so that {together} can take their own off and see ours"
+
+
 def _noise(terms: Terms) -> str:
     if terms.noisy:
         return f"record-level privacy, to epsilon {terms.epsilon:g} at delta {terms.delta:g}; then this site trains no further"
@@ -176,6 +186,7 @@ SENTENCES: dict[str, Callable[[Terms], str]] = {
     "first trunk": _first_trunk,
     "endpoints": _endpoints,
     "row guard": _row_guard,
+    "supporters": _supporters,
     "noise": _noise,
     "rounds": _rounds,
     "metrics": _metrics,

@@ -25,7 +25,7 @@ from simulation.audit.signals import Rounds, SuspectModel
 from simulation.federation import Guarded, first_shared, form_of, guard, take_in, words_of
 from strategies.update.codec import UpdateCodec
 from strategies.update.leakage import Library
-from strategies.update.row_guard import LEAST_HOLDERS
+from strategies.update.row_guard import least_holders
 from strategies.update.shared_trunk import SharedTrunk, no_trunk
 
 SCRATCH = "polyphony-audit"  # name of the folders for partners' states
@@ -71,7 +71,7 @@ class Trial:
 
 
 def run_trial(
-    pool: Pool, config: Config, number: int, folder: Path, signals: Signals, *, holders: int = LEAST_HOLDERS, keep: bool = False
+    pool: Pool, config: Config, number: int, folder: Path, signals: Signals, *, holders: int | None = None, keep: bool = False
 ) -> Trial:
     """Train one federation.
 
@@ -80,7 +80,7 @@ def run_trial(
         number: Which half is trained on derives from it; 0 is the target.
         folder: Scratch; removed afterwards.
         signals: Computes per-compound figures of all partners' pools from their models and the rounds.
-        holders: Fewest partners of a shared head in the sum.
+        holders: As in `set_up`.
         keep: Whether trunks and updates are kept.
     Raises:
         DataError: The row guard leaves no row.
@@ -135,23 +135,23 @@ class AuditSetting:
     config: Config
     partners: Mapping[str, OwnRows]
     first: SharedTrunk
-    holders: int = LEAST_HOLDERS
+    holders: int
 
 
 def set_up(
-    datasets: dict[str, Dataset], config: Config, folder: Path, wanted: NDArray[np.bool_], holders: int = LEAST_HOLDERS
+    datasets: dict[str, Dataset], config: Config, folder: Path, wanted: NDArray[np.bool_], holders: int | None = None
 ) -> AuditSetting:
     """Guard the datasets and cut them to the listed bits.
 
     Args:
         folder: For the partners' states.
         wanted: bool [bits], bits that any compound of interest holds; rows of others change nothing.
-        holders: Fewest partners of a shared head in the sum.
+        holders: Fewest partners of a shared head in the sum; None for what the configuration says.
     Raises:
         DataError: The row guard leaves no row.
     """
     guarded = guard(datasets, config, folder)
-    bits = config.chemistry.bits
+    bits, holders = config.chemistry.bits, least_holders(config.privacy.least_supporters) if holders is None else holders
     guarded.listed[bits:] = guarded.supports[:, bits:].sum(axis=0) >= holders
     columns, sendable = listed_columns(guarded, config, wanted), guarded.listed.copy()
     sendable[:bits] &= wanted
@@ -172,7 +172,8 @@ def listed_columns(guarded: Guarded, config: Config, wanted: NDArray[np.bool_]) 
     columns = np.flatnonzero(guarded.listed[: len(wanted)] & wanted)
     if not len(columns):
         raise DataError(
-            f"privacy.row_guard of {config.privacy.row_guard} leaves no row of so few compounds",
+            f"privacy.row_guard of {config.privacy.row_guard} leaves no row that {config.privacy.least_supporters} partners support, of so "
+            "few compounds",
             "raise audit.compounds, or use more data",
         )
     return columns

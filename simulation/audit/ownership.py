@@ -51,7 +51,7 @@ class Case:
         return sorted(set(self.owners.tolist()) - set(self.insiders))
 
     def finding(self, attack: str, what: str, estimate: Estimate, note: str) -> Finding:
-        """A difference from chance, which is 0. It is gated for a single partner: two supporters of a row may both be insiders."""
+        """A difference from chance, which is 0. It is gated for a single partner: all but one of a row's supporters may be insiders."""
         alone = len(self.insiders) <= 1
         return Finding(
             name="attribution",

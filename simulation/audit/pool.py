@@ -19,7 +19,7 @@ from fedapp.data.dataset import Dataset
 from fedapp.errors import DataError
 from fedapp.seeds import derived_seed
 from simulation.federation import declared_slots
-from strategies.update.row_guard import LEAST_HOLDERS
+from strategies.update.row_guard import least_holders
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def common_groups(datasets: Mapping[str, Dataset], config: Config) -> list[str]:
         labels = dataset.labels.of(dataset.rows_in(config.training_folds()))
         of_labels = declared_slots(dataset, config)[labels.tasks]
         counts[place] = np.bincount(of_labels[of_labels >= 0], minlength=len(slots))
-    often = (counts >= 2 * config.privacy.endpoint_labels).sum(axis=0) >= LEAST_HOLDERS
+    often = (counts >= 2 * config.privacy.endpoint_labels).sum(axis=0) >= least_holders(config.privacy.least_supporters)
     groups = sorted({slots[slot][0] for slot in np.flatnonzero(often)})
     np.random.default_rng(derived_seed(config.seed, "audit pool")).shuffle(groups)
     return groups

@@ -36,7 +36,6 @@ from simulation.audit.signals import Named, Rounds, SuspectModel, signals
 from simulation.experiment import Display, recorded
 from simulation.preparation import prepare_partners
 from simulation.workers import processes
-from strategies.update.row_guard import LEAST_HOLDERS
 
 KEPT, CHECKSUM = ("members", "listed", "supports", "slots", "holders"), "checksum"
 # What of `audit.json` is printed, too: figures, and the scale at which they were found; never a structure that was recovered.
@@ -58,7 +57,7 @@ def audit(run: RunFolder, display: Display) -> dict[str, Any]:
         display.stage("choosing compounds")
         pool = draw_pool(datasets, config)
         kinds = {
-            ON: TrialKind(config, config.audit.trials, LEAST_HOLDERS),
+            ON: TrialKind(config, config.audit.trials, None),
             OFF: TrialKind(undefended(config), config.audit.undefended_trials, 1),
         }
         with states() as folder:
@@ -81,11 +80,11 @@ def audit(run: RunFolder, display: Display) -> dict[str, Any]:
 
 
 class TrialKind(NamedTuple):
-    """With which configuration federations are trained, how many, and how many partners a shared head takes."""
+    """With which configuration federations are trained, how many, and how many partners a shared head takes, as in `federations.set_up`."""
 
     config: Config
     trials: int
-    holders: int
+    holders: int | None
 
 
 def undefended(config: Config) -> Config:

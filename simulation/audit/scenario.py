@@ -40,3 +40,8 @@ class Scenario:
     def row_guard(self) -> int:
         """Of the trials; 0 for none."""
         return self.config.privacy.row_guard if self.defences == ON else 0
+
+    @property
+    def least_supporters(self) -> int:
+        """Of a row of the trials; 1 for one without a row guard."""
+        return self.config.privacy.least_supporters if self.row_guard > 1 else 1

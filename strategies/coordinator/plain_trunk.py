@@ -20,7 +20,7 @@ from strategies.plain_messages import FINAL, ROW_LIST, TRAIN, PlainMetric, Plain
 from strategies.secagg import wire
 from strategies.secagg.errors import MalformedMessageError, SumOutOfRangeError, SupportOutOfRangeError
 from strategies.update.codec import UpdateCodec
-from strategies.update.row_guard import listed
+from strategies.update.row_guard import least_holders, listed
 from strategies.update.shared_trunk import SharedTrunk
 from strategies.update.verdict import judge, judge_supports
 
@@ -39,6 +39,7 @@ class PlainTrunk(BaseTrunk):
         keep: Called with each new trunk before the next round starts; what it stores is what a restart resumes from.
         slots: Shared heads, 0 without any.
         guarded: Whether partners agree first on which rows may leave; with slots they agree in any case.
+        least_supporters: Partners that a listed row needs.
         server_learning_rate: Step along the mean update, or along the velocity.
         momentum: Of the velocity; 0 is off.
         metrics: Names of those that partners may show.
@@ -52,12 +53,13 @@ class PlainTrunk(BaseTrunk):
         keep: Callable[[SharedTrunk], None],
         slots: int,
         guarded: bool,
+        least_supporters: int,
         server_learning_rate: float,
         momentum: float,
         metrics: Sequence[str] = (),
     ) -> None:
         self.exchanges, self.shared, self.codec_of, self.keep = exchanges, shared, codec_of, keep
-        self.slots, self.guarded, self.metrics = slots, guarded, tuple(metrics)
+        self.slots, self.guarded, self.least_supporters, self.metrics = slots, guarded, least_supporters, tuple(metrics)
         self.server_learning_rate, self.momentum = server_learning_rate, momentum
 
     def summary(self) -> None:
@@ -84,7 +86,7 @@ class PlainTrunk(BaseTrunk):
                 judge_supports(counts, bits, partners)
             except SupportOutOfRangeError as error:
                 raise RoundFailedError(f"row list: {error}") from error
-            rows = listed(counts, bits)
+            rows = listed(counts, bits, self.least_supporters)
         self.shared = self.shared.with_rows(rows, b"plain").starting_with(self.shared.arrays)
         self.keep(self.shared)
 
@@ -103,7 +105,8 @@ class PlainTrunk(BaseTrunk):
         codec = self.codec_of(self.shared.rows)
         sums, survivors, metrics = self._add_up(arrived, codec.words)
         try:
-            accepted = judge(self.shared.pending(codec, sums.view(f"<i{sums.itemsize}"), survivors))
+            pending = self.shared.pending(codec, sums.view(f"<i{sums.itemsize}"), survivors, least_holders(self.least_supporters))
+            accepted = judge(pending)
         except SumOutOfRangeError as error:
             raise RoundFailedError(f"round {self.shared.version + 1}: {error}") from error
         self.shared = self.shared.adding(accepted, self.server_learning_rate, self.momentum)

@@ -19,7 +19,15 @@ from strategies.coordinator.exchange import Exchanges, Replies, RoundFailedError
 from strategies.secagg import proofs, wire
 from strategies.secagg.collection import Collection
 from strategies.secagg.coordinator import Coordinator
-from strategies.secagg.errors import BehindError, GuiltyPartnerError, LostSeedsError, MalformedMessageError, RoundAbandonedError
+from strategies.secagg.errors import (
+    BehindError,
+    ExcludedPartnerError,
+    GuiltyPartnerError,
+    LostSeedsError,
+    MalformedMessageError,
+    RoundAbandonedError,
+    UnusableKeyError,
+)
 from strategies.secagg.messages import Handover, Holding, LastRound, SessionParameters, SignedHeader
 from strategies.secagg.phases import Step
 from strategies.secagg.roster import Roster
@@ -127,7 +135,11 @@ class SecureTrunk(BaseTrunk):
         arrived = self.exchanges.ask(Step.ADVERTISE_KEYS, 0, {node: (request, {}) for node in self.exchanges.connected()})
         for node, body, _ in arrived:
             with arrived.accepting(node):
-                index = coordinator.add_advertisement(body, self._guilty)
+                try:
+                    index = coordinator.add_advertisement(body, self._guilty)
+                except (ExcludedPartnerError, UnusableKeyError) as error:  # signed, so it is known whose it is
+                    self.exchanges.names.call(node, self.roster.member(error.partner).name)
+                    raise
                 self._nodes[index] = node
                 self.exchanges.names.call(node, self.roster.member(index).name)
         self.exchanges.forget_away(arrived)

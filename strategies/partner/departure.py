@@ -9,8 +9,6 @@ from dataclasses import asdict
 
 import numpy as np
 
-from fedapp.partner_folder import PartnerFolder
-from fedapp.storage.json_file import read_sealed, write_sealed
 from strategies.partner.side import PartnerSide
 from strategies.secagg.keystream import DTYPES
 from strategies.update.limits import LeakLimits
@@ -18,17 +16,17 @@ from strategies.update.self_audit import OWN, audit, check
 from strategies.update.shared_trunk import SharedTrunk
 
 Trainer = Callable[[list[np.ndarray], dict[str, int]], tuple[list[np.ndarray], dict[str, float]]]
-UNUSED = 1000  # an attempt at a round that nobody gets to
 
 
 def ready_to_mask(
-    side: PartnerSide, limits: LeakLimits, shared: SharedTrunk, fit: Trainer, tail: int
+    side: PartnerSide, limits: LeakLimits, shared: SharedTrunk, attempt: int, fit: Trainer, tail: int
 ) -> tuple[np.ndarray, dict[str, float]]:
     """Train on from the shared trunk, and make the update ready to be masked.
 
     Args:
         limits: What the update may tell of this partner's compounds.
         shared: The trunk, which has arrays.
+        attempt: Number of this training for the round, which no update that left had.
         fit: Trains a trunk, given round and attempt; it leaves its argument as it is.
         tail: Words to leave free behind the update.
     Returns:
@@ -36,10 +34,8 @@ def ready_to_mask(
     Raises:
         LeakError: The update tells too much of our own compounds.
         ValueError: It is not finite.
-        DamagedFileError: Nobody can say how often this round was trained for.
     """
     terms, number = side.terms, shared.version + 1
-    attempt = attempts(side.folder, number)
     codec = terms.codec(shared.rows)
     # 1. Rows of bits that few of our compounds, or no other partner's, hold stay at home, and shared heads of endpoints that too few
     # partners have: training reads the list.
@@ -56,22 +52,4 @@ def ready_to_mask(
     side.note(side.folder.audits, asdict(audited))
     # 5. Keep at home what tells more than this partner allows.
     check(audited, limits, terms.row_guard)
-    # 6. Before it is masked: whatever happens from here on, this training is never masked a second time.
-    write_sealed(side.folder.attempts, {"round": number, "attempts": attempt + 1})
     return words, metrics
-
-
-def attempts(folder: PartnerFolder, number: int) -> int:
-    """Trainings for round `number` that left already.
-
-    Raises:
-        DamagedFileError: The file that says so is lost or damaged: the update of one of them could leave once more, under other masks.
-    """
-    hint = f'write {{"attempts": {UNUSED}, "round": {number}}} into it, a number that no training had; an older copy could repeat one'
-    counted = read_sealed(folder.attempts, {"round": int, "attempts": int}, hint)
-    return int(counted["attempts"]) if counted["round"] == number else 0
-
-
-def begin_counting(folder: PartnerFolder) -> None:
-    """Write down that nothing was trained yet."""
-    write_sealed(folder.attempts, {"round": 0, "attempts": 0})

@@ -17,8 +17,9 @@ from fedapp.partner_folder import PartnerFolder
 from fedapp.storage.damage import reading
 from fedapp.storage.files import atomic_path
 from fedapp.storage.json_lines import append_line, last_line
-from strategies.partner.departure import Trainer, begin_counting, ready_to_mask
+from strategies.partner.departure import Trainer, ready_to_mask
 from strategies.partner.held_trunk import HeldTrunk
+from strategies.partner.repetition_file import read_repetition, write_repetition
 from strategies.partner.side import Membership, PartnerSide
 from strategies.secagg import transcript
 from strategies.secagg.errors import (
@@ -40,7 +41,7 @@ from strategies.secagg.state import dump, load
 from strategies.update import public_metrics
 from strategies.update.codec import UpdateCodec
 from strategies.update.round_sum import RoundSum
-from strategies.update.row_guard import listed
+from strategies.update.row_guard import least_holders, listed
 from strategies.update.self_audit import SUM, audit
 from strategies.update.shared_trunk import SharedTrunk, TrunkFileError
 from strategies.update.verdict import AcceptedSum, judge, judge_supports
@@ -63,6 +64,7 @@ class SecurePartner:
         side: The partner's own side.
     Raises:
         SecAggError: Keys, roster and policy do not belong together, or the state is damaged.
+        DamagedFileError: Nobody can say what was repeated in this run.
     """
 
     def __init__(self, side: PartnerSide) -> None:
@@ -70,7 +72,7 @@ class SecurePartner:
         self.side, self.member = side, side.membership
         self.protocol = open_participant(side.directory, self.member)
         self.complaint = ""  # with what a request was refused that is answered all the same
-        self.held = HeldTrunk(side.folder, side.terms.value_range)
+        self.held, self.written = HeldTrunk(side.folder, side.terms.value_range), self.protocol.repetition
 
     @property
     def shared(self) -> SharedTrunk:
@@ -175,7 +177,8 @@ class SecurePartner:
     def _train(self, fit: Trainer, tail: int) -> tuple[np.ndarray, dict[str, float]]:
         """Train on from the shared trunk; see `departure.ready_to_mask`."""
         self._draw_first()
-        return ready_to_mask(self.side, self.member.limits, self.shared, fit, tail)
+        attempt = self.protocol.repetition.attempt(self.shared.version + 1)
+        return ready_to_mask(self.side, self.member.limits, self.shared, attempt, fit, tail)
 
     def _finish(self, request: bytes, arrived: Arrived, evaluate: Evaluator) -> bytes:
         """The end of a run: take the last sum in, and evaluate."""
@@ -278,7 +281,7 @@ class SecurePartner:
             judge_supports(sums, bits, len(last.survivors))
         except SupportOutOfRangeError as error:
             raise self.protocol.refuse(SupportOutOfRangeError(f"row list of round {last.number}: {error}")) from error
-        return listed(sums, bits)
+        return listed(sums, bits, self.protocol.session.parameters.least_supporters)
 
     def _take_over(self, offered: Handover, ciphertext: bytes, parsed: CollectRequest | FinishRequest) -> None:
         """Take the trunk that another partner hands over, once its content has the name from which others go on.
@@ -304,7 +307,8 @@ class SecurePartner:
         if len(sums) == codec.words:  # any other is refused
             self.protocol.show_slots(last.number, codec.blocks(sums))
         try:
-            accepted = judge(self.shared.pending(codec, sums, survivors))
+            holders = least_holders(self.protocol.session.parameters.least_supporters)
+            accepted = judge(self.shared.pending(codec, sums, survivors, holders))
         except SumOutOfRangeError as error:
             raise self.protocol.refuse(SumOutOfRangeError(f"round {last.number}: {error}")) from error
         self._audit(accepted)
@@ -349,12 +353,12 @@ class SecurePartner:
     def _write(self, step: Step, request: bytes, reply: bytes, refused: str) -> None:
         """State, then transcript: a reply that leaves is in both, and none that could still change is in the transcript.
 
-        Before the first of all states the number of trainings, none: where there is a state, or an update was ever made, it must not be
-        missing.
+        Before both what was repeated: of whom is killed in between, once too much is counted, and never once too little.
         """
         folder = self.side.folder
-        if not (folder.protocol.exists() or folder.attempts.exists() or folder.audits.exists()):
-            begin_counting(folder)
+        if self.protocol.repetition != self.written or not folder.repetition.exists():
+            write_repetition(folder, self.protocol.repetition)
+            self.written = self.protocol.repetition
         with atomic_path(folder.protocol) as temporary:
             temporary.write_bytes(dump(self.protocol.state))
         path = folder.transcript(self.member.roster.digest())
@@ -376,14 +380,15 @@ def open_participant(directory: Path, member: Membership) -> Participant:
     """The protocol where an earlier process left it.
 
     Raises:
-        StateFileError: What it left is damaged.
+        StateFileError, DamagedFileError: What it left is damaged.
     """
-    path = PartnerFolder(directory).protocol
+    folder = PartnerFolder(directory)
+    path = folder.protocol
     try:
         state = load(path.read_bytes()) if path.is_file() else None
     except SecAggError as error:
         raise StateFileError(f"{path} is damaged: {error}") from error
-    return Participant(member.identity, member.roster, member.policy, os.urandom, state)
+    return Participant(member.identity, member.roster, member.policy, os.urandom, state, read_repetition(folder))
 
 
 def append_to_transcript(

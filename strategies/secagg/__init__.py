@@ -6,6 +6,7 @@ thereby load the modules that hold a partner's secrets.
 a partner          participant.Participant   state.State, state.load, state.dump   masking.tag_words, masking.signed_view
 the coordinator    coordinator.Coordinator   collection.Collection
 who takes part     identity.Identity, identity.PublicIdentity   roster.Roster, roster.Member   policy.Policy
+how often          repetition.Repetition, repetition.RepetitionLimits
 what is said       phases.Step   messages.SessionParameters, messages.LastRound, messages.Handover, messages.Holding, messages.NO_TRUNK
 as bytes, words    wire.encode, wire.decode   keystream.DTYPES, keystream.keystream   digits.split, digits.join
 what went wrong    errors.SecAggError and its kinds

@@ -38,17 +38,21 @@ def seal(session: bytes, sender: int, recipient: Advertisement, pair: bytes, gro
     return SUITE.encrypt(pair + group, _public(recipient.kem), info=_direction(session, sender, recipient.index))
 
 
-def opened(secret: bytes, session: bytes, recipient: int, delivered: DeliveredContribution) -> tuple[bytes, bytes]:
+def private_key(secret: bytes) -> MLKEM768X25519PrivateKey:
+    """What opens contributions, from the seeds of an advertised key."""
+    return MLKEM768X25519PrivateKey(*_private(secret))
+
+
+def opened(key: MLKEM768X25519PrivateKey, session: bytes, recipient: int, delivered: DeliveredContribution) -> tuple[bytes, bytes]:
     """Pair and group contribution in a ciphertext that its sender signed.
 
     Args:
-        secret: Seeds of the recipient's key in this session.
+        key: The recipient's in this session.
     Raises:
-        UnequalContributionError: There are none, or another group contribution than the signed one. Whoever has the secret can see it.
+        UnequalContributionError: There are none, or another group contribution than the signed one. Whoever has the key can see it.
     """
     listed = delivered.contributions
     try:
-        key = MLKEM768X25519PrivateKey(*_private(secret))
         plain = SUITE.decrypt(delivered.ciphertext, key, info=_direction(session, listed.sender, recipient))
     except (InvalidTag, ValueError):
         raise UnequalContributionError(listed.sender, "its contribution to our key does not open") from None

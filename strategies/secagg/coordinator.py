@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Collection
 
 from strategies.secagg import contributions, wire
-from strategies.secagg.errors import AlteredReplyError, RepeatedPartnerError, RoundAbandonedError, UnusableKeyError
+from strategies.secagg.errors import AlteredReplyError, ExcludedPartnerError, RepeatedPartnerError, RoundAbandonedError, UnusableKeyError
 from strategies.secagg.messages import (
     NO_TRUNK,
     CollectRequest,
@@ -61,12 +61,13 @@ class Coordinator:
             guilty: Who was proven to misbehave earlier.
         Raises:
             SecAggError: It is none, or not from the roster.
+            ExcludedPartnerError: It is of somebody guilty.
             UnusableKeyError: Nothing can be encrypted for its key; `proofs` has what shows it.
         """
         signed = wire.decode(SignedAdvertisement, reply)
         verify_advertisement(self.roster, self.parameters, signed)
         if signed.body.index in guilty:
-            raise AlteredReplyError(f"partner {signed.body.index} was proven to misbehave, and takes part no more")
+            raise ExcludedPartnerError(signed.body.index, "it was proven to misbehave, and takes part no more")
         if not contributions.usable(signed.body.kem):
             self.proofs.append(UnusableKey(self.parameters, signed))
             raise UnusableKeyError(signed.body.index, "the key that it advertises cannot be used: the session goes on without it")

@@ -20,7 +20,7 @@ and Reed-Solomon codes", CACM 24(9), 1981; J. L. Massey, "Shift-register synthes
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from math import comb
 
 from strategies.secagg import shamir
@@ -198,13 +198,8 @@ def _left_out(points: tuple[int, ...], moments: Sequence[int], count: int) -> It
 
 
 def _without(moments: Sequence[int], point: int) -> list[int]:
-    inverse = _inverse(point)
+    inverse = shamir.inverse(point)
     return [(moment - following * inverse) % PRIME for moment, following in zip(moments, moments[1:], strict=False)]
-
-
-@lru_cache(maxsize=4096)
-def _inverse(point: int) -> int:
-    return pow(point, -1, PRIME)
 
 
 def _locate(points: Sequence[int], syndromes: Sequence[int]) -> list[int]:

@@ -143,6 +143,19 @@ class AlteredSumError(CoordinatorError):
     )
 
 
+class RepetitionError(CoordinatorError):
+    """A session, a round or another cohort once more than the partner's own policy allows.
+
+    Proves nothing, since honest rounds get lost as well, and so changes nothing: the next round, in the cohort that was signed before, may
+    go on. But it is what a coordinator does that works with a partner and wants to see one update in several sums.
+    """
+
+    hint = (
+        "look at what was repeated (polyphony status) and ask the coordinator and the other partners why; if that is a good reason, raise "
+        "survivor_lists, sessions or cohort_changes in policy.yaml, and in floor.yaml where that says less"
+    )
+
+
 class AlteredReplyError(SecAggError):
     """What reached the coordinator is not what the partner signed; the reply is left out.
 
@@ -220,6 +233,10 @@ class UnusableKeyError(PeerError):
     """
 
 
+class ExcludedPartnerError(PeerError):
+    """A partner that was proven to misbehave earlier in this run wants to take part again. Proves nothing new."""
+
+
 class UnequalContributionError(PeerError):
     """What a partner encrypted for us is not what it signed: it does not open, or has another contribution to the group key.
 
@@ -249,8 +266,8 @@ class NoQuorumError(CoordinatorError):
     """
 
     hint = (
-        "wait until more partners are connected; if they lost their trunks for good, a person decides: without shared.safetensors and "
-        "shared-before.safetensors this partner goes on from the trunk that the others hold"
+        "wait until more partners are connected; if they lost their trunks for good, a person decides: once both trunks of this partner "
+        "are moved away from its state, it goes on from the one that the others hold"
     )
 
 

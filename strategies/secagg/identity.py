@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -45,13 +46,18 @@ class PublicIdentity:
         """
         if len(signature) != SIGNATURE_BYTES:
             raise SignatureError(partner, f"a signature has {SIGNATURE_BYTES} bytes, not {len(signature)}")
-        classical = ed25519.Ed25519PublicKey.from_public_bytes(self.keys[:ED25519_KEY])
-        lattice = mldsa.MLDSA65PublicKey.from_public_bytes(self.keys[ED25519_KEY:])
+        classical, lattice = _read(self.keys)
         try:
             classical.verify(signature[:ED25519_SIGNATURE], message)
             lattice.verify(signature[ED25519_SIGNATURE:], message)
         except InvalidSignature:
             raise SignatureError(partner, "its signature does not verify") from None
+
+
+@lru_cache(maxsize=1024)
+def _read(keys: bytes) -> tuple[ed25519.Ed25519PublicKey, mldsa.MLDSA65PublicKey]:
+    """The two public keys; the partners' are needed for every message."""
+    return ed25519.Ed25519PublicKey.from_public_bytes(keys[:ED25519_KEY]), mldsa.MLDSA65PublicKey.from_public_bytes(keys[ED25519_KEY:])
 
 
 class Identity:

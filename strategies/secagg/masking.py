@@ -38,6 +38,7 @@ class Round:
         header: As it was sent.
         survivors, dropped: What it signed, empty before.
         signed: Digest of that, empty before.
+        trains: The round of the trunk that it trained for; 0 for a row list.
     """
 
     number: int
@@ -49,6 +50,7 @@ class Round:
     survivors: tuple[int, ...]
     dropped: tuple[int, ...]
     signed: bytes
+    trains: int = 0
 
 
 def signed_view(words: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ for privacy-preserving machine learning", CCS 2017.
 """
 
 import hashlib
+import struct
 from dataclasses import dataclass
 
 from strategies.secagg import wire
@@ -35,6 +36,7 @@ class SessionParameters:
         layout: Shapes of the trunk's arrays, such as "32768x400,400", or "32768x400,400,slots:258x401" with shared heads.
         word_bits: 32 or 16.
         row_guard: Training compounds that a fingerprint bit needs; 0 or 1 is off.
+        least_supporters: Partners that a listed row needs.
         rounds: Aggregated trunks after which the project ends.
         metrics: Names of the metrics whose mean the coordinator may learn.
         nonce: 32 bytes, fresh.
@@ -46,6 +48,7 @@ class SessionParameters:
     layout: str
     word_bits: int
     row_guard: int
+    least_supporters: int
     rounds: int
     metrics: tuple[str, ...]
     nonce: bytes
@@ -331,7 +334,7 @@ class HandoverRequest:
 
 def index_bytes(indices: tuple[int, ...]) -> bytes:
     """Indices as 4 bytes each."""
-    return b"".join(index.to_bytes(4, "big") for index in indices)
+    return struct.pack(f">{len(indices)}I", *indices)
 
 
 def cohort_digest(cohort: tuple[int, ...]) -> bytes:

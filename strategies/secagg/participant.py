@@ -58,6 +58,7 @@ from strategies.secagg.messages import (
 from strategies.secagg.phases import HARMLESS, Phase, Step, after
 from strategies.secagg.policy import Policy
 from strategies.secagg.proofs import proven
+from strategies.secagg.repetition import Repetition
 from strategies.secagg.roster import Roster
 from strategies.secagg.session import Entropy, Session, Shared
 from strategies.secagg.state import State
@@ -76,17 +77,26 @@ class Participant:
         policy: The least it accepts.
         entropy: Returns that many random bytes; the operating system's generator outside tests.
         state: What an earlier process left.
+        repetition: What it has been made to repeat in this run; as `state`, the caller keeps it, and never puts an older one back.
     Raises:
         UnknownPartnerError: The identity is not in the roster.
         PolicyError: The policy pins another roster.
     """
 
-    def __init__(self, identity: Identity, roster: Roster, policy: Policy, entropy: Entropy, state: State | None = None) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        roster: Roster,
+        policy: Policy,
+        entropy: Entropy,
+        state: State | None = None,
+        repetition: Repetition | None = None,
+    ) -> None:
         self.identity, self.roster, self.policy, self.entropy = identity, roster, policy, entropy
         if roster.digest() != policy.roster:
             raise PolicyError(f"the roster is {roster.digest().hex()[:16]}, and this partner's policy pins {policy.roster.hex()[:16]}")
         self.index = roster.index_of(identity.public)
-        self.state = state or State()
+        self.state, self.repetition = state or State(), repetition or Repetition()
         self.least = max(roster.least(), policy.least_survivors)
         self.facts: tuple[Fact, ...] = ()
         self._shared_before: Shared | None = None
@@ -131,15 +141,18 @@ class Participant:
         """Answer ShareKeys. PROTOCOL.md, section 3.
 
         Raises:
+            RepetitionError: Too many sessions.
             SecAggError: As `session.share`.
         """
 
         def work(shown: ShareKeysRequest) -> tuple[bytes, State]:
             assert self.state.advertised is not None
             self._saw(Fact("advertisements", hashlib.sha256(request).digest()))
+            repetition = self.repetition.joining(self.policy.repetition)
             shared, contributions = session.share(
                 self.identity, self.roster, self.least, self.state.advertised, shown.advertisements, self.entropy
             )
+            self.repetition = repetition
             return wire.encode(contributions), State(shared=shared)
 
         return self._answer(Step.SHARE_KEYS, request, ShareKeysRequest, work)
@@ -152,6 +165,7 @@ class Participant:
 
         Raises:
             OldSessionError, OldRoundError: Replayed, or late.
+            RepetitionError: Too many lists of this round's survivors were signed.
             SecAggError: As `session.establish` and `masking.check_cohort`.
         """
 
@@ -160,6 +174,8 @@ class Participant:
             self._join(parsed.session, parsed.contributions)
             self._check_unused(parsed.number)
             masking.check_cohort(self.session, parsed.cohort, self.least)
+            if not parsed.rows:
+                self.repetition.check_round(parsed.version + 1, self.policy.repetition)
             return parsed
 
         return self._accept(Step.COLLECT, request, CollectRequest, work)
@@ -191,6 +207,9 @@ class Participant:
                 threads=threads,
             )
             self._saw(_header_fact(reply.header), Fact("trunk", trunk))
+            if not parsed.rows:
+                masked = replace(masked, trains=parsed.version + 1)
+                self.repetition = self.repetition.trained(masked.trains)
             return wire.encode_tagged(COLLECT_REPLIES, reply), replace(self.state, round=masked, next_number=parsed.number + 1)
 
         return self._answer(Step.COLLECT, request, CollectRequest, work, seen=self.facts)
@@ -200,6 +219,7 @@ class Participant:
 
         Raises:
             SecondSurvivorListError: Another list than the one that was signed.
+            RepetitionError: Too many lists of this round's survivors, or too many changes of cohort.
             SecAggError: As `consistency.confirm`.
         """
         if self.phase in (Phase.SIGNED, Phase.REVEALED):  # out of order, which is harmless, but for a list that contradicts the signed one
@@ -215,6 +235,7 @@ class Participant:
             self._saw(*headers.values())
             agreed, signature = consistency.confirm(self.identity, self.roster, self.least, self.session, current, shown)
             self._saw(Fact("survivors", agreed.signed))
+            self.repetition = self.repetition.signing(current.trains, agreed.survivors, self.policy.repetition)
             return wire.encode(signature), replace(self.state, round=agreed)
 
         return self._answer(Step.CONSISTENCY, request, ConsistencyRequest, work)

@@ -1,13 +1,14 @@
 """Which message a partner expects when, as a table; and what a refusal does. PROTOCOL.md, section 7.
 
 A message that the phase does not expect is refused and changes nothing. So are messages that prove nothing: bytes that cannot be read,
-an old session, an old round. Any other refusal ends the session for this partner: FAILED has no exit but a new session, with new keys.
+an old session, an old round, and what was repeated too often, as honest rounds are when they get lost. Any other refusal ends the session
+for this partner: FAILED has no exit but a new session, with new keys.
 Networks deliver late and twice: what was answered before is out of order, unless it contradicts what this partner signed.
 """
 
 from enum import StrEnum
 
-from strategies.secagg.errors import MalformedMessageError, OldRoundError, OldSessionError, OutOfOrderError
+from strategies.secagg.errors import MalformedMessageError, OldRoundError, OldSessionError, OutOfOrderError, RepetitionError
 
 
 class Phase(StrEnum):
@@ -46,7 +47,7 @@ TRANSITIONS: dict[Phase, dict[Step, Phase]] = {
     Phase.REVEALED: {**_OPEN, Step.HANDOVER: Phase.REVEALED},
     Phase.FAILED: {Step.ADVERTISE_KEYS: Phase.ADVERTISED},
 }
-HARMLESS = (OutOfOrderError, MalformedMessageError, OldSessionError, OldRoundError)
+HARMLESS = (OutOfOrderError, MalformedMessageError, OldSessionError, OldRoundError, RepetitionError)
 
 
 def after(phase: Phase, step: Step) -> Phase:

@@ -1,9 +1,10 @@
 """The least that a partner accepts, whatever the coordinator's configuration says."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from strategies.secagg.errors import PolicyError
 from strategies.secagg.messages import SessionParameters
+from strategies.secagg.repetition import RepetitionLimits
 
 
 @dataclass(frozen=True)
@@ -16,9 +17,11 @@ class Policy:
         layout: Shapes of the trunk's arrays.
         word_bits: Word sizes that it sends.
         row_guard: Least training compounds of a fingerprint bit.
+        least_supporters: Fewest partners of a listed row.
         rounds: Most rounds of the project.
         metrics: Metrics whose mean the coordinator may learn.
         least_survivors: Fewest partners whose sum it accepts, beyond the roster's own minimum.
+        repetition: How much repetition it lets happen, which no session names.
     """
 
     roster: bytes
@@ -26,9 +29,11 @@ class Policy:
     layout: str
     word_bits: tuple[int, ...]
     row_guard: int
+    least_supporters: int
     rounds: int
     metrics: tuple[str, ...]
     least_survivors: int
+    repetition: RepetitionLimits = field(default_factory=RepetitionLimits)
 
     def check(self, proposed: SessionParameters) -> None:
         """Accept a proposal or refuse it.
@@ -47,6 +52,12 @@ class Policy:
             ("trunk layout", proposed.layout == self.layout, proposed.layout, self.layout),
             ("word bits", proposed.word_bits in self.word_bits, proposed.word_bits, self.word_bits),
             ("row guard", proposed.row_guard >= self.row_guard, proposed.row_guard, f"at least {self.row_guard}"),
+            (
+                "least supporters",
+                proposed.least_supporters >= self.least_supporters,
+                proposed.least_supporters,
+                f"at least {self.least_supporters}",
+            ),
             ("rounds", proposed.rounds <= self.rounds, proposed.rounds, f"at most {self.rounds}"),
             ("metrics shown", set(proposed.metrics) <= set(self.metrics), proposed.metrics, self.metrics),
         ]

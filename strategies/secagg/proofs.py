@@ -74,7 +74,7 @@ class UnequalContribution:
         if len(self.secret) != contributions.SECRET or contributions.advertised(self.secret) != advertised.body.kem:
             return False
         try:
-            contributions.opened(self.secret, named, self.recipient, self.delivered)
+            contributions.opened(contributions.private_key(self.secret), named, self.recipient, self.delivered)
         except UnequalContributionError:
             return True
         return False

@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 
 from strategies.secagg import wire
 from strategies.secagg.errors import UnknownPartnerError
@@ -59,7 +59,12 @@ class Roster:
 
     def digest(self) -> bytes:
         """SHA-256 of the canonical encoding, 32 bytes."""
-        return _digest(self)
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> bytes:
+        """It goes into every signature, and a roster of fifty has 100 kB."""
+        return hashlib.sha256(wire.DOMAIN + b"roster" + wire.encode(self)).digest()
 
     def least(self) -> int:
         """Partners that every phase needs."""
@@ -93,9 +98,3 @@ class Roster:
             if member.identity == identity:
                 return member.index
         raise UnknownPartnerError(f"the key {identity.fingerprint()} is not in the roster of {self.consortium}")
-
-
-@lru_cache(maxsize=16)
-def _digest(roster: Roster) -> bytes:
-    """It goes into every signature, and a roster of fifty has 100 kB."""
-    return hashlib.sha256(wire.DOMAIN + b"roster" + wire.encode(roster)).digest()

@@ -12,6 +12,8 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey
+
 from strategies.secagg import contributions, keys
 from strategies.secagg.errors import (
     ContributionError,
@@ -196,13 +198,14 @@ def establish(roster: Roster, least: int, state: Shared, delivered: tuple[Delive
         UnequalContributionError: A signed one that does not open, or holds another contribution than its sender committed to.
     """
     received: dict[int, tuple[bytes, bytes]] = {}
+    private = contributions.private_key(state.secret)
     for contribution in delivered:
         sender = contribution.contributions.sender
         if sender in received:
             raise RepeatedPartnerError(f"two contributions of partner {sender}")
         if sender not in state.recipients:
             raise UnknownPartnerError(f"a contribution of partner {sender}, who did not advertise")
-        received[sender] = _open_contribution(roster, state, contribution)
+        received[sender] = _open_contribution(roster, state, private, contribution)
     members = tuple(sorted([state.index, *received]))
     if len(members) < least:
         raise TooFewPartnersError(f"{len(members)} partners contributed to the session's keys, and {least} are needed")
@@ -222,13 +225,15 @@ def establish(roster: Roster, least: int, state: Shared, delivered: tuple[Delive
     )
 
 
-def _open_contribution(roster: Roster, state: Shared, delivered: DeliveredContribution) -> tuple[bytes, bytes]:
+def _open_contribution(
+    roster: Roster, state: Shared, private: MLKEM768X25519PrivateKey, delivered: DeliveredContribution
+) -> tuple[bytes, bytes]:
     """Pair and group contribution of one sender."""
     signed = delivered.contributions
     verify_contributions(roster, state.id, signed)
     if signed.digest_for(state.index) != hashlib.sha256(delivered.ciphertext).digest():
         raise ContributionError(signed.sender, "the ciphertext is not the one that it signed for us")
-    return contributions.opened(state.secret, state.id, state.index, delivered)
+    return contributions.opened(private, state.id, state.index, delivered)
 
 
 def _pair(state: Shared, other: int, sent: bytes, received: bytes) -> bytes:

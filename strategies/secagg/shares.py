@@ -7,6 +7,7 @@ dealer; the others get theirs encrypted. The dealer is the first of its own ring
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -28,6 +29,7 @@ def derived_by(dealer: int, cohort: tuple[int, ...], threshold: int) -> tuple[in
     return ring(dealer, cohort)[: threshold - 1]
 
 
+@lru_cache(maxsize=1024)
 def sent_to(dealer: int, cohort: tuple[int, ...], threshold: int) -> tuple[int, ...]:
     """Holders that receive their shares from `dealer`, ascending."""
     return tuple(sorted(ring(dealer, cohort)[threshold - 1 :]))
@@ -49,14 +51,10 @@ def deal(
     Returns:
         For each of `sent_to`, its shares in the order of `secrets_of`.
     """
-    receivers, names = sent_to(dealer, cohort, threshold), secrets_of(dealer, cohort)
+    secrets = [int.from_bytes(seeds[name], "big") for name in secrets_of(dealer, cohort)]
     fixed = {holder: derived(holder) for holder in derived_by(dealer, cohort, threshold)}
-    dealt: dict[int, list[bytes]] = {holder: [] for holder in receivers}
-    for place, name in enumerate(names):
-        known = {holder: values[place] for holder, values in fixed.items()}
-        for holder, share in shamir.deal(int.from_bytes(seeds[name], "big"), known, receivers).items():
-            dealt[holder].append(shamir.to_bytes(share))
-    return dealt
+    dealt = shamir.deal(secrets, fixed, sent_to(dealer, cohort, threshold))
+    return {holder: list(map(shamir.to_bytes, shares)) for holder, shares in dealt.items()}
 
 
 def seal(shares: list[bytes], key: bytes, context: bytes) -> bytes:

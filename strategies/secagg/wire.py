@@ -91,6 +91,12 @@ class Source:
         """4 bytes, unsigned."""
         return int.from_bytes(self.take(LENGTH), "big")
 
+    def numbers(self) -> tuple[int, ...]:
+        """Numbers behind how many they are."""
+        count = self.number()
+        taken: tuple[int, ...] = struct.unpack(f">{count}I", self.take(count * LENGTH))
+        return taken
+
     def real(self) -> float:
         """8 bytes, IEEE 754."""
         value: float = struct.unpack(">d", self.take(8))[0]
@@ -131,12 +137,20 @@ def _write_content(value: bytes, parts: list[bytes]) -> None:
     parts += [len(value).to_bytes(LENGTH, "big"), value]
 
 
+def _write_numbers(value: tuple[int, ...], parts: list[bytes]) -> None:
+    try:
+        parts += [len(value).to_bytes(LENGTH, "big"), struct.pack(f">{len(value)}I", *value)]
+    except struct.error as error:
+        raise OverflowError(f"numbers of 4 bytes: {error}") from error
+
+
 WRITERS: dict[Any, Writer] = {
     int: lambda value, parts: parts.append(value.to_bytes(LENGTH, "big")),
     float: lambda value, parts: parts.append(struct.pack(">d", value)),
     bool: lambda value, parts: parts.append(b"\x01" if value else b"\x00"),
     bytes: _write_content,
     str: lambda value, parts: _write_content(value.encode(), parts),
+    tuple[int, ...]: _write_numbers,  # at once: a session of n partners has n^3 of these
 }
 READERS: dict[Any, Callable[[Source], Any]] = {
     int: Source.number,
@@ -144,6 +158,7 @@ READERS: dict[Any, Callable[[Source], Any]] = {
     bool: Source.flag,
     bytes: Source.content,
     str: Source.text,
+    tuple[int, ...]: Source.numbers,
 }
 
 

@@ -7,10 +7,11 @@ candidates (SRATTA, Marchand et al., ICML 2023, arXiv 2306.07644). Masks do not 
 
 - a partner keeps the rows of bits that fewer than `least` of its training compounds hold at home (`support`), where it trains them for
   itself (`fedapp.model.private_rows`);
-- only rows that several partners support are sent at all (`listed`), so that none is known to be one partner's own.
+- only rows that several partners support are sent at all (`listed`): with one it would be known to be that partner's own, and with two
+  each would find the other's by subtraction. With s supporters it takes s - 1 of them together to find the last one's.
 
-A shared head is a row of the trunk's last array and leaves under the same kind of rule: with more partners that have tasks of its endpoint,
-since its sum says more of one partner's labels than a row of the first layer does.
+A shared head is a row of the trunk's last array and leaves under the same rule, whatever is agreed on never with fewer than `LEAST_HOLDERS`
+partners that have tasks of its endpoint, since its sum says more of one partner's labels than a row of the first layer does.
 
 This takes single compounds out of sight. It is no differential privacy: what many compounds have in common stays visible.
 """
@@ -18,7 +19,6 @@ This takes single compounds out of sight. It is no differential privacy: what ma
 import numpy as np
 from numpy.typing import NDArray
 
-LEAST_SUPPORTERS = 2  # partners of a row of the first layer
 LEAST_HOLDERS = 3  # partners of a shared head, to be listed and, in each sum, to be used: with two, each would find the other's in the sum
 
 
@@ -38,11 +38,17 @@ def support(indptr: NDArray[np.int64], indices: NDArray[np.int32], rows: NDArray
     return np.bincount(indices[np.repeat(counted, np.diff(indptr))], minlength=bits) >= least
 
 
-def listed(supporters: NDArray[np.integer], bits: int) -> NDArray[np.bool_]:
-    """What may leave: rows with `LEAST_SUPPORTERS`, and slots of shared heads with `LEAST_HOLDERS`: bool, of the same length.
+def least_holders(least_supporters: int) -> int:
+    """Partners that a shared head needs where a row needs so many."""
+    return max(LEAST_HOLDERS, least_supporters)
+
+
+def listed(supporters: NDArray[np.integer], bits: int, least_supporters: int) -> NDArray[np.bool_]:
+    """What may leave: rows with `least_supporters`, and slots of shared heads with `least_holders` of it: bool, of the same length.
 
     Args:
         supporters: Sum of the partners' own supports, taken as 0 and 1: integers [bits + slots].
         bits: Rows of the first layer.
+        least_supporters: As partners agreed.
     """
-    return np.concatenate([supporters[:bits] >= LEAST_SUPPORTERS, supporters[bits:] >= LEAST_HOLDERS])
+    return np.concatenate([supporters[:bits] >= least_supporters, supporters[bits:] >= least_holders(least_supporters)])

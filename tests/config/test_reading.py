@@ -122,7 +122,8 @@ def test_there_is_no_noise_unless_asked_for() -> None:
 
 
 def test_plain_aggregation_makes_do_with_two_partners_and_has_no_group_key() -> None:
-    assert load_config(None, ("aggregation=plain", "data.partners=2")).data.partners == 2
+    assert load_config(None, ("aggregation=plain", "data.partners=2", "privacy.least_supporters=2")).data.partners == 2
+    assert load_config(None, ("aggregation=plain", "data.partners=2", "privacy.row_guard=0")).data.partners == 2
     with pytest.raises(ConfigError, match="plain aggregation has no group key") as error:
         load_config(None, ("aggregation=plain", "federation.initial_trunk=group_key"))
     assert error.value.hint == "use seed"

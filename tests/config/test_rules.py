@@ -30,6 +30,7 @@ BREAKS = {
     "a_budget_is_measured": {"audit": {"epsilons": []}},
     "powers_of_two": {"privacy": {"range": 0.3}},
     "a_sum_hides_its_parts": {"data": {"partners": 2}},
+    "rows_can_be_listed": {"privacy": {"least_supporters": 5}},
     "plain_has_no_group_key": {"aggregation": "plain", "federation": {"initial_trunk": "group_key"}},
     "noise_covers_what_leaves": {"privacy": {"profile": "reconstruction_noise"}, "tasks": {"catalogue": "groups"}},
     "record_dp_shows_no_metrics": {"privacy": {"profile": "record_dp"}, "federation": {"metrics_shown": ["loss"]}},

@@ -100,7 +100,7 @@ def test_each_proposal_is_a_fresh_one(run: RunFolder, config: Config) -> None:
 
 
 def test_a_policy_reads_back_as_it_was_written(tmp_path: Path) -> None:
-    policy = Policy(b"r" * 32, b"c" * 32, "4x2,2", (16, 32), 10, 20, ("auc_pr", "loss"), 4)
+    policy = Policy(b"r" * 32, b"c" * 32, "4x2,2", (16, 32), 10, 3, 20, ("auc_pr", "loss"), 4)
     write_policy(PartnerFolder(tmp_path).policy, policy)
     assert read_policy(PartnerFolder(tmp_path).policy) == policy
     assert PartnerFolder(tmp_path).policy.read_text().startswith("# The least that this partner accepts")
@@ -108,7 +108,7 @@ def test_a_policy_reads_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_limits_of_a_partners_own_updates_read_back_as_they_were_written(tmp_path: Path) -> None:
-    policy = Policy(b"r" * 32, b"c" * 32, "4x2,2", (32,), 10, 20, (), 4)
+    policy = Policy(b"r" * 32, b"c" * 32, "4x2,2", (32,), 10, 3, 20, (), 4)
     write_policy(PartnerFolder(tmp_path).policy, policy, limits=LeakLimits(0.25, 77))
     assert read_limits(PartnerFolder(tmp_path).policy) == LeakLimits(0.25, 77)
     assert read_policy(PartnerFolder(tmp_path).policy) == policy

@@ -18,7 +18,7 @@ from tests.helpers.local_grid import LocalGrid
 from tests.helpers.sweeps import every
 from tests.strategies.toy import Toy
 
-SET_UP = 1 + 2 * 2 + 2 + 2 * 2  # no attempts yet; advertise and share keys; mask rows, sign and reveal: each time state and transcript
+SET_UP = 3 * 2 + 1 + 2 + 3 + 2  # nothing repeated yet; advertise; repetition, state and transcript when keys are shared and rows signed
 ROUND = 7 + 2 * 2  # rows and first trunk; rows to train, self-audit, attempts; as above
 WRITES = SET_UP + ROUND + 5  # of a partner in a run of one round; at the end the last sum, with its audit and its line
 IN_ONE_ROUND = [(at, 1) for at in range(WRITES + 1)]
@@ -52,7 +52,8 @@ def test_a_partner_killed_at_any_of_its_writes_is_back_for_the_next_message(
     assert {entry.refused for entry in toy.entries(2)} <= {"", "OutOfOrderError"}, "it takes nothing for a lie"
     masked = [(entry.session, entry.round) for entry in toy.entries(2) if entry.phase == Step.COLLECT and entry.sent]
     assert len(masked) == len(set(masked))
-    assert read_sealed(toy.home(1) / "attempts.json", {}) == {"round": rounds, "attempts": 1}
+    counted = read_sealed(toy.home(1) / "repetition.json", {})["rounds"]
+    assert {number: each["trainings"] for number, each in counted.items()} == {str(number): 1 for number in range(1, rounds + 1)}
     audited = [(each["round"], each["vector"], each["attempt"]) for each in map(json.loads, PartnerFolder(toy.home(1)).audits.open())]
     assert len(audited) == len(set(audited)), "a line is written once"
     assert {(number, OWN) for number in range(1, rounds + 1)} <= {(number, vector) for number, vector, _ in audited}

@@ -236,7 +236,7 @@ def test_an_abandoned_round_is_trained_afresh(tmp_path: Path, lost: Step) -> Non
     for name, (first, second) in sent.items():
         assert len(first) == len(second)
         assert (first != second).mean() > 0.5
-        assert read_sealed(run.partner(name) / "attempts.json", {}) == {"round": 1, "attempts": 2}
+        assert read_sealed(run.partner(name) / "repetition.json", {})["rounds"]["1"]["trainings"] == 2
 
 
 @pytest.fixture(scope="module")

@@ -233,7 +233,7 @@ def test_everything_that_a_partner_keeps_is_closed_to_other_users(recorded: Reco
     for name in recorded.run.partners():
         folder = recorded.run.partner(name)
         written = [path for path in folder.rglob("*") if "dataset" not in path.parts and path.is_file()]
-        assert {"protocol.state", "shared.safetensors", "rows.npy", "sums.jsonl", "attempts.json"} <= {path.name for path in written}
+        assert {"protocol.state", "shared.safetensors", "rows.npy", "sums.jsonl", "repetition.json"} <= {path.name for path in written}
         assert {path.name: path.stat().st_mode & 0o777 for path in written if path.stat().st_mode & 0o077} == {}
         assert not [path for path in written if path.name.startswith(".")]
 

@@ -33,6 +33,7 @@ STRICTER = [
     ("layout", "256x9,9", "the coordinator proposes trunk layout 256x8,8, and this partner's policy says 256x9,9"),
     ("word_bits", [16], "the coordinator proposes word bits 32, and this partner's policy says (16,)"),
     ("row_guard", 4, "the coordinator proposes row guard 3, and this partner's policy says at least 4"),
+    ("least_supporters", 4, "the coordinator proposes least supporters 3, and this partner's policy says at least 4"),
     ("rounds", 2, "the coordinator proposes rounds 3, and this partner's policy says at most 2"),
     ("metrics_shown", [], "the coordinator proposes metrics shown ('loss',), and this partner's policy says ()"),
 ]
@@ -61,6 +62,7 @@ def test_a_proposal_outside_everybodys_policy_ends_the_run(tmp_path: Path, key: 
     [
         ("rounds: 3=rounds: 30", "configuration"),
         ("row_guard: 3=row_guard: 0", "configuration"),
+        ("least_supporters: 3=least_supporters: 2", "configuration"),
         ("learning_rate: 0.004=learning_rate: 0.4", "configuration"),
         ("metrics_shown: []=metrics_shown: [loss]", "metrics shown ('loss',)"),
     ],
@@ -112,7 +114,13 @@ def test_a_policy_that_pins_another_roster_refuses_every_session(tmp_path: Path)
 
 def test_a_looser_policy_accepts_what_is_stricter(tmp_path: Path) -> None:
     run = small_run(tmp_path / "run", "federation.rounds=1")
-    for key, value in (("row_guard", 1), ("rounds", 100), ("word_bits", [16, 32]), ("metrics_shown", ["loss", "auc_pr"])):
+    for key, value in (
+        ("row_guard", 1),
+        ("least_supporters", 2),
+        ("rounds", 100),
+        ("word_bits", [16, 32]),
+        ("metrics_shown", ["loss", "auc_pr"]),
+    ):
         write_policy(run, "partner-2", key, value)
     federate(run)
     assert alike(all_held(run), version=1)

@@ -83,7 +83,7 @@ def test_a_catalogue_of_which_nothing_is_shared_is_told_so(synthetic: Make) -> N
     run = with_endpoints(synthetic(done=0, secure=True, row_guard=20), endpoints=2, shared=0, heads=0, fewest=0, most=0)
     shared = disclosed(run, CATALOGUED)[3]
     assert shared.title == "0 heads of 0 of the catalogue's 2 endpoints were shared."
-    assert shared.text.startswith("No head is held by three partners with labels enough.")
+    assert shared.text.startswith("No head is held by 3 partners with labels enough.")
 
 
 def test_what_is_said_of_shared_heads_needs_no_numbers_and_without_a_catalogue_is_not_said(synthetic: Make) -> None:
@@ -155,8 +155,15 @@ def test_what_is_said_of_single_compounds_follows_the_noise(synthetic: Make) -> 
     assert "no differential privacy" in weak[2].text
 
 
-def test_a_row_of_two_supporters_is_said_to_show_each_the_others(synthetic: Make) -> None:
-    assert "a row that two support shows each of them the other's" in disclosed(synthetic(done=0, secure=True, row_guard=20))[2].text
+def test_it_is_said_how_many_partners_support_a_row_and_who_together_finds_one_partners(synthetic: Make) -> None:
+    def with_supporters(count: int) -> tuple[str, str]:
+        return "row_guard", f"least_supporters: {count}, row_guard"
+
+    older = synthetic("a", done=0, secure=True, row_guard=20)  # its configuration has no such key: two it was
+    assert "of a row that 2 support the other can find each one's" in disclosed(older)[2].text
+    three = disclosed(synthetic("b", done=0, secure=True, row_guard=20), with_supporters(3))[2].text
+    assert "only rows that at least 3 partners support were in the sum" in three
+    assert "of a row that 3 support the others together can find each one's" in three
 
 
 def test_a_run_in_which_no_row_passed_the_guard_is_said_to_be_worth_nothing(synthetic: Make) -> None:

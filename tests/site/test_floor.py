@@ -27,6 +27,7 @@ from tests.site.saved_site import agree
 
 OWN = """\
 row_guard: 5
+least_supporters: 4
 least_partners: 4
 colluders: 2
 largest_weight: 1
@@ -50,6 +51,7 @@ TERMS = Terms(
     initial_trunk="group_key",
     endpoint_labels=50,
     row_guard=20,
+    least_supporters=3,
     profile="none",
     epsilon=8.0,
     delta=1e-6,
@@ -106,7 +108,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 def test_the_first_installation_makes_a_floor_with_every_key_explained_for_its_owner_alone(kit: Path, site: Path) -> None:
     install(kit, site)
-    assert read_floor(site / "floor.yaml") == DEFAULT == Floor(20, 3, 1, 1, 50, 100, 0.001, None, 8.0, 1e-6, [])
+    assert read_floor(site / "floor.yaml") == DEFAULT == Floor(20, 3, 3, 1, 1, 50, 100, 0.001, None, 8.0, 1e-6, [])
     text = (site / "floor.yaml").read_text()
     assert all("  # " in line for line in text.splitlines() if not line.startswith("#"))
     assert (site / "floor.yaml").stat().st_mode & 0o777 == 0o600
@@ -115,7 +117,10 @@ def test_the_first_installation_makes_a_floor_with_every_key_explained_for_its_o
 def test_a_floor_that_is_there_already_is_the_one_that_counts_and_stays_to_the_letter(kit: Path, site: Path) -> None:
     site.mkdir()
     (site / "floor.yaml").write_text(
-        "# ours\n" + OWN.replace("least_partners: 4", "least_partners: 3").replace("colluders: 2", "colluders: 1")
+        "# ours\n"
+        + OWN.replace("least_partners: 4", "least_partners: 3")
+        .replace("colluders: 2", "colluders: 1")
+        .replace("supporters: 4", "supporters: 3")
     )
     before = (site / "floor.yaml").read_bytes()
     install(kit, site)
@@ -127,6 +132,12 @@ BELOW = {
     "row guard off": ({"row_guard": 0}, (), "row guard: a row guard of 0, less than the 20 of row_guard"),
     "guard of the experiment alone": ({}, ("privacy.row_guard=3",), "row guard: a row guard of 3"),
     "guard of the policy alone": ({"row_guard": 3}, (), "row guard: a row guard of 3"),
+    "rows of two supporters in the experiment": (
+        {},
+        ("privacy.least_supporters=2",),
+        "supporters: rows of 2 supporters are sent, fewer than",
+    ),
+    "rows of two supporters in the policy": ({"least_supporters": 2}, (), "supporters: rows of 2 supporters are sent, fewer than the 3 of"),
     "metrics shown": ({"metrics_shown": ["auc_pr", "loss"]}, (), "metrics: the coordinator learns the mean of auc_pr and loss"),
     "a metric of the experiment": ({}, ("federation.metrics_shown=[loss]",), "metrics: the coordinator learns the mean of loss"),
     "self-audit off": (
@@ -304,7 +315,7 @@ def test_a_floor_that_was_cut_anywhere_is_refused_or_asks_for_no_less_than_the_w
     assert len(read) < 12
 
 
-@pytest.mark.parametrize("floor", [DEFAULT, Floor(5, 4, 2, 8, 10, 50, 1.0, 0, 2.0, 1e-9, ["loss", "auc_pr"])])
+@pytest.mark.parametrize("floor", [DEFAULT, Floor(5, 4, 4, 2, 8, 10, 50, 1.0, 0, 2.0, 1e-9, ["loss", "auc_pr"])])
 def test_a_floor_that_is_written_is_read_back(floor: Floor, tmp_path: Path) -> None:
     write_floor(tmp_path / "floor.yaml", floor)
     assert read_floor(tmp_path / "floor.yaml") == floor
@@ -360,6 +371,7 @@ some_terms = st.builds(
     initial_trunk=st.sampled_from(("seed", "group_key")),
     endpoint_labels=st.none() | st.integers(1, 100),
     row_guard=st.integers(0, 30),
+    least_supporters=st.integers(2, 5),
     rounds=st.integers(1, 200),
     metrics_shown=st.sets(st.sampled_from(("auc_pr", "loss"))).map(lambda held: tuple(sorted(held))),
     most_identified=st.floats(0, 1),
@@ -384,6 +396,7 @@ def test_a_floor_is_reached_by_terms_that_are_as_strict_in_everything_and_by_no_
         or terms.colluders < one.colluders
         or terms.largest_weight > one.largest_weight
         or terms.row_guard < one.row_guard
+        or terms.least_supporters < one.least_supporters
         or (terms.endpoint_labels is not None and terms.endpoint_labels < floor.endpoint_labels)
         or terms.rounds > one.rounds
         or not set(terms.metrics_shown) <= set(one.metrics_shown)
@@ -409,4 +422,5 @@ def test_under_noise_with_a_guarantee_neither_guard_nor_self_audit_is_asked_for(
 
 def test_the_kit_that_ships_by_default_reaches_the_floor_that_ships(founded: Founded, kit: Path) -> None:
     assert shortfalls(terms_of(Site.open(kit)), DEFAULT) == {}
-    assert OmegaConf.load(Path(__file__).parents[2] / "conf" / "default.yaml").privacy.row_guard == DEFAULT.row_guard
+    shipped = OmegaConf.load(Path(__file__).parents[2] / "conf" / "default.yaml").privacy
+    assert (shipped.row_guard, shipped.least_supporters) == (DEFAULT.row_guard, DEFAULT.least_supporters)

@@ -29,7 +29,7 @@ def floor(site: Site) -> CheckFinding:
             f"if that is not meant, raise {site.floor}, and ask for a kit that reaches it",
         )
     shown = f"{' and '.join(terms.metrics_shown)} shown" if terms.metrics_shown else "no metric shown"
-    guarded = f"epsilon {terms.epsilon:g}" if terms.noisy else f"row guard {terms.row_guard}"
+    guarded = f"epsilon {terms.epsilon:g}" if terms.noisy else f"row guard {terms.row_guard}, {terms.least_supporters} supporters a row"
     return ok(f"policy and experiment hold {site.floor}: {guarded}, {shown}")
 
 

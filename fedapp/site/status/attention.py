@@ -110,7 +110,8 @@ def nothing_in_common(trunk: HeldTrunk) -> list[Concern]:
     return [
         Concern(
             "Nothing of the first layer is learned together",
-            f"None of its {trunk.rows:,} rows passes the row guard at two partners; every partner trains them at home, by itself.",
+            f"None of its {trunk.rows:,} rows passes the row guard at as many partners as a row needs; every partner trains them at home, "
+            "by itself.",
             "Take part with more compounds, or agree with all partners on shorter fingerprints (chemistry.bits); for compounds that are no "
             "secret a smaller privacy.row_guard does it too.",
         )

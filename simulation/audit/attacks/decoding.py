@@ -136,7 +136,7 @@ def exact(decoded: NDArray[np.bool_], library: Library) -> NDArray[np.bool_]:
 
 def attack(scenario: Scenario) -> AuditOutcome:
     """Compounds trained on that the rows of a round, or of all, spell out; the worst of them."""
-    target, sums = Target.of(scenario.pool, scenario.target, 0), list(views(scenario.target, scenario.defences))
+    target, sums = Target.of(scenario.pool, scenario.target), list(views(scenario.target, scenario.defences))
     best = max((int(exact(decode(view.update), target.library)[target.members].sum()) for view in sums), default=0)
     finding = partners_finding(
         defences=scenario.defences,

@@ -126,7 +126,7 @@ def attack(scenario: Scenario) -> AuditOutcome:
     The generator draws the search, as many others as there are compounds trained on, and resamples for the interval.
     """
     generator, trial = scenario.generator, scenario.target
-    target = Target.of(scenario.pool, trial, 0)
+    target = Target.of(scenario.pool, trial)
     members, others = np.flatnonzero(target.members), np.flatnonzero(~target.members)
     count = min(len(members), len(others))
     members, others = generator.permutation(members)[:count], generator.permutation(others)[:count]

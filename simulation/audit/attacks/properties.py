@@ -1,6 +1,6 @@
 """What partners learn about the others as a whole: which chemistry they work on, and how much or how good data each of them has.
 
-Neither is gated. The first is told by design: the row list says which bits two partners or more support. The second needs cohorts that
+Neither is gated. The first is told by design: the row list says which bits so many partners support. The second needs cohorts that
 change from round to round, as they do when partners drop out and rounds go on without them.
 """
 

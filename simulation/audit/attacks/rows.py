@@ -53,12 +53,12 @@ class Target:
     least: NDArray[np.int64]
 
     @staticmethod
-    def of(pool: Pool, trial: Trial, row_guard: int, adversary: int | None = None) -> "Target":
+    def of(pool: Pool, trial: Trial, row_guard: int = 0, least_supporters: int = 1, adversary: int | None = None) -> "Target":
         """Structures of the pool; of an adversary that has taken its own update off the sum, those of all other partners.
 
         Args:
-            row_guard: The trial's own. That many compounds hold a row at each partner that sends it, and two partners send it: others
-                than the adversary, unless it sends the row itself.
+            row_guard, least_supporters: The trial's own. So many compounds hold a row at each partner that sends it, and so many partners
+                send it: others than the adversary, unless it sends the row itself.
             adversary: Number of a partner.
         """
         others = np.flatnonzero(pool.owners != (-1 if adversary is None else adversary))
@@ -67,7 +67,7 @@ class Target:
         known = pool.structures[:0] if adversary is None else pool.structures[pool.owners == adversary]
         indptr, positions = csr_positions(pool.indptr, rows)
         library = Library(indptr, pool.indices[positions], pool.bits)
-        least = np.full(pool.bits, 2 * row_guard if row_guard > 1 else 1)
+        least = np.full(pool.bits, least_supporters * row_guard if row_guard > 1 else 1)
         if adversary is not None and row_guard > 1:
             least -= row_guard * trial.supports[adversary]
         return Target(library, trial.members[rows], ~np.isin(structures, known), copies, rows, least)
@@ -77,7 +77,7 @@ def attack(scenario: Scenario) -> AuditOutcome:
     """Every attack by rows on the target, and regression on all trials; if the target's updates are kept, partners' own are taken off the
     last sum, too."""
     pool, trial, defences = scenario.pool, scenario.target, scenario.defences
-    target = Target.of(pool, trial, scenario.row_guard)
+    target = Target.of(pool, trial, scenario.row_guard, scenario.least_supporters)
     sums = list(views(trial, defences))
     named = {view.title: named_by_twins(view, target.library, trial.listed) for view in sums}
     worst = max(named, key=lambda title: int(target.members[named[title]].sum()))
@@ -101,7 +101,8 @@ def without_own(scenario: Scenario) -> list[Finding]:
     total, before = trial.updates.sum(axis=0), trial.trunks[-2][0]
     twins, left = [], []
     for adversary, update in enumerate(trial.updates):
-        target, view = Target.of(scenario.pool, trial, scenario.row_guard, adversary), RowsView("others", total - update, before)
+        target = Target.of(scenario.pool, trial, scenario.row_guard, scenario.least_supporters, adversary)
+        view = RowsView("others", total - update, before)
         note = f"Worst of {len(trial.updates)} partners, which take their own update off the last sum."
         named, present = named_by_twins(view, target.library, trial.listed), present_rows(view.update) & trial.listed
         twins.append(identified("identified_by_rows", "twin rows of the others", named, target, defences, note))

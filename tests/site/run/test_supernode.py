@@ -121,7 +121,7 @@ def site(tmp_path: Path) -> Site:
     made = Site.create(tmp_path / "site", Settings(PARTNER, "alpha", "localhost:9092"))
     made.policy.write_text(
         f"roster: {'aa' * 32}\nconfiguration: {'aa' * 32}\nlayout: '8x2,2'\nword_bits: [32]\nrow_guard: 0\nrounds: 3\nmetrics_shown: []\n"
-        f"least_survivors: 3\nmost_identified: 0.001\nleast_compounds: 0\napplications: ['{OURS}']\ndata: ''\n"
+        f"least_supporters: 3\nleast_survivors: 3\nmost_identified: 0.001\nleast_compounds: 0\napplications: ['{OURS}']\ndata: ''\n"
         "catalogue: ''\nendpoints: []\n"
     )
     return made

@@ -168,7 +168,7 @@ def test_a_partner_of_a_former_version_whose_replies_have_no_tag_is_left_out_by_
     toy.grid.down, toy.grid.up = down, up
     toy.federate()
     (reason,) = [line for each in toy.journal() if (each.round, each.phase) == (2, Step.COLLECT) for line in each.left_out]
-    assert reason.startswith("partner-2: MalformedMessageError: a message of kind 0, and there are 1 MaskedInput, 2 Holding: ")
+    assert reason.startswith("partner-2: MalformedMessageError: a message of kind 0, and there are 1 MaskedInput, 2 Holding, 3 Complaint: ")
     assert alike([toy.held(partner) for partner in (1, 3, 4)], version=3)
 
 

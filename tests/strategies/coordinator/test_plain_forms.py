@@ -37,6 +37,7 @@ def averaging(folder: Path, app: ClientApp, rows: np.ndarray, guarded: bool = Fa
         keep=lambda _: None,
         slots=0,
         guarded=guarded,
+        least_supporters=3,
         server_learning_rate=1.0,
         momentum=0.0,
         metrics=("loss",),

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedapp.errors import PolyphonyError
-from strategies.partner.departure import attempts, begin_counting, ready_to_mask
+from strategies.partner.departure import ready_to_mask
 from strategies.partner.side import PartnerSide
 from strategies.update.limits import LeakLimits
 from strategies.update.self_audit import LeakError
@@ -22,9 +21,7 @@ Arrays = list[np.ndarray]
 @pytest.fixture
 def side(tmp_path: Path) -> PartnerSide:
     """Partner 1, which has trained nothing yet."""
-    made = Toy(tmp_path).side(1)
-    begin_counting(made.folder)
-    return made
+    return Toy(tmp_path).side(1)
 
 
 @pytest.fixture
@@ -38,20 +35,20 @@ def trained(arrays: Arrays, config: dict[str, int]) -> tuple[Arrays, dict[str, f
     return [array + change for array, change in zip(arrays, learned, strict=True)], {"loss": 0.5}
 
 
-def test_training_finds_the_rows_that_may_leave_and_nothing_counted_yet(side: PartnerSide, shared: SharedTrunk) -> None:
+def test_training_finds_the_rows_that_may_leave(side: PartnerSide, shared: SharedTrunk) -> None:
     seen = []
 
     def fit(arrays: Arrays, config: dict[str, int]) -> tuple[Arrays, dict[str, float]]:
-        seen.append((np.load(side.folder.rows).tolist(), config, attempts(side.folder, 1)))
+        seen.append((np.load(side.folder.rows).tolist(), config))
         assert not side.folder.audits.exists()
         return trained(arrays, config)
 
-    ready_to_mask(side, ANYTHING, shared, fit, TAIL)
-    assert seen == [((ROWS & shared.rows).tolist(), {"round": 1, "attempt": 0}, 0)]
+    ready_to_mask(side, ANYTHING, shared, 2, fit, TAIL)
+    assert seen == [((ROWS & shared.rows).tolist(), {"round": 1, "attempt": 2})]
 
 
 def test_the_words_are_those_of_the_codec_with_space_behind(side: PartnerSide, shared: SharedTrunk) -> None:
-    words, metrics = ready_to_mask(side, ANYTHING, shared, trained, TAIL)
+    words, metrics = ready_to_mask(side, ANYTHING, shared, 0, trained, TAIL)
     codec = side.terms.codec(shared.rows)
     alone = np.zeros(codec.words, dtype=np.uint32)
     after, _ = trained(shared.arrays, {"round": 1, "attempt": 0})
@@ -60,21 +57,18 @@ def test_the_words_are_those_of_the_codec_with_space_behind(side: PartnerSide, s
     assert metrics == {"loss": 0.5}
 
 
-def test_every_training_is_audited_and_counted_and_gets_a_number_of_its_own(side: PartnerSide, shared: SharedTrunk) -> None:
+def test_every_training_is_audited_under_its_number(side: PartnerSide, shared: SharedTrunk) -> None:
     for attempt in range(3):
-        assert attempts(side.folder, 1) == attempt
-        ready_to_mask(side, ANYTHING, shared, trained, TAIL)
+        ready_to_mask(side, ANYTHING, shared, attempt, trained, TAIL)
     lines = [json.loads(line) for line in side.folder.audits.read_text().splitlines()]
     assert [(line["vector"], line["round"], line["attempt"]) for line in lines] == [("own", 1, attempt) for attempt in range(3)]
-    assert attempts(side.folder, 2) == 0
 
 
-def test_what_tells_too_much_is_written_down_and_never_counted_as_gone(side: PartnerSide, shared: SharedTrunk) -> None:
+def test_what_tells_too_much_is_written_down(side: PartnerSide, shared: SharedTrunk) -> None:
     telling = changed(side, {"holders": lambda: holders_of([(0, 1)] * 20)})
     with pytest.raises(LeakError):
-        ready_to_mask(telling, LeakLimits(least_compounds=21), shared, trained, TAIL)
+        ready_to_mask(telling, LeakLimits(least_compounds=21), shared, 0, trained, TAIL)
     assert side.folder.audits.read_text().count("\n") == 1
-    assert attempts(side.folder, 1) == 0
 
 
 def test_a_training_that_fails_leaves_no_trace_but_the_row_list(side: PartnerSide, shared: SharedTrunk) -> None:
@@ -84,16 +78,5 @@ def test_a_training_that_fails_leaves_no_trace_but_the_row_list(side: PartnerSid
         raise ArithmeticError("no training today")
 
     with pytest.raises(ArithmeticError):
-        ready_to_mask(side, ANYTHING, shared, ill, TAIL)
+        ready_to_mask(side, ANYTHING, shared, 0, ill, TAIL)
     assert {path.name for path in side.directory.iterdir()} == before | {side.folder.rows.name}
-    assert attempts(side.folder, 1) == 0
-
-
-def test_nothing_is_trained_where_the_count_is_lost(side: PartnerSide, shared: SharedTrunk) -> None:
-    (side.directory / "attempts.json").unlink()
-
-    def never(*_: object) -> tuple[Arrays, dict[str, float]]:
-        raise AssertionError("it was trained")
-
-    with pytest.raises(PolyphonyError, match=r"attempts\.json"):
-        ready_to_mask(side, ANYTHING, shared, never, TAIL)

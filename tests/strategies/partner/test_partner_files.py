@@ -14,7 +14,6 @@ from fedapp.partner_folder import PartnerFolder
 from fedapp.storage.damage import DamagedFileError
 from fedapp.storage.json_file import read_sealed
 from strategies.partner.secure_partner import SecurePartner, StateFileError, open_participant
-from strategies.secagg import wire
 from strategies.secagg.errors import OutOfOrderError, SecAggError
 from strategies.secagg.phases import Step
 from strategies.secagg.roster import Roster
@@ -127,7 +126,7 @@ def test_a_damaged_state_is_named_and_never_answered_from(toy: Toy, length: int)
     request = stopped_before(toy, Step.CONSISTENCY, partner=2)
     path = toy.home(2) / "protocol.state"
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(StateFileError, match=r"partner-2/protocol\.state is damaged: truncated") as caught:
+    with pytest.raises(StateFileError, match=r"partner-2/protocol\.state is damaged: ") as caught:
         ask(toy.side(2), Step.CONSISTENCY, request)
     assert isinstance(caught.value, SecAggError)
     assert "remove it" in caught.value.hint
@@ -147,32 +146,41 @@ def test_a_flipped_bit_of_a_state_is_found_at_home_before_anybody_is_blamed_for_
     assert ask(toy.side(2), Step.CONSISTENCY, request)[0]
 
 
-def test_a_state_of_an_earlier_version_without_a_digest_is_read(toy: Toy) -> None:
+def test_a_state_of_version_1_is_named_and_never_answered_from(toy: Toy) -> None:
     request = stopped_before(toy, Step.CONSISTENCY, partner=2)
-    (toy.home(2) / "protocol.state").write_bytes(wire.encode(state_of(toy, 2)))
-    assert ask(toy.side(2), Step.CONSISTENCY, request)[0]
+    (toy.home(2) / "protocol.state").write_bytes(b"polyphony state\n" + bytes(40))
+    with pytest.raises(StateFileError, match="does not begin as one of version 2 of the protocol does"):
+        ask(toy.side(2), Step.CONSISTENCY, request)
 
 
-LOST = (None, "{", '{"attempts": 0, "round": 1, "seal": "00"}')
+ANEW = '{"cohort_changes": 0, "first_attempt": 1000, "rounds": {}, "sessions": 0, "survivors": []}'
+LOST = (None, "{", ANEW.replace("[]", "[1.5]"), ANEW.replace("[]", '[], "round": 1'), ANEW[:-1] + ', "seal": "00"}')
 
 
 @pytest.mark.parametrize("damage", LOST)
-def test_a_partner_that_lost_how_often_it_trained_masks_nothing_until_somebody_says_so(toy: Toy, damage: str | None) -> None:
+def test_a_partner_that_lost_what_was_repeated_answers_nothing_until_somebody_says_so(toy: Toy, damage: str | None) -> None:
     """One training, whose update left masked before its round was lost, would leave a second time under other masks."""
-    stopped_before(toy, Step.UNMASK, partner=2)
-    path = toy.home(2) / "attempts.json"
-    assert read_sealed(path, {}) == {"round": 1, "attempts": 1}
+    request = stopped_before(toy, Step.UNMASK, partner=2)
+    path = toy.home(2) / "repetition.json"
+    assert read_sealed(path, {})["rounds"] == {"1": {"trainings": 1, "survivor_lists": 1}}
     path.unlink() if damage is None else path.write_text(damage)
+    for _ in range(2):
+        with pytest.raises(DamagedFileError, match=r"partner-2/repetition\.json is missing|damaged|altered") as caught:
+            ask(toy.side(2), Step.UNMASK, request)
     toy.grid.down = unchanged
     toy.federate()
     assert alike([toy.held(partner) for partner in (1, 3, 4)], version=2), "the others go on without it"
     assert updates_of(toy, 2) == [(1, 0)]
 
-    path.write_text('{"attempts": 1000, "round": 3}')
-    toy.rounds = 3
+    told = caught.value.hint.partition("write ")[2].removesuffix(" into it")
+    first = json.loads(told)["first_attempt"]
+    assert first >= 1000
+    path.write_text(told)
+    toy.rounds = 4
     toy.federate()
-    assert alike(toy.all_held(), version=3)
-    assert updates_of(toy, 2) == [(1, 0), (3, 1000)]
+    assert alike(toy.all_held(), version=4)
+    assert updates_of(toy, 2) == [(1, 0), (3, first), (4, first)]
+    assert read_sealed(path, {}).keys() == json.loads(told).keys()
 
 
 def updates_of(toy: Toy, partner: int) -> list[tuple[int, int]]:
@@ -181,15 +189,18 @@ def updates_of(toy: Toy, partner: int) -> list[tuple[int, int]]:
     return [(line["round"], line["attempt"]) for line in lines if line["vector"] == OWN]
 
 
-@pytest.mark.parametrize("removed", [("attempts.json",), ("attempts.json", "protocol.state")])
-def test_who_loses_state_and_number_of_trainings_together_masks_nothing_either(toy: Toy, removed: tuple[str, ...]) -> None:
+REST = ("protocol.state", "shared.safetensors", "self_audit.jsonl")
+
+
+@pytest.mark.parametrize("kept", REST)
+def test_who_loses_what_was_repeated_and_nearly_all_else_masks_nothing_either(toy: Toy, kept: str) -> None:
     stopped_before(toy, Step.COLLECT, partner=2, number="2")
-    for name in removed:
+    for name in {"repetition.json", *REST} - {kept}:
         (toy.home(2) / name).unlink()
     toy.grid.down = unchanged
     toy.federate()
-    assert not (toy.home(2) / "attempts.json").exists()
-    assert updates_of(toy, 2) == [(1, 0)]
+    assert not (toy.home(2) / "repetition.json").exists()
+    assert {(toy.home(2) / name).exists() for name in set(REST) - {kept}} == {False}
     assert alike([toy.held(partner) for partner in (1, 3, 4)], version=2)
 
 

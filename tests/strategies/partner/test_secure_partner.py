@@ -1,5 +1,6 @@
 """A partner between two messages: what it answers, what it refuses, and what it writes down first."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -13,9 +14,11 @@ from strategies import message_records
 from strategies.coordinator.exchange import RoundFailedError
 from strategies.partner.secure_partner import Arrived, SecurePartner
 from strategies.secagg import wire
+from strategies.secagg.consistency_messages import ConsistencyRequest
 from strategies.secagg.errors import HandoverError, MalformedMessageError, OldRoundError, OutOfOrderError
-from strategies.secagg.messages import COLLECT_REPLIES, CollectRequest, FinishRequest, Handover, HandoverRequest, Holding
+from strategies.secagg.messages import COLLECT_REPLIES, CollectRequest, FinishRequest, Handover, Holding
 from strategies.secagg.phases import Phase, Step
+from strategies.update.shared_trunk import SharedTrunk
 from tests.helpers.federation import alike, body, equal, step
 from tests.helpers.local_grid import LocalGrid
 from tests.strategies.toy import ROWS, Toy, ask, expected, last_request, no_evaluation, no_training, state_of, stopped_before
@@ -92,20 +95,78 @@ def test_a_partner_that_is_behind_is_named_so_in_the_journal(toy: Toy) -> None:
 # Handed-over trunks
 
 
-@pytest.mark.parametrize(("plain", "words"), [(b"junk", "a handed-over trunk is damaged"), (None, "it handed over the trunk of round 9")])
-def test_a_handed_over_trunk_that_is_none_or_too_new_is_its_holders_fault(toy: Toy, plain: bytes | None, words: str) -> None:
-    """Signed and encrypted as it should be: the session ends, and the transcript names the error."""
-    request = stopped_before(toy, Step.COLLECT, partner=2)
+def behind_and_offered(toy: Toy, change: Callable[[SharedTrunk], bytes]) -> tuple[bytes, Arrived]:
+    """Partner 2 missed the sum of round 2, and in round 3 it is offered what partner 1 makes of the trunk that the others trained from.
+
+    Args:
+        change: From that trunk to the bytes that partner 1 signs and encrypts as it should.
+    """
+
+    def down(partition: int, message: Message) -> Message | None:
+        place = (partition, message.metadata.group_id, step(message))
+        if place == (1, "3", Step.COLLECT):
+            raise KeyboardInterrupt
+        return None if place == (1, "2", Step.COLLECT) else message
+
+    toy.rounds, toy.grid.down = 3, down
+    with pytest.raises(KeyboardInterrupt):
+        toy.federate()
+    request = wire.decode(CollectRequest, body(toy.grid.sent[-1]))
+    assert request.handover is None
+    (shown, *_) = [body(message) for message in toy.grid.sent if (step(message), message.metadata.group_id) == (Step.CONSISTENCY, "2")]
+    headers = wire.decode(ConsistencyRequest, shown).headers[:2]
     holder = SecurePartner(toy.side(1))
-    content = plain or replace(holder.shared, version=9).to_bytes()
-    asked = wire.decode(CollectRequest, request)
-    offered, ciphertext = holder.protocol.hand_over(wire.encode(HandoverRequest(asked.session, ())), b"x" * 32, content)
-    asked = replace(asked, handover=wire.decode(Handover, offered))
-    arrived = Arrived([], [np.frombuffer(ciphertext, dtype=np.uint8)])
-    with pytest.raises(HandoverError, match=f"partner 1: {words}"):
-        SecurePartner(toy.side(2)).answer(Step.COLLECT, wire.encode(asked), arrived, no_training, no_evaluation)
+    trained_from = holder.held.of(1)
+    assert trained_from is not None
+    offered, ciphertext = holder.protocol.hand_over(trained_from.name, change(trained_from))
+    asked = replace(request, handover=wire.decode(Handover, offered), headers=headers)
+    (words,) = message_records.vectors(toy.grid.sent[-1].content, message_records.WORDS)
+    return wire.encode(asked), Arrived([words], [np.frombuffer(ciphertext, dtype=np.uint8)])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda trunk: b"junk", "a handed-over trunk is damaged"),
+        (lambda trunk: replace(trunk, version=9).to_bytes(), "its content is not what its name says"),
+        (lambda trunk: replace(trunk, arrays=[2 * each for each in trunk.arrays]).to_bytes(), "its content is not what its name says"),
+        (lambda trunk: replace(trunk, arrays=[2 * each for each in trunk.arrays]).named(trunk.blind).to_bytes(), "0 partners name it"),
+        (lambda trunk: replace(trunk, rows=np.ones(4, dtype=np.bool_)).to_bytes(), "0 partners name it"),
+        (lambda trunk: replace(trunk, session=b"x" * 32).to_bytes(), "0 partners name it"),
+    ],
+    ids=["junk", "another version", "other values", "other values of that name", "other rows", "rows of another session"],
+)
+def test_a_handed_over_trunk_of_other_content_is_its_holders_fault(toy: Toy, change: Callable[[SharedTrunk], bytes], words: str) -> None:
+    """Signed and encrypted as it should be: nothing of it is taken, the session ends, and the transcript names the error."""
+    request, arrived = behind_and_offered(toy, change)
+    before = toy.held(2)
+    with pytest.raises(HandoverError, match=f"partner 1: .*{words}"):
+        SecurePartner(toy.side(2)).answer(Step.COLLECT, request, arrived, no_training, no_evaluation)
     assert toy.entries(2)[-1].refused == "HandoverError"
     assert state_of(toy, 2).phase == Phase.FAILED
+    assert alike([toy.held(2), before], version=0)
+
+
+def test_the_trunk_that_the_others_trained_from_is_taken_and_their_sum_after_it(toy: Toy) -> None:
+    request, arrived = behind_and_offered(toy, SharedTrunk.to_bytes)
+    masked: list[object] = []
+
+    def fit(arrays: list[np.ndarray], config: dict[str, int]) -> tuple[list[np.ndarray], dict[str, float]]:
+        masked.append(config["round"])
+        return [array.copy() for array in arrays], {"loss": 0.5}
+
+    SecurePartner(toy.side(2)).answer(Step.COLLECT, request, arrived, fit, no_evaluation)
+    assert masked == [3]
+    assert toy.held(2).version == 2
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_a_trunk_for_which_fewer_than_a_quorum_signed_is_not_taken(toy: Toy, missing: int) -> None:
+    request, arrived = behind_and_offered(toy, SharedTrunk.to_bytes)
+    asked = wire.decode(CollectRequest, request)
+    few = replace(asked, headers=(asked.headers[0],) * (2 - missing))  # once more the same one is no second
+    with pytest.raises(HandoverError, match="1 partners name it, and 2 are needed"):
+        SecurePartner(toy.side(2)).answer(Step.COLLECT, wire.encode(few), arrived, no_training, no_evaluation)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +179,7 @@ def test_a_handed_over_trunk_that_is_none_or_too_new_is_its_holders_fault(toy: T
         ({"value_range": 0.3}, "a range of 0.3"),
         ({"rows": np.ones(9, dtype=np.bool_)}, "a row list of"),
         ({"rows": np.ones(4, dtype=np.float32)}, "a row list of"),
-        ({"digest": b"x"}, "without a version, a name and a session"),
+        ({"name": b"x"}, "without a version, a name and a session"),
         ({"session": b"x" * 7}, "without a version, a name and a session"),
         ({"found": {"loss": "high"}}, "no numbers"),
         ({"found": {"few": {"0": "two"}}}, "no numbers"),
@@ -126,17 +187,15 @@ def test_a_handed_over_trunk_that_is_none_or_too_new_is_its_holders_fault(toy: T
     ],
 )
 def test_a_handed_over_trunk_that_this_experiment_cannot_have_is_not_stored(toy: Toy, change: dict[str, Any], words: str) -> None:
-    toy.federate()
+    def lie(trunk: SharedTrunk) -> bytes:
+        changed = replace(trunk, **change).named(trunk.blind)
+        return replace(changed, **{key: value for key, value in change.items() if key == "name"}).to_bytes()
+
+    request, arrived = behind_and_offered(toy, lie)
     before = toy.held(2)
-    toy.rounds = 4
-    request = wire.decode(CollectRequest, stopped_before(toy, Step.COLLECT, partner=2, number="3"))
-    holder = SecurePartner(toy.side(1))
-    lie = replace(holder.shared, **change)
-    offered, ciphertext = holder.protocol.hand_over(wire.encode(HandoverRequest(request.session, ())), b"x" * 32, lie.to_bytes())
-    asked, arrived = replace(request, handover=wire.decode(Handover, offered)), Arrived([], [np.frombuffer(ciphertext, dtype=np.uint8)])
-    with pytest.raises(HandoverError, match=f"partner 1: .*{words}"):
-        SecurePartner(toy.side(2)).answer(Step.COLLECT, wire.encode(asked), arrived, no_training, no_evaluation)
-    assert alike([toy.held(2), before], version=2)
+    with pytest.raises(HandoverError, match=f"partner 1: .*({words}|not what its name says)"):
+        SecurePartner(toy.side(2)).answer(Step.COLLECT, request, arrived, no_training, no_evaluation)
+    assert alike([toy.held(2), before], version=0)
 
 
 def test_an_older_trunk_than_its_own_is_no_help_and_no_lie(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def trained(trunk: list[np.ndarray], partner: int, number: int) -> list[np.ndarr
 def in_process(toy: Toy, rounds: int, missing: frozenset[tuple[int, int]] = frozenset()) -> SharedTrunk:
     """The same partners without keys, masks and messages."""
     sides = {partner: toy.side(partner) for partner in range(1, toy.partners + 1)}
-    rows = listed(np.sum([side.data.support().astype(np.int64) for side in sides.values()], axis=0), BITS)
+    rows = listed(np.sum([side.data.support().astype(np.int64) for side in sides.values()], axis=0), BITS, 3)
     shared = no_trunk(sides[1].terms.value_range).with_rows(rows, b"").starting_with(toy.first())
     codec = sides[1].terms.codec(rows)
     for number in range(1, rounds + 1):

@@ -100,9 +100,9 @@ def check_cases() -> Iterator[Case]:
 
 def share_cases() -> Iterator[Case]:
     fixed = {3: shamir.field_element(pattern(48, 1)), 4: shamir.field_element(pattern(48, 2))}
-    dealt = shamir.deal(int.from_bytes(SECRET, "big"), fixed, (1, 2, 5))
+    dealt = shamir.deal([int.from_bytes(SECRET, "big")], {point: [share] for point, share in fixed.items()}, (1, 2, 5))
     element = {**{point: shamir.to_bytes(share) for point, share in fixed.items()}}
-    result = {point: shamir.to_bytes(share) for point, share in dealt.items()}
+    result = {point: shamir.to_bytes(share) for point, (share,) in dealt.items()}
     yield plain({"function": "deal", "secret": SECRET, "fixed": element, "result": result})
     for cohort, threshold in (((1, 2, 3), 2), ((1, 3, 4, 6, 7), 4)):
         for dealer in cohort:
@@ -119,7 +119,7 @@ def share_cases() -> Iterator[Case]:
 
 def examples() -> list[Any]:
     """One of each message."""
-    parameters = messages.SessionParameters(ROSTER, COHORT, "4x2,2", 32, 10, 100, ("loss", "größe"), SESSION)
+    parameters = messages.SessionParameters(ROSTER, COHORT, "4x2,2", 32, 10, 3, 100, ("loss", "größe"), SESSION)
     advertisement = messages.SignedAdvertisement(messages.Advertisement(2, pattern(1216, 0), SECRET, 3, TRUNK), b"signature")
     listed = messages.KeyContributions(2, (1, 3), SECRET + TRUNK, b"signature")
     delivered = messages.DeliveredContribution(listed, b"ciphertext")

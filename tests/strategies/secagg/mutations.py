@@ -29,6 +29,7 @@ from strategies.secagg import (
     participant,
     phases,
     policy,
+    repetition,
     session,
     shares,
     verification,
@@ -44,6 +45,7 @@ from tests.strategies.secagg import (
     test_lying_coordinator_unmasking,
     test_lying_partner,
     test_phases,
+    test_repetition,
 )
 
 CHECKED = (
@@ -56,6 +58,7 @@ CHECKED = (
     phases,
     policy,
     masking,
+    repetition,
     session,
     shares,
     verification,
@@ -71,6 +74,7 @@ ATTACKS = (
     test_lying_coordinator_unmasking,
     test_lying_partner,
     test_phases,
+    test_repetition,
 )
 VERIFYING = ("verify", "check", "_check", "enough", "_threshold", "after", "member", "_join")
 Replacement = tuple[ast.AST, str, Any, ast.AST]  # node, name of its field, what to put there, and what is missing then

@@ -46,6 +46,7 @@ def parameters_for(roster: Roster, word_bits: int = 32, **changes: object) -> Se
         "layout": "4x2,2",
         "word_bits": word_bits,
         "row_guard": 10,
+        "least_supporters": 3,
         "rounds": 100,
         "metrics": ("loss",),
         "nonce": b"n" * 32,
@@ -60,6 +61,7 @@ def policy_for(roster: Roster, **changes: object) -> Policy:
         "layout": "4x2,2",
         "word_bits": (16, 32),
         "row_guard": 10,
+        "least_supporters": 3,
         "rounds": 100,
         "metrics": ("loss",),
         "least_survivors": 3,
@@ -177,7 +179,7 @@ class Site:
         """Its process ends, and another one starts from what it wrote down."""
         held = self.participant
         state = load(dump(held.state))
-        self.participant = Participant(held.identity, held.roster, held.policy, held.entropy, state)
+        self.participant = Participant(held.identity, held.roster, held.policy, held.entropy, state, held.repetition)
 
 
 def as_words(values: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -45,6 +45,7 @@ POLICY = [
     ("layout", "4x2,3"),
     ("word_bits", 8),
     ("row_guard", 9),
+    ("least_supporters", 2),
     ("rounds", 101),
     ("metrics", ("loss", "auc")),
 ]
@@ -60,7 +61,7 @@ def test_parameters_outside_the_partners_policy(name: str, value: object) -> Non
 
 def test_what_is_stricter_than_the_policy_is_accepted() -> None:
     at = before(Step.ADVERTISE_KEYS)
-    at.send(1, word_bits=16, row_guard=11, rounds=99, metrics=())
+    at.send(1, word_bits=16, row_guard=11, least_supporters=4, rounds=99, metrics=())
 
 
 def test_a_policy_for_another_roster_than_the_one_at_hand() -> None:

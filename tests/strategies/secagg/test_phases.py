@@ -11,6 +11,7 @@ from strategies.secagg.errors import (
     OldSessionError,
     OutOfOrderError,
     PolicyError,
+    RepetitionError,
     SelfDroppedError,
     SumOutOfRangeError,
 )
@@ -88,7 +89,7 @@ def test_a_step_leads_where_the_table_says_or_is_refused(phase: Phase, step: Ste
 
 
 def test_what_proves_nothing_ends_no_session() -> None:
-    assert set(HARMLESS) == {OutOfOrderError, MalformedMessageError, OldSessionError, OldRoundError}
+    assert set(HARMLESS) == {OutOfOrderError, MalformedMessageError, OldSessionError, OldRoundError, RepetitionError}
 
 
 def test_the_diagram_is_the_table() -> None:

@@ -1,6 +1,8 @@
 """Secret sharing: any `threshold` shares give the secret, and fewer say nothing about it."""
 
 import itertools
+from collections.abc import Iterable
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -22,6 +24,12 @@ def polynomial(coefficients: list[int], at: int) -> int:
     return value
 
 
+def deal(secret: int, fixed: dict[int, int], points: Iterable[int]) -> dict[int, int]:
+    """Of one secret."""
+    dealt = shamir.deal([secret], {point: [share] for point, share in fixed.items()}, tuple(points))
+    return {point: share for point, (share,) in dealt.items()}
+
+
 def probably_prime(candidate: int) -> bool:
     """Fermat's test to several bases; Carmichael numbers are too rare to matter here."""
     return all(pow(base, candidate - 1, candidate) == 1 for base in (2, 3, 5, 7, 11))
@@ -34,7 +42,7 @@ def dealt(draw: st.DrawFn) -> tuple[int, int, dict[int, int], dict[int, int]]:
     threshold = draw(st.integers(1, len(points)))
     fixed = {point: draw(ELEMENTS) for point in points[: threshold - 1]}
     secret = draw(ELEMENTS)
-    return threshold, secret, fixed, shamir.deal(secret, fixed, points[threshold - 1 :])
+    return threshold, secret, fixed, deal(secret, fixed, points[threshold - 1 :])
 
 
 def test_the_modulus_is_the_largest_prime_of_32_bytes() -> None:
@@ -52,7 +60,7 @@ def test_any_threshold_shares_give_the_secret_whether_fixed_or_dealt(case: tuple
 
 def test_every_subset_of_a_small_group_does() -> None:
     fixed = {1: 11, 4: 44}
-    held = fixed | shamir.deal(PRIME - 5, fixed, (2, 3, 5))
+    held = fixed | deal(PRIME - 5, fixed, (2, 3, 5))
     for count in (3, 4, 5):
         for some in itertools.combinations(held, count):
             assert shamir.reconstruct({point: held[point] for point in some}, 3) == PRIME - 5
@@ -64,7 +72,7 @@ def test_shares_are_values_of_the_one_polynomial_through_the_secret_and_the_fixe
 ) -> None:
     fixed = {point: polynomial(coefficients, point) for point in points[: len(coefficients) - 1]}
     others = points[len(coefficients) - 1 :]
-    assert shamir.deal(coefficients[-1], fixed, others) == {point: polynomial(coefficients, point) for point in others}
+    assert deal(coefficients[-1], fixed, others) == {point: polynomial(coefficients, point) for point in others}
 
 
 @given(dealt(), ELEMENTS, st.randoms(use_true_random=False))
@@ -72,7 +80,7 @@ def test_with_one_share_less_every_other_secret_is_as_possible(case: tuple, othe
     threshold, _, fixed, others = case
     held = fixed | others
     some = {point: held[point] for point in random.sample(sorted(held), threshold - 1)}
-    missing = shamir.deal(other, some, set(held) - set(some))
+    missing = deal(other, some, set(held) - set(some))
     for point, share in missing.items():
         assert shamir.reconstruct(some | {point: share}, threshold) == other
 
@@ -80,10 +88,31 @@ def test_with_one_share_less_every_other_secret_is_as_possible(case: tuple, othe
 @given(dealt(), st.integers(1, PRIME - 1))
 def test_each_share_depends_on_the_secret_and_on_every_fixed_share(case: tuple, shift: int) -> None:
     _, secret, fixed, others = case
-    assert all(others[point] != share for point, share in shamir.deal((secret + shift) % PRIME, fixed, others).items())
+    assert all(others[point] != share for point, share in deal((secret + shift) % PRIME, fixed, others).items())
     for moved in fixed:
-        again = shamir.deal(secret, fixed | {moved: (fixed[moved] + shift) % PRIME}, others)
+        again = deal(secret, fixed | {moved: (fixed[moved] + shift) % PRIME}, others)
         assert all(others[point] != share for point, share in again.items())
+
+
+@given(st.lists(ELEMENTS, min_size=1, max_size=5), st.lists(POINTS, min_size=2, max_size=9, unique=True), st.data())
+def test_many_secrets_are_dealt_at_once_as_each_would_be_alone(secrets: list[int], points: list[int], data: st.DataObject) -> None:
+    count = data.draw(st.integers(0, len(points) - 1))
+    fixed = {point: data.draw(st.lists(ELEMENTS, min_size=len(secrets), max_size=len(secrets))) for point in points[:count]}
+    dealt = shamir.deal(secrets, fixed, points[count:])
+    assert list(dealt) == points[count:]
+    for place, secret in enumerate(secrets):
+        alone = deal(secret, {point: shares[place] for point, shares in fixed.items()}, points[count:])
+        assert {point: shares[place] for point, shares in dealt.items()} == alone
+
+
+@pytest.mark.parametrize("count", [50, 200])
+def test_a_large_consortium_deals_values_of_the_one_polynomial(count: int) -> None:
+    random, threshold = Random(count), 2 * count // 3 + 1
+    polynomials = [[random.randrange(PRIME) for _ in range(threshold)] for _ in range(3)]
+    points = random.sample(range(1, count + 1), count)
+    fixed = {point: [polynomial(each, point) for each in polynomials] for point in points[: threshold - 1]}
+    dealt = shamir.deal([each[-1] for each in polynomials], fixed, points[threshold - 1 :])
+    assert dealt == {point: [polynomial(each, point) for each in polynomials] for point in points[threshold - 1 :]}
 
 
 def test_fewer_shares_than_the_threshold_are_refused() -> None:
@@ -93,12 +122,12 @@ def test_fewer_shares_than_the_threshold_are_refused() -> None:
 
 def test_shares_beyond_the_threshold_are_not_needed_and_change_nothing() -> None:
     fixed = {1: 3, 2: 9}
-    held = fixed | shamir.deal(7, fixed, (3, 4))
+    held = fixed | deal(7, fixed, (3, 4))
     assert shamir.reconstruct(held, 3) == shamir.reconstruct({point: held[point] for point in (1, 2, 3)}, 3) == 7
 
 
 def test_a_wrong_share_gives_a_wrong_secret() -> None:
-    held = {1: 3} | shamir.deal(7, {1: 3}, (2,))
+    held = {1: 3} | deal(7, {1: 3}, (2,))
     assert shamir.reconstruct(held | {2: (held[2] + 1) % PRIME}, 2) != 7
 
 

@@ -42,6 +42,11 @@ class Small:
 
 
 @dataclass(frozen=True)
+class Numbers:
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Even:
     number: int
 
@@ -167,6 +172,10 @@ def test_a_length_beyond_the_message_is_refused_at_once(kind: str) -> None:
 def test_a_number_that_does_not_fit_is_not_encoded(number: int) -> None:
     with pytest.raises(OverflowError):
         wire.encode(Inner(number, b""))
+    with pytest.raises(OverflowError):
+        wire.encode(Small(flag=True, maybe=number, texts=()))
+    with pytest.raises(OverflowError):
+        wire.encode(Numbers((1, number)))
 
 
 def test_what_the_dataclass_itself_refuses_is_malformed_also_inside_another() -> None:

@@ -1,4 +1,4 @@
-"""The row guard: bits that few compounds hold, or one partner alone, stay at home."""
+"""The row guard: bits that few compounds hold, or few partners, stay at home."""
 
 import numpy as np
 from hypothesis import given
@@ -40,13 +40,17 @@ def test_no_two_bits_of_one_compound_alone_get_through() -> None:
     assert np.flatnonzero(support(indptr, indices, np.arange(3), BITS, 2)).tolist() == [0, 3]
 
 
-@given(masks=st.lists(st.lists(st.booleans(), min_size=BITS + 3, max_size=BITS + 3), min_size=1, max_size=6))
-def test_a_row_is_listed_with_two_supporters_and_a_shared_head_with_three(masks: list[list[bool]]) -> None:
-    may_leave = listed(np.sum(np.array(masks, dtype=np.int32), axis=0), BITS)
+@given(masks=st.lists(st.lists(st.booleans(), min_size=BITS + 3, max_size=BITS + 3), min_size=1, max_size=6), least=st.integers(2, 5))
+def test_a_row_is_listed_with_as_many_supporters_as_agreed_and_a_shared_head_never_with_fewer_than_three(
+    masks: list[list[bool]], least: int
+) -> None:
+    may_leave = listed(np.sum(np.array(masks, dtype=np.int32), axis=0), BITS, least)
     assert may_leave.dtype == np.bool_
     held = [sum(mask[place] for mask in masks) for place in range(BITS + 3)]
-    assert may_leave.tolist() == [count >= 2 for count in held[:BITS]] + [count >= 3 for count in held[BITS:]]
+    assert may_leave.tolist() == [count >= least for count in held[:BITS]] + [count >= max(3, least) for count in held[BITS:]]
 
 
-def test_what_one_partner_alone_has_is_not_listed_nor_is_a_shared_head_of_two() -> None:
-    assert listed(np.array([0, 1, 2, 10, 0, 1, 2, 3]), 4).tolist() == [False, False, True, True, False, False, False, True]
+def test_what_two_partners_have_is_not_listed_nor_is_a_shared_head_of_two_where_rows_of_two_are() -> None:
+    counts = np.array([0, 1, 2, 3, 10, 0, 1, 2, 3])
+    assert listed(counts, 5, 3).tolist() == [False, False, False, True, True, False, False, False, True]
+    assert listed(counts, 5, 2).tolist() == [False, False, True, True, True, False, False, False, True]

@@ -162,7 +162,7 @@ def test_a_partner_whose_update_names_its_compounds_refuses_and_the_others_finis
     replies = [m for m in toy.grid.received if m.metadata.src_node_id == LocalGrid.node(1) and m.metadata.group_id in ("1", "2")]
     assert [step(m) for m in replies if m.has_content()] == [Step.FINISH], "nothing of an update left"
     assert sum(m.has_error() for m in replies) == 2
-    assert read_sealed(toy.home(2) / "attempts.json", {}) == {"round": 0, "attempts": 0}
+    assert read_sealed(toy.home(2) / "repetition.json", {})["rounds"] == {}
     refused = [(entry.phase, entry.sent) for entry in toy.entries(2) if entry.refused == "LeakError"]
     assert [phase for phase, _ in refused] == [Step.COLLECT, Step.COLLECT]
     assert not any(sent for _, sent in refused)

@@ -194,7 +194,7 @@ def summed(trunk: SharedTrunk, change: float, momentum: float = 0.5, without: in
     trained, others = [array + np.float32(change) for array in trunk.arrays], trunk.rows.copy()
     others[slot] = False
     words = [words_of(trunk, form, trained, others if seed < without else trunk.rows, seed=seed) for seed in range(4)]
-    return trunk.adding(judge(trunk.pending(form, signed(np.sum(words, axis=0, dtype=words[0].dtype)), 4)), 1.0, momentum)
+    return trunk.adding(judge(trunk.pending(form, signed(np.sum(words, axis=0, dtype=words[0].dtype)), 4)), 1.0, momentum).named(b"b" * 32)
 
 
 @given(lists, lists, lists)

@@ -4,6 +4,7 @@ import json
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +14,12 @@ from safetensors.numpy import save
 
 from strategies.update.codec import UpdateCodec
 from strategies.update.shared_trunk import SharedTrunk, TrunkFileError, no_trunk
+from strategies.update.velocity import Velocity
 from strategies.update.verdict import judge
 
 SHAPES = ((6, 2), (2,), (3, 2), (3,))
 RANGE = 0.25
-DIGEST = b"d" * 32
+BLIND = b"b" * 32
 
 
 def form_of(rows: list[int], word_bits: int = 32, partners: int = 3, largest_weight: int = 1) -> UpdateCodec:
@@ -29,7 +31,7 @@ def trunk_of(rows: list[int], seed: int = 0) -> SharedTrunk:
     listed = np.zeros(6, dtype=np.bool_)
     listed[rows] = True
     arrays = [random.normal(size=shape).astype(np.float32) for shape in SHAPES]
-    return no_trunk(RANGE).with_rows(listed, b"s" * 32).starting_with(arrays)
+    return no_trunk(RANGE).with_rows(listed, b"s" * 32).starting_with(arrays).named(BLIND)
 
 
 def copied(trunk: SharedTrunk) -> SharedTrunk:
@@ -80,7 +82,7 @@ def test_the_mean_of_the_updates_comes_back(rows: set[int], word_bits: int, weig
         np.testing.assert_allclose(new, old + server_step * mean, atol=server_step * step + 1e-6, rtol=0)
         largest = max(largest, float(np.abs(mean).max()))
     assert accepted.largest == pytest.approx(largest, abs=step + 1e-6)
-    assert (following.version, following.digest, following.session) == (1, b"e" * 32, b"s" * 32)
+    assert (following.version, following.name, following.before, following.session) == (1, bytes(32), trunk.name, b"s" * 32)
 
 
 @given(st.sets(st.integers(0, 5), min_size=1), st.integers(0, 99))
@@ -152,16 +154,22 @@ def test_a_first_trunk_is_zero_in_rows_that_are_not_listed() -> None:
 
 
 def same(one: SharedTrunk, other: SharedTrunk) -> bool:
-    facts = [(each.version, each.digest, each.value_range, each.session, each.rows.tolist()) for each in (one, other)]
+    facts = [
+        (each.version, each.name, each.blind, each.before, each.value_range, each.session, each.rows.tolist()) for each in (one, other)
+    ]
     arrays = zip(one.arrays, other.arrays, strict=True)
-    return facts[0] == facts[1] and all(a.dtype == b.dtype and a.tobytes() == b.tobytes() for a, b in arrays)
+    return (
+        facts[0] == facts[1]
+        and np.array_equal(one.rows, other.rows)
+        and all(a.dtype == b.dtype and a.tobytes() == b.tobytes() for a, b in arrays)
+    )
 
 
 @pytest.mark.parametrize("trunk", [trunk_of([1, 2]), no_trunk(RANGE)], ids=["trunk", "none"])
 def test_it_reads_back_as_it_was_written(tmp_path: Path, trunk: SharedTrunk) -> None:
     trunk.write(tmp_path / "shared.safetensors")
     assert same(SharedTrunk.read(tmp_path / "shared.safetensors"), trunk)
-    assert same(copied(trunk), trunk)
+    assert trunk.name == bytes(32) or same(copied(trunk), trunk)
     assert (tmp_path / "shared.safetensors").stat().st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["shared.safetensors"]
 
@@ -173,7 +181,7 @@ def test_what_was_read_can_be_trained_on() -> None:
 def test_zero_rows_take_no_room_on_disk_and_come_back_bit_for_bit(tmp_path: Path) -> None:
     first = np.zeros((1000, 100), dtype=np.float32)
     first[7], first[500, 3], first[999] = 0.5, np.float32("-0.0"), np.finfo(np.float32).smallest_subnormal
-    trunk = replace(trunk_of([1]), arrays=[first, np.ones(100, dtype=np.float32)], rows=np.ones(1000, dtype=np.bool_))
+    trunk = replace(trunk_of([1]), arrays=[first, np.ones(100, dtype=np.float32)], rows=np.ones(1000, dtype=np.bool_)).named(BLIND)
     trunk.write(tmp_path / "shared.safetensors")
     assert (tmp_path / "shared.safetensors").stat().st_size < 5000
     assert same(SharedTrunk.read(tmp_path / "shared.safetensors"), trunk)
@@ -218,12 +226,62 @@ def test_a_header_with_something_else_in_it_is_named(before: bytes, after: bytes
         SharedTrunk.from_bytes(size.to_bytes(8, "little") + changed[8:])
 
 
-def test_a_trunk_of_an_earlier_version_that_says_nothing_of_its_last_sum_is_read() -> None:
-    whole = trunk_of([1]).to_bytes()
-    head = b'\\"found\\": {}, '
-    changed = whole.replace(head, b"")
-    size = int.from_bytes(changed[:8], "little") - len(head)
-    assert SharedTrunk.from_bytes(size.to_bytes(8, "little") + changed[8:]).found == {}
+def test_a_trunk_of_version_1_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    told = json.dumps({"digest": "00" * 32, "version": 3, "range": 0.25, "session": "", "checksum": "00000000"})
+    (tmp_path / "shared.safetensors").write_bytes(save({"rows": np.ones(4, dtype=np.bool_)}, metadata={"shared": told}))
+    with pytest.raises(TrunkFileError, match="a trunk of version 1 of the protocol: a run under version 2 begins anew"):
+        SharedTrunk.read(tmp_path / "shared.safetensors")
+
+
+# Names
+
+
+def changed_in_one_place(trunk: SharedTrunk, place: int) -> SharedTrunk:
+    """Another trunk: one of all that partners hold alike is different."""
+    arrays = [array.copy() for array in trunk.arrays]
+    arrays[place % 4].reshape(-1)[0] += np.float32(2**-20)
+    shape = trunk.arrays[0].reshape(3, 4)
+    velocity = Velocity(trunk.rows, np.ones(1, dtype=np.float32))
+    others: list[dict[str, Any]] = [
+        *({"arrays": arrays} for _ in range(4)),
+        {"arrays": [shape, *trunk.arrays[1:]]},
+        {"arrays": trunk.arrays[:-1]},
+        {"version": 1},
+        {"value_range": RANGE / 2},
+        {"before": b"x" * 32},
+        {"found": {"round": 1}},
+        {"velocity": velocity},
+        {"arrays": [-0.0 * trunk.arrays[0], *trunk.arrays[1:]]},
+    ]
+    return replace(trunk, **others[place])
+
+
+@pytest.mark.parametrize("place", range(12))
+def test_a_name_is_of_one_content_alone(place: int) -> None:
+    trunk = trunk_of([1, 2])
+    other = changed_in_one_place(trunk, place)
+    assert other.named(BLIND).name != trunk.name
+    with pytest.raises(TrunkFileError, match="its content is not what its name says"):
+        copied(other)
+
+
+def test_a_name_says_nothing_to_whoever_lacks_its_blind_and_does_not_depend_on_the_row_list() -> None:
+    trunk = trunk_of([1, 2])
+    assert trunk.named(b"c" * 32).name != trunk.name
+    listed = trunk.with_rows(np.ones(6, dtype=np.bool_), b"t" * 32)
+    assert listed.named(BLIND).name == trunk.name
+    assert listed.rows_digest != trunk.rows_digest
+
+
+def test_the_same_trunk_has_the_same_name_however_its_arrays_lie_in_memory() -> None:
+    trunk = trunk_of([0, 1, 2, 3, 4, 5])
+    by_columns = replace(trunk, arrays=[np.asfortranarray(array) for array in trunk.arrays])
+    assert by_columns.named(BLIND).name == trunk.name
+
+
+def test_a_handed_over_trunk_without_a_blind_is_none() -> None:
+    with pytest.raises(TrunkFileError, match="no name that commits to its content"):
+        copied(replace(trunk_of([1]), blind=b""))
 
 
 def test_a_file_of_something_else_is_named(tmp_path: Path) -> None:
@@ -236,7 +294,7 @@ def test_a_file_of_something_else_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "told",
-    ["[]", '"text"', "null", "[" * 100_000, "{}", "junk", '{"digest": 5}', '{"digest": "zz", "version": 1}', '{"version": 1e999}'],
+    ["[]", '"text"', "null", "[" * 100_000, "{}", "junk", '{"name": 5}', '{"name": "zz", "version": 1}', '{"version": 1e999}'],
     ids=["list", "text", "null", "deep", "empty", "junk", "number", "no hexadecimal", "infinite"],
 )
 def test_a_trunk_that_says_something_else_of_itself_is_damaged(told: str) -> None:
@@ -246,7 +304,6 @@ def test_a_trunk_that_says_something_else_of_itself_is_damaged(told: str) -> Non
 
 
 def test_no_flipped_bit_in_a_stored_trunk_is_overlooked(tmp_path: Path) -> None:
-    """Its name in the protocol is no digest of its values: a partner would train on from another trunk than all others."""
     path, trunk = tmp_path / "shared.safetensors", trunk_of([1, 4])
     trunk.write(path)
     whole = path.read_bytes()

@@ -107,10 +107,11 @@ def test_elimination_is_never_wrong(off: Trial, on: Trial) -> None:
     for trial, row_guard in ((off, 0), (on, GUARD)):
         assert trial.updates is not None
         last = next(views(trial, ON)).update
-        target = Target.of(pool, trial, row_guard)
+        supporters = demo_config().privacy.least_supporters
+        target = Target.of(pool, trial, row_guard, supporters)
         assert target.members[last_left(present_rows(last), trial.listed, target)].all()
         for adversary, update in enumerate(trial.updates):
-            target = Target.of(pool, trial, row_guard, adversary)
+            target = Target.of(pool, trial, row_guard, supporters, adversary)
             present = present_rows(trial.updates.sum(axis=0) - update) & trial.listed
             assert target.members[last_left(present, trial.listed, target)].all()
 

@@ -1,0 +1,263 @@
+"""One partner misbehaves: it is named, with a proof where it signed what it did, and the others finish without it."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flwr.app import Message
+
+from strategies import message_records
+from strategies.partner.secure_partner import SecurePartner
+from strategies.secagg import contributions, proofs, verification, wire
+from strategies.secagg.consistency_messages import UnmaskReply
+from strategies.secagg.messages import (
+    COLLECT_REPLIES,
+    CollectRequest,
+    Complaint,
+    SessionParameters,
+    ShareKeysReply,
+    ShareKeysRequest,
+    SignedAdvertisement,
+)
+from strategies.secagg.phases import Step
+from strategies.secagg.roster import Roster
+from tests.helpers.federation import alike, body, step
+from tests.helpers.local_grid import LocalGrid
+from tests.strategies.secagg.parties import identities
+from tests.strategies.toy import Toy, expected, state_of
+
+LIAR = 3  # of four
+HONEST = [1, 2, 4]
+Forge = Callable[[bytes, Roster], bytes]  # from an honest reply to the liar's
+
+
+def lying(toy: Toy, when: tuple[Step, str], forge: Forge) -> None:
+    """The liar's replies to one step of one round are forged."""
+
+    def up(partition: int, message: Message) -> Message:
+        if partition == LIAR - 1 and message.has_content() and (Step(step(message)), message.metadata.group_id) == when:
+            message.content[message_records.MESSAGE][message_records.BODY] = forge(body(message), toy.roster)
+        return message
+
+    toy.grid.up = up
+
+
+def left_out(toy: Toy) -> list[str]:
+    return [f"{exchange.phase}: {line}" for exchange in toy.journal() for line in exchange.left_out]
+
+
+def proven_in_transcript(toy: Toy, partner: int) -> list[tuple[str, int | None]]:
+    """Kind of each proof that a partner wrote down, and whom it is about."""
+    kept = [fact.value for entry in toy.entries(partner) for fact in entry.facts if fact.name == f"proof against partner {LIAR}"]
+    return [(type(proofs.decode(each)).__name__, proofs.proven(toy.roster, each)) for each in kept]
+
+
+def near(toy: Toy, arrays: list[np.ndarray]) -> bool:
+    """Thirds of multiples of 2^-8 are rounded."""
+    return all(np.allclose(one, other, atol=1e-6) for one, other in zip(toy.held(1).arrays, arrays, strict=True))
+
+
+def sign(message: bytes) -> bytes:
+    return identities(4)[LIAR - 1].sign(message)
+
+
+def test_a_partner_whose_key_cannot_be_used_is_left_out_and_proven_guilty(tmp_path: Path) -> None:
+    toy = Toy(tmp_path)
+
+    def forge(reply: bytes, roster: Roster) -> bytes:
+        signed = wire.decode(SignedAdvertisement, reply)
+        forged = replace(signed.body, kem=b"\xff" * len(signed.body.kem))
+        parameters = toy.parameters(np.random.default_rng(0).bytes(32))
+        return wire.encode(SignedAdvertisement(forged, sign(verification.advertisement_message(parameters, forged))))
+
+    lying(toy, (Step.ADVERTISE_KEYS, "0"), forge)
+    toy.federate()
+    assert alike([toy.held(partner) for partner in HONEST], version=2)
+    assert near(toy, expected(HONEST, rounds=2))
+    assert [line.split(": ")[:3] for line in left_out(toy)] == [["AdvertiseKeys", "partner-3", "UnusableKeyError"]]
+    assert all(proven_in_transcript(toy, partner) == [("UnusableKey", LIAR)] for partner in HONEST)
+
+
+def contributing(toy: Toy, forge: Callable[[bytes, bytes], bytes]) -> None:
+    """The liar encrypts something else for partner 1 than for the others, and signs it.
+
+    Args:
+        forge: From its contributions to the key with partner 1 and to the group key to what it encrypts.
+    """
+
+    def forge_reply(reply: bytes, roster: Roster) -> bytes:
+        sent = wire.decode(ShareKeysReply, reply)
+        shared = state_of(toy, LIAR).shared
+        assert shared is not None
+        request = next(body(m) for m in reversed(toy.grid.sent) if step(m) == Step.SHARE_KEYS)
+        recipient = next(each.body for each in wire.decode(ShareKeysRequest, request).advertisements if each.body.index == 1)
+        crafted = contributions.seal(shared.id, LIAR, recipient, forge(shared.sent[0], shared.group), b"")
+        ciphertexts = (crafted, *sent.ciphertexts[1:])
+        digests = b"".join(hashlib.sha256(each).digest() for each in ciphertexts)
+        listed = replace(sent.contributions, digests=digests)
+        signature = sign(verification.contributions_message(roster, shared.id, listed))
+        return wire.encode(ShareKeysReply(replace(listed, signature=signature), ciphertexts))
+
+    lying(toy, (Step.SHARE_KEYS, "0"), forge_reply)
+
+
+@pytest.mark.parametrize("guard", [0, 10])
+@pytest.mark.parametrize(
+    "forge", [lambda pair, group: pair + b"x" * 32, lambda pair, group: pair + group + b"x"], ids=["unequal", "too long"]
+)
+def test_a_partner_that_contributes_unequally_is_proven_guilty_and_the_others_begin_again(
+    tmp_path: Path, forge: Callable[[bytes, bytes], bytes], guard: int
+) -> None:
+    toy = Toy(tmp_path, guard=guard)
+    contributing(toy, forge)
+    toy.federate()
+    assert alike([toy.held(partner) for partner in HONEST], version=2)
+    if guard:
+        assert near(toy, expected(HONEST, rounds=2))
+    assert any("AdvertiseKeys: partner-3: ExcludedPartnerError: partner 3: it was proven to misbehave" in line for line in left_out(toy))
+    assert not any("partner-1" in line or "partner-2" in line or "partner-4" in line for line in left_out(toy)), "nobody honest is named"
+    assert all(proven_in_transcript(toy, partner) == [("UnequalContribution", LIAR)] for partner in HONEST)
+
+
+def test_a_partner_that_says_wrong_seeds_is_proven_guilty_and_the_sum_is_right_all_the_same(tmp_path: Path) -> None:
+    toy = Toy(tmp_path, rounds=3)
+
+    def forge(reply: bytes, roster: Roster) -> bytes:
+        answer = replace(wire.decode(UnmaskReply, reply), own=b"x" * 32)
+        state = state_of(toy, LIAR)
+        assert state.session is not None
+        assert state.round is not None
+        message = verification.answer_message(roster, state.session.id, state.round.number, answer)
+        return wire.encode(replace(answer, signature=sign(message)))
+
+    lying(toy, (Step.UNMASK, "2"), forge)
+    toy.federate()
+    assert alike([toy.held(partner) for partner in HONEST], version=3)
+    assert [line.split(": ")[:3] for line in left_out(toy)][:1] == [["Unmasking", "partner-3", "WrongSecretError"]]
+    assert all(proven_in_transcript(toy, partner) == [("WrongSecret", LIAR)] for partner in HONEST)
+
+
+def test_a_partner_that_reveals_wrong_shares_is_named_and_they_are_decoded_around(tmp_path: Path) -> None:
+    """Of five, partner 5 falls silent when it should say its seeds, which then follow from four shares with a wrong one among them."""
+    toy = Toy(tmp_path, partners=7, rounds=2)
+
+    def forge(reply: bytes, roster: Roster) -> bytes:
+        answer = wire.decode(UnmaskReply, reply)
+        answer = replace(answer, shares=b"x" * len(answer.shares))
+        state = state_of(toy, LIAR)
+        assert state.session is not None
+        assert state.round is not None
+        message = verification.answer_message(roster, state.session.id, state.round.number, answer)
+        return wire.encode(replace(answer, signature=identities(7)[LIAR - 1].sign(message)))
+
+    lying(toy, (Step.UNMASK, "1"), forge)
+    honest_up = toy.grid.up
+    silent = (4, "1", Step.UNMASK)
+    toy.grid.up = lambda partition, m: None if (partition, m.metadata.group_id, step(m)) == silent else honest_up(partition, m)
+    toy.federate()
+    assert alike(toy.all_held(), version=2)
+    named = [line for line in left_out(toy) if "WrongShareError" in line]
+    assert named == ["Unmasking: partner-3: WrongShareError: partner 3: its shares of the seeds of partners 1, 2, 3, 4, 5, 6, 7 are wrong"]
+    assert [line for line in left_out(toy) if "no reply" in line] == ["Unmasking: partner-5: no reply"]
+
+
+def test_a_false_complaint_leaves_its_author_out_and_nobody_else(tmp_path: Path) -> None:
+    toy = Toy(tmp_path)
+
+    def forge(reply: bytes, roster: Roster) -> bytes:
+        return wire.encode_tagged(COLLECT_REPLIES, Complaint(LIAR, 1, b"x" * 96))
+
+    lying(toy, (Step.COLLECT, "1"), forge)
+    toy.federate()
+    assert alike([toy.held(partner) for partner in HONEST], version=2)
+    assert [line for line in left_out(toy) if "complain" in line] == [
+        "MaskedInputCollection: partner-3: AlteredReplyError: partner 3 complains about partner 1, and proves nothing"
+    ]
+    assert not any(fact.name.startswith("proof") for entry in toy.entries(1) for fact in entry.facts)
+
+
+def test_a_proof_against_somebody_honest_is_kept_by_nobody(tmp_path: Path) -> None:
+    """A lying coordinator carries a made-up proof: partners go on, and write down nothing against anybody."""
+    toy, forged = Toy(tmp_path), list[bytes]()
+
+    def down(partition: int, message: Message) -> Message:
+        if step(message) == Step.SHARE_KEYS and not forged:
+            advertisements = wire.decode(ShareKeysRequest, body(message)).advertisements
+            forged.append(proofs.encode(proofs.UnusableKey(toy.parameters(np.random.default_rng(0).bytes(32)), advertisements[0])))
+        if step(message) == Step.COLLECT and message.metadata.group_id == "1":
+            asked = replace(wire.decode(CollectRequest, body(message)), proofs=(forged[0], b"junk", b""))
+            message.content[message_records.MESSAGE][message_records.BODY] = wire.encode(asked)
+        return message
+
+    toy.grid.down = down
+    toy.federate()
+    assert alike(toy.all_held(), version=2)
+    assert not any(fact.name.startswith("proof") for partner in (1, 2, 3, 4) for entry in toy.entries(partner) for fact in entry.facts)
+
+
+# Trunks that too few hold
+
+
+def newer_for_one(toy: Toy) -> None:
+    """Partner 2 alone gets the sum of round 2 before the coordinator dies."""
+    toy.grid.down = lambda partition, m: None if step(m) == Step.FINISH and partition != 1 else m
+    with pytest.raises(Exception, match="partners took in the sum"):
+        toy.federate()
+    assert [toy.held(partner).version for partner in (1, 2, 3, 4)] == [1, 2, 1, 1]
+
+
+def test_a_lone_newer_trunk_is_given_up_by_its_holder_who_trains_that_round_anew(tmp_path: Path) -> None:
+    toy = Toy(tmp_path)
+    newer_for_one(toy)
+    toy.rounds, toy.grid.down = 3, lambda partition, m: m
+    toy.federate()
+    assert alike(toy.all_held(), version=3)
+    assert any(fact.name == "gone back to" for entry in toy.entries(2) for fact in entry.facts)
+
+
+def test_one_partner_that_claims_a_newer_trunk_replaces_nobodys(tmp_path: Path) -> None:
+    """It advertises a hundred rounds, and would hand anything over: nobody asks it."""
+    toy = Toy(tmp_path)
+    toy.federate()
+    before = toy.held(1)
+
+    def forge(reply: bytes, roster: Roster) -> bytes:
+        signed = wire.decode(SignedAdvertisement, reply)
+        forged = replace(signed.body, version=100, trunk=b"x" * 32, before=b"y" * 32)
+        request = next(body(m) for m in reversed(toy.grid.sent) if step(m) == Step.ADVERTISE_KEYS)
+        parameters = wire.decode(SessionParameters, request)
+        return wire.encode(SignedAdvertisement(forged, sign(verification.advertisement_message(parameters, forged))))
+
+    lying(toy, (Step.ADVERTISE_KEYS, "0"), forge)
+    toy.rounds = 3
+    toy.federate()
+    assert not [m for m in toy.grid.sent if step(m) == Step.HANDOVER and m.metadata.dst_node_id == LocalGrid.node(LIAR - 1)]
+    assert alike([toy.held(partner) for partner in HONEST], version=3)
+    assert toy.held(1).before == before.name, "they went on from their own"
+
+
+def test_a_partner_more_than_one_round_ahead_of_a_session_refuses_it(tmp_path: Path) -> None:
+    """The others were set back to copies of round 1: it is for people to say what is lost."""
+    toy = Toy(tmp_path, rounds=1)
+    toy.federate()
+    kept = {partner: (toy.home(partner) / "shared.safetensors").read_bytes() for partner in (1, 3, 4)}
+    toy.rounds = 3
+    toy.federate()
+    for partner, content in kept.items():
+        (toy.home(partner) / "shared.safetensors").write_bytes(content)
+        (toy.home(partner) / "shared-before.safetensors").unlink()
+    toy.rounds = 4
+    toy.federate()
+    assert [toy.held(partner).version for partner in (1, 2, 3, 4)] == [4, 3, 4, 4]
+    assert "NoQuorumError" in {entry.refused for entry in toy.entries(2)}
+
+
+def test_the_trunk_before_stays_until_a_round_with_the_new_one_is_finished(tmp_path: Path) -> None:
+    toy = Toy(tmp_path, rounds=3)
+    toy.federate()
+    held = SecurePartner(toy.side(1)).held
+    assert held.before is not None
+    assert (held.now.version, held.before.version, held.now.before) == (3, 2, held.before.name)
