@@ -224,6 +224,7 @@ class Collection:
         add_streams(total.words, minus, plus, self.coordinator.threads)
         add_streams(total.public, list(map(keys.public_seed, minus)), list(map(keys.public_seed, plus)))
         self.answers.clear()  # taken off once: the same streams again would spoil the sum
+        self.seeds.clear()
         return total.words, total.public
 
     def _agreed(self) -> ConsistencyRequest:

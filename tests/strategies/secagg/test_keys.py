@@ -45,7 +45,7 @@ def test_our_oracle_is_rfc_5869s() -> None:
     st.integers(1, 200),
 )
 def test_keys_are_derived_by_hkdf_sha512(secret: bytes, salt: bytes, label: str, parts: list[bytes], length: int) -> None:
-    info = b"polyphony/v1/" + label.encode() + b"\x00" + b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    info = b"polyphony/v2/" + label.encode() + b"\x00" + b"".join(len(part).to_bytes(4, "big") + part for part in parts)
     assert keys.derive(secret, salt, label, tuple(parts), length=length) == hkdf("sha512", secret, salt, info, length)
 
 
@@ -85,8 +85,11 @@ PURPOSES: list[tuple[Callable[..., bytes], tuple, tuple]] = [
     (keys.group_seed, (SECRET, 1, 2), (OTHER, 2, 1)),
     (keys.share_key, (SECRET, 1, 2, 3, b"a" * 32), (OTHER, 2, 3, 2, b"b" * 32)),
     (keys.confirmation, (SECRET, SESSION, 1, 2), (OTHER, OTHER, 2, 1)),
-    (keys.next_trunk, (SECRET, b"t" * 32, 1, b"w" * 32), (OTHER, b"u" * 32, 2, b"v" * 32)),
-    (keys.trunk_name, (SECRET, b"w" * 32), (OTHER, b"v" * 32)),
+    (keys.trunk_blind, (SECRET, 1), (OTHER, None)),
+    (keys.trunk_name, (SECRET, 1, b"w" * 32, b"t" * 32), (OTHER, 2, b"v" * 32, b"u" * 32)),
+    (keys.basis, (SECRET, b"t" * 32, b"w" * 32), (OTHER, b"u" * 32, b"v" * 32)),
+    (keys.secret_commitment, (SESSION, 1, 2, 3, SECRET), (OTHER, 2, 3, 2, OTHER)),
+    (keys.group_commitment, (SESSION, 1, SECRET), (OTHER, 2, OTHER)),
     (keys.check_key, (SECRET, 1, b"t" * 32), (OTHER, 2, b"u" * 32)),
     (keys.initial_seed, (SECRET,), (OTHER,)),
     (keys.handover_key, (SECRET, 1, b"t" * 32), (OTHER, 2, b"u" * 32)),
@@ -121,12 +124,25 @@ def test_fixed_shares_are_elements_as_many_as_asked_and_for_one_dealer_holder_an
 
 
 def test_digests_are_hmacs_of_sha256() -> None:
-    message = b"polyphony/v1/key confirmation\x00" + SESSION + b"\x00\x00\x00\x07" + b"\x00\x00\x00\x02"
+    message = b"polyphony/v2/key confirmation\x00" + SESSION + b"\x00\x00\x00\x07" + b"\x00\x00\x00\x02"
     assert keys.confirmation(SECRET, SESSION, 7, 2) == hmac.digest(SECRET, message, "sha256")
-    message = b"polyphony/v1/trunk\x00" + b"t" * 32 + b"\x00\x00\x00\x07" + b"w" * 32
-    assert keys.next_trunk(SECRET, b"t" * 32, 7, b"w" * 32) == hmac.digest(SECRET, message, "sha256")
-    assert keys.trunk_name(SECRET, b"w" * 32) == hmac.digest(SECRET, b"polyphony/v1/first trunk\x00" + b"w" * 32, "sha256")
+    basis = b"polyphony/v2/basis\x00" + b"t" * 32 + b"w" * 32
+    assert keys.basis(SECRET, b"t" * 32, b"w" * 32) == hmac.digest(SECRET, basis, "sha256")
+
+
+def test_names_and_commitments_are_sha256_under_labels_of_their_own() -> None:
+    named = b"polyphony/v2/trunk name\x00" + SECRET + b"\x00\x00\x00\x07" + b"w" * 32 + b"t" * 32
+    assert keys.trunk_name(SECRET, 7, b"w" * 32, b"t" * 32) == hashlib.sha256(named).digest()
+    shared = b"polyphony/v2/secret\x00" + SESSION + b"".join(bytes([0, 0, 0, each]) for each in (7, 2, 3)) + SECRET
+    assert keys.secret_commitment(SESSION, 7, 2, 3, SECRET) == hashlib.sha256(shared).digest()
+    contributed = b"polyphony/v2/group contribution\x00" + SESSION + b"\x00\x00\x00\x02" + SECRET
+    assert keys.group_commitment(SESSION, 2, SECRET) == hashlib.sha256(contributed).digest()
+
+
+def test_the_name_of_a_trunk_is_blinded_anew_after_every_round() -> None:
+    blinds = [keys.trunk_blind(SECRET, number) for number in (None, 0, 1, 2**32 - 1)]
+    assert len(set(blinds)) == 4
 
 
 def test_what_is_signed_begins_with_version_phase_roster_session_and_round() -> None:
-    assert keys.tag("Unmasking", b"r" * 32, SESSION, 258) == b"polyphony/v1/Unmasking\x00" + b"r" * 32 + SESSION + b"\x00\x00\x01\x02"
+    assert keys.tag("Unmasking", b"r" * 32, SESSION, 258) == b"polyphony/v2/Unmasking\x00" + b"r" * 32 + SESSION + b"\x00\x00\x01\x02"
