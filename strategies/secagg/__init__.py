@@ -9,7 +9,9 @@ who takes part     identity.Identity, identity.PublicIdentity   roster.Roster, r
 how often          repetition.Repetition, repetition.RepetitionLimits
 what is said       phases.Step   messages.SessionParameters, messages.LastRound, messages.Handover, messages.Holding, messages.NO_TRUNK
 as bytes, words    wire.encode, wire.decode   keystream.DTYPES, keystream.keystream   digits.split, digits.join
+a trunk's name     keys.trunk_name
 what went wrong    errors.SecAggError and its kinds
-afterwards         transcript.append, transcript.read   transcript_comparison.compare
+who is guilty      proofs.proven, proofs.encode
+afterwards         transcript.append, transcript.read   transcript_comparison.compare   transcript_findings.findings
 trying it          rehearsal.Rehearsal, rehearsal.throw_away_parties
 """
