@@ -32,8 +32,8 @@ HEADER, STRUCTURES, TASKS = "dataset.json", "structures.parquet", "tasks.parquet
 TABLES = (STRUCTURES, TASKS)
 SUMMARY = "summary.json"
 PREPARED = ("compounds.parquet", STRUCTURES, "activities.parquet", "assays.parquet", "x_indptr.npy", "x_indices.npy")
-KINDS = {"name": str, "note": str, "digest": str} | dict.fromkeys(("bits", "folds", "compounds", "tasks", "labels"), int)
-DIGESTS = {"files": dict, "checksums": dict}
+KINDS: dict[str, type] = {"name": str, "note": str, "digest": str} | dict.fromkeys(("bits", "folds", "compounds", "tasks", "labels"), int)
+DIGESTS: dict[str, type] = {"files": dict, "checksums": dict}
 AGAIN = "bring it back from a backup, or build it again from the prepared folder"
 
 PREPARE = "prepare the tables again: polyphony prepare TABLES --out DIR"
