@@ -40,6 +40,7 @@ RUN_BY = {
     "polyphony consortium show consortium.yaml": "test_a_consortium_is_put_together_as_described",
     "polyphony consortium check consortium.yaml --identity keys": "test_a_consortium_is_put_together_as_described",
     "polyphony transcript compare partner-1.jsonl partner-2.jsonl --roster consortium.yaml": "test_transcripts_of_a_run_agree",
+    "polyphony transcript verify partner-1.jsonl --roster consortium.yaml": "test_transcripts_of_a_run_agree",
     "ruff format --check . && ruff check . && mypy": ".ci/run",
     "pytest": ".ci/run",
 }
@@ -47,7 +48,8 @@ RUN_BY = {
 
 def test_every_command_is_run_by_something() -> None:
     rehearsal = commands(section("fedapp/site/README.md", "A rehearsal on one machine"))  # run by tests/sites/test_guide.py
-    assert {command for text in PAGES.values() for command in commands(text)} == {*RUN_BY, *rehearsal}
+    deployment = commands(PAGES["conf/deployment/README.md"])  # run by tests/test_supply_chain.py
+    assert {command for text in PAGES.values() for command in commands(text)} == {*RUN_BY, *rehearsal, *deployment}
     gate = (ROOT / ".ci" / "run").read_text()
     for command, place in RUN_BY.items():
         if place == ".ci/run":
@@ -149,11 +151,14 @@ def test_transcripts_of_a_run_agree(tmp_path: Path) -> None:
     for name in ("partner-1", "partner-2"):
         (transcript,) = run.partner(name).glob("transcript-*.jsonl")
         shutil.copy(transcript, run.path / f"{name}.jsonl")
-    (command,) = (command for command, test in RUN_BY.items() if test == "test_transcripts_of_a_run_agree")
-    words = [script("polyphony"), *shlex.split(command)[1:]]
-    done = subprocess.run(words, cwd=run.path, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert "agree" in done.stdout
+    told = ""
+    for command in (command for command, test in RUN_BY.items() if test == "test_transcripts_of_a_run_agree"):
+        words = [script("polyphony"), *shlex.split(command)[1:]]
+        done = subprocess.run(words, cwd=run.path, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        told += done.stdout
+    assert "agree" in told
+    assert "proves     nothing of anybody" in told
 
 
 def test_every_experiment_that_ships_is_told() -> None:

@@ -5,12 +5,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fedapp.errors import ConfigError, DataError
+from fedapp.errors import ConfigError, DataError, explained
 from strategies.secagg import transcript
 from strategies.secagg.errors import MalformedMessageError, UnknownPartnerError
 from strategies.secagg.identity import PublicIdentity
 from strategies.secagg.roster import Roster
+from strategies.secagg.transcript import BrokenTranscriptError
 from strategies.secagg.transcript_comparison import Difference, common, compare, shorter
+from strategies.secagg.transcript_findings import Proven, Trunk, check_proofs, findings
 
 ADVISED_PARTNERS = 5
 
@@ -68,7 +70,9 @@ def spoken(digest: bytes) -> str:
 
 
 def compare_transcripts(paths: Iterable[Path], roster: Roster) -> dict[str, Any]:
-    """Compare partners' transcripts, as one JSON object; `difference` is None if there is none, `shorter` names whose ends before others'.
+    """Compare partners' transcripts, as one JSON object.
+
+    `difference` is None if there is none, `shorter` names whose ends before others', and `proofs` has what any of them proves.
 
     Raises:
         DataError: Fewer than two partners, one partner twice, nothing in common, or a file that is no transcript of a partner.
@@ -88,7 +92,26 @@ def compare_transcripts(paths: Iterable[Path], roster: Roster) -> dict[str, Any]
         raise DataError("the transcripts have no exchange in common: nothing was compared", "give transcripts of the same sessions")
     result = {"partners": sorted(transcripts), "sessions": shared.sessions, "rounds": shared.rounds, "entries": shared.entries}
     ends = [asdict(end) | {"name": roster.member(end.partner).name} for end in shorter(transcripts)]
-    return result | {"difference": difference and _describe(difference, roster), "shorter": ends}
+    proofs = {proof: None for partner, entries in transcripts.items() for proof in findings(partner, entries, roster).proofs}
+    told = {"difference": difference and _describe(difference, roster), "shorter": ends}
+    return result | told | {"proofs": [_proof(proof, roster) for proof in proofs]}
+
+
+def verify_transcripts(paths: Iterable[Path], roster: Roster) -> dict[str, Any]:
+    """What each transcript proves and tells by itself, as one JSON object; a file that is broken or missing is told with its reason.
+
+    Proofs are whole: anybody can check the bytes in `proof` again by the roster alone.
+    """
+    told: list[dict[str, Any]] = []
+    broken: list[dict[str, str]] = []
+    for path in paths:
+        try:
+            partner, entries = load_transcript(path, roster)
+        except (BrokenTranscriptError, DataError, OSError) as error:
+            broken.append({"file": str(path), "reason": _reason(path, error)})
+        else:
+            told.append({"file": str(path)} | _tell(partner, entries, roster))
+    return {"transcripts": told, "broken": broken}
 
 
 def load_transcript(path: Path, roster: Roster) -> tuple[int, tuple[transcript.Entry, ...]]:
@@ -96,7 +119,7 @@ def load_transcript(path: Path, roster: Roster) -> tuple[int, tuple[transcript.E
 
     Raises:
         DataError: No entries, or not of a partner of this roster.
-        BrokenTranscriptError: A later line was altered.
+        BrokenTranscriptError: A later line was altered, or holds a proof that proves nothing.
         OSError: No such file.
     """
     try:
@@ -111,7 +134,9 @@ def load_transcript(path: Path, roster: Roster) -> tuple[int, tuple[transcript.E
             f"{path}: no partner of {roster.consortium} signed its first line",
             "it was altered, or written under another roster: --roster names the one that was in force",
         )
-    return member.index, transcript.read(lines, member, roster.digest())
+    entries = transcript.read(lines, member, roster.digest())
+    check_proofs(member, entries, roster)
+    return member.index, entries
 
 
 def _describe(difference: Difference, roster: Roster) -> dict[str, Any]:
@@ -127,3 +152,53 @@ def _describe(difference: Difference, roster: Roster) -> dict[str, Any]:
         "parties": list(difference.parties),
         "verdict": difference.verdict,
     }
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """What is wrong with a file, and what to do about it."""
+    known = explained(error)
+    reason = str(known or error)
+    named = reason if reason.startswith(str(path)) else f"{path}: {reason}"
+    return f"{named} ({known.hint})" if known is not None and known.hint else named
+
+
+def _tell(partner: int, entries: tuple[transcript.Entry, ...], roster: Roster) -> dict[str, Any]:
+    found = findings(partner, entries, roster)
+    places = {(entry.session, entry.round) for entry in entries if entry.phase not in transcript.SET_UP}
+    trunks = {
+        name: [_trunk(trunk, roster) for trunk in getattr(found, name)]
+        for name in ("trained_from", "came_to", "taken_over", "handed_over", "gone_back_to")
+    }
+    refused = [
+        {"error": each.error, "times": each.times, "over": {_named(index, roster): times for index, times in each.over.items()}}
+        for each in found.refused
+    ]
+    return {
+        "partner": partner,
+        "name": roster.member(partner).name,
+        "entries": len(entries),
+        "sessions": len({session for session, _ in places}),
+        "rounds": len(places),
+        "proofs": [_proof(proof, roster) for proof in found.proofs],
+        "trunks": trunks,
+        "refused": refused,
+    }
+
+
+def _proof(proof: Proven, roster: Roster) -> dict[str, Any]:
+    named = {"partner": proof.partner, "name": roster.member(proof.partner).name}
+    place = {"session": proof.session.hex(), "round": proof.round}
+    return named | {"kind": proof.kind, "what": proof.what} | place | {"proof": proof.proof.hex()}
+
+
+def _trunk(trunk: Trunk, roster: Roster) -> dict[str, Any]:
+    told = {"trunk": trunk.name.hex(), "session": trunk.session.hex(), "round": trunk.round}
+    return told | ({"partner": trunk.partner, "name": _named(trunk.partner, roster)} if trunk.partner else {})
+
+
+def _named(index: int, roster: Roster) -> str:
+    """The name of a partner that somebody else wrote down, which may be nobody's."""
+    try:
+        return roster.member(index).name
+    except UnknownPartnerError:
+        return f"partner {index}, who is not in the roster"

@@ -19,13 +19,14 @@ from fedapp.storage.files import atomic_path
 from fedapp.storage.json_lines import append_line, last_line
 from strategies.partner.departure import Trainer, ready_to_mask
 from strategies.partner.held_trunk import HeldTrunk
-from strategies.partner.repetition_file import read_repetition, write_repetition
+from strategies.partner.repetition import read_repetition, write_repetition
 from strategies.partner.side import Membership, PartnerSide
 from strategies.secagg import transcript
 from strategies.secagg.errors import (
     HandoverError,
     NoQuorumError,
     OldRoundError,
+    PeerError,
     SecAggError,
     SumOutOfRangeError,
     SupportOutOfRangeError,
@@ -107,8 +108,13 @@ class SecurePartner:
         return reply, vectors
 
     def note_refusal(self, step: Step, request: bytes, error: SecAggError) -> None:
-        """Write a refusal into the transcript, and keep the state that it led to."""
+        """Write a refusal into the transcript, over whom if somebody is named, and keep the state that it led to."""
+        self._saw_named(error)
         self._write(step, request, b"", type(error).__name__)
+
+    def _saw_named(self, error: SecAggError) -> None:
+        if isinstance(error, PeerError):
+            self.protocol.saw(f"refused over {error.partner}", b"")
 
     def _dispatch(self, step: Step, request: bytes, arrived: Arrived, fit: Trainer, evaluate: Evaluator) -> tuple[bytes, list[np.ndarray]]:
         match step:
@@ -133,6 +139,7 @@ class SecurePartner:
             parsed = self.protocol.collect(request)
         except UnequalContributionError as error:
             self.complaint = type(error).__name__
+            self._saw_named(error)
             return self.protocol.complain(request, error), []
         self._take_proofs(parsed.proofs)
         if parsed.rows and self.protocol.state.round is not None:
@@ -318,6 +325,7 @@ class SecurePartner:
             few={str(slot): presence for slot, presence in accepted.few.items()},
         )
         self.held.take_in(replace(following, found=asdict(noted)).named(self.protocol.trunk_blind(last.number)))
+        self.protocol.saw("came to", self.held.now.name)
         self._note_found(self.held.now)
 
     def _audit(self, accepted: AcceptedSum) -> None:

@@ -9,8 +9,9 @@ who takes part     identity.Identity, identity.PublicIdentity   roster.Roster, r
 how often          repetition.Repetition, repetition.RepetitionLimits
 what is said       phases.Step   messages.SessionParameters, messages.LastRound, messages.Handover, messages.Holding, messages.NO_TRUNK
 as bytes, words    wire.encode, wire.decode   keystream.DTYPES, keystream.keystream   digits.split, digits.join
-what went wrong    errors.SecAggError and its kinds
 a trunk's name     keys.trunk_name
-afterwards         transcript.append, transcript.read   transcript_comparison.compare   proofs.encode, proofs.proven
+what went wrong    errors.SecAggError and its kinds
+who is guilty      proofs.proven, proofs.encode
+afterwards         transcript.append, transcript.read   transcript_comparison.compare   transcript_findings.findings
 trying it          rehearsal.Rehearsal, rehearsal.throw_away_parties
 """

@@ -206,7 +206,7 @@ class Participant:
                 entropy=self.entropy,
                 threads=threads,
             )
-            self._saw(_header_fact(reply.header), Fact("trunk", trunk))
+            self._saw(_header_fact(reply.header), Fact("session's trunk" if parsed.rows else "trunk", trunk))
             if not parsed.rows:
                 masked = replace(masked, trains=parsed.version + 1)
                 self.repetition = self.repetition.trained(masked.trains)

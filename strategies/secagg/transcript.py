@@ -39,12 +39,13 @@ class BrokenTranscriptError(PeerError):
 
 @dataclass(frozen=True)
 class Fact:
-    """Something that every honest partner must have seen alike in this phase of this round.
+    """Something that every honest partner must have seen alike in this phase of this round, or that is to be kept.
 
     Attributes:
-        name: Such as "survivors". A name that ends in a partner's index, such as "header 3", stands for something that this partner
-            signed; it goes into an entry that is not refused only after its signature has been verified.
-        value: The thing itself or its digest.
+        name: Such as "survivors". Some end in a partner's index. "header 3" and "handed over 3" stand for something that this partner
+            signed; the first goes into an entry that is not refused, and the second into any, only after its signature has been verified.
+            "proof against partner 3" is whole, and convinces by itself. "refused over 3" says whom a refusal names.
+        value: The thing itself or its digest; of a trunk its name.
     """
 
     name: str

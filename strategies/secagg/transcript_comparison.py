@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from strategies.secagg.transcript import DIGEST, PHASES, SET_UP, Entry
+from strategies.secagg.transcript import DIGEST, PHASES, SET_UP, Entry, Fact
+from strategies.secagg.transcript_findings import HANDED_OVER, PROOF
 
 SIGNED_FACT = re.compile(r"\w+ ([1-9][0-9]{0,4})")  # such as "header 3"
 
@@ -78,11 +79,15 @@ def compare(transcripts: Mapping[int, tuple[Entry, ...]]) -> Difference | None:
     Only what is told can differ. A partner that dropped out, joined later or was never asked lacks entries, and that is no difference;
     nor are `received` and `sent`, which are meant for one partner. So a partner can hide by keeping silent, but not by lying.
 
-    Facts of a request that was refused count: they are what the coordinator said to that partner. The verdict says who refused.
+    Facts of a request that was refused count: they are what the coordinator said to that partner. The verdict says who refused. Proofs
+    are no part of it: each convinces by itself, and partners may have been sent others, or at other times.
 
     Whom a difference points to:
     - Something that partner i signed ("header i"), with two values in entries that were not refused: partner i, since whoever wrote
       an honest entry had verified i's signature. (The message itself, with its signature, tells i's double talk from a false entry.)
+    - A trunk that partner i handed over ("handed over i"), and that its own transcript lacks, which tells of others in that session:
+      partner i, in the same way. Two trunks that its transcript has: nobody, since the coordinator may have asked for both, and only
+      those that a quorum names are taken. Without i's transcript it cannot be told.
     - Else, if more than half of the partners that wrote of the fact agree: those that wrote something else. They were told something
       else than the others, or write falsely; with an honest majority the others are right about what was said to them.
     - Else nobody: the coordinator said different things, or somebody writes falsely.
@@ -93,9 +98,12 @@ def compare(transcripts: Mapping[int, tuple[Entry, ...]]) -> Difference | None:
         The first difference by session, round, phase and order of facts; sessions are ordered as the partners took part in them.
     """
     rank = {session: place for place, session in enumerate(_sessions(transcripts))}
-    seen_of = _seen(transcripts)
+    seen_of, admitted_of = _seen(transcripts), _admitted(transcripts)
     for key in sorted(seen_of, key=lambda key: (rank[key[0]], key[1], PHASES.index(key[2]))):
-        seen = seen_of[key]
+        seen, handed = seen_of[key], HANDED_OVER.fullmatch(key[3])
+        admitted = admitted_of.get((key[0], int(handed[1])), []) if handed else []
+        if handed and (hidden := _hidden(seen, admitted)):
+            return Difference(*key, (*seen, *admitted), (int(handed[1]),), _with_refusals(hidden, seen))
         if len({sight.value for sight in seen}) > 1:
             return Difference(*key, tuple(seen), *_judge(key[3], seen))
     return None
@@ -125,8 +133,19 @@ def shorter(transcripts: Mapping[int, tuple[Entry, ...]]) -> tuple[Ending, ...]:
     )
 
 
+def _told(entry: Entry) -> list[Fact]:
+    """What others were told as well: no proofs, nor what the writer itself handed over."""
+    return [
+        fact for fact in entry.facts if not PROOF.fullmatch(fact.name) and not (_hands_over(entry) and HANDED_OVER.fullmatch(fact.name))
+    ]
+
+
+def _hands_over(entry: Entry) -> bool:
+    return entry.phase == "Handover"
+
+
 def _keys(entry: Entry) -> list[Key]:
-    return [(entry.session, entry.round, entry.phase, fact.name) for fact in entry.facts]
+    return [(entry.session, entry.round, entry.phase, fact.name) for fact in _told(entry)]
 
 
 def _seen(transcripts: Mapping[int, tuple[Entry, ...]]) -> dict[Key, list[Seen]]:
@@ -134,9 +153,20 @@ def _seen(transcripts: Mapping[int, tuple[Entry, ...]]) -> dict[Key, list[Seen]]
     seen_of: dict[Key, dict[Seen, None]] = {}
     for partner, entries in sorted(transcripts.items()):
         for entry in entries:
-            for key, fact in zip(_keys(entry), entry.facts, strict=True):
+            for key, fact in zip(_keys(entry), _told(entry), strict=True):
                 seen_of.setdefault(key, {})[Seen(partner, fact.value, entry.refused)] = None
     return {key: list(seen) for key, seen in seen_of.items()}
+
+
+def _admitted(transcripts: Mapping[int, tuple[Entry, ...]]) -> dict[tuple[bytes, int], list[Seen]]:
+    """What each partner says that it handed over, by session and partner."""
+    found: dict[tuple[bytes, int], dict[Seen, None]] = {}
+    for partner, entries in transcripts.items():
+        for entry in filter(_hands_over, entries):
+            for fact in entry.facts:
+                if fact.name == f"handed over {partner}":
+                    found.setdefault((entry.session, partner), {})[Seen(partner, fact.value, entry.refused)] = None
+    return {place: list(seen) for place, seen in found.items()}
 
 
 def _sessions(transcripts: Mapping[int, tuple[Entry, ...]]) -> list[bytes]:
@@ -154,11 +184,31 @@ def _sessions(transcripts: Mapping[int, tuple[Entry, ...]]) -> list[bytes]:
 def _judge(fact: str, seen: list[Seen]) -> tuple[tuple[int, ...], str]:
     """The partners that a difference points to, and why; the rule is in `compare`."""
     parties, verdict = _blame(fact, seen)
+    return parties, _with_refusals(verdict, seen)
+
+
+def _with_refusals(verdict: str, seen: list[Seen]) -> str:
     refusals = ", ".join(f"partner {sight.partner} ({sight.refused})" for sight in seen if sight.refused)
-    return parties, verdict + (f"; refused by {refusals}" if refusals else "")
+    return verdict + (f"; refused by {refusals}" if refusals else "")
+
+
+def _hidden(seen: list[Seen], admitted: list[Seen]) -> str:
+    """The verdict on a partner that handed over what its own transcript lacks; none, if it has it all or tells of no handover."""
+    own = {sight.value for sight in admitted}
+    if not own or all(sight.value in own for sight in seen):
+        return ""
+    holder = admitted[0].partner
+    return (
+        f"partner {holder} handed over what its own transcript lacks, as its signature was verified on arrival, or somebody writes falsely"
+    )
 
 
 def _blame(fact: str, seen: list[Seen]) -> tuple[tuple[int, ...], str]:
+    if handed := HANDED_OVER.fullmatch(fact):
+        return (
+            (),
+            f"the coordinator had partner {handed[1]} hand over two trunks, as its own transcript then says, or somebody writes falsely",
+        )
     signer = SIGNED_FACT.fullmatch(fact)
     if signer and len({sight.value for sight in seen if not sight.refused}) > 1:
         return (

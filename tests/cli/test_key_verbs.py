@@ -10,8 +10,13 @@ import pytest
 from fedapp.cli.main import app
 from fedapp.consortium.identity_files import load_identity
 from fedapp.consortium.roster_file import load_draft, load_roster
+from strategies.secagg import proofs
+from strategies.secagg.messages import Advertisement, SignedAdvertisement
+from strategies.secagg.proofs import UnusableKey
 from strategies.secagg.transcript import Entry, Fact, append
+from strategies.secagg.verification import advertisement_message
 from tests.cli.test_cli import polyphony
+from tests.strategies.secagg.parties import parameters_for
 
 NAMES = ("alpha", "beta", "gamma", "delta", "epsilon")
 
@@ -247,6 +252,82 @@ def test_a_broken_transcript_is_an_error_that_names_partner_and_line(
     assert err.startswith("error: partner 2: line 2 of its transcript: altered")
 
 
+def write_findings(roster_file: Path) -> str:
+    """What gamma kept: a proof that beta signed a key that nothing can be encrypted for, and what else one transcript can hold."""
+    roster, beta = load_roster(roster_file), load_identity(Path("beta"))
+    parameters = parameters_for(roster)
+    body = Advertisement(2, b"\xff" * 1216, bytes(32), 0, bytes(32), bytes(32))
+    proof = proofs.encode(UnusableKey(parameters, SignedAdvertisement(body, beta.sign(advertisement_message(parameters, body)))))
+    lines: list[tuple[str, dict[str, bytes], str]] = [
+        ("MaskedInputCollection", {"proof against partner 2": proof, "handed over 1": b"a" * 32, "trunk": b"b" * 32}, ""),
+        ("MaskedInputCollection", {"came to": b"c" * 32, "trunk": b"d" * 32}, ""),
+        ("MaskedInputCollection", {"gone back to": bytes(32), "refused over 5": b""}, "SignatureError"),
+        ("Handover", {"handed over 3": b"c" * 32}, ""),
+        ("MaskedInputCollection", {"gone back to": bytes(32), "refused over 5": b""}, "SignatureError"),
+        ("Finish", {"gone back to": b"e" * 32}, ""),
+    ]
+    last: Entry | None = None
+    written = []
+    for number, (phase, facts, refused) in enumerate(lines, 1):
+        held = tuple(Fact(name, value) for name, value in facts.items())
+        sent = b"" if refused else b"t" * 32
+        last, line = append(last, load_identity(Path("gamma")), roster.digest(), b"s" * 32, number, phase, held, b"r" * 32, sent, refused)
+        written.append(line + "\n")
+    Path("gamma.jsonl").write_text("".join(written))
+    return "gamma.jsonl"
+
+
+def test_what_a_transcript_proves_is_told_and_exits_with_0(
+    consortium: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [write_transcript(consortium, "alpha", "all"), write_findings(consortium)]
+    assert polyphony(monkeypatch, "transcript", "verify", *files, "--roster", str(consortium)) == 0
+    out, err = capsys.readouterr()
+    session = (b"s" * 8).hex()
+    assert err == ""
+    assert out.splitlines() == [
+        "alpha, partner 1: 2 entries, whole and signed, of 2 rounds in 1 session  alpha.jsonl",
+        "proves     nothing of anybody",
+        "gamma, partner 3: 6 entries, whole and signed, of 6 rounds in 1 session  gamma.jsonl",
+        f"trained    from 2 trunks (trunk and row list); the last {(b'd' * 8).hex()}, in round 2 of session {session}",
+        f"came to    1 trunk by a sum; the last {(b'c' * 8).hex()}, in round 2 of session {session}",
+        f"took over  {(b'a' * 8).hex()}, in round 1 of session {session} from alpha",
+        f"handed     over {(b'c' * 8).hex()}, in round 4 of session {session}",
+        f"went back  to {(b'e' * 8).hex()}, in round 6 of session {session}",
+        "refused    SignatureError 2 times, over epsilon 2 times",
+        "proves     beta, partner 2: it signed a key that nothing can be encrypted for (UnusableKey), "
+        f"in round 0 of session {(b'n' * 8).hex()}",
+    ]
+
+
+def test_proofs_are_whole_in_json(consortium: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert polyphony(monkeypatch, "transcript", "verify", write_findings(consortium), "--roster", str(consortium), "--json") == 0
+    (told,) = json.loads(capsys.readouterr().out)["transcripts"]
+    (proof,) = told["proofs"]
+    assert proofs.proven(load_roster(consortium), bytes.fromhex(proof["proof"])) == proof["partner"] == 2
+
+
+def test_a_broken_transcript_exits_with_1_and_the_others_are_told(
+    consortium: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [write_transcript(consortium, name, "all") for name in NAMES[:2]]
+    Path(files[0]).write_text(Path(files[0]).read_text().replace('"round": 1', '"round": 7'))
+    assert polyphony(monkeypatch, "transcript", "verify", *files, "nowhere.jsonl", "--roster", str(consortium)) == 1
+    beta, nothing, *broken = capsys.readouterr().out.splitlines()
+    assert beta.startswith("beta, partner 2: 2 entries")
+    assert nothing == "proves     nothing of anybody"
+    assert [line.split(":")[0] for line in broken] == ["broken     alpha.jsonl", "broken     nowhere.jsonl"]
+    assert "partner 1: line 2 of its transcript: altered" in broken[0]
+
+
+def test_a_comparison_tells_what_its_transcripts_prove(
+    consortium: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [write_transcript(consortium, "alpha", "all"), write_transcript(consortium, "beta", "all"), write_findings(consortium)]
+    assert polyphony(monkeypatch, "transcript", "compare", *files, "--roster", str(consortium)) == 0
+    assert "proves     beta, partner 2: it signed a key" in capsys.readouterr().out.splitlines()[-1]
+
+
 def test_a_missing_transcript_is_named(consortium: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert polyphony(monkeypatch, "transcript", "compare", "nowhere.jsonl", "--roster", str(consortium)) == 1
     assert "error: nowhere.jsonl: No such file" in capsys.readouterr().err
@@ -262,7 +343,9 @@ def test_every_group_and_verb_explains_itself(group: str, monkeypatch: pytest.Mo
         assert " ".join((command.callback.__doc__ or "?").split())[:40] in " ".join(capsys.readouterr().out.split())
 
 
-@pytest.mark.parametrize("words", [("identity", "new"), ("consortium", "new", "c.yaml"), ("transcript", "compare", "a")])
+@pytest.mark.parametrize(
+    "words", [("identity", "new"), ("consortium", "new", "c.yaml"), ("transcript", "compare", "a"), ("transcript", "verify")]
+)
 def test_wrong_usage_exits_with_2(words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert polyphony(monkeypatch, *words) == 2
     assert "Missing" in capsys.readouterr().err

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedapp.consortium.promises import colluders, compare_transcripts, load_transcript, meaning, warnings
+from fedapp.consortium.promises import colluders, compare_transcripts, load_transcript, meaning, verify_transcripts, warnings
 from fedapp.errors import ConfigError, DataError
 from strategies.secagg.identity import KEY_BYTES, Identity, PublicIdentity
 from strategies.secagg.roster import Member, Roster
@@ -122,7 +122,7 @@ def test_transcripts_that_agree_say_how_much_was_compared(tmp_path: Path) -> Non
     files = [write(tmp_path / str(partner), partner, ["x", "y", "z"][: partner + 1]) for partner in (3, 1)]
     facts = compare_transcripts(files, ROSTER)
     assert [end["partner"] for end in facts.pop("shorter")] == [1]
-    assert facts == {"partners": [1, 3], "sessions": 1, "rounds": 2, "entries": 4, "difference": None}
+    assert facts == {"partners": [1, 3], "sessions": 1, "rounds": 2, "entries": 4, "difference": None, "proofs": []}
 
 
 def test_a_difference_names_the_partners_by_their_names(tmp_path: Path) -> None:
@@ -177,3 +177,46 @@ def test_transcripts_with_nothing_in_common_are_not_said_to_agree(tmp_path: Path
     files = [write(tmp_path / str(partner), partner, ["x"], session=bytes([partner]) * 32) for partner in (1, 2)]
     with pytest.raises(DataError, match="nothing was compared"):
         compare_transcripts(files, ROSTER)
+
+
+# What each proves
+
+
+def test_each_transcript_is_told_by_itself_and_a_broken_one_with_its_reason(tmp_path: Path) -> None:
+    """One that is broken, or not there, hides nothing of the others."""
+    whole = write(tmp_path / "1.jsonl", 1, ["x", "y"])
+    altered = write(tmp_path / "2.jsonl", 2, ["x", "y"])
+    altered.write_text(altered.read_text().replace('"sum": "79"', '"sum": "6e"'))
+    told = verify_transcripts([altered, whole, tmp_path / "3.jsonl", write(tmp_path / "4.jsonl", 4, [])], ROSTER)
+    (transcript,) = told["transcripts"]
+    assert (transcript["file"], transcript["name"], transcript["entries"], transcript["rounds"]) == (str(whole), "partner-1", 2, 2)
+    assert transcript["proofs"] == transcript["refused"] == []
+    assert [broken["file"] for broken in told["broken"]] == [str(tmp_path / f"{number}.jsonl") for number in (2, 3, 4)]
+    reasons = [broken["reason"].removeprefix(f"{broken['file']}: ") for broken in told["broken"]]
+    assert reasons[0].startswith("partner 2: line 2 of its transcript: altered")
+    assert reasons[1:] == ["No such file or directory", "no entries"]
+
+
+def test_what_to_do_about_a_transcript_of_another_roster_is_told_with_it(tmp_path: Path) -> None:
+    (broken,) = verify_transcripts([write(tmp_path / "a", 1, ["x"], roster=Roster("four", 4, 4, ROSTER.members))], ROSTER)["broken"]
+    assert "no partner of four signed its first line" in broken["reason"]
+    assert "--roster" in broken["reason"]
+
+
+def test_refusals_name_partners_by_their_names(tmp_path: Path) -> None:
+    _, line = append(
+        None, IDENTITIES[0], ROSTER.digest(), b"s" * 32, 1, "Finish", (Fact("refused over 3", b""),), b"r" * 32, b"", "HandoverError"
+    )
+    (tmp_path / "1.jsonl").write_text(line + "\n")
+    (told,) = verify_transcripts([tmp_path / "1.jsonl"], ROSTER)["transcripts"]
+    assert told["refused"] == [{"error": "HandoverError", "times": 1, "over": {"partner-3": 1}}]
+
+
+def test_whom_a_refusal_names_that_is_nobody_is_told_as_such(tmp_path: Path) -> None:
+    """A partner writes what it was told, and anybody can be named in a message."""
+    _, line = append(
+        None, IDENTITIES[0], ROSTER.digest(), b"s" * 32, 1, "Finish", (Fact("refused over 99", b""),), b"r" * 32, b"", "SignatureError"
+    )
+    (tmp_path / "1.jsonl").write_text(line + "\n")
+    (told,) = verify_transcripts([tmp_path / "1.jsonl"], ROSTER)["transcripts"]
+    assert told["refused"] == [{"error": "SignatureError", "times": 1, "over": {"partner 99, who is not in the roster": 1}}]
