@@ -80,7 +80,7 @@ def test_another_name_of_the_trunk_begins_no_new_count() -> None:
     held = parties()
     for number, name in enumerate((b"a" * 32, b"b" * 32)):
         for site in held.sites.values():
-            site.trunk = name
+            site.trunk, site.began = name, held.coordinator.session
         abandoned(held, number)
     held.sites[1].trunk = b"c" * 32
     with refused(RepetitionError, by=held.partner(1)):
