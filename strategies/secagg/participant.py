@@ -127,7 +127,9 @@ class Participant:
             ProtocolVersionError: The coordinator speaks another version.
             PolicyError: The parameters are outside our policy.
         """
-        check_protocol(request)
+        self.facts = ()
+        with self._refusing():
+            check_protocol(request)
 
         def work(parameters: SessionParameters) -> tuple[bytes, State]:
             self.policy.check(parameters)

@@ -37,7 +37,7 @@ class UnusableKey:
     def holds(self, roster: Roster) -> bool:
         """Whether it proves that."""
         verification.verify_advertisement(roster, self.parameters, self.advertisement)
-        return not contributions.usable(self.advertisement.body.kem)
+        return self.parameters.roster == roster.digest() and not contributions.usable(self.advertisement.body.kem)
 
 
 @dataclass(frozen=True)

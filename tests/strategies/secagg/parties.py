@@ -3,7 +3,7 @@
 import copy
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ed25519, mldsa
@@ -18,6 +18,7 @@ from strategies.secagg.messages import NO_TRUNK, PROTOCOL, CollectRequest, Finis
 from strategies.secagg.participant import Participant
 from strategies.secagg.phases import Step
 from strategies.secagg.policy import Policy
+from strategies.secagg.repetition import RepetitionLimits
 from strategies.secagg.roster import Member, Roster, default_threshold
 from strategies.secagg.state import dump, load
 
@@ -302,6 +303,12 @@ class Parties:
         self.agree(collection)
         blinded, _ = self.reveal(collection)
         return self.finish(collection, blinded)
+
+
+def unlimited(parties: Parties) -> None:
+    """Let every round be tried as often as a test likes."""
+    for site in parties.sites.values():
+        site.participant.policy = replace(site.participant.policy, repetition=RepetitionLimits(10**6, 10**6, 10**6))
 
 
 def copied(held: Coordinator) -> Coordinator:

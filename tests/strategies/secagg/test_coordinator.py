@@ -266,9 +266,9 @@ def test_a_partner_with_another_form_counts_as_dropped(name: str, value: object)
     ends_well(at, survivors=(1, 3, 4))
 
 
-def test_a_partner_that_masks_from_another_trunk_counts_as_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_partner_that_masks_from_another_trunk_counts_as_dropped() -> None:
     at = before(Step.COLLECT)
-    with monkeypatch.context() as other:
+    with pytest.MonkeyPatch.context() as other:
         other.setattr(at.parties.sites[2], "basis", lambda: b"x" * 32)
         for index in PARTNERS:
             at.taken(index, at.send(index))

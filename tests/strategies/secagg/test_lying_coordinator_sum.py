@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from strategies.secagg.aggregate_check import PRIME, TAG_BITS
+from strategies.secagg.digits import split
 from strategies.secagg.errors import (
     AlteredSumError,
     MalformedMessageError,
@@ -198,6 +200,18 @@ def test_a_row_list_belongs_to_the_sessions_trunk_whatever_trunk_a_partner_has_b
     at.parties.sites[2].finish(replace(at.request().last, rows=True), at.beside)
     refuses(at.parties.sites[3], replace(at.request().last, rows=True, number=1), at.beside)
     refuses(at.parties.sites[4], at.request().last, at.beside)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_tag_that_is_written_in_another_way_changes_no_name(times: int) -> None:
+    """Modulo 2^61 - 1 it is the same tag, and nothing follows from how it was written."""
+    at = before(Step.FINISH)
+    at.send(1)
+    at.beside[-3:] += times * np.array(split(PRIME, TAG_BITS, 32, len(ALL)), dtype="<u4")
+    at.send(2)
+    one, other = at.parties.sites[1], at.parties.sites[2]
+    assert np.array_equal(one.decoded, other.decoded)
+    assert one.trunk == other.trunk != TRUNK
 
 
 def test_two_rounds_sums_in_one() -> None:

@@ -1,7 +1,7 @@
 """The decoded sum is the plain sum over the survivors, to the last bit, whoever drops out and whenever."""
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from strategies.secagg.errors import RoundAbandonedError
 from strategies.secagg.messages import LastRound
 from strategies.secagg.phases import Step
-from strategies.secagg.repetition import RepetitionLimits
 from tests.helpers.sweeps import examples
-from tests.strategies.secagg.parties import Parties, roster_of
+from tests.strategies.secagg.parties import Parties, roster_of, unlimited
 
 WIDTH = 24  # sums that one round makes
 NUMBERS = itertools.count()
@@ -45,8 +44,7 @@ def session(held: Consortium) -> Parties:
     roster = roster_of(held.count, held.threshold, held.minimum)
     parties = Parties(roster, held.word_bits, restarting=False)
     parties.down = lambda step, index, message: None if lost.get(index) is step else message
-    for site in parties.sites.values():  # all rounds here are tries of the first one
-        site.participant.policy = replace(site.participant.policy, repetition=RepetitionLimits(10**6, 10**6, 10**6))
+    unlimited(parties)  # all rounds here are tries of the first one
     parties.set_up()
     return parties
 
