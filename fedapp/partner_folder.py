@@ -13,11 +13,11 @@ protocol sends: masked words, and the trunk encrypted for another partner. What 
                                                                      and in each sum
     rows.npy                      strategies.partner.side            rows that may leave: own support within the       no
                                                                      agreed list
-    repetition.json               strategies.partner.repetition_file trainings that left masked: none does twice; and  no
-                                                                     sessions, signed lists, changes of cohort
+    repetition.json               strategies.partner.repetition      what was repeated: trainings that left masked,    no
+                                                                     none of which does twice; signed lists, sessions
     transcript-xxxxxxxx.jsonl     strategies.partner.secure_partner  what was seen and sent under one roster, signed   to compare it
     state/round-0007.safetensors  fedapp.partner.kept_rounds         heads, private rows and optimiser after the       never
-                                                                     training of round 7; the last two are kept
+                                                                     training of round 7; the last three are kept
     metrics/round-0007.parquet    fedapp.partner.kept_rounds         how the trunk of round 7 did with these heads     with a report
     loss/round-0007.json          fedapp.partner.kept_rounds         the training of round 7                           with a report
     model.safetensors             fedapp.model.saved_model           trunk, private rows in it and heads of the best   by export
@@ -53,6 +53,11 @@ class PartnerFolder:
     """Paths in the folder, whether anything is there or not; an arm of a comparison, or an exported model, has some of them."""
 
     path: Path
+
+    def begun(self) -> bool:
+        """Whether this partner took part before: what it has kept since is then lost if it is not there."""
+        left = any(path.exists() for path in (self.protocol, self.audits, self.support))
+        return left or bool(self.losses_by_round()) or bool(self.states_by_round())
 
     @property
     def protocol(self) -> Path:

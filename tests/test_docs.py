@@ -48,7 +48,8 @@ RUN_BY = {
 
 def test_every_command_is_run_by_something() -> None:
     rehearsal = commands(section("fedapp/site/README.md", "A rehearsal on one machine"))  # run by tests/sites/test_guide.py
-    assert {command for text in PAGES.values() for command in commands(text)} == {*RUN_BY, *rehearsal}
+    deployment = commands(PAGES["conf/deployment/README.md"])  # run by tests/test_supply_chain.py
+    assert {command for text in PAGES.values() for command in commands(text)} == {*RUN_BY, *rehearsal, *deployment}
     gate = (ROOT / ".ci" / "run").read_text()
     for command, place in RUN_BY.items():
         if place == ".ci/run":

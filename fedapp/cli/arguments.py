@@ -21,6 +21,15 @@ Resume = Annotated[Path | None, typer.Option("--resume", metavar="RUN", help="go
 JUDGED = ("compare", "privacy")  # kinds of run that are nothing without a test fold
 Json = Annotated[bool, typer.Option("--json", help="print one machine-readable result")]
 
+Encrypt = Annotated[
+    bool,
+    typer.Option("--encrypt", help="under a passphrase: that in the file which POLYPHONY_PASSPHRASE_FILE names, or one that is asked for"),
+]
+NewPassphrase = Annotated[
+    Path | None, typer.Option("--new", metavar="FILE", help="file with the new passphrase (default: it is asked for on the terminal)")
+]
+Remove = Annotated[bool, typer.Option("--remove", help="leave the keys in the clear")]
+
 
 def read_experiment(words: list[str] | None) -> Config:
     """The configuration that CONF and KEY=VALUE words name; without CONF the demo's.

@@ -1,6 +1,7 @@
 """`polyphony benchmark`: what the parts cost on this machine."""
 
 import json
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -27,13 +28,14 @@ def secagg(
     drop: Annotated[float, typer.Option(help="share of the partners that fall silent when asked to mask")] = 0.1,
     word_bits: Annotated[int, typer.Option(help="32 or 16")] = 32,
     threads: Annotated[int, typer.Option(help="of each party, for the masks")] = 1,
+    stock: Annotated[bool, typer.Option(help="also run Flower's SecAgg+, which takes many minutes with hundreds of partners")] = True,
     as_json: Json = False,
 ) -> None:
     """Aggregate one round securely, in this process; compare with the bare cipher and with Flower's SecAgg+; exit 1 if the sum is wrong."""
     from simulation.benchmarks.secagg import BenchmarkSetting, measure  # imports flwr: seconds that --help need not wait
 
     provenance = Provenance.begin()
-    figures = measure(BenchmarkSetting(partners, words, drop, word_bits, threads))
+    figures = measure(BenchmarkSetting(partners, words, drop, word_bits, threads), stock)
     if as_json:
         print(json.dumps(provenance.joined_to(figures)))
     else:
@@ -116,16 +118,17 @@ def tell(figures: dict[str, Any]) -> None:
         f"{plural(figures['partners'], 'partner')}, {figures['dropped']} dropped, {plural(figures['words'], 'word')}, "
         f"threads: {figures['threads']}; the sum is {exact}"
     )
-    stock = "stock SecAgg+" if figures["stock_words"] == figures["words"] else f"stock SecAgg+ of {plural(figures['stock_words'], 'word')}"
+    against = partial(beside_stock, figures) if figures["stock_words"] else lambda _: ""
+    before = {key: f"version 1's law: {seconds:.3f} s" for key, seconds in figures["version_1"].items() if key != "law"}
     speedup = f", {figures['coordinator_speedup']:.1f} x faster" if figures["coordinator_speedup"] is not None else ""
     rows = [
         ("partner, mask", "partner_mask_s", f"{figures['mask_ratio']:.2f} x the floor of {figures['mask_floor_s']:.3f} s"),
-        ("partner, share", "partner_share_s", ""),
-        ("partner, both", "", f"{stock}: {figures['stock_partner_s']:.3f} s"),
-        ("partner, answers", "partner_answer_s", ""),
+        ("partner, share", "partner_share_s", before["partner_share_s"]),
+        ("partner, both", "", against("partner")),
+        ("partner, answers", "partner_answer_s", before["partner_answer_s"]),
         ("partner, unmask", "partner_unmask_s", ""),
-        ("partner, set-up", "set_up_s", "once a session"),
-        ("coordinator", "coordinator_s", f"{stock}: {figures['stock_coordinator_s']:.3f} s{speedup}"),
+        ("partner, set-up", "set_up_s", f"once a session; {before['set_up_s']}"),
+        ("coordinator", "coordinator_s", "; ".join(filter(None, (before["coordinator_s"], against("coordinator") + speedup)))),
     ]
     for label, key, beside in rows:
         seconds = figures[key] if key else figures["partner_mask_s"] + figures["partner_share_s"]
@@ -133,3 +136,9 @@ def tell(figures: dict[str, Any]) -> None:
     for label, key in (("upload", "upload_bytes"), ("answers", "answer_bytes"), ("download", "download_bytes")):
         print(f"{label:<17}{figures[key]:>13,} bytes   {figures[key] / figures['float32_bytes']:.3f} x float32")
     print(f"{'exchanges':<17}{figures['exchanges_per_round']:>9} a round")
+
+
+def beside_stock(figures: dict[str, Any], party: str) -> str:
+    """What Flower's SecAgg+ took of a party."""
+    words = "" if figures["stock_words"] == figures["words"] else f" of {plural(figures['stock_words'], 'word')}"
+    return f"stock SecAgg+{words}: {figures[f'stock_{party}_s']:.3f} s"

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from fedapp.cli.arguments import Encrypt, NewPassphrase, Remove
 from fedapp.wording import plural
 
 app = typer.Typer(no_args_is_help=True, help="TLS certificates from the consortium's own authority.")
@@ -15,13 +16,29 @@ def new(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="folder for ca.* and server.*; with a ca.key: the server's are renewed")],
     hosts: Annotated[list[str] | None, typer.Option("--host", metavar="NAME", help="where partners reach the coordinator")] = None,
     days: Annotated[int, typer.Option("--days", metavar="N", min=1, max=3650, help="validity of the coordinator's certificate")] = 365,
+    encrypt: Encrypt = False,
 ) -> None:
     """Make an authority and a certificate for the coordinator; called again, only a new certificate, for the same hosts unless told."""
     from fedapp.consortium.certificates import certificate_files, new_certificates  # imports cryptography, which --help need not wait for
+    from fedapp.consortium.passphrase import new_passphrase, passphrase_file
 
-    new_certificates(directory, hosts or (), days)
+    new_certificates(directory, hosts or (), days, new_passphrase(passphrase_file()) if encrypt else None)
     for path in certificate_files(directory):
         describe(path)
+
+
+@app.command("passphrase")
+def passphrase(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="folder with ca.key and ca.crt")],
+    new: NewPassphrase = None,
+    remove: Remove = False,
+) -> None:
+    """Encrypt the authority's key under a passphrase, give it another one, or take it away; the coordinator's key is never encrypted."""
+    from fedapp.consortium.certificates import AUTHORITY_KEY, change_authority_passphrase
+    from fedapp.consortium.passphrase import wanted_passphrase  # imports cryptography, which --help need not wait for
+
+    change_authority_passphrase(directory, wanted_passphrase(new, remove))
+    print(directory / AUTHORITY_KEY)
 
 
 @app.command("check")

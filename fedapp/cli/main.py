@@ -32,6 +32,7 @@ from fedapp.cli import (
     transcript,
 )
 from fedapp.errors import PolyphonyError, explained
+from fedapp.runtime.private_memory import keep_memory_private
 from fedapp.runtime.versions import versions
 from fedapp.wording import shown
 from strategies.secagg.errors import SecAggError
@@ -84,6 +85,7 @@ app.add_typer(benchmark.app, name="benchmark")
 def main() -> None:
     """Run one verb; exits with 0, 1 (an error was named), 2 (wrong usage), 130 (interrupted) or 141 (nobody reads what it prints)."""
     signal.signal(signal.SIGTERM, interrupt)
+    keep_memory_private()
     try:
         try:
             app()

@@ -55,7 +55,7 @@ def tell(state: dict[str, Any]) -> None:
 
 def tell_partner(state: dict[str, Any]) -> None:
     """A partner's rounds and its ledger."""
-    from fedapp.site.status.sentences import headline, of_rounds, privacy_spent, shared_head, what_predicts
+    from fedapp.site.status.sentences import headline, of_allowed, of_rounds, privacy_spent, repeated_rounds, what_predicts
     from fedapp.wording import count, duration, moment, plural, score, size
 
     health, ledger = state["health"], state["ledger"]
@@ -81,15 +81,26 @@ def tell_partner(state: dict[str, Any]) -> None:
         print(told)
     print(f"holds the trunk of {of_rounds(state)}")
     print(f"sent: {size(ledger['bytes_out'])} in {plural(ledger['rounds_sent'], 'round')}; {rows_listed}")
+    if held := state["repetition"]:
+        print(f"sessions joined: {of_allowed(held, 'sessions')}; changes of cohort: {of_allowed(held, 'cohort_changes')}")
+        print(f"repeated rounds: {repeated_rounds(held)}")
     if state["endpoints"]:
-        in_play = [held["name"] for held in state["endpoints"] if held["in_play"]]
-        print(f"shared heads in play: {', '.join(in_play) or 'none'}, of {plural(len(state['endpoints']), 'declared task')}")
-        for held in state["endpoints"]:
-            if held["few"]:
-                print(f"{held['name']}: {shared_head(held)}")
+        tell_endpoints(state["endpoints"])
     if state["privacy_spent"]:
         print(f"record-level privacy spent: {privacy_spent(state['privacy_spent'])}")
     print(f"disk free: {size(health['disk_free'])}")
+
+
+def tell_endpoints(endpoints: list[dict[str, Any]]) -> None:
+    """Which declared tasks have a shared head in play, and where too few holders of one were left."""
+    from fedapp.site.status.sentences import shared_head
+    from fedapp.wording import plural
+
+    in_play = [held["name"] for held in endpoints if held["in_play"]]
+    print(f"shared heads in play: {', '.join(in_play) or 'none'}, of {plural(len(endpoints), 'declared task')}")
+    for held in endpoints:
+        if held["few"]:
+            print(f"{held['name']}: {shared_head(held)}")
 
 
 def tell_coordinator(state: dict[str, Any]) -> None:

@@ -14,6 +14,8 @@ from yaml import YAMLError
 from fedapp.config.options import OPTIONS, Config
 from fedapp.config.rules import Origin, check
 from fedapp.errors import ConfigError
+from fedapp.storage.damage import DamagedFileError
+from fedapp.storage.sealed_text import check_text, sealed_text
 from fedapp.storage.yaml_file import read_whole
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -100,9 +102,12 @@ def saved_config(path: Path) -> Config:
 
 @lru_cache(maxsize=16)
 def _saved_config(path: Path, _changed: int) -> Config:
-    config = read_whole(
-        path, Config, "bring it back from a backup; at a site `polyphony kit install` writes it anew, and without it a run starts anew"
-    )
+    hint = "bring it back from a backup; at a site `polyphony kit install` writes it anew, and without it a run starts anew"
+    config = read_whole(path, Config, hint)
+    try:
+        check_text(path, hint)
+    except DamagedFileError as error:
+        raise ConfigError(str(error), error.hint) from error
     check(config, Origin(path, {}))
     return config
 
@@ -163,8 +168,8 @@ def count_partners(layer: DictConfig) -> DictConfig:
 
 
 def to_yaml(config: Config) -> str:
-    """The effective configuration as YAML that `saved_config` reads back."""
-    return OmegaConf.to_yaml(OmegaConf.structured(config))
+    """The effective configuration as YAML that `saved_config` reads back, with a digest of all that it says."""
+    return sealed_text(OmegaConf.to_yaml(OmegaConf.structured(config)))
 
 
 def with_catalogue(config: Config, folder: Path) -> Config:

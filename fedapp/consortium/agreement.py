@@ -9,6 +9,7 @@ from fedapp.data.catalogue import catalogue_of
 from fedapp.model.trunk_shape import layout
 from strategies.secagg.messages import PROTOCOL, SessionParameters
 from strategies.secagg.policy import Policy
+from strategies.secagg.repetition import RepetitionLimits
 from strategies.secagg.roster import Roster
 from strategies.update.limits import LeakLimits
 
@@ -59,6 +60,7 @@ def default_policy(config: Config, roster: Roster) -> Policy:
         rounds=config.federation.rounds,
         metrics=tuple(sorted(config.federation.metrics_shown)),
         least_survivors=roster.minimum,
+        repetition=RepetitionLimits.of_run(config.federation.rounds, config.federation.session_rounds),
     )
 
 

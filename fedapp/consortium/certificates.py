@@ -1,8 +1,8 @@
 """The consortium's own certificate authority, for a coordinator that brings no certificate along.
 
-DIR/ca.key       the authority's; only whoever renews the coordinator's certificate needs it
+DIR/ca.key       the authority's; only whoever renews the coordinator's certificate needs it; encrypted, if a passphrase is given
 DIR/ca.crt       what every partner takes the coordinator's certificate for
-DIR/server.key   the coordinator's
+DIR/server.key   the coordinator's, in the clear: Flower's SuperLink takes no other
 DIR/server.crt
 """
 
@@ -14,11 +14,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from fedapp.consortium.passphrase import passphrase_of, wrong_passphrase
 from fedapp.errors import ConfigError
 from fedapp.runtime.locks import alone_in
 from fedapp.storage.files import PRIVATE_DIRECTORY, write_text
@@ -60,33 +61,40 @@ class CertificateFacts:
         return datetime.now(UTC) < self.begins
 
 
-def new_certificates(directory: Path, hosts: Sequence[str] = (), days: int = SERVER_DAYS) -> CertificateFacts:
+def new_certificates(
+    directory: Path, hosts: Sequence[str] = (), days: int = SERVER_DAYS, passphrase: bytes | None = None
+) -> CertificateFacts:
     """Make an authority, unless the folder has one, and a new certificate for the coordinator.
 
     Args:
         directory: Folder for the four files.
         hosts: Names and addresses at which partners reach the coordinator; empty means those of the certificate that is renewed.
         days: Validity of the coordinator's certificate; the authority's is ten years.
+        passphrase: What a new authority's key is encrypted under; None leaves it in the clear.
     Raises:
-        ConfigError: No host, one that is no name or address, or an authority that is unusable or ends too soon.
+        ConfigError: No host, one that is no name or address, an authority that is unusable or ends too soon, or a passphrase for one
+            that is there already.
     """
     if not hosts and not (directory / SERVER).is_file():
         raise ConfigError("no host", "say with --host at which name or address partners reach the coordinator")
     named = [_general_name(host) for host in dict.fromkeys((*(hosts or certificate_facts(directory / SERVER).hosts), *LOCAL))]
     directory.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
     with alone_in(directory):
-        _renew(directory, named, days)
+        _renew(directory, named, days, passphrase)
     return certificate_facts(directory / SERVER)
 
 
-def _renew(directory: Path, named: list[x509.GeneralName], days: int) -> None:
+def _renew(directory: Path, named: list[x509.GeneralName], days: int, passphrase: bytes | None) -> None:
     """The four files, of one authority and one key."""
     if not (directory / AUTHORITY_KEY).exists():
         for name, owner in ((AUTHORITY, "its"), (SERVER, "its authority's"), (SERVER_KEY, "an authority's")):
             if (directory / name).exists():
                 raise ConfigError(f"{directory} has {name}, but not {owner} key", f"bring {AUTHORITY_KEY} back, or name a new folder")
-        _new_authority(directory)
-    authority, key = _open_authority(directory)
+        authority, key = _new_authority(directory, passphrase)
+    elif passphrase is not None:
+        raise ConfigError(f"{directory / AUTHORITY_KEY} is there already", f"encrypt it: polyphony certificates passphrase {directory}")
+    else:
+        authority, key = _open_authority(directory)
     _check_renewed(directory, authority)
     ends = datetime.now(UTC) + timedelta(days=days)
     if ends > authority.not_valid_after_utc:
@@ -114,6 +122,17 @@ def _check_renewed(directory: Path, authority: x509.Certificate) -> None:
         raise ConfigError(
             f"{directory / SERVER_KEY} is of no certificate of {directory / AUTHORITY}", "move it away, or name a new folder"
         ) from error
+
+
+def change_authority_passphrase(directory: Path, passphrase: bytes | None) -> None:
+    """Encrypt the authority's key under a passphrase, or under another; None leaves it in the clear.
+
+    Raises:
+        ConfigError: No usable authority, or its key does not open with the present passphrase.
+    """
+    with alone_in(directory):
+        _, key = _open_authority(directory)
+        write_text(directory / AUTHORITY_KEY, _private(key, passphrase))
 
 
 def certificate_facts(path: Path) -> CertificateFacts:
@@ -149,7 +168,7 @@ def certificate_files(path: Path) -> list[Path]:
     return files
 
 
-def _new_authority(directory: Path) -> None:
+def _new_authority(directory: Path, passphrase: bytes | None) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     key = ec.generate_private_key(ec.SECP384R1())
     name = _named("Polyphony consortium authority")
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
@@ -162,7 +181,8 @@ def _new_authority(directory: Path) -> None:
         .sign(key, hashes.SHA384())
     )
     write_text(directory / AUTHORITY, _pem(certificate))
-    write_text(directory / AUTHORITY_KEY, _private(key))
+    write_text(directory / AUTHORITY_KEY, _private(key, passphrase))
+    return certificate, key
 
 
 def _server(
@@ -215,9 +235,12 @@ def _general_name(host: str) -> x509.GeneralName:
 
 def _open_authority(directory: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     certificate, path = _load(directory / AUTHORITY), directory / AUTHORITY_KEY
+    passphrase = passphrase_of(path)
     try:
-        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError) as error:
+        key = serialization.load_pem_private_key(path.read_bytes(), passphrase)
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        if passphrase is not None:
+            raise wrong_passphrase(path) from error
         raise ConfigError(f"{path} is no key", "bring it back from a backup, or make a new authority in a new folder") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
         raise ConfigError(f"{path} is not the key of {directory / AUTHORITY}", "bring both back from one backup")
@@ -237,6 +260,6 @@ def _pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
-def _private(key: ec.EllipticCurvePrivateKey) -> str:
-    form, none = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    return key.private_bytes(serialization.Encoding.PEM, form, none).decode()
+def _private(key: ec.EllipticCurvePrivateKey, passphrase: bytes | None = None) -> str:
+    sealed = serialization.NoEncryption() if passphrase is None else serialization.BestAvailableEncryption(passphrase)
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, sealed).decode()

@@ -6,8 +6,9 @@ from pathlib import Path
 from fedapp.config import Config
 from fedapp.consortium.agreement import default_limits, default_policy
 from fedapp.consortium.identity_files import KEY_FILE, load_identity, new_identity
+from fedapp.consortium.names import nearest_name
 from fedapp.consortium.policy_file import read_limits, read_policy, write_policy
-from fedapp.consortium.roster_file import load_roster, nearest_name, write_roster
+from fedapp.consortium.roster_file import load_roster, write_roster
 from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import RunFolder
 from strategies.partner.side import Membership

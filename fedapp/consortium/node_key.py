@@ -1,4 +1,5 @@
-"""The key with which a partner's machine connects to the coordinator: P-384 in OpenSSH's form, as Flower wants it.
+"""The key with which a partner's machine connects to the coordinator: P-384 in OpenSSH's form, as Flower wants it; with a passphrase, in
+PKCS #8, which our own SuperNode reads and Flower's does not.
 
 It opens a connection and nothing else: what a partner says is believed by its identity alone, so this key may be changed at any time.
 """
@@ -9,31 +10,33 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fedapp.storage.damage import reading
+from fedapp.consortium.passphrase import ENCRYPTED, passphrase_of, wrong_passphrase
+from fedapp.storage.damage import DamagedFileError, reading
 
 NODE_FORMAT = "ecdsa-sha2-nistp384"
 
 
-def new_node_key() -> tuple[bytes, str]:
+def new_node_key(passphrase: bytes | None = None) -> tuple[bytes, str]:
     """A new key: the private file's contents, and the public key as text."""
     key = ec.generate_private_key(ec.SECP384R1())
-    form, none = serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
-    return key.private_bytes(serialization.Encoding.PEM, form, none), _text(key.public_key())
+    return private_text(key, passphrase), _text(key.public_key())
 
 
-def public_half(private: bytes) -> str:
+def private_text(key: ec.EllipticCurvePrivateKey, passphrase: bytes | None = None) -> bytes:
+    """A private file's contents."""
+    if passphrase is None:
+        return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption())
+    sealed = serialization.BestAvailableEncryption(passphrase)
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, sealed)
+
+
+def public_half(private: bytes, passphrase: bytes | None = None) -> str:
     """The public key, as text, of a private file's contents.
 
     Raises:
-        ValueError: No P-384 key in OpenSSH's form.
+        ValueError: No P-384 key in a form of `new_node_key`, or not under this passphrase.
     """
-    try:
-        key = serialization.load_ssh_private_key(private, None)
-    except (UnsupportedAlgorithm, TypeError) as error:  # the latter for one with a passphrase
-        raise ValueError(str(error)) from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP384R1):
-        raise ValueError(f"not a key {NODE_FORMAT}")
-    return _text(key.public_key())
+    return _text(_opened(private, passphrase).public_key())
 
 
 def read_node_key(text: str) -> str:
@@ -55,15 +58,35 @@ def read_private_key(path: Path) -> ec.EllipticCurvePrivateKey:
     """The private key in a file of `new_node_key`'s contents.
 
     Raises:
-        DamagedFileError: It is missing, or holds no P-384 key in OpenSSH's form.
+        DamagedFileError: It is missing, or holds no P-384 key in a form of `new_node_key`.
+        ConfigError: It is encrypted, and the passphrase is missing or another.
     """
-    with reading(path, "bring it back from a backup, or make a new one with `polyphony identity node`, and send the new identity.pub"):
-        key = serialization.load_ssh_private_key(path.read_bytes(), None)
-        if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP384R1):
-            raise ValueError(f"not a key {NODE_FORMAT}")
-        if ec.derive_private_key(key.private_numbers().private_value, key.curve).public_key() != key.public_key():
-            raise ValueError("its private half does not fit its public one")
-        return key
+    return open_private_key(path, passphrase_of(path))
+
+
+def open_private_key(path: Path, passphrase: bytes | None) -> ec.EllipticCurvePrivateKey:
+    """The private key in a file, under a passphrase or, with None, unencrypted; raises as `read_private_key`."""
+    try:
+        with reading(path, "bring it back from a backup, or make a new one with `polyphony identity node`, and send the new identity.pub"):
+            key = _opened(path.read_bytes(), passphrase)
+            if ec.derive_private_key(key.private_numbers().private_value, key.curve).public_key() != key.public_key():
+                raise ValueError("its private half does not fit its public one")
+            return key
+    except DamagedFileError as error:
+        if passphrase is None:
+            raise
+        raise wrong_passphrase(path) from error
+
+
+def _opened(private: bytes, passphrase: bytes | None) -> ec.EllipticCurvePrivateKey:
+    try:
+        load = serialization.load_pem_private_key if ENCRYPTED in private else serialization.load_ssh_private_key
+        key = load(private, passphrase)
+    except (UnsupportedAlgorithm, TypeError) as error:  # the latter for one with a passphrase, or without
+        raise ValueError(str(error)) from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP384R1):
+        raise ValueError(f"not a key {NODE_FORMAT}")
+    return key
 
 
 def _text(key: ec.EllipticCurvePublicKey) -> str:

@@ -1,7 +1,7 @@
 """A partner's policy on disk: the least that it accepts, in a YAML file of its own."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -10,6 +10,7 @@ from fedapp.errors import ConfigError
 from fedapp.storage.files import write_text
 from fedapp.storage.yaml_file import first_line, read_whole
 from strategies.secagg.policy import Policy
+from strategies.secagg.repetition import RepetitionLimits
 from strategies.update.limits import LeakLimits
 
 POLICY_HEADER = "# The least that this partner accepts, whatever the coordinator asks.\n"
@@ -23,6 +24,7 @@ class PolicyFile:
 
     Attributes:
         most_identified, least_compounds: As in `strategies.update.limits.LeakLimits`; the partner's business alone, which no session names.
+        survivor_lists, sessions, cohort_changes: As in `strategies.secagg.repetition.RepetitionLimits`; no session names them either.
         applications: Digests of the app bundles that may send requests; empty in a simulation, where any may.
         data: Digest of the dataset that may be used; empty in a simulation, where any may, and at a site that accepted none yet.
         catalogue: Digest of the catalogue of common endpoints; empty in a simulation, where any may be used, and without one.
@@ -40,6 +42,9 @@ class PolicyFile:
     least_survivors: int
     most_identified: float = LeakLimits.most_identified
     least_compounds: int = LeakLimits.least_compounds
+    survivor_lists: int = RepetitionLimits.survivor_lists
+    sessions: int = RepetitionLimits.sessions
+    cohort_changes: int = RepetitionLimits.cohort_changes
     applications: list[str] = field(default_factory=list)
     data: str = ""
     catalogue: str = ""
@@ -74,6 +79,7 @@ def write_policy(
         least_survivors=policy.least_survivors,
         most_identified=limits.most_identified,
         least_compounds=limits.least_compounds,
+        **asdict(policy.repetition),
         applications=list(applications),
         data=data,
         catalogue=catalogue,
@@ -103,6 +109,7 @@ def read_policy(path: Path) -> Policy:
         rounds=fields.rounds,
         metrics=tuple(fields.metrics_shown),
         least_survivors=fields.least_survivors,
+        repetition=_repetition(fields),
     )
 
 
@@ -119,6 +126,10 @@ def _limits(fields: PolicyFile) -> LeakLimits:
     return LeakLimits(fields.most_identified, fields.least_compounds)
 
 
+def _repetition(fields: PolicyFile) -> RepetitionLimits:
+    return RepetitionLimits(fields.survivor_lists, fields.sessions, fields.cohort_changes)
+
+
 def read_policy_file(path: Path) -> PolicyFile:
     """All that a policy file says.
 
@@ -131,6 +142,7 @@ def read_policy_file(path: Path) -> PolicyFile:
             if len(bytes.fromhex(digest)) not in (0, 32):
                 raise ValueError(f"{digest:.80} is no SHA-256 of 64 hexadecimal digits")
         _limits(fields)
+        _repetition(fields)
     except ValueError as error:
         raise ConfigError(f"{path}: {first_line(error)}", POLICY_HINT) from error
     return fields

@@ -1,7 +1,6 @@
 """The files with which a consortium comes together: each partner's identity, and the roster that all of them pin."""
 
 import base64
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -10,17 +9,15 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from fedapp.consortium.names import alike, fault_of
 from fedapp.consortium.node_key import read_node_key
 from fedapp.consortium.public_file import PUBLIC_FILE, PublicFile, decode_key
 from fedapp.errors import ConfigError
 from fedapp.runtime.locks import alone_in
 from fedapp.storage.files import write_text
 from fedapp.storage.yaml_file import read_plain, typed
-from fedapp.wording import readings
 from strategies.secagg.roster import LEAST_PARTNERS, Member, Roster, default_threshold
 
-NAME = re.compile(r"\w([\w .&-]{0,62}[\w.&-])?")  # goes into tables, folders and logs
-LONGEST_NAME = 64  # characters
 ROSTER_HEADER = "# Every partner keeps the same copy: compare the digest that `polyphony consortium check` prints, over the telephone.\n"
 
 
@@ -204,17 +201,9 @@ def load_draft(path: Path) -> Draft:
     return draft
 
 
-def nearest_name(text: str) -> str:
-    """A text as a name: what a name may not hold becomes a hyphen."""
-    return re.sub(r"[^\w .&-]", "-", text).lstrip(" .&-")[:LONGEST_NAME].rstrip(" ") or "unnamed"
-
-
 def _check_name(name: str, where: str) -> None:
-    if not NAME.fullmatch(name):
-        raise ConfigError(
-            f"{where}: {name!r} is no name",
-            "a name begins with a letter or digit and has at most 64 of them, with spaces and . & - _ in between",
-        )
+    if fault := fault_of(name):
+        raise ConfigError(f"{where}: {name!a:.200} is no name", fault)
 
 
 def _check_unlike(member: Member, node: str | None, others: Draft, where: str) -> None:
@@ -222,7 +211,7 @@ def _check_unlike(member: Member, node: str | None, others: Draft, where: str) -
     for other in others.members:
         if member.name == other.name:
             raise ConfigError(f"{where}: partner {other.index} has the same name")
-        if readings(member.name) & readings(other.name):
+        if alike(member.name, other.name):
             raise ConfigError(
                 f"{where}: {member.name!a} is read as partner {other.index}, {other.name!a}", "give them names that people tell apart"
             )

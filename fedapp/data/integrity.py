@@ -32,7 +32,8 @@ HEADER, STRUCTURES, TASKS = "dataset.json", "structures.parquet", "tasks.parquet
 TABLES = (STRUCTURES, TASKS)
 SUMMARY = "summary.json"
 PREPARED = ("compounds.parquet", STRUCTURES, "activities.parquet", "assays.parquet", "x_indptr.npy", "x_indices.npy")
-KINDS = {"name": str, "note": str, "digest": str} | dict.fromkeys(("bits", "folds", "compounds", "tasks", "labels"), int)
+KINDS: dict[str, type] = {"name": str, "note": str, "digest": str} | dict.fromkeys(("bits", "folds", "compounds", "tasks", "labels"), int)
+DIGESTS: dict[str, type] = {"files": dict, "checksums": dict}
 AGAIN = "bring it back from a backup, or build it again from the prepared folder"
 
 PREPARE = "prepare the tables again: polyphony prepare TABLES --out DIR"
@@ -47,17 +48,17 @@ def read_header(directory: Path) -> dict[str, Any]:
     Raises:
         DamagedFileError: It is missing or damaged.
     """
-    return read_sealed(directory / HEADER, KINDS, AGAIN)
+    return read_sealed(directory / HEADER, KINDS | DIGESTS, AGAIN)
 
 
 def read_summary(prepared: Path) -> dict[str, Any]:
     """summary.json of a prepared folder, after all its other files were compared with their digests.
 
     Raises:
-        DamagedFileError: A file is missing or was altered; a folder of an earlier version, without digests, is taken as it is.
+        DamagedFileError: A file is missing or was altered.
     """
-    summary = read_sealed(prepared / SUMMARY, {"chemistry": dict, "digest": str, "note": str}, PREPARE)
-    check_files(prepared, summary.get("files", {}), PREPARE)
+    summary = read_sealed(prepared / SUMMARY, {"chemistry": dict, "digest": str, "note": str, "files": dict}, PREPARE)
+    check_files(prepared, summary["files"], PREPARE)
     return summary
 
 
@@ -102,7 +103,7 @@ def check_contents(directory: Path, _versions: Versions) -> None:
         DamagedFileError: A file is missing, unreadable or altered.
     """
     header = read_header(directory)
-    check_files(directory, header.get("files", {}), AGAIN)  # first: damage in Parquet can crash its reader
+    check_files(directory, header["files"], AGAIN)  # first: damage in Parquet can crash its reader
     with reading(directory / TASKS, AGAIN):
         tasks = pl.read_parquet(directory / TASKS, glob=False)
     with reading(directory / STRUCTURES, AGAIN):
@@ -110,7 +111,7 @@ def check_contents(directory: Path, _versions: Versions) -> None:
     arrays = {name: read_array(directory / f"{name}.npy", dtype) for name, dtype in ARRAYS.items()}
     digest = content_digest(arrays, smiles, tasks)
     if digest != header["digest"]:
-        altered = [f"{name}.npy" for name, recorded in header.get("checksums", {}).items() if checksums(arrays)[name] != recorded]
+        altered = [f"{name}.npy" for name, recorded in header["checksums"].items() if checksums(arrays)[name] != recorded]
         difference = f"its digest is {digest[:16]}…, and {HEADER} says {header['digest'][:16]}…"
         raise DamagedFileError(f"{directory}: {', '.join(altered) or 'its contents'} was altered since it was made: {difference}", AGAIN)
     for name, reason in misfits(header, arrays, len(smiles), tasks).items():

@@ -94,21 +94,21 @@ class Partner(NumPyClient):
         Args:
             parameters: The averaged trunk; its shared heads are the last array.
             config: {"round": r, "attempt": a}, r from 1. The next round after the last one trained here, a later one (this partner
-                missed some and goes on with the heads it has), or the last one again. The attempt, 0 if absent, enters the order of
-                the compounds and the dropout.
+                missed some and goes on with the heads it has), the last one again, or the one before it. The attempt, 0 if absent, enters
+                the order of the compounds and the dropout.
         Returns:
             The trained trunk, the constant 1, and those metrics that `federation.metrics_shown` names. First-layer rows and slots that
             may not leave, and without noise rows of bits that no training compound holds and slots of which no task is declared, come
             back bit for bit as they came in: weight decay alone is no reason to send one.
         Raises:
-            RunError: An earlier round than the last or one beyond the end of the run, a trunk of another form, or training that
+            RunError: An earlier round than these or one beyond the end of the run, a trunk of another form, or training that
                 diverges.
             BudgetError: Record-level privacy is spent.
         """
         number = self._checked_round(config, "train")
         self._check_form(parameters)
         if self.local:  # first: whatever happens to the federated round, what it is compared with is there
-            self.local.fit(number)
+            self.local.fit(number, since=self.last_round())
         trunk, heads = self._network(parameters)
         adam = self._optimiser(trunk, heads)
         base, private_rows = self._resume(trunk, heads, adam, before=number)
@@ -141,7 +141,7 @@ class Partner(NumPyClient):
         Returns:
             0.0 (a loss would tell of the data), the constant 1, and those metrics that `federation.metrics_shown` names.
         Raises:
-            RunError: An earlier round than the last one trained here or one beyond the end of the run, or a trunk of another form.
+            RunError: An earlier round than the one before the last trained here, one beyond the end of the run, or a trunk of another form.
         """
         number = self._checked_round(config, "evaluate")
         self._check_form(parameters)
@@ -188,14 +188,17 @@ class Partner(NumPyClient):
         )
 
     def _checked_round(self, config: dict[str, Any], verb: str) -> int:
-        """The round that a request names, neither before the last one trained here nor beyond the end of the run."""
+        """The round that a request names, not beyond the end of the run, nor more than one before the last one trained here.
+
+        One before, since a round that too few finished is trained once more by those who went on from it, too.
+        """
         number, last, end = int(config["round"]), self.last_round(), self.config.federation.rounds
         if number > end:
             raise RunError(
                 f"{self.dataset.name} is asked to {verb} round {number}, but the run ends with round {end}",
                 "a longer run needs a larger federation.rounds at every partner, from its start",
             )
-        if number < max(last, 1):
+        if number < max(last - 1, 1):
             raise RunError(
                 f"{self.dataset.name} is asked to {verb} round {number}, but has trained round {last}",
                 "resume the run where it stopped, or start a new one",

@@ -15,9 +15,12 @@ from fedapp.evaluation.selection import best_of, read_metrics, validation_curve
 from fedapp.model.checkpoint import load_tensors, save_tensors
 from fedapp.model.training import TrainingOutcome
 from fedapp.partner_folder import PartnerFolder
+from fedapp.storage.damage import DamagedFileError
 from fedapp.storage.files import PRIVATE_DIRECTORY
 from fedapp.storage.json_file import write_sealed
 from fedapp.storage.sealed_table import write_table
+
+AGAIN = "restore it from a backup; or begin afresh in a new folder, and the other partners hand the trunk over"
 
 
 class Judged(NamedTuple):
@@ -45,15 +48,33 @@ class KeptRounds:
         return max(self.folder.states_by_round(), default=0)
 
     def before(self, number: int) -> tuple[int, dict[str, Tensor]]:
-        """The newest state older than round `number`, and its round; 0 and none before the first."""
-        base = max((each for each in self.folder.states_by_round() if each < number), default=0)
+        """The newest state older than round `number`, and its round; 0 and none before the first.
+
+        Raises:
+            DamagedFileError: The state of a round that was trained is lost: heads would begin anew, or go on from an older round.
+        """
+        base = self.older(number)
+        trained = max((each for each in self.folder.losses_by_round() if each < number), default=0)
+        if trained > base:
+            raise DamagedFileError(f"{self.folder.state_of(trained)} is missing, and round {trained} was trained", AGAIN)
         return base, load_tensors(self.folder.state_of(base))[0] if base else {}
 
+    def older(self, number: int) -> int:
+        """The newest state's round before `number`; 0 if there is none."""
+        return max((each for each in self.folder.states_by_round() if each < number), default=0)
+
+    def trained(self, number: int) -> bool:
+        """Whether a round was trained, and all that this left is there."""
+        return self.folder.state_of(number).is_file() and self.folder.loss_of(number).is_file()
+
     def keep(self, number: int, base: int, state: Mapping[str, Tensor], outcome: TrainingOutcome) -> None:
-        """Write what a training left, its state last: where that is, all is. Of earlier states only the one of `base` stays."""
-        write_sealed(self.folder.loss_of(number), {"round": number, **vars(outcome)})
+        """Write what a training left, its loss last: where that is, a state was.
+
+        Of earlier states that of `base` stays, and the one before it, since partners go back by one round where too few finished it.
+        """
         save_tensors(self.folder.state_of(number), dict(state), {"round": number})
-        for each in set(self.folder.states_by_round()) - {base, number}:
+        write_sealed(self.folder.loss_of(number), {"round": number, **vars(outcome)})
+        for each in set(self.folder.states_by_round()) - {self.older(base), base, number}:
             self.folder.state_of(each).unlink()
 
     def judge(self, scores: pl.DataFrame, dataset: Dataset, config: Config, number: int) -> Judged:

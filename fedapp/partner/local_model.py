@@ -25,9 +25,10 @@ from fedapp.model.network import Heads, Trunk
 from fedapp.model.saved_model import model_header, save_model
 from fedapp.model.state import private_state, restore
 from fedapp.model.training import learning_rate, optimiser, train
-from fedapp.partner.kept_rounds import KeptRounds
+from fedapp.partner.kept_rounds import AGAIN, KeptRounds
 from fedapp.partner_folder import PartnerFolder
 from fedapp.seeds import derived_seed
+from fedapp.storage.damage import DamagedFileError
 
 TRUNK = "trunk."
 
@@ -59,16 +60,21 @@ class LocalModel:
         self.rounds = KeptRounds(folder)
         self.rounds.make()
 
-    def fit(self, number: int) -> None:
+    def fit(self, number: int, since: int = 0) -> None:
         """Evaluate the model as the result of the round before, then train round `number`, unless that was done.
 
+        Args:
+            since: The last round that the federated model trained, and so this one.
         Raises:
             RunError: A training that diverges.
+            DamagedFileError: What an earlier round left is lost.
         """
+        if self.rounds.last() < min(since, number - 1):
+            raise DamagedFileError(f"{self.folder.state_of(since)} is missing, and round {since} was trained", AGAIN)
         model = self._before(number)
         if model.round:
             self._assess(model, number - 1)
-        if not self.folder.state_of(number).is_file():
+        if not self.rounds.trained(number):
             self._train(model, number)
 
     def evaluate(self, number: int) -> None:

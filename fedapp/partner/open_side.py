@@ -16,9 +16,10 @@ from fedapp.model.first_trunk import first_trunk
 from fedapp.model.trunk_shape import slot_count
 from fedapp.model.update_codec import update_codec
 from fedapp.partner.place import Place, place
+from fedapp.partner.record_privacy import open_budget
 from fedapp.partner.update_rules import rounding_seed, supported_rows, weight
 from fedapp.partner_folder import PartnerFolder
-from fedapp.storage.damage import reading
+from fedapp.storage.sealed_array import read_flags
 from strategies.partner.side import PartnerData, PartnerSide, UpdateTerms
 from strategies.update.holders import Holders
 
@@ -68,13 +69,7 @@ def read_row_list(folder: Path) -> np.ndarray | None:
         DamagedFileError: The list is damaged.
     """
     path = PartnerFolder(folder).rows
-    if not path.is_file():
-        return None
-    with reading(path, "remove it: the next training writes it anew"):
-        rows: np.ndarray = np.load(path, allow_pickle=False)
-        if rows.dtype != np.bool_ or rows.ndim != 1:
-            raise ValueError(f"{rows.dtype} with {rows.ndim} dimensions, not a list of bool")
-        return rows
+    return read_flags(path, "remove it: the next training writes it anew") if path.is_file() else None
 
 
 def open_dataset(partner_place: Place) -> Dataset:
@@ -100,6 +95,8 @@ def open_side(context: Context) -> PartnerSide:
     """What the mod needs of this partner; nothing here imports torch or rdkit before it is called for."""
     partner_place = place(context)
     folder, config = partner_place.folder, partner_place.config
+    if config.privacy.profile == RECORD_DP:
+        open_budget(folder, config).begin()
     codec = update_codec(config, np.empty(0, dtype=np.bool_), partner_place.partners)  # its rows are not agreed on yet
 
     def supported() -> np.ndarray:

@@ -23,16 +23,18 @@ from fedapp.privacy.accounting import NoiseEvent
 from fedapp.privacy.budget import Budget, BudgetError
 from fedapp.privacy.noise import Noise
 from fedapp.privacy.noisy_support import noisy_support, support_event
-from fedapp.storage.damage import reading
-from fedapp.storage.files import atomic_path
+from fedapp.storage.damage import DamagedFileError
+from fedapp.storage.sealed_array import read_flags, write_flags
 from fedapp.wording import plural
 
 ROW_LIST = "row list"
+KEEP = "restore it from a backup: drawn anew, the rows would have to be paid for again"
 
 
 def open_budget(directory: Path, config: Config) -> Budget:
     """The account of the partner with this private directory."""
-    return Budget(PartnerFolder(directory).budget, config.privacy.epsilon, config.privacy.delta)
+    folder = PartnerFolder(directory)
+    return Budget(folder.budget, config.privacy.epsilon, config.privacy.delta, folder.begun())
 
 
 def pay_for_training(directory: Path, config: Config, compounds: int, number: int, last: int, event: NoiseEvent) -> None:
@@ -75,10 +77,8 @@ def private_support(directory: Path, dataset: Dataset, config: Config) -> np.nda
         open_budget(directory, config).spend(ROW_LIST, event)
         compounds = dataset.fingerprints(dataset.rows_in(config.training_folds()))
         rows = noisy_support(*compounds, bits, config.privacy.row_guard, event, Noise.fresh())
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.save(file, rows)
-    with reading(path, "restore it from a backup: drawn anew, the rows would have to be paid for again"):
-        support: np.ndarray = np.load(path, allow_pickle=False)
-        if support.dtype != np.bool_ or support.shape != (bits,):
-            raise ValueError(f"{support.dtype} of shape {support.shape}, not one bool for each of {bits} bits")
-        return support
+        write_flags(path, rows)
+    support = read_flags(path, KEEP)
+    if support.shape != (bits,):
+        raise DamagedFileError(f"{path} is damaged: a list of {len(support)}, not one for each of {bits} bits", KEEP)
+    return support

@@ -10,7 +10,7 @@ from pathlib import Path
 from fedapp.errors import RunError
 from fedapp.privacy.accounting import NoiseEvent, epsilon, repeats
 from fedapp.storage.damage import DamagedFileError, reading
-from fedapp.storage.json_file import read_json, read_sealed, write_sealed
+from fedapp.storage.json_file import read_sealed, write_sealed
 
 PAID = "paid"
 
@@ -30,24 +30,31 @@ class Budget:
         path: The file: {"paid": [{"what": "round 7", "noise_multiplier": 1.0, "sample_rate": 0.02, "steps": 50}, ..], "seal": ..}, 0600.
         epsilon: What may be spent.
         delta: At which it counts.
+        used: Whether something was paid for, as far as the rest of the folder tells: no file is then a lost account, and no empty one.
     """
 
     path: Path
     epsilon: float
     delta: float
+    used: bool = False
+
+    def begin(self) -> None:
+        """Write down that nothing was paid for yet, before anything is kept that says otherwise."""
+        if not self.path.is_file() and not self.used:
+            write_sealed(self.path, {PAID: []})
 
     def events(self) -> list[tuple[str, NoiseEvent]]:
         """What was paid for, in order, and its cost.
 
         Raises:
-            BudgetError: The file is damaged.
+            BudgetError: The file is lost or damaged.
         """
         hint = "restore it from a backup: what was spent must be known"
         try:
-            content = read_json(self.path, hint) if self.path.is_file() else []
+            if not self.path.is_file() and not self.used:
+                return []
+            paid = read_sealed(self.path, {PAID: list}, hint)[PAID]
             with reading(self.path, hint):
-                sealed = isinstance(content, dict)  # a list is of an earlier version
-                paid = read_sealed(self.path, {PAID: list}, hint)[PAID] if sealed else content
                 return [(str(entry.pop("what")), NoiseEvent(**entry)) for entry in paid]
         except DamagedFileError as error:
             raise BudgetError(str(error), hint) from error

@@ -98,8 +98,8 @@ def guarded(guard: int, supporters: int, shares: bool = False) -> Statement:
         f"Each partner sent only those rows of the first layer whose fingerprint bit {guard:,} or more of its training compounds hold, "
         f"and only rows that at least {supporters} partners support were in the sum; so no row belongs to a single compound, or to a "
         f"single partner, though of a row that {supporters} support {others} can find each one's. Other rows stayed at home, with {heads}. "
-        f"That is all it limits: what {guard:,} or more compounds have in common stays visible, whoever holds the trunk can still test whether a substructure or a known compound is likely to be among the "
-        "training data, and there is no differential privacy.",
+        f"That is all it limits: what {guard:,} or more compounds have in common stays visible, whoever holds the trunk can still test "
+        "whether a substructure or a known compound is likely to be among the training data, and there is no differential privacy.",
     )
 
 

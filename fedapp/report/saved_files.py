@@ -1,6 +1,6 @@
 """The files of a run folder one by one; of what is absent or damaged nothing is made up, and `problems` is told so in words."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -131,13 +131,15 @@ def read_heads(folder: PartnerFolder, problems: list[str]) -> dict[str, str]:
     return {str(kind): str(heads) for each in told if isinstance(each, Mapping) for kind, heads in each.items()}
 
 
-def read_table(path: Path, schema: Mapping[str, Any] | None, problems: list[str]) -> pl.DataFrame | None:
+def read_table(
+    path: Path, schema: Mapping[str, Any] | None, problems: list[str], read: Callable[[Path], pl.DataFrame] = sealed_table.read_table
+) -> pl.DataFrame | None:
     """A Parquet table with the columns of `schema`, absent ones null and NaN as null; None if absent or damaged."""
     if not path.is_file():
         return None
     try:
         with reading(path):
-            table = sealed_table.read_table(path)
+            table = read(path)
             wanted = dict(table.schema) if schema is None else schema
             columns = [(pl.col(name) if name in table.columns else pl.lit(None)).cast(kind).alias(name) for name, kind in wanted.items()]
             return table.select(columns).with_columns(pl.selectors.float().fill_nan(None))
@@ -151,8 +153,9 @@ def read_dataset(partner: str, dataset: Path, problems: list[str]) -> tuple[dict
     header, tasks, table = read_optional(dataset / HEADER, problems), dataset / TASK_TABLE, None
     if header is not None:
         try:
-            check_files(dataset, {name: digest for name, digest in header.get("files", {}).items() if name == TASK_TABLE}, RESTORE)
-            table = read_table(tasks, TASKS, problems)
+            with reading(dataset / HEADER, RESTORE):
+                check_files(dataset, {TASK_TABLE: header["files"][TASK_TABLE]}, RESTORE)
+            table = read_table(tasks, TASKS, problems, pl.read_parquet)
         except (DamagedFileError, OSError):
             problems.append(f"{tasks.name} in {place(tasks)} {LEFT_OUT}")
     elif tasks.is_file():

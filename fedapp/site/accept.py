@@ -3,6 +3,7 @@
 The dataset is copied into the site, so that what rounds use lies in one place and changes only by being accepted again.
 """
 
+import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fedapp.config import Chemistry, Config
-from fedapp.consortium.identity_files import load_identity
+from fedapp.consortium.identity_files import KEY_FILE, load_identity
 from fedapp.consortium.policy_file import read_policy_file, write_policy_file
 from fedapp.data.catalogue import catalogue_of
 from fedapp.data.dataset import DATASET_FOLDER, FILES, Dataset, build_dataset
@@ -22,13 +23,14 @@ from fedapp.partner_folder import PartnerFolder
 from fedapp.site.agreed import check_agreed
 from fedapp.site.endpoints import UNSAID, Wanted, check_endpoints, chosen, consent
 from fedapp.site.folder import Site
-from fedapp.storage.json_file import read_json, read_object, write_json, write_sealed
+from fedapp.storage.json_file import BY_HAND, SEAL, read_json, read_object, read_sealed, write_sealed
 from fedapp.storage.output import check_folder, output_folder
 from fedapp.storage.scratch import scratch
 from fedapp.wording import plural
 
 DATASET = "dataset"
 OWNED = {"name": str, "fingerprint": str}
+BY_A_PERSON = {SEAL: BY_HAND}
 AGAIN = "bring it back, or accept it anew: polyphony accept {} DATASET"
 PREPARE = "`polyphony prepare TABLES --out DIR SITE/config.yaml` makes one that fits"
 
@@ -45,12 +47,17 @@ def accept(site: Site, source: Path, wanted: Wanted = UNSAID) -> Dataset:
             the rounds that it has trained, or a declaration that cannot be.
         DataError: Neither of the two, made with other settings than the site's, or without a task.
         OutputError: SITE/dataset holds what is not ours to replace.
-        BusyError: Another process is accepting.
+        BusyError: Another process serves or changes this site.
     """
-    from fedapp.data.prepare import SUMMARY  # imports RDKit, for which a starting site does not wait
-
     if not site.partner:
         raise ConfigError(f"{site.path} is the coordinator's, which has no data", "data is accepted at partners")
+    with site.changing("polyphony accept"):
+        return _accept(site, source, wanted)
+
+
+def _accept(site: Site, source: Path, wanted: Wanted) -> Dataset:
+    from fedapp.data.prepare import SUMMARY  # imports RDKit, for which a starting site does not wait
+
     check_agreed(site)
     config, target = site.config(), site.path / DATASET
     policy = read_policy_file(site.policy)
@@ -125,28 +132,32 @@ def check_data(site: Site) -> None:
 
 
 def check_state(site: Site) -> None:
-    """Refuse to run on the state of another partner or identity; a state that has no owner yet becomes this site's.
+    """Refuse to run on the state of another partner or identity; an empty state that has no owner yet becomes this site's.
 
     Raises:
         ConfigError: It is another's, or the site has no usable identity.
+        DamagedFileError: Nobody can say whose it is.
     """
     fingerprint = load_identity(site.keys).public.fingerprint()
-    path = PartnerFolder(site.state).owner
-    if not path.is_file():
+    state = PartnerFolder(site.state)
+    if not (state.owner.is_file() or state.begun()):
         own_state(site)
         return
-    owner = read_object(path, OWNED, "bring it back from a backup; if this state is this site's own, remove the file")
-    if owner != _owner(site.settings.name, fingerprint):
+    ours = _owner(site.settings.name, fingerprint)
+    owner = read_sealed(
+        state.owner, OWNED, f"bring it back; if this state is this site's own, write {json.dumps(ours | BY_A_PERSON)} into it"
+    )
+    if owner != ours:
         raise ConfigError(
             f"{site.state} belongs to {owner['name']} with the key {owner['fingerprint'][:17]}…, not to {site.settings.name} with the "
-            f"key {fingerprint[:17]}…",
+            f"key {fingerprint[:17]}… of {site.keys / KEY_FILE}",
             "put this site's own state and keys in place; after a change of keys, `polyphony kit install` takes the state over",
         )
 
 
 def own_state(site: Site) -> None:
     """Write down that the state is this site's, under its present identity."""
-    write_json(PartnerFolder(site.state).owner, _owner(site.settings.name, load_identity(site.keys).public.fingerprint()))
+    write_sealed(PartnerFolder(site.state).owner, _owner(site.settings.name, load_identity(site.keys).public.fingerprint()))
 
 
 def _owner(name: str, fingerprint: str) -> dict[str, str]:

@@ -21,6 +21,7 @@ from fedapp.site.terms import SECURE, Terms
 from fedapp.storage.files import write_text
 from fedapp.storage.yaml_file import read_whole
 from fedapp.wording import percent, plural
+from strategies.secagg.repetition import RepetitionLimits
 from strategies.secagg.roster import LEAST_PARTNERS
 
 HEADER = """\
@@ -35,6 +36,9 @@ MEANING = {
     "largest_weight": "of a partner in the mean, at most; beyond 1 it tells the other partners of our number of labels",
     "endpoint_labels": "training compounds of ours behind our part in a shared head, at least, where there is a catalogue of endpoints",
     "rounds": "at most: each one tells the other partners a little more",
+    "survivor_lists": "of one round that we sign, at most: one more sum of the same round tells more of our update",
+    "sessions": "of a run that we join, at most",
+    "cohort_changes": "at most: two sums whose partners differ by one tell of that one",
     "most_identified": "share of our training compounds that an update may name and still leave, at most",
     "least_compounds": "of an update, at least; null: as many as the first layer has units, since fewer can be solved for",
     "epsilon": "under privacy.profile=record_dp, in the place of row_guard, most_identified and least_compounds: at most",
@@ -58,6 +62,9 @@ class Floor:
     largest_weight: int = 1
     endpoint_labels: int = 50
     rounds: int = 100
+    survivor_lists: int = RepetitionLimits.survivor_lists
+    sessions: int = RepetitionLimits.sessions
+    cohort_changes: int = RepetitionLimits.cohort_changes
     most_identified: float = 0.001
     least_compounds: int | None = None
     epsilon: float = 8.0
@@ -75,6 +82,9 @@ class Floor:
             "largest_weight",
             "endpoint_labels",
             "rounds",
+            "survivor_lists",
+            "sessions",
+            "cohort_changes",
             "least_compounds",
             "epsilon",
             "delta",
@@ -99,6 +109,9 @@ def as_strict_as(terms: Terms) -> Floor:
         largest_weight=terms.largest_weight,
         endpoint_labels=DEFAULT.endpoint_labels if terms.endpoint_labels is None else terms.endpoint_labels,
         rounds=terms.rounds,
+        survivor_lists=terms.survivor_lists,
+        sessions=terms.sessions,
+        cohort_changes=terms.cohort_changes,
         metrics_shown=list(terms.metrics_shown),
         most_identified=DEFAULT.most_identified if terms.noisy else terms.most_identified,
         least_compounds=None if terms.noisy else terms.least_compounds,
@@ -144,6 +157,14 @@ def shortfalls(terms: Terms, floor: Floor) -> dict[str, str]:
             "endpoint_labels",
         ),
         ("rounds", terms.rounds > floor.rounds, f"{plural(terms.rounds, 'round')}, more than the {floor.rounds:,} of rounds"),
+        *(
+            ("repetition", most > getattr(floor, name), f"{plural(most, one)}, more than the {getattr(floor, name):,} of {name}")
+            for name, most, one in (
+                ("survivor_lists", terms.survivor_lists, "survivor list"),
+                ("sessions", terms.sessions, "session"),
+                ("cohort_changes", terms.cohort_changes, "cohort change"),
+            )
+        ),
         ("metrics", bool(shown), f"the coordinator learns the mean of {' and '.join(shown)}, which metrics_shown does not have"),
     ]
     if terms.noisy:

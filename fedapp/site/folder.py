@@ -20,6 +20,8 @@ At a partner                                at the coordinator
   tasks.csv        wrote last
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,6 +29,7 @@ from omegaconf import OmegaConf
 
 from fedapp.config import CATALOGUE, Config, saved_config, with_catalogue
 from fedapp.errors import ConfigError
+from fedapp.runtime.locks import locked
 from fedapp.storage.files import PRIVATE_DIRECTORY, write_text
 from fedapp.storage.yaml_file import read_whole
 
@@ -98,6 +101,16 @@ class Site:
         site = Site(self.path, replace(self.settings, **fields))  # type: ignore[arg-type]
         site.write_settings()
         return site
+
+    @contextmanager
+    def changing(self, purpose: str) -> Iterator[None]:
+        """Hold the site while its files are changed, against `polyphony serve` and, at a partner, a SuperNode by itself.
+
+        Raises:
+            BusyError: Another process holds it; it is named.
+        """
+        with locked(self.path, purpose), locked(self.state, purpose) if self.partner else nullcontext():
+            yield
 
     def write_settings(self) -> None:
         """Write `site.yaml`."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fedapp.config import NO_NOISE, RECORD_DP, Config
 from fedapp.consortium.policy_file import PolicyFile
 from fedapp.consortium.promises import colluders
-from fedapp.wording import percent
+from fedapp.wording import percent, plural
 from strategies.secagg.roster import Roster
 
 SECURE = "secure"
@@ -32,6 +32,7 @@ class Terms:
         least_supporters: Partners behind each row that is sent.
         profile, epsilon, delta: Of `privacy` in the configuration; epsilon and delta count under record-level privacy alone.
         rounds: Most rounds.
+        survivor_lists, sessions, cohort_changes: As in `strategies.secagg.repetition.RepetitionLimits`.
         metrics_shown: Metrics whose mean the coordinator learns.
         most_identified, least_compounds: As in `strategies.update.limits.LeakLimits`.
         word_bits: Word sizes that it sends.
@@ -52,6 +53,9 @@ class Terms:
     epsilon: float
     delta: float
     rounds: int
+    survivor_lists: int
+    sessions: int
+    cohort_changes: int
     metrics_shown: tuple[str, ...]
     most_identified: float
     least_compounds: int
@@ -76,6 +80,9 @@ class Terms:
             epsilon=config.privacy.epsilon,
             delta=config.privacy.delta,
             rounds=policy.rounds,
+            survivor_lists=policy.survivor_lists,
+            sessions=policy.sessions,
+            cohort_changes=policy.cohort_changes,
             metrics_shown=tuple(sorted({*config.federation.metrics_shown, *policy.metrics_shown})),
             most_identified=policy.most_identified,
             least_compounds=policy.least_compounds,
@@ -156,6 +163,12 @@ def _rounds(terms: Terms) -> str:
     return f"{terms.rounds:,} at most"
 
 
+def _repetition(terms: Terms) -> str:
+    lists, sessions = plural(terms.survivor_lists, "survivor list"), plural(terms.sessions, "session")
+    changes = plural(terms.cohort_changes, "cohort change")
+    return f"we sign {lists} of a round, join {sessions} and accept {changes} at most; then a person decides"
+
+
 def _metrics(terms: Terms) -> str:
     if not terms.metrics_shown:
         return "none leaves"
@@ -189,6 +202,7 @@ SENTENCES: dict[str, Callable[[Terms], str]] = {
     "supporters": _supporters,
     "noise": _noise,
     "rounds": _rounds,
+    "repetition": _repetition,
     "metrics": _metrics,
     "self-audit": _self_audit,
     "words": _words,

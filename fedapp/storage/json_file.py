@@ -1,6 +1,7 @@
 """JSON files, written whole and read back as what they must be.
 
-A sealed one has a digest of all that it says: against what disks and hands do to a file, not against somebody who means it.
+A sealed one has a digest of all that it says: against what disks and hands do to a file, not against somebody who means it. A person who
+writes one says so in the digest's place.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from fedapp.storage.damage import RESTORE, DamagedFileError, reading
 from fedapp.storage.files import write_text
 
 SEAL = "seal"  # key of a JSON file's digest over its other keys
+BY_HAND = "by hand"  # in the digest's place
 ValueType = type | tuple[type, ...]
 
 
@@ -60,11 +62,12 @@ def checked(value: Any, kinds: Mapping[str, ValueType]) -> dict[str, Any]:
 
 def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
     """Write a JSON object atomically, with a digest of all that it says."""
-    write_json(path, {**value, SEAL: seal(value)})
+    said = _without_seal(value)
+    write_json(path, {**said, SEAL: seal(said)})
 
 
 def read_sealed(path: Path, kinds: Mapping[str, ValueType], hint: str = RESTORE) -> dict[str, Any]:
-    """What `write_sealed` wrote, as `read_object` reads it; a file without a digest, as earlier versions wrote it, is taken as it is.
+    """What `write_sealed` wrote, or a person in its place, as `read_object` reads it.
 
     Raises:
         DamagedFileError: It is missing or damaged.
@@ -77,15 +80,21 @@ def read_sealed(path: Path, kinds: Mapping[str, ValueType], hint: str = RESTORE)
 
 
 def unsealed(value: Mapping[str, Any]) -> dict[str, Any]:
-    """A JSON object without its digest; one that has none is taken as it is.
+    """A JSON object without its digest.
 
     Raises:
-        ValueError: It is not what its digest says.
+        ValueError: It has none, or is not what its digest says.
     """
-    said = {key: each for key, each in value.items() if key != SEAL}
-    if SEAL in value and value[SEAL] != seal(said):
+    said = _without_seal(value)
+    if SEAL not in value:
+        raise ValueError(f"it has no digest of what it says, which is its {SEAL}")
+    if value[SEAL] not in (BY_HAND, seal(said)):
         raise ValueError("it is not what its own digest says")
     return said
+
+
+def _without_seal(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: each for key, each in value.items() if key != SEAL}
 
 
 def seal(value: Mapping[str, Any]) -> str:

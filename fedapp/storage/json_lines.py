@@ -82,10 +82,7 @@ def read_records(path: Path, kind: type[T]) -> list[T]:
 
 
 def as_record(line: str, kind: type[T]) -> T | None:
-    """The record in one line, None if it holds none, or is not what its digest says; keys that we do not know are ignored.
-
-    A line without a digest, as earlier versions wrote it, is taken as it is.
-    """
+    """The record in one line, None if it holds none, or is not what its digest says; keys that we do not know are ignored."""
     try:
         value = json.loads(line, parse_constant=not_a_number)
         return record(unsealed(value), kind) if isinstance(value, dict) else None

@@ -27,7 +27,7 @@ def write_table(path: Path, table: pl.DataFrame) -> None:
 
 
 def read_table(path: Path, hint: str = RESTORE) -> pl.DataFrame:
-    """What `write_table` wrote; a table without a digest, as earlier versions wrote it, is taken as it is.
+    """What `write_table` wrote.
 
     Raises:
         DamagedFileError: It is missing or damaged.
@@ -35,7 +35,9 @@ def read_table(path: Path, hint: str = RESTORE) -> pl.DataFrame:
     with reading(path, hint):
         content = path.read_bytes()
         before, digest, behind = _parts(content)
-        if before and digest != _digest(before, behind):
+        if not before:
+            raise DamagedFileError(f"{path} was altered: it has no digest of its own", hint)
+        if digest != _digest(before, behind):
             raise DamagedFileError(f"{path} was altered: it is not what its own digest says", hint)
         return pl.read_parquet(BytesIO(content))
 

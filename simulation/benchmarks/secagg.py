@@ -2,18 +2,20 @@
 
 How times are taken:
 - One partner works after another, on this process's clock, so that nobody's time holds another's; a partner's figure is the median
-  over the partners that took part. Making updates, and adding them up in the clear, is in nobody's time.
+  over those that are measured. Making updates, and adding them up in the clear, is in nobody's time.
 - `partner_mask_s` and `partner_share_s` part one reply: the calls of `add_streams` and `aggregate_check.tag` inside it, and quantising
   before it, are the first; all the rest is the second.
 - The floor is measured before each partner's mask, on the same memory, so that both meet the same machine. That memory has been written
   to before: neither pays for the first touch of a page.
-- A set-up is two replies and the derivation of keys that the first request to mask brings about.
+- A set-up is two replies and the derivation of keys that the first request to mask brings about, which counts as ShareKeys.
+- Of the partners that took part, times are taken of `MEASURED` at most, spread over the indices. The others do the same, but for
+  signatures that one of them has checked already.
 """
 
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from math import floor
 from typing import Any
@@ -22,6 +24,8 @@ import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from fedapp.errors import ConfigError
+from simulation.benchmarks.first_version import first_version
+from simulation.benchmarks.signature_memory import SignatureMemory
 from simulation.benchmarks.stock_secagg import stock_round
 from simulation.benchmarks.tally import Tally
 from strategies.secagg import aggregate_check, masking
@@ -35,7 +39,9 @@ RANGE = 2.0**-4  # of the quantiser: beyond six standard deviations
 SPREAD = np.float32(0.01)  # standard deviation of an update
 MOST_STOCK_WORDS = 2_000_000  # SecAgg+ holds 8 bytes a word and partner at once, and temporaries
 STOCK_WORDS = 1_000_000  # where there are more
-EXCHANGES = 3  # MaskedInputCollection, ConsistencyCheck, Unmasking
+MEASURED = 50
+ROUND = (Step.COLLECT, Step.CONSISTENCY, Step.UNMASK)
+SET_UP = (Step.ADVERTISE_KEYS, Step.SHARE_KEYS)
 WORK = {  # what a partner's work is called
     Step.ADVERTISE_KEYS: "set_up",
     Step.SHARE_KEYS: "set_up",
@@ -88,24 +94,26 @@ class BenchmarkSetting:
         return drawn
 
 
-def measure(setting: BenchmarkSetting) -> dict[str, Any]:
-    """Run one round of ours and one of Flower's SecAgg+.
+def measure(setting: BenchmarkSetting, stock: bool = True) -> dict[str, Any]:
+    """Run one round of ours, and one of Flower's SecAgg+.
 
+    Args:
+        stock: Whether to run the second, which takes many minutes with hundreds of partners.
     Returns:
         What `polyphony benchmark secagg --json` prints; times in seconds, sizes in bytes, of one partner unless they say otherwise.
-        `coordinator_speedup` is None where SecAgg+ was measured on shorter vectors.
+        `coordinator_speedup` is None where SecAgg+ was measured on shorter vectors, and all of SecAgg+'s where it was not.
     """
     tally = Tally()
     exact = Bench(setting, tally).round()
-    stock_words = setting.words if setting.words <= MOST_STOCK_WORDS else STOCK_WORDS
-    threshold = default_threshold(setting.partners)
-    stock = stock_round(setting.partners, threshold, setting.dropped(), lambda index: setting.update(index, stock_words))
+    against = stock_figures(setting) if stock else None
     coordinator, mask, bare = tally.median("coordinator"), tally.median("partner_mask"), tally.median("mask_floor")
+    comparable = against is not None and against["stock_words"] == setting.words
     return {
         "partners": setting.partners,
         "words": setting.words,
         "dropped": len(setting.dropped()),
         "exact": exact,
+        "partners_measured": len(tally.spent["partner_mask"]),
         "partner_mask_s": mask,
         "partner_share_s": tally.median("partner_share"),
         "mask_floor_s": bare,
@@ -113,16 +121,26 @@ def measure(setting: BenchmarkSetting) -> dict[str, Any]:
         "partner_answer_s": tally.median("partner_answer"),
         "coordinator_s": coordinator,
         "set_up_s": tally.median("set_up"),
-        "stock_partner_s": stock.partner_s,
-        "stock_coordinator_s": stock.coordinator_s,
-        "stock_words": stock_words,
-        **{what: round(tally.median(what)) for what in ("upload_bytes", "answer_bytes", "download_bytes")},
+        "coordinator_set_up_s": tally.median("coordinator_set_up"),
+        "partner_steps_s": {step.value: tally.median(f"partner {step}") for step in (*SET_UP, *ROUND, Step.FINISH)},
+        "coordinator_steps_s": {step.value: tally.median(f"coordinator {step}") for step in (*SET_UP, *ROUND)},
+        "version_1": first_version(setting.partners, setting.words, len(setting.dropped())),
+        **(against or dict.fromkeys(("stock_partner_s", "stock_coordinator_s", "stock_words"))),
+        **{what: round(tally.median(what)) for what in ("upload_bytes", "answer_bytes", "download_bytes", "set_up_bytes")},
         "float32_bytes": 4 * setting.words,
-        "exchanges_per_round": EXCHANGES,
+        "exchanges_per_round": len(ROUND),
         "mask_ratio": mask / bare,
-        "coordinator_speedup": stock.coordinator_s / coordinator if stock_words == setting.words else None,
+        "coordinator_speedup": against["stock_coordinator_s"] / coordinator if against and comparable else None,
         "threads": setting.threads,
     }
+
+
+def stock_figures(setting: BenchmarkSetting) -> dict[str, Any]:
+    """What a round of Flower's SecAgg+ takes, on as many words as it can hold."""
+    words = setting.words if setting.words <= MOST_STOCK_WORDS else STOCK_WORDS
+    threshold = default_threshold(setting.partners)
+    stock = stock_round(setting.partners, threshold, setting.dropped(), lambda index: setting.update(index, words))
+    return {"stock_partner_s": stock.partner_s, "stock_coordinator_s": stock.coordinator_s, "stock_words": words}
 
 
 class Bench:
@@ -135,6 +153,9 @@ class Bench:
 
     def __init__(self, setting: BenchmarkSetting, tally: Tally) -> None:
         self.setting, self.tally, self.dropped = setting, tally, setting.dropped()
+        survivors = [index for index in range(1, setting.partners + 1) if index not in self.dropped]
+        self.measured = survivors[:: -(-len(survivors) // MEASURED)]
+        self.memory = SignatureMemory()
         self.quantiser = Quantiser.for_sum(setting.word_bits, setting.partners, RANGE)
         self.plain = np.zeros(setting.words, dtype=np.int32)  # no sum of words within the quantiser's bounds wraps
         coordinator, partners = throw_away_parties(setting.partners, os.urandom, word_bits=setting.word_bits, threads=setting.threads)
@@ -150,19 +171,19 @@ class Bench:
 
     def write(self, index: int, private: np.ndarray) -> None:
         """A partner's update as integers, which are also added up in the clear; before that, the floor is measured."""
-        keys = [
-            os.urandom(32) for _ in range(self.setting.partners + (1 if index == 1 else 2))
-        ]  # pairwise, self, and one or two for the group
         private.fill(0)  # written to before anything is measured: fresh zeros have no pages yet
-        with self.tally.time("mask_floor", index):
-            bare_masks(private, keys, self.setting.threads)
+        if index in self.measured:
+            # pairwise, self, and one or two for the group
+            keys = [os.urandom(32) for _ in range(self.setting.partners + (1 if index == 1 else 2))]
+            with self.tally.time("mask_floor", index):
+                bare_masks(private, keys, self.setting.threads)
         update = self.setting.update(index)
-        with self.tally.time("partner_mask", index):
+        with self.tally.time("partner_mask", index) if index in self.measured else nullcontext():
             self.quantiser.quantise([update], private, seed=index)
         np.add(self.plain, masking.signed_view(private), out=self.plain)
 
     def carry(self, sent: Transmission) -> bool:
-        """Count bytes from the round's first message on; the partners that drop out are asked to mask in vain."""
+        """Count bytes; the partners that drop out are asked to mask in vain."""
         if sent.step is Step.COLLECT:
             if sent.partner in self.dropped:
                 return False
@@ -173,28 +194,32 @@ class Bench:
                 )  # of a round in full swing: the last sum comes with the request
             else:
                 self.tally.add("download_bytes", sent.partner, len(sent.body))
+        elif sent.step in SET_UP:
+            self.tally.add("set_up_bytes", sent.partner, len(sent.body))
         elif sent.step in (Step.CONSISTENCY, Step.UNMASK):
             self.tally.add("answer_bytes" if sent.upward else "download_bytes", sent.partner, len(sent.body))
         return True
 
     @contextmanager
     def measure(self, step: Step, party: int) -> Iterator[None]:
-        """Take down the time of a party's work under the name that the benchmark gives it."""
+        """Take down the time of a party's work: of the step, and under the name that the benchmark gives it."""
         if party == COORDINATOR:
-            with self.tally.time("coordinator"):
+            with self.tally.time(f"coordinator {step}"), self.tally.time("coordinator_set_up" if step in SET_UP else "coordinator"):
+                yield
+        elif party not in self.measured:
+            with self.memory.used():
                 yield
         elif step is Step.COLLECT:
             with (
                 self.tally.moved(masking, "add_streams", "partner_share", "partner_mask", party),
                 self.tally.moved(aggregate_check, "tag", "partner_share", "partner_mask", party),
                 self.tally.time("partner_share", party),
+                self.tally.time(f"partner {step}", party),
             ):
                 yield
-        elif party not in self.dropped:
-            with self.tally.time(WORK[step], party):
-                yield
         else:
-            yield
+            with self.tally.time(f"partner {step}", party), self.tally.time(WORK[step], party):
+                yield
 
 
 def bare_masks(words: np.ndarray, keys: Sequence[bytes], threads: int) -> None:

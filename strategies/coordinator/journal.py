@@ -4,7 +4,6 @@ journal.jsonl   exchanges that are over
 awaited.json    the one that is going on, and whose replies are awaited; gone when nobody's is
 """
 
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -78,7 +77,7 @@ class Journal:
             return
         unfinished = self.awaited.with_name(f".{AWAITED}{UNFINISHED}")
         with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump(asdict(awaited), file)
+            file.write(sealed_line(asdict(awaited)))
         unfinished.replace(self.awaited)
 
     def rest(self) -> None:

@@ -19,7 +19,7 @@ from fedapp.storage.files import atomic_path
 from fedapp.storage.json_lines import append_line, last_line
 from strategies.partner.departure import Trainer, ready_to_mask
 from strategies.partner.held_trunk import HeldTrunk
-from strategies.partner.repetition_file import read_repetition, write_repetition
+from strategies.partner.repetition import read_repetition, write_repetition
 from strategies.partner.side import Membership, PartnerSide
 from strategies.secagg import transcript
 from strategies.secagg.errors import (

@@ -2,15 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fedapp.partner_folder import PartnerFolder
-from fedapp.storage.files import atomic_path
 from fedapp.storage.json_lines import append_line, last_line, sealed_line
+from fedapp.storage.sealed_array import write_flags
 from strategies.secagg.identity import Identity
 from strategies.secagg.policy import Policy
 from strategies.secagg.roster import Roster
@@ -107,11 +106,8 @@ class PartnerSide:
 
     def keep_rows(self, listed: np.ndarray) -> np.ndarray:
         """Write down what of the next training may leave: our own support within the agreed list, bool; returned as well."""
-        content, path, sent = BytesIO(), self.folder.rows, listed & self.data.support()
-        np.save(content, sent)
-        if not path.is_file() or path.read_bytes() != content.getvalue():
-            with atomic_path(path) as temporary:
-                temporary.write_bytes(content.getvalue())
+        sent = listed & self.data.support()
+        write_flags(self.folder.rows, sent)
         return sent
 
     def note(self, path: Path, record: dict[str, Any]) -> None:

@@ -81,6 +81,7 @@ class Collection:
         self.wrong: dict[int, WrongShareError] = {}
         self.dtype = DTYPES[coordinator.parameters.word_bits]
         self.consistency: ConsistencyRequest | None = None
+        self.agreed_digest = b""
 
     def add_input(self, index: int, reply: bytes, words: np.ndarray | None) -> None:
         """Take one partner's masked input, and add it to those of the same form: from the same trunk, with as many words.
@@ -143,6 +144,7 @@ class Collection:
         headers = tuple(self.inputs[index].header for index in survivors)
         dropped = tuple(sorted(set(self.cohort) - set(survivors)))
         self.consistency = ConsistencyRequest(self.coordinator.session, self.number, survivors, dropped, headers)
+        self.agreed_digest = survivors_digest(self.consistency)
         return wire.encode(self.consistency)
 
     @property
@@ -158,7 +160,7 @@ class Collection:
         """
         signed, agreed = wire.decode(SurvivorsSignature, reply), self._agreed()
         verification.verify_survivors(self.coordinator.roster, self.coordinator.session, self.number, signed)
-        if signed.index != index or index not in agreed.survivors or signed.survivors != survivors_digest(agreed):
+        if signed.index != index or index not in agreed.survivors or signed.survivors != self.agreed_digest:
             raise AlteredReplyError(f"partner {index} signed other survivors than it was shown")
         self.signatures[index] = signed
 

@@ -1,6 +1,7 @@
 """A partner's long-term identity: Ed25519 and ML-DSA-65 together, so that a signature stands as long as either of them does."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,7 +15,7 @@ ED25519_KEY, MLDSA_KEY = 32, 1952  # bytes of the public keys (RFC 8032, FIPS 20
 ED25519_SIGNATURE, MLDSA_SIGNATURE = 64, 3309
 KEY_BYTES = ED25519_KEY + MLDSA_KEY
 SIGNATURE_BYTES = ED25519_SIGNATURE + MLDSA_SIGNATURE
-PEM_END = b"-----END PRIVATE KEY-----"
+PEM_BLOCK = re.compile(rb".*?-----END (?:ENCRYPTED )?PRIVATE KEY-----", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -79,25 +80,28 @@ class Identity:
         return cls(ed25519.Ed25519PrivateKey.generate(), mldsa.MLDSA65PrivateKey.generate())
 
     @classmethod
-    def from_pem(cls, pem: bytes) -> "Identity":
+    def from_pem(cls, pem: bytes, passphrase: bytes | None = None) -> "Identity":
         """The identity of `to_pem`'s bytes.
 
+        Args:
+            passphrase: What both keys are encrypted under; None if neither is.
         Raises:
-            IdentityFileError: Not two PEM blocks, an Ed25519 key and an ML-DSA-65 key in this order.
+            IdentityFileError: Not two PEM blocks, an Ed25519 key and an ML-DSA-65 key in this order, or not under this passphrase.
         """
-        blocks = [block + PEM_END for block in pem.split(PEM_END)[:-1]]
         try:
-            classical, lattice = (serialization.load_pem_private_key(block, password=None) for block in blocks)
-        except (ValueError, UnsupportedAlgorithm) as error:
-            raise IdentityFileError("an identity is two unencrypted PEM private keys, Ed25519 and ML-DSA-65") from error
+            classical, lattice = (serialization.load_pem_private_key(block, passphrase) for block in PEM_BLOCK.findall(pem))
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            how = "unencrypted" if passphrase is None else "encrypted"
+            raise IdentityFileError(f"an identity is two {how} PEM private keys, Ed25519 and ML-DSA-65") from error
         if not isinstance(classical, ed25519.Ed25519PrivateKey) or not isinstance(lattice, mldsa.MLDSA65PrivateKey):
             raise IdentityFileError("an identity is an Ed25519 key followed by an ML-DSA-65 key")
         return cls(classical, lattice)
 
-    def to_pem(self) -> bytes:
-        """Both private keys, PKCS #8 in PEM, unencrypted: the caller keeps them in a file of mode 0600."""
-        pem, form, none = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        return self._classical.private_bytes(pem, form, none) + self._lattice.private_bytes(pem, form, none)
+    def to_pem(self, passphrase: bytes | None = None) -> bytes:
+        """Both private keys, PKCS #8 in PEM, each encrypted if there is a passphrase: the caller keeps them in a file of mode 0600."""
+        pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+        sealed = serialization.NoEncryption() if passphrase is None else serialization.BestAvailableEncryption(passphrase)
+        return self._classical.private_bytes(pem, form, sealed) + self._lattice.private_bytes(pem, form, sealed)
 
     def sign(self, message: bytes) -> bytes:
         """Ed25519 signature followed by ML-DSA-65 signature, 3373 bytes. The latter is hedged: two calls differ."""

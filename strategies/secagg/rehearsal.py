@@ -140,11 +140,14 @@ class Rehearsal:
         for index, partner in self.partners.items():
             advertise = partial(partner.advertise, version=VERSION, trunk=NO_TRUNK, before=NO_TRUNK)
             if (reply := self._exchange(Step.ADVERTISE_KEYS, index, request, advertise)) is not None:
-                self.coordinator.add_advertisement(reply)
-        request = self.coordinator.share_keys_request()
+                with self.measure(Step.ADVERTISE_KEYS, COORDINATOR):
+                    self.coordinator.add_advertisement(reply)
+        with self.measure(Step.SHARE_KEYS, COORDINATOR):
+            request = self.coordinator.share_keys_request()
         for index in sorted(self.coordinator.advertisements):
             if (reply := self._exchange(Step.SHARE_KEYS, index, request, self.partners[index].share_keys)) is not None:
-                self.coordinator.add_contributions(index, reply)
+                with self.measure(Step.SHARE_KEYS, COORDINATOR):
+                    self.coordinator.add_contributions(index, reply)
 
     def collect(self, write: Write) -> Collection:
         """MaskedInputCollection: every member masks what `write` gives it, and the coordinator adds up what arrives."""

@@ -65,16 +65,18 @@ class Unmasking:
     def wrong(self, seeds: Mapping[int, Mapping[int, bytes]]) -> dict[int, WrongShareError]:
         """Who revealed shares that do not fit the seeds, and what is wrong with them; all shares of a holder are checked at once.
 
-        Nobody is named where so many are wrong that it cannot be told who.
+        Nobody is named where so many are wrong that it cannot be told who, and where as many as may misbehave could have made those who are
+        right look wrong.
         """
         opened = {holder: self._shares(holder) for holder, answer in self.answers.items() if not answer.unopened}
         weights = self._weights()
         seeded = zip(weights, self._words, strict=True)
         total = sum(weight * int.from_bytes(seeds[dealer][about], "big") for weight, (dealer, about) in seeded)
         try:
-            found = decode(combined(opened, weights), self.threshold, (total % shamir.PRIME).__eq__).wrong
+            decoded = decode(combined(opened, weights), self.threshold, (total % shamir.PRIME).__eq__)
         except (NotEnoughSharesError, WrongSharesError):
             return {}
+        found = decoded.wrong if decoded.otherwise > self.tolerated else ()
         right = tuple(holder for holder in sorted(opened) if holder not in found)[: self.threshold]
         return {holder: self._error(holder, self._dealers(holder, right, opened)) for holder in found}
 

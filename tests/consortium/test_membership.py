@@ -19,6 +19,7 @@ from fedapp.run_folder import RunFolder
 from strategies.partner.side import Membership
 from strategies.secagg.errors import PolicyError
 from strategies.secagg.policy import Policy
+from strategies.secagg.repetition import RepetitionLimits
 from strategies.update.limits import LeakLimits
 
 FIVE = ("data.partners=5", "federation.min_partners=3", "federation.metrics_shown=[loss]")
@@ -100,7 +101,7 @@ def test_each_proposal_is_a_fresh_one(run: RunFolder, config: Config) -> None:
 
 
 def test_a_policy_reads_back_as_it_was_written(tmp_path: Path) -> None:
-    policy = Policy(b"r" * 32, b"c" * 32, "4x2,2", (16, 32), 10, 3, 20, ("auc_pr", "loss"), 4)
+    policy = Policy(b"r" * 32, b"c" * 32, "4x2,2", (16, 32), 10, 3, 20, ("auc_pr", "loss"), 4, RepetitionLimits(3, 40, 50))
     write_policy(PartnerFolder(tmp_path).policy, policy)
     assert read_policy(PartnerFolder(tmp_path).policy) == policy
     assert PartnerFolder(tmp_path).policy.read_text().startswith("# The least that this partner accepts")
@@ -148,6 +149,9 @@ def test_with_the_row_guard_off_or_under_record_level_privacy_a_partner_is_told_
     ("old", "new"),
     [
         ("most_identified: 0.001", "most_identified: 1.5"),
+        ("survivor_lists: 2", "survivor_lists: 0"),
+        ("sessions: ", "sessions: -"),
+        ("cohort_changes: ", "cohort_changes: -"),
         ("most_identified: 0.001", "most_identified: -0.1"),
         ("most_identified: 0.001", "most_identified: .nan"),
         ("most_identified: 0.001", "most_identified: few"),

@@ -12,8 +12,9 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes, uses_nist_
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from fedapp.consortium import identity_files, roster_file
+from fedapp.consortium import identity_files
 from fedapp.consortium.identity_files import load_identity, new_identity, renew_node_key
+from fedapp.consortium.names import fault_of, nearest_name
 from fedapp.consortium.node_key import new_node_key
 from fedapp.consortium.public_file import PublicFile, load_public
 from fedapp.consortium.roster_file import (
@@ -354,10 +355,10 @@ def test_a_name_that_could_mislead_is_refused(name: str, file: Path, tmp_path: P
 @given(st.text(max_size=100))
 def test_any_text_has_a_nearest_name_and_a_name_is_its_own(text: str) -> None:
     """A run's folder may be called anything, and its partners' roster bears its name."""
-    name = roster_file.nearest_name(text)
-    assert roster_file.NAME.fullmatch(name)
-    assert roster_file.nearest_name(name) == name
-    assert name == text or not roster_file.NAME.fullmatch(text)
+    name = nearest_name(text)
+    assert not fault_of(name)
+    assert nearest_name(name) == name
+    assert name == text or fault_of(text)
 
 
 def test_a_name_or_key_is_added_once(file: Path) -> None:

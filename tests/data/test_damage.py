@@ -25,6 +25,7 @@ from fedapp.storage.json_file import ValueType, read_sealed
 from simulation.events import Follower
 from simulation.experiment import headline
 from simulation.launch import check_outcome
+from strategies.partner.repetition import read_repetition
 from strategies.partner.secure_partner import open_participant
 from strategies.update.shared_trunk import SharedTrunk
 from tests.helpers.damage import damages, replaced, told
@@ -69,7 +70,7 @@ def readers(run: RunFolder) -> dict[str, Callable[[], Any]]:
         "dataset": lambda: str(vars(Dataset.open(folder / "dataset"))),
         "report": lambda: reported(run.path),
         "requests": lambda: read_requests(folder),
-        "attempts": lambda: values(folder / "attempts.json", {"round": int, "attempts": int}),
+        "repetition": lambda: read_repetition(PartnerFolder(folder)),
         "trunk": lambda: SharedTrunk.read(folder / "shared.safetensors").to_bytes(),
         "rows": lambda: str(read_row_list(folder)),
         "state": lambda: [str(load_tensors(path)) for path in sorted((folder / "state").iterdir())],
@@ -105,7 +106,7 @@ READERS_OF = {  # what reads a file; the slow ones are left out where they read 
     "identity.key": ("membership",),
     "node.key": ("node key",),
     "protocol.state": ("membership",),
-    "attempts.json": ("attempts",),
+    "repetition.json": ("repetition", "membership"),
     "journal.jsonl": ("headline", "report"),
     "outcome.json": ("settings", "end", "report"),
     "requests.jsonl": ("requests",),

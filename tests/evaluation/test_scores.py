@@ -15,6 +15,7 @@ from fedapp.errors import RunError
 from fedapp.evaluation.combination import CHOICES, combine, mean_scores
 from fedapp.evaluation.scores import SCORES_SCHEMA, metrics_of, read_scores, write_scores
 from fedapp.storage.damage import DamagedFileError
+from fedapp.storage.sealed_table import write_table
 
 KINDS = {CLASSES: np.ones(2, dtype=np.bool_)}
 VALUES = [1, 0, 1, 0, 1, 0]
@@ -40,9 +41,9 @@ def test_scores_come_back_as_they_were_written_and_are_their_owners_alone(tmp_pa
         lambda path: path.write_bytes(path.read_bytes()[:-9]),
         lambda path: path.write_bytes(b""),
         lambda path: path.unlink(),
-        lambda path: scored(GOOD).drop("output").write_parquet(path),
-        lambda path: pl.concat([scored(GOOD), scored(BAD)]).write_parquet(path),
-        lambda path: scored(GOOD).with_columns(pl.lit(None, dtype=pl.Float32).alias("value")).write_parquet(path),
+        lambda path: write_table(path, scored(GOOD).drop("output")),
+        lambda path: write_table(path, pl.concat([scored(GOOD), scored(BAD)])),
+        lambda path: write_table(path, scored(GOOD).with_columns(pl.lit(None, dtype=pl.Float32).alias("value"))),
     ],
     ids=["cut", "empty", "missing", "without a column", "a label twice", "empty cells"],
 )

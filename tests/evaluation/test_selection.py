@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from fedapp.evaluation.selection import METRICS_SCHEMA, best_round, judged_metrics, read_metrics, selected_rounds, validation_curve
+from fedapp.storage.sealed_table import write_table
 
 
 def metrics(validation: list[float | None], test: list[float]) -> pl.DataFrame:
@@ -37,7 +38,7 @@ def test_the_curve_has_every_round() -> None:
 def test_a_folder_is_read_by_round_and_half_written_files_are_no_part_of_it(tmp_path: Path) -> None:
     (tmp_path / "metrics").mkdir()
     for number in (2, 10, 1):
-        pl.DataFrame([{"round": number}], schema=METRICS_SCHEMA).write_parquet(tmp_path / "metrics" / f"round-{number:04d}.parquet")
+        write_table(tmp_path / "metrics" / f"round-{number:04d}.parquet", pl.DataFrame([{"round": number}], schema=METRICS_SCHEMA))
     (tmp_path / "metrics" / ".round-0011.parquet.x1").write_bytes(b"half")
     assert read_metrics(tmp_path)["round"].to_list() == [1, 2, 10]
     assert read_metrics(tmp_path / "absent").is_empty()

@@ -22,7 +22,7 @@ from tests.helpers.sweeps import every
 SHORT = ("federation.rounds=2",)
 MESSAGES = 3 * (2 + 3 * 3 + 1)  # three partners: set-up, row list and two rounds, the end
 FIRST_TRAINING = 3 * (2 + 3)  # before this one nobody has trained
-LAST = MESSAGES - 3  # from the second of these on, somebody has the last sum
+LAST = MESSAGES - 2  # from this one on, a quorum has the last sum
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], Share
 
 @pytest.mark.parametrize("killed_at", every(range(MESSAGES)))
 def test_a_run_killed_at_any_message_resumes(stopped: tuple[list[Path], SharedTrunk], killed_at: int) -> None:
-    """To the same bits, if no masked update had left or somebody had the last sum; else what was under way is trained afresh."""
+    """To the same bits, if no masked update had left or a quorum had the last sum; else what was under way is trained afresh."""
     copies, undisturbed = stopped
     run = RunFolder.open(copies[killed_at])
     federate(run)

@@ -88,7 +88,7 @@ def test_no_file_grows_but_the_logs_and_these_by_a_line_a_message(soak: Soak) ->
     assert max(each.files for each in late) <= 1.25 * max(each.files for each in early)
     assert late[-1].logs <= LONGEST_LINE * soak.weather.delivered.total()
     for partner in range(1, PARTNERS + 1):
-        known = r"protocol\.state|shared\.safetensors|rows\.npy|repetition\.json|(sums|self_audit|transcript-[0-9a-f]{8})\.jsonl"
+        known = r"protocol\.state|shared(-before)?\.safetensors|rows\.npy|repetition\.json|(sums|self_audit|transcript-[0-9a-f]{8})\.jsonl"
         assert all(re.fullmatch(known, path.name) for path in soak.home(partner).iterdir())
         assert soak.rounds_of(partner) == sorted(set(soak.rounds_of(partner)))
         assert soak.rounds_of(partner)[-1] == ROUNDS

@@ -22,14 +22,16 @@ TEMPLATES = TemporaryDirectory(prefix="polyphony-small-run-")
 SMALL = ("chemistry.bits=256", "model.hidden=[8]", "federation.server_learning_rate=1", "federation.connect_timeout=1")
 
 
-def write_dataset(out: Path, name: str, compounds: int = 200, tasks: int = 4, kinds: Sequence[str] = (CLASSIFICATION,)) -> Dataset:
+def write_dataset(
+    out: Path, name: str, compounds: int = 200, tasks: int = 4, kinds: Sequence[str] = (CLASSIFICATION,), bits: int = BITS
+) -> Dataset:
     """Write a synthetic dataset to a folder, with tasks of these kinds; its names must never leave the partner."""
-    held = synthetic.dataset(name, compounds=compounds, bits=BITS, tasks=tasks)
+    held = synthetic.dataset(name, compounds=compounds, bits=bits, tasks=tasks)
     if REGRESSION in kinds:
         held = synthetic.with_values(held, first=tasks // 2 if CLASSIFICATION in kinds else 0)
     structures = pl.DataFrame({"smiles": [f"C{name}{row}" for row in range(compounds)], "fold": held.folds})
     table = held.tasks.with_columns(pl.format("SECRET-{}-{}", pl.lit(name), "group").alias("group"))
-    header = {"name": name, "bits": BITS, "folds": 5, "note": "", "dropped": {}}
+    header = {"name": name, "bits": bits, "folds": 5, "note": "", "dropped": {}}
     return save(out, header, structures, (held.x_indptr, held.x_indices), labels=label_table(held), tasks=table)
 
 

@@ -15,7 +15,7 @@ from fedapp.model.saved_model import read_model, save_model
 from fedapp.partner.client import Partner
 from fedapp.prediction.export import export_model
 from fedapp.prediction.predict import predict_file
-from fedapp.storage.json_file import SEAL, write_json
+from fedapp.storage.json_file import SEAL, write_sealed
 from tests.helpers.small_run import small_config, write_dataset
 
 
@@ -191,7 +191,7 @@ def test_the_note_on_the_data_stands_on_top_in_one_line(tmp_path: Path) -> None:
 def test_where_arms_were_compared_the_card_has_their_scores(model: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(model, tmp_path / "run" / "partners" / "alpha")
     arms = {arm: {"auc_pr": score, "auc_roc": 0.7, "bce": None} for arm, score in (("local", 0.412), ("federated", 0.456))}
-    write_json(tmp_path / "run" / "comparison.json", {"partners": {"alpha": arms | {"tasks": 3}}})
+    write_sealed(tmp_path / "run" / "comparison.json", {"partners": {"alpha": arms | {"tasks": 3}}})
     export_model(folder, tmp_path / "out")
     card = (tmp_path / "out" / "card.md").read_text()
     assert "| local | 0.412 | 0.700 | – |\n| federated | 0.456 | 0.700 | – |" in card
@@ -227,6 +227,6 @@ def test_what_is_there_already_is_left_alone(model: Path, tmp_path: Path, there:
 @pytest.mark.parametrize("arm", ["local/alpha", "unguarded/alpha", "pooled"])
 def test_what_a_comparison_trained_otherwise_is_not_exported(model: Path, tmp_path: Path, arm: str) -> None:
     folder = shutil.copytree(model, tmp_path / "run" / arm)
-    write_json(tmp_path / "run" / "run.json", {"kind": "compare"})
+    write_sealed(tmp_path / "run" / "run.json", {"kind": "compare"})
     with pytest.raises(RunError, match="for comparison only"):
         export_model(folder, tmp_path / "out")

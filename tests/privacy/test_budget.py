@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,12 +74,27 @@ def test_a_number_survives_the_file_bit_for_bit(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "privacy-budget.json").read_text())["paid"][0]["steps"] == 7
 
 
-def test_an_altered_digit_is_found_and_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+def test_an_altered_digit_and_a_missing_digest_are_found(tmp_path: Path) -> None:
     budget(tmp_path).spend("round 1", NoiseEvent(40.0, 0.5, 70))
     path = tmp_path / "privacy-budget.json"
     text = path.read_text()
     path.write_text(text.replace('"steps": 70', '"steps": 10'))
     with pytest.raises(BudgetError, match="altered"):
         budget(tmp_path).spent()
-    path.write_text(json.dumps(json.loads(text)["paid"]))
-    assert budget(tmp_path).events() == [("round 1", NoiseEvent(40.0, 0.5, 70))]
+    path.write_text(json.dumps({"paid": json.loads(text)["paid"]}))
+    with pytest.raises(BudgetError, match="no digest"):
+        budget(tmp_path).spent()
+
+
+def test_a_lost_account_is_no_empty_one_where_something_was_paid_for(tmp_path: Path) -> None:
+    lost = replace(budget(tmp_path), used=True)
+    lost.begin()
+    for act in (lambda: lost.spent(), lambda: lost.spend("round 2", ROUND)):
+        with pytest.raises(BudgetError, match="is missing"):
+            act()
+    assert not lost.path.exists()
+    fresh = budget(tmp_path)
+    fresh.begin()
+    fresh.spend("round 1", ROUND)
+    fresh.begin()
+    assert [what for what, _ in lost.events()] == ["round 1"]

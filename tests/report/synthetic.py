@@ -1,6 +1,5 @@
 """A run folder as simulate and compare leave it, with made-up but plausible numbers."""
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +11,10 @@ import polars as pl
 from fedapp.evaluation.arms import CLASS_METRICS, CONSTANT, LOCAL, VALUE_METRICS
 from fedapp.evaluation.comparison import BREAKDOWN
 from fedapp.evaluation.selection import METRICS_SCHEMA
+from fedapp.storage.digests import file_digests
+from fedapp.storage.json_file import write_sealed
+from fedapp.storage.json_lines import sealed_line
+from fedapp.storage.sealed_table import write_table
 
 ARMS = ("local", "federated", "pooled")  # those with rounds
 COMPARED = ("local", "local_twice", "federated", "combined", "pooled", "merged", "forest", "constant")
@@ -125,13 +128,14 @@ class Synthetic:
         tasks, place = self.own(partner), f"partners/{partner}/dataset"
         labels = int((tasks["positives"] + tasks["negatives"]).sum())
         facts = {"name": partner, "bits": 32768, "folds": 5, "compounds": labels // 2, "tasks": len(tasks), "labels": labels}
-        self.save_json(f"{place}/dataset.json", facts | {"digest": f"{len(partner):08d}" * 8, "note": ""})
         columns = tasks.select("task", "group", pl.col("threshold").cast(pl.Float32), pl.lit(1.0).alias("weight"), "positives", "negatives")
         valued = self.own_values(partner).select(
             "task", "group", pl.lit("regression").alias("kind"), pl.lit("p").alias("unit"), "exact", "censored"
         )
         counted = pl.col("positives", "negatives", "exact", "censored").cast(pl.Int32)
         self.save_table(f"{place}/tasks.parquet", pl.concat([columns, valued], how="diagonal_relaxed").with_columns(counted))
+        facts |= {"digest": f"{len(partner):08d}" * 8, "note": "", "files": file_digests(self.directory / place, ["tasks.parquet"])}
+        self.save_json(f"{place}/dataset.json", facts)
 
     def write_journal(self) -> None:
         phases, last = (ROUND, "Finish") if self.secure else (["train"], "final")
@@ -268,15 +272,14 @@ class Synthetic:
         path.write_text(text, encoding="utf-8")
 
     def save_lines(self, name: str, rows: Sequence[dict[str, Any]]) -> None:
-        self.save_text(name, "".join(json.dumps(row) + "\n" for row in rows))
+        self.save_text(name, "".join(sealed_line(row) + "\n" for row in rows))
 
     def save_json(self, name: str, value: Any) -> None:
-        self.save_text(name, json.dumps(value))
+        write_sealed(self.directory / name, value)
 
     def save_table(self, name: str, table: pl.DataFrame) -> None:
         path = self.directory / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        table.write_parquet(path)
+        write_table(path, table)
 
 
 def means(compared: pl.DataFrame, arms: Sequence[str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from fedapp.report.conclusions import caveats, clipped, guard_effect, judged_lab
 from fedapp.report.headline import verdict
 from fedapp.report.saved_run import read_run
 from fedapp.report.summary import summarise
+from fedapp.storage.sealed_table import write_table
 from strategies.update.round_sum import RoundSum
 
 Make = Callable[..., Path]
@@ -103,7 +104,7 @@ def values_of(folder: Path, **figures: float) -> dict[str, str]:
     table = pl.read_parquet(folder / "comparison.parquet")
     of_values = pl.col("kind") == "regression"
     changed = [pl.when(of_values).then(pl.lit(value)).alias(name) for name, value in figures.items()]
-    table.with_columns(changed).write_parquet(folder / "comparison.parquet")
+    write_table(folder / "comparison.parquet", table.with_columns(changed))
     run = read_run(folder)
     return dict(caveats(run, summarise(run), 4))
 
@@ -131,7 +132,7 @@ def test_a_run_that_kept_no_fold_for_judging_gives_no_verdict_and_says_why(synth
     config = folder / "config.yaml"
     config.write_text(config.read_text().replace("test_fold: 0", "test_fold: null"))
     for path in folder.rglob("metrics/*.parquet"):
-        pl.read_parquet(path).filter(pl.col("fold") != "test").write_parquet(path)
+        write_table(path, pl.read_parquet(path).filter(pl.col("fold") != "test"))
     run = read_run(folder)
     summary = summarise(run)
     assert verdict(run, summary, 3).startswith("No verdict: no fold was kept for judging")

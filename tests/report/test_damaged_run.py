@@ -14,11 +14,10 @@ from fedapp.report.saved_files import read_dataset
 from fedapp.report.saved_run import SavedRun, read_run
 from fedapp.run_folder import CONFIG_FILE, FACTS, FILES
 from fedapp.storage.digests import file_digests
-from fedapp.storage.json_file import write_sealed
-from fedapp.storage.json_lines import sealed_line
-from fedapp.storage.sealed_table import write_table
+from fedapp.storage.json_file import read_json, write_sealed
 from strategies.update.self_audit import SUM, Audited
 from tests.helpers.damage import damages, replaced, told
+from tests.helpers.sealed import seal
 from tests.helpers.small_run import write_dataset
 from tests.helpers.sweeps import EFFORT
 from tests.report.synthetic import Synthetic
@@ -33,17 +32,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
     Synthetic(folder, partners=["Alder"], tasks=4, values=2, rounds=1, secure=True).write()
     partner = folder / "partners" / "Alder"
-    (folder / "coordinator" / "outcome.json").write_text('{"state": "failed", "error": "two were left"}')
-    (partner / "error.json").write_text('{"error": "the disk is full", "hint": ""}')
-    (partner / "model.json").write_text('{"members": [{"shared_heads": {"classification": "own"}}]}')
-    (partner / "self_audit.jsonl").write_text(json.dumps(vars(Audited(1, SUM, 0, 5, 1, 1, 2, 9))) + "\n")
-    for path in folder.rglob("*.parquet"):
-        write_table(path, pl.read_parquet(path))
-    for path in folder.rglob("*.jsonl"):
-        path.write_text("".join(sealed_line(json.loads(line)) + "\n" for line in path.read_text().splitlines()))
-    for path in folder.rglob("*.json"):
-        named = {"run.json": (folder, CONFIG_FILE), HEADER: (path.parent, TASKS)}.get(path.name)
-        write_sealed(path, json.loads(path.read_text()) | ({FILES: file_digests(named[0], [named[1]])} if named else {}))
+    seal(folder / "coordinator" / "outcome.json", '{"state": "failed", "error": "two were left"}')
+    seal(partner / "error.json", '{"error": "the disk is full", "hint": ""}')
+    seal(partner / "model.json", '{"members": [{"shared_heads": {"classification": "own"}}]}')
+    seal(partner / "self_audit.jsonl", json.dumps(vars(Audited(1, SUM, 0, 5, 1, 1, 2, 9))))
+    write_sealed(folder / "run.json", read_json(folder / "run.json") | {FILES: file_digests(folder, [CONFIG_FILE])})
     return folder
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from fedapp.report.disclosure import ADVISED_GUARD, Statement, disclosure, warnings
 from fedapp.report.saved_run import read_run
 from strategies.update.self_audit import Audited
+from tests.helpers.sealed import seal
 
 Make = Callable[..., Path]
 
@@ -57,7 +58,7 @@ CATALOGUED = ("tasks: {", "tasks: {catalogue: groups, ")
 
 def with_endpoints(run: Path, **numbers: int) -> Path:
     facts = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps(facts | {"common_endpoints": numbers}))
+    seal(run / "run.json", json.dumps(facts | {"common_endpoints": numbers}))
     return run
 
 
@@ -99,7 +100,7 @@ def test_what_is_said_of_shared_heads_needs_no_numbers_and_without_a_catalogue_i
 def note_audits(run: Path, partner: str, *rows: tuple[int, str, int], shown: int = 9) -> None:
     """Lines of a self-audit: round, vector and compounds named, of 462."""
     lines = [json.dumps(asdict(Audited(number, vector, 0, shown, 9, 0, identified, 462))) for number, vector, identified in rows]
-    (run / "partners" / partner / "self_audit.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    seal(run / "partners" / partner / "self_audit.jsonl", "".join(f"{line}\n" for line in lines))
 
 
 def test_compounds_that_sums_and_updates_name_are_loud_at_their_worst_with_the_partner_and_the_guard(synthetic: Make) -> None:

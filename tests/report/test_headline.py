@@ -11,7 +11,7 @@ from fedapp.evaluation.intervals import Interval
 from fedapp.report.headline import held_against, verdict, what_predicts
 from fedapp.report.saved_run import SavedRun, read_run
 from fedapp.report.summary import Summary, summarise
-from fedapp.storage.json_file import write_json
+from fedapp.storage.json_file import write_sealed
 
 Make = Callable[..., Path]
 pytestmark = pytest.mark.usefixtures("few_resamples")
@@ -96,7 +96,7 @@ def test_by_which_heads_common_endpoints_are_predicted_is_counted_where_a_federa
     folder = synthetic(tasks=120)
     first, second, third = (folder / "partners" / name for name in sorted(path.name for path in (folder / "partners").iterdir()))
     for partner, heads in ((first, {"classification": "alone"}), (second, {"classification": "both"}), (third, {})):
-        write_json(partner / "model.json", {"members": [{"name": "federated", "round": 3, "shared_heads": heads}]})
+        write_sealed(partner / "model.json", {"members": [{"name": "federated", "round": 3, "shared_heads": heads}]})
     run, summary = judged(folder)
     told = what_predicts(summary.classes, run.heads)
     assert told is not None
@@ -112,7 +112,7 @@ def test_by_which_heads_common_endpoints_are_predicted_is_counted_where_a_federa
 def test_a_header_that_says_something_else_tells_of_no_heads(synthetic: Make, members: object) -> None:
     folder = synthetic(tasks=120)
     for partner in (folder / "partners").iterdir():
-        write_json(partner / "model.json", {"members": members})
+        write_sealed(partner / "model.json", {"members": members})
     assert not any(judged(folder)[0].heads.values())
 
 

@@ -6,10 +6,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from fedapp.data.integrity import HEADER, TASKS
 from fedapp.errors import RunError
 from fedapp.evaluation.arms import LABELS
 from fedapp.report import drawing, run_page
 from fedapp.report.run_page import write_report
+from fedapp.storage.digests import file_digests
+from fedapp.storage.json_file import read_json, write_sealed
+from fedapp.storage.sealed_table import write_table
+from tests.helpers.sealed import seal
 from tests.report.html_page import written
 from tests.report.synthetic import COMPARED
 
@@ -68,7 +73,7 @@ def test_a_comparison_of_few_arms_has_a_page(synthetic: Make, arms: tuple[str, .
 def test_a_partner_none_of_whose_tasks_counts_has_its_row(synthetic: Make) -> None:
     run = synthetic(tasks=90)
     table = pl.read_parquet(run / "comparison.parquet").filter(pl.col("partner") != "Birch")
-    table.write_parquet(run / "comparison.parquet")
+    write_table(run / "comparison.parquet", table)
     assert re.search(r"Birch [\d,]+ [\d,]+ \d+ 0 – – – – – –", written(run).text)
 
 
@@ -157,7 +162,7 @@ def test_a_finished_run_is_not_called_unfinished(synthetic: Make) -> None:
 def test_a_run_that_flower_finished_on_its_own_counts_as_finished(synthetic: Make) -> None:
     run = synthetic(kind="simulate", state="running")
     assert "unfinished" in written(run).text
-    (run / "coordinator" / "outcome.json").write_text('{"state": "finished", "error": ""}')
+    seal(run / "coordinator" / "outcome.json", '{"state": "finished", "error": ""}')
     assert "unfinished" not in written(run).text
 
 
@@ -170,7 +175,7 @@ def test_a_partner_that_missed_a_round_is_named_with_the_round(synthetic: Make) 
 
 def test_a_partner_that_left_an_error_is_named_with_its_reason(synthetic: Make) -> None:
     run = synthetic(done=2, state="failed", error="a partner failed")
-    (run / "partners" / "Cedar" / "error.json").write_text('{"error": "training diverged in round 3", "hint": ""}')
+    seal(run / "partners" / "Cedar" / "error.json", '{"error": "training diverged in round 3", "hint": ""}')
     text = written(run).text
     assert "Cedar stopped with: training diverged in round 3." in text
     assert "It stopped with: a partner failed." in text
@@ -205,6 +210,8 @@ def test_an_auxiliary_screen_in_percent_is_listed_as_values_that_are_not_judged(
     screen = {"task": len(tasks), "group": "primary screen", "kind": "regression", "unit": "%", "exact": 460, "censored": 0}
     added = pl.DataFrame([screen | {"auxiliary": True}])
     pl.concat([tasks, added], how="diagonal_relaxed").write_parquet(path)
+    header = read_json(path.with_name(HEADER))
+    write_sealed(path.with_name(HEADER), header | {"files": file_digests(path.parent, [TASKS])})
     text = written(run).text
     assert "auxiliary: trained on for the others' sake 1" in text
     assert "Alder primary screen value in % not judged" in text
@@ -213,12 +220,12 @@ def test_an_auxiliary_screen_in_percent_is_listed_as_values_that_are_not_judged(
 def test_calibration_is_a_column_where_it_is_known_and_else_it_is_said_who_tells(synthetic: Make) -> None:
     run = synthetic()
     table = pl.read_parquet(run / "comparison.parquet").with_columns(pl.lit(0.4).alias("combined_efficiency_05"))
-    table.write_parquet(run / "comparison.parquet")
+    write_table(run / "comparison.parquet", table)
     text = written(run).text
     assert "Arm Clear, 5 %" in text and "is told by polyphony compare alone" in text
     saved = json.loads((run / "comparison.json").read_text())
     saved["combined"]["calibration_error"] = 0.123
-    (run / "comparison.json").write_text(json.dumps(saved))
+    seal(run / "comparison.json", json.dumps(saved))
     text = written(run).text
     assert "Arm Calibration error Clear, 5 %" in text and "polyphony compare alone" not in text and "0.123" in text
 
@@ -239,7 +246,7 @@ def test_a_comparison_file_without_the_needed_columns_is_named_and_left_out(synt
 def test_a_count_that_differs_between_the_comparison_files_is_named(synthetic: Make) -> None:
     run = synthetic()
     saved = json.loads((run / "comparison.json").read_text())
-    (run / "comparison.json").write_text(json.dumps(saved | {"tasks": 7}))
+    seal(run / "comparison.json", json.dumps(saved | {"tasks": 7}))
     assert "comparison.json counts 7 tasks" in written(run).text
 
 
@@ -254,7 +261,7 @@ def test_a_folder_that_no_run_wrote_is_an_error_and_gets_no_page(tmp_path: Path)
     with pytest.raises(RunError, match=r"no run\.json") as caught:
         write_report(tmp_path)
     assert caught.value.hint
-    (tmp_path / "run.json").write_text('{"kind": "holiday"}')
+    seal(tmp_path / "run.json", '{"kind": "holiday"}')
     with pytest.raises(RunError, match="does not describe a run"):
         write_report(tmp_path)
     assert not (tmp_path / "report.html").exists()

@@ -6,6 +6,7 @@ import pytest
 from fedapp.errors import RunError
 from fedapp.report.saved_files import known_runs
 from fedapp.report.saved_run import read_run
+from tests.helpers.sealed import seal
 
 Make = Callable[..., Path]
 
@@ -49,7 +50,7 @@ def test_arms_without_a_saved_round_are_absent(synthetic: Make) -> None:
 
 def test_a_partner_name_that_leads_out_of_the_folder_is_not_followed(synthetic: Make) -> None:
     run = synthetic(kind="simulate", done=0)
-    (run / "run.json").write_text('{"kind": "simulate", "partners": ["Alder", "../../secret", ""]}')
+    seal(run / "run.json", '{"kind": "simulate", "partners": ["Alder", "../../secret", ""]}')
     assert read_run(run).partners == ("Alder",)
 
 

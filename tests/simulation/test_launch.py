@@ -24,7 +24,7 @@ from fedapp.run_folder import RunFolder
 from fedapp.runtime.flower import PROXIES
 from fedapp.runtime.locks import locked
 from fedapp.runtime.processes import child
-from fedapp.storage.json_file import read_json
+from fedapp.storage.json_file import read_json, write_sealed
 from fedapp.storage.scratch import scratch
 from simulation import launch
 from simulation.events import Follower
@@ -221,8 +221,8 @@ def wait_for(condition: object, seconds: float) -> None:
 def test_the_outcome_names_every_failed_partner(tmp_path: Path) -> None:
     run = small_run(tmp_path / "run")
     for name in ("partner-1", "partner-3"):
-        (run.partner(name) / "error.json").write_text(json.dumps({"error": f"reason of {name}", "hint": "mend it"}))
-    (run.coordinator / "outcome.json").write_text(json.dumps({"state": "failed", "error": "round 1 failed"}))
+        write_sealed(run.partner(name) / "error.json", {"error": f"reason of {name}", "hint": "mend it"})
+    write_sealed(run.coordinator / "outcome.json", {"state": "failed", "error": "round 1 failed"})
     with pytest.raises(RunError, match=r"round 1 failed.*partner-1: reason of partner-1; partner-3: reason of partner-3") as error:
         launch.check_outcome(run, run.path / "log")
     assert error.value.hint == f"mend it; put that right and go on with --resume {run.path}"  # once, though two say it
@@ -242,7 +242,7 @@ def test_where_no_partner_could_say_why_the_engines_log_does(tmp_path: Path) -> 
     earlier = "ValueError: of an earlier attempt\n"
     log.write_text(earlier + RAY)
     outcome = run.coordinator / "outcome.json"
-    outcome.write_text(json.dumps({"state": "failed", "error": "0 partners advertised, and 3 are needed"}))
+    write_sealed(outcome, {"state": "failed", "error": "0 partners advertised, and 3 are needed"})
     with pytest.raises(RunError) as error:
         launch.check_outcome(run, log, len(earlier))
     assert str(error.value) == (

@@ -1,6 +1,5 @@
 """Sites as their processes leave them, made in milliseconds: real rosters, policies and trunks, and logs of rounds that could have been."""
 
-import json
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,9 +18,14 @@ from fedapp.partner_folder import PartnerFolder
 from fedapp.site.floor import write_floor
 from fedapp.site.folder import COORDINATOR, PARTNER, Settings, Site
 from fedapp.site.request_log import Request, note_request
-from fedapp.storage.json_file import write_json
+from fedapp.storage.json_file import write_sealed
+from fedapp.storage.json_lines import sealed_line
+from fedapp.storage.sealed_array import write_flags
+from fedapp.storage.sealed_table import write_table
 from strategies.coordinator.journal import Exchange, Journal
+from strategies.partner.repetition import write_repetition
 from strategies.secagg.phases import Step
+from strategies.secagg.repetition import Repetition, RoundCount
 from strategies.secagg.roster import Member, Roster, default_threshold
 from strategies.update.self_audit import OWN, SUM, Audited
 from strategies.update.shared_trunk import SharedTrunk
@@ -56,6 +60,7 @@ def fresh(path: Path, role: str = PARTNER, config: str = CONFIG, partners: int =
     write_policy(path, default_policy(held, roster(partners)), ["a" * 64], "d" * 64, catalogue_digest(held), limits=default_limits(held))
     if site.partner:
         write_floor(site.floor)
+        write_repetition(PartnerFolder(site.state), Repetition())
     return site
 
 
@@ -75,7 +80,7 @@ def agree(site: Site) -> None:
 def beat(site: Site, state: str = "waiting", age: float = 3.0, **more: object) -> None:
     """The SuperNode's last sign of life."""
     held = {"state": state, "since": ago(age + 240), "alive": ago(age), "pid": 4711, "node": 1234567890123456789, "step": "", "error": ""}
-    write_json(site.log / "supernode.json", held | more)
+    write_sealed(site.log / "supernode.json", held | more)
 
 
 @dataclass(frozen=True)
@@ -110,8 +115,14 @@ def rounds_at(site: Site, made: Made) -> None:
             write_scores(site, number, 0.38 + 0.24 * (1 - 0.82**number) + 0.006 * generator.standard_normal())
     for each in requests:
         note_request(site.state, each)
+    write_repetition(PartnerFolder(site.state), once_each(made.rounds))
     hold_trunk(site, max(0, made.rounds - 1))
     keep_model(site, max(1, made.rounds - 2))
+
+
+def once_each(rounds: int) -> Repetition:
+    """What is counted of so many rounds in one session, none of them twice."""
+    return Repetition(dict.fromkeys(range(1, rounds + 1), RoundCount(1, 1)), sessions=1, survivors=(1, 2, 3, 4))
 
 
 def keep_model(site: Site, number: int, test: float | None = 0.5, spearman: float | None = None, own: int = 0, **choice: str) -> None:
@@ -119,7 +130,7 @@ def keep_model(site: Site, number: int, test: float | None = 0.5, spearman: floa
     members = [{"name": "federated", "round": number, "shared_heads": {}}, {"name": "local", "round": own, "shared_heads": {}}]
     figures = {"validation": {"auc_pr": 0.6, "spearman": None}, "test": {"auc_pr": test, "spearman": spearman}}
     header = {"round": number, "members": members[: 1 + bool(own)], "choice": choice or {"classification": "federated"}}
-    write_json(site.state / "model.json", header | {"figures": figures})
+    write_sealed(site.state / "model.json", header | {"figures": figures})
 
 
 def sum_of(site: Site, number: int, partners: int = 4, clipped: int = 3, few: dict[str, int] | None = None) -> None:
@@ -127,14 +138,14 @@ def sum_of(site: Site, number: int, partners: int = 4, clipped: int = 3, few: di
     held = {"round": number, "partners": partners, "clipped": clipped, "largest": 0.04, "coordinates": COORDINATES, "range": 0.25}
     held |= {"rows": LISTED, "slots": 0, "few": few or {}}
     with (site.state / "sums.jsonl").open("a") as file:
-        file.write(json.dumps(held) + "\n")
+        file.write(sealed_line(held) + "\n")
 
 
 def audit_of(site: Site, number: int, vector: str, attempt: int = 0, named: int = 0) -> None:
     """One more line of the self-audit."""
     held = Audited(number, vector, attempt, rows=140, fewest=10, twin_groups=3, identified=named, compounds=16_212)
     with PartnerFolder(site.state).audits.open("a") as file:
-        file.write(json.dumps(asdict(held)) + "\n")
+        file.write(sealed_line(asdict(held)) + "\n")
 
 
 def hold_trunk(site: Site, version: int, own: int = 140) -> None:
@@ -142,12 +153,12 @@ def hold_trunk(site: Site, version: int, own: int = 140) -> None:
     rows = np.arange(256) < LISTED
     arrays = [np.zeros((256, 8), np.float32), np.zeros(8, np.float32)]
     SharedTrunk(arrays, version, b"t" * 32, 0.25, rows, b"s" * 32).write(site.state / "shared.safetensors")
-    np.save(PartnerFolder(site.state).rows, np.arange(256) < own)
+    write_flags(PartnerFolder(site.state).rows, np.arange(256) < own)
 
 
 def write_loss(site: Site, number: int, loss: float, seconds: float = 50.0) -> None:
     """What a round's training leaves."""
-    write_json(site.state / "loss" / f"round-{number:04d}.json", {"round": number, "loss": loss, "seconds": seconds})
+    write_sealed(site.state / "loss" / f"round-{number:04d}.json", {"round": number, "loss": loss, "seconds": seconds})
 
 
 def write_scores(site: Site, number: int, validation: float) -> None:
@@ -159,7 +170,7 @@ def write_scores(site: Site, number: int, validation: float) -> None:
     ]
     (site.state / "metrics").mkdir(exist_ok=True)
     frame = pl.DataFrame([held | {"round": number, "auc_roc": 0.8, "bce": 0.3} for held in rows], schema=METRICS_SCHEMA)
-    frame.write_parquet(site.state / "metrics" / f"round-{number:04d}.parquet")
+    write_table(site.state / "metrics" / f"round-{number:04d}.parquet", frame)
 
 
 def write_values(folder: Path, number: int, validation: float, classes: float | None = None) -> None:
@@ -171,7 +182,7 @@ def write_values(folder: Path, number: int, validation: float, classes: float | 
             rows.append({"fold": fold, "task": 1, "positives": 40, "negatives": 60, "auc_pr": classes})
     (folder / "metrics").mkdir(parents=True, exist_ok=True)
     frame = pl.DataFrame([held | {"round": number} for held in rows], schema=METRICS_SCHEMA)
-    frame.write_parquet(folder / "metrics" / f"round-{number:04d}.parquet")
+    write_table(folder / "metrics" / f"round-{number:04d}.parquet", frame)
 
 
 def journal_of(site: Site, exchanges: list[Exchange]) -> None:
@@ -199,4 +210,4 @@ def one_round(number: int, partners: int = 4, lost: tuple[str, ...] = (), second
 
 def as_lines(requests: list[Request]) -> str:
     """As they lie in the log."""
-    return "".join(json.dumps(asdict(each)) + "\n" for each in requests)
+    return "".join(sealed_line(asdict(each)) + "\n" for each in requests)

@@ -18,7 +18,9 @@ from fedapp.runtime.processes import free_port
 from fedapp.site.run.door import Door, Limits, server
 from fedapp.site.run.gate import gate
 
-PATIENCE = 10.0  # seconds after which something that should have happened has not
+PUSH = "/v1/fleet/push-object"
+BODY = 1 << 20  # bytes of a request
+PATIENCE = 30.0  # seconds after which something that should have happened has not
 
 
 @contextmanager
@@ -42,12 +44,14 @@ def open_gate(
     certificates: Path,
     keys: Mapping[str, ec.EllipticCurvePrivateKey],
     limits: Limits | None = None,
+    folder: Path | None = None,
 ) -> Iterator[tuple[int, Door]]:
     """The gate while inside: its port, and who stands there.
 
     Args:
         transport: Leads to the SuperLink.
         keys: The partners' node keys, by name.
+        folder: For what is on its way.
     """
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificates / "server.crt", certificates / "server.key")
@@ -56,6 +60,7 @@ def open_gate(
         httpx.AsyncClient(base_url="http://superlink", transport=transport),
         {name: key.public_key() for name, key in keys.items()},
         door.limits,
+        folder or certificates,
     )
     with running(server(app, door, "127.0.0.1", port)):
         yield port, door
@@ -69,6 +74,13 @@ def signature(key: ec.EllipticCurvePrivateKey, at: datetime | None = None) -> di
         "flwr-timestamp": told,
         "flwr-signature": b64encode(sign_message(key, told.encode())).decode(),
     }
+
+
+def head(key: ec.EllipticCurvePrivateKey, path: str = PUSH, length: int = BODY) -> bytes:
+    """The head of a request that a node signed."""
+    lines = [f"POST {path} HTTP/1.1", "host: coordinator", f"content-length: {length}"]
+    lines += [f"{name}: {value}" for name, value in signature(key).items()]
+    return "\r\n".join([*lines, "", ""]).encode()
 
 
 def wait_for(condition: Callable[[], object], what: str) -> None:

@@ -61,6 +61,7 @@ def test_status_and_checks_tell_what_they_can_of_a_site_with_any_damaged_file(si
     [
         *("config.yaml", "policy.yaml", "consortium.yaml", "log/supernode.json", "state/requests.jsonl", "state/sums.jsonl"),
         *("state/self_audit.jsonl", "state/shared.safetensors", "state/model.json", "state/loss/round-0002.json"),
+        "state/repetition.json",
         "state/metrics/round-0001.parquet",
     ],
 )

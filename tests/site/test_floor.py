@@ -33,6 +33,9 @@ colluders: 2
 largest_weight: 1
 endpoint_labels: 80
 rounds: 50
+survivor_lists: 3
+sessions: 60
+cohort_changes: 110
 most_identified: 0.01
 least_compounds: 0
 epsilon: 2.0
@@ -56,6 +59,9 @@ TERMS = Terms(
     epsilon=8.0,
     delta=1e-6,
     rounds=20,
+    survivor_lists=2,
+    sessions=31,
+    cohort_changes=50,
     metrics_shown=(),
     most_identified=0.001,
     least_compounds=400,
@@ -108,7 +114,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 def test_the_first_installation_makes_a_floor_with_every_key_explained_for_its_owner_alone(kit: Path, site: Path) -> None:
     install(kit, site)
-    assert read_floor(site / "floor.yaml") == DEFAULT == Floor(20, 3, 3, 1, 1, 50, 100, 0.001, None, 8.0, 1e-6, [])
+    assert read_floor(site / "floor.yaml") == DEFAULT == Floor(20, 3, 3, 1, 1, 50, 100, 2, 210, 210, 0.001, None, 8.0, 1e-6, [])
     text = (site / "floor.yaml").read_text()
     assert all("  # " in line for line in text.splitlines() if not line.startswith("#"))
     assert (site / "floor.yaml").stat().st_mode & 0o777 == 0o600
@@ -148,6 +154,9 @@ BELOW = {
     "few compounds": ({"least_compounds": 0}, (), "self-audit: updates of 0 compounds may leave, fewer than the 8 of least_compounds"),
     "weights by labels": ({}, ("federation.largest_weight=4",), "weights: weights up to 4, beyond the 1 of largest_weight"),
     "rounds": ({"rounds": 5000}, (), "rounds: 5,000 rounds, more than the 100 of rounds"),
+    "a round repeated often": ({"survivor_lists": 3}, (), "repetition: 3 survivor lists, more than the 2 of survivor_lists"),
+    "many sessions": ({"sessions": 1000}, (), "repetition: 1,000 sessions, more than the 210 of sessions"),
+    "many cohorts": ({"cohort_changes": 211}, (), "repetition: 211 cohort changes, more than the 210 of cohort_changes"),
     "no masks": (
         {},
         ("aggregation=plain", "federation.initial_trunk=seed"),
@@ -315,7 +324,7 @@ def test_a_floor_that_was_cut_anywhere_is_refused_or_asks_for_no_less_than_the_w
     assert len(read) < 12
 
 
-@pytest.mark.parametrize("floor", [DEFAULT, Floor(5, 4, 4, 2, 8, 10, 50, 1.0, 0, 2.0, 1e-9, ["loss", "auc_pr"])])
+@pytest.mark.parametrize("floor", [DEFAULT, Floor(5, 4, 4, 2, 8, 10, 50, 3, 60, 110, 1.0, 0, 2.0, 1e-9, ["loss", "auc_pr"])])
 def test_a_floor_that_is_written_is_read_back(floor: Floor, tmp_path: Path) -> None:
     write_floor(tmp_path / "floor.yaml", floor)
     assert read_floor(tmp_path / "floor.yaml") == floor
@@ -373,6 +382,9 @@ some_terms = st.builds(
     row_guard=st.integers(0, 30),
     least_supporters=st.integers(2, 5),
     rounds=st.integers(1, 200),
+    survivor_lists=st.integers(1, 4),
+    sessions=st.integers(1, 400),
+    cohort_changes=st.integers(1, 400),
     metrics_shown=st.sets(st.sampled_from(("auc_pr", "loss"))).map(lambda held: tuple(sorted(held))),
     most_identified=st.floats(0, 1),
     least_compounds=st.integers(0, 900),
@@ -399,6 +411,9 @@ def test_a_floor_is_reached_by_terms_that_are_as_strict_in_everything_and_by_no_
         or terms.least_supporters < one.least_supporters
         or (terms.endpoint_labels is not None and terms.endpoint_labels < floor.endpoint_labels)
         or terms.rounds > one.rounds
+        or terms.survivor_lists > one.survivor_lists
+        or terms.sessions > one.sessions
+        or terms.cohort_changes > one.cohort_changes
         or not set(terms.metrics_shown) <= set(one.metrics_shown)
         or terms.most_identified > one.most_identified
         or terms.least_compounds < one.least_compounds

@@ -18,6 +18,7 @@ from packaging.specifiers import SpecifierSet
 from fedapp.consortium.agreement import configuration_digest, propose
 from fedapp.consortium.identity_files import KEY_FILE, NODE_KEY_FILE, NODE_PUBLIC_FILE, OTHERS, load_identity
 from fedapp.consortium.node_key import read_private_key
+from fedapp.consortium.passphrase import CREDENTIAL, VARIABLE, is_encrypted
 from fedapp.consortium.policy_file import read_policy, read_policy_file
 from fedapp.consortium.promises import spoken
 from fedapp.consortium.roster_file import load_draft, load_roster
@@ -128,6 +129,16 @@ def node_key(site: Site) -> CheckFinding:
             "send our identity.pub to whoever keeps the roster, who calls `polyphony consortium replace`",
         )
     return ok("its public half is in the consortium file")
+
+
+def passphrase(site: Site) -> CheckFinding:
+    """Whether the private keys lie encrypted; both is well, where a disk is nobody else's."""
+    present = [path for path in (site.keys / KEY_FILE, site.keys / NODE_KEY_FILE) if path.is_file()]
+    clear = [path.name for path in present if not is_encrypted(path)]
+    if clear:
+        return ok(f"{' and '.join(clear)} in the clear; `polyphony identity passphrase {site.keys}` encrypts the keys")
+    names = " and ".join(path.name for path in present) or "no key"
+    return ok(f"{names} encrypted; the service has the passphrase from the file in {VARIABLE}, or as the credential {CREDENTIAL}")
 
 
 def node_keys(site: Site) -> CheckFinding:

@@ -13,6 +13,7 @@ AT_BOTH: dict[str, Check] = {"versions": checks.versions, "files": checks.modes,
 AT_PARTNER: dict[str, Check] = {
     "identity": checks.identity,
     "node key": checks.node_key,
+    "passphrase": checks.passphrase,
     "policy": checks.policy,
     "floor": protection.floor,
     "application": checks.application,

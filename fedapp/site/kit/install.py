@@ -4,7 +4,6 @@ Keys, state, log, dataset and floor are the site's own and stay, as do the setti
 kit. A kit under whose terms less would be protected than the floor says is refused before anything of it is taken over.
 """
 
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from fedapp.storage.files import PRIVATE_DIRECTORY, write_text
 from fedapp.storage.live_files import json_object
 from fedapp.wording import plural
 
-WEAKER = " (weaker)"
+WEAKER, INSTALLING = " (weaker)", "polyphony kit install"
 DIGESTS = (
     "configuration",
     "roster",
@@ -51,7 +50,7 @@ def install(kit: Path, path: Path) -> list[str]:
             roster has other keys for this partner than the site, one of an experiment that the rounds which the site has trained are no
             part of, or one below the site's own floor; a new site then has its floor and nothing else.
         OutputError: A new site's folder holds files of the names that a site has.
-        BusyError: The site is being served.
+        BusyError: Another process serves or changes the site.
     """
     given = Site.open(kit)
     known = Site.open(path) if (path / SITE_FILE).is_file() else None
@@ -68,7 +67,8 @@ def install(kit: Path, path: Path) -> list[str]:
         _check_goes_on(given, known)
     if given.partner:
         _check_terms(given, path / FLOOR_FILE)
-    with locked(known.path, "polyphony kit install") if known else nullcontext():
+    path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+    with known.changing(INSTALLING) if known else locked(path, INSTALLING):
         config, changes = _config(given, known), _changes(given, known)
         site = Site.create(path, replace(known.settings, superlink=given.settings.superlink) if known else given.settings)
         _copy(given, site)

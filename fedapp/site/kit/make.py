@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from fedapp.config import CATALOGUE, CONF, Config, to_yaml
 from fedapp.consortium.agreement import default_limits, default_policy
 from fedapp.consortium.certificates import AUTHORITY, SERVER, SERVER_KEY, certificate_facts
+from fedapp.consortium.names import alike
 from fedapp.consortium.policy_file import write_policy
 from fedapp.consortium.promises import spoken
 from fedapp.consortium.roster_file import Draft, load_draft, load_roster
@@ -98,8 +99,8 @@ def _check(plan: Plan, draft: Draft, roster: Roster) -> None:
                 f"{plan.roster_file}: {member.name} has no node key",
                 f"it makes one with `polyphony identity node`; `polyphony consortium replace` takes {member.name}'s new identity.pub in",
             )
-        if member.name == COORDINATOR:
-            raise ConfigError(f"{plan.roster_file}: no partner can be called {COORDINATOR}", "choose another name for it")
+        if alike(member.name, COORDINATOR):
+            raise ConfigError(f"{plan.roster_file}: no partner can be called {member.name}, as {COORDINATOR}", "choose another name for it")
     host = split_address(plan.superlink)[0]
     if plan.certificates is not None:
         for name in (AUTHORITY, SERVER, SERVER_KEY):

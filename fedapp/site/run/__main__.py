@@ -7,11 +7,13 @@ from pathlib import Path
 from types import FrameType
 
 from fedapp.errors import explained
+from fedapp.runtime.private_memory import keep_memory_private
 from fedapp.site.folder import Site
 
 
 def main(name: str, path: str) -> None:
     """Run the part `name` of the site at `path`."""
+    keep_memory_private()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for every look
     site = Site.open(Path(path))

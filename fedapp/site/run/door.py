@@ -9,12 +9,16 @@ import asyncio
 import ipaddress
 import logging
 import resource
+import socket
 import ssl
+import sys
 import time
+from asyncio.sslproto import SSLProtocol
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from traceback import clear_frames
 from typing import Any
 
 import uvicorn
@@ -27,6 +31,8 @@ IDLE = 15  # seconds after an answer; the SuperNode's own connections last 5
 FAREWELL = 5.0  # seconds to end TLS in order
 LAST = 2  # seconds for what goes on when the process is to end
 DESCRIPTORS = 8192  # open files that we ask the system for
+AT_ONCE = 8  # connections that are taken in before those that are there get on: a crowd is not to take their places within one moment
+TLS_BYTES = 32 << 10  # that are read at once; a record has 16 KiB
 QUIET = 60.0  # seconds between words in the log of a crowd
 NETWORK = 64  # bits of an IPv6 address that one house has
 
@@ -36,26 +42,26 @@ class Limits:
     """What the door stands. Fifty partners have four connections each, and two of Flower's chunks on the way.
 
     Attributes:
-        connections: At once, TLS handshakes too; each takes about 300 kB.
-        waiting: Connections that are taken in before one of them is looked at.
+        connections: At once, TLS handshakes too; each takes about 100 kB.
+        strangers: Of these, at most, on which no partner has signed anything yet, as on each for a moment.
+        waiting: Connections that the system keeps until they are taken in, if its own limit (somaxconn) allows.
         handshake: Seconds until TLS is agreed on.
         head: Seconds until a request's head is complete, counted from the connection or the last answer.
         exchange: Seconds until a request is read, passed on, and its answer taken: 5 MiB at 70 kbit/s.
         each: Exchanges of one partner at once.
-        large: Exchanges of all partners at once that may have megabytes.
     """
 
     connections: int = 500
-    waiting: int = 128
+    strangers: int = 250
+    waiting: int = 2048
     handshake: float = 10.0
     head: float = 30.0
     exchange: float = 600.0
     each: int = 8
-    large: int = 128
 
     def within(self, files: int) -> "Limits":
         """The same, but so that open files are left for the SuperLink's side and everything else."""
-        return replace(self, connections=min(self.connections, files // 2), waiting=min(self.waiting, files // 16))
+        return replace(self, connections=min(self.connections, files // 2), strangers=min(self.strangers, files // 4))
 
 
 def open_files() -> int:
@@ -82,7 +88,9 @@ class Door:
 
     def enter(self, guest: "Guest") -> bool:
         """Take a newcomer in; whether there was room, or room to make."""
-        if len(self.guests) >= self.limits.connections and not self._make_room():
+        strangers = [each for each in self.guests if each.partner is None]
+        full = len(strangers) >= self.limits.strangers or len(self.guests) >= self.limits.connections
+        if full and not self._make_room(strangers):
             return False
         self.guests[guest] = None
         return True
@@ -91,18 +99,20 @@ class Door:
         """Forget a connection that has ended."""
         self.guests.pop(guest, None)
 
-    def _make_room(self) -> bool:
+    def _make_room(self, strangers: list["Guest"]) -> bool:
         """End the connection that is missed least: a stranger's, else one on which a partner asks nothing just now."""
-        resting = [guest for guest in self.guests if not guest.busy]
-        strangers = [guest for guest in resting if guest.partner is None] or resting
-        if not strangers:
+        missed_least = strangers or [guest for guest in self.guests if not guest.busy]
+        if not missed_least:
             return False
-        crowd = Counter(guest.source for guest in strangers)
-        longest = max(strangers, key=lambda guest: crowd[guest.source])  # the first of several, which came first
+        crowd = Counter(guest.source for guest in missed_least)
+        longest = max(missed_least, key=lambda guest: crowd[guest.source])  # the first of several, which came first
         if time.monotonic() > self._said + QUIET:
             self._said = time.monotonic()
             LOG.warning(
-                "all %d connections are taken, %d by %s; others take their places", len(self.guests), *crowd.most_common(1)[0][::-1]
+                "all places are taken by %d connections, of strangers %d, most of them from %s: others take their places",
+                len(self.guests),
+                len(strangers),
+                crowd.most_common(1)[0][0],
             )
         longest.end()
         return True
@@ -150,11 +160,13 @@ class Guest(H11Protocol):
                 ssl_handshake_timeout=limits.handshake,
                 ssl_shutdown_timeout=FAREWELL,
             )
-        except OSError:  # no TLS, or not in time
+        except (OSError, asyncio.CancelledError) as error:  # no TLS, or not in time, or ended meanwhile
+            clear_frames(error.__traceback__)  # which hold each other, and the connection's buffers
             secured = None
         if secured is None or self.gone:
             self.end()
             return
+        secured.set_read_buffer_limits(TLS_BYTES)  # type: ignore[attr-defined]  # of what is not read yet; asyncio has it, typeshed not
         super().connection_made(secured)
         if self._early:
             super().data_received(bytes(self._early))
@@ -163,7 +175,7 @@ class Guest(H11Protocol):
         """Take in what was said; the first words may come before we know that TLS is agreed on."""
         if self.transport is None:
             self._early += data
-        else:
+        elif not self.transport.is_closing():  # who got its last answer is not listened to
             super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -171,6 +183,8 @@ class Guest(H11Protocol):
         self._forget()
         if self.transport is not None:
             super().connection_lost(exc)
+            self._unset_keepalive_if_required()
+        self.scope = self.cycle = None  # type: ignore[assignment]  # as they were before the first request: they refer to us
 
     def wait(self, seconds: float) -> None:
         """End in so many seconds unless told otherwise before."""
@@ -234,6 +248,7 @@ def timed(app: ASGIApp, limits: Limits) -> ASGIApp:
 
 def server(app: ASGIApp, door: Door, host: str, port: int) -> uvicorn.Server:
     """A server behind this door; the app finds the `Guest` that asks in the state of its scope."""
+    SSLProtocol.max_size = TLS_BYTES  # which each connection has from its beginning on: by default 256 KiB
     protocol: Callable[..., asyncio.Protocol] = partial(Guest, door)
     config = uvicorn.Config(
         timed(app, door.limits),
@@ -243,7 +258,7 @@ def server(app: ASGIApp, door: Door, host: str, port: int) -> uvicorn.Server:
         loop="asyncio",  # uvloop does not begin TLS on a connection that is there
         lifespan="off",
         ws="none",
-        backlog=door.limits.waiting,
+        backlog=AT_ONCE,
         h11_max_incomplete_event_size=HEAD_BYTES,
         timeout_keep_alive=IDLE,
         timeout_graceful_shutdown=LAST,
@@ -252,4 +267,21 @@ def server(app: ASGIApp, door: Door, host: str, port: int) -> uvicorn.Server:
         access_log=False,
         log_level="warning",
     )
-    return uvicorn.Server(config)
+    return Serving(config, door.limits)
+
+
+class Serving(uvicorn.Server):
+    """A server that takes few connections in at once, and lets many wait: those on which nothing was said yet cost nothing."""
+
+    def __init__(self, config: uvicorn.Config, limits: Limits) -> None:
+        super().__init__(config)
+        self.limits = limits
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen; for asyncio, how many wait and how many are taken in at once is one number, so the first is said anew."""
+        await super().startup(sockets)
+        for listening in (each for started in self.servers for each in started.sockets):
+            with listening.dup() as same:
+                same.listen(self.limits.waiting)
+                if sys.platform == "linux":
+                    same.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, int(self.limits.head))

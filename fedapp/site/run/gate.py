@@ -10,9 +10,13 @@ import ssl
 import time
 from base64 import b64decode, b64encode
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from os import SEEK_END
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import IO
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -46,51 +50,50 @@ VERBS = dict.fromkeys(
     ),
     64 << 10,
 ) | {"push-messages": 4 << 20, "push-object": 8 << 20}
-LARGE = frozenset({"push-messages", "push-object", "pull-object"})  # where a request or its answer may have megabytes
-PIECE = 64 << 10  # bytes of an answer that are on their way to a partner at once
+PIECE = 64 << 10  # bytes of a request, or of an answer, that are in memory at once; what has more waits on disk
 TIMEOUT = httpx.Timeout(60.0)
 LOOK = httpx.Timeout(3.0)
 RECENT = 2.0  # seconds for which what was seen of the SuperLink is told
 NOT_PASSED_ON = {"host", "connection", "keep-alive", "transfer-encoding", "content-length", "te", "trailer", "upgrade", "accept-encoding"}
 
 
-def gate(superlink: httpx.AsyncClient, keys: Mapping[str, EllipticCurvePublicKey], limits: Limits) -> Starlette:
+def gate(superlink: httpx.AsyncClient, keys: Mapping[str, EllipticCurvePublicKey], limits: Limits, folder: Path) -> Starlette:
     """The door's app, for `fedapp.site.run.door.server`.
 
     Args:
         superlink: Reaches the SuperLink.
         keys: The partners' node keys, by name.
+        folder: On a disk with room for 8 MiB of each exchange that may go on; its files have no names, and go with the process.
     """
     there = Sight(superlink)
 
     async def health(request: Request) -> Response:
         return PlainTextResponse("ok") if await there.answers() else PlainTextResponse("the SuperLink does not answer", 503)
 
-    return Starlette(routes=[Route(FLEET, Fleet(superlink, keys, limits), methods=["POST"]), Route("/health", health)])
+    return Starlette(routes=[Route(FLEET, Fleet(superlink, keys, limits, folder), methods=["POST"]), Route("/health", health)])
 
 
 class Fleet:
-    """The Fleet API, for partners."""
+    """The Fleet API, for partners. A request that is not whole yet, and an answer that is not taken yet, cost no memory."""
 
-    def __init__(self, superlink: httpx.AsyncClient, keys: Mapping[str, EllipticCurvePublicKey], limits: Limits) -> None:
-        self.superlink, self.limits = superlink, limits
+    def __init__(self, superlink: httpx.AsyncClient, keys: Mapping[str, EllipticCurvePublicKey], limits: Limits, folder: Path) -> None:
+        self.superlink, self.limits, self.folder = superlink, limits, folder
         self.partners = {b64encode(public_key_to_bytes(key)).decode(): (name, key) for name, key in keys.items()}
         self.going: Counter[str] = Counter()
-        self.large = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        verb = request.path_params["verb"]
-        refused = self._refusal(request, verb)
+        refused = self._refusal(request)
         if refused is not None:
             await refused(scope, receive, send)
             return
-        with self._place(scope["state"]["guest"].partner, verb in LARGE) as free:
-            answer = await self._exchange(request) if free else PlainTextResponse("too much at once", 429)
+        with self._place(scope["state"]["guest"].partner) as free, self._file() as body, self._file() as content:
+            answer = await self._exchange(request, body, content) if free else PlainTextResponse("too much at once", 429)
             await answer(scope, receive, send)
 
-    def _refusal(self, request: Request, verb: str) -> Response | None:
+    def _refusal(self, request: Request) -> Response | None:
         """The answer to what is refused by its head alone."""
+        verb = request.path_params["verb"]
         if verb not in VERBS:
             return PlainTextResponse("not found", 404)
         guest, key = request.scope["state"]["guest"], request.headers.get(FLEET_HTTP_PUBLIC_KEY_HEADER, "")
@@ -106,38 +109,74 @@ class Fleet:
         return None
 
     @contextmanager
-    def _place(self, partner: str, large: bool) -> Iterator[bool]:
-        """Hold one of the exchanges that may go on at once; whether there was one."""
-        free = self.going[partner] < self.limits.each and self.large + large <= self.limits.large
+    def _place(self, partner: str) -> Iterator[bool]:
+        """Hold one of the exchanges of a partner that may go on at once; whether there was one."""
+        free = self.going[partner] < self.limits.each
         self.going[partner] += free
-        self.large += free and large
         try:
             yield free
         finally:
             self.going[partner] -= free
-            self.large -= free and large
 
-    async def _exchange(self, request: Request) -> Response:
-        """The SuperLink's answer to a request."""
+    def _file(self) -> SpooledTemporaryFile[bytes]:
+        return SpooledTemporaryFile(PIECE, dir=str(self.folder))
+
+    async def _exchange(self, request: Request, body: IO[bytes], content: IO[bytes]) -> Response:
+        """The SuperLink's answer to a request; both are whole before they are passed on.
+
+        Args:
+            body, content: Empty files for them.
+        """
         try:
-            body = await request.body()
+            size = await keep(request.stream(), body)
             headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in passed_on(request.headers).items()]
-            answer = await self.superlink.post(request.url.path, content=body, headers=headers)
+            headers.append((b"content-length", b"%d" % size))
+            async with self.superlink.stream("POST", request.url.path, content=pieces(body), headers=headers) as answer:
+                await keep(answer.aiter_bytes(), content)
         except ClientDisconnect:
             return PlainTextResponse("nobody asks any more", 400)
         except httpx.HTTPError:
             return PlainTextResponse("the SuperLink does not answer", 503)
-        return Paced(answer.content, answer.status_code, passed_on(answer.headers))
+        except OSError as error:
+            LOG.error("a request cannot be kept in %s: %s", self.folder, error)
+            return PlainTextResponse("the coordinator has no room for it", 503)
+        return Paced(content, answer.status_code, passed_on(answer.headers))
+
+
+async def keep(content: AsyncIterable[bytes], file: IO[bytes]) -> int:
+    """Write what comes to a file, and go back to its beginning; how many bytes came."""
+    async for piece in content:
+        file.write(piece)
+    size = file.tell()
+    file.seek(0)
+    return size
+
+
+async def pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
+    """What a file has."""
+    while piece := file.read(PIECE):
+        yield piece
 
 
 class Paced(Response):
-    """An answer that is sent no faster than it is taken, so that its exchange lasts until it has been."""
+    """An answer that is sent no faster than it is taken, so that its exchange lasts until it has been.
+
+    Args:
+        content: A file, which stays open until then.
+    """
+
+    def __init__(self, content: IO[bytes], status_code: int, headers: Mapping[str, str]) -> None:
+        super().__init__(None, status_code, headers)
+        self.content = content
+        size = content.seek(0, SEEK_END)
+        content.seek(0)
+        self.headers["content-length"] = str(size)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        for start in range(0, len(self.body) or 1, PIECE):
-            more = start + PIECE < len(self.body)
-            await send({"type": "http.response.body", "body": self.body[start : start + PIECE], "more_body": more})
+        async for piece in pieces(self.content):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
 
 class Sight:
@@ -190,4 +229,4 @@ def serve_gate(site: Site) -> None:
     tls.load_cert_chain(site.tls / "server.crt", site.tls / "server.key")
     host, public = site.settings.listen, int(site.settings.superlink.rpartition(":")[2])
     LOG.info("listening on %s:%d for at most %d connections", host, public, limits.connections)
-    server(gate(superlink, node_keys(site), limits), Door(tls, limits), host, public).run()
+    server(gate(superlink, node_keys(site), limits, site.log), Door(tls, limits), host, public).run()

@@ -14,6 +14,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
+from fedapp.consortium.identity_files import check_unattended
 from fedapp.consortium.roster_file import load_draft
 from fedapp.errors import RunError
 from fedapp.runtime.flower import DIRECT, QUIET, flower_environment, script, wait_until_listening
@@ -54,9 +55,11 @@ def serve(site: Site) -> None:
 
     Raises:
         BusyError: Another process serves or changes this site.
+        ConfigError: Its keys are encrypted, and its processes, which have no terminal, would not find the passphrase.
     """
     with locked(site.path, "polyphony serve"):
         sweep(site.path)
+        check_unattended(site.keys)
         services = partner_services(site) if site.partner else coordinator_services(site)
         if site.settings.page:
             services.append(Service("page", part(site, "page")))

@@ -4,7 +4,9 @@ Nothing here stops a round: what must be stopped is refused elsewhere (`strategi
 it is a fact among others either, so page, terminal, `doctor` and metrics show it as a warning with what to do.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from fedapp.errors import PolyphonyError
 from fedapp.site.agreed import check_agreed
@@ -15,6 +17,11 @@ from fedapp.site.terms import Terms
 from fedapp.wording import plural
 from strategies.update.self_audit import OWN, SUM, Audited
 
+NEAR = 0.8  # of what is allowed
+RAISE = (
+    "Ask the coordinator and the other partners why that was needed. If it is a good reason, raise {} in policy.yaml, and in floor.yaml "
+    "where that says less."
+)
 NOT_TAKEN_BACK = "What has left cannot be taken back."
 IN_WORDS = {
     "aggregation": "No masks",
@@ -22,6 +29,7 @@ IN_WORDS = {
     "weights": "Weights that tell of labels",
     "endpoints": "Shared heads of few labels",
     "rounds": "Many rounds",
+    "repetition": "Much repetition",
     "metrics": "Metrics shown",
 }
 IN_WORDS |= {"noise": "Little noise", "row guard": "Little row guard", "self-audit": "Lenient self-audit"}
@@ -42,15 +50,19 @@ class Concern:
     hint: str
 
 
-def concerns(site: Site, terms: Terms | None, audits: list[Audited], trunk: HeldTrunk) -> list[Concern]:
+def concerns(
+    site: Site, terms: Terms | None, audits: list[Audited], trunk: HeldTrunk, repetition: Mapping[str, Any] | None
+) -> list[Concern]:
     """All warnings of a partner, the gravest first.
 
     Args:
         terms: None if its files cannot be read, which is said elsewhere.
         audits: Every line of its self-audit.
         trunk: What it holds.
+        repetition: As `repeated.repeated` tells it; None if its file is unusable.
     """
-    return named_compounds(terms, audits) + (refused(site) + weak_terms(terms) if terms else []) + nothing_in_common(trunk)
+    of_files = refused(site) + weak_terms(terms) if terms else []
+    return named_compounds(terms, audits) + repeated_often(repetition) + of_files + nothing_in_common(trunk)
 
 
 def refused(site: Site) -> list[Concern]:
@@ -89,6 +101,29 @@ def named_compounds(terms: Terms | None, audits: list[Audited]) -> list[Concern]
             )
         )
     return concerns
+
+
+def repeated_often(repetition: Mapping[str, Any] | None) -> list[Concern]:
+    """Limits on repetition that are reached, or nearly."""
+    if repetition is None or repetition["allowed"]["sessions"] is None:
+        return []
+    allowed, signed, found = repetition["allowed"], repetition["survivor_lists"], []
+    if 1 < signed >= allowed["survivor_lists"]:
+        found.append(
+            Concern(
+                f"Round {repetition['round']} was repeated as often as is allowed",
+                f"{plural(signed, 'list')} of its survivors were signed, of {allowed['survivor_lists']:,} that policy.yaml allows. Each "
+                "sum of one round in another cohort tells a partner that works with the coordinator more of our update. Unless such a sum "
+                "comes home, this site trains that round no more.",
+                RAISE.format("survivor_lists"),
+            )
+        )
+    for name, about in (("sessions", "sessions of this run were joined"), ("cohort_changes", "times another cohort was signed for")):
+        if repetition[name] >= NEAR * allowed[name]:
+            then = "The next one is refused." if repetition[name] >= allowed[name] else "What exceeds it is refused."
+            told = f"{repetition[name]:,} {about}, of {allowed[name]:,} that policy.yaml allows. {then}"
+            found.append(Concern("Much was repeated", told, RAISE.format(name)))
+    return found
 
 
 def weak_terms(terms: Terms) -> list[Concern]:

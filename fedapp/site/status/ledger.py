@@ -1,21 +1,20 @@
 """A partner's privacy ledger: what was sent in each round and altogether, and what limited it."""
 
-import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
-from safetensors import safe_open
-
 from fedapp.config import Config
 from fedapp.partner_folder import PartnerFolder
 from fedapp.site.request_log import Request
-from fedapp.storage.damage import DamagedFileError, reading
+from fedapp.storage.damage import DamagedFileError
+from fedapp.storage.sealed_array import read_flags
 from strategies.secagg.phases import Step
 from strategies.update.round_sum import RoundSum
 from strategies.update.self_audit import OWN, SUM, Audited
+from strategies.update.shared_trunk import SharedTrunk, TrunkFileError
 
 SET_UP = 0
 
@@ -72,20 +71,22 @@ class HeldTrunk:
 
 
 def held_trunk(folder: Path, problems: list[str] | None = None) -> HeldTrunk:
-    """Of a file that may have hundreds of megabytes, its row list alone is read; `problems` is told of one that is damaged."""
+    """Of the shared trunk's file, which is compared with its own checksum; `problems` is told of one that is damaged."""
     path = PartnerFolder(folder).shared_trunk
-    if not path.is_file():
-        return HeldTrunk()
     try:
-        with reading(path), safe_open(path, framework="np") as opened:
-            version = int(json.loads(opened.metadata()["shared"])["version"])
-            listed = opened.get_tensor("rows")
-            rows = opened.get_slice("used").get_shape()[0] if "used" in opened.keys() else len(listed)  # noqa: SIM118 - no mapping
-            return HeldTrunk(version, int(listed[:rows].sum()), rows, tuple(listed[rows:].tolist()))  # shared heads lie behind the rows
-    except (DamagedFileError, OSError) as error:
+        return _held_trunk(path, path.stat().st_mtime_ns) if path.is_file() else HeldTrunk()
+    except (TrunkFileError, OSError) as error:
         if problems is not None:
             problems.append(str(error))
         return HeldTrunk()
+
+
+@lru_cache(maxsize=4)
+def _held_trunk(path: Path, _changed: int) -> HeldTrunk:
+    """Read once for each trunk: the file may have hundreds of megabytes."""
+    shared = SharedTrunk.read(path)
+    rows = len(shared.arrays[0]) if shared.arrays else len(shared.rows)
+    return HeldTrunk(shared.version, int(shared.rows[:rows].sum()), rows, tuple(shared.rows[rows:].tolist()))  # shared heads lie behind
 
 
 def sent_by_round(asked: list[Request], sums: list[RoundSum], audits: list[Audited]) -> list[Sent]:
@@ -125,14 +126,14 @@ def most_named(audits: list[Audited], vector: str) -> int | None:
 
 
 def ledger(
-    folder: Path, config: Config | None, asked: list[Request], sums: list[RoundSum], audits: list[Audited], trunk: HeldTrunk
+    config: Config | None, asked: list[Request], sums: list[RoundSum], audits: list[Audited], trunk: HeldTrunk, own: int | None
 ) -> dict[str, Any]:
-    """All that was sent so far, and what limited it, as one JSON object."""
+    """All that was sent so far, and what limited it, as one JSON object; `own` is what `own_rows` says."""
     return {
         "row_guard": config.privacy.row_guard if config else None,
         "rows": trunk.rows or None,
         "rows_listed": trunk.listed if trunk.rows else None,
-        "rows_own": _own_rows(PartnerFolder(folder).rows, trunk.rows),
+        "rows_own": own,
         "rounds_sent": len({labelled(request) for request in asked if left_masked(request)} - {SET_UP}),
         "sums": len({round_sum.round for round_sum in sums}),
         "fewest_partners": min((round_sum.partners for round_sum in sums), default=None),
@@ -164,10 +165,12 @@ def _one_round(number: int, asked: list[Request], taken: RoundSum | None, audits
     )
 
 
-def _own_rows(path: Path, rows: int) -> int | None:
-    """Rows that our own compounds may train; None without a list that can be read."""
+def own_rows(folder: Path, rows: int, problems: list[str] | None = None) -> int | None:
+    """How many of the first layer's rows our own compounds may train; None without a list; `problems` is told of one that is damaged."""
+    path = PartnerFolder(folder).rows
     try:
-        with reading(path):
-            return int(np.load(path, allow_pickle=False)[: rows or None].sum())
-    except (DamagedFileError, OSError):
+        return int(read_flags(path)[: rows or None].sum()) if path.is_file() else None
+    except (DamagedFileError, OSError) as error:
+        if problems is not None:
+            problems.append(str(error))
         return None

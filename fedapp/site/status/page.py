@@ -51,6 +51,7 @@ TEMPLATES.filters |= {name: getattr(wording, name) for name in FILTERS}
 TEMPLATES.filters |= {"mean_name": mean_name, "capital": wording.capital}
 TEMPLATES.filters |= {"ranges": sentences.ranges, "step": sentences.step, "privacy_spent": sentences.privacy_spent}
 TEMPLATES.filters |= {"what_predicts": sentences.what_predicts, "shared_head": sentences.shared_head}
+TEMPLATES.filters |= {"of_allowed": sentences.of_allowed, "repeated_rounds": sentences.repeated_rounds}
 
 
 def page_app(site: Site) -> ASGIApp:

@@ -35,8 +35,10 @@ def privacy_spent(folder: Path, config: Config) -> PrivacySpent | None:
     Raises:
         BudgetError: The file is damaged.
     """
-    privacy, path = config.privacy, PartnerFolder(folder).budget
-    return _account(Budget(path, privacy.epsilon, privacy.delta), written(path)) if privacy.profile == RECORD_DP else None
+    privacy, files = config.privacy, PartnerFolder(folder)
+    if privacy.profile != RECORD_DP:
+        return None
+    return _account(Budget(files.budget, privacy.epsilon, privacy.delta, files.begun()), written(files.budget))
 
 
 @lru_cache(maxsize=16)

@@ -73,6 +73,8 @@ def partner_metrics(status: Mapping[str, Any]) -> list[Metric]:
     last = status["learning"][-1] if status["learning"] else {}
     newest: Mapping[str, float] = next((learned["metrics"] for learned in reversed(status["learning"]) if learned["metrics"]), {})
     spent = status["privacy_spent"] or {}
+    repetition = status["repetition"] or {}
+    allowed = repetition.get("allowed", {})
     clipped = [sent["clipped"] for sent in status["sent"] if sent["clipped"] is not None]
     return [
         gauge("round", "Rounds behind the trunk that is held.", status["round"]),
@@ -99,6 +101,13 @@ def partner_metrics(status: Mapping[str, Any]) -> list[Metric]:
         gauge("privacy_epsilon_budget", "Epsilon of record-level privacy that may be spent.", spent.get("budget")),
         gauge("privacy_delta", "Delta at which these epsilons count.", spent.get("delta")),
         gauge("privacy_rounds_left", "Rounds like the last one that the budget still pays for.", spent.get("rounds_left")),
+        counter("sessions_total", "Sessions of this run that were joined.", repetition.get("sessions")),
+        gauge("sessions_allowed", "Sessions of a run that policy.yaml allows.", allowed.get("sessions")),
+        counter("cohort_changes_total", "Signed survivor lists with others than the one before.", repetition.get("cohort_changes")),
+        gauge("cohort_changes_allowed", "Changes of cohort in a run that policy.yaml allows.", allowed.get("cohort_changes")),
+        gauge("survivor_lists", "Survivor lists signed for the round after the trunk that is held.", repetition.get("survivor_lists")),
+        gauge("survivor_lists_allowed", "Survivor lists of one round that policy.yaml allows.", allowed.get("survivor_lists")),
+        gauge("rounds_repeated", "Rounds trained or signed more than once.", len(repetition["repeated"]) if repetition else None),
         gauge("training_compounds", "Own training compounds, as the self-audit counts them.", ledger["compounds"]),
         gauge(
             "self_audit_named",

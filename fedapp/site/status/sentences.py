@@ -8,6 +8,7 @@ from fedapp.evaluation.selection import TEST, VALIDATION
 from fedapp.wording import duration, plural, score, was_or_were
 from strategies.secagg.phases import Step
 
+LISTED = 5  # rounds in a sentence
 STEPS = {
     Step.ADVERTISE_KEYS: "offered fresh keys",
     Step.SHARE_KEYS: "shared key contributions",
@@ -44,6 +45,21 @@ def privacy_spent(spent: Mapping[str, Any]) -> str:
     """What record-level privacy has cost, and what is left."""
     text = f"epsilon {spent['spent']:.3g} of {spent['budget']:g} at delta {spent['delta']:g}"
     return text if spent["rounds_left"] is None else f"{text}; enough for {plural(spent['rounds_left'], 'more round')} like the last"
+
+
+def of_allowed(repetition: Mapping[str, Any], name: str) -> str:
+    """How often, of how often a policy allows: 3 of 31."""
+    most = repetition["allowed"][name]
+    return f"{repetition[name]:,}" if most is None else f"{repetition[name]:,} of {most:,}"
+
+
+def repeated_rounds(repetition: Mapping[str, Any]) -> str:
+    """Which rounds were trained or signed more than once, the newest ones; and how often each may be signed."""
+    newest, most = repetition["repeated"][-LISTED:], repetition["allowed"]["survivor_lists"]
+    rounds = [f"{held['round']} (trained {held['trainings']:,}×, signed {held['survivor_lists']:,}×)" for held in newest]
+    earlier = len(repetition["repeated"]) - len(newest)
+    told = f"{', '.join(rounds)}{f' and {earlier:,} before' if earlier else ''}" if rounds else "none"
+    return told if most is None else f"{told}; at most {most:,}× signed"
 
 
 def shared_head(held: Mapping[str, Any]) -> str:

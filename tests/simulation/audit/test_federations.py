@@ -140,7 +140,7 @@ def test_support_counts_members_alone(config: Config, trial: Trial) -> None:
         counts[pool.owners[compound], pool.indices[pool.indptr[compound] : pool.indptr[compound + 1]]] += 1
     if config.privacy.row_guard:
         assert np.array_equal(trial.supports, counts >= config.privacy.row_guard)
-        assert np.array_equal(trial.listed, trial.supports.sum(axis=0) >= 2)
+        assert np.array_equal(trial.listed, trial.supports.sum(axis=0) >= config.privacy.least_supporters)
     else:
         assert trial.listed.all()
 

@@ -12,20 +12,26 @@ from typer.testing import CliRunner
 from fedapp.cli import benchmark as verb
 from fedapp.errors import ConfigError
 from simulation.benchmarks import secagg
+from simulation.benchmarks.first_version import first_version
 from simulation.benchmarks.secagg import Bench, BenchmarkSetting, bare_masks, measure
+from simulation.benchmarks.signature_memory import SignatureMemory
 from simulation.benchmarks.stock_secagg import stock_round
 from simulation.benchmarks.tally import Tally
 from strategies.secagg.collection import Collection
+from strategies.secagg.errors import SignatureError
+from strategies.secagg.identity import Identity, PublicIdentity
 from strategies.secagg.keystream import BLOCK_BYTES, DTYPES, add_streams
 from strategies.secagg.rehearsal import NUMBER, VERSION
 from strategies.secagg.roster import default_threshold
 
 KEYS = {
-    *("partners", "words", "dropped", "exact", "exchanges_per_round", "threads", "mask_ratio", "coordinator_speedup"),
+    *("partners", "words", "dropped", "exact", "exchanges_per_round", "threads", "mask_ratio"),
     *("partner_mask_s", "partner_share_s", "mask_floor_s", "partner_unmask_s", "partner_answer_s", "coordinator_s", "set_up_s"),
-    *("stock_partner_s", "stock_coordinator_s", "stock_words"),
-    *("upload_bytes", "answer_bytes", "download_bytes", "float32_bytes"),
+    *("coordinator_set_up_s", "partner_steps_s", "coordinator_steps_s", "version_1", "partners_measured"),
+    *("upload_bytes", "answer_bytes", "download_bytes", "set_up_bytes", "float32_bytes"),
 }
+STOCK = {"stock_partner_s", "stock_coordinator_s", "stock_words", "coordinator_speedup"}
+NESTED = {"partner_steps_s", "coordinator_steps_s", "version_1"}
 
 
 @pytest.mark.parametrize(
@@ -39,12 +45,58 @@ KEYS = {
 )
 def test_the_sum_is_exact_and_everything_is_told(setting: BenchmarkSetting) -> None:
     told = measure(setting)
-    assert set(told) == KEYS
+    assert set(told) == KEYS | STOCK
     assert told["exact"] is True
     assert told["dropped"] == len(setting.dropped())
-    assert all(told[key] > 0 for key in KEYS - {"dropped"})
+    assert told["partners_measured"] == setting.partners - told["dropped"]
+    assert all(told[key] > 0 for key in (KEYS | STOCK) - NESTED - {"dropped"})
+    assert [*told["partner_steps_s"]] == [*told["coordinator_steps_s"], "Finish"]
+    assert all(seconds > 0 for steps in ("partner_steps_s", "coordinator_steps_s") for seconds in told[steps].values())
     assert told["exchanges_per_round"] == 3
     json.dumps(told)
+
+
+def test_the_comparison_with_flower_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secagg, "stock_round", None)
+    told = measure(BenchmarkSetting(4, 100, 0.0), stock=False)
+    assert told["exact"] is True
+    assert {key: told[key] for key in STOCK} == dict.fromkeys(STOCK)
+
+
+@pytest.mark.parametrize("drop", [0.0, 0.3])
+def test_of_many_partners_a_few_are_measured_and_all_take_part(drop: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secagg, "MEASURED", 3)
+    tally, setting = Tally(), BenchmarkSetting(10, 50, drop)
+    bench = Bench(setting, tally)
+    assert bench.round()
+    names = ("mask_floor", "partner_mask", "partner_share", "partner_answer", "partner_unmask", "set_up")
+    assert {tuple(tally.spent[name]) for name in names} == {tuple(bench.measured)}
+    assert 2 <= len(bench.measured) <= 3
+    assert not set(bench.measured) & set(setting.dropped())
+    assert len(tally.spent["upload_bytes"]) == 10 - len(setting.dropped())
+
+
+def test_growth_is_told_beside_the_first_versions_law() -> None:
+    told = first_version(200, 100_000, 10)
+    assert told["law"]["partner_share_s"] == "0.002 + 1.9e-07 n^3"
+    assert told["partner_share_s"] == pytest.approx(0.002 + 1.9e-7 * 200**3)
+    assert told["coordinator_s"] == pytest.approx(1.5e-3 * 200 + 4.2e-7 * 200**3 + 1e-9 * 100_000 * (200 + 190 * 11))
+    assert {*told} == {"law", *told["law"]} <= {"law", *KEYS}
+
+
+def test_a_signature_that_was_checked_is_remembered_and_one_that_is_wrong_is_refused_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    identity, checked = Identity.generate(), []
+    verify = PublicIdentity.verify
+    monkeypatch.setattr(PublicIdentity, "verify", lambda *given: (checked.append(given[2]), verify(*given))[1])
+    memory, signature = SignatureMemory(), identity.sign(b"right")
+    for _ in range(2):
+        with memory.used():
+            identity.public.verify(signature, b"right", 1)
+            with pytest.raises(SignatureError, match="partner 7"):
+                identity.public.verify(signature, b"wrong", 7)
+    assert checked == [b"right", b"wrong", b"wrong"]
+    identity.public.verify(signature, b"right", 1)
+    assert checked == [b"right", b"wrong", b"wrong", b"right"], "outside, everything is checked"
 
 
 @pytest.fixture
@@ -162,7 +214,7 @@ def command() -> typer.Typer:
 def test_the_command_prints_json() -> None:
     result = CliRunner().invoke(command(), ["benchmark", "secagg", "--partners", "4", "--words", "500", "--drop", "0", "--json"])
     assert result.exit_code == 0
-    assert set(json.loads(result.stdout)) == KEYS | {"provenance"}
+    assert set(json.loads(result.stdout)) == KEYS | STOCK | {"provenance"}
 
 
 def test_the_command_prints_a_table_with_ratios() -> None:
@@ -172,6 +224,14 @@ def test_the_command_prints_a_table_with_ratios() -> None:
     assert "the sum is exact" in result.stdout
     assert " x the floor of " in result.stdout
     assert "x faster" in result.stdout
+
+
+def test_the_command_tells_of_growth_where_the_comparison_with_flower_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secagg, "stock_round", None)
+    result = CliRunner().invoke(command(), ["benchmark", "secagg", "--partners", "4", "--words", "50", "--drop", "0", "--no-stock"])
+    assert result.exit_code == 0, result.output
+    assert "version 1's law: " in result.stdout
+    assert "SecAgg+" not in result.stdout
 
 
 @pytest.mark.usefixtures("a_wrong_sum")

@@ -81,7 +81,7 @@ def test_every_party_gets_a_folder_that_is_its_site(kits: Path) -> None:
 
 def test_a_party_gets_what_is_its_own_and_no_more(kits: Path) -> None:
     common = {"README.md", "ca.crt", "config.yaml", "consortium.yaml", "site.yaml"}
-    common |= {"services/Dockerfile", "services/compose.yaml", "services/kubernetes.yaml"}
+    common |= {"services/Dockerfile", "services/requirements.txt", "services/compose.yaml", "services/kubernetes.yaml"}
     assert files(kits / "gamma") == common | {"policy.yaml", "services/polyphony-partner.service"}
     units = {"services/polyphony-coordinator.service", "services/polyphony-federate.service"}
     assert files(kits / "coordinator") == common | units | {"session.yaml", "tls/server.crt", "tls/server.key"}

@@ -25,7 +25,7 @@ from fedapp.site.run import supernode
 from fedapp.site.run.inbox import ROOM, Inbox, StoredRequest, TooLargeError
 from fedapp.site.run.supernode import NodeState, SuperNode, earlier_node, here, run_supernode
 from fedapp.storage.damage import DamagedFileError
-from fedapp.storage.json_file import read_json, write_json
+from fedapp.storage.json_file import read_json, write_sealed
 from strategies import message_records
 from tests.helpers.request_lines import read_requests
 
@@ -122,7 +122,7 @@ def site(tmp_path: Path) -> Site:
     made.policy.write_text(
         f"roster: {'aa' * 32}\nconfiguration: {'aa' * 32}\nlayout: '8x2,2'\nword_bits: [32]\nrow_guard: 0\nrounds: 3\nmetrics_shown: []\n"
         f"least_supporters: 3\nleast_survivors: 3\nmost_identified: 0.001\nleast_compounds: 0\napplications: ['{OURS}']\ndata: ''\n"
-        "catalogue: ''\nendpoints: []\n"
+        "survivor_lists: 2\nsessions: 9\ncohort_changes: 9\ncatalogue: ''\nendpoints: []\n"
     )
     return made
 
@@ -421,5 +421,5 @@ def test_a_node_key_that_is_missing_damaged_or_of_another_kind_is_named(tmp_path
 def test_a_damaged_sign_of_life_makes_a_new_node_and_stops_nobody(site: Site, damage: str) -> None:
     (site.log / "supernode.json").write_text(damage)
     assert earlier_node(site) is None
-    write_json(site.log / "supernode.json", {"place": here(site), "node": 77})
+    write_sealed(site.log / "supernode.json", {"place": here(site), "node": 77})
     assert earlier_node(site) == 77

@@ -19,7 +19,7 @@ from fedapp.site.folder import COORDINATOR, Site
 from fedapp.site.request_log import Request, note_request
 from fedapp.site.status.page import page_app, serve_page
 from fedapp.site.status.site_status import site_status
-from fedapp.storage.json_file import write_json
+from fedapp.storage.json_file import write_sealed
 from strategies.coordinator.journal import Awaited, Journal
 from strategies.secagg.phases import Step
 from tests.site import saved_site
@@ -113,7 +113,7 @@ def test_a_page_of_a_partner_without_a_round_says_what_will_come(tmp_path: Path)
 def test_a_refusal_and_a_dead_supernode_stand_on_top_with_what_to_do(site: Site) -> None:
     saved_site.beat(site, age=400)
     note_request(site.state, Request(saved_site.ago(9), 7, Step.COLLECT.value, "6", 9, 0, 0.1, "PolicyError: row guard 3"))
-    write_json(site.state / "error.json", {"error": "the disk is full", "hint": "free some space"})
+    write_sealed(site.state / "error.json", {"error": "the disk is full", "hint": "free some space"})
     text = shown(site).text
     top = text[: text.index("Learning")]
     for told in (
@@ -137,7 +137,7 @@ def test_the_coordinators_page_has_rounds_phases_and_drop_outs_and_no_scores(coo
 
 def test_whatever_the_coordinator_or_a_file_says_is_text_and_never_markup(site: Site) -> None:
     note_request(site.state, Request(HOSTILE, 7, HOSTILE, HOSTILE, 9, 0, 0.1, HOSTILE))
-    write_json(site.state / "error.json", {"error": HOSTILE, "hint": HOSTILE})
+    write_sealed(site.state / "error.json", {"error": HOSTILE, "hint": HOSTILE})
     saved_site.beat(site, "answering", step=HOSTILE, round=HOSTILE, error=HOSTILE)
     page = shown(site)
     assert len(page.all("script")) == 1
@@ -160,7 +160,7 @@ def test_health_is_503_for_a_party_that_needs_attention(site: Site, coordinator:
     saved_site.beat(site, age=90)
     assert browser(site).get("/health").status_code == 503
     assert browser(coordinator).get("/health").status_code == 200
-    write_json(coordinator.coordinator / "outcome.json", {"state": "failed", "error": "too few"})
+    write_sealed(coordinator.coordinator / "outcome.json", {"state": "failed", "error": "too few"})
     assert browser(coordinator).get("/health").status_code == 503
 
 

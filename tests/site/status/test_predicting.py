@@ -14,7 +14,7 @@ from fedapp.site.status.page import render
 from fedapp.site.status.report import write_site_report
 from fedapp.site.status.sentences import headline
 from fedapp.site.status.site_status import partner_status
-from fedapp.storage.json_file import read_json, write_json
+from fedapp.storage.json_file import read_json, write_sealed
 from strategies.secagg.phases import Step
 from tests.helpers.small_run import small_config, write_dataset
 from tests.report.html_page import Page
@@ -73,7 +73,7 @@ def test_where_kinds_of_tasks_differ_each_is_told_and_the_figure_is_of_both(site
     keep_model(site, 18, test=0.5, spearman=0.3, own=4, classification="federated", regression="local")
     header = read_json(site.state / "model.json")
     header["members"][0]["shared_heads"] = {"classification": "alone"}
-    write_json(site.state / "model.json", header)
+    write_sealed(site.state / "model.json", header)
     text = Page(write_site_report(site)).text
     assert (
         "classification: the federated model (common endpoints by shared heads alone); regression: the partner's own model, "
@@ -88,7 +88,7 @@ def test_without_a_test_fold_the_figure_is_of_the_validation_fold_and_says_so(si
 
 def test_a_header_that_says_something_else_predicts_nothing_and_the_rest_is_told(site: Site) -> None:
     for header in ({"round": 18}, {"choice": "mean", "members": [], "figures": {}}, {"choice": {"classification": "x"}, "members": []}):
-        write_json(site.state / "model.json", header)
+        write_sealed(site.state / "model.json", header)
         assert partner_status(site)["predicts"] is None
         assert "What predicts" not in Page(write_site_report(site)).text
 

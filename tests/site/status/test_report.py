@@ -15,7 +15,8 @@ from fedapp.prediction.predict import column_names
 from fedapp.report.saved_files import TASKS
 from fedapp.site.folder import COORDINATOR, Site
 from fedapp.site.status.report import write_site_report
-from fedapp.storage.json_file import read_json, write_json
+from fedapp.storage.digests import file_digests
+from fedapp.storage.json_file import read_json, write_sealed
 from tests.report.html_page import Page
 from tests.site.saved_site import (
     Made,
@@ -39,10 +40,11 @@ def dataset_at(site: Site, note: str = "") -> Site:
     """A dataset's header and its three tasks, of which the last is too small to count."""
     folder = site.path / "dataset"
     folder.mkdir()
-    write_json(folder / "dataset.json", {"name": site.settings.name, "note": note, "digest": "d" * 64})
     columns = {"task": [0, 1, 2], "group": GROUPS, "threshold": [6.7, None, 5.0], "positives": [100, 90, 9], "negatives": [200, 210, 300]}
     table = completed(pl.DataFrame(columns, schema={name: TASKS[name] for name in columns}))
     table.select(pl.col(name).cast(kind) for name, kind in TASKS.items()).write_parquet(folder / "tasks.parquet")
+    files = file_digests(folder, ["tasks.parquet"])
+    write_sealed(folder / "dataset.json", {"name": site.settings.name, "note": note, "digest": "d" * 64, "files": files})
     return site.changed(dataset="dataset")
 
 
@@ -186,7 +188,7 @@ def test_scores_that_are_damaged_are_named_and_the_rest_is_told(tmp_path: Path) 
     scored(site, 1.0)
     PartnerFolder(site.state).scores.write_bytes(b"PAR1 no more")
     text = Page(write_site_report(site)).text
-    assert "scores.parquet is damaged" in text
+    assert "scores.parquet was altered" in text
     assert "What training together gains us" not in text
     assert "2 tasks of 3 count" in text
 

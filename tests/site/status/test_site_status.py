@@ -26,7 +26,7 @@ from fedapp.site.run.federate import Waiting
 from fedapp.site.status import page, prometheus
 from fedapp.site.status.sentences import headline
 from fedapp.site.status.site_status import coordinator_status, partner_status
-from fedapp.storage.json_file import write_json
+from fedapp.storage.json_file import write_sealed
 from strategies.coordinator.journal import Awaited, Exchange, Journal
 from strategies.secagg.phases import Step
 from strategies.update.limits import LeakLimits
@@ -175,7 +175,7 @@ def test_a_supernode_is_up_while_it_gave_a_sign_of_life_within_a_minute(site: Si
 
 
 def test_the_last_failure_is_told_with_its_hint(site: Site) -> None:
-    write_json(site.state / "error.json", {"error": "no dataset", "hint": "accept one"})
+    write_sealed(site.state / "error.json", {"error": "no dataset", "hint": "accept one"})
     failure = partner_status(site)["health"]["failure"]
     assert (failure["error"], failure["hint"]) == ("no dataset", "accept one")
 
@@ -199,7 +199,7 @@ def test_a_status_can_be_told_whatever_was_cut_off_or_overwritten(tmp_path: Path
         held = saved_site.fresh(whole)
         saved_site.rounds_at(held, Made(3))
         saved_site.beat(held)
-        write_json(held.state / "error.json", {"error": "one"})
+        write_sealed(held.state / "error.json", {"error": "one"})
     shutil.rmtree(tmp_path / "cut", ignore_errors=True)
     cut = Site.open(Path(shutil.copytree(whole, tmp_path / "cut")))
     files = sorted(path.relative_to(cut.path) for path in cut.path.rglob("*") if path.is_file() and path.name != "site.yaml")
@@ -320,7 +320,7 @@ def test_a_row_list_without_a_row_is_a_warning_and_not_a_dash(site: Site) -> Non
 
 def test_a_last_failure_takes_the_green_light_away(site: Site) -> None:
     saved_site.beat(site)
-    write_json(site.state / "error.json", {"error": "the update of round 3 names 30 of 100 compounds", "hint": "a larger guard"})
+    write_sealed(site.state / "error.json", {"error": "the update of round 3 names 30 of 100 compounds", "hint": "a larger guard"})
     assert headline(partner_status(site))[0] == "warn"
 
 
@@ -369,10 +369,10 @@ def test_phases_have_the_median_of_their_seconds_and_set_up_is_apart(coordinator
 
 def test_how_a_run_ended_is_told_with_the_error(coordinator: Site) -> None:
     saved_site.journal_of(coordinator, saved_site.one_round(1))
-    write_json(coordinator.coordinator / "outcome.json", {"state": "failed", "error": "2 partners advertised, and 3 are needed"})
+    write_sealed(coordinator.coordinator / "outcome.json", {"state": "failed", "error": "2 partners advertised, and 3 are needed"})
     told = coordinator_status(coordinator)
     assert (told["state"], told["healthy"], told["error"]) == ("failed", False, "2 partners advertised, and 3 are needed")
-    write_json(coordinator.coordinator / "outcome.json", {"state": "finished", "error": ""})
+    write_sealed(coordinator.coordinator / "outcome.json", {"state": "finished", "error": ""})
     assert headline(coordinator_status(coordinator)) == ("good", "The run is finished: 1 round.")
 
 
@@ -383,7 +383,7 @@ def test_whose_reply_is_awaited_is_told_until_the_run_is_over(coordinator: Site,
     assert (told["names"], told["phase"], told["round"]) == (["Birch", "Elm"], "MaskedInputCollection", 2)
     command.status(coordinator.path)
     assert "waiting for Birch, Elm: MaskedInputCollection, since " in capsys.readouterr().out
-    write_json(coordinator.coordinator / "outcome.json", {"state": "failed", "error": "killed"})
+    write_sealed(coordinator.coordinator / "outcome.json", {"state": "failed", "error": "killed"})
     assert coordinator_status(coordinator)["awaited"] is None
 
 

@@ -10,7 +10,7 @@ import pytest
 from flwr.app import Context, Message, MessageType
 from flwr.clientapp import ClientApp
 
-from fedapp.storage.json_file import read_json
+from fedapp.storage.json_file import read_json, read_sealed
 from strategies import message_records
 from strategies.coordinator.exchange import Exchanges, Replies, RoundFailedError
 from strategies.coordinator.journal import Journal, read_journal
@@ -263,7 +263,7 @@ def test_who_is_not_connected_is_named_where_nodes_are_registered_by_name(tmp_pa
     way.grid.registered = {101: "Alder", 102: "Birch", 103: "Cedar"}
     way.grid.disconnect(0)
     assert way.exchanges.connected() == [102, 103]
-    assert read_json(way.awaited) == {"round": 0, "phase": "connecting", "names": ["Alder"]}
+    assert read_sealed(way.awaited, {}) == {"round": 0, "phase": "connecting", "names": ["Alder"]}
     way.grid.disconnect(2)
     with pytest.raises(RoundFailedError, match="1 of 3 partners are connected, and a round needs 2; not Alder, Cedar"):
         way.exchanges.connected()

@@ -26,6 +26,7 @@ from strategies.secagg.messages import (
     cohort_digest,
 )
 from strategies.secagg.phases import Step
+from strategies.secagg.state import dump
 from strategies.secagg.verification import session_id
 from tests.strategies.secagg.parties import Parties
 
@@ -74,7 +75,7 @@ class Recording:
     def up(self, step: Step, index: int, reply: bytes) -> bytes | None:
         """A reply passes."""
         site = self.parties.sites[index]
-        self.files[step, self.number, index] = wire.encode(site.participant.state)
+        self.files[step, self.number, index] = dump(site.participant.state)
         match step:
             case Step.ADVERTISE_KEYS:
                 self.advertisements[index] = wire.decode(SignedAdvertisement, reply)

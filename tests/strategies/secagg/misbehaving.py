@@ -116,10 +116,9 @@ def answering(partner: Participant, reply: bytes, **changes: object) -> bytes:
 
 
 def spoiled(reply: bytes, places: Iterable[int] | None = None) -> bytes:
-    """The shares of an answer, each or those at some places one more than it was."""
-    revealed = wire.decode(UnmaskReply, reply).shares
-    size = shamir.SHARE_BYTES
-    made = [int.from_bytes(revealed[start : start + size], "big") for start in range(0, len(revealed), size)]
+    """The shares of an answer with others in their place, or in some places."""
+    revealed, size = wire.decode(UnmaskReply, reply).shares, shamir.SHARE_BYTES
+    made = [revealed[start : start + size] for start in range(0, len(revealed), size)]
     for place in range(len(made)) if places is None else places:
-        made[place] = (made[place] + 1) % shamir.PRIME
-    return b"".join(map(shamir.to_bytes, made))
+        made[place] = hashlib.sha256(made[place]).digest()
+    return b"".join(made)

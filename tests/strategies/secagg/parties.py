@@ -85,6 +85,7 @@ class Site:
         values, shown: What it will send in the next round: integers, and words for the coordinator.
         words: The vector that travels beside its last masked input.
         decoded: The last sum that it finished.
+        listing: Whether its rounds agree on a row list.
     """
 
     participant: Participant
@@ -96,6 +97,7 @@ class Site:
     shown: np.ndarray = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
     words: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=DTYPES[32]))
     decoded: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    listing: bool = False
 
     def answer(self, step: Step, request: bytes, beside: np.ndarray | bytes | None = None) -> bytes:
         """The reply to a request, and to the vector or ciphertext beside it."""
@@ -158,8 +160,8 @@ class Site:
             self.version, self.trunk, self.before, self.began = session.version, session.trunk, NO_TRUNK, session.id
 
     def basis(self) -> bytes:
-        """What it trains from; there are no row lists here."""
-        return self.participant.basis(self.trunk, b"")
+        """What it trains from, of an empty row list; or, where it agrees on one, the session's trunk."""
+        return self.participant.session.trunk if self.listing else self.participant.basis(self.trunk, b"")
 
     def finish(self, last: LastRound, blinded: np.ndarray) -> np.ndarray:
         """Decode a masked sum, and move on to the trunk after it."""
@@ -306,6 +308,7 @@ def copied(held: Coordinator) -> Coordinator:
     """The coordinator with containers of its own."""
     again = copy.copy(held)
     again.advertisements, again.contributions, again.joined = dict(held.advertisements), dict(held.contributions), set(held.joined)
+    again.proofs = list(held.proofs)
     return again
 
 
@@ -313,5 +316,5 @@ def copied_round(held: Collection, coordinator: Coordinator) -> Collection:
     """A round with containers of its own, at a copied coordinator."""
     again = copy.copy(held)
     again.coordinator, again.inputs, again.sums = coordinator, dict(held.inputs), copy.deepcopy(held.sums)
-    again.signatures, again.answers = dict(held.signatures), dict(held.answers)
+    again.signatures, again.answers, again.seeds = dict(held.signatures), dict(held.answers), dict(held.seeds)
     return again

@@ -49,7 +49,7 @@ def recorded() -> Recording:
         blinded, _ = parties.reveal(collection)
         if number < ROUNDS[-1]:
             parties.finish(collection, blinded)
-    parties.exchange(Step.HANDOVER, 1, parties.coordinator.handover_request(1))
+    parties.exchange(Step.HANDOVER, 1, parties.coordinator.handover_request(1, 5))
     last = LastRound(ROUNDS[-1], collection.survivors, False)
     for index, site in parties.sites.items():
         parties.exchange(Step.FINISH, index, parties.coordinator.finish_request(index, site.version + 1, last, None), blinded)

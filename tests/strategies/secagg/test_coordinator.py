@@ -1,5 +1,6 @@
 """The coordinator leaves out what does not hold, and goes on with the rest."""
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -17,8 +18,9 @@ from strategies.secagg.errors import (
     SignatureError,
     UnknownPartnerError,
 )
-from strategies.secagg.messages import Header, Holding, MaskedInput, ShareKeysReply, SignedAdvertisement, SignedHeader, cohort_digest
+from strategies.secagg.messages import Header, Holding, MaskedInput, ShareKeysReply, SignedAdvertisement, cohort_digest
 from strategies.secagg.phases import Step
+from tests.strategies.secagg.misbehaving import answering, signed_header
 from tests.strategies.secagg.stages import PARTNERS, TRUNK, VERSION, Stage, before, ends_well, read_reply, written_reply
 
 
@@ -99,7 +101,9 @@ def test_a_reply_that_a_former_version_would_send_is_not_misread_and_others_are_
     at = before(Step.COLLECT)
     tagged = at.deliver(1, at.requests[1])
     for untagged in (tagged[1:], wire.encode(Holding(1, VERSION))):
-        with pytest.raises(MalformedMessageError, match="a message of kind 0, and there are 1 MaskedInput, 2 Holding: .*another version"):
+        with pytest.raises(
+            MalformedMessageError, match="a message of kind 0, and there are 1 MaskedInput, 2 Holding, 3 Complaint: .*another version"
+        ):
             at.taken(1, untagged)
     at.taken(1, tagged)
 
@@ -178,17 +182,33 @@ def test_a_masked_vector_of_another_form() -> None:
             at.taken(1, reply)
 
 
-def made_up(at: Stage, index: int, cohort: tuple[int, ...], words: int, bundle: tuple[bytes, ...], public: bytes = b"") -> bytes:
+def made_up(
+    at: Stage,
+    index: int,
+    cohort: tuple[int, ...],
+    words: int,
+    bundle: tuple[bytes, ...],
+    public: bytes = b"",
+    commitments: bytes | None = None,
+) -> bytes:
     """What a partner signs though it is not so; its vector is of 7 zeros."""
     partner = at.partner(index)
     partner.collect(at.requests[index])
     at.parties.sites[index].words = np.zeros(7, dtype="<u4")
     confirmation = keys.confirmation(partner.session.group, partner.session.id, 0, index)
-    digests = verification.input_digest(at.parties.sites[index].words, public), verification.bundle_digest(bundle)
-    header = Header(index, cohort_digest(cohort), TRUNK, confirmation, words, *digests)
-    tag = keys.tag(Step.COLLECT, at.parties.roster.digest(), partner.session.id, 0)
-    signed = SignedHeader(header, partner.identity.sign(tag + wire.encode(header)))
-    return written_reply(Step.COLLECT, MaskedInput(signed, bundle, public))
+    commitments = bytes(32 * len(cohort)) if commitments is None else commitments
+    header = Header(
+        index=index,
+        cohort=cohort_digest(cohort),
+        trunk=TRUNK,
+        contributions=partner.session.contributions,
+        confirmation=confirmation,
+        secrets=hashlib.sha256(commitments).digest(),
+        words=words,
+        input=verification.input_digest(at.parties.sites[index].words, public),
+        bundle=verification.bundle_digest(bundle),
+    )
+    return written_reply(Step.COLLECT, MaskedInput(signed_header(partner, 0, header), commitments, bundle, public))
 
 
 def test_an_input_of_a_partner_that_was_not_asked() -> None:
@@ -212,6 +232,22 @@ def test_public_words_that_are_not_whole(length: int) -> None:
         at.taken(1, made_up(at, 1, PARTNERS, 7, (b"x",) * 2, b"x" * length))
 
 
+@pytest.mark.parametrize("commitments", [b"", bytes(96), bytes(127), bytes(160)])
+def test_commitments_that_are_not_one_for_each_partner_of_the_cohort(commitments: bytes) -> None:
+    at = before(Step.COLLECT)
+    with pytest.raises(AlteredReplyError, match="commitments of partner 1"):
+        at.taken(1, made_up(at, 1, PARTNERS, 7, (b"x",) * 2, commitments=commitments))
+
+
+def test_commitments_that_its_sender_did_not_sign() -> None:
+    arrives(before(Step.COLLECT), 1, AlteredReplyError, commitments=bytes(128))
+
+
+def test_what_is_made_up_is_refused_for_nothing_else_than_what_is_wrong_with_it() -> None:
+    at = before(Step.COLLECT)
+    at.taken(1, made_up(at, 1, PARTNERS, 7, (b"x",) * 2))
+
+
 def test_a_second_input_of_a_partner() -> None:
     at = before(Step.COLLECT)
     for index in PARTNERS:
@@ -221,13 +257,21 @@ def test_a_second_input_of_a_partner() -> None:
     ends_well(at, survivors=PARTNERS)
 
 
-@pytest.mark.parametrize(("name", "value"), [("trunk", b"x" * 32), ("values", np.zeros(5)), ("shown", np.zeros(2))])
-def test_a_partner_with_another_trunk_or_form_counts_as_dropped(name: str, value: object) -> None:
+@pytest.mark.parametrize(("name", "value"), [("values", np.zeros(5)), ("shown", np.zeros(2))])
+def test_a_partner_with_another_form_counts_as_dropped(name: str, value: object) -> None:
     at = before(Step.COLLECT)
     setattr(at.parties.sites[2], name, value)
     for index in PARTNERS:
         at.taken(index, at.send(index))
-    at.parties.sites[2].trunk = TRUNK
+    ends_well(at, survivors=(1, 3, 4))
+
+
+def test_a_partner_that_masks_from_another_trunk_counts_as_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = before(Step.COLLECT)
+    with monkeypatch.context() as other:
+        other.setattr(at.parties.sites[2], "basis", lambda: b"x" * 32)
+        for index in PARTNERS:
+            at.taken(index, at.send(index))
     ends_well(at, survivors=(1, 3, 4))
 
 
@@ -282,16 +326,41 @@ def test_a_signature_of_a_partner_that_dropped_out() -> None:
         at.collection.add_signature(4, wire.encode(forced))
 
 
-@pytest.mark.parametrize("changes", [{"index": 2}, {"shares": b""}, {"shares": b"x" * 127}, {"shares": b"x" * 160}])
-def test_shares_of_another_holder_or_number(changes: dict[str, object]) -> None:
-    arrives(before(Step.UNMASK), 1, MalformedMessageError, **changes)
+@pytest.mark.parametrize("changes", [{"shares": b""}, {"shares": b"x" * 127}, {"shares": b"x" * 160}])
+def test_shares_of_another_number(changes: dict[str, object]) -> None:
+    at = before(Step.UNMASK)
+    reply = at.send(1)
+    with pytest.raises(MalformedMessageError, match="bytes of shares, not 128"):
+        at.taken(1, answering(at.partner(1), reply, **changes))
+    at.taken(1, reply)
+
+
+def test_shares_of_another_holder() -> None:
+    at = before(Step.UNMASK)
+    reply = at.send(2)
+    with pytest.raises(MalformedMessageError, match="in the place of partner 2"):
+        at.taken(1, reply)
+
+
+@pytest.mark.parametrize("changes", [{"index": 2}, {"own": bytes(32)}, {"shares": bytes(128)}, {"unopened": (2,)}, {"signature": b""}])
+def test_an_answer_that_was_altered_on_its_way(changes: dict[str, object]) -> None:
+    arrives(before(Step.UNMASK), 1, SignatureError, **changes)
+
+
+def test_an_answer_for_other_dropped_partners() -> None:
+    at = before(Step.UNMASK, dropped=(4,))
+    reply = at.send(1)
+    with pytest.raises(AlteredReplyError, match="other dropped partners"):
+        at.taken(1, answering(at.partner(1), reply, dropped=(3,)))
+    at.taken(1, reply)
 
 
 def test_shares_of_a_partner_that_dropped_out() -> None:
     at = before(Step.UNMASK, dropped=(4,))
     assert at.collection is not None
-    with pytest.raises(MalformedMessageError):
-        at.collection.add_answer(4, wire.encode(UnmaskReply(4, bytes(3 * 2 * 32))))
+    made_up_answer = answering(at.partner(4), wire.encode(UnmaskReply(4, (4,), bytes(64), bytes(3 * 2 * 32), (), b"")))
+    with pytest.raises(MalformedMessageError, match="of nobody who survived"):
+        at.collection.add_answer(4, made_up_answer)
 
 
 def test_the_sum_is_the_same_whichever_partners_answer() -> None:

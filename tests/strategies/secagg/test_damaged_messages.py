@@ -109,4 +109,4 @@ def test_the_bytes_tried_are_all_but_those_inside_signatures_keys_and_ciphertext
     at = before(Step.SHARE_KEYS)
     assert len(places(at.request(), at.requests[1])) > 16 * len(PARTNERS) + 4 * (4 + 4 + 32 + 4 + 4 + 32)
     first = before(Step.ADVERTISE_KEYS)
-    assert places(first.request(), first.requests[1]) == list(range(141))
+    assert places(first.request(), first.requests[1]) == list(range(149))

@@ -15,7 +15,7 @@ CHOICES = st.lists(st.integers(1, 50), min_size=3, max_size=12, unique=True).map
 
 
 def session_of(members: tuple[int, ...]) -> Session:
-    return Session(parameters_for(roster_of(3)), b"s" * 32, members[0], members, (b"",) * len(members), GROUP, 0, b"t" * 32)
+    return Session(parameters_for(roster_of(3)), b"s" * 32, members[0], members, (b"",) * len(members), GROUP, b"c" * 32, 0, b"t" * 32)
 
 
 def times(members: tuple[int, ...], partners: tuple[int, ...]) -> list[int]:

@@ -282,5 +282,5 @@ def test_a_state_stolen_when_the_next_session_has_begun_or_after_a_refusal_opens
     if end == "a refusal":
         partner.refuse(SecAggError())
     else:
-        partner.advertise(wire.encode(parameters_for(partner.roster, nonce=b"2" * 32)), 6, TRUNK)
+        partner.advertise(wire.encode(parameters_for(partner.roster, nonce=b"2" * 32)), 6, TRUNK, TRUNK)
     assert not any(secret in wire.encode(partner.state) for secret in secrets)

@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from strategies.secagg import session, wire
+from strategies.secagg import wire
 from strategies.secagg.consistency_messages import ConsistencyRequest
+from strategies.secagg.contributions import seal
 from strategies.secagg.errors import (
     CohortError,
     ContributionError,
-    KeyConfirmationError,
     OldRoundError,
     OldSessionError,
     RepeatedPartnerError,
@@ -21,7 +21,7 @@ from strategies.secagg.errors import (
     TrunkMismatchError,
     UnknownPartnerError,
 )
-from strategies.secagg.messages import NO_TRUNK, DeliveredContribution, KeyContributions
+from strategies.secagg.messages import DeliveredContribution, KeyContributions
 from strategies.secagg.phases import Step
 from strategies.secagg.verification import session_id
 from tests.strategies.secagg.stages import Stage, before, flipped, read_reply, refused
@@ -63,7 +63,7 @@ def test_a_contribution_that_the_coordinator_encrypted_itself() -> None:
     at = before(Step.COLLECT)
     own = next(each.body for each in before(Step.SHARE_KEYS).request().advertisements if each.body.index == 1)
     first, *others = contributions(at)
-    forged = session._seal(at.parties.coordinator.session, 2, own, b"x" * 64)
+    forged = seal(at.parties.coordinator.session, 2, own, b"x" * 32, b"x" * 32)
     with refused(ContributionError, by=at.partner(1)) as caught:
         at.send(1, contributions=(replace(first, ciphertext=forged), *others))
     assert caught.value.partner == 2
@@ -78,7 +78,9 @@ def test_a_contribution_that_the_coordinator_put_into_a_signed_list() -> None:
         at.send(1, contributions=(DeliveredContribution(listed, forged), *others))
 
 
-@pytest.mark.parametrize("changes", [{"recipients": (2, 3, 4)}, {"signature": b""}, {"digests": bytes(96)}, {"sender": 3}])
+@pytest.mark.parametrize(
+    "changes", [{"recipients": (2, 3, 4)}, {"signature": b""}, {"digests": bytes(96)}, {"group": bytes(32)}, {"sender": 3}]
+)
 def test_a_list_of_contributions_that_its_sender_did_not_sign(changes: dict[str, object]) -> None:
     at = before(Step.COLLECT)
     first, _, third = contributions(at)
@@ -95,7 +97,7 @@ def test_a_contribution_twice() -> None:
 @pytest.mark.parametrize("sender", [0, 1, 5])
 def test_a_contribution_of_somebody_who_did_not_advertise(sender: int) -> None:
     at = before(Step.COLLECT)
-    listed = KeyContributions(sender, (1,), b"x" * 32, b"")
+    listed = KeyContributions(sender, (1,), b"x" * 32, b"x" * 32, b"")
     with refused(UnknownPartnerError, by=at.partner(1)):
         at.send(1, contributions=(*contributions(at), DeliveredContribution(listed, b"")))
 
@@ -132,21 +134,21 @@ def test_other_advertisements_to_another_partner_whose_session_is_then_spoken_of
         at.parties.sites[1].answer(Step.COLLECT, coordinator.collect_request(1, 0, (1, 2, 3), False, 3, None, None))
 
 
-@pytest.mark.parametrize(("trunk", "error"), [(b"t" * 32, KeyConfirmationError), (NO_TRUNK, TrunkMismatchError)])
-def test_other_members_to_another_partner(trunk: bytes, error: type) -> None:
-    """Partner 1 gets no contribution of partner 4. A first trunk, drawn from the group key, differs as well."""
+@pytest.mark.parametrize("version", [3, 0])
+def test_other_members_to_another_partner(version: int) -> None:
+    """Partner 1 gets no contribution of partner 4. What it trains from, named under the group key, differs as well."""
     at = before(Step.ADVERTISE_KEYS)
     for site in at.parties.sites.values():
-        site.trunk = trunk
+        site.version = version
     at = at.on().on()
     replies = {}
     for index in (1, 2, 3):
         delivered = contributions(at, index)[:2] if index == 1 else contributions(at, index)
-        replies[index] = read_reply(Step.COLLECT, at.send(index, cohort=(1, 2, 3), contributions=tuple(delivered))).header
+        replies[index] = read_reply(Step.COLLECT, at.send(index, cohort=(1, 2, 3), version=version, contributions=tuple(delivered))).header
     request = ConsistencyRequest(at.parties.coordinator.session, 0, (1, 2, 3), (), tuple(replies.values()))
-    with refused(error, by=at.partner(1)):
+    with refused(TrunkMismatchError, by=at.partner(1)):
         at.partner(1).confirm(wire.encode(request))
-    with refused(error, by=at.partner(2)) as caught:
+    with refused(TrunkMismatchError, by=at.partner(2)) as caught:
         at.partner(2).confirm(wire.encode(request))
     assert caught.value.partner == 1
 

@@ -127,7 +127,9 @@ def headers(at: Stage, index: int, **changes: object) -> tuple[SignedHeader, ...
 FIELDS = [
     ("cohort", b"x" * 32),
     ("trunk", b"x" * 32),
+    ("contributions", b"x" * 32),
     ("confirmation", b"x" * 32),
+    ("secrets", b"x" * 32),
     ("words", 9),
     ("input", b"x" * 32),
     ("bundle", b"x" * 32),
@@ -199,10 +201,11 @@ def test_another_kind_of_round_to_another_partner() -> None:
     assert caught.value.partner == 3
 
 
-@pytest.mark.parametrize("told", [b"t" * 32, b"x" * 32])
-def test_another_trunk_to_another_partner_leaves_masks_that_do_not_cancel(told: bytes) -> None:
+@pytest.mark.parametrize("alike", [True, False])
+def test_another_trunk_to_another_partner_leaves_masks_that_do_not_cancel(alike: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     at = before(Step.COLLECT)
-    at.parties.sites[3].trunk = told
+    if not alike:
+        monkeypatch.setattr(at.parties.sites[3], "basis", lambda: at.partner(3).basis(b"x" * 32, b""))
     held, total = {}, np.zeros(7, dtype="<u4")
     for index in (1, 2, 3):
         held[index] = read_reply(Step.COLLECT, at.send(index, cohort=(1, 2, 3))).header
@@ -211,7 +214,7 @@ def test_another_trunk_to_another_partner_leaves_masks_that_do_not_cancel(told: 
         hidden, cancelled = group_masks(partner.session, 0, (index,))
         add_streams(total, cancelled, [partner.state.round.self_seed, *hidden])
     cancelled = np.array_equal(signed_view(total[:4]), sum(at.parties.sites[index].values for index in (1, 2, 3)))
-    assert cancelled == (told == b"t" * 32)
+    assert cancelled == alike
     if not cancelled:
         request = ConsistencyRequest(at.parties.coordinator.session, 0, (1, 2, 3), (), tuple(held.values()))
         with refused(TrunkMismatchError, by=at.partner(1)) as caught:

@@ -110,7 +110,7 @@ def test_an_altered_kem_key(place: int) -> None:
         at.send(1, advertisements=advertisements(at, 2, kem=flipped(kem, place)))
 
 
-@pytest.mark.parametrize(("name", "value"), [("nonce", b"x" * 32), ("version", 99), ("trunk", b"x" * 32), ("trunk", NO_TRUNK)])
+@pytest.mark.parametrize(("name", "value"), [("nonce", b"x" * 32), ("version", 99), ("trunk", b"x" * 32), ("before", b"x" * 32)])
 def test_an_altered_advertisement(name: str, value: object) -> None:
     at = before(Step.SHARE_KEYS)
     with refused(SignatureError, by=at.partner(1)):
@@ -161,7 +161,7 @@ def test_the_partners_own_advertisement_left_out() -> None:
 def test_the_partners_own_advertisement_of_an_earlier_set_up() -> None:
     old = before(Step.SHARE_KEYS)
     at = replace(old, requests=dict(old.requests))
-    old.parties.partner(1).advertise(before(Step.ADVERTISE_KEYS).requests[1], 0, NO_TRUNK)
+    old.parties.partner(1).advertise(before(Step.ADVERTISE_KEYS).requests[1], 0, NO_TRUNK, NO_TRUNK)
     with refused(OwnMessageAlteredError, by=at.partner(1)):
         at.send(1)
 

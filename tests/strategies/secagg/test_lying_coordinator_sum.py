@@ -187,11 +187,17 @@ def test_a_sum_to_a_partner_that_has_another_trunk_than_those_who_made_it() -> N
 
 
 def test_a_row_list_belongs_to_the_sessions_trunk_whatever_trunk_a_partner_has_by_then() -> None:
-    at = before(Step.FINISH)
+    at = before(Step.COLLECT)
+    for site in at.parties.sites.values():
+        site.listing = True
+    at = at.on().on().on()
+    for site in at.parties.sites.values():
+        site.listing = False
     at.parties.sites[1].finish(replace(at.request().last, rows=True), at.beside)
     at.parties.sites[2].trunk = b"x" * 32
     at.parties.sites[2].finish(replace(at.request().last, rows=True), at.beside)
     refuses(at.parties.sites[3], replace(at.request().last, rows=True, number=1), at.beside)
+    refuses(at.parties.sites[4], at.request().last, at.beside)
 
 
 def test_two_rounds_sums_in_one() -> None:

@@ -12,8 +12,8 @@ from strategies.secagg.masking import signed_view
 from strategies.secagg.messages import MaskedInput
 from strategies.secagg.participant import Participant
 from strategies.secagg.phases import Step
-from strategies.secagg.state import load
-from tests.strategies.secagg.parties import NO_TRUNK, Parties, Site, entropy_from, roster_of
+from strategies.secagg.state import dump, load
+from tests.strategies.secagg.parties import Parties, Site, entropy_from, roster_of
 
 COHORT, LENGTH = (1, 2, 3, 4, 5), 50
 BEFORE, AFTER = np.full(LENGTH, 1000), np.arange(LENGTH)
@@ -22,13 +22,13 @@ BEFORE, AFTER = np.full(LENGTH, 1000), np.arange(LENGTH)
 def test_a_state_that_is_set_back_lets_the_coordinator_read_the_difference_of_two_updates() -> None:
     parties = Parties(roster_of(len(COHORT)), seed=3)
     parties.set_up()
-    older = wire.encode(parties.partner(1).state)
+    older = dump(parties.partner(1).state)
     request = parties.coordinator.collect_request(1, 0, COHORT, False, 0, None, None)
     collection = parties.collect(0, dict.fromkeys(COHORT, BEFORE))
     first, words = collection.inputs[1], parties.sites[1].words.copy()
 
     held = parties.partner(1)
-    again = Site(Participant(held.identity, held.roster, held.policy, entropy_from(99), load(older)), 0, NO_TRUNK, AFTER)
+    again = Site(Participant(held.identity, held.roster, held.policy, entropy_from(99), load(older)), values=AFTER)
     second = wire.decode_tagged((MaskedInput,), again.answer(Step.COLLECT, request))
 
     parties.agree(collection)

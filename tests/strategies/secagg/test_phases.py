@@ -15,11 +15,9 @@ from strategies.secagg.errors import (
     SelfDroppedError,
     SumOutOfRangeError,
 )
-from strategies.secagg.messages import NO_TRUNK
 from strategies.secagg.phases import HARMLESS, TRANSITIONS, Phase, Step, after, diagram
-from strategies.secagg.state import State, load
-from tests.strategies.secagg.parties import CONTENT
-from tests.strategies.secagg.stages import Stage, before, refused
+from strategies.secagg.state import State, dump, load
+from tests.strategies.secagg.stages import Stage, before, flipped, refused
 
 # A partner that waits for a step stands in this phase.
 STANDS = {
@@ -52,7 +50,7 @@ def asks(at: Stage, step: Step) -> bytes:
         return before(step).requests[1]
     if step is Step.COLLECT:
         return coordinator.collect_request(1, 7, coordinator.members(), False, 3, None, None)
-    return coordinator.finish_request(1, 3, None, None) if step is Step.FINISH else coordinator.handover_request(1)
+    return coordinator.finish_request(1, 3, None, None) if step is Step.FINISH else coordinator.handover_request(1, 3)
 
 
 # The table
@@ -146,7 +144,7 @@ def test_a_new_session_forgets_the_keys_of_the_last_one() -> None:
 
 def test_a_partner_without_a_session_has_no_keys_to_use() -> None:
     partner = before(Step.SHARE_KEYS).partner(1)
-    for use in (partner.initial_seed, lambda: partner.trunk_name(CONTENT), lambda: partner.session):
+    for use in (partner.initial_seed, lambda: partner.trunk_blind(None), lambda: partner.basis(b"t" * 32, b""), lambda: partner.session):
         with refused(OldSessionError, by=partner):
             use()
 
@@ -154,7 +152,7 @@ def test_a_partner_without_a_session_has_no_keys_to_use() -> None:
 def test_all_members_draw_the_same_first_trunk() -> None:
     at = before(Step.CONSISTENCY)
     assert len({at.partner(index).initial_seed() for index in (1, 2, 3, 4)}) == 1
-    assert len({at.partner(index).trunk_name(CONTENT) for index in (1, 2, 3, 4)} - {NO_TRUNK}) == 1
+    assert len({at.partner(index).trunk_blind(None) for index in (1, 2, 3, 4)}) == 1
 
 
 # What a partner writes down
@@ -163,11 +161,25 @@ def test_all_members_draw_the_same_first_trunk() -> None:
 @pytest.mark.parametrize("phase", Phase)
 def test_a_state_comes_back_as_it_was_written(phase: Phase) -> None:
     state = standing(phase).partner(1).state
-    assert load(wire.encode(state)) == state
+    assert load(dump(state)) == state
+
+
+def test_a_flipped_bit_of_a_state_is_found_where_it_lies_and_blamed_on_nobody() -> None:
+    held = dump(before(Step.CONSISTENCY).partner(1).state)
+    for place in [*range(60), *range(60, len(held), 97)]:
+        with pytest.raises(MalformedMessageError):
+            load(flipped(held, place, place % 8))
+
+
+def test_a_state_of_version_1_is_refused() -> None:
+    """It was the encoded state alone."""
+    with pytest.raises(MalformedMessageError, match="version 2"):
+        load(wire.encode(State()))
 
 
 def test_a_damaged_state_is_refused() -> None:
-    for damaged in (wire.encode(State(phase="asleep")), wire.encode(State())[:-1], wire.encode(State()) + b"\x00", b""):
+    whole = dump(State())
+    for damaged in (dump(State(phase="asleep")), whole[:-1], whole + b"\x00", whole[1:], b""):
         with pytest.raises(MalformedMessageError):
             load(damaged)
 

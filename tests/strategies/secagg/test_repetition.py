@@ -80,7 +80,7 @@ def test_another_name_of_the_trunk_begins_no_new_count() -> None:
     held = parties()
     for number, name in enumerate((b"a" * 32, b"b" * 32)):
         for site in held.sites.values():
-            site.trunk = name
+            site.trunk, site.began = name, held.coordinator.session
         abandoned(held, number)
     held.sites[1].trunk = b"c" * 32
     with refused(RepetitionError, by=held.partner(1)):
@@ -121,6 +121,22 @@ def test_who_allows_less_meanwhile_signs_no_list_that_it_masked_for() -> None:
     allow(held, survivor_lists=2)
     held.agree(collection)
     assert collection.signers() == PARTNERS
+
+
+def test_as_many_sums_of_one_round_as_signatures_allow_and_no_more() -> None:
+    """Who signs needs not be who is in the sum: partner 4, which works with the coordinator, signs all, and of the others two are asked."""
+    held = parties()
+    held.partner(4).policy = replace(held.partner(4).policy, repetition=RepetitionLimits(survivor_lists=99))
+    for number, (asked, cohort) in enumerate((((1, 2), PARTNERS), ((1, 3), PARTNERS), ((2, 3), (2, 3, 4)))):
+        collection = held.collect(number, {index: VALUES[index] for index in cohort})
+        request = collection.consistency_request()
+        for index in (*asked, 4):
+            collection.add_signature(index, held.exchange(Step.CONSISTENCY, index, request) or b"")
+        held.reveal(collection)
+    assert [held.partner(index).repetition.of_round(ROUND).survivor_lists for index in PARTNERS] == [2, 2, 2, 3]
+    for index in (1, 2, 3):
+        with refused(RepetitionError, by=held.partner(index)):
+            ask_to_collect(held, index, 3)
 
 
 # Sessions

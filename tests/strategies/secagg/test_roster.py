@@ -82,7 +82,7 @@ def test_the_digest_is_the_sha256_of_all_fields_written_out() -> None:
         struct.pack(">I", index) + sized(f"partner-{index}".encode()) + sized(bytes([index]) * KEY_BYTES) for index in (1, 2, 3)
     )
     written = sized(b"five") + struct.pack(">III", 2, 3, 3) + members
-    assert held.digest() == hashlib.sha256(b"polyphony/v1/roster" + written).digest()
+    assert held.digest() == hashlib.sha256(b"polyphony/v2/roster" + written).digest()
 
 
 def test_the_digest_changes_with_every_field() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from fedapp.partner_folder import PartnerFolder
 from fedapp.storage.damage import reading
-from fedapp.storage.json_file import read_sealed, write_sealed
+from fedapp.storage.json_file import BY_HAND, SEAL, read_sealed, write_sealed
 from strategies.secagg.repetition import Repetition, RoundCount
 
 KINDS: dict[str, type] = {"rounds": dict, "sessions": int, "cohort_changes": int, "survivors": list, "first_attempt": int}
@@ -23,7 +23,8 @@ def read_repetition(folder: PartnerFolder) -> Repetition:
     path = folder.repetition
     if not any(each.exists() for each in (path, folder.protocol, folder.shared_trunk, folder.audits)):
         return Repetition()
-    anew = json.dumps(written(Repetition(first_attempt=secrets.choice(UNUSED))))  # another number each time: no training ever had it
+    unused = Repetition(first_attempt=secrets.choice(UNUSED))  # another number each time: no training ever had it
+    anew = json.dumps({**written(unused), SEAL: BY_HAND})
     hint = (
         "it says what was repeated in this run, and keeps an update from leaving twice, which an older copy of it would not. To go on and "
         f"to count anew, write {anew} into it"

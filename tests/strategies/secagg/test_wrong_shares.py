@@ -1,0 +1,285 @@
+"""Partners that reveal wrong seeds or wrong shares, or deal such: the sum is right all the same, and whoever it was is named.
+
+Nine partners with a threshold of five: of eight answers three may be wrong. Seven with the default threshold of five: two may misbehave.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from strategies.secagg import proofs, shamir, wire
+from strategies.secagg.collection import Collection
+from strategies.secagg.consistency_messages import UnmaskReply
+from strategies.secagg.errors import LostSeedsError, WrongSecretError
+from strategies.secagg.phases import Step
+from strategies.secagg.proofs import WrongSecret
+from tests.helpers.sweeps import examples
+from tests.strategies.secagg.misbehaving import answering, dealing, masking_as, spoiled
+from tests.strategies.secagg.parties import Parties, copied_round, roster_of
+
+Lie = Callable[[Parties, int, bytes], bytes]  # from the parties, the liar's index and its honest reply to another one
+
+
+def values(index: int) -> np.ndarray:
+    return np.array([index, -(2**20) * index, 7])
+
+
+def honest(parties: Parties, index: int, reply: bytes) -> bytes:
+    return reply
+
+
+@cache
+def _agreed(count: int, threshold: int, dropped: tuple[int, ...], liar: int, lie: Lie) -> tuple[Parties, Collection]:
+    parties = Parties(roster_of(count, threshold), restarting=False)
+    parties.set_up()
+
+    def up(step: Step, index: int, reply: bytes) -> bytes | None:
+        if step is Step.COLLECT and index == liar:
+            reply = lie(parties, index, reply)
+        return None if step is Step.COLLECT and index in dropped else reply
+
+    parties.up = up
+    collection = parties.collect(0, {index: values(index) for index in parties.sites})
+    parties.agree(collection)
+    return parties, collection
+
+
+def agreed(
+    count: int = 9, threshold: int = 5, dropped: tuple[int, ...] = (), liar: int = 0, lie: Lie = honest
+) -> tuple[Parties, Collection]:
+    """A round whose survivors are signed; the liar masked or dealt otherwise."""
+    parties, collection = _agreed(count, threshold, dropped, liar, lie)
+    again = parties.copy()
+    return again, copied_round(collection, again.coordinator)
+
+
+def revealed(parties: Parties, collection: Collection, lies: Mapping[int, Lie], silent: tuple[int, ...] = ()) -> np.ndarray:
+    """The masked sum, when some answer with lies and some do not answer."""
+    for index in collection.signers():
+        if index in silent:
+            continue
+        reply = parties.sites[index].answer(Step.UNMASK, collection.unmask_request(index))
+        try:
+            collection.add_answer(index, lies.get(index, honest)(parties, index, reply))
+        except WrongSecretError as error:
+            assert error.partner == index
+    words, _ = collection.unmask()
+    return words
+
+
+def is_right(parties: Parties, collection: Collection, words: np.ndarray) -> bool:
+    """Whether partners find the survivors' sum in it."""
+    expected = sum(values(index) for index in collection.survivors)
+    return all(np.array_equal(total, expected) for total in parties.finish(collection, words).values())
+
+
+def wrong_seed(parties: Parties, index: int, reply: bytes) -> bytes:
+    return answering(parties.partner(index), reply, own=b"x" * len(wire.decode(UnmaskReply, reply).own))
+
+
+def no_seeds(parties: Parties, index: int, reply: bytes) -> bytes:
+    return answering(parties.partner(index), reply, own=b"")
+
+
+def wrong_shares(parties: Parties, index: int, reply: bytes) -> bytes:
+    return answering(parties.partner(index), reply, shares=spoiled(reply))
+
+
+def nothing_opens(parties: Parties, index: int, reply: bytes) -> bytes:
+    """It says of every dealer that its shares do not open, and reveals zeros."""
+    answer = wire.decode(UnmaskReply, reply)
+    survivors = parties.partner(index).state.round.survivors  # type: ignore[union-attr]
+    return answering(parties.partner(index), reply, shares=bytes(len(answer.shares)), unopened=survivors)
+
+
+# Wrong seeds of one's own
+
+
+@pytest.mark.parametrize("dropped", [(), (9,), (1, 9)])
+@pytest.mark.parametrize("lie", [wrong_seed, no_seeds])
+def test_a_partner_that_reveals_other_seeds_than_it_committed_to_is_proven_guilty_and_the_sum_is_right(
+    lie: Lie, dropped: tuple[int, ...]
+) -> None:
+    parties, collection = agreed(dropped=dropped)
+    words = revealed(parties, collection, {4: lie})
+    assert is_right(parties, collection, words)
+    (proof,) = parties.coordinator.proofs
+    assert isinstance(proof, WrongSecret)
+    assert proofs.proven(parties.roster, proofs.encode(proof)) == 4
+
+
+def test_one_seed_of_many_that_is_wrong_is_enough() -> None:
+    parties, collection = agreed(dropped=(9,))
+
+    def lie(parties: Parties, index: int, reply: bytes) -> bytes:
+        own = wire.decode(UnmaskReply, reply).own
+        return answering(parties.partner(index), reply, own=own[:-1] + bytes([own[-1] ^ 1]))
+
+    assert is_right(parties, collection, revealed(parties, collection, {4: lie}))
+    assert [proof.accused for proof in parties.coordinator.proofs] == [4]
+
+
+def test_seeds_that_do_not_fit_their_commitments_because_these_were_wrong_before() -> None:
+    """It commits to something else, masks with its seeds and reveals them: proven, and its seeds are lost with it."""
+
+    def lie(parties: Parties, index: int, reply: bytes) -> bytes:
+        return masking_as(parties.partner(index), reply, commitments=bytes(32 * 9))
+
+    parties, collection = agreed(liar=4, lie=lie)
+    with pytest.raises(LostSeedsError) as caught:
+        revealed(parties, collection, {})
+    assert caught.value.partners == (4,)
+    assert [proof.accused for proof in parties.coordinator.proofs] == [4]
+    del parties.sites[4]
+    parties.coordinator.contributions.pop(4)
+    rest = parties.collect(1, {index: values(index) for index in parties.sites})
+    parties.agree(rest)
+    assert is_right(parties, rest, parties.reveal(rest)[0])
+
+
+# Wrong shares
+
+
+@pytest.mark.parametrize("dropped", [(), (9,)])
+@pytest.mark.parametrize("liar", [1, 4, 8])
+def test_wrong_shares_on_which_nothing_depends_are_named_all_the_same(liar: int, dropped: tuple[int, ...]) -> None:
+    parties, collection = agreed(dropped=dropped)
+    words = revealed(parties, collection, {liar: wrong_shares})
+    assert is_right(parties, collection, words)
+    assert set(collection.wrong) == {liar}
+    assert parties.coordinator.proofs == []
+
+
+@pytest.mark.parametrize("liars", [(1,), (3,), (1, 2), (4, 7), (1, 2, 3), (2, 5, 7)])
+def test_up_to_answers_less_threshold_wrong_shares_of_a_silent_dealer_are_decoded_around(liars: tuple[int, ...]) -> None:
+    """Eight answer and five are needed, so that three may be wrong."""
+    parties, collection = agreed()
+    words = revealed(parties, collection, dict.fromkeys(liars, wrong_shares), silent=(8,))
+    assert is_right(parties, collection, words)
+    assert set(collection.wrong) <= set(liars), "nobody is named who was right"
+    if len(liars) == 1:
+        assert set(collection.wrong) == set(liars)
+
+
+def test_wrong_shares_of_the_seeds_with_a_dropped_partner() -> None:
+    parties, collection = agreed(dropped=(9,))
+
+    def lie(parties: Parties, index: int, reply: bytes) -> bytes:
+        return answering(parties.partner(index), reply, shares=spoiled(reply, places=range(1, 16, 2)))
+
+    words = revealed(parties, collection, {2: lie}, silent=(8,))
+    assert is_right(parties, collection, words)
+    assert set(collection.wrong) == {2}
+
+
+@pytest.mark.parametrize("silent", [(), (8,)])
+def test_holders_that_collude_frame_nobody_and_spoil_nothing(silent: tuple[int, ...]) -> None:
+    """Their wrong shares and some honest ones lie on one polynomial whose secret is right."""
+    parties, collection = agreed(7, 5)
+    silent = tuple(min(each, 7) for each in silent)
+    framed = 1
+    colluding = {2: framing((0, 3, 4, 5), parties.roster.threshold), 6: framing((0, 3, 4, 5), parties.roster.threshold)}
+    words = revealed(parties, collection, colluding, silent)
+    assert is_right(parties, collection, words)
+    assert framed not in collection.wrong
+    assert not set(collection.wrong) - {2, 6}
+
+
+def framing(roots: tuple[int, ...], threshold: int) -> Lie:
+    """Add to each share a polynomial that is 0 at the secret and at some honest holders' points."""
+    assert len(roots) < threshold
+
+    def lie(parties: Parties, index: int, reply: bytes) -> bytes:
+        shift = 1
+        for root in roots:
+            shift = shift * (index - root) % shamir.PRIME
+        revealed = wire.decode(UnmaskReply, reply).shares
+        parts = [int.from_bytes(revealed[start : start + 32], "big") for start in range(0, len(revealed), 32)]
+        return answering(parties.partner(index), reply, shares=b"".join(shamir.to_bytes((part + shift) % shamir.PRIME) for part in parts))
+
+    return lie
+
+
+def test_with_more_wrong_shares_than_that_the_dealers_seeds_are_lost_and_it_is_named() -> None:
+    parties, collection = agreed()
+    with pytest.raises(LostSeedsError) as caught:
+        revealed(parties, collection, dict.fromkeys((1, 2, 3, 4), wrong_shares), silent=(8,))
+    assert caught.value.partners == (8,)
+
+
+@examples(15)
+@given(st.data())
+def test_whatever_up_to_three_of_nine_answer_the_sum_is_right_and_no_honest_partner_is_named(data: st.DataObject) -> None:
+    parties, collection = agreed(dropped=data.draw(st.sampled_from([(), (5,)])))
+    liars = data.draw(st.lists(st.sampled_from([each for each in collection.survivors if each != 8]), unique=True, max_size=2))
+    kinds = {index: data.draw(st.sampled_from([wrong_seed, no_seeds, wrong_shares, nothing_opens])) for index in liars}
+    silent = (8,) if data.draw(st.booleans()) and len(collection.survivors) == 9 else ()
+    words = revealed(parties, collection, kinds, silent)
+    assert is_right(parties, collection, words)
+    assert set(collection.wrong) <= set(liars)
+    assert {proof.accused for proof in parties.coordinator.proofs} == {i for i, kind in kinds.items() if kind in (wrong_seed, no_seeds)}
+
+
+# Dealers
+
+
+def garbage(parties: Parties, index: int, reply: bytes) -> bytes:
+    """Shares that lie on no polynomial of its secret."""
+    return dealing(parties.partner(index), reply, lambda holder, about: bytes([holder, about]) * 16)
+
+
+def sealed_garbage(parties: Parties, index: int, reply: bytes) -> bytes:
+    """Bundles that do not open."""
+    return masking_as(parties.partner(index), reply, bundle=(b"x" * (32 * 9 + 16),) * (9 - 5 + 1))
+
+
+@pytest.mark.parametrize("lie", [garbage, sealed_garbage])
+def test_a_dealer_that_deals_garbage_and_reveals_its_seeds_spoils_nothing(lie: Lie) -> None:
+    parties, collection = agreed(liar=4, lie=lie)
+    words = revealed(parties, collection, {})
+    assert is_right(parties, collection, words)
+    assert parties.coordinator.proofs == []
+
+
+@pytest.mark.parametrize("lie", [garbage, sealed_garbage])
+def test_a_dealer_that_deals_garbage_and_falls_silent_is_named_and_the_next_round_does_without_it(lie: Lie) -> None:
+    parties, collection = agreed(liar=4, lie=lie)
+    with pytest.raises(LostSeedsError) as caught:
+        revealed(parties, collection, {}, silent=(4,))
+    assert caught.value.partners == (4,)
+    del parties.sites[4]
+    parties.coordinator.contributions.pop(4)
+    rest = parties.collect(1, {index: values(index) for index in parties.sites})
+    parties.agree(rest)
+    assert is_right(parties, rest, parties.reveal(rest)[0])
+
+
+def test_holders_say_whose_bundles_do_not_open() -> None:
+    parties, collection = agreed(liar=4, lie=sealed_garbage)
+    revealed(parties, collection, {})
+    parties, collection = agreed(liar=4, lie=sealed_garbage)
+    said = {
+        index: wire.decode(UnmaskReply, parties.sites[index].answer(Step.UNMASK, collection.unmask_request(index))) for index in (1, 8, 9)
+    }
+    assert {index: answer.unopened for index, answer in said.items()} == {1: (4,), 8: (4,), 9: (4,)}
+
+
+def test_bundles_that_were_altered_on_their_way_to_some_are_done_without() -> None:
+    """Those of three holders of five of a silent dealer's."""
+    parties, collection = agreed()
+
+    for index in collection.signers():
+        if index == 8:
+            continue
+        request = collection.unmask_request(index)
+        if index in (3, 4, 5):  # of 3 to 7, whom partner 8 sends shares
+            place = request.rindex(collection.inputs[8].bundle[index - 3][:32])
+            request = request[:place] + bytes([request[place] ^ 1]) + request[place + 1 :]
+        reply = parties.sites[index].answer(Step.UNMASK, request)
+        assert wire.decode(UnmaskReply, reply).unopened == ((8,) if index in (3, 4, 5) else ())
+        collection.add_answer(index, reply)
+    assert is_right(parties, collection, collection.unmask()[0])
