@@ -63,8 +63,9 @@ def partner_status(site: Site) -> dict[str, Any]:
     Keys: role, name, time, healthy, consortium, round (rounds behind the trunk that is held), rounds, phase, health, selected (the
     federated model's best round, which is kept), predicts (what predicts and how well, `predicting`; None before there is a model), score
     (what scores are called), learning, sent, ledger, endpoints (the declared tasks, whether their shared heads are in play, and in which
-    rounds too few holders were left), privacy_spent (None without record-level privacy), repetition (None if its file is unusable), proven (partner to
-    what it was proven to have done), phases, requests (newest first), policy, warnings (what needs attention: about, told, hint), problems.
+    rounds too few holders were left), privacy_spent (None without record-level privacy), repetition (None if its file is unusable), proven
+    (partner to what it was proven to have done), phases, requests (newest first), policy, warnings (what needs attention: about, told,
+    hint), problems.
     """
     problems: list[str] = []
     config = _told(site.config, problems)
