@@ -19,6 +19,7 @@ from fedapp.site.request_log import Request
 from fedapp.site.status.attention import concerns, misbehaved
 from fedapp.site.status.learning import learning, score_of
 from fedapp.site.status.ledger import answers_given, held_trunk, ledger, own_rows, sent_by_round
+from fedapp.site.status.missing import missing
 from fedapp.site.status.predicting import predicting
 from fedapp.site.status.privacy_spent import privacy_spent
 from fedapp.site.status.proven import proven_guilty
@@ -74,6 +75,7 @@ def partner_status(site: Site) -> dict[str, Any]:
     terms = Terms.of(config, policy, roster) if config and policy and roster else None
     if terms:
         _told(lambda: check_agreed(site), problems)
+    problems += missing(site.state)
     folder = PartnerFolder(site.state)
     asked, sums = records(folder.requests, Request, problems), records(folder.sums, RoundSum, problems)
     audits = records(folder.audits, Audited, problems)
