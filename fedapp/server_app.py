@@ -14,6 +14,7 @@ from fedapp.coordinator.run_rounds import federate
 from fedapp.coordinator.side import CoordinatorSide, new_run, simulated_side, site_side
 from fedapp.errors import PolyphonyError
 from fedapp.run_folder import RunFolder
+from fedapp.runtime.prompt_pull import prompt_pull
 from fedapp.site.folder import SITE_VARIABLE, Site
 from fedapp.storage.json_file import write_sealed
 from strategies.coordinator.exchange import RoundFailedError
@@ -29,7 +30,7 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Flower calls this."""
-    run(PollingGrid(grid), context)
+    run(PollingGrid(grid, prompt_pull(grid)), context)
 
 
 def run(grid: Grid, context: Context) -> None:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -238,7 +238,7 @@ def _open_authority(directory: Path) -> tuple[x509.Certificate, ec.EllipticCurve
     passphrase = passphrase_of(path)
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), passphrase)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
         if passphrase is not None:
             raise wrong_passphrase(path) from error
         raise ConfigError(f"{path} is no key", "bring it back from a backup, or make a new authority in a new folder") from error

@@ -60,9 +60,10 @@ def renew_node_key(directory: Path) -> PublicIdentity:
     It is encrypted if the identity is, under the same passphrase.
 
     Raises:
-        ConfigError: No usable identity.
+        ConfigError: No usable identity, or another than that of identity.pub.
     """
     identity = load_identity(directory).public
+    _check_public(directory, identity)
     with alone_in(directory):  # or the three files were of two keys
         _write_node_key(directory, identity, passphrase_of(directory / KEY_FILE))
     return identity
@@ -91,12 +92,13 @@ def change_passphrase(directory: Path, passphrase: bytes | None) -> Identity:
     After a kill between the two, the same call goes on: what is under the new passphrase already is left so.
 
     Raises:
-        ConfigError: No usable keys, or they do not open with the present passphrase.
+        ConfigError: No usable keys, they do not open with the present passphrase, or they are others than those of identity.pub.
     """
     with alone_in(directory):
         key, node = _key_file(directory), directory / NODE_KEY_FILE
         present = passphrase_of(key)
         identity = _opened(key, present)
+        _check_public(directory, identity.public)
         try:
             private = open_private_key(node, present)
         except PolyphonyError:
@@ -116,6 +118,13 @@ def check_unattended(directory: Path) -> None:
         load_identity(directory)
     if passphrase_of(directory / NODE_KEY_FILE, ask=False) is not None:
         read_private_key(directory / NODE_KEY_FILE)
+
+
+def _check_public(directory: Path, identity: PublicIdentity) -> None:
+    """Refuse to write down anew what a flipped bit made another key of: it opens as well as the right one."""
+    public = directory / PUBLIC_FILE
+    if public.is_file() and load_public(public).identity != identity:
+        raise ConfigError(f"{directory / KEY_FILE} is not the key of {public}: one of them was altered", "bring both back from one backup")
 
 
 def _key_file(directory: Path) -> Path:

@@ -8,6 +8,8 @@ every import here must still exist, and mean the same:
   sets its four attributes. A verb that is new must be let through by `fedapp.site.run.gate`.
 - How a node signs (flwr.supernode.node_auth_http_interceptor): header names, tolerances and what is signed, which the gate verifies.
 - The Control API, by which node keys are registered (`fedapp.site.run.serve`).
+- How replies reach the coordinator (flwr.superlink.grid): the Runtime API, and of `HttpGrid` its `_runtime_client` and `node`
+  (`fedapp.runtime.prompt_pull`, in the place of its `pull_messages`).
 - Who the process is (`TaskIdentity`), and that a message has its id in `_message_id`, which the constructor leaves out.
 - The bytes of an app bundle (flwr.cli.build): policies name their digest.
 - The workflow of Flower's own SecAgg+, which `simulation.benchmarks.stock_secagg` measures from within.
@@ -29,9 +31,10 @@ from flwr.compat.common.recorddict_compat import fitres_to_recorddict
 from flwr.proto.control_pb2 import RegisterNodeRequest
 from flwr.proto.fleet_pb2 import ActivateNodeRequest, DeactivateNodeRequest, PullMessagesRequest, PushMessagesRequest
 from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
-from flwr.proto.message_pb2 import ObjectTree
+from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, ObjectTree
 from flwr.proto.node_pb2 import Node
 from flwr.proto.run_pb2 import GetRunRequest
+from flwr.proto.runtime_pb2 import PullAppMessagesRequest
 from flwr.server.client_manager import SimpleClientManager
 from flwr.server.client_proxy import ClientProxy
 from flwr.server.compat.grid_client_proxy import GridClientProxy
@@ -54,7 +57,13 @@ from flwr.supercore.inflatable.inflatable_protobuf_utils import (
     make_pull_object_fn_protobuf,
     make_push_object_fn_protobuf,
 )
-from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents, pull_objects, push_objects
+from flwr.supercore.inflatable.inflatable_utils import (
+    ObjectPullError,
+    ObjectUnavailableError,
+    inflate_object_from_contents,
+    pull_objects,
+    push_objects,
+)
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 from flwr.supercore.logger import FLOWER_LOGGER
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes, verify_signature
@@ -62,6 +71,7 @@ from flwr.supercore.protobuf.client import ProtobufClientInterceptor
 from flwr.supercore.retry import RetryInvoker, RetryState, exponential
 from flwr.supercore.run import RunNotRunningException
 from flwr.supercore.task_identity import TaskIdentity
+from flwr.superlink.grid import HttpGrid
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 

@@ -16,7 +16,8 @@ from strategies.secagg.errors import GuiltyPartnerError, MalformedMessageError, 
 from strategies.secagg.phases import Step
 
 POLL = 0.2  # seconds
-SILENT = "no reply"
+SILENT, AWAY = "no reply", "it went away"
+NODE_UNAVAILABLE = 5  # what Flower answers in the place of a node that is gone
 CONNECTING = "connecting"
 SHORT = (Step.ADVERTISE_KEYS, Step.SHARE_KEYS, Step.CONSISTENCY, Step.UNMASK)  # nobody trains, and no trunk travels
 LONGEST_REASON = 300  # characters; parts of it may be what a partner wrote
@@ -62,9 +63,15 @@ class Asked:
         started: Monotonic seconds.
     """
 
-    def __init__(self, number: int, step: str, nodes: tuple[int, ...], bytes_down: int) -> None:
-        self.round, self.step, self.nodes, self.bytes_down = number, step, nodes, bytes_down
+    def __init__(self, number: int, step: str, messages: Sequence[Message], bytes_down: int) -> None:
+        self._sent = [message.metadata for message in messages]
+        self.round, self.step, self.bytes_down = number, step, bytes_down
+        self.nodes = tuple(each.dst_node_id for each in self._sent)
         self.started = time.monotonic()
+
+    def node(self, message_id: str) -> int | None:
+        """To whom a message went; it has its name only since it was sent."""
+        return next((each.dst_node_id for each in self._sent if each.message_id == message_id), None)
 
 
 class Replies:
@@ -72,7 +79,7 @@ class Replies:
 
     Attributes:
         left_out: Node to reason; true when all were taken, as is what follows.
-        away: Nodes that went away before they replied, as Flower says in their place without naming them; none if the time ran out.
+        away: Nodes that went away before they replied, as Flower says in their place.
         bytes_up: Of all replies together.
     """
 
@@ -84,12 +91,15 @@ class Replies:
 
     def __iter__(self) -> Iterator[tuple[int, bytes, list[np.ndarray]]]:
         """Node, body and vectors of each reply, in the order in which they come; each is let go of before the next is taken."""
-        heard = 0
         self._await()
         for message in self._messages:
-            heard += 1
             node, content = message.metadata.src_node_id, message.content if message.has_content() else None
+            gone = self.asked.node(message.metadata.reply_to_message_id) if node not in self.asked.nodes and _is_gone(message) else None
             del message
+            if gone is not None and self.left_out.get(gone) == SILENT:
+                self.left_out[gone] = AWAY
+                self.away.add(gone)
+                self._await()
             if self.left_out.get(node) != SILENT:  # Flower's own word for a node is no reply
                 continue
             del self.left_out[node]
@@ -111,8 +121,6 @@ class Replies:
             if node not in self.left_out:
                 yield node, body, vectors
                 del vectors
-        silent = self._silent()
-        self.away = set(silent) if heard >= len(self.asked.nodes) else set()
 
     @contextmanager
     def accepting(self, node: int) -> Iterator[None]:
@@ -135,6 +143,10 @@ class Replies:
     def _await(self) -> None:
         names = sorted(map(self._names.of, self._silent()))
         self._journal.wait(Awaited(self.asked.round, self.asked.step, names))
+
+
+def _is_gone(message: Message) -> bool:
+    return message.has_error() and message.error.code == NODE_UNAVAILABLE
 
 
 class Exchanges:
@@ -211,6 +223,8 @@ class Exchanges:
     ) -> list[Message]:
         """The messages of one exchange, by node; `replies` takes what comes back.
 
+        Each is valid as long as its reply is waited for: who asks for it later is not told of it, since it would be out of turn then.
+
         Args:
             number: The federated round, for the journal; 0 before the first.
             requests: Body and vectors for each node.
@@ -218,8 +232,12 @@ class Exchanges:
         contents = {
             node: message_records.content(step, {message_records.BODY: body}, dict(vectors)) for node, (body, vectors) in requests.items()
         }
-        self._asked = Asked(number, str(step), tuple(requests), sum(map(message_records.payload_bytes, contents.values())))
-        return [Message(content, dst_node_id=node, message_type=message_type, group_id=str(number)) for node, content in contents.items()]
+        messages = [
+            Message(content, dst_node_id=node, message_type=message_type, group_id=str(number), ttl=self.seconds(step))
+            for node, content in contents.items()
+        ]
+        self._asked = Asked(number, str(step), messages, sum(map(message_records.payload_bytes, contents.values())))
+        return messages
 
     def replies(self, messages: Iterable[Message]) -> Replies:
         """The replies to the last `messages`."""

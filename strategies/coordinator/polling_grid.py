@@ -1,7 +1,7 @@
 """Flower's grid, asked more often: the stock one looks for replies every 3 s, longer than a short phase takes."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from logging import WARNING
 from math import inf
 from typing import TYPE_CHECKING
@@ -27,15 +27,19 @@ class PollingGrid(Grid):
 
     Args:
         grid: Flower's.
+        pull: Brings what has come of replies to the messages of these ids, without waiting for more; by default `grid` does.
     """
 
-    def __init__(self, grid: Grid) -> None:
-        self.grid = grid
+    def __init__(self, grid: Grid, pull: Callable[[set[str]], Iterable[Message]] | None = None) -> None:
+        self.grid, self.pull = grid, pull or grid.pull_messages
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterator[Message]:
-        """Send messages now; the replies, each as it arrives, until `timeout` seconds have passed, without limit if it is None."""
-        waiting = set(self.grid.push_messages(list(messages)))
-        return self._replies(waiting, inf if timeout is None else time.monotonic() + timeout)
+        """Send messages now; the replies, each as it arrives, until `timeout` seconds have passed, without limit if it is None.
+
+        Sending counts, as it does for how long a message is valid.
+        """
+        deadline = inf if timeout is None else time.monotonic() + timeout
+        return self._replies(set(self.grid.push_messages(list(messages))), deadline)
 
     def _replies(self, waiting: set[str], deadline: float) -> Iterator[Message]:
         pause = FIRST_PAUSE
@@ -50,11 +54,13 @@ class PollingGrid(Grid):
 
     def _pulled(self, waiting: set[str]) -> list[Message]:
         """What has come. A reply that Flower cannot put together again is none: its sender is awaited until the time is up."""
+        arrived: list[Message] = []
         try:
-            return list(self.grid.pull_messages(waiting))
+            for message in self.pull(waiting):
+                arrived.append(message)
         except UNREADABLE as error:
             log(WARNING, "a reply cannot be read: %s: %s", type(error).__name__, str(error)[:LONGEST_REASON])
-            return []
+        return arrived
 
     @property
     def run(self) -> "Run":

@@ -86,7 +86,7 @@ def decode(shares: Mapping[int, int], threshold: int, right: Callable[[int], boo
     for guesses in _numbers_of_guesses(len(points), surplus):
         for secret, wrong in _candidates(points, moments, guesses):
             if right(secret):  # with fewer wrong ones it would have been found before
-                return Decoded(secret, tuple(sorted(wrong)), surplus + 2 - len(wrong))
+                return Decoded(secret, wrong, surplus + 2 - len(wrong))
         found = (surplus + guesses) // 2
     raise WrongSharesError(len(points), found + 1)
 
@@ -207,7 +207,7 @@ def _locate(points: Sequence[int], syndromes: Sequence[int]) -> list[int]:
     recurrence = _shortest_recurrence(syndromes)
     if 2 * (len(recurrence) - 1) > len(syndromes):
         return []
-    return [point for point in points if _evaluate(recurrence, point) == 0][: len(recurrence) - 1]
+    return [point for point in points if _evaluate(recurrence, point) == 0]
 
 
 def _evaluate(coefficients: Sequence[int], at: int) -> int:
@@ -219,7 +219,7 @@ def _evaluate(coefficients: Sequence[int], at: int) -> int:
 
 
 def _shortest_recurrence(sequence: Sequence[int]) -> list[int]:
-    """c_0 to c_L of the shortest recurrence Σ_i c_i · s_{n-i} = 0 of a sequence, up to a factor: Massey's algorithm, without inverses."""
+    """c_0, c_1, ... of the shortest recurrence Σ_i c_i · s_{n-i} = 0 of a sequence, up to a factor: Massey's, without inverses."""
     current, before, length, shift, scale = [1], [1], 0, 1, 1
     for place in range(len(sequence)):
         past = reversed(sequence[: place + 1])
@@ -235,4 +235,4 @@ def _shortest_recurrence(sequence: Sequence[int]) -> list[int]:
         else:
             shift += 1
         current = [coefficient % PRIME for coefficient in changed]
-    return (current + [0] * (length + 1 - len(current)))[: length + 1]
+    return current

@@ -1,6 +1,7 @@
 """Keys under a passphrase: what lies on disk, where the passphrase comes from, and what is said without it."""
 
 import base64
+import random
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -15,11 +16,12 @@ from fedapp.consortium.certificates import change_authority_passphrase, new_cert
 from fedapp.consortium.identity_files import change_passphrase, check_unattended, load_identity, new_identity, renew_node_key
 from fedapp.consortium.node_key import read_node_key, read_private_key
 from fedapp.consortium.passphrase import LEAST, MOST, new_passphrase, passphrase_of, read_passphrase
-from fedapp.errors import ConfigError
+from fedapp.errors import ConfigError, PolyphonyError
 from strategies.secagg.identity import Identity
 from tests.cli.test_cli import polyphony
 
 SECRET, ANOTHER = b"seven dice and a half", b"a word that nobody says"
+FLIPS = 20  # in each file
 HEADER = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 
 
@@ -182,6 +184,34 @@ def test_an_authority_is_made_renewed_and_decrypted_under_its_passphrase(tmp_pat
     assert HEADER not in (folder / "ca.key").read_bytes()
     given_file.unlink()
     new_certificates(folder)
+
+
+def test_of_a_flipped_bit_anywhere_in_an_encrypted_key_nothing_is_written_anew(tmp_path: Path, given_file: Path) -> None:
+    """The form has no checksum: a bit may make another key of it, which opens."""
+    new_identity(tmp_path / "alpha", SECRET)
+    new_certificates(tmp_path / "alpha", ["host.example.org"], passphrase=SECRET)
+    calls = {
+        "identity.key": lambda: change_passphrase(tmp_path / "alpha", ANOTHER),
+        "node.key": lambda: change_passphrase(tmp_path / "alpha", ANOTHER),
+        "ca.key": lambda: change_authority_passphrase(tmp_path / "alpha", ANOTHER),
+    }
+    held = {path.name: path.read_bytes() for path in (tmp_path / "alpha").iterdir()}
+    generator = random.Random(5)
+    for name, change in calls.items():
+        altered = bytearray(held[name])
+        for place in generator.sample(range(len(altered)), FLIPS):
+            altered[place] ^= 1 << generator.randrange(8)
+            (tmp_path / "alpha" / name).write_bytes(altered)
+            try:
+                change()
+            except PolyphonyError as error:
+                assert f"alpha/{name}" in str(error)
+                assert (tmp_path / "alpha" / name).read_bytes() == altered
+            else:  # in a line's end, which base64 overlooks
+                assert HEADER in (tmp_path / "alpha" / name).read_bytes()
+            for file, contents in held.items():
+                (tmp_path / "alpha" / file).write_bytes(contents)
+            altered = bytearray(held[name])
 
 
 # Where the passphrase comes from

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
 
 from fedapp.data.dataset import Dataset
 from fedapp.partner_folder import PartnerFolder
@@ -15,18 +14,9 @@ from strategies.coordinator.exchange import RoundFailedError
 from strategies.secagg.phases import Phase, Step
 from strategies.secagg.state import State, load
 from strategies.update.self_audit import OWN
-from tests.helpers.federation import alike, all_held, federate, grid_for, held, step, transcripts
+from tests.helpers.federation import alike, all_held, federate, grid_for, held, step, transcripts, write_policy
 from tests.helpers.request_lines import read_requests
 from tests.helpers.small_run import rewrite_fingerprints, small_run
-
-
-def write_policy(run: RunFolder, name: str, key: str, value: object) -> None:
-    """Change one line of a partner's policy, as its owner would."""
-    path = PartnerFolder(run.partner(name)).policy
-    policy = OmegaConf.load(path)
-    policy[key] = value
-    path.write_text(OmegaConf.to_yaml(policy))
-
 
 STRICTER = [
     ("configuration", "c" * 64, "the coordinator proposes configuration"),

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import numpy as np
 from flwr.app import Context, Message, RecordDict
+from omegaconf import OmegaConf
 
 from fedapp import client_app, server_app
 from fedapp.consortium.membership import ROSTER
 from fedapp.consortium.promises import load_transcript
 from fedapp.consortium.roster_file import load_roster
+from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import RunFolder
 from strategies import message_records
 from strategies.coordinator.journal import Exchange, read_journal
@@ -31,6 +33,14 @@ def federate(run: RunFolder, grid: LocalGrid | None = None) -> LocalGrid:
     grid = grid or grid_for(run)
     server_app.run(grid, Context(RUN_ID, 0, {}, RecordDict(), dict(grid.run_config)))
     return grid
+
+
+def write_policy(run: RunFolder, name: str, key: str, value: object) -> None:
+    """Change one line of a partner's policy, as its owner would."""
+    path = PartnerFolder(run.partner(name)).policy
+    policy = OmegaConf.load(path)
+    policy[key] = value
+    path.write_text(OmegaConf.to_yaml(policy))
 
 
 def step(message: Message) -> str:

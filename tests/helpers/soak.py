@@ -18,6 +18,7 @@ from strategies.coordinator.exchange import Exchanges, RoundFailedError
 from strategies.coordinator.journal import Exchange, Journal
 from strategies.coordinator.secure_trunk import SecureTrunk
 from strategies.secagg.phases import Step
+from strategies.secagg.repetition import RepetitionLimits
 from tests.helpers.expected_trunk import START, update
 from tests.helpers.faulty_network import Weather
 from tests.helpers.killed_writes import Death
@@ -85,6 +86,7 @@ class Soak(Toy):
     """
 
     heads: bool = True
+    repetition: RepetitionLimits = field(default_factory=lambda: RepetitionLimits(10_000, 10_000, 10_000))  # nobody is there to be asked
     seed: int = 0
     death: Death = field(default_factory=Death)
     session_rounds: int = 9

@@ -82,7 +82,7 @@ def test_an_endpoint_of_which_too_few_have_labels_enough_is_warned_of(tmp_path: 
 @pytest.mark.parametrize("number", [EACH, EACH + 1])
 def test_many_endpoints_are_told_in_short(number: int) -> None:
     names = [f"target {place:02d}" for place in range(number)]
-    common = CommonEndpoints(8, dict.fromkeys(names, 5), dict.fromkeys(names, (3, 5)), frozenset(names))
+    common = CommonEndpoints(8, dict.fromkeys(names, 5), dict.fromkeys(names, (3, 5)), frozenset(names), 3)
     lines = common.lines(50)
     assert lines == [f"{number} endpoints of the catalogue: {number} shared, each head by 3 to 5 of 8 partners"] or len(lines) == number
     assert (len(lines) == 1) == (number > EACH)

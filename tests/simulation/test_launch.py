@@ -9,11 +9,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
+from fedapp.config import to_yaml
 from fedapp.consortium.agreement import default_policy
 from fedapp.consortium.membership import ROSTER
 from fedapp.consortium.policy_file import write_policy
@@ -25,7 +27,7 @@ from fedapp.runtime.flower import PROXIES
 from fedapp.runtime.locks import locked
 from fedapp.runtime.processes import child
 from fedapp.storage.json_file import read_json, write_sealed
-from fedapp.storage.scratch import scratch
+from fedapp.storage.scratch import TEMPORARY, scratch
 from simulation import launch
 from simulation.events import Follower
 from simulation.launch import run_flower
@@ -171,6 +173,7 @@ run = RunFolder.open(Path(sys.argv[1]))
 with locked(run.path, "polyphony simulate"):
     run_flower(run, lambda: None)
 """
+    before = engine_folders()
     launcher = subprocess.Popen([sys.executable, "-c", code, str(run.path)], cwd=ROOT)
     wait_for(lambda: (2, Step.COLLECT) in phases(run), 120)
     assert len(flower_processes(run.path)) > 3
@@ -178,17 +181,29 @@ with locked(run.path, "polyphony simulate"):
     launcher.wait()
     with locked(run.path, "second"):
         assert not flower_processes(run.path), "what a killed launcher left holds the run until it has ended"
+    private, left = secrets_of(run), [folder for folder in engine_folders() if folder not in before]
+    assert all(stat.S_IMODE(folder.stat().st_mode) == 0o700 for folder in (*left, run.path, run.path / "flower")), "nobody else reads them"
+    for folder in (*left, run.path / "flower"):
+        assert private.found_in(in_files(folder)) == set()
+        assert not any(b"SECRET" in content for content in in_files(folder))
     last = shortened(run, max(number for number, _ in phases(run)) + 2)
     run_flower(run, lambda: None)
     rounds = [number for number, phase in phases(run) if phase == Step.COLLECT and number]
     assert rounds == sorted(rounds)
     assert set(rounds) == set(range(1, last + 1))
     assert alike(all_held(run), version=last)
+    assert not [folder for folder in left if folder.exists()], "the next run has swept it away"
+
+
+def engine_folders() -> list[Path]:
+    """Where Flower and Ray work, and write their logs, while a run goes on."""
+    return [folder for place in {Path(tempfile.gettempdir()), *TEMPORARY} for folder in place.glob(f".{launch.SCRATCH}.*.part")]
 
 
 def shortened(run: RunFolder, rounds: int) -> int:
     """Let everybody agree on fewer rounds, so that the test ends; how many."""
-    (run.path / "config.yaml").write_text((run.path / "config.yaml").read_text().replace("rounds: 400", f"rounds: {rounds}"))
+    config = run.given_config()
+    (run.path / "config.yaml").write_text(to_yaml(replace(config, federation=replace(config.federation, rounds=rounds))))
     roster = load_roster(run.path / ROSTER)
     for name in run.partners():
         write_policy(PartnerFolder(run.partner(name)).policy, default_policy(run.config(), roster))

@@ -11,7 +11,7 @@ from strategies.secagg.errors import SecAggError
 from tests.helpers.sweeps import EFFORT, every
 from tests.site.flipped_site import UNLIKE, Between, Outcome, a_copy, between_rounds, gone_on, told_of
 
-FLIPS, PARTS, FEW = 1000, 20, 4  # random ones, on top of one in each file; in so many tests; without --full
+FLIPS, FEW, SIZE = 1000, 4, 50  # random ones, on top of one in each file; without --full; in a test
 WRITTEN_BY_PEOPLE = ("policy.yaml", "floor.yaml", "site.yaml")  # another value there is legal, and shown as it stands
 
 
@@ -50,14 +50,14 @@ def parts() -> list[list[Flip]]:
     """Random flips, dealt out over several tests, so that all cores have some."""
     random = Random(EFFORT.seed)
     flips = [Flip(random.randrange(1 << 30), random.random()) for _ in range(FLIPS if EFFORT.full else FEW)]
-    return [flips[place::PARTS] for place in range(PARTS) if flips[place::PARTS]]
+    return [flips[first : first + SIZE] for first in range(0, len(flips), SIZE)]
 
 
 @pytest.mark.parametrize("flips", parts(), ids=lambda flips: f"{len(flips)} flips")
 def test_a_flipped_bit_is_named_before_anything_leaves_or_changes_nothing(undamaged: Undamaged, flips: list[Flip], tmp_path: Path) -> None:
     files = files_of(undamaged.between.site)
-    for flip in flips:
-        check(undamaged, files[flip.file % len(files)], flip.place, tmp_path)
+    for number, flip in enumerate(flips):  # every second one is read, and the others are gone on from: both take a second
+        check(undamaged, files[flip.file % len(files)], flip.place, tmp_path, read=number % 2 == 0, go_on=number % 2 == 1)
 
 
 def test_a_bit_flipped_in_each_file_is_named_before_anything_leaves_or_changes_nothing(undamaged: Undamaged, tmp_path: Path) -> None:
@@ -77,6 +77,40 @@ def test_a_flipped_bit_is_told_of_by_name(undamaged: Undamaged, name: str, tmp_p
     assert not outcome.replies or name == "state/rows.npy"
 
 
+LOST = {  # what status, report or the refusal then names, where nothing brings it back
+    "refused": ("config.yaml", "policy.yaml", "floor.yaml", "consortium.yaml", "catalogue.yaml", "endpoints.csv", "keys/identity.key"),
+    "refused of the state": ("state/owner.json", "state/state/round-0002.safetensors", "state/local/state/round-0002.safetensors"),
+    "told": ("state/requests.jsonl", "state/self_audit.jsonl", "state/loss/round-0001.json", "state/metrics/round-0001.parquet"),
+    "told and made anew": ("state/rows.npy", "state/sums.jsonl", "state/model.json"),
+    "made anew": ("state/choice.json",),
+}
+
+
+@pytest.mark.parametrize("name", every([name for names in LOST.values() for name in names]))
+def test_a_file_that_is_lost_is_refused_told_of_or_made_anew(undamaged: Undamaged, name: str, tmp_path: Path) -> None:
+    with a_copy(undamaged.between, tmp_path) as site:
+        (site / name).unlink()
+        told, outcome = told_of(undamaged.between, site), gone_on(undamaged.between, site)
+    what = next(what for what, names in LOST.items() if name in names)
+    if what.startswith("refused"):
+        assert not outcome.replies
+        assert Path(name).name in str(outcome.error)
+        return
+    assert outcome.error is None
+    assert outcome.replies == undamaged.outcome.replies
+    assert ("anew" in what) == (outcome.files.get(name) == undamaged.outcome.files[name])
+    assert (Path(name).name in told["status"]) == ("told" in what)
+
+
+def test_without_its_shared_trunk_a_partner_asks_for_it_and_trains_nothing(undamaged: Undamaged, tmp_path: Path) -> None:
+    with a_copy(undamaged.between, tmp_path) as site:
+        (site / "state/shared.safetensors").unlink()
+        told, outcome = told_of(undamaged.between, site), gone_on(undamaged.between, site)
+    assert "shared.safetensors is missing" in told["status"]
+    assert [words for _, _, words in outcome.replies] == [[]]
+    assert outcome.files.keys() & {"state/loss/round-0003.json"} == set()
+
+
 def files_of(site: Path) -> list[str]:
     return sorted(path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file())
 
@@ -91,16 +125,18 @@ def flipped(path: Path, place: float) -> str:
     return f"{path.name}, bit {bit} near {around!r}"
 
 
-def check(undamaged: Undamaged, name: str, place: float, folder: Path) -> None:
+def check(undamaged: Undamaged, name: str, place: float, folder: Path, *, read: bool = True, go_on: bool = True) -> None:
     """Flip a bit in one file of a copy of the site, let every verb read that, and the partner go on; an error that is not ours ends it."""
     if not (undamaged.between.site / name).stat().st_size:
         return
-    with a_copy(undamaged.between, folder) as site:
-        where = flipped(site / name, place)
-        check_told(undamaged, told_of(undamaged.between, site), name, where)
-    with a_copy(undamaged.between, folder) as site:
-        flipped(site / name, place)
-        check_outcome(undamaged.outcome, gone_on(undamaged.between, site), name, where)
+    if read:
+        with a_copy(undamaged.between, folder) as site:
+            where = flipped(site / name, place)
+            check_told(undamaged, told_of(undamaged.between, site), name, where)
+    if go_on:
+        with a_copy(undamaged.between, folder) as site:
+            where = flipped(site / name, place)
+            check_outcome(undamaged.outcome, gone_on(undamaged.between, site), name, where)
 
 
 def check_told(undamaged: Undamaged, told: dict[str, str], name: str, where: str) -> None:

@@ -330,6 +330,7 @@ ATTACKS: dict[str, tuple[Attack, int]] = {
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=STEADY)
+    parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--only", default="", help="attacks with this in their name")
     given = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -337,8 +338,9 @@ if __name__ == "__main__":
     where = Path(tempfile.mkdtemp())
     try:
         with gate_in_its_process(where) as under:
-            for name, (attack, signed) in ATTACKS.items():
-                if given.only in name:
+            for name in (name for name in ATTACKS if given.only in name):
+                for _ in range(given.repeat):
+                    attack, signed = ATTACKS[name]
                     json.dump({name: under.under(attack, signed, given.seconds).told()}, sys.stdout)
                     print(flush=True)
     finally:

@@ -17,11 +17,13 @@ from fedapp.consortium.promises import load_transcript
 from strategies.coordinator.exchange import Exchanges
 from strategies.coordinator.journal import Exchange, Journal, read_journal
 from strategies.coordinator.secure_trunk import SecureTrunk
-from strategies.partner.secure_partner import Arrived, SecurePartner
+from strategies.partner.secure_partner import SecurePartner
 from strategies.partner.secure_trunk_mod import secure_trunk_mod
 from strategies.partner.side import Membership, PartnerData, PartnerSide, UpdateTerms
+from strategies.partner.trunk_in_session import Arrived
 from strategies.secagg.messages import SessionParameters
 from strategies.secagg.phases import Step
+from strategies.secagg.repetition import RepetitionLimits
 from strategies.secagg.state import State, load
 from strategies.secagg.transcript import Entry
 from strategies.update.holders import Holders
@@ -102,6 +104,7 @@ class Toy:
         rounds: To train.
         guard: Training compounds that a row needs; 0 is off.
         heads: Whether the partners have common endpoints, and the trunk momentum.
+        repetition: What every partner's policy allows of it.
         changed: Partner to what is different on its side.
         ill: Partners and rounds, such as (2, 1), whose training fails.
     """
@@ -111,6 +114,7 @@ class Toy:
     rounds: int = 2
     guard: int = 10
     heads: bool = False
+    repetition: RepetitionLimits = field(default_factory=RepetitionLimits)
     changed: dict[int, dict[str, object]] = field(default_factory=dict)
     ill: frozenset[tuple[int, int]] = frozenset()
     grid: LocalGrid = field(init=False)
@@ -140,7 +144,7 @@ class Toy:
         return self.folder / f"partner-{partner}"
 
     def side(self, partner: int) -> PartnerSide:
-        policy = policy_for(self.roster, row_guard=self.guard, layout=self.layout)
+        policy = policy_for(self.roster, row_guard=self.guard, layout=self.layout, repetition=self.repetition)
         rows = ROWS.copy() if self.guard > 1 else np.ones(4, dtype=np.bool_)
         terms = UpdateTerms(
             shapes=(*SHAPES, HEADS) if self.heads else SHAPES,

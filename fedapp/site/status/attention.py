@@ -103,6 +103,19 @@ def named_compounds(terms: Terms | None, audits: list[Audited]) -> list[Concern]
     return concerns
 
 
+def misbehaved(proven: Mapping[str, list[str]]) -> list[Concern]:
+    """Partners that were proven to misbehave: whether by a fault or on purpose is for people to ask."""
+    return [
+        Concern(
+            f"{name} misbehaved",
+            f"It is proven: {'; '.join(done)}. The coordinator left it out of the run that it served then, and no further.",
+            "The proof is in our transcript, and anybody can check it by the roster alone: polyphony transcript verify. Ask that partner, "
+            "and take it out of the roster if its answer does not do.",
+        )
+        for name, done in proven.items()
+    ]
+
+
 def repeated_often(repetition: Mapping[str, Any] | None) -> list[Concern]:
     """Limits on repetition that are reached, or nearly."""
     if repetition is None or repetition["allowed"]["sessions"] is None:

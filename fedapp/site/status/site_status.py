@@ -16,11 +16,13 @@ from fedapp.run_folder import now
 from fedapp.site.agreed import check_agreed
 from fedapp.site.folder import Site
 from fedapp.site.request_log import Request
-from fedapp.site.status.attention import concerns
+from fedapp.site.status.attention import concerns, misbehaved
 from fedapp.site.status.learning import learning, score_of
 from fedapp.site.status.ledger import answers_given, held_trunk, ledger, own_rows, sent_by_round
+from fedapp.site.status.missing import missing
 from fedapp.site.status.predicting import predicting
 from fedapp.site.status.privacy_spent import privacy_spent
+from fedapp.site.status.proven import proven_guilty
 from fedapp.site.status.repeated import repeated
 from fedapp.site.status.rounds import OUTCOME, progress
 from fedapp.site.status.shared_heads import shared_heads
@@ -62,8 +64,9 @@ def partner_status(site: Site) -> dict[str, Any]:
     Keys: role, name, time, healthy, consortium, round (rounds behind the trunk that is held), rounds, phase, health, selected (the
     federated model's best round, which is kept), predicts (what predicts and how well, `predicting`; None before there is a model), score
     (what scores are called), learning, sent, ledger, endpoints (the declared tasks, whether their shared heads are in play, and in which
-    rounds too few holders were left), privacy_spent (None without record-level privacy), repetition (None if its file is unusable), phases,
-    requests (newest first), policy, warnings (what needs attention: about, told, hint), problems.
+    rounds too few holders were left), privacy_spent (None without record-level privacy), repetition (None if its file is unusable), proven
+    (partner to what it was proven to have done), phases, requests (newest first), policy, warnings (what needs attention: about, told,
+    hint), problems.
     """
     problems: list[str] = []
     config = _told(site.config, problems)
@@ -72,6 +75,7 @@ def partner_status(site: Site) -> dict[str, Any]:
     terms = Terms.of(config, policy, roster) if config and policy and roster else None
     if terms:
         _told(lambda: check_agreed(site), problems)
+    problems += missing(site.state)
     folder = PartnerFolder(site.state)
     asked, sums = records(folder.requests, Request, problems), records(folder.sums, RoundSum, problems)
     audits = records(folder.audits, Audited, problems)
@@ -80,6 +84,7 @@ def partner_status(site: Site) -> dict[str, Any]:
     header = json_object(folder.model_header, problems)
     spent = _told(lambda: privacy_spent(site.state, config), problems) if config else None
     repetition = _told(lambda: repeated(site.state, policy, trunk), problems)
+    guilty = (_told(lambda: proven_guilty(folder.transcript(roster.digest()), roster), problems) if roster else None) or {}
     return {
         "role": site.settings.role,
         "name": site.settings.name,
@@ -99,10 +104,11 @@ def partner_status(site: Site) -> dict[str, Any]:
         "endpoints": _told(lambda: shared_heads(site, config, trunk, sums), problems) or [] if config else [],
         "privacy_spent": spent and asdict(spent),
         "repetition": repetition,
+        "proven": guilty,
         "phases": [asdict(answers) for answers in answers_given(asked)],
         "requests": [asdict(request) for request in reversed(asked[-RECENT:])],
         "policy": policy and asdict(policy),
-        "warnings": [asdict(concern) for concern in concerns(site, terms, audits, trunk, repetition)],
+        "warnings": [asdict(concern) for concern in misbehaved(guilty) + concerns(site, terms, audits, trunk, repetition)],
         "problems": problems,
     }
 

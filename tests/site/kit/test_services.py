@@ -123,6 +123,16 @@ def test_files_may_be_open_for_all_connections_that_the_gate_takes(kits: Path) -
     assert objects(kits, "coordinator")["Service"]["spec"]["externalTrafficPolicy"] == "Local", "or all callers have one address"
 
 
+def test_a_unit_swaps_nothing_out_and_neither_a_unit_nor_a_container_has_more_than_a_thousand_threads(kits: Path) -> None:
+    for party, names in UNITS.items():
+        for name in names:
+            held = settings(read(kits, party, f"{name}.service"))
+            assert (held["TasksMax"], held["MemorySwapMax"]) == ("1000", "0")
+            assert re.fullmatch(r"\d+G", held["MemoryMax"])
+        for service in yaml.safe_load(read(kits, party, "compose.yaml"))["services"].values():
+            assert service["pids_limit"] == 1000
+
+
 # Docker
 
 

@@ -10,7 +10,7 @@ import pytest
 from flwr.app import Context, Message, MessageType
 from flwr.clientapp import ClientApp
 
-from fedapp.storage.json_file import read_json
+from fedapp.storage.json_file import read_json, read_sealed
 from strategies import message_records
 from strategies.coordinator.exchange import Exchanges, Replies, RoundFailedError
 from strategies.coordinator.journal import Journal, read_journal
@@ -231,6 +231,41 @@ def test_the_journal_names_who_did_not_answer(way: Way) -> None:
     assert read_journal(way.path)[0].left_out == ["Alder: no reply", f"Cedar: {reason}", f"node 102: {reason}"]
 
 
+def test_who_went_away_is_told_apart_from_who_did_not_answer_in_time_and_will_be_a_newcomer(tmp_path: Path) -> None:
+    way = Way(tmp_path, partners=4)
+    requests = {node: (b"x", {}) for node in way.exchanges.connected()}
+    way.grid.disconnect(1)
+    way.grid.up = lambda partition, message: None if partition == 2 else message
+    arrived = way.exchanges.ask("Step", 7, requests)
+    assert sorted(node for node, _, _ in arrived) == [101, 104]
+    assert arrived.left_out == {102: "it went away", 103: "no reply"}
+    way.exchanges.forget_away(arrived)
+    way.grid.connect(1)
+    assert way.exchanges.newcomers() == {102}
+
+
+def test_a_partner_says_of_itself_that_it_went_away_and_of_nobody_else(way: Way) -> None:
+    def in_its_own_name(partition: int, message: Message) -> Message:
+        if partition != 0:
+            return message
+        reply = way.grid.unavailable(way.grid.sent[0])  # which went to another one
+        reply.metadata.__dict__["_src_node_id"] = way.grid.node(partition)
+        return reply
+
+    way.grid.up = in_its_own_name
+    requests = {node: (b"x", {}) for node in (101, 102, 103)}
+    arrived = way.exchanges.ask("Step", 7, dict(reversed(requests.items())))
+    assert sorted(node for node, _, _ in arrived) == [102, 103]
+    assert arrived.left_out == {101: "it could not answer"}
+    assert arrived.away == set()
+
+
+def test_a_request_is_valid_as_long_as_its_reply_is_waited_for(way: Way) -> None:
+    for asked in Step:
+        (message,) = way.exchanges.messages(asked, 1, {101: (b"x", {})})
+        assert message.metadata.ttl == way.exchanges.seconds(asked)
+
+
 def test_while_replies_are_awaited_the_coordinator_says_whose(way: Way) -> None:
     told = []
 
@@ -263,7 +298,7 @@ def test_who_is_not_connected_is_named_where_nodes_are_registered_by_name(tmp_pa
     way.grid.registered = {101: "Alder", 102: "Birch", 103: "Cedar"}
     way.grid.disconnect(0)
     assert way.exchanges.connected() == [102, 103]
-    assert read_json(way.awaited) == {"round": 0, "phase": "connecting", "names": ["Alder"]}
+    assert read_sealed(way.awaited, {}) == {"round": 0, "phase": "connecting", "names": ["Alder"]}
     way.grid.disconnect(2)
     with pytest.raises(RoundFailedError, match="1 of 3 partners are connected, and a round needs 2; not Alder, Cedar"):
         way.exchanges.connected()

@@ -260,6 +260,52 @@ def test_a_word_that_nobody_can_read_is_an_error() -> None:
         decode_all(answers, 3, lambda place, secret: place == 0 and secret == 5, (1, 2))
 
 
+def test_holders_that_are_wrong_in_different_words_are_all_named() -> None:
+    """Holder 8 is not asked while the first seven are right, and is when holder 1 was found out."""
+    polynomials = [[place, *[1] * 6] for place in range(3)]
+    answers = {point: [value(polynomial, point) for polynomial in polynomials] for point in range(1, 11)}
+    answers[8][0] += 1
+    answers[1][1] += 1
+    answers[8][2] += PRIME
+    opened = decode_all(answers, 7, lambda place, secret: place == secret, (1, 2, 3))
+    assert (opened.secrets, opened.wrong) == ((0, 1, 2), {1: (1,), 8: (0,)})
+
+
+def test_words_are_read_though_the_sum_of_the_others_cannot_be() -> None:
+    polynomials = [[place, *[1] * 6] for place in range(2)]
+    answers = {point: [value(polynomial, point) for polynomial in polynomials] for point in range(1, 11)}
+    for holder, place in ((8, 0), (9, 0), (10, 0), (1, 1)):
+        answers[holder][place] += 1
+    opened = decode_all(answers, 7, lambda place, secret: place == secret, (1, 2))
+    assert (opened.secrets, opened.wrong) == ((0, 1), {1: (1,)})
+
+
+def test_who_was_wrong_in_one_word_does_not_hold_up_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Mapping[int, int]] = []
+    monkeypatch.setattr(decoding, "decode", lambda shares, *rest: calls.append(shares) or decode(shares, *rest))
+    answers = {point: [value([place, 1, 1], point) for place in range(20)] for point in range(1, 6)}
+    answers[2] = [0] * 20
+    opened = decode_all(answers, 3, lambda place, secret: place == secret, range(1, 21))
+    assert opened.wrong == {2: tuple(range(20))}
+    assert len(calls) == 2, "for the first word, and for the sum of all"
+
+
+def test_more_wrong_shares_than_half_of_the_syndromes_are_not_located_by_chance() -> None:
+    syndromes = [0, PRIME - 2, PRIME - 6]  # the shortest recurrence of which has the roots 1 and 2
+    assert [point for point in range(9) if decoding._evaluate(decoding._shortest_recurrence(syndromes), point) == 0] == [1, 2]
+    assert decoding._locate(range(1, 9), syndromes) == []
+
+
+def test_a_share_that_was_left_out_is_not_located_again() -> None:
+    """Shares can be made such that the others, without the one at 2, have the syndromes of a wrong one at 2."""
+    syndromes = [1]
+    for power in (1, 2):
+        syndromes.append(2 * (syndromes[-1] - 5 * 2**power) % PRIME)
+    left = decoding._without([0, *syndromes], 2)
+    assert decoding._locate([1, 2, 3, 4], left[1:]) == [2]
+    assert all(len(set(wrong)) == len(wrong) for _, wrong in decoding._candidates((1, 2, 3, 4), [0, *syndromes], 1))
+
+
 @given(st.lists(st.integers(0, PRIME - 1), min_size=1, max_size=8, unique=True), RANDOMS)
 def test_the_shortest_recurrence_of_a_sum_of_powers_has_their_bases_for_roots(bases: list[int], random: Random) -> None:
     factors = [random.randrange(1, PRIME) for _ in bases]

@@ -110,8 +110,11 @@ def share_cases() -> Iterator[Case]:
             yield plain({"dealer": dealer, "cohort": cohort, "threshold": threshold, **held})
     cohort = (1, 3, 4, 6)
     seeds = {index: shares.seed_bytes(pattern(48, index)) for index in cohort}
-    bundle = shares.deal(3, cohort, 3, seeds, lambda holder: keys.fixed_shares(pattern(32, holder), 7, 3, holder, COHORT, 4))
-    yield plain({"function": "shares.deal", "dealer": 3, "cohort": cohort, "threshold": 3, "seeds": seeds, "result": bundle})
+    derived = {holder: keys.fixed_shares(pattern(32, holder), 7, 3, holder, COHORT, 4) for holder in shares.derived_by(3, cohort, 3)}
+    bundle = shares.deal(3, cohort, 3, seeds, derived.__getitem__)
+    fixed_by = {holder: [shamir.to_bytes(share) for share in held] for holder, held in derived.items()}
+    dealt = {"dealer": 3, "cohort": cohort, "threshold": 3, "seeds": seeds, "fixed": fixed_by}
+    yield plain({"function": "shares.deal", **dealt, "result": bundle})
     yield case(shares.seal, bundle[1], SECRET, SESSION)
 
 

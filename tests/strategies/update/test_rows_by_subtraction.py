@@ -22,7 +22,7 @@ def words_of_all(support: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """What each partner adds to the sum of one round: [partners, listed rows, width]; its own training in rows that it supports, else 0."""
     form = UpdateCodec(SHAPES, rows, 32, PARTNERS, 1)
     arrays = [np.zeros(shape, dtype=np.float32) for shape in SHAPES]
-    trunk, random = no_trunk(0.25, bytes(32)).with_rows(rows, b"s" * 32).starting_with(arrays, b"d" * 32), np.random.default_rng(0)
+    trunk, random = no_trunk(0.25).with_rows(rows, b"s" * 32).starting_with(arrays), np.random.default_rng(0)
     words = np.zeros((PARTNERS, form.words), dtype="<u4")
     for partner, own in enumerate(support):
         trained = [np.where(own[:, None], random.uniform(0.01, 0.2, SHAPES[0]), 0).astype(np.float32), arrays[1]]

@@ -1,0 +1,26 @@
+"""What rounds have left at a partner and is not there any more: nobody else would notice, since whatever is missing is not read."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from fedapp.partner_folder import PartnerFolder
+
+
+def missing(folder: Path) -> list[str]:
+    """Files of a partner's private folder that its others say were there, in sentences."""
+    return [f"{path} is missing, and {why}" for path, why in _expected(PartnerFolder(folder)) if not path.exists()]
+
+
+def _expected(files: PartnerFolder) -> Iterator[tuple[Path, str]]:
+    """Files that must be there, and how that is known."""
+    trained = sorted({*files.losses_by_round(), *files.states_by_round()})
+    if trained:
+        last = f"round {trained[-1]} was trained"
+        yield from ((path, last) for path in (files.audits, files.requests, files.rows, files.shared_trunk))
+    for number in trained:
+        yield files.loss_of(number), f"round {number} was trained"
+    for before, number in zip(trained, trained[1:], strict=False):
+        if before == number - 1:
+            yield files.metrics_of(before), f"round {number} was trained after it was judged"
+    if files.metrics_by_round():
+        yield from ((path, "a round was judged") for path in (files.sums, files.model_header))
