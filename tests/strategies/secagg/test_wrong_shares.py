@@ -169,6 +169,19 @@ def test_up_to_answers_less_threshold_wrong_shares_of_a_silent_dealer_are_decode
         assert set(collection.wrong) == set(liars)
 
 
+@pytest.mark.parametrize("dealers", [(3,), (1, 2), (1, 2, 3), tuple(range(1, 10))])
+def test_an_error_says_of_whose_seeds_shares_are_wrong_and_whether_a_dealer_may_be_at_fault(dealers: tuple[int, ...]) -> None:
+    """Two of nine may misbehave: where three dealers' shares are wrong, one of these is honest."""
+    parties, collection = agreed()
+
+    def lie(parties: Parties, index: int, reply: bytes) -> bytes:
+        return answering(parties.partner(index), reply, shares=spoiled(reply, places=[dealer - 1 for dealer in dealers]))
+
+    revealed(parties, collection, {5: lie})
+    said = f"partner 5: its shares of the seeds of partners {', '.join(map(str, dealers))} are wrong"
+    assert str(collection.wrong[5]) == said + (", or were dealt wrong" if len(dealers) < 3 else "")
+
+
 def test_wrong_shares_of_the_seeds_with_a_dropped_partner() -> None:
     parties, collection = agreed(dropped=(9,))
 
@@ -274,16 +287,25 @@ def test_holders_say_whose_bundles_do_not_open() -> None:
 
 def test_bundles_that_were_altered_on_their_way_to_some_are_done_without() -> None:
     """Those of three holders of five of a silent dealer's."""
-    parties, collection = agreed()
+    altered((3, 4, 5), silent=(8,))
 
+
+def test_whoever_got_a_bundle_that_was_altered_is_not_named_for_it() -> None:
+    altered((3,), silent=())
+
+
+def altered(holders: tuple[int, ...], silent: tuple[int, ...]) -> None:
+    """The bundles of partner 8 for some holders are altered on their way: the sum is right, and nobody is named."""
+    parties, collection = agreed()
     for index in collection.signers():
-        if index == 8:
+        if index in silent:
             continue
         request = collection.unmask_request(index)
-        if index in (3, 4, 5):  # of 3 to 7, whom partner 8 sends shares
+        if index in holders:  # of 3 to 7, whom partner 8 sends shares
             place = request.rindex(collection.inputs[8].bundle[index - 3][:32])
             request = request[:place] + bytes([request[place] ^ 1]) + request[place + 1 :]
         reply = parties.sites[index].answer(Step.UNMASK, request)
-        assert wire.decode(UnmaskReply, reply).unopened == ((8,) if index in (3, 4, 5) else ())
+        assert wire.decode(UnmaskReply, reply).unopened == ((8,) if index in holders else ())
         collection.add_answer(index, reply)
     assert is_right(parties, collection, collection.unmask()[0])
+    assert collection.wrong == {}
