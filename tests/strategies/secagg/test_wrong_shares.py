@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategies.secagg import proofs, shamir, wire
+from strategies.secagg import keys, proofs, shamir, wire
 from strategies.secagg.collection import Collection
 from strategies.secagg.consistency_messages import UnmaskReply
 from strategies.secagg.errors import LostSeedsError, WrongSecretError
+from strategies.secagg.messages import Header, MaskedInput, SignedHeader
 from strategies.secagg.phases import Step
 from strategies.secagg.proofs import WrongSecret
+from strategies.secagg.seeds import Unmasking
 from tests.helpers.sweeps import examples
 from tests.strategies.secagg.misbehaving import answering, dealing, masking_as, spoiled
 from tests.strategies.secagg.parties import Parties, copied_round, roster_of
@@ -292,6 +294,34 @@ def test_bundles_that_were_altered_on_their_way_to_some_are_done_without() -> No
 
 def test_whoever_got_a_bundle_that_was_altered_is_not_named_for_it() -> None:
     altered((3,), silent=())
+
+
+def test_bundles_that_do_not_open_are_left_out_before_any_wrong_share_is_searched_for() -> None:
+    """Eight of twenty-nine holders could not open a silent dealer's: as wrong shares these would be too many to find."""
+    session, dealer, cohort, threshold = b"s" * 32, 30, tuple(range(1, 31)), 21
+    seed = b"k" * 32
+    fixed = {point: [point * 2**200] for point in range(1, threshold)}
+    dealt = fixed | shamir.deal([int.from_bytes(seed, "big")], fixed, range(threshold, 30))
+    committed = keys.secret_commitment(session, 0, dealer, dealer, seed) + bytes(32 * 29)
+    body = Header(dealer, b"", b"", b"", b"", b"", 0, b"", b"")
+    unopened = {holder: (dealer,) if holder % 3 == 0 and holder < 25 else () for holder in dealt}
+    assert len(dealt) - sum(map(len, unopened.values())) == threshold
+    answers = {
+        holder: UnmaskReply(holder, (), b"", bytes(32) if unopened[holder] else shamir.to_bytes(share), unopened[holder], b"")
+        for holder, (share,) in dealt.items()
+    }
+    unmasking = Unmasking(
+        session=session,
+        number=0,
+        cohort=cohort,
+        dropped=(),
+        inputs={dealer: MaskedInput(SignedHeader(body, b""), committed, (), b"")},
+        answers=answers,
+        said={},
+        threshold=threshold,
+        tolerated=9,
+    )
+    assert unmasking.seeds() == {dealer: {dealer: seed}}
 
 
 def altered(holders: tuple[int, ...], silent: tuple[int, ...]) -> None:
