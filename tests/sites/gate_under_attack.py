@@ -323,7 +323,7 @@ ATTACKS: dict[str, tuple[Attack, int]] = {
     f"{BODIES} unfinished bodies, unsigned": (unfinished, 0),
     f"{BODIES} unfinished bodies, signed by one partner": (unfinished, 1),
     f"{BODIES} unfinished bodies, signed by four partners": (unfinished, 4),
-    f"{BODIES} answers that nobody takes, four partners": (untaken, 4),
+    f"{BODIES} answers that nobody takes, to one partner": (untaken, 1),
 }
 
 
