@@ -312,10 +312,11 @@ def listening(target: Target) -> bool:
     return True
 
 
+RUSH = f"{IDLE} idle connections, one byte"  # where a partner at the same address may have to try again
 ATTACKS: dict[str, tuple[Attack, int]] = {
     "nobody": (nothing, 0),
     f"{IDLE} idle connections": (idle, 0),
-    f"{IDLE} idle connections, one byte": (idle_after_a_byte, 0),
+    RUSH: (idle_after_a_byte, 0),
     f"{IDLE} idle connections, TLS": (idle_tls, 0),
     f"{BODIES} heads of 100 MiB, one value": (one_value, 0),
     f"{BODIES} heads of 100 MiB, many headers": (many_headers, 0),
