@@ -32,8 +32,10 @@ HEADER, STRUCTURES, TASKS = "dataset.json", "structures.parquet", "tasks.parquet
 TABLES = (STRUCTURES, TASKS)
 SUMMARY = "summary.json"
 PREPARED = ("compounds.parquet", STRUCTURES, "activities.parquet", "assays.parquet", "x_indptr.npy", "x_indices.npy")
-COUNTED: dict[str, ValueType] = dict.fromkeys(("bits", "folds", "compounds", "tasks", "labels"), int)
-KINDS: dict[str, ValueType] = {"name": str, "note": str, "digest": str, **COUNTED}
+KINDS: dict[str, ValueType] = {
+    **dict.fromkeys(("name", "note", "digest"), str),
+    **dict.fromkeys(("bits", "folds", "compounds", "tasks", "labels"), int),
+}
 DIGESTS: dict[str, ValueType] = {"files": dict, "checksums": dict}
 AGAIN = "bring it back from a backup, or build it again from the prepared folder"
 
