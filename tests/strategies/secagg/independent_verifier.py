@@ -523,6 +523,8 @@ def proven(roster: Message, data: bytes) -> tuple[int, str] | None:
 def unusable_key(roster: Message, proof: Message) -> int | None:
     signed_one = proof["advertisement"]
     verify_advertisement(roster, proof["parameters"], signed_one)
+    if proof["parameters"]["roster"] != roster_digest(roster):
+        return None
     return None if usable(signed_one["body"]["kem"]) else int(signed_one["body"]["index"])
 
 

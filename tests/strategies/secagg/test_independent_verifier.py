@@ -238,7 +238,7 @@ def consortium(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A consortium file as the command writes it, with names that YAML has to quote."""
     folder = tmp_path_factory.mktemp("consortium")
     new_consortium(folder / "c.yaml", Draft("Été & co."))
-    for name in ("alpha", "yes", "2026", "Ω mega"):
+    for name in ("alpha", "yes", "2026", "лямбда"):
         new_identity(folder / name)
         add_partner(folder / "c.yaml", name, load_public(folder / name / "identity.pub"))
     return folder / "c.yaml"
