@@ -95,14 +95,19 @@ def signed_header(partner: Participant, number: int, body: Header) -> SignedHead
     return SignedHeader(body, partner.identity.sign(header_message(partner.roster, partner.session.id, number, body)))
 
 
-def dealing(partner: Participant, reply: bytes, shared: Callable[[int, int], bytes]) -> bytes:
-    """A partner's masked input with other shares for those to whom it sends some: `shared` of holder, and whom the share is about."""
+def dealing(partner: Participant, reply: bytes, shared: Callable[[int, int], bytes], left_out: int = 0) -> bytes:
+    """A partner's masked input with other shares for those to whom it sends some: `shared` of holder, and whom the share is about.
+
+    Args:
+        left_out: How many of them are missing at the end.
+    """
     held = partner.state.round
     assert held is not None
     names, bundle = shares.secrets_of(partner.index, held.cohort), []
     for holder in shares.sent_to(partner.index, held.cohort, partner.roster.threshold):
         key = keys.share_key(partner.session.pair(holder), held.number, partner.index, holder, cohort_digest(held.cohort))
-        bundle.append(shares.seal([shared(holder, about) for about in names], key, partner.session.id))
+        dealt = [shared(holder, about) for about in names]
+        bundle.append(shares.seal(dealt[: len(dealt) - left_out], key, partner.session.id))
     return masking_as(partner, reply, bundle=tuple(bundle))
 
 

@@ -256,6 +256,11 @@ def sealed_garbage(parties: Parties, index: int, reply: bytes) -> bytes:
     return masking_as(parties.partner(index), reply, bundle=(b"x" * (32 * 9 + 16),) * (9 - 5 + 1))
 
 
+def too_few(parties: Parties, index: int, reply: bytes) -> bytes:
+    """Bundles without the last share."""
+    return dealing(parties.partner(index), reply, lambda holder, about: bytes(32), left_out=1)
+
+
 @pytest.mark.parametrize("lie", [garbage, sealed_garbage])
 def test_a_dealer_that_deals_garbage_and_reveals_its_seeds_spoils_nothing(lie: Lie) -> None:
     parties, collection = agreed(liar=4, lie=lie)
@@ -277,10 +282,9 @@ def test_a_dealer_that_deals_garbage_and_falls_silent_is_named_and_the_next_roun
     assert is_right(parties, rest, parties.reveal(rest)[0])
 
 
-def test_holders_say_whose_bundles_do_not_open() -> None:
-    parties, collection = agreed(liar=4, lie=sealed_garbage)
-    revealed(parties, collection, {})
-    parties, collection = agreed(liar=4, lie=sealed_garbage)
+@pytest.mark.parametrize("lie", [sealed_garbage, too_few])
+def test_holders_say_whose_bundles_do_not_open_or_have_another_number_of_shares(lie: Lie) -> None:
+    parties, collection = agreed(liar=4, lie=lie)
     said = {
         index: wire.decode(UnmaskReply, parties.sites[index].answer(Step.UNMASK, collection.unmask_request(index))) for index in (1, 8, 9)
     }
