@@ -8,7 +8,7 @@ protocol sends: masked words, and the trunk encrypted for another partner. What 
     shared.safetensors            strategies.partner.held_trunk      the trunk that all partners hold alike            encrypted
     shared-before.safetensors     strategies.partner.held_trunk      the trunk one round earlier, which partners go    encrypted
                                                                      back to where too few finished the last round
-    sums.jsonl                    strategies.partner.secure_partner  what was found in each sum, a line a round        with a report
+    sums.jsonl                    strategies.partner.trunk_in_session what was found in each sum, a line a round        with a report
     self_audit.jsonl              strategies.partner.departure       what attacks found in an update before it left,   with a report
                                                                      and in each sum
     rows.npy                      strategies.partner.side            rows that may leave: own support within the       no

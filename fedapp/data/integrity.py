@@ -17,7 +17,7 @@ from fedapp.data.labels import ABOVE, BELOW, EXACT
 from fedapp.data.task_kinds import CLASSES, tasks_by_kind
 from fedapp.storage.damage import DamagedFileError, reading
 from fedapp.storage.digests import check_files, checksum
-from fedapp.storage.json_file import read_sealed
+from fedapp.storage.json_file import ValueType, read_sealed
 
 ARRAYS = {
     "folds": np.uint8,
@@ -32,8 +32,11 @@ HEADER, STRUCTURES, TASKS = "dataset.json", "structures.parquet", "tasks.parquet
 TABLES = (STRUCTURES, TASKS)
 SUMMARY = "summary.json"
 PREPARED = ("compounds.parquet", STRUCTURES, "activities.parquet", "assays.parquet", "x_indptr.npy", "x_indices.npy")
-KINDS: dict[str, type] = {"name": str, "note": str, "digest": str} | dict.fromkeys(("bits", "folds", "compounds", "tasks", "labels"), int)
-DIGESTS: dict[str, type] = {"files": dict, "checksums": dict}
+KINDS: dict[str, ValueType] = {
+    **dict.fromkeys(("name", "note", "digest"), str),
+    **dict.fromkeys(("bits", "folds", "compounds", "tasks", "labels"), int),
+}
+DIGESTS: dict[str, ValueType] = {"files": dict, "checksums": dict}
 AGAIN = "bring it back from a backup, or build it again from the prepared folder"
 
 PREPARE = "prepare the tables again: polyphony prepare TABLES --out DIR"

@@ -24,7 +24,7 @@ from fedapp.run_folder import RunFolder
 from fedapp.runtime.flower_internals import FLOWER_LOGGER, as_task, get_all_nested_objects, inflate_object_from_contents, set_message_id
 from simulation.launch import failures
 from strategies import message_records
-from strategies.partner import departure, secure_partner
+from strategies.partner import departure, secure_partner, trunk_in_session
 from strategies.partner.inner_client import InnerClient
 from strategies.partner.secure_partner import SecurePartner
 from strategies.secagg.phases import Step
@@ -39,7 +39,7 @@ PARTS: dict[str, tuple[tuple[Any, str], ...]] = {
     "transport": ((message_records, "vectors"), (message_records, "content")),
     "answer": ((SecurePartner, "answer"),),
     "ready_to_mask": ((secure_partner, "ready_to_mask"),),
-    "self_audit": ((departure, "audit"), (secure_partner, "audit")),
+    "self_audit": ((departure, "audit"), (trunk_in_session, "audit")),
     "fit": ((InnerClient, "fit"),),
     "state": (
         (SharedTrunk, "read"),

@@ -7,8 +7,9 @@ from flwr.clientapp.typing import ClientAppCallable, Mod
 
 from strategies import message_records
 from strategies.partner.inner_client import InnerClient, Opener
-from strategies.partner.secure_partner import Arrived, SecurePartner
+from strategies.partner.secure_partner import SecurePartner
 from strategies.partner.side import PartnerSide
+from strategies.partner.trunk_in_session import Arrived
 from strategies.secagg.errors import MalformedMessageError
 from strategies.secagg.phases import Step
 

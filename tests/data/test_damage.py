@@ -36,8 +36,8 @@ from tests.helpers.sweeps import EFFORT, every
 
 NAME = "partner-1"
 READ_BY_NOBODY = ("identity.pub", "node.pub")  # made for others
-# Damage that no checksum tells from a shorter or another file: lines that are gone, words of a person's, figures of one round.
-UNSEALED = (".jsonl", "config.yaml", "policy.yaml", "consortium.yaml", ".parquet", "rows.npy")
+# Damage that no digest tells from a shorter or another file: lines that are gone, words of a person's.
+UNSEALED = (".jsonl", "policy.yaml", "consortium.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def reported(path: Path) -> tuple[str, tuple[str, ...]]:
 
 
 def values(path: Path, kinds: dict[str, ValueType]) -> list[Any]:
-    """Of these keys; what an altered name of the digest's own key leaves is a file without one, in which all else is as it was."""
+    """Of these keys."""
     held = read_sealed(path, kinds)
     return [held[key] for key in kinds]
 

@@ -61,7 +61,9 @@ def test_every_reply_that_is_missing_has_a_named_reason(soak: Soak) -> None:
             partner, _, reason = line.partition(": ")
             name, _, words = reason.partition(": ")
             assert partner.startswith(("partner-", "node ")), line
-            assert reason in ("no reply", "it could not answer") or ((hasattr(errors, name) or name == "ValueError") and words), reason
+            assert reason in ("no reply", "it went away", "it could not answer") or (
+                (hasattr(errors, name) or name == "ValueError") and words
+            ), reason
 
 
 def test_every_round_that_was_tried_is_finished_or_says_what_it_lacked(soak: Soak) -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import polars as pl
 
-from fedapp.storage.json_file import write_sealed
+from fedapp.storage.json_file import BY_HAND, write_sealed
 from fedapp.storage.json_lines import sealed_line
 from fedapp.storage.sealed_table import write_table
+from fedapp.storage.sealed_text import LABEL
 
 
 def seal(path: Path, content: str | None = None) -> None:
@@ -31,3 +32,10 @@ def _sealed(line: str) -> str:
     except ValueError:
         return line
     return sealed_line(held) if isinstance(held, dict) else line
+
+
+def by_hand(text: str) -> str:
+    """A configuration's text as a person leaves it who changed a value: with a word of that in its last line."""
+    before, label, _ = text.rpartition(LABEL)
+    assert label
+    return f"{before}{label}{BY_HAND}\n"

@@ -16,6 +16,7 @@ from fedapp.data.integrity import read_summary
 from fedapp.data.prepare import prepare
 from fedapp.errors import ConfigError, DataError, OutputError
 from fedapp.partner_folder import PartnerFolder
+from fedapp.runtime.locks import LOCK
 from fedapp.site.accept import accept, check_data, check_state
 from fedapp.site.folder import Site
 from fedapp.storage.json_file import SEAL, read_json, write_json, write_sealed
@@ -50,7 +51,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
-    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != LOCK}
 
 
 def test_a_site_that_accepted_nothing_does_not_run(site: Site) -> None:

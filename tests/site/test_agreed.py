@@ -21,6 +21,7 @@ from fedapp.site.doctor.examine import made
 from fedapp.site.folder import Site
 from fedapp.site.kit.install import install
 from fedapp.site.status.attention import refused
+from tests.helpers.sealed import by_hand
 from tests.helpers.small_run import write_dataset
 from tests.site.kits import NAMES, Founded, found
 from tests.site.saved_site import agree
@@ -82,7 +83,7 @@ def edit(site: Site, key: str, value: str) -> None:
     text = path.read_text()
     edited, times = re.subn(rf"(?m)^( *{key}: ).*$", rf"\g<1>{value}", text)
     assert times == 1 and edited != text
-    path.write_text(edited)
+    path.write_text(by_hand(edited))
 
 
 def other_catalogue_named(site: Site) -> None:

@@ -22,6 +22,7 @@ from fedapp.errors import ConfigError, DataError, PolyphonyError
 from fedapp.model.trunk_shape import trunk_shapes
 from fedapp.partner.place import site_place
 from fedapp.partner.update_rules import supported_slots
+from fedapp.runtime.locks import LOCK
 from fedapp.site.accept import accept, check_data
 from fedapp.site.declared_tasks import declared_tasks
 from fedapp.site.doctor import protection
@@ -84,7 +85,7 @@ def data(folder: Path) -> Path:
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
-    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != LOCK}
 
 
 def accepted(site: Site, data: Path, *pairs: str, table: str | None = None) -> Site:

@@ -11,7 +11,7 @@ from strategies.secagg.errors import SecAggError
 from tests.helpers.sweeps import EFFORT, every
 from tests.site.flipped_site import UNLIKE, Between, Outcome, a_copy, between_rounds, gone_on, told_of
 
-FLIPS, FEW, SIZE = 1000, 4, 50  # random ones, on top of one in each file; without --full; in a test
+FLIPS, FEW, SIZE = 200, 4, 50  # random ones, on top of one in each file, other ones in each run; without --full; in a test
 WRITTEN_BY_PEOPLE = ("policy.yaml", "floor.yaml", "site.yaml")  # another value there is legal, and shown as it stands
 
 

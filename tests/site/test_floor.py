@@ -14,6 +14,7 @@ from fedapp.config import load_config, to_yaml
 from fedapp.consortium.policy_file import read_policy_file, write_policy_file
 from fedapp.errors import ConfigError
 from fedapp.partner.place import SITE, place
+from fedapp.runtime.locks import LOCK
 from fedapp.site.doctor import checks, protection
 from fedapp.site.floor import DEFAULT, Floor, as_strict_as, check_floor, read_floor, shortfalls, terms_of, write_floor
 from fedapp.site.folder import Site
@@ -106,7 +107,7 @@ def change_experiment(kit: Path, *overrides: str) -> None:
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
-    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != LOCK}
 
 
 # The first installation

@@ -17,9 +17,10 @@ from fedapp.consortium.promises import load_transcript
 from strategies.coordinator.exchange import Exchanges
 from strategies.coordinator.journal import Exchange, Journal, read_journal
 from strategies.coordinator.secure_trunk import SecureTrunk
-from strategies.partner.secure_partner import Arrived, SecurePartner
+from strategies.partner.secure_partner import SecurePartner
 from strategies.partner.secure_trunk_mod import secure_trunk_mod
 from strategies.partner.side import Membership, PartnerData, PartnerSide, UpdateTerms
+from strategies.partner.trunk_in_session import Arrived
 from strategies.secagg.messages import SessionParameters
 from strategies.secagg.phases import Step
 from strategies.secagg.repetition import RepetitionLimits

@@ -137,7 +137,10 @@ def _config(given: Site, known: Site | None) -> Config:
     config = saved_config(given.path / CONFIG_FILE)
     if not given.partner or config.federation.initial_trunk == "seed":
         return config
-    drawn = known.config().seed if known and (known.path / CONFIG_FILE).is_file() else own_seed()
+    try:
+        drawn = known.config().seed if known else own_seed()
+    except ConfigError:  # it was lost or damaged, and the kit brings it back
+        drawn = own_seed()
     return replace(config, seed=drawn)
 
 

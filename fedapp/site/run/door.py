@@ -31,8 +31,8 @@ IDLE = 15  # seconds after an answer; the SuperNode's own connections last 5
 FAREWELL = 5.0  # seconds to end TLS in order
 LAST = 2  # seconds for what goes on when the process is to end
 DESCRIPTORS = 8192  # open files that we ask the system for
-AT_ONCE = 8  # connections that are taken in before those that are there get on: a crowd is not to take their places within one moment
-TLS_BYTES = 32 << 10  # that are read at once; a record has 16 KiB
+AT_ONCE = 2  # connections that are taken in before those that are there get on: a crowd is not to take their places within one moment
+TLS_BYTES = 64 << 10  # that are read at once; a record has 16 KiB
 QUIET = 60.0  # seconds between words in the log of a crowd
 NETWORK = 64  # bits of an IPv6 address that one house has
 
@@ -42,7 +42,7 @@ class Limits:
     """What the door stands. Fifty partners have four connections each, and two of Flower's chunks on the way.
 
     Attributes:
-        connections: At once, TLS handshakes too; each takes about 100 kB.
+        connections: At once, TLS handshakes too; each takes about 130 kB.
         strangers: Of these, at most, on which no partner has signed anything yet, as on each for a moment.
         waiting: Connections that the system keeps until they are taken in, if its own limit (somaxconn) allows.
         handshake: Seconds until TLS is agreed on.
@@ -52,7 +52,7 @@ class Limits:
     """
 
     connections: int = 500
-    strangers: int = 250
+    strangers: int = 200
     waiting: int = 2048
     handshake: float = 10.0
     head: float = 30.0

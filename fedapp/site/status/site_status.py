@@ -13,7 +13,6 @@ from fedapp.errors import PolyphonyError
 from fedapp.evaluation.arms import CLASSIFICATION
 from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import now
-from fedapp.site.agreed import check_agreed
 from fedapp.site.folder import Site
 from fedapp.site.request_log import Request
 from fedapp.site.status.attention import concerns, misbehaved
@@ -73,8 +72,6 @@ def partner_status(site: Site) -> dict[str, Any]:
     policy = _told(lambda: read_policy_file(site.policy), problems)
     roster = _told(lambda: load_roster(site.roster), problems)
     terms = Terms.of(config, policy, roster) if config and policy and roster else None
-    if terms:
-        _told(lambda: check_agreed(site), problems)
     problems += missing(site.state)
     folder = PartnerFolder(site.state)
     asked, sums = records(folder.requests, Request, problems), records(folder.sums, RoundSum, problems)

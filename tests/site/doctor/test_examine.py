@@ -18,6 +18,7 @@ from fedapp.data.dataset import Dataset
 from fedapp.site.doctor import checks, network, protection
 from fedapp.site.doctor.examine import Examined, examine, made
 from fedapp.site.folder import Site
+from tests.helpers.sealed import by_hand
 from tests.site.run.answering import answering
 
 Break = Callable[[Site], object]
@@ -128,7 +129,7 @@ def test_a_guard_that_no_row_of_ours_passes_is_a_warning_and_rows_that_do_are_co
     found = protection.rows(partner)
     assert counts.max() < 20 and found.state is checks.CheckState.WARN and "no bit is held by 20 or more" in found.told
     path = partner.path / "config.yaml"
-    path.write_text(path.read_text().replace("row_guard: 20", "row_guard: 5"))
+    path.write_text(by_hand(path.read_text().replace("row_guard: 20", "row_guard: 5")))
     assert (counts >= 5).sum() > 0
     assert protection.rows(partner) == checks.ok(f"{(counts >= 5).sum()} of 256 are of bits that 5 or more of our training compounds hold")
 

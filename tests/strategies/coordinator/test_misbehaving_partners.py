@@ -259,6 +259,6 @@ def test_a_partner_more_than_one_round_ahead_of_a_session_refuses_it(tmp_path: P
 def test_the_trunk_before_stays_until_a_round_with_the_new_one_is_finished(tmp_path: Path) -> None:
     toy = Toy(tmp_path, rounds=3)
     toy.federate()
-    held = SecurePartner(toy.side(1)).held
+    held = SecurePartner(toy.side(1)).trunk.held
     assert held.before is not None
     assert (held.now.version, held.before.version, held.now.before) == (3, 2, held.before.name)

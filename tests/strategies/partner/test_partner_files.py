@@ -72,7 +72,7 @@ def test_a_line_about_a_sum_that_a_kill_prevented_is_written_when_the_partner_is
     whole = path.read_bytes()
     for length in range(len(whole) + 1):
         path.write_bytes(whole[:length])
-        assert SecurePartner(toy.side(1)).shared.version == 1
+        assert SecurePartner(toy.side(1)).trunk.shared.version == 1
         assert path.read_bytes() == whole
     toy.grid.down = unchanged
     toy.federate()

@@ -12,7 +12,8 @@ from flwr.app import Message
 
 from strategies import message_records
 from strategies.coordinator.exchange import RoundFailedError
-from strategies.partner.secure_partner import Arrived, SecurePartner
+from strategies.partner.secure_partner import SecurePartner
+from strategies.partner.trunk_in_session import Arrived
 from strategies.secagg import wire
 from strategies.secagg.consistency_messages import ConsistencyRequest
 from strategies.secagg.errors import HandoverError, MalformedMessageError, OldRoundError, OutOfOrderError
@@ -116,7 +117,7 @@ def behind_and_offered(toy: Toy, change: Callable[[SharedTrunk], bytes]) -> tupl
     (shown, *_) = [body(message) for message in toy.grid.sent if (step(message), message.metadata.group_id) == (Step.CONSISTENCY, "2")]
     headers = wire.decode(ConsistencyRequest, shown).headers[:2]
     holder = SecurePartner(toy.side(1))
-    trained_from = holder.held.of(1)
+    trained_from = holder.trunk.held.of(1)
     assert trained_from is not None
     offered, ciphertext = holder.protocol.hand_over(trained_from.name, change(trained_from))
     asked = replace(request, handover=wire.decode(Handover, offered), headers=headers)

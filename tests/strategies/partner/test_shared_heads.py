@@ -196,4 +196,4 @@ def test_a_partner_takes_part_in_no_session_whose_trunk_has_other_shared_heads_t
     assert side.membership.policy == policy_for(other.roster, row_guard=10, layout=other.layout)
     with pytest.raises(PolicyError, match="trunk layout"):
         ask(side, Step.ADVERTISE_KEYS, wire.encode(toy.parameters(bytes(32))))
-    assert SecurePartner(side).shared.version == 0
+    assert SecurePartner(side).trunk.shared.version == 0

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
@@ -314,9 +315,9 @@ def attacks() -> list[Attack]:
 
 
 def tests_of(module: ModuleType) -> list[Callable[..., object]]:
-    """Those whose inputs are written down: a drawn one may miss the attack."""
+    """Those that need no fixture, and whose inputs are written down: drawn ones may miss the attack."""
     found = [value for name, value in vars(module).items() if name.startswith("test_") and isinstance(value, FunctionType)]
-    return [test for test in found if not hasattr(test, "hypothesis")]
+    return [test for test in found if not hasattr(test, "hypothesis") and "monkeypatch" not in signature(test).parameters]
 
 
 def with_parameters(function: Callable[..., object]) -> Iterator[Callable[[], object]]:

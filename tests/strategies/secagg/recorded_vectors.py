@@ -1,5 +1,6 @@
 """Vectors that involve chance, recorded once of real parties: proofs and what proves nothing, transcripts, and a whole session."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -16,7 +17,7 @@ from tests.strategies.secagg.parties import CONTENT, Parties, roster_of
 from tests.strategies.secagg.refused_vectors import error_of
 from tests.strategies.secagg.vector_cases import Case, plain
 
-COUNT, LIAR, OTHER = 3, 3, 1
+COUNT, LIAR, OTHER, GONE = 4, 3, 1, 4
 
 
 # Proofs
@@ -56,6 +57,7 @@ def unequal_contributions() -> dict[str, proofs.Proof]:
         "not the secret of the recipient's key": replace(proof, secret=proof.secret[::-1]),
         "another recipient": replace(proof, recipient=2),
         "another session's advertisements": replace(proof, advertisements=(renamed, *others)),
+        "a ciphertext that an honest sender did not sign": replace(honest, delivered=replace(honest.delivered, ciphertext=b"x" * 1200)),
         "another ciphertext than was signed": replace(proof, delivered=replace(proof.delivered, ciphertext=honest.delivered.ciphertext)),
     }
 
@@ -81,24 +83,39 @@ def unequal(lying: bool = True) -> UnequalContribution:
 
 
 def wrong_secrets() -> dict[str, proofs.Proof]:
+    """Partner 4 dropped out, so that each survivor reveals two seeds of its own."""
     parties = Parties(roster_of(COUNT))
     parties.set_up()
+    parties.up = lambda step, index, reply: None if (step, index) == (Step.COLLECT, GONE) else reply
     collection = parties.collect(0, {index: np.arange(4) for index in parties.sites})
     parties.agree(collection)
-    reply = parties.sites[LIAR].answer(Step.UNMASK, collection.unmask_request(LIAR))
-    session, masked, partner = parties.coordinator.session, collection.inputs[LIAR], parties.partner(LIAR)
-    lied = wire.decode(UnmaskReply, answering(partner, reply, own=b"x" * 32))
-    short = wire.decode(UnmaskReply, answering(partner, reply, own=b""))
-    proof = WrongSecret(session, 0, collection.cohort, masked.header, masked.commitments, lied)
+    session, partner = parties.coordinator.session, parties.partner(LIAR)
+
+    def said(index: int) -> bytes:
+        return parties.sites[index].answer(Step.UNMASK, collection.unmask_request(index))
+
+    def lied(**changes: object) -> UnmaskReply:
+        return wire.decode(UnmaskReply, answering(partner, said(LIAR), **changes))
+
+    def proof(index: int, answer: UnmaskReply) -> WrongSecret:
+        return WrongSecret(session, 0, collection.cohort, collection.inputs[index].header, collection.inputs[index].commitments, answer)
+
+    wrong, honest = proof(LIAR, lied(own=b"x" * 64)), proof(LIAR, wire.decode(UnmaskReply, said(LIAR)))
+    other, made_up = proof(OTHER, wire.decode(UnmaskReply, said(OTHER))), bytes(32 * COUNT)
+    body = replace(honest.header.body, secrets=hashlib.sha256(made_up).digest())
     return {
-        "another seed than it committed to": proof,
-        "no seed of its own": replace(proof, answer=short),
-        "an honest answer": replace(proof, answer=wire.decode(UnmaskReply, reply)),
-        "commitments that it did not sign": replace(proof, commitments=bytes(len(proof.commitments))),
-        "another round than was signed": replace(proof, number=1),
-        "another cohort than was signed": replace(proof, cohort=(1, 3)),
-        "another partner's header": replace(proof, header=collection.inputs[OTHER].header),
-        "an answer in another partner's name": replace(proof, answer=replace(lied, index=OTHER)),
+        "another seed than it committed to": wrong,
+        "no seed of its own": replace(wrong, answer=lied(own=b"")),
+        "a seed about somebody who was not asked": replace(wrong, answer=lied(dropped=(9,))),
+        "an honest answer": honest,
+        "commitments that it did not sign": replace(honest, commitments=made_up),
+        "commitments under a header that it did not sign": replace(honest, header=replace(honest.header, body=body), commitments=made_up),
+        "an answer that it did not sign": replace(honest, answer=replace(honest.answer, own=b"x" * 64)),
+        "another round than was signed": replace(wrong, number=1),
+        "another session than was signed": replace(wrong, session=b"x" * 32),
+        "another cohort than was signed": replace(honest, cohort=(1, 4, 2, 3)),
+        "another partner's header": replace(honest, header=other.header, commitments=other.commitments),
+        "an answer in another partner's name": replace(wrong, answer=replace(wrong.answer, index=OTHER)),
     }
 
 

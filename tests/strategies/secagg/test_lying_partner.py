@@ -133,6 +133,13 @@ LIES: dict[str, Callable[[Stage], Seal]] = {
 }
 
 
+def test_a_contribution_that_is_too_long_also_if_it_was_committed_to() -> None:
+    at = lied(made_of(b"x" * 65), committed=b"x" * 33)
+    with refused(UnequalContributionError, by=at.partner(VICTIM)) as caught:
+        at.send(VICTIM)
+    assert caught.value.partner == LIAR
+
+
 @pytest.mark.parametrize("lie", LIES)
 def test_a_contribution_that_is_not_what_its_sender_signed_for_everybody(lie: str) -> None:
     at = lied(LIES[lie])

@@ -21,7 +21,7 @@ from tests.strategies.secagg.recorded_vectors import COUNT, LIAR, unequal_contri
 from tests.strategies.secagg.stages import flipped
 
 ROSTER = roster_of(COUNT)
-HONEST = (1, 2)
+HONEST = (1, 2, 4)
 
 
 @cache
@@ -30,7 +30,14 @@ def made() -> dict[str, Proof]:
     return {**unusable_keys(), **unequal_contributions(), **wrong_secrets()}
 
 
-HOLD = ("no lattice point", "no curve point", "another group contribution", "another seed than", "no seed of its own")
+HOLD = (
+    "no lattice point",
+    "no curve point",
+    "another group contribution",
+    "another seed than",
+    "no seed of its own",
+    "somebody who was not asked",
+)
 
 
 @pytest.mark.parametrize("kind", made())
@@ -53,7 +60,7 @@ def test_what_is_no_proof_proves_nothing() -> None:
         assert proven(ROSTER, data) is None
 
 
-@pytest.mark.parametrize("recipient", [0, 3, 4])
+@pytest.mark.parametrize("recipient", [0, 3, 5])
 def test_a_recipient_that_did_not_advertise_or_did_twice(recipient: int) -> None:
     proof = made()["another group contribution than it committed to"]
     assert isinstance(proof, UnequalContribution)
@@ -127,7 +134,9 @@ def record_session(parties: Parties, found: dict[str, list[Any]]) -> None:
             reply = parties.sites[index].answer(Step.UNMASK, collection.unmask_request(index))
             found["answers"].append(wire.decode(UnmaskReply, reply))
             if index == LIAR:
-                found["answers"].append(wire.decode(UnmaskReply, answering(parties.partner(index), reply, own=b"y" * 32)))
+                found["answers"].append(
+                    wire.decode(UnmaskReply, answering(parties.partner(index), reply, own=b"y" * len(found["answers"][-1].own)))
+                )
 
 
 @st.composite
@@ -143,11 +152,11 @@ def put_together(draw: st.DrawFn) -> Proof:
     if kind is UnequalContribution:
         mixed = tuple(draw(st.lists(st.sampled_from(held.advertisements), max_size=4)))
         return UnequalContribution(
-            one(held.parameters), one((*held.whole, mixed)), one(held.delivered), one((1, 2, 3)), one((*held.secrets, bytes(96)))
+            one(held.parameters), one((*held.whole, mixed)), one(held.delivered), one((1, 2, 3, 4)), one((*held.secrets, bytes(96)))
         )
     masked = one(held.masked)
-    commitments = one((masked.commitments, one(held.masked).commitments, bytes(96)))
-    cohort = one(((1, 2, 3), (1, 2), (1, 3), (2, 3)))
+    commitments = one((masked.commitments, one(held.masked).commitments, bytes(128)))
+    cohort = one(((1, 2, 3, 4), (1, 4, 2, 3), (1, 2, 3), (1, 3)))
     return WrongSecret(one(held.sessions), one((0, 1)), cohort, masked.header, commitments, one(held.answers))
 
 

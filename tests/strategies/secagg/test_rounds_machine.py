@@ -156,7 +156,7 @@ class Rounds(RuleBasedStateMachine):
             return
         self.version, holders = coordinator.agreed_trunk()
         for holder in holders[:1]:
-            reply = self.exchange(Letter(Step.HANDOVER, holder, coordinator.handover_request(holder), None), {})
+            reply = self.exchange(Letter(Step.HANDOVER, holder, coordinator.handover_request(holder, self.version), None), {})
             if reply is not None:
                 self.offered = wire.decode(Handover, reply), self.parties.sites[holder].words
 

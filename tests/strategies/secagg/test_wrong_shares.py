@@ -85,6 +85,10 @@ def no_seeds(parties: Parties, index: int, reply: bytes) -> bytes:
     return answering(parties.partner(index), reply, own=b"")
 
 
+def more_seeds(parties: Parties, index: int, reply: bytes) -> bytes:
+    return answering(parties.partner(index), reply, own=wire.decode(UnmaskReply, reply).own + b"x")
+
+
 def wrong_shares(parties: Parties, index: int, reply: bytes) -> bytes:
     return answering(parties.partner(index), reply, shares=spoiled(reply))
 
@@ -100,7 +104,7 @@ def nothing_opens(parties: Parties, index: int, reply: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("dropped", [(), (9,), (1, 9)])
-@pytest.mark.parametrize("lie", [wrong_seed, no_seeds])
+@pytest.mark.parametrize("lie", [wrong_seed, no_seeds, more_seeds])
 def test_a_partner_that_reveals_other_seeds_than_it_committed_to_is_proven_guilty_and_the_sum_is_right(
     lie: Lie, dropped: tuple[int, ...]
 ) -> None:

@@ -15,13 +15,16 @@ from hypothesis import strategies as st
 from fedapp.partner_folder import PartnerFolder
 from fedapp.storage.json_file import read_sealed
 from fedapp.storage.json_lines import read_records
-from strategies.partner.secure_partner import Arrived, SecurePartner
+from strategies.partner.held_trunk import HeldTrunk
+from strategies.partner.secure_partner import SecurePartner
 from strategies.partner.side import PartnerSide
+from strategies.partner.trunk_in_session import Arrived
 from strategies.secagg.phases import Phase, Step
 from strategies.update.codec import UpdateCodec
 from strategies.update.holders import Holders
 from strategies.update.limits import LeakLimits
 from strategies.update.self_audit import OWN, SUM, Audited, LeakError, audit, check
+from strategies.update.shared_trunk import SharedTrunk
 from tests.helpers.federation import alike, body, equal, step
 from tests.helpers.local_grid import LocalGrid, unchanged
 from tests.helpers.sweeps import examples
@@ -278,17 +281,18 @@ def test_no_figure_of_our_compounds_travels_with_a_trunk_that_is_handed_over(toy
 
 def test_the_line_of_a_sum_is_there_before_its_trunk_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Afterwards it could not be made any more: the sum is in the trunk."""
-    toy, kept = Toy(tmp_path), SecurePartner._keep
+    toy, take_in, taken = Toy(tmp_path), HeldTrunk.take_in, list[int]()
 
-    def keep(partner: SecurePartner, shared: object) -> None:
-        if getattr(shared, "version", 0) > partner.shared.version:
-            path = partner.side.folder.audits
-            assert json.loads(path.read_text().splitlines()[-1])["vector"] == SUM
-        kept(partner, shared)  # type: ignore[arg-type]
+    def watched(held: HeldTrunk, following: SharedTrunk) -> None:
+        audited = json.loads(held.folder.audits.read_text().splitlines()[-1])
+        assert (audited["vector"], audited["round"]) == (SUM, following.version)
+        take_in(held, following)
+        taken.append(following.version)
 
-    monkeypatch.setattr(SecurePartner, "_keep", keep)
+    monkeypatch.setattr(HeldTrunk, "take_in", watched)
     toy.federate()
     assert alike(toy.all_held(), version=2)
+    assert sorted(taken) == [1] * 4 + [2] * 4
 
 
 def test_short_phases_never_ask_for_compounds(tmp_path: Path) -> None:
