@@ -756,8 +756,8 @@ def share_vector(case: Message) -> bool:
                 return False
         return sorted(map(int, case["fixed"])) == sorted(ring(case["dealer"], case["cohort"])[: case["threshold"] - 1])
     order = ring(case["dealer"], case["cohort"])
-    derived, sent = order[: case["threshold"] - 1], sorted(order[case["threshold"] - 1 :])
-    told = [order, derived, sent, secrets_of(case["dealer"], case["cohort"])]
+    deriving, receiving = order[: case["threshold"] - 1], sorted(order[case["threshold"] - 1 :])
+    told = [order, deriving, receiving, secrets_of(case["dealer"], case["cohort"])]
     return told == [case[name] for name in ("ring", "derived_by", "sent_to", "secrets_of")]
 
 
