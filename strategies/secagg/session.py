@@ -182,7 +182,7 @@ def check_advertisements(roster: Roster, least: int, state: Advertised, advertis
         raise TooFewPartnersError(f"{len(indices)} partners in the session, and {least} are needed")
     for signed in advertisements:
         verify_advertisement(roster, state.parameters, signed)
-        if signed != state.own and not contributions.usable(signed.body.kem):
+        if not contributions.usable(signed.body.kem):
             raise UnusableKeyError(signed.body.index, "the key that it advertises cannot be used: it has to be left out")
 
 

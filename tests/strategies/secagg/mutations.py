@@ -27,7 +27,6 @@ from strategies.secagg import (
     consistency,
     contributions,
     coordinator,
-    decoding,
     handover,
     masking,
     participant,
@@ -35,7 +34,6 @@ from strategies.secagg import (
     policy,
     proofs,
     repetition,
-    roster,
     seeds,
     session,
     shares,
@@ -45,7 +43,6 @@ from tests.strategies.secagg import (
     test_abandoned,
     test_agreed_trunk,
     test_coordinator,
-    test_decoding,
     test_lying_coordinator_collection,
     test_lying_coordinator_consistency,
     test_lying_coordinator_handover,
@@ -56,7 +53,6 @@ from tests.strategies.secagg import (
     test_phases,
     test_proofs,
     test_repetition,
-    test_roster,
     test_wrong_shares,
 )
 
@@ -66,7 +62,6 @@ CHECKED = (
     collection,
     contributions,
     coordinator,
-    decoding,
     handover,
     participant,
     phases,
@@ -74,7 +69,6 @@ CHECKED = (
     proofs,
     masking,
     repetition,
-    roster,
     seeds,
     session,
     shares,
@@ -84,7 +78,6 @@ ATTACKS = (
     test_abandoned,
     test_agreed_trunk,
     test_coordinator,
-    test_decoding,
     test_lying_coordinator_collection,
     test_lying_coordinator_consistency,
     test_lying_coordinator_handover,
@@ -95,9 +88,9 @@ ATTACKS = (
     test_phases,
     test_proofs,
     test_repetition,
-    test_roster,
     test_wrong_shares,
 )
+BLAMING = (contributions, handover, proofs, seeds, verification)  # of these every answer and choice, too: somebody is named by it
 VERIFYING = ("verify", "check", "_check", "enough", "_threshold", "after", "member", "_join")
 Replacement = tuple[ast.AST, str, Any, ast.AST]  # node, name of its field, what to put there, and what is missing then
 
@@ -167,7 +160,7 @@ def mutants_of(module: ModuleType) -> Iterator[Mutant]:
     for room, owner in [(top, node) for top in tree.body for node in (top.body if isinstance(top, ast.ClassDef) else [top])]:
         if isinstance(owner, ast.FunctionDef):
             qualname = f"{room.name}.{owner.name}" if isinstance(room, ast.ClassDef) else owner.name
-            for node, name, value, missing in replacements(owner):
+            for node, name, value, missing in replacements(owner, blaming=module in BLAMING):
                 shown, function = ast.unparse(missing).splitlines()[0], running(module, qualname)
                 compiled = partial(compiled_without, tree, path, owner, node, name, value)
                 first = min(each.lineno for each in ast.walk(node) if isinstance(each, ast.expr | ast.stmt))
@@ -175,32 +168,32 @@ def mutants_of(module: ModuleType) -> Iterator[Mutant]:
                 yield Mutant(f"{path.stem}.{qualname}: {shown[:100]}", str(path), first, last, function, compiled)
 
 
-def replacements(owner: ast.FunctionDef) -> Iterator[Replacement]:
+def replacements(owner: ast.FunctionDef, blaming: bool) -> Iterator[Replacement]:
     """What to change in a function, one at a time."""
     for node in ast.walk(owner):
         match node:
             case ast.If():
-                yield from conditions(owner, node)
-            case ast.IfExp():
+                yield from conditions(node, blaming)
+            case ast.IfExp() if blaming:
                 yield from choices(node)
-            case ast.comprehension():
+            case ast.comprehension() if blaming:
                 yield from filters(node)
-            case ast.Return() if owner.returns is not None and ast.unparse(owner.returns) == "bool":
+            case ast.Return() if blaming and owner.returns is not None and ast.unparse(owner.returns) == "bool":
                 yield from verdicts(node)
             case ast.Expr(value=ast.Call()) if called(node.value).startswith(VERIFYING):
                 yield node, "value", ast.Constant(value=None), node
             case ast.withitem() if ast.unparse(node) == "self._refusing()":
                 yield node, "context_expr", ast.parse("__import__('contextlib').nullcontext()", mode="eval").body, node
-            case ast.ExceptHandler():
+            case ast.ExceptHandler() if blaming or any(isinstance(each, ast.Raise) for each in node.body):
                 yield from handlers(node)
             case ast.AnnAssign(value=ast.List()) if ast.unparse(node.target) == "rules":
                 yield from rules(node.value)
 
 
-def conditions(owner: ast.FunctionDef, node: ast.If) -> Iterator[Replacement]:
+def conditions(node: ast.If, blaming: bool) -> Iterator[Replacement]:
     """A condition under which something is refused, never; or one under which something counts, always."""
     refuses = any(isinstance(each, ast.Raise) or gives_up(each) for each in node.body)
-    if not refuses and not owner.name.startswith("check_"):
+    if not refuses and not blaming:
         return
     yield node, "test", ast.Constant(value=not refuses), node.test
     if isinstance(node.test, ast.BoolOp):
@@ -263,7 +256,7 @@ def limits(test: ast.AST) -> Iterator[Replacement]:
         ):
             for operator in (ast.Add(), ast.Sub()):
                 moved = ast.BinOp(left=node.comparators[0], op=operator, right=ast.Constant(value=1))
-                yield node, "comparators", [moved], moved
+                yield node, "comparators", [moved, *node.comparators[1:]], moved
 
 
 def handlers(node: ast.ExceptHandler) -> Iterator[Replacement]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strategies.secagg import wire
-from strategies.secagg.errors import OwnMessageAlteredError, ProtocolVersionError, SignatureError
+from strategies.secagg.errors import MalformedMessageError, OwnMessageAlteredError, ProtocolVersionError, SignatureError
 from strategies.secagg.messages import NO_TRUNK, Advertisement, SignedAdvertisement
 from strategies.secagg.phases import Phase, Step
 from strategies.secagg.roster import Roster, default_threshold
@@ -198,6 +198,15 @@ def test_a_proposal_of_another_version_is_refused_with_a_sentence(spoken: int) -
         at.deliver(1, request)
     assert str(caught.value) == f"the coordinator speaks version {spoken} of the protocol, and this partner version 2"
     assert "same version of Polyphony" in caught.value.hint
+
+
+def test_four_bytes_are_enough_to_tell_another_version_and_fewer_are_no_message() -> None:
+    at = before(Step.ADVERTISE_KEYS)
+    for few in (b"", b"\x01", b"\x00\x00\x01"):
+        with refused(MalformedMessageError, by=at.partner(1)):
+            at.deliver(1, few)
+    with refused(ProtocolVersionError, by=at.partner(1)):
+        at.deliver(1, b"\x00\x00\x00\x01")
 
 
 def test_a_partner_that_refused_another_version_takes_part_in_this_one() -> None:

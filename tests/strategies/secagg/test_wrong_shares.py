@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategies.secagg import proofs, shamir, wire
+from strategies.secagg import keys, proofs, shamir, wire
 from strategies.secagg.collection import Collection
 from strategies.secagg.consistency_messages import UnmaskReply
 from strategies.secagg.errors import LostSeedsError, WrongSecretError
+from strategies.secagg.messages import Header, MaskedInput, SignedHeader
 from strategies.secagg.phases import Step
 from strategies.secagg.proofs import WrongSecret
+from strategies.secagg.seeds import Unmasking
 from tests.helpers.sweeps import examples
 from tests.strategies.secagg.misbehaving import answering, dealing, masking_as, spoiled
 from tests.strategies.secagg.parties import Parties, copied_round, roster_of
@@ -169,6 +171,19 @@ def test_up_to_answers_less_threshold_wrong_shares_of_a_silent_dealer_are_decode
         assert set(collection.wrong) == set(liars)
 
 
+@pytest.mark.parametrize("dealers", [(3,), (1, 2), (1, 2, 3), tuple(range(1, 10))])
+def test_an_error_says_of_whose_seeds_shares_are_wrong_and_whether_a_dealer_may_be_at_fault(dealers: tuple[int, ...]) -> None:
+    """Two of nine may misbehave: where three dealers' shares are wrong, one of these is honest."""
+    parties, collection = agreed()
+
+    def lie(parties: Parties, index: int, reply: bytes) -> bytes:
+        return answering(parties.partner(index), reply, shares=spoiled(reply, places=[dealer - 1 for dealer in dealers]))
+
+    revealed(parties, collection, {5: lie})
+    said = f"partner 5: its shares of the seeds of partners {', '.join(map(str, dealers))} are wrong"
+    assert str(collection.wrong[5]) == said + (", or were dealt wrong" if len(dealers) < 3 else "")
+
+
 def test_wrong_shares_of_the_seeds_with_a_dropped_partner() -> None:
     parties, collection = agreed(dropped=(9,))
 
@@ -274,16 +289,53 @@ def test_holders_say_whose_bundles_do_not_open() -> None:
 
 def test_bundles_that_were_altered_on_their_way_to_some_are_done_without() -> None:
     """Those of three holders of five of a silent dealer's."""
-    parties, collection = agreed()
+    altered((3, 4, 5), silent=(8,))
 
+
+def test_whoever_got_a_bundle_that_was_altered_is_not_named_for_it() -> None:
+    altered((3,), silent=())
+
+
+def test_bundles_that_do_not_open_are_left_out_before_any_wrong_share_is_searched_for() -> None:
+    """Eight of twenty-nine holders could not open a silent dealer's: as wrong shares these would be too many to find."""
+    session, dealer, cohort, threshold = b"s" * 32, 30, tuple(range(1, 31)), 21
+    seed = b"k" * 32
+    fixed = {point: [point * 2**200] for point in range(1, threshold)}
+    dealt = fixed | shamir.deal([int.from_bytes(seed, "big")], fixed, range(threshold, 30))
+    committed = keys.secret_commitment(session, 0, dealer, dealer, seed) + bytes(32 * 29)
+    body = Header(dealer, b"", b"", b"", b"", b"", 0, b"", b"")
+    unopened = {holder: (dealer,) if holder % 3 == 0 and holder < 25 else () for holder in dealt}
+    assert len(dealt) - sum(map(len, unopened.values())) == threshold
+    answers = {
+        holder: UnmaskReply(holder, (), b"", bytes(32) if unopened[holder] else shamir.to_bytes(share), unopened[holder], b"")
+        for holder, (share,) in dealt.items()
+    }
+    unmasking = Unmasking(
+        session=session,
+        number=0,
+        cohort=cohort,
+        dropped=(),
+        inputs={dealer: MaskedInput(SignedHeader(body, b""), committed, (), b"")},
+        answers=answers,
+        said={},
+        threshold=threshold,
+        tolerated=9,
+    )
+    assert unmasking.seeds() == {dealer: {dealer: seed}}
+
+
+def altered(holders: tuple[int, ...], silent: tuple[int, ...]) -> None:
+    """The bundles of partner 8 for some holders are altered on their way: the sum is right, and nobody is named."""
+    parties, collection = agreed()
     for index in collection.signers():
-        if index == 8:
+        if index in silent:
             continue
         request = collection.unmask_request(index)
-        if index in (3, 4, 5):  # of 3 to 7, whom partner 8 sends shares
+        if index in holders:  # of 3 to 7, whom partner 8 sends shares
             place = request.rindex(collection.inputs[8].bundle[index - 3][:32])
             request = request[:place] + bytes([request[place] ^ 1]) + request[place + 1 :]
         reply = parties.sites[index].answer(Step.UNMASK, request)
-        assert wire.decode(UnmaskReply, reply).unopened == ((8,) if index in (3, 4, 5) else ())
+        assert wire.decode(UnmaskReply, reply).unopened == ((8,) if index in holders else ())
         collection.add_answer(index, reply)
     assert is_right(parties, collection, collection.unmask()[0])
+    assert collection.wrong == {}
