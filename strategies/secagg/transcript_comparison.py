@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from strategies.secagg.transcript import DIGEST, PHASES, SET_UP, Entry, Fact
-from strategies.secagg.transcript_findings import HANDED_OVER, PROOF
+from strategies.secagg.transcript_findings import HANDED_OVER, PROOF, REFUSED_OVER
 
 SIGNED_FACT = re.compile(r"\w+ ([1-9][0-9]{0,4})")  # such as "header 3"
 
@@ -134,10 +134,9 @@ def shorter(transcripts: Mapping[int, tuple[Entry, ...]]) -> tuple[Ending, ...]:
 
 
 def _told(entry: Entry) -> list[Fact]:
-    """What others were told as well: no proofs, nor what the writer itself handed over."""
-    return [
-        fact for fact in entry.facts if not PROOF.fullmatch(fact.name) and not (_hands_over(entry) and HANDED_OVER.fullmatch(fact.name))
-    ]
+    """What others were told as well: no proofs, nor what the writer itself handed over, nor whom its refusal names."""
+    own = (PROOF, REFUSED_OVER, *((HANDED_OVER,) if _hands_over(entry) else ()))
+    return [fact for fact in entry.facts if not any(name.fullmatch(fact.name) for name in own)]
 
 
 def _hands_over(entry: Entry) -> bool:

@@ -36,8 +36,15 @@ def cases(name: str) -> list[dict[str, Any]]:
 
 
 PROOFS, TRANSCRIPTS = cases("proofs"), cases("transcripts")
-ROSTER_BYTES = bytes.fromhex(PROOFS[0]["roster"])
-ROSTER, THEIRS = wire.decode(Roster, ROSTER_BYTES), verifier.decode("Roster", ROSTER_BYTES)
+
+
+def rosters(first: dict[str, Any]) -> tuple[Roster, dict[str, Any]]:
+    """The roster of a recorded file, as either has it."""
+    data = bytes.fromhex(first["roster"])
+    return wire.decode(Roster, data), verifier.decode("Roster", data)
+
+
+ACCUSERS, WRITERS = rosters(PROOFS[0]), rosters(TRANSCRIPTS[0])
 
 
 def imported() -> Iterator[str]:
@@ -178,8 +185,9 @@ def test_a_proof_with_any_byte_changed_proves_to_both_the_same(data: st.DataObje
     proof = bytearray(bytes.fromhex(data.draw(st.sampled_from(PROOFS[1:]))["bytes"]))
     for _ in range(data.draw(st.integers(0, 1))):
         proof[data.draw(st.integers(0, len(proof) - 1))] ^= data.draw(st.integers(1, 255))
-    found = verifier.proven(THEIRS, bytes(proof))
-    assert proofs.proven(ROSTER, bytes(proof)) == (found and found[0])
+    ours, theirs = ACCUSERS
+    found = verifier.proven(theirs, bytes(proof))
+    assert proofs.proven(ours, bytes(proof)) == (found and found[0])
 
 
 @given(st.data())
@@ -194,8 +202,9 @@ def test_a_transcript_with_any_character_changed_is_whole_for_both_or_broken_for
 
 
 def whole_for_us(lines: list[str]) -> bool:
+    roster = WRITERS[0]
     try:
-        check_proofs(ROSTER.member(1), transcript.read(lines, ROSTER.member(1), ROSTER.digest()), ROSTER)
+        check_proofs(roster.member(1), transcript.read(lines, roster.member(1), roster.digest()), roster)
     except SecAggError:
         return False
     return True
@@ -203,7 +212,7 @@ def whole_for_us(lines: list[str]) -> bool:
 
 def whole_for_it(lines: list[str]) -> bool:
     try:
-        verifier.proofs_in(THEIRS, verifier.read_transcript(THEIRS, lines, 1))
+        verifier.proofs_in(WRITERS[1], verifier.read_transcript(WRITERS[1], lines, 1))
     except verifier.RefusedError:
         return False
     return True
@@ -261,18 +270,17 @@ def test_what_is_no_consortium_file_is_said_to_be_none(text: str, tmp_path: Path
 
 
 def test_it_tells_what_transcripts_prove_and_which_are_broken(tmp_path: Path) -> None:
-    roster = [
-        {"index": each["index"], "name": each["name"], "key": base64.b64encode(each["identity"]["keys"]).decode()}
-        for each in THEIRS["members"]
-    ]
-    held = {"consortium": THEIRS["consortium"], "threshold": THEIRS["threshold"], "minimum": THEIRS["minimum"], "partners": roster}
+    ours, theirs = WRITERS
+    keys = [base64.b64encode(each["identity"]["keys"]).decode() for each in theirs["members"]]
+    partners = [{"index": each["index"], "name": each["name"], "key": key} for each, key in zip(theirs["members"], keys, strict=True)]
+    held = {name: theirs[name] for name in ("consortium", "threshold", "minimum")} | {"partners": partners}
     (tmp_path / "roster.json").write_text(json.dumps(held))
     whole, broken = tmp_path / "whole.jsonl", tmp_path / "broken.jsonl"
     whole.write_text("\n".join(TRANSCRIPTS[1]["lines"]) + "\nand a line that was cut o")
     broken.write_text("\n".join(TRANSCRIPTS[3]["lines"]) + "\n")
     done = run(tmp_path / "roster.json", whole)
     assert done.returncode == 0, done.stderr
-    assert f"digest {ROSTER.digest().hex()}" in done.stdout
+    assert f"digest {ours.digest().hex()}" in done.stdout
     assert done.stdout.splitlines()[1:] == [
         f"{whole}: of partner 1, partner-1: 4 entries, signed and in order",
         f"{whole}: proves that partner 3, partner-3, misbehaved: UnusableKey",

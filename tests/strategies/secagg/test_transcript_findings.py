@@ -9,7 +9,7 @@ from fedapp.consortium.promises import load_transcript
 from strategies.secagg import transcript
 from strategies.secagg.messages import NO_TRUNK
 from strategies.secagg.transcript import BrokenTranscriptError, Entry, Fact
-from strategies.secagg.transcript_comparison import compare
+from strategies.secagg.transcript_comparison import common, compare
 from strategies.secagg.transcript_findings import Refused, Trunk, check_proofs, findings
 from tests.strategies.coordinator import test_misbehaving_partners as misbehaving
 from tests.strategies.secagg.parties import identities, roster_of
@@ -164,3 +164,8 @@ def test_proofs_that_differ_are_no_difference(unequal: Toy) -> None:
     found = compare(told)
     assert found is not None
     assert found.fact == "sum"
+
+
+def test_whom_refusals_name_is_nothing_that_was_told_to_several() -> None:
+    place = entry("a", 1, "ConsistencyCheck", {"refused over 3": b""}, "SignatureError")
+    assert common({1: (place,), 2: (place,)}).entries == 0
