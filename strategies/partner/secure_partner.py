@@ -273,9 +273,13 @@ class SecurePartner:
         """What may leave in this session, by the sum of all partners' supports.
 
         Raises:
+            SumOutOfRangeError: It is of another number of rows.
             SupportOutOfRangeError: It is genuine, and no sum of as many partners' 0 and 1.
         """
         bits = self.side.terms.shapes[0][0]
+        if len(sums) != bits + self.side.terms.slots:
+            reason = f"row list of round {last.number}: {len(sums)} words, not {bits + self.side.terms.slots}"
+            raise self.protocol.refuse(SumOutOfRangeError(reason))
         self.protocol.show_slots(last.number, self._listed_slots(sums))
         try:
             judge_supports(sums, bits, len(last.survivors))
@@ -288,12 +292,15 @@ class SecurePartner:
 
         Raises:
             HandoverError: It is damaged, or another one.
+            OldRoundError: It is no newer than ours, which is of this session.
         """
         try:
             taken = SharedTrunk.from_bytes(self.protocol.take_over(offered, ciphertext))
             taken.check(self.side.terms.shapes, self.side.terms.slots, self.side.terms.momentum)
         except TrunkFileError as error:
             raise self.protocol.refuse(HandoverError(offered.holder, str(error))) from error
+        if self.shared.session == parsed.session and taken.version <= self.shared.version:  # within a session nobody goes back
+            raise OldRoundError(f"the trunk of round {taken.version} is handed over, and ours is that of {self.shared.version}")
         self.protocol.check_taken(offered, taken.name, taken.rows_digest, parsed.last, parsed.headers)
         self._keep(taken if _trained(parsed.last) else taken.without_rows())  # the row list of a session that begins is yet to be made
 
