@@ -11,7 +11,7 @@ from flwr.common import log
 
 from strategies.partner.held_trunk import HeldTrunk
 from strategies.partner.side import PartnerSide
-from strategies.secagg.errors import HandoverError, NoQuorumError, SumOutOfRangeError, SupportOutOfRangeError
+from strategies.secagg.errors import HandoverError, NoQuorumError, OldRoundError, SumOutOfRangeError, SupportOutOfRangeError
 from strategies.secagg.messages import NO_TRUNK, CollectRequest, FinishRequest, Handover, LastRound
 from strategies.secagg.participant import Participant
 from strategies.update.codec import UpdateCodec
@@ -130,24 +130,29 @@ class TrunkInSession:
 
         Raises:
             HandoverError: It is damaged, or another one.
+            OldRoundError: It is no newer than ours, which is of this session.
         """
         try:
             taken = SharedTrunk.from_bytes(self.protocol.take_over(offered, ciphertext))
             taken.check(self.side.terms.shapes, self.side.terms.slots, self.side.terms.momentum)
         except TrunkFileError as error:
             raise self.protocol.refuse(HandoverError(offered.holder, str(error))) from error
+        if self.shared.session == parsed.session and taken.version <= self.shared.version:  # within a session nobody goes back
+            raise OldRoundError(f"the trunk of round {taken.version} is handed over, and ours is that of {self.shared.version}")
         self.protocol.check_taken(offered, taken.name, taken.rows_digest, parsed.last, parsed.headers)
-        if self.shared.session == parsed.session and taken.version < self.shared.version:
-            return  # where a session has begun nobody is taken back by it
         self.keep(taken if _trained(parsed.last) else taken.without_rows())  # the row list of a session that begins is yet to be made
 
     def _agreed(self, sums: np.ndarray, last: LastRound) -> np.ndarray:
         """What may leave in this session, by the sum of all partners' supports.
 
         Raises:
+            SumOutOfRangeError: It is of another number of rows.
             SupportOutOfRangeError: It is genuine, and no sum of as many partners' 0 and 1.
         """
         bits = self.side.terms.shapes[0][0]
+        if len(sums) != bits + self.side.terms.slots:
+            reason = f"row list of round {last.number}: {len(sums)} words, not {bits + self.side.terms.slots}"
+            raise self.protocol.refuse(SumOutOfRangeError(reason))
         self.protocol.show_slots(last.number, self.listed_slots(sums))
         try:
             judge_supports(sums, bits, len(last.survivors))

@@ -40,9 +40,10 @@ from strategies.secagg.seeds import Unmasking
 
 @dataclass(frozen=True)
 class MaskedForm:
-    """What masked inputs have in common whose masks cancel: the trunk's digest, and the numbers of words."""
+    """What masked inputs have in common whose masks cancel: the trunk's digest, the lists of contributions, and the numbers of words."""
 
     trunk: bytes
+    contributions: bytes
     words: int
     public: int
 
@@ -108,7 +109,7 @@ class Collection:
         self.inputs[index] = masked
         self.coordinator.joined.add(index)  # it has the session's keys: no later request need bring it the contributions again
         public = np.frombuffer(masked.public, dtype=self.dtype)
-        form = MaskedForm(masked.header.body.trunk, len(words), len(public))
+        form = MaskedForm(masked.header.body.trunk, masked.header.body.contributions, len(words), len(public))
         if form not in self.sums:
             self.sums[form] = MaskedSum([], np.zeros(len(words), dtype=self.dtype), np.zeros(len(public), dtype=self.dtype))
         self.sums[form].add(index, words, public)
@@ -132,7 +133,7 @@ class Collection:
     def consistency_request(self) -> bytes:
         """Fix the survivors, and add their words; for every survivor.
 
-        Those who masked from another trunk than most, or words of another number, count as dropped: their masks would not cancel.
+        Those who masked from another trunk or with other keys than most, or other words, count as dropped: their masks would not cancel.
 
         Raises:
             RoundAbandonedError: Too few are left.

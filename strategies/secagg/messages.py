@@ -13,6 +13,7 @@ from strategies.secagg import wire
 DIGEST = 32
 NO_TRUNK = bytes(DIGEST)
 PROTOCOL = 2
+LARGEST_NUMBER = 2**32 - 1  # that a message can have
 SLOTS = "slots:"  # before the shape of the shared heads in a layout
 
 

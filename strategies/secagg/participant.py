@@ -28,6 +28,7 @@ import numpy as np
 from strategies.secagg import consistency, handover, keys, masking, session, slot_order, wire
 from strategies.secagg.consistency_messages import ConsistencyRequest, UnmaskRequest, survivors_digest
 from strategies.secagg.errors import (
+    MalformedMessageError,
     OldRoundError,
     OldSessionError,
     PolicyError,
@@ -41,6 +42,7 @@ from strategies.secagg.masking import Round
 from strategies.secagg.messages import (
     COLLECT_REPLIES,
     DIGEST,
+    LARGEST_NUMBER,
     PROTOCOL,
     CollectRequest,
     Complaint,
@@ -268,11 +270,14 @@ class Participant:
         It comes with the next COLLECT or FINISH, between that request's check and its answer.
 
         Raises:
+            OldRoundError: This partner masked for another round since, and so that one was given up.
             SurvivorsDisagreeError: Other survivors than this partner signed.
             SecAggError: As `masking.check_sum` and `masking.finish`.
         """
         with self._refusing():
             mine = self.state.round
+            if mine is not None and last.number < mine.number:  # or some could be given one sum of a round, and others another
+                raise OldRoundError(f"a sum of round {last.number}, after this partner was asked for round {mine.number} in its place")
             if mine is not None and mine.number == last.number and mine.signed and mine.survivors != last.survivors:
                 raise SurvivorsDisagreeError(f"a sum over {last.survivors}, and we signed {mine.survivors}")
             masking.check_sum(self.session, words)
@@ -421,6 +426,8 @@ class Participant:
         """One masking for each round number: two under the same pairwise and group masks would show their difference."""
         if number < self.state.next_number:
             raise OldRoundError(f"round {number} of this session is over: the next is {self.state.next_number} or later")
+        if number >= LARGEST_NUMBER:
+            raise MalformedMessageError(f"round {number}, after which there can be no other")
 
     def _current(self, claimed: bytes, number: int) -> Round:
         """The round in progress, if the request is about it."""
@@ -433,11 +440,11 @@ class Participant:
         return current
 
     @contextmanager
-    def _refusing(self) -> Iterator[None]:
+    def _refusing(self, harmless: tuple[type[SecAggError], ...] = HARMLESS) -> Iterator[None]:
         """A refusal that proves a lie or a fault ends the session here, and with it every key."""
         try:
             yield
-        except HARMLESS:
+        except harmless:
             raise
         except SecAggError:
             self.state = State(phase=Phase.FAILED.value)
@@ -447,7 +454,8 @@ class Participant:
         """What `work` makes of a request that the phase expects; phase and reply stay, and `mask` or `tell_holding` may set them later."""
         self.facts = ()
         after(self.phase, step)
-        with self._refusing():
+        # Only a reply to COLLECT can be a complaint: who finds a wrong contribution in a request before it is still to be heard there.
+        with self._refusing(HARMLESS if step is Step.COLLECT else (*HARMLESS, UnequalContributionError)):
             return work(wire.decode(kind, request))
 
     def _answer(

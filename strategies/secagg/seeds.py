@@ -6,6 +6,7 @@ that whoever revealed a wrong one is named, also where nothing depended on it.
 """
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -63,22 +64,37 @@ class Unmasking:
         return found
 
     def wrong(self, seeds: Mapping[int, Mapping[int, bytes]]) -> dict[int, WrongShareError]:
-        """Who revealed shares that do not fit the seeds, and what is wrong with them; all shares of a holder are checked at once.
+        """Who revealed shares that do not fit the seeds, and what is wrong with them.
 
-        Nobody is named where so many are wrong that it cannot be told who, and where as many as may misbehave could have made those who are
-        right look wrong.
+        All shares are checked at once; where a holder says that some do not open, those of each dealer by themselves, so that whoever says
+        so is checked for all the others. Nobody is named where so many are wrong that it cannot be told who, and where as many as may
+        misbehave could have made those who are right look wrong.
         """
-        opened = {holder: self._shares(holder) for holder, answer in self.answers.items() if not answer.unopened}
-        weights = self._weights()
-        seeded = zip(weights, self._words, strict=True)
-        total = sum(weight * int.from_bytes(seeds[dealer][about], "big") for weight, (dealer, about) in seeded)
+        revealed = {holder: self._shares(holder) for holder in self.answers}
+        weights, dealers = self._weights(), sorted(self.inputs)
+        found: defaultdict[int, set[int]] = defaultdict(set)
+        apart = any(answer.unopened for answer in self.answers.values())
+        for group in [[dealer] for dealer in dealers] if apart else [dealers]:
+            places = [place for place, (dealer, _) in enumerate(self._words) if dealer in group]
+            opened = {h: [revealed[h][each] for each in places] for h, answer in self.answers.items() if not {*group} & {*answer.unopened}}
+            for holder, wrong in self._off(
+                opened, [weights[each] for each in places], [self._words[each] for each in places], seeds
+            ).items():
+                found[holder] |= wrong
+        return {holder: self._error(holder, sorted(found[holder])) for holder in sorted(found)}
+
+    def _off(
+        self, opened: Mapping[int, list[int]], weights: list[int], words: list[tuple[int, int]], seeds: Mapping[int, Mapping[int, bytes]]
+    ) -> dict[int, set[int]]:
+        """Holders of shares of these words that are wrong, and whose seeds they are of."""
+        total = sum(weight * int.from_bytes(seeds[dealer][about], "big") for weight, (dealer, about) in zip(weights, words, strict=True))
         try:
             decoded = decode(combined(opened, weights), self.threshold, (total % shamir.PRIME).__eq__)
         except (NotEnoughSharesError, WrongSharesError):
             return {}
         found = decoded.wrong if decoded.otherwise > self.tolerated else ()
         right = tuple(holder for holder in sorted(opened) if holder not in found)[: self.threshold]
-        return {holder: self._error(holder, self._dealers(holder, right, opened)) for holder in found}
+        return {holder: self._dealers(holder, right, opened, words) for holder in found}
 
     @property
     def _words(self) -> list[tuple[int, int]]:
@@ -110,12 +126,13 @@ class Unmasking:
         stream = keystream(digest, WEIGHT_BYTES * len(self._words))
         return [int.from_bytes(stream[start : start + WEIGHT_BYTES], "big") for start in range(0, len(stream), WEIGHT_BYTES)]
 
-    def _dealers(self, holder: int, right: tuple[int, ...], opened: Mapping[int, list[int]]) -> list[int]:
+    @staticmethod
+    def _dealers(holder: int, right: tuple[int, ...], opened: Mapping[int, list[int]], words: list[tuple[int, int]]) -> set[int]:
         """Whose shares this holder revealed wrong."""
         at = shamir.coefficients(right, holder)
         known = zip(*(opened[each] for each in right), strict=True)
-        checked = zip(self._words, known, opened[holder], strict=True)
-        return sorted({dealer for (dealer, _), values, share in checked if (shamir.combine(at, values) - share) % shamir.PRIME})
+        checked = zip(words, known, opened[holder], strict=True)
+        return {dealer for (dealer, _), values, share in checked if (shamir.combine(at, values) - share) % shamir.PRIME}
 
     def _error(self, holder: int, dealers: list[int]) -> WrongShareError:
         """One of more dealers than may misbehave is honest, and dealt what it committed to: then it is the holder."""

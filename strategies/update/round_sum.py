@@ -35,4 +35,7 @@ class RoundSum:
 def all_numbers(found: dict[str, Any]) -> bool:
     """Whether all that a line says is finite numbers, also what it says slot by slot: with a handed-over trunk comes another's."""
     values = [value for each in found.values() for value in (each.values() if isinstance(each, dict) else [each])]
-    return all(isinstance(value, int | float) and isfinite(value) for value in values)
+    try:
+        return all(isinstance(value, int | float) and isfinite(value) for value in values)
+    except OverflowError:  # an int that no float holds
+        return False

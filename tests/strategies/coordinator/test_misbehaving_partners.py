@@ -122,6 +122,20 @@ def test_a_partner_that_contributes_unequally_is_proven_guilty_and_the_others_be
     assert all(proven_in_transcript(toy, partner) == [("UnequalContribution", LIAR)] for partner in HONEST)
 
 
+def test_a_wrong_contribution_that_is_found_when_a_trunk_is_asked_for_is_complained_about_with_the_next_request(tmp_path: Path) -> None:
+    """Whoever is behind lets the others be asked for their trunk first, and a reply to that can be no complaint."""
+    toy = Toy(tmp_path)
+    toy.federate()
+    for path in (toy.side(4).folder.shared_trunk, toy.side(4).folder.trunk_before):
+        path.unlink()
+    toy.rounds = 4
+    contributing(toy, lambda pair, group: pair + b"x" * 32)
+    toy.federate()
+    assert alike([toy.held(partner) for partner in HONEST], version=4)
+    assert [entry.phase for entry in toy.entries(1) if entry.refused == "UnequalContributionError"] == [Step.HANDOVER, Step.COLLECT]
+    assert all(proven_in_transcript(toy, partner) == [("UnequalContribution", LIAR)] for partner in HONEST)
+
+
 def test_a_partner_that_says_wrong_seeds_is_proven_guilty_and_the_sum_is_right_all_the_same(tmp_path: Path) -> None:
     toy = Toy(tmp_path, rounds=3)
 

@@ -14,10 +14,11 @@ from strategies import message_records
 from strategies.coordinator.exchange import RoundFailedError
 from strategies.partner.secure_partner import SecurePartner
 from strategies.partner.trunk_in_session import Arrived
-from strategies.secagg import wire
+from strategies.secagg import masking, wire
 from strategies.secagg.consistency_messages import ConsistencyRequest
-from strategies.secagg.errors import HandoverError, MalformedMessageError, OldRoundError, OutOfOrderError
-from strategies.secagg.messages import COLLECT_REPLIES, CollectRequest, FinishRequest, Handover, Holding
+from strategies.secagg.errors import HandoverError, MalformedMessageError, OldRoundError, OutOfOrderError, SumOutOfRangeError
+from strategies.secagg.keystream import add_streams
+from strategies.secagg.messages import COLLECT_REPLIES, CollectRequest, FinishRequest, Handover, HandoverRequest, Holding
 from strategies.secagg.phases import Phase, Step
 from strategies.update.shared_trunk import SharedTrunk
 from tests.helpers.federation import alike, body, equal, step
@@ -183,6 +184,7 @@ def test_a_trunk_for_which_fewer_than_a_quorum_signed_is_not_taken(toy: Toy, mis
         ({"name": b"x"}, "without a version, a name and a session"),
         ({"session": b"x" * 7}, "without a version, a name and a session"),
         ({"found": {"loss": "high"}}, "no numbers"),
+        ({"found": {"round": 10**400}}, "no numbers"),
         ({"found": {"few": {"0": "two"}}}, "no numbers"),
         ({"found": {"few": [1, 2]}}, "no numbers"),
     ],
@@ -242,6 +244,56 @@ def test_a_coordinator_cannot_take_a_partner_back_to_an_earlier_trunk(tmp_path: 
     toy.federate()
     assert kept
     assert [toy.held(partner).version for partner in (1, 2, 3, 4)] == [5, 4, 5, 5]
+
+
+@pytest.mark.parametrize("vouched", [False, True])
+def test_a_handover_of_an_earlier_round_of_its_session_takes_no_partner_back(tmp_path: Path, vouched: bool) -> None:
+    """What a session began from, or a quorum trained from in an earlier round of it, is genuine; and older than what the partner has."""
+    toy, kept = Toy(tmp_path), list[tuple[CollectRequest, tuple[bytes, list[np.ndarray]]]]()
+    toy.federate()
+    toy.rounds = 6
+
+    def down(partition: int, message: Message) -> Message:
+        if (partition, step(message), message.metadata.group_id) == (0, Step.COLLECT, "4" if vouched else "3"):
+            asked = wire.decode(CollectRequest, body(message))
+            request = wire.encode(HandoverRequest(asked.session, 2, asked.contributions))
+            kept.append((asked, ask(toy.side(1), Step.HANDOVER, request)))
+        if (step(message), message.metadata.group_id) == (Step.COLLECT, "6"):
+            raise KeyboardInterrupt
+        return message
+
+    toy.grid.down = down
+    with pytest.raises(KeyboardInterrupt):
+        toy.federate()
+    ((asked, (offered, vectors)),) = kept
+    (shown, *_) = [body(message) for message in toy.grid.sent if (step(message), message.metadata.group_id) == (Step.CONSISTENCY, "3")]
+    headers = wire.decode(ConsistencyRequest, shown).headers
+    number = 100 if vouched else asked.number + 100
+    replayed = replace(asked, number=number, version=99, last=asked.last if vouched else None, headers=headers if vouched else ())
+    held, state = toy.held(2), state_of(toy, 2)
+    with pytest.raises(OldRoundError, match="the trunk of round 2 is handed over, and ours is that of 4"):
+        SecurePartner(toy.side(2)).answer(
+            Step.COLLECT,
+            wire.encode(replace(replayed, handover=wire.decode(Handover, offered))),
+            Arrived([], vectors),
+            no_training,
+            no_evaluation,
+        )
+    assert alike([held, toy.held(2)], version=4)
+    assert state_of(toy, 2) == state
+
+
+@pytest.mark.parametrize("length", [3, 7])
+def test_a_row_list_of_another_length_that_a_partner_wrote_for_the_coordinator_is_refused_by_name(toy: Toy, length: int) -> None:
+    request = wire.decode(CollectRequest, stopped_before(toy, Step.COLLECT, partner=1))
+    session, last = SecurePartner(toy.side(4)).protocol.session, request.last
+    assert last is not None
+    words = np.full(length + masking.tag_words(session), 4, dtype=np.uint32)
+    masking._write_tag(session, last.number, session.trunk, words)
+    add_streams(words, *masking.group_masks(session, last.number, last.survivors))
+    with pytest.raises(SumOutOfRangeError, match=f"{length} words, not 4"):
+        SecurePartner(toy.side(1)).answer(Step.COLLECT, wire.encode(request), Arrived([words], []), no_training, no_evaluation)
+    assert not toy.side(1).folder.shared_trunk.exists()
 
 
 # Repeated and foreign requests

@@ -12,6 +12,7 @@ from strategies.secagg.contributions import seal
 from strategies.secagg.errors import (
     CohortError,
     ContributionError,
+    MalformedMessageError,
     OldRoundError,
     OldSessionError,
     RepeatedPartnerError,
@@ -22,7 +23,7 @@ from strategies.secagg.errors import (
     UnknownPartnerError,
 )
 from strategies.secagg.messages import DeliveredContribution, KeyContributions
-from strategies.secagg.phases import Step
+from strategies.secagg.phases import Phase, Step
 from strategies.secagg.verification import session_id
 from tests.strategies.secagg.stages import Stage, before, flipped, read_reply, refused
 
@@ -207,3 +208,11 @@ def test_a_round_number_for_the_second_time_to_a_caller_that_forgot_to_ask() -> 
     request = before(Step.COLLECT).requests[1]
     with refused(OldRoundError, by=at.partner(1)):
         at.partner(1).mask(request, b"t" * 32, np.zeros(9, dtype="<u4"), np.zeros(1, dtype="<u4"))
+
+
+def test_a_round_after_which_there_can_be_no_other() -> None:
+    at = before(Step.COLLECT)
+    with pytest.raises(MalformedMessageError, match="after which there can be no other"):
+        at.send(1, number=2**32 - 1)
+    assert at.partner(1).phase is Phase.KEYED
+    at.send(1, number=2**32 - 2)

@@ -12,6 +12,7 @@ from strategies.secagg.digits import limb_bits
 from strategies.secagg.errors import (
     AlteredSumError,
     MalformedMessageError,
+    OldRoundError,
     OldSessionError,
     RepeatedPartnerError,
     SecAggError,
@@ -65,13 +66,15 @@ def test_the_honest_sum_of_a_single_word_is_accepted() -> None:
     assert at.parties.sites[1].decoded.tolist() == [10]
 
 
-def test_the_honest_sum_of_a_round_that_another_one_followed_is_accepted() -> None:
-    """The later one, whose survivors are others, was given up."""
+def test_the_sum_of_a_round_that_was_asked_for_again_is_given_to_nobody_who_masked_for_it_again() -> None:
+    """Or some could finish with one sum, and the others with the other one: both are genuine."""
     ended = before(Step.FINISH)
-    later = collecting(ended.parties, 1).on(lost=(4,))
-    later.send(1)
-    ended.parties.sites[1].finish(ended.request().last, ended.beside)
-    assert np.array_equal(ended.parties.sites[1].decoded, sum(VALUES.values()))
+    again = collecting(ended.parties, 1).on()
+    refuses(ended.parties.sites[1], ended.request().last, ended.beside, OldRoundError)
+    again = again.on().on()
+    refuses(ended.parties.sites[2], ended.request().last, ended.beside, OldRoundError)
+    again.send(2)
+    assert np.array_equal(again.parties.sites[2].decoded, sum(VALUES.values()))
 
 
 def test_one_bit_anywhere() -> None:
@@ -172,7 +175,8 @@ def test_an_earlier_sum_in_place_of_the_last_one() -> None:
     earlier = before(Step.FINISH)
     at = earlier.copy().another_round().on().on().on()
     refuses(at.parties.sites[1], at.request().last, earlier.beside)
-    refuses(at.parties.sites[2], earlier.request().last, earlier.beside)
+    refuses(at.parties.sites[2], earlier.request().last, earlier.beside, OldRoundError)
+    refuses(at.parties.sites[2], replace(earlier.request().last, number=at.request().last.number), earlier.beside)
 
 
 def test_the_last_sum_for_the_second_time() -> None:

@@ -260,10 +260,27 @@ def test_other_lists_of_contributions_to_another_partner() -> None:
     for site in at.parties.sites.values():  # in a round over the row list; else what they train from differs by name, too
         site.listing = True
     at = at.on()
+    assert at.collection is not None
+    assert VICTIM not in at.collection.survivors, "an honest coordinator sees it, too"
+    headers = tuple(at.collection.inputs[index].header for index in PARTNERS)
+    shown = wire.encode(replace(at.request(2), survivors=PARTNERS, dropped=(), headers=headers))
     for index, other in ((VICTIM, 2), (2, VICTIM)):
         with refused(ContributionsMismatchError, by=at.partner(index)) as caught:
-            at.send(index)
+            at.deliver(index, shown)
         assert caught.value.partner == other
+
+
+def test_a_partner_that_says_it_was_shown_other_lists_than_the_others_is_left_out_of_the_sum() -> None:
+    """Else all others would refuse the round."""
+    at = before(Step.COLLECT)
+    for index in PARTNERS:
+        reply = at.send(index)
+        at.taken(index, masking_as(at.partner(LIAR), reply, contributions=b"x" * 32) if index == LIAR else reply)
+    at = at.next()
+    assert at.collection is not None
+    assert at.collection.survivors == tuple(index for index in PARTNERS if index != LIAR)
+    at = at.on()
+    assert at.step is Step.UNMASK
 
 
 def test_a_partner_that_says_it_was_shown_what_we_were_and_has_another_key() -> None:

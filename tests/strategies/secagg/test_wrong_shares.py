@@ -243,6 +243,23 @@ def test_whatever_up_to_three_of_nine_answer_the_sum_is_right_and_no_honest_part
     assert {proof.accused for proof in parties.coordinator.proofs} == {i for i, kind in kinds.items() if kind in (wrong_seed, no_seeds)}
 
 
+@pytest.mark.parametrize("unopened", [(), (1,), (4,), (77,)])
+@pytest.mark.parametrize("dealer", [None, 8])
+def test_who_says_that_some_shares_do_not_open_is_named_for_the_others_that_are_wrong(
+    unopened: tuple[int, ...], dealer: int | None
+) -> None:
+    """Also while others say so rightly, of somebody who dealt what does not open."""
+
+    def lie(parties: Parties, index: int, reply: bytes) -> bytes:
+        said = wire.decode(UnmaskReply, reply).unopened
+        return answering(parties.partner(index), reply, shares=spoiled(reply), unopened=(*said, *unopened))
+
+    parties, collection = agreed() if dealer is None else agreed(liar=dealer, lie=sealed_garbage)
+    words = revealed(parties, collection, {4: lie})
+    assert is_right(parties, collection, words)
+    assert set(collection.wrong) == {4}
+
+
 # Dealers
 
 
