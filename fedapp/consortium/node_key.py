@@ -4,6 +4,7 @@ PKCS #8, which our own SuperNode reads and Flower's does not.
 It opens a connection and nothing else: what a partner says is believed by its identity alone, so this key may be changed at any time.
 """
 
+import base64
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -14,6 +15,7 @@ from fedapp.consortium.passphrase import ENCRYPTED, passphrase_of, wrong_passphr
 from fedapp.storage.damage import DamagedFileError, reading
 
 NODE_FORMAT = "ecdsa-sha2-nistp384"
+COPIES = 2  # of the public half in a file of OpenSSH's form
 
 
 def new_node_key(passphrase: bytes | None = None) -> tuple[bytes, str]:
@@ -68,10 +70,7 @@ def open_private_key(path: Path, passphrase: bytes | None) -> ec.EllipticCurvePr
     """The private key in a file, under a passphrase or, with None, unencrypted; raises as `read_private_key`."""
     try:
         with reading(path, "bring it back from a backup, or make a new one with `polyphony identity node`, and send the new identity.pub"):
-            key = _opened(path.read_bytes(), passphrase)
-            if ec.derive_private_key(key.private_numbers().private_value, key.curve).public_key() != key.public_key():
-                raise ValueError("its private half does not fit its public one")
-            return key
+            return _opened(path.read_bytes(), passphrase)
     except DamagedFileError as error:
         if passphrase is None:
             raise
@@ -86,7 +85,16 @@ def _opened(private: bytes, passphrase: bytes | None) -> ec.EllipticCurvePrivate
         raise ValueError(str(error)) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP384R1):
         raise ValueError(f"not a key {NODE_FORMAT}")
+    if ENCRYPTED not in private:
+        _check_halves(private, key)
     return key
+
+
+def _check_halves(private: bytes, key: ec.EllipticCurvePrivateKey) -> None:
+    """OpenSSH's form has the public half twice, in the clear and beside the private one, from which alone it is worked out on reading."""
+    point = key.public_key().public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
+    if base64.b64decode(b"".join(private.split(b"-----")[2].split())).count(point) != COPIES:
+        raise ValueError("its private half does not fit its public one")
 
 
 def _text(key: ec.EllipticCurvePublicKey) -> str:

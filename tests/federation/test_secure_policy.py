@@ -16,6 +16,7 @@ from strategies.secagg.state import State, load
 from strategies.update.self_audit import OWN
 from tests.helpers.federation import alike, all_held, federate, grid_for, held, step, transcripts, write_policy
 from tests.helpers.request_lines import read_requests
+from tests.helpers.sealed import by_hand
 from tests.helpers.small_run import rewrite_fingerprints, small_run
 
 STRICTER = [
@@ -62,7 +63,7 @@ def test_a_coordinator_whose_experiment_was_changed_is_refused(tmp_path: Path, c
     old, new = change.split("=")
     config = run.path / "config.yaml"
     assert config.read_text().count(f" {old}\n") == 1
-    config.write_text(config.read_text().replace(f" {old}\n", f" {new}\n"))
+    config.write_text(by_hand(config.read_text().replace(f" {old}\n", f" {new}\n")))
     with pytest.raises(RoundFailedError, match="0 partners advertised"):
         federate(run)
     for name in run.partners():

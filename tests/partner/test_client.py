@@ -292,9 +292,9 @@ def test_each_round_leaves_its_metrics_and_its_loss(tmp_path: Path, config: Conf
     assert loss["round"] == 3
 
 
-def test_only_the_states_of_the_last_two_rounds_are_kept(tmp_path: Path, config: Config, initial: Arrays) -> None:
+def test_only_the_states_of_the_last_three_rounds_are_kept(tmp_path: Path, config: Config, initial: Arrays) -> None:
     rounds(tmp_path, config, initial, 4)
-    assert sorted(path.stem for path in (tmp_path / "state").iterdir()) == ["round-0003", "round-0004"]
+    assert sorted(path.stem for path in (tmp_path / "state").iterdir()) == ["round-0002", "round-0003", "round-0004"]
 
 
 def test_no_state_holds_the_trunk(tmp_path: Path, config: Config, initial: Arrays) -> None:
