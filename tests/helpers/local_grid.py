@@ -48,7 +48,7 @@ class LocalGrid(Grid):
     timeouts: list[float | None] = field(default_factory=list)
     sent: list[Message] = field(default_factory=list)
     received: list[Message] = field(default_factory=list)
-    names: int = 0
+    messages_sent: int = 0
 
     def __post_init__(self) -> None:
         TaskIdentity.task_id = 1
@@ -78,8 +78,8 @@ class LocalGrid(Grid):
         replies = []
         self.timeouts.append(timeout)
         for message in messages:
-            self.names += 1
-            message.metadata.__dict__["_message_id"] = f"message-{self.names}"  # as Flower does when it sends one
+            self.messages_sent += 1
+            message.metadata.__dict__["_message_id"] = f"message-{self.messages_sent}"  # as Flower does when it sends one
             self.sent.append(message)
             partition = message.metadata.dst_node_id - self.node(0)
             arrived = self.down(partition, copy.deepcopy(message))

@@ -217,8 +217,8 @@ def agreed(site: Site, listed: tuple[str, ...], version: int = 0) -> None:
     slots = [name in listed for name, _ in catalogue_of(config).slots]
     arrays = [np.zeros(shape, np.float32) for shape in trunk_shapes(config)]
     rows = np.concatenate([np.ones(config.chemistry.bits, np.bool_), slots])
-    shared = no_trunk(0.25, b"s" * 32).with_rows(rows, b"s" * 32).starting_with(arrays, b"t" * 32)
-    replace(shared, version=version).write(site.state / "shared.safetensors")
+    shared = no_trunk(0.25).with_rows(rows, b"s" * 32).starting_with(arrays)
+    replace(shared, version=version).named(b"b" * 32).write(site.state / "shared.safetensors")
 
 
 def test_a_partners_own_page_and_status_say_which_of_its_tasks_have_a_shared_head_in_play(

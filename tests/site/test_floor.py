@@ -359,7 +359,7 @@ def test_no_request_is_answered_while_policy_or_experiment_lie_below_the_floor(k
 
 def test_doctor_compares_policy_and_experiment_with_the_floor(kit: Path, site: Path) -> None:
     own = put_in_service(kit, site)
-    assert protection.floor(own) == checks.ok(f"policy and experiment hold {own.floor}: row guard 20, no metric shown")
+    assert protection.floor(own) == checks.ok(f"policy and experiment hold {own.floor}: row guard 20, 3 supporters a row, no metric shown")
     change_policy(site, metrics_shown=["loss"])
     with pytest.raises(ConfigError, match="mean of loss"):
         protection.floor(own)

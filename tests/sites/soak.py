@@ -107,7 +107,7 @@ class Soak:
         journal = self.consortium.journal()
         finished = max(trunk.version for trunk in trunks.values())
         for trunk in trunks.values():
-            same = {other.digest for other in trunks.values() if other.version == trunk.version}
+            same = {other.name for other in trunks.values() if other.version == trunk.version}
             assert len(same) == 1, "partners of the same round hold different trunks"
         sums = [json.loads(line)["round"] for line in (self.consortium.site(NAMES[0]) / "state" / "sums.jsonl").read_text().splitlines()]
         assert sums == sorted(set(sums)), "a sum was taken in twice"

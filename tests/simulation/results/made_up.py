@@ -9,6 +9,7 @@ import polars as pl
 
 from fedapp.evaluation.arms import ARMS, CALIBRATION_ERROR, CLASS_METRICS, CONFORMAL, UNGUARDED, VALUE_METRICS, column
 from fedapp.evaluation.comparison import BREAKDOWN
+from fedapp.storage.sealed_table import write_table
 
 FACTS = {
     "command": "polyphony compare conf/tox21.yaml seed=3 --json",
@@ -61,7 +62,7 @@ def printed(run: Path, seed: int, metrics: tuple[str, ...] = CLASS_METRICS, nois
     """Make the run's tables, and print a comparison's result."""
     run.mkdir(parents=True, exist_ok=True)
     table = tasks(seed, metrics, noise)
-    table.write_parquet(run / "comparison.parquet")
+    write_table(run / "comparison.parquet", table)
     breakdown(seed).write_parquet(run / "breakdown.parquet")
     counted = table.filter("counts")
     of_arms: dict[str, Any] = {

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fedapp.consortium.identity_files import new_identity
@@ -21,6 +21,7 @@ from strategies.secagg.errors import SecAggError
 from strategies.secagg.roster import Roster
 from strategies.secagg.transcript_findings import check_proofs
 from tests.conftest import ROOT
+from tests.helpers import sweeps
 from tests.strategies.coordinator import test_misbehaving_partners as misbehaving
 from tests.strategies.secagg import independent_verifier as verifier
 from tests.strategies.secagg.make_vectors import FOLDER
@@ -157,7 +158,7 @@ def read_by_it(kind: str, data: bytes) -> bool:
 
 
 @given(st.data())
-@settings(max_examples=300)
+@sweeps.examples(300)
 def test_a_message_with_any_byte_changed_is_read_by_both_or_refused_by_both(data: st.DataObject) -> None:
     example = data.draw(st.sampled_from([each for each in examples() if type(each).__name__ in verifier.FIELDS]))
     sent = bytearray(wire.encode(example))
@@ -180,7 +181,7 @@ def test_it_knows_every_message() -> None:
 
 
 @given(st.data())
-@settings(max_examples=150)
+@sweeps.examples(150)
 def test_a_proof_with_any_byte_changed_proves_to_both_the_same(data: st.DataObject) -> None:
     proof = bytearray(bytes.fromhex(data.draw(st.sampled_from(PROOFS[1:]))["bytes"]))
     for _ in range(data.draw(st.integers(0, 1))):
@@ -191,7 +192,7 @@ def test_a_proof_with_any_byte_changed_proves_to_both_the_same(data: st.DataObje
 
 
 @given(st.data())
-@settings(max_examples=150)
+@sweeps.examples(150)
 def test_a_transcript_with_any_character_changed_is_whole_for_both_or_broken_for_both(data: st.DataObject) -> None:
     lines = list(data.draw(st.sampled_from(TRANSCRIPTS[1:]))["lines"])
     if data.draw(st.booleans()):
