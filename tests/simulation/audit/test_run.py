@@ -23,7 +23,14 @@ from simulation.audit.findings import CONTROL, OFF, ON, Finding
 from simulation.audit.run import FIGURES, PRINTED, gates
 from tests.simulation.demo_run import demo_run, exit_status
 
-SMALL = ("federation.rounds=2", "audit.trials=4", "audit.undefended_trials=3", "audit.compounds=70", "privacy.row_guard=3")
+SMALL = (
+    "federation.rounds=2",
+    "audit.trials=4",
+    "audit.undefended_trials=3",
+    "audit.compounds=70",
+    "privacy.row_guard=3",
+    "privacy.least_supporters=2",
+)
 
 NOBODY_NAMED = Finding(
     name="named",
