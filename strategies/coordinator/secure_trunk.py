@@ -5,6 +5,7 @@ tried again under the next number, for which partners train afresh; a partner th
 What the coordinator holds dies with its process: a restart begins a new session, and nothing that partners agreed on is lost.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from logging import INFO, WARNING
 
@@ -28,7 +29,7 @@ from strategies.secagg.errors import (
     RoundAbandonedError,
     UnusableKeyError,
 )
-from strategies.secagg.messages import Handover, Holding, LastRound, SessionParameters, SignedHeader
+from strategies.secagg.messages import Handover, Holding, LastRound, SessionParameters, SignedHeader, index_bytes
 from strategies.secagg.phases import Step
 from strategies.secagg.roster import Roster
 from strategies.update import public_metrics
@@ -300,9 +301,12 @@ class SecureTrunk(BaseTrunk):
         return finished
 
     def _handover(self) -> tuple[Handover | None, list[np.ndarray]]:
-        """The trunk of the lowest partner that holds it, for those who do not; None if everybody does."""
+        """The trunk of a partner that holds it, for those who do not; None if everybody does.
+
+        Nobody here can tell whether what is handed over is of any use. So whose turn it is differs from session to session.
+        """
         sure = self._nodes if self._last is None else self._last.survivors  # others may have missed a round unnoticed
-        holders = sorted(set(sure) & set(self._nodes) - self._behind)
+        holders = sorted(set(sure) & set(self._nodes) - self._behind, key=self._turn)
         if not self._behind & set(self._nodes) or not holders:
             return None, []
         # The trunk that the last round trained from, since its survivors signed for it; the sum of that round comes beside it.
@@ -320,6 +324,10 @@ class SecureTrunk(BaseTrunk):
             self.exchanges.note(arrived)
         log(WARNING, "no partner handed its trunk over to %s", sorted(self._behind))
         return None, []
+
+    def _turn(self, index: int) -> bytes:
+        """Orders the holders of a trunk, otherwise in each session."""
+        return hashlib.sha256(self._coordinator.session + index_bytes((index,))).digest()
 
     def _untold(self, index: int) -> tuple[bytes, ...]:
         """Proofs of which this partner has not shown yet that it got them."""

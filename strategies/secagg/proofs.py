@@ -120,6 +120,8 @@ class WrongSecret:
         return False
 
 
+MOST_BYTES = 1 << 23  # the advertisements of more than 1,000 partners; what was proven lies in every transcript
+
 Proof: TypeAlias = UnusableKey | UnequalContribution | WrongSecret
 PROOFS: tuple[type[Proof], ...] = (UnusableKey, UnequalContribution, WrongSecret)
 
@@ -166,7 +168,9 @@ def decode(data: bytes) -> Proof:
 
 
 def proven(roster: Roster, data: bytes) -> int | None:
-    """Whom these bytes prove to have misbehaved; None if they prove nothing."""
+    """Whom these bytes prove to have misbehaved; None if they prove nothing, or are more than any proof has."""
+    if len(data) > MOST_BYTES:
+        return None
     try:
         proof = decode(data)
         return proof.accused if proof.holds(roster) else None

@@ -276,3 +276,28 @@ def test_the_trunk_before_stays_until_a_round_with_the_new_one_is_finished(tmp_p
     held = SecurePartner(toy.side(1)).trunk.held
     assert held.before is not None
     assert (held.now.version, held.before.version, held.now.before) == (3, 2, held.before.name)
+
+
+def test_a_partner_that_hands_over_junk_is_not_the_one_that_is_asked_in_every_session(tmp_path: Path) -> None:
+    """It signs and seals something that is no trunk. Partner 4, which was away, gets another one's in one of the next sessions."""
+    toy, liar = Toy(tmp_path, rounds=2), list[int]()
+    honest = SecurePartner._hand_over
+
+    def hand_over(self: SecurePartner, request: bytes) -> tuple[bytes, list[np.ndarray]]:
+        liar.append(self.protocol.index)
+        if self.protocol.index != liar[0]:
+            return honest(self, request)
+        self.protocol.asked_to_hand_over(request)
+        message, ciphertext = self.protocol.hand_over(b"x" * 32, b"junk")
+        return message, [np.frombuffer(ciphertext, dtype=np.uint8)]
+
+    toy.grid.down = lambda partition, m: None if partition == 3 and step(m) in (Step.COLLECT, Step.FINISH) else m
+    toy.federate()
+    toy.grid.down, sessions = lambda partition, m: m, 0
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(SecurePartner, "_hand_over", hand_over)
+        while toy.held(1).version < 10:
+            toy.rounds, sessions = toy.rounds + 1, sessions + 1
+            toy.federate()
+    assert toy.held(4).version == 10
+    assert "HandoverError" in {entry.refused for entry in toy.entries(4)}, "it met the junk"
