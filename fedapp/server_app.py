@@ -59,7 +59,8 @@ def prepared_run(path: Path) -> RunFolder:
 def conclude(grid: Grid, folder: Path, open_side: Callable[[], CoordinatorSide]) -> None:
     """Drive the rounds to their end, and write down in `folder` how they ended, whatever it was that ended them."""
     outcome, awaited = folder / "outcome.json", folder / AWAITED
-    outcome.unlink(missing_ok=True)
+    for left in (outcome, awaited):  # of a process before, which may have been killed
+        left.unlink(missing_ok=True)
     try:
         federate(grid, open_side())
     except Exception as error:
