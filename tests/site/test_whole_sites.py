@@ -123,7 +123,7 @@ def test_sites_of_kits_run_to_the_end_and_agree_although_the_coordinator_lacks_t
     assert sites["coordinator"].config().seed == 0
     trunks = [trunk(sites[name]) for name in NAMES]
     assert {held.version for held in trunks} == {ROUNDS}
-    assert len({held.digest for held in trunks}) == 1
+    assert len({held.name for held in trunks}) == 1
     assert read_json(sites["coordinator"].coordinator / "outcome.json")["state"] == "finished"
 
 
@@ -154,7 +154,7 @@ def test_one_partner_leaves_for_good_another_joins_and_the_trunk_goes_on(
     assert "Handover" in {each.phase for each in exchanges}, "the newcomer got the trunk from another partner"
     assert {each.round for each in exchanges if each.phase == "Unmasking"} == {0, 3, 4}
     assert {trunk(sites[name]).version for name in names} == {ROUNDS}
-    assert len({trunk(sites[name]).digest for name in names}) == 1
+    assert len({trunk(sites[name]).name for name in names}) == 1
 
 
 def test_every_partner_predicts_reports_and_exports_during_the_federation_and_after_it(
@@ -250,4 +250,4 @@ def test_a_partner_whose_disk_is_full_is_left_out_and_comes_back_when_there_is_r
     small_disk(sites["gamma"].state, "8m")
     federate(monkeypatch, sites, Sites(sites, NAMES))
     assert {trunk(sites[name]).version for name in NAMES} == {ROUNDS}
-    assert len({trunk(sites[name]).digest for name in NAMES}) == 1
+    assert len({trunk(sites[name]).name for name in NAMES}) == 1

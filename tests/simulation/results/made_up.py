@@ -63,7 +63,7 @@ def printed(run: Path, seed: int, metrics: tuple[str, ...] = CLASS_METRICS, nois
     run.mkdir(parents=True, exist_ok=True)
     table = tasks(seed, metrics, noise)
     write_table(run / "comparison.parquet", table)
-    breakdown(seed).write_parquet(run / "breakdown.parquet")
+    write_table(run / "breakdown.parquet", breakdown(seed))
     counted = table.filter("counts")
     of_arms: dict[str, Any] = {
         arm: {name: counted[column(arm, name)].mean() for name in metrics} | dict.fromkeys((CALIBRATION_ERROR, *CONFORMAL), 0.1)
