@@ -41,6 +41,9 @@ def last_line(path: Path) -> str | None:
     """The last whole line without its newline, None if there is none; what follows it is cut off.
 
     Only the end of the file is read, however long it is.
+
+    Raises:
+        DamagedFileError: What follows is no beginning of a line.
     """
     if not path.is_file():
         return None
@@ -53,17 +56,37 @@ def last_line(path: Path) -> str | None:
             tail = file.read(size) + tail
         whole = tail.rfind(b"\n") + 1
         if whole < len(tail):
+            check_cut_off(path, tail[whole:].decode(errors="replace"))
             file.truncate(start + whole)
             os.fsync(file.fileno())
     return tail[: whole - 1].rpartition(b"\n")[2].decode(errors="replace") if whole else None
 
 
 def whole_lines(path: Path) -> list[str]:
-    """All lines that have their end; bytes that are no text become replacement characters. Empty without a file."""
+    """All lines that have their end; bytes that are no text become replacement characters. Empty without a file.
+
+    Raises:
+        DamagedFileError: What follows the last one is no beginning of a line.
+    """
     if not path.is_file():
         return []
-    text = path.read_text(encoding="utf-8", errors="replace")
-    return text[: text.rfind("\n") + 1].split("\n")[:-1]
+    *lines, rest = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    check_cut_off(path, rest)
+    return lines
+
+
+def check_cut_off(path: Path, rest: str) -> None:
+    """See that what follows the last line's end can be what a kill left: the beginning of a line, and not a whole one with another end.
+
+    Raises:
+        DamagedFileError: It cannot.
+    """
+    try:
+        whole = isinstance(json.loads(rest[:-1]), dict)
+    except (ValueError, RecursionError):
+        return
+    if whole:
+        raise DamagedFileError(f"{path}: its last line has no end, but {rest[-1:]!r}", "restore the file, or end that line")
 
 
 def read_records(path: Path, kind: type[T]) -> list[T]:
