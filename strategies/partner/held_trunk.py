@@ -5,6 +5,7 @@ began with the new one is finished, when that one takes its place.
 """
 
 import os
+import shutil
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -77,7 +78,10 @@ class HeldTrunk:
         """Write the trunk after a round; the one that it trained from becomes the one before. A kill in between leaves both in order."""
         unfinished = self.folder.trunk_before.with_name(f".{self.folder.trunk_before.name}.hardlink{UNFINISHED}")
         unfinished.unlink(missing_ok=True)
-        os.link(self.folder.shared_trunk, unfinished)
+        try:
+            os.link(self.folder.shared_trunk, unfinished)
+        except OSError:  # a file system without hard links; a full disk says so once more
+            shutil.copy(self.folder.shared_trunk, unfinished)
         unfinished.replace(self.folder.trunk_before)
         self.keep(following)
         self.__dict__.pop("before", None)

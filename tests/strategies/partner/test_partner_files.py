@@ -1,6 +1,8 @@
 """What a partner writes down: before a reply leaves, line by line, and readable again after a kill or damage."""
 
+import errno
 import json
+import os
 from collections import Counter
 from dataclasses import replace
 from hashlib import sha256
@@ -249,3 +251,16 @@ def test_another_roster_has_another_transcript(toy: Toy) -> None:
         ask(side, Step.UNMASK, b"")
     assert len(list(toy.home(2).glob("transcript-*.jsonl"))) == 2
     assert toy.entries(1)
+
+
+def test_the_trunk_before_is_kept_on_a_file_system_without_hard_links_too(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, "no hard links here")
+
+    monkeypatch.setattr(os, "link", no_links)
+    toy.federate()
+    held = SecurePartner(toy.side(1)).trunk.held
+    assert held.before is not None
+    assert (held.now.version, held.before.version) == (2, 1)
+    assert PartnerFolder(toy.home(1)).trunk_before.stat().st_mode & 0o777 == 0o600
+    assert not list(toy.home(1).glob(".*"))
