@@ -15,6 +15,7 @@ from fedapp.wording import plural
 from strategies.update.row_guard import support
 from strategies.update.self_audit import Audited
 
+LOST_AUDITS = "what was found in these rounds is not known; bring the file back from a copy of the state"
 IN_PLAY = "a head is in play where three partners or more qualify, as polyphony status tells"
 
 
@@ -73,10 +74,13 @@ def endpoints(site: Site) -> CheckFinding:
 
 def self_audit(site: Site) -> CheckFinding:
     """What attacks on this site's updates, and on the sums that came home, named of its compounds."""
-    audits = records(PartnerFolder(site.state).audits, Audited)
+    problems = list[str]()
+    audits = records(PartnerFolder(site.state).audits, Audited, problems)
+    concerns = named_compounds(terms_of(site), audits)
+    if problems:  # what the lost lines told is not known: whatever is left does not speak for all rounds
+        return warn(" ".join([*problems, *(concern.told for concern in concerns)]), LOST_AUDITS)
     if not audits:
         return ok("no update of ours was attacked yet")
-    concerns = named_compounds(terms_of(site), audits)
     if concerns:
         return warn(" ".join(concern.told for concern in concerns), " ".join(dict.fromkeys(concern.hint for concern in concerns)))
     return ok(

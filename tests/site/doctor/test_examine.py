@@ -15,11 +15,14 @@ from fedapp.consortium.certificates import new_certificates
 from fedapp.consortium.identity_files import new_identity
 from fedapp.consortium.policy_file import read_policy_file, write_policy_file
 from fedapp.data.dataset import Dataset
+from fedapp.partner_folder import PartnerFolder
 from fedapp.site.doctor import checks, network, protection
 from fedapp.site.doctor.examine import Examined, examine, made
 from fedapp.site.folder import Site
+from strategies.update.self_audit import OWN
 from tests.helpers.sealed import by_hand
 from tests.site.run.answering import answering
+from tests.site.saved_site import audit_of
 
 Break = Callable[[Site], object]
 
@@ -132,6 +135,17 @@ def test_a_guard_that_no_row_of_ours_passes_is_a_warning_and_rows_that_do_are_co
     path.write_text(by_hand(path.read_text().replace("row_guard: 20", "row_guard: 5")))
     assert (counts >= 5).sum() > 0
     assert protection.rows(partner) == checks.ok(f"{(counts >= 5).sum()} of 256 are of bits that 5 or more of our training compounds hold")
+
+
+def test_a_damaged_line_of_the_self_audit_is_a_warning_and_no_round_less(partner: Site) -> None:
+    for number in (1, 2):
+        audit_of(partner, number, OWN)
+    assert protection.self_audit(partner) == checks.ok("names none of 16,212 training compounds, in updates and sums of 2 rounds")
+    path = PartnerFolder(partner.state).audits
+    path.write_text(path.read_text().replace('"identified": 0', '"identified": 7', 1))
+    found = protection.self_audit(partner)
+    assert found.state is checks.CheckState.WARN
+    assert "line 1 of self_audit.jsonl" in found.told
 
 
 def training_rows(site: Site) -> np.ndarray:

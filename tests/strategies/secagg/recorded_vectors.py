@@ -48,7 +48,7 @@ def unusable_keys() -> dict[str, proofs.Proof]:
 
 def unequal_contributions() -> dict[str, proofs.Proof]:
     proof = unequal()
-    honest = unequal(lying=False)
+    honest = unequal(None)
     first, *others = proof.advertisements
     renamed = replace(first, body=replace(first.body, nonce=b"x" * 32))
     return {
@@ -62,8 +62,8 @@ def unequal_contributions() -> dict[str, proofs.Proof]:
     }
 
 
-def unequal(lying: bool = True) -> UnequalContribution:
-    """Partner 3 encrypts another group contribution for partner 1 than it commits to."""
+def unequal(other: bytes | None = b"x" * 32) -> UnequalContribution:
+    """Partner 3 encrypts another group contribution for partner 1 than it commits to; or the same one, with None."""
     parties = Parties(roster_of(COUNT))
     request = parties.coordinator.advertise_request()
     for site in parties.sites.values():
@@ -71,9 +71,9 @@ def unequal(lying: bool = True) -> UnequalContribution:
     request = parties.coordinator.share_keys_request()
     for index, site in parties.sites.items():
         reply = site.answer(Step.SHARE_KEYS, request)
-        if index == LIAR and lying:
+        if index == LIAR and other is not None:
             session, advertised = parties.coordinator.session, parties.coordinator.advertisements.values()
-            reply = contributing(site.participant, reply, sealing(session, LIAR, advertised, b"x" * 32), {OTHER})
+            reply = contributing(site.participant, reply, sealing(session, LIAR, advertised, other), {OTHER})
         parties.coordinator.add_contributions(index, reply)
     shared = parties.partner(OTHER).state.shared
     assert shared is not None

@@ -17,7 +17,7 @@ from strategies.secagg.proofs import Proof, UnequalContribution, UnusableKey, Wr
 from tests.helpers.sweeps import examples
 from tests.strategies.secagg.misbehaving import answering, relisted
 from tests.strategies.secagg.parties import Parties, parameters_for, roster_of, unlimited
-from tests.strategies.secagg.recorded_vectors import COUNT, LIAR, unequal_contributions, unusable_keys, wrong_secrets
+from tests.strategies.secagg.recorded_vectors import COUNT, LIAR, unequal, unequal_contributions, unusable_keys, wrong_secrets
 from tests.strategies.secagg.stages import flipped
 
 ROSTER = roster_of(COUNT)
@@ -53,6 +53,15 @@ def test_a_proof_holds_at_anybody_who_has_the_roster_and_nowhere_else() -> None:
     others = roster_of(COUNT + 1)
     for proof in made().values():
         assert proven(others, proofs.encode(proof)) is None
+
+
+@pytest.mark.parametrize(("more", "accused"), [(0, LIAR), (1, None)])
+def test_a_proof_has_no_more_bytes_than_a_transcript_has_room_for(more: int, accused: int | None) -> None:
+    """Whoever encrypts what is none makes it as long as it likes."""
+    short = len(proofs.encode(unequal(b"x")))
+    data = proofs.encode(unequal(b"x" * (proofs.MOST_BYTES - short + 1 + more)))
+    assert len(data) == proofs.MOST_BYTES + more
+    assert proven(ROSTER, data) == accused
 
 
 def test_what_is_no_proof_proves_nothing() -> None:
