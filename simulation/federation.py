@@ -93,3 +93,22 @@ def take_in(
     signed = sums.view(form.quantiser(shared.value_range).sum_type)
     accepted = judge(shared.pending(form, signed, partners, holders))
     return shared.adding(accepted, config.federation.server_learning_rate, config.federation.momentum)
+
+
+def federate(datasets: Mapping[str, Dataset], config: Config, folder: Path) -> np.ndarray:
+    """All rounds, each judged, in `folder/<partner>`; what is in the sum, `listed` of `Guarded`."""
+    guarded = guard(datasets, config, folder)
+    partners = {
+        name: Partner(folder / name, dataset, config, sent=guarded.listed & supported, slots=declared_slots(dataset, config), local=False)
+        for (name, dataset), supported in zip(datasets.items(), guarded.supports, strict=True)
+    }
+    shared = first_shared(config, guarded.listed)
+    form = form_of(shared, config)
+    for _ in range(config.federation.rounds):
+        sums = np.zeros(form.words, dtype=form.quantiser(shared.value_range).word_type)
+        for partner in partners.values():
+            sums += words_of(partner, shared, form, config)
+        shared = take_in(shared, form, sums, len(partners), config)
+    for partner in partners.values():
+        partner.evaluate(shared.arrays, {"round": config.federation.rounds})
+    return guarded.listed

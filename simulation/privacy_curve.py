@@ -13,7 +13,6 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from fedapp.config import LEAST_NOISE, NO_NOISE, RECORD_DP, Config, Origin, check
@@ -22,7 +21,6 @@ from fedapp.errors import ConfigError, RunError
 from fedapp.evaluation.counting import enough
 from fedapp.evaluation.selection import judged_metrics, read_metrics, selected_rounds
 from fedapp.model.noisy_training import plan
-from fedapp.partner.client import Partner
 from fedapp.privacy.calibration import noise_multiplier
 from fedapp.privacy.noisy_support import support_event
 from fedapp.report.privacy_plot import draw
@@ -31,7 +29,7 @@ from fedapp.storage.json_file import ValueType, read_sealed, write_json, write_s
 from fedapp.wording import plural
 from simulation.arms import train_alone
 from simulation.experiment import Display, recorded
-from simulation.federation import first_shared, form_of, guard, take_in, words_of
+from simulation.federation import federate
 from simulation.preparation import prepare_partners
 from simulation.workers import processes
 
@@ -107,24 +105,6 @@ def point(name: str, config: Config, where: Mapping[str, Path], folder: Path) ->
     noise = None if config.privacy.profile == NO_NOISE else config.privacy.noise_multiplier
     write_sealed(folder.with_name(f"{folder.name}.json"), {"noise_multiplier": noise, **judged(list(datasets), config, folder)})
     shutil.rmtree(folder)
-
-
-def federate(datasets: Mapping[str, Dataset], config: Config, folder: Path) -> None:
-    """All rounds, each judged, in `folder/<partner>`."""
-    guarded = guard(datasets, config, folder)
-    partners = {
-        partner: Partner(folder / partner, dataset, config, sent=guarded.listed & supported, local=False)
-        for (partner, dataset), supported in zip(datasets.items(), guarded.supports, strict=True)
-    }
-    shared = first_shared(config, guarded.listed)
-    form = form_of(shared, config)
-    for _ in range(config.federation.rounds):
-        sums = np.zeros(form.words, dtype=form.quantiser(shared.value_range).word_type)
-        for partner in partners.values():
-            sums += words_of(partner, shared, form, config)
-        shared = take_in(shared, form, sums, len(partners), config)
-    for partner in partners.values():
-        partner.evaluate(shared.arrays, {"round": config.federation.rounds})
 
 
 def judged(partners: list[str], config: Config, folder: Path) -> dict[str, Any]:

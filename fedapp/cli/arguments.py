@@ -18,7 +18,7 @@ Experiment = Annotated[
     ),
 ]
 Resume = Annotated[Path | None, typer.Option("--resume", metavar="RUN", help="go on with a run that was interrupted")]
-JUDGED = ("compare", "privacy")  # kinds of run that are nothing without a test fold
+JUDGED = ("compare", "price", "privacy")  # kinds of run that are nothing without a test fold
 Json = Annotated[bool, typer.Option("--json", help="print one machine-readable result")]
 
 Encrypt = Annotated[

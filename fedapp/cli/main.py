@@ -24,6 +24,7 @@ from fedapp.cli import (
     kit,
     predict,
     prepare,
+    price,
     privacy,
     report,
     serve,
@@ -65,6 +66,7 @@ app.command("simulate")(simulate.simulate)
 app.command("compare")(compare.compare)
 app.command("audit")(audit.audit)
 app.command("privacy")(privacy.privacy)
+app.command("price")(price.price)
 app.command("prepare")(prepare.prepare)
 app.command("report")(report.report)
 app.command("predict")(predict.predict)

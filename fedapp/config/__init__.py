@@ -14,7 +14,7 @@ from fedapp.config.options import (
     Training,
     flatten,
 )
-from fedapp.config.reading import CATALOGUE, CONF, load_config, saved_config, shipped, to_yaml, with_catalogue
+from fedapp.config.reading import CATALOGUE, CONF, changed, load_config, saved_config, shipped, to_yaml, with_catalogue
 from fedapp.config.rules import LEAST_NOISE, LEAST_SECURE, Origin, check
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "Origin",
     "Tasks",
     "Training",
+    "changed",
     "check",
     "flatten",
     "load_config",

@@ -1,6 +1,6 @@
 """How an experiment is read: the defaults, its file over them, the words of the command line over both."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, lru_cache
@@ -41,6 +41,26 @@ def load_config(path: Path | None = None, overrides: tuple[str, ...] = ()) -> Co
     merged = defaults()
     with named_errors(str(path)):
         merged = DictConfig(OmegaConf.merge(merged, read_layer(path)))
+    return overridden(merged, overrides, path)
+
+
+def changed(config: Config, overrides: Sequence[str]) -> Config:
+    """A configuration with `key=value` overrides from the command line.
+
+    Raises:
+        ConfigError: As `load_config`.
+    """
+    return overridden(DictConfig(OmegaConf.structured(config)), overrides, Path(config.name))
+
+
+def overridden(merged: DictConfig, overrides: Sequence[str], path: Path) -> Config:
+    """What was merged so far, with `key=value` overrides.
+
+    Args:
+        path: What to name where the command line set no part of a fault.
+    Raises:
+        ConfigError: As `load_config`.
+    """
     for words in overrides:
         with named_errors(f"command line, {words}"):
             merged = DictConfig(OmegaConf.merge(merged, override_layer(words)))

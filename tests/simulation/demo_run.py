@@ -12,7 +12,7 @@ import pytest
 
 from fedapp.cli.main import main
 from fedapp.run_folder import RunFolder
-from simulation import privacy_curve
+from simulation import price, privacy_curve
 from simulation.audit import run as audit_run
 from tests.helpers.sweeps import EFFORT
 from tests.simulation.audit.demo_pool import demo_config, demo_datasets
@@ -47,7 +47,7 @@ def exit_status(*words: str) -> int:
     """Of `polyphony` with these words; it starts processes, each of which loads everything anew, only with --full."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["polyphony", *words])
-        for module in () if EFFORT.full else (audit_run, privacy_curve):
+        for module in () if EFFORT.full else (audit_run, price, privacy_curve):
             patch.setattr(module, "processes", no_processes)
         with pytest.raises(SystemExit) as ended:
             main()
