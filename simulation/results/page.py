@@ -1,10 +1,11 @@
 """`RESULTS.md`, written from the records: no figure of it is typed by hand, but those of a harness that the page says to be no measurement.
 
 A record's name says where it goes: seeds of one comparison are `NAME-seed1`, `NAME-seed2` and so on, of which `compare-fsmol` and
-`compare-panel` are README's, too; audits are `audit-NAME`, and benchmarks `training-NAME`, `metrics-NAME`, `round-NAME`.
+`compare-panel` are README's, too, and prices are `price-NAME-seed1`; audits are `audit-NAME`, with the settings of one of these prices
+`audit-NAME-row-guard-10`; and benchmarks `training-NAME`, `metrics-NAME`, `round-NAME`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,22 @@ from fedapp.evaluation.arms import BASES, COMBINED, CONSTANT, FEDERATED, FOREST,
 from fedapp.wording import count, percent, score
 from simulation.results.comparisons import Comparison
 from simulation.results.figures import Spread, benchmarked, findings_by_name, fixed, gained, machine_words, seed_words, share_lost, shared
+from simulation.results.prices import Prices
 from simulation.results.records import Record, read_records
 
 TEMPLATE = "RESULTS.md.j2"
 PAGE = Path(__file__).parent.parent / "RESULTS.md"
 # What the names of records begin with, and of a comparison's end with before the seed.
-AUDIT, TRAINING, METRICS, ROUND, TEN, FIFTY, SEED = "audit-", "training-", "metrics-", "round", "secagg-10-", "secagg-50-", "-seed"
+AUDIT, PRICE, TRAINING, METRICS, ROUND, TEN, FIFTY, SEED = (
+    "audit-",
+    "price-",
+    "training-",
+    "metrics-",
+    "round",
+    "secagg-10-",
+    "secagg-50-",
+    "-seed",
+)
 NAMES = {
     LOCAL: "local only",
     LOCAL_TWICE: "local × 2",
@@ -86,8 +97,11 @@ def contents(records: Mapping[str, Record]) -> dict[str, Any]:
     names of records are listed."""
     prefixes = {"training": TRAINING, "judging": METRICS, "rounds": ROUND, "ten": TEN, "fifty": FIFTY}
     listed = {key: [name for name in records if name.startswith(prefix)] for key, prefix in prefixes.items()}
+    priced = {name: Prices.of(own) for name, own in by_seed(records, lambda record: record.name.startswith(PRICE)).items()}
     return {
         **listed,
+        "prices": priced,
+        "audits_of_prices": [audit for prices in priced.values() for audit in prices.audits],
         "records": records,
         "comparisons": comparisons(records),
         "findings": {name: findings_by_name(record) for name, record in records.items() if name.startswith(AUDIT)},
@@ -101,11 +115,16 @@ def contents(records: Mapping[str, Record]) -> dict[str, Any]:
 
 def comparisons(records: Mapping[str, Record]) -> dict[str, Comparison]:
     """All seeds of each comparison, by the name that their records share."""
+    return {name: together(*own) for name, own in by_seed(records, lambda record: bool(record.tables)).items()}
+
+
+def by_seed(records: Mapping[str, Record], wanted: Callable[[Record], bool]) -> dict[str, list[Record]]:
+    """Those that are wanted, by the name that several seeds share."""
     seeds: dict[str, list[Record]] = {}
     for name, record in records.items():
-        if record.tables:
+        if wanted(record):
             seeds.setdefault(name.rpartition(SEED)[0] or name, []).append(record)
-    return {name: together(*own) for name, own in seeds.items()}
+    return seeds
 
 
 @cache

@@ -130,6 +130,35 @@ def test_every_benchmark_has_its_place_on_the_page_and_is_said_to_be_missing_unt
     assert "| 7 | 2.50 s | 3.00 s | 1.200 (1.200 to 1.200 in 1 pairs) |" in after
 
 
+def priced(seed: int, price: float) -> Record:
+    facts = RECORDS["audit-fsmol"].provenance | {"command": f"polyphony price conf/fsmol.yaml seed={seed} --json"}
+    asis, changed = ({"federated": 0.7, "combined": mean, "price": None} for mean in (0.6, 0.6 + price))
+    lost = {"value": price, "low": price - 0.01, "high": price + 0.01}
+    federations = [
+        {"settings": [], "rows": 1234, "shared_heads": 3, "validation": asis, "test": asis},
+        {"settings": ["privacy.row_guard=7"], "rows": 2345, "shared_heads": 3}
+        | {"validation": changed | {"price": {"value": 0.0123 * seed, "low": 0.01, "high": 0.02}}, "test": changed | {"price": lost}},
+    ]
+    return Record(f"price-fsmol-seed{seed}", facts, {"name": "fsmol", "seed": seed, "federations": federations})
+
+
+def test_prices_of_several_seeds_have_an_interval_over_them_and_the_gates_of_the_audit_with_these_settings() -> None:
+    others = {name: record for name, record in RECORDS.items() if not name.startswith(("price-", "audit-fsmol-"))}
+    assert "`polyphony price conf/fsmol.yaml" in rendered(records=others)
+    seeds = {record.name: record for record in (priced(2, 0.03), priced(1, 0.01))}
+    page = plain(rendered(records=others | seeds))
+    assert "`polyphony price conf/fsmol.yaml seed=1 --json`, seeds 1 to 2:" in page
+    # Student's t of one degree of freedom is 12.7062 at 97.5 %, and the mean's standard error 0.01.
+    assert "+0.0200 (−0.1071 to +0.1471) | – |" in page
+    assert "| as it is | 1,234 | 0.700 | 0.600 | – | – | 12 of 12 |" in page
+    one = plain(rendered(records=others | {"price-fsmol-seed1": priced(1, 0.01)}))
+    assert "| +0.0123 (+0.0100 to +0.0200) | +0.0100 (0.0000 to +0.0200) | – |" in one
+    audited = {"audit-fsmol-row-guard-7": replace(RECORDS["audit-fsmol"], name="audit-fsmol-row-guard-7")}
+    page = plain(rendered(records=others | seeds | audited))
+    assert "+0.0200 (−0.1071 to +0.1471) | 12 of 12 |" in page
+    assert page.count("Every gate is met") == plain(rendered(records=others)).count("Every gate is met"), "no table of its own"
+
+
 def test_an_audit_with_shared_heads_tells_of_them() -> None:
     record = deepcopy(RECORDS["audit-fsmol"].result)
     record["findings"] = [finding for finding in record["findings"] if finding["name"] not in SHARED_HEADS]
