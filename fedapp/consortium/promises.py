@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from fedapp.errors import ConfigError, DataError, explained
+from fedapp.storage.damage import DamagedFileError
+from fedapp.storage.json_lines import whole_lines
 from strategies.secagg import transcript
 from strategies.secagg.errors import MalformedMessageError, UnknownPartnerError
 from strategies.secagg.identity import PublicIdentity
@@ -76,7 +78,7 @@ def compare_transcripts(paths: Iterable[Path], roster: Roster) -> dict[str, Any]
 
     Raises:
         DataError: Fewer than two partners, one partner twice, nothing in common, or a file that is no transcript of a partner.
-        BrokenTranscriptError: A transcript was altered.
+        BrokenTranscriptError, DamagedFileError: A transcript was altered.
         OSError: No such file.
     """
     transcripts: dict[int, tuple[transcript.Entry, ...]] = {}
@@ -107,7 +109,7 @@ def verify_transcripts(paths: Iterable[Path], roster: Roster) -> dict[str, Any]:
     for path in paths:
         try:
             partner, entries = load_transcript(path, roster)
-        except (BrokenTranscriptError, DataError, OSError) as error:
+        except (BrokenTranscriptError, DamagedFileError, DataError, OSError) as error:
             broken.append({"file": str(path), "reason": _reason(path, error)})
         else:
             told.append({"file": str(path)} | _tell(partner, entries, roster))
@@ -120,12 +122,14 @@ def load_transcript(path: Path, roster: Roster) -> tuple[int, tuple[transcript.E
     Raises:
         DataError: No entries, or not of a partner of this roster.
         BrokenTranscriptError: A later line was altered, or holds a proof that proves nothing.
+        DamagedFileError: What follows the last line is no beginning of one.
         OSError: No such file.
     """
     try:
-        *lines, _ = path.read_text(encoding="utf-8").split("\n")
+        path.stat()  # one that is missing is no empty one
+        lines = whole_lines(path)
         member = transcript.owner(lines[0], roster) if lines else None
-    except (UnicodeDecodeError, MalformedMessageError) as error:
+    except MalformedMessageError as error:
         raise DataError(f"{path}: no transcript, or its first line was altered", "give partners' transcripts as they wrote them") from error
     if not lines:
         raise DataError(f"{path}: no entries")

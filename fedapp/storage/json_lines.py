@@ -70,7 +70,7 @@ def whole_lines(path: Path) -> list[str]:
     """
     if not path.is_file():
         return []
-    *lines, rest = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    *lines, rest = path.read_bytes().decode(errors="replace").split("\n")  # as it lies there: text would lose what else ends a line
     check_cut_off(path, rest)
     return lines
 

@@ -27,6 +27,7 @@ from strategies.secagg.errors import (
     LostSeedsError,
     MalformedMessageError,
     RoundAbandonedError,
+    TrunkMismatchError,
     UnusableKeyError,
 )
 from strategies.secagg.messages import Handover, Holding, LastRound, SessionParameters, SignedHeader, index_bytes
@@ -61,6 +62,7 @@ class SecureTrunk(BaseTrunk):
         self._sent_proofs = 0
         self._headers: tuple[SignedHeader, ...] = ()
         self._behind: set[int] = set()
+        self._lost: set[int] = set()  # nodes whose partners' seeds could not be found
         self._sum: list[np.ndarray] = []
         self._last: LastRound | None = None
         self._number = 0
@@ -77,6 +79,7 @@ class SecureTrunk(BaseTrunk):
             RoundFailedError: Too few partners.
         """
         attempt = 0
+        self._lost.clear()
         while True:
             try:
                 self._begin_session()
@@ -130,10 +133,13 @@ class SecureTrunk(BaseTrunk):
     # A session
 
     def _begin_session(self) -> None:
+        """With all who are connected, but for those who ended an earlier attempt."""
         coordinator = self._coordinator = Coordinator(self.roster, self.propose(), self.threads)
         self._nodes, self._behind, self._last, self._sum, self._number, self._rounds_here = {}, set(), None, [], 0, 0
         request = coordinator.advertise_request()
-        arrived = self.exchanges.ask(Step.ADVERTISE_KEYS, 0, {node: (request, {}) for node in self.exchanges.connected()})
+        arrived = self.exchanges.ask(
+            Step.ADVERTISE_KEYS, 0, {node: (request, {}) for node in self.exchanges.connected() if node not in self._lost}
+        )
         for node, body, _ in arrived:
             with arrived.accepting(node):
                 try:
@@ -203,9 +209,12 @@ class SecureTrunk(BaseTrunk):
             self._take_inputs(arrived, collection)
             request = collection.consistency_request()
         finally:
+            for index, unlike in collection.unlike.items():
+                arrived.leave_out(self._nodes[index], unlike)
             self._take_proofs()
             self.exchanges.note(arrived)
-        self._behind |= set(collection.inputs) - set(collection.survivors)
+        if not rows:  # whoever has the session's trunk masks its row list from that, or lies
+            self._behind |= {index for index, unlike in collection.unlike.items() if isinstance(unlike, TrunkMismatchError)}
         requests = dict.fromkeys(collection.survivors, request)
         self.exchanges.note(self._short_exchange(Step.CONSISTENCY, rows, requests, collection.add_signature))
         requests = {index: collection.unmask_request(index) for index in collection.signers()}
@@ -217,7 +226,8 @@ class SecureTrunk(BaseTrunk):
                 arrived.leave_out(self._nodes[index], error)
             parameters = self._coordinator.parameters
             metrics = public_metrics.decode(parameters.metrics, public, parameters.word_bits, len(self.roster.members))
-        except LostSeedsError as error:  # the next attempt asks the others
+        except LostSeedsError as error:  # the next attempt asks the others, in this session or in one that begins again
+            self._lost |= {self._nodes[index] for index in error.partners}
             self._nodes = {index: node for index, node in self._nodes.items() if index not in error.partners}
             raise
         finally:
@@ -303,7 +313,8 @@ class SecureTrunk(BaseTrunk):
     def _handover(self) -> tuple[Handover | None, list[np.ndarray]]:
         """The trunk of a partner that holds it, for those who do not; None if everybody does.
 
-        Nobody here can tell whether what is handed over is of any use. So whose turn it is differs from session to session.
+        Nobody here can tell whether what is handed over is of any use, once its holder signed it. So whose turn it is differs from round to
+        round, and whoever finds it of no use is offered another one's with its next request.
         """
         sure = self._nodes if self._last is None else self._last.survivors  # others may have missed a round unnoticed
         holders = sorted(set(sure) & set(self._nodes) - self._behind, key=self._turn)
@@ -319,6 +330,7 @@ class SecureTrunk(BaseTrunk):
                     offered = wire.decode(Handover, body)
                     if not vectors or vectors[0].dtype != np.uint8 or vectors[0].ndim != 1:
                         raise MalformedMessageError("a handover without the trunk's ciphertext")
+                    self._coordinator.check_handover(index, offered, vectors[0])
                     self.exchanges.note(arrived)
                     return offered, vectors
             self.exchanges.note(arrived)
@@ -326,8 +338,8 @@ class SecureTrunk(BaseTrunk):
         return None, []
 
     def _turn(self, index: int) -> bytes:
-        """Orders the holders of a trunk, otherwise in each session."""
-        return hashlib.sha256(self._coordinator.session + index_bytes((index,))).digest()
+        """Orders the holders of a trunk, otherwise in each round."""
+        return hashlib.sha256(self._coordinator.session + index_bytes((self._number, index))).digest()
 
     def _untold(self, index: int) -> tuple[bytes, ...]:
         """Proofs of which this partner has not shown yet that it got them."""

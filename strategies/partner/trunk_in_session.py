@@ -136,7 +136,7 @@ class TrunkInSession:
             taken = SharedTrunk.from_bytes(self.protocol.take_over(offered, ciphertext))
             taken.check(self.side.terms.shapes, self.side.terms.slots, self.side.terms.momentum)
         except TrunkFileError as error:
-            raise self.protocol.refuse(HandoverError(offered.holder, str(error))) from error
+            raise HandoverError(offered.holder, str(error)) from error
         if self.shared.session == parsed.session and taken.version <= self.shared.version:  # within a session nobody goes back
             raise OldRoundError(f"the trunk of round {taken.version} is handed over, and ours is that of {self.shared.version}")
         self.protocol.check_taken(offered, taken.name, taken.rows_digest, parsed.last, parsed.headers)

@@ -25,10 +25,14 @@ from strategies.secagg.coordinator import Coordinator
 from strategies.secagg.errors import (
     AlteredReplyError,
     BehindError,
+    ContributionsMismatchError,
+    FormMismatchError,
     GuiltyPartnerError,
     MalformedMessageError,
+    PeerError,
     RoundAbandonedError,
     SecAggError,
+    TrunkMismatchError,
     WrongSecretError,
     WrongShareError,
 )
@@ -46,6 +50,15 @@ class MaskedForm:
     contributions: bytes
     words: int
     public: int
+
+    def unlike(self, partner: int, other: "MaskedForm") -> PeerError:
+        """How a partner's masked input differs from most of them, which have this form."""
+        if other.trunk != self.trunk:
+            return TrunkMismatchError(partner, "it signed that it masked from another trunk than most")
+        if other.contributions != self.contributions:
+            return ContributionsMismatchError(partner, "it signed other lists of contributions than most")
+        sent = f"{other.words} words and {other.public} public ones"
+        return FormMismatchError(partner, f"it signed {sent}, and most {self.words} and {self.public}")
 
 
 @dataclass
@@ -79,6 +92,7 @@ class Collection:
         self.signatures: dict[int, SurvivorsSignature] = {}
         self.answers: dict[int, UnmaskReply] = {}
         self.seeds: dict[int, dict[int, bytes]] = {}
+        self.unlike: dict[int, PeerError] = {}
         self.wrong: dict[int, WrongShareError] = {}
         self.dtype = DTYPES[coordinator.parameters.word_bits]
         self.consistency: ConsistencyRequest | None = None
@@ -134,14 +148,19 @@ class Collection:
         """Fix the survivors, and add their words; for every survivor.
 
         Those who masked from another trunk or with other keys than most, or other words, count as dropped: their masks would not cancel.
+        `unlike` then says why.
 
         Raises:
             RoundAbandonedError: Too few are left.
         """
-        largest = max(self.sums.values(), key=lambda total: len(total.partners), default=None)
-        survivors = tuple(sorted(largest.partners)) if largest else ()
-        self.coordinator.enough(len(survivors), "sent a masked input")
-        self.sums = {form: total for form, total in self.sums.items() if total is largest}
+        usual = max(self.sums, key=lambda form: len(self.sums[form].partners), default=None)
+        survivors = () if usual is None else tuple(sorted(self.sums[usual].partners))
+        if usual is not None:
+            self.unlike = {
+                index: usual.unlike(index, form) for form, total in self.sums.items() for index in total.partners if form != usual
+            }
+        self.coordinator.enough(len(survivors), "sent masked inputs that fit together" if self.unlike else "sent a masked input")
+        self.sums = {form: total for form, total in self.sums.items() if form == usual}
         headers = tuple(self.inputs[index].header for index in survivors)
         dropped = tuple(sorted(set(self.cohort) - set(survivors)))
         self.consistency = ConsistencyRequest(self.coordinator.session, self.number, survivors, dropped, headers)

@@ -9,7 +9,9 @@ out.
 import hashlib
 from collections.abc import Collection
 
-from strategies.secagg import contributions, wire
+import numpy as np
+
+from strategies.secagg import contributions, handover, wire
 from strategies.secagg.errors import AlteredReplyError, ExcludedPartnerError, RepeatedPartnerError, RoundAbandonedError, UnusableKeyError
 from strategies.secagg.messages import (
     NO_TRUNK,
@@ -170,6 +172,17 @@ class Coordinator:
     def handover_request(self, index: int, version: int) -> bytes:
         """For one holder of the trunk with so many rounds behind it."""
         return wire.encode(HandoverRequest(self.session, version, self._delivered(index)))
+
+    def check_handover(self, holder: int, offered: Handover, ciphertext: np.ndarray) -> None:
+        """See that a handed-over trunk is what this holder signed; what is in it only members can tell.
+
+        Raises:
+            AlteredReplyError: It is in another partner's name.
+            SignatureError, HandoverError: As `handover.verify`.
+        """
+        if offered.holder != holder:
+            raise AlteredReplyError(f"partner {holder} hands over in the name of partner {offered.holder}")
+        handover.verify(self.roster, self.session, offered, ciphertext.tobytes())
 
     def _delivered(self, recipient: int) -> tuple[DeliveredContribution, ...]:
         delivered: list[DeliveredContribution] = []

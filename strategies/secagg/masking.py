@@ -163,22 +163,25 @@ def group_masks(session: Session, number: int, partners: tuple[int, ...]) -> tup
     return [seeds[member] for member in seeds if count[member] > 0], [seeds[member] for member in seeds if count[member] < 0]
 
 
-def finish(session: Session, last: LastRound, words: np.ndarray, trunk: bytes, threads: int = 1) -> np.ndarray:
+def finish(session: Session, least: int, last: LastRound, words: np.ndarray, trunk: bytes, threads: int = 1) -> np.ndarray:
     """Take the group masks off a masked sum, in place, and check it.
 
     Args:
+        least: Survivors that a round needs. A sum of nobody has no masks, so that anybody can make it, and its check.
         words: The masked sum, which `check_sum` let pass; overwritten.
         trunk: What the survivors trained from, as their headers say; those of a row list name the session's trunk.
     Returns:
         The sum of the private words, signed, a view of `words`.
     Raises:
-        RepeatedPartnerError, UnknownPartnerError: In the list of survivors.
+        RepeatedPartnerError, UnknownPartnerError, TooFewPartnersError: In the list of survivors.
         AlteredSumError: It is not the survivors' sum, or was taken in before.
     """
     if len(set(last.survivors)) != len(last.survivors):
         raise RepeatedPartnerError(f"a survivor is listed twice in {last.survivors}")
     if not set(last.survivors) <= set(session.members):
         raise UnknownPartnerError(f"survivors {last.survivors} are not all in the session")
+    if len(last.survivors) < least:
+        raise TooFewPartnersError(f"a sum of {len(last.survivors)} survivors, and {least} are needed")
     tail = tag_words(session)
     hidden, cancelled = group_masks(session, last.number, last.survivors)
     add_streams(words, cancelled, hidden, threads)

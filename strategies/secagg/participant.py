@@ -28,6 +28,7 @@ import numpy as np
 from strategies.secagg import consistency, handover, keys, masking, session, slot_order, wire
 from strategies.secagg.consistency_messages import ConsistencyRequest, UnmaskRequest, survivors_digest
 from strategies.secagg.errors import (
+    HandoverError,
     MalformedMessageError,
     OldRoundError,
     OldSessionError,
@@ -282,7 +283,7 @@ class Participant:
                 raise SurvivorsDisagreeError(f"a sum over {last.survivors}, and we signed {mine.survivors}")
             masking.check_sum(self.session, words)
             self._saw(Fact("sum", hashlib.sha256(np.ascontiguousarray(words).data).digest()))
-            return masking.finish(self.session, last, words, trunk, threads)
+            return masking.finish(self.session, self.least, last, words, trunk, threads)
 
     def close(self, request: bytes) -> FinishRequest:
         """Check the last request of a run; `tell_holding` answers it.
@@ -334,10 +335,12 @@ class Participant:
     def take_over(self, offered: Handover, ciphertext: bytes) -> bytes:
         """The content of a handover, which `check_taken` is asked about before anything is done with it.
 
+        One that is of no use ends no session: nothing was masked, and another partner may hand its trunk over next.
+
         Raises:
             HandoverError, SignatureError, UnknownPartnerError: As `handover.open_sealed`.
         """
-        with self._refusing():
+        with self._refusing((*HARMLESS, HandoverError)):
             return handover.open_sealed(self.roster, self.session, offered, ciphertext)
 
     def check_taken(self, offered: Handover, name: bytes, rows: bytes, last: LastRound | None, headers: tuple[SignedHeader, ...]) -> None:
@@ -351,7 +354,7 @@ class Participant:
         Raises:
             HandoverError, SignatureError, UnknownPartnerError: As `handover.check_beginning` and `handover.check_trained_from`.
         """
-        with self._refusing():
+        with self._refusing((*HARMLESS, HandoverError)):
             self.saw(f"handed over {offered.holder}", name)
             if last is None or last.rows:
                 handover.check_beginning(self.session, offered, name)

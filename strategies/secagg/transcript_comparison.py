@@ -84,7 +84,8 @@ def compare(transcripts: Mapping[int, tuple[Entry, ...]]) -> Difference | None:
 
     Whom a difference points to:
     - Something that partner i signed ("header i"), with two values in entries that were not refused: partner i, since whoever wrote
-      an honest entry had verified i's signature. (The message itself, with its signature, tells i's double talk from a false entry.)
+      an honest entry had verified i's signature; and with it those who differ from a majority, who may write falsely instead. (The
+      message itself, with its signature, tells i's double talk from a false entry.)
     - A trunk that partner i handed over ("handed over i"), and that its own transcript lacks, which tells of others in that session:
       partner i, in the same way. Two trunks that its transcript has: nobody, since the coordinator may have asked for both, and only
       those that a quorum names are taken. Without i's transcript it cannot be told.
@@ -208,17 +209,25 @@ def _blame(fact: str, seen: list[Seen]) -> tuple[tuple[int, ...], str]:
             (),
             f"the coordinator had partner {handed[1]} hand over two trunks, as its own transcript then says, or somebody writes falsely",
         )
-    signer = SIGNED_FACT.fullmatch(fact)
+    signer, differing = SIGNED_FACT.fullmatch(fact), _minority(seen)
     if signer and len({sight.value for sight in seen if not sight.refused}) > 1:
+        false = " or ".join(f"partner {partner}" for partner in differing) or "somebody"
         return (
-            int(signer[1]),
-        ), f"partner {signer[1]} signed two different ones, as each was verified on arrival, or somebody writes falsely"
+            tuple(sorted({int(signer[1]), *differing})),
+            f"partner {signer[1]} signed two different ones, as each was verified on arrival, or {false} writes falsely",
+        )
+    if differing:
+        who = f"partner {differing[0]} differs" if len(differing) == 1 else f"partners {', '.join(map(str, differing))} differ"
+        return differing, f"{who} from the majority: told something else by the coordinator, or writing falsely"
+    return (), "no majority: the coordinator said different things, or somebody writes falsely"
+
+
+def _minority(seen: list[Seen]) -> tuple[int, ...]:
+    """Those who wrote something else than more than half of the partners did; nobody without such a majority."""
     holders: dict[bytes, set[int]] = {}
     for sight in seen:
         holders.setdefault(sight.value, set()).add(sight.partner)
     most, *others = sorted(holders.values(), key=len, reverse=True)
-    if 2 * len(most) > len({sight.partner for sight in seen}) and len(most) > len(others[0]):
-        parties = tuple(sorted(set().union(*others)))
-        who = f"partner {parties[0]} differs" if len(parties) == 1 else f"partners {', '.join(map(str, parties))} differ"
-        return parties, f"{who} from the majority: told something else by the coordinator, or writing falsely"
-    return (), "no majority: the coordinator said different things, or somebody writes falsely"
+    if 2 * len(most) <= len({sight.partner for sight in seen}) or len(most) == len(others[0]):
+        return ()
+    return tuple(sorted(set().union(*others)))

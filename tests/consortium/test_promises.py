@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from fedapp.consortium.promises import colluders, compare_transcripts, load_transcript, meaning, verify_transcripts, warnings
 from fedapp.errors import ConfigError, DataError
+from fedapp.storage.damage import DamagedFileError
 from strategies.secagg.identity import KEY_BYTES, Identity, PublicIdentity
 from strategies.secagg.roster import Member, Roster
 from strategies.secagg.transcript import BrokenTranscriptError, Entry, Fact, append
@@ -163,6 +164,26 @@ def test_a_transcript_that_was_written_under_another_roster_is_named(tmp_path: P
     with pytest.raises(DataError, match="no partner of four signed its first line") as caught:
         load_transcript(path, ROSTER)
     assert "--roster" in caught.value.hint
+
+
+@pytest.mark.parametrize("end", [b"", b"x", b"\xff"])
+def test_a_last_line_with_another_end_is_altered_and_not_cut_off(end: bytes, tmp_path: Path) -> None:
+    path = write(tmp_path / "a", 1, ["x", "y"])
+    path.write_bytes(path.read_bytes()[:-1] + end)
+    if not end:
+        assert len(load_transcript(path, ROSTER)[1]) == 1, "as a kill leaves it"
+        return
+    with pytest.raises(DamagedFileError, match="its last line has no end"):
+        load_transcript(path, ROSTER)
+    assert "its last line has no end" in verify_transcripts([path], ROSTER)["broken"][0]["reason"]
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\r"])
+def test_other_ends_of_lines_are_not_what_a_partner_wrote(end: bytes, tmp_path: Path) -> None:
+    path = write(tmp_path / "a", 1, ["x", "y"])
+    path.write_bytes(path.read_bytes().replace(b"\n", end))
+    with pytest.raises((DataError, BrokenTranscriptError, DamagedFileError)):
+        load_transcript(path, ROSTER)
 
 
 def test_one_transcript_alone_or_one_partner_twice_is_no_comparison(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from flwr.app import Message
 
 from strategies import message_records
+from strategies.coordinator.secure_trunk import SecureTrunk
 from strategies.partner.secure_partner import SecurePartner
 from strategies.secagg import contributions, proofs, verification, wire
 from strategies.secagg.consistency_messages import UnmaskReply
@@ -17,10 +18,13 @@ from strategies.secagg.messages import (
     COLLECT_REPLIES,
     CollectRequest,
     Complaint,
+    Handover,
+    MaskedInput,
     SessionParameters,
     ShareKeysReply,
     ShareKeysRequest,
     SignedAdvertisement,
+    SignedHeader,
 )
 from strategies.secagg.phases import Step
 from strategies.secagg.roster import Roster
@@ -122,8 +126,11 @@ def test_a_partner_that_contributes_unequally_is_proven_guilty_and_the_others_be
     assert all(proven_in_transcript(toy, partner) == [("UnequalContribution", LIAR)] for partner in HONEST)
 
 
-def test_a_wrong_contribution_that_is_found_when_a_trunk_is_asked_for_is_complained_about_with_the_next_request(tmp_path: Path) -> None:
+def test_a_wrong_contribution_that_is_found_when_a_trunk_is_asked_for_is_complained_about_with_the_next_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever is behind lets the others be asked for their trunk first, and a reply to that can be no complaint."""
+    monkeypatch.setattr(SecureTrunk, "_turn", lambda self, index: index)  # it is partner 1 that is asked
     toy = Toy(tmp_path)
     toy.federate()
     for path in (toy.side(4).folder.shared_trunk, toy.side(4).folder.trunk_before):
@@ -177,6 +184,93 @@ def test_a_partner_that_reveals_wrong_shares_is_named_and_they_are_decoded_aroun
     assert alike(toy.all_held(), version=2)
     named = ["Unmasking: partner-3: WrongShareError: partner 3: its shares of the seeds of partners 1, 2, 3, 4, 5, 6, 7 are wrong"]
     assert [line for line in left_out(toy) if line.startswith("Unmasking")] == (["Unmasking: partner-5: no reply"] if silent else named)
+
+
+def header_of(toy: Toy, masked: MaskedInput, **changes: object) -> MaskedInput:
+    """The liar's masked input with other fields of its header, signed."""
+    state = state_of(toy, LIAR)
+    assert state.session is not None
+    assert state.round is not None
+    changed = replace(masked.header.body, **changes)
+    message = verification.header_message(toy.roster, state.session.id, state.round.number, changed)
+    return replace(masked, header=SignedHeader(changed, identities(len(toy.roster.members))[LIAR - 1].sign(message)))
+
+
+@pytest.mark.parametrize(
+    ("field", "error"), [("trunk", "TrunkMismatchError"), ("contributions", "ContributionsMismatchError"), ("public", "FormMismatchError")]
+)
+@pytest.mark.parametrize("when", ["0", "1"])
+def test_a_partner_whose_input_does_not_fit_the_others_is_named_and_nobody_else_is(
+    tmp_path: Path, when: str, field: str, error: str
+) -> None:
+    toy = Toy(tmp_path)
+
+    def forge(reply: bytes, roster: Roster) -> bytes:
+        masked = wire.decode_tagged(COLLECT_REPLIES, reply)
+        assert isinstance(masked, MaskedInput)
+        if field != "public":
+            return wire.encode_tagged(COLLECT_REPLIES, header_of(toy, masked, **{field: b"x" * 32}))
+        longer, words = replace(masked, public=masked.public + bytes(4)), sent[0]
+        return wire.encode_tagged(COLLECT_REPLIES, header_of(toy, longer, input=verification.input_digest(words, longer.public)))
+
+    lying(toy, (Step.COLLECT, when), forge)
+    forged, sent = toy.grid.up, list[np.ndarray]()
+
+    def up(partition: int, message: Message) -> Message | None:
+        if partition == LIAR - 1 and step(message) == Step.COLLECT:
+            sent[:] = message_records.vectors(message.content, message_records.WORDS)
+        return forged(partition, message)
+
+    toy.grid.up = up
+    toy.federate()
+    assert alike([toy.held(partner) for partner in HONEST], version=2)
+    named = [line.split(": ")[:3] for line in left_out(toy)]
+    assert named == [["MaskedInputCollection", "partner-3", error]]
+
+
+def test_a_partner_whose_seeds_are_lost_in_set_up_is_left_out_of_the_next_attempt(tmp_path: Path) -> None:
+    """It masks its row list, deals shares that do not open, and falls silent."""
+    toy = Toy(tmp_path, partners=7)
+
+    def forge(reply: bytes, roster: Roster) -> bytes:
+        masked = wire.decode_tagged(COLLECT_REPLIES, reply)
+        assert isinstance(masked, MaskedInput)
+        bundle = tuple(bytes(len(each)) for each in masked.bundle)
+        return wire.encode_tagged(
+            COLLECT_REPLIES, header_of(toy, replace(masked, bundle=bundle), bundle=verification.bundle_digest(bundle))
+        )
+
+    lying(toy, (Step.COLLECT, "0"), forge)
+    away = (LIAR - 1, Step.CONSISTENCY)
+    toy.grid.down = lambda partition, m: None if (partition, step(m)) == away else m
+    toy.federate()
+    others = [partner for partner in range(1, 8) if partner != LIAR]
+    assert alike([toy.held(partner) for partner in others], version=2)
+    assert not toy.side(LIAR).folder.shared_trunk.exists()
+    assert {line.split(": ")[1] for line in left_out(toy)} == {"partner-3"}
+
+
+FORGED: dict[str, Callable[[Handover], Handover]] = {
+    "in the name of somebody honest": lambda offered: replace(offered, holder=1),
+    "in the name of nobody": lambda offered: replace(offered, holder=77),
+    "with another signature": lambda offered: replace(offered, signature=b"x" * len(offered.signature)),
+    "with another digest": lambda offered: replace(offered, ciphertext=b"x" * 32),
+}
+
+
+@pytest.mark.parametrize("forge", FORGED.values(), ids=FORGED)
+def test_a_partner_that_hands_over_what_it_did_not_sign_is_named_and_another_one_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forge: Callable[[Handover], Handover]
+) -> None:
+    monkeypatch.setattr(SecureTrunk, "_turn", lambda self, index: index != LIAR)  # it is the liar's turn first
+    toy = Toy(tmp_path, rounds=5)
+    lying(toy, (Step.HANDOVER, "4"), lambda reply, roster: wire.encode(forge(wire.decode(Handover, reply))))
+    away = {(3, number, Step.COLLECT) for number in ("2", "3")}
+    toy.grid.down = lambda partition, m: None if (partition, m.metadata.group_id, step(m)) in away else m
+    toy.federate()
+    assert alike(toy.all_held(), version=5)
+    assert {line.split(": ")[1] for line in left_out(toy) if line.startswith("Handover")} == {"partner-3"}
+    assert not any(entry.refused for entry in toy.entries(4))
 
 
 def test_a_false_complaint_leaves_its_author_out_and_nobody_else(tmp_path: Path) -> None:

@@ -139,13 +139,13 @@ def behind_and_offered(toy: Toy, change: Callable[[SharedTrunk], bytes]) -> tupl
     ids=["junk", "another version", "other values", "other values of that name", "other rows", "rows of another session"],
 )
 def test_a_handed_over_trunk_of_other_content_is_its_holders_fault(toy: Toy, change: Callable[[SharedTrunk], bytes], words: str) -> None:
-    """Signed and encrypted as it should be: nothing of it is taken, the session ends, and the transcript names the error."""
+    """Signed and encrypted as it should be: nothing of it is taken, the session goes on, and the transcript names the error."""
     request, arrived = behind_and_offered(toy, change)
     before = toy.held(2)
     with pytest.raises(HandoverError, match=f"partner 1: .*{words}"):
         SecurePartner(toy.side(2)).answer(Step.COLLECT, request, arrived, no_training, no_evaluation)
     assert toy.entries(2)[-1].refused == "HandoverError"
-    assert state_of(toy, 2).phase == Phase.FAILED
+    assert state_of(toy, 2).phase != Phase.FAILED, "another one may be handed over next"
     assert alike([toy.held(2), before], version=0)
 
 

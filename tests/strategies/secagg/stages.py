@@ -15,7 +15,7 @@ import pytest
 from strategies.secagg import wire
 from strategies.secagg.collection import Collection
 from strategies.secagg.consistency_messages import ConsistencyRequest, SurvivorsSignature, UnmaskReply, UnmaskRequest
-from strategies.secagg.errors import SecAggError
+from strategies.secagg.errors import HandoverError, SecAggError
 from strategies.secagg.messages import (
     COLLECT_REPLIES,
     CollectRequest,
@@ -188,14 +188,14 @@ def _made(step: Step, dropped: tuple[int, ...]) -> Stage:
 def refused(error: type[SecAggError], by: Participant) -> Iterator[pytest.ExceptionInfo[Any]]:
     """What runs inside ends in exactly this error; the partner then has no key left to answer with.
 
-    An error that proves nothing changes nothing, and every one can be written into the transcript.
+    An error that proves nothing changes nothing, nor does a trunk that is of no use, and every one can be written into the transcript.
     """
     state = by.state
     with pytest.raises(SecAggError) as caught:
         yield caught
     assert caught.type is error, f"{caught.type.__name__}: {caught.value}"
     Entry(1, FIRST, FIRST, 0, Step.COLLECT, by.facts, FIRST, b"", error.__name__)  # what was seen can be written down
-    assert by.state == (state if issubclass(error, HARMLESS) else State(phase=Phase.FAILED))
+    assert by.state == (state if issubclass(error, (*HARMLESS, HandoverError)) else State(phase=Phase.FAILED))
 
 
 def flipped(content: bytes, place: int = 0, bit: int = 0) -> bytes:

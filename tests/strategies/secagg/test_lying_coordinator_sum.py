@@ -17,6 +17,7 @@ from strategies.secagg.errors import (
     RepeatedPartnerError,
     SecAggError,
     SurvivorsDisagreeError,
+    TooFewPartnersError,
     UnknownPartnerError,
 )
 from strategies.secagg.keystream import add_streams
@@ -149,15 +150,28 @@ def test_one_partners_masked_vector_added_twice() -> None:
 
 def test_a_sum_over_other_survivors_than_the_partner_signed() -> None:
     at = before(Step.FINISH, dropped=(4,))
-    for survivors in (ALL, (1, 2), (3, 2, 1), ()):
+    for survivors in (ALL, (1, 2, 4), (1, 2), (3, 2, 1), ()):
         site = at.copy().parties.sites[1]
         refuses(site, replace(at.request().last, survivors=survivors), at.beside, SurvivorsDisagreeError)
 
 
-@pytest.mark.parametrize("survivors", [ALL, (1, 2, 4), (1, 2), ()])
+@pytest.mark.parametrize("survivors", [ALL, (1, 2, 4)])
 def test_a_sum_over_other_survivors_to_a_partner_that_signed_none(survivors: tuple[int, ...]) -> None:
     at = before(Step.FINISH, dropped=(4,))
     refuses(at.parties.sites[4], replace(at.request().last, survivors=survivors), at.beside)
+
+
+@pytest.mark.parametrize("survivors", [(), (1,), (1, 2)])
+def test_a_sum_over_too_few_survivors_to_a_partner_that_signed_none(survivors: tuple[int, ...]) -> None:
+    at = before(Step.FINISH, dropped=(4,))
+    refuses(at.parties.sites[4], replace(at.request().last, survivors=survivors), at.beside, TooFewPartnersError)
+
+
+@pytest.mark.parametrize("rows", [True, False])
+def test_a_sum_of_nobody_which_has_no_masks_and_of_zeros_the_right_check(rows: bool) -> None:
+    """Of partners that were asked to sign no survivors, so that they know of none."""
+    at = before(Step.CONSISTENCY)
+    refuses(at.parties.sites[1], LastRound(0, (), rows), np.zeros(LENGTH, dtype="<u4"), TooFewPartnersError)
 
 
 @pytest.mark.parametrize(("survivors", "error"), [((1, 2, 3, 3), RepeatedPartnerError), ((1, 2, 3, 5), UnknownPartnerError)])
