@@ -10,7 +10,7 @@ from fedapp.storage.damage import reading
 from fedapp.storage.json_file import BY_HAND, SEAL, read_sealed, write_sealed
 from strategies.secagg.repetition import Repetition, RoundCount
 
-KINDS: dict[str, type] = {"rounds": dict, "sessions": int, "cohort_changes": int, "survivors": list, "first_attempt": int}
+KINDS: dict[str, type] = {"rounds": dict, "sessions": int, "cohort_changes": int, "survivors": list, "first_attempt": int, "furthest": int}
 UNUSED = range(1_000, 1_000_000_000)  # attempts at a round that nobody gets to
 
 

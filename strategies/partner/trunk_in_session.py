@@ -10,6 +10,7 @@ import numpy as np
 from flwr.common import log
 
 from strategies.partner.held_trunk import HeldTrunk
+from strategies.partner.repetition import write_repetition
 from strategies.partner.side import PartnerSide
 from strategies.secagg.errors import HandoverError, NoQuorumError, OldRoundError, SumOutOfRangeError, SupportOutOfRangeError
 from strategies.secagg.messages import NO_TRUNK, CollectRequest, FinishRequest, Handover, LastRound
@@ -61,14 +62,17 @@ class TrunkInSession:
         agreed, held = self.protocol.session, self.held
         if held.now.session == agreed.id or held.now.name == agreed.trunk:
             return
-        if held.now.version > agreed.version + 1:
+        furthest = max(held.now.version, self.protocol.repetition.furthest)
+        if furthest > agreed.version + 1:
             raise self.protocol.refuse(
                 NoQuorumError(
-                    f"the session goes on from round {agreed.version}, and this partner holds the trunk of round {held.now.version}: "
-                    f"fewer than {self.protocol.roster.quorum()} of the partners in it say that they have that one"
+                    f"the session goes on from round {agreed.version}, and this partner had come to the trunk of round {furthest}: "
+                    f"fewer than {self.protocol.roster.quorum()} of the partners in it say that they have a later one"
                 )
             )
         if held.now.version > agreed.version:
+            self.protocol.repetition = self.protocol.repetition.giving_up(held.now.version)
+            write_repetition(self.side.folder, self.protocol.repetition)  # before it is given up, or a kill would make it forgotten
             log(WARNING, "the trunk of round %s is given up: too few partners have it, and the session goes on before it", held.now.version)
             self.protocol.saw("gone back to", agreed.trunk)
         if agreed.trunk == NO_TRUNK:

@@ -216,6 +216,12 @@ class Collection:
             raise MalformedMessageError(f"partner {index} answered in the place of partner {answer.index}, or of nobody who survived")
         if len(answer.shares) != expected:
             raise MalformedMessageError(f"partner {index} revealed {len(answer.shares)} bytes of shares, not {expected}")
+        if len(answer.own) > shamir.SHARE_BYTES * len(self.cohort):  # a proof of that would be as long
+            raise MalformedMessageError(
+                f"partner {index} revealed {len(answer.own)} bytes of its own seeds for {len(self.cohort)} partners"
+            )
+        if answer.unopened != tuple(sorted(set(answer.unopened) & set(agreed.survivors))):
+            raise MalformedMessageError(f"partner {index} says of others than survivors that their shares do not open, or says it twice")
         if answer.dropped != agreed.dropped:
             raise AlteredReplyError(f"partner {index} answered for other dropped partners than it was shown")
         self.answers[index] = answer

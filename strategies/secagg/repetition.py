@@ -67,6 +67,7 @@ class Repetition:
         cohort_changes: Lists that it signed, of rounds and of rows, with other survivors than the list before.
         survivors: The last list that it signed; empty before the first.
         first_attempt: Number of each round's first training; above 0 where nobody knows any more how many there were.
+        furthest: Most rounds behind a trunk that it gave up, by which it goes back no second time.
     """
 
     rounds: Mapping[int, RoundCount] = field(default_factory=dict)
@@ -74,6 +75,7 @@ class Repetition:
     cohort_changes: int = 0
     survivors: tuple[int, ...] = ()
     first_attempt: int = 0
+    furthest: int = 0
 
     def of_round(self, number: int) -> RoundCount:
         """What was repeated of one round."""
@@ -109,6 +111,10 @@ class Repetition:
                 f"{signed} lists of survivors of round {number} were signed, and this partner's policy allows {limits.survivor_lists}: "
                 "one more sum of the same round would tell more of its update"
             )
+
+    def giving_up(self, version: int) -> "Repetition":
+        """With the trunk after so many rounds given up."""
+        return replace(self, furthest=max(self.furthest, version))
 
     def signing(self, number: int, survivors: tuple[int, ...], limits: RepetitionLimits) -> "Repetition":
         """With one more signed list.

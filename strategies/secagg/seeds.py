@@ -9,6 +9,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from strategies.secagg import keys, shamir
 from strategies.secagg.consistency_messages import UnmaskReply
@@ -20,6 +21,19 @@ from strategies.secagg.proofs import commitment
 from strategies.secagg.shares import secrets_of
 
 WEIGHT_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Off:
+    """What is wrong with shares of some dealers' seeds.
+
+    Attributes:
+        holders: Who revealed wrong ones, as far as that can be told.
+        least: How many did at the least, if the dealers dealt what they committed to.
+    """
+
+    holders: tuple[int, ...]
+    least: int
 
 
 @dataclass(frozen=True)
@@ -64,75 +78,84 @@ class Unmasking:
         return found
 
     def wrong(self, seeds: Mapping[int, Mapping[int, bytes]]) -> dict[int, WrongShareError]:
-        """Who revealed shares that do not fit the seeds, and what is wrong with them.
+        """Who revealed shares that do not fit the seeds, or dealt such, and what is wrong with them.
 
-        All shares are checked at once; where a holder says that some do not open, those of each dealer by themselves, so that whoever says
-        so is checked for all the others. Nobody is named where so many are wrong that it cannot be told who, and where as many as may
-        misbehave could have made those who are right look wrong.
+        All shares are checked at once; where that finds something, or a holder says that some do not open, those of each dealer by
+        themselves, so that whoever says so is checked for all the others. A dealer is named where more shares of its seeds are wrong, or do
+        not open, than partners may misbehave. No holder is named where so many are wrong that it cannot be told who, and where as many as
+        may misbehave could have made those who are right look wrong.
         """
-        revealed = {holder: self._shares(holder) for holder in self.answers}
-        weights, dealers = self._weights(), sorted(self.inputs)
-        found: defaultdict[int, set[int]] = defaultdict(set)
-        groups = {True: [[dealer] for dealer in dealers], False: [dealers]}  # the second finds the same, and is faster
-        for group in groups[any(answer.unopened for answer in self.answers.values())]:
-            places = [place for place, (dealer, _) in enumerate(self._words) if dealer in group]
-            opened = {h: [revealed[h][each] for each in places] for h, answer in self.answers.items() if not {*group} & {*answer.unopened}}
-            for holder, wrong in self._off(
-                opened, [weights[each] for each in places], [self._words[each] for each in places], seeds
-            ).items():
-                found[holder] |= wrong
-        return {holder: self._error(holder, sorted(found[holder])) for holder in sorted(found)}
+        dealers = sorted(self.inputs)
+        if not any(answer.unopened for answer in self.answers.values()) and self._off(dealers, seeds).least == 0:
+            return {}
+        off = {dealer: self._off([dealer], seeds) for dealer in dealers}
+        guilty = [dealer for dealer in dealers if off[dealer].least + self._unopened(dealer) > self.tolerated]
+        found: defaultdict[int, list[int]] = defaultdict(list)
+        for dealer in dealers:
+            for holder in () if dealer in guilty else off[dealer].holders:
+                found[holder].append(dealer)
+        return {holder: self._error(holder, found[holder]) for holder in sorted(found)} | {
+            dealer: WrongShareError(dealer, "what it dealt is not what it committed to, does not open, or was altered on its way")
+            for dealer in guilty
+        }
 
-    def _off(
-        self, opened: Mapping[int, list[int]], weights: list[int], words: list[tuple[int, int]], seeds: Mapping[int, Mapping[int, bytes]]
-    ) -> dict[int, set[int]]:
-        """Holders of shares of these words that are wrong, and whose seeds they are of."""
+    def _off(self, dealers: list[int], seeds: Mapping[int, Mapping[int, bytes]]) -> "Off":
+        """What is wrong with the shares of these dealers' seeds, at holders who could open those of all of them."""
+        places = [place for place, (dealer, _) in enumerate(self._words) if dealer in dealers]
+        weights, words = [self._weights[place] for place in places], [self._words[place] for place in places]
+        opened = {
+            holder: [self._revealed[holder][place] for place in places]
+            for holder, answer in self.answers.items()
+            if not {*dealers} & {*answer.unopened}
+        }
         total = sum(weight * int.from_bytes(seeds[dealer][about], "big") for weight, (dealer, about) in zip(weights, words, strict=True))
         try:
             decoded = decode(combined(opened, weights), self.threshold, (total % shamir.PRIME).__eq__)
-        except (NotEnoughSharesError, WrongSharesError):
-            return {}
-        found = decoded.wrong if decoded.otherwise > self.tolerated else ()
-        right = tuple(holder for holder in sorted(opened) if holder not in found)[: self.threshold]
-        return {holder: self._dealers(holder, right, opened, words) for holder in found}
+        except NotEnoughSharesError:
+            return Off((), 0)
+        except WrongSharesError as error:
+            return Off((), error.least)
+        return Off(decoded.wrong if decoded.otherwise > self.tolerated else (), min(len(decoded.wrong), decoded.otherwise))
 
-    @property
+    def _unopened(self, dealer: int) -> int:
+        """How many holders say that they could not open what this dealer dealt."""
+        return sum(dealer in answer.unopened for answer in self.answers.values())
+
+    @cached_property
     def _words(self) -> list[tuple[int, int]]:
         """Dealer, and whom its seed is about, in the order of the shares."""
         return [(dealer, about) for dealer in sorted(self.inputs) for about in (dealer, *self.dropped)]
 
-    def _shares(self, holder: int) -> list[int]:
-        revealed, size = self.answers[holder].shares, shamir.SHARE_BYTES
-        return [int.from_bytes(revealed[start : start + size], "big") for start in range(0, len(revealed), size)]
+    @cached_property
+    def _revealed(self) -> dict[int, list[int]]:
+        """The shares that each holder revealed, one for each of `_words`."""
+        size = shamir.SHARE_BYTES
+        return {
+            holder: [int.from_bytes(answer.shares[start : start + size], "big") for start in range(0, len(answer.shares), size)]
+            for holder, answer in self.answers.items()
+        }
 
     def _decoded(self, dealer: int) -> dict[int, bytes]:
         """The seeds of a dealer from the shares of those who could open them."""
         names, words = secrets_of(dealer, self.cohort), self._words
         places = [place for place, (owner, _) in enumerate(words) if owner == dealer]
         holders = [holder for holder, answer in self.answers.items() if dealer not in answer.unopened]
-        answers = {holder: self._shares(holder)[places[0] : places[-1] + 1] for holder in holders}
+        answers = {holder: self._revealed[holder][places[0] : places[-1] + 1] for holder in holders}
         expected = [commitment(self.inputs[dealer].commitments, names, words[place][1]) for place in places]
 
         def right(place: int, secret: int) -> bool:
             seed, about = shamir.to_bytes(secret), words[places[place]][1]
             return keys.secret_commitment(self.session, self.number, dealer, about, seed) == expected[place]
 
-        opened = decode_all(answers, self.threshold, right, self._weights()[: len(places)])
+        opened = decode_all(answers, self.threshold, right, self._weights[: len(places)])
         return {words[place][1]: shamir.to_bytes(secret) for place, secret in zip(places, opened.secrets, strict=True)}
 
+    @cached_property
     def _weights(self) -> list[int]:
         """Of the shares in a check of all of them: they follow from every answer, so that no answer was made to fit them."""
         digest = hashlib.sha256(b"".join(self.answers[holder].shares for holder in sorted(self.answers))).digest()
         stream = keystream(digest, WEIGHT_BYTES * len(self._words))
         return [int.from_bytes(stream[start : start + WEIGHT_BYTES], "big") for start in range(0, len(stream), WEIGHT_BYTES)]
-
-    @staticmethod
-    def _dealers(holder: int, right: tuple[int, ...], opened: Mapping[int, list[int]], words: list[tuple[int, int]]) -> set[int]:
-        """Whose shares this holder revealed wrong."""
-        at = shamir.coefficients(right, holder)
-        known = zip(*(opened[each] for each in right), strict=True)
-        checked = zip(words, known, opened[holder], strict=True)
-        return {dealer for (dealer, _), values, share in checked if (shamir.combine(at, values) - share) % shamir.PRIME}
 
     def _error(self, holder: int, dealers: list[int]) -> WrongShareError:
         """One of more dealers than may misbehave is honest, and dealt what it committed to: then it is the holder."""

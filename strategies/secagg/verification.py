@@ -52,7 +52,8 @@ def agreed_trunk(roster: Roster, advertisements: tuple[SignedAdvertisement, ...]
 
     A quorum is more than may misbehave, so that one of its members is honest, and a name says what is in a trunk. A round that fewer
     finished in time is lost to them: they have the trunk before it, too. A trunk from which a round was finished always has a quorum,
-    among whichever partners are there, by default and wherever 2 · threshold - n is no less.
+    among whichever partners are there, by default and wherever 2 · threshold - n is no less; unless some of them say falsely what they
+    have, for which partners go back by one round at most.
 
     Returns:
         Its version, its name (`NO_TRUNK` if there is none), and who has it on disk, ascending.

@@ -10,6 +10,7 @@ import pytest
 from flwr.app import Message
 
 from strategies import message_records
+from strategies.coordinator.exchange import RoundFailedError
 from strategies.coordinator.secure_trunk import SecureTrunk
 from strategies.partner.secure_partner import SecurePartner
 from strategies.secagg import contributions, proofs, verification, wire
@@ -362,6 +363,40 @@ def test_a_partner_more_than_one_round_ahead_of_a_session_refuses_it(tmp_path: P
     toy.federate()
     assert [toy.held(partner).version for partner in (1, 2, 3, 4)] == [4, 3, 4, 4]
     assert "NoQuorumError" in {entry.refused for entry in toy.entries(2)}
+
+
+def test_a_partner_goes_back_by_one_round_whatever_sessions_are_held_in_between(tmp_path: Path) -> None:
+    """Partner 1 alone has the trunk of round 3. Of four, partner 3 stayed at round 1, and the fourth says later that it did, too."""
+    toy = Toy(tmp_path, rounds=1)
+    toy.federate()
+    first = (toy.home(3) / "shared.safetensors").read_bytes()
+
+    def without_the_third(partition: int, message: Message) -> Message | None:
+        missed = partition == 2 and message.metadata.group_id in ("2", "3")
+        return None if missed or (step(message) == Step.FINISH and partition) else message
+
+    def until_masked(partition: int, message: Message) -> Message:
+        if step(message) == Step.CONSISTENCY:
+            raise KeyboardInterrupt
+        return message
+
+    toy.rounds, toy.grid.down = 3, without_the_third
+    with pytest.raises(RoundFailedError):
+        toy.federate()
+    assert [toy.held(partner).version for partner in (1, 2, 3, 4)] == [3, 2, 1, 2]
+    toy.grid.disconnect(2)
+    toy.grid.down = until_masked
+    with pytest.raises(KeyboardInterrupt):
+        toy.federate()
+    assert toy.held(1).version == 2, "the trunk of round 3 has no quorum"
+    toy.grid.connect(2)
+    toy.grid.disconnect(1)
+    (toy.home(4) / "shared.safetensors").write_bytes(first)
+    (toy.home(4) / "shared-before.safetensors").unlink()
+    with pytest.raises((KeyboardInterrupt, RoundFailedError)):
+        toy.federate()
+    assert toy.held(1).version == 2
+    assert toy.entries(1)[-1].refused == "NoQuorumError"
 
 
 def test_the_trunk_before_stays_until_a_round_with_the_new_one_is_finished(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def test_a_state_of_version_1_is_named_and_never_answered_from(toy: Toy) -> None
         ask(toy.side(2), Step.CONSISTENCY, request)
 
 
-ANEW = '{"cohort_changes": 0, "first_attempt": 1000, "rounds": {}, "sessions": 0, "survivors": []}'
+ANEW = '{"cohort_changes": 0, "first_attempt": 1000, "furthest": 0, "rounds": {}, "sessions": 0, "survivors": []}'
 LOST = (None, "{", ANEW.replace("[]", "[1.5]"), ANEW.replace("[]", '[], "round": 1'), ANEW[:-1] + ', "seal": "00"}')
 
 

@@ -17,6 +17,7 @@ from strategies.secagg.errors import (
     SecAggError,
     SignatureError,
     UnknownPartnerError,
+    WrongSecretError,
 )
 from strategies.secagg.messages import Header, Holding, MaskedInput, ShareKeysReply, SignedAdvertisement, cohort_digest
 from strategies.secagg.phases import Step
@@ -106,6 +107,39 @@ def test_a_reply_that_a_former_version_would_send_is_not_misread_and_others_are_
         ):
             at.taken(1, untagged)
     at.taken(1, tagged)
+
+
+@pytest.mark.parametrize(
+    ("own", "error"),
+    [(32, None), (31, WrongSecretError), (33, WrongSecretError), (32 * 4, WrongSecretError), (32 * 4 + 1, MalformedMessageError)],
+)
+def test_an_answer_with_another_number_of_own_seeds_is_a_proof_unless_it_is_longer_than_any(
+    own: int, error: type[SecAggError] | None
+) -> None:
+    at = before(Step.UNMASK)
+    reply = at.deliver(1, at.requests[1])
+    said = wire.decode(UnmaskReply, reply).own
+    lied = answering(at.partner(1), reply, own=(said * 5)[:own])
+    if error is None:
+        at.taken(1, lied)
+        return
+    with pytest.raises(SecAggError) as caught:
+        at.taken(1, lied)
+    assert caught.type is error
+    assert len(at.parties.coordinator.proofs) == (error is WrongSecretError)
+
+
+@pytest.mark.parametrize(
+    ("unopened", "fits"), [((), True), ((2,), True), ((1, 2, 3), True), ((4,), False), ((5,), False), ((2, 2), False), ((3, 2), False)]
+)
+def test_an_answer_names_survivors_alone_as_dealers_whose_shares_do_not_open(unopened: tuple[int, ...], fits: bool) -> None:
+    at = before(Step.UNMASK, dropped=(4,))
+    said = answering(at.partner(1), at.deliver(1, at.requests[1]), unopened=unopened)
+    if fits:
+        at.taken(1, said)
+        return
+    with pytest.raises(MalformedMessageError, match="others than survivors"):
+        at.taken(1, said)
 
 
 @pytest.mark.parametrize("tag", [0, 2, 3, 255])
