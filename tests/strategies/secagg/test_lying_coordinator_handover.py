@@ -1,11 +1,13 @@
 """Lies about a trunk that one partner hands over to another through the coordinator."""
 
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from strategies.secagg import handover, keys, wire
-from strategies.secagg.errors import HandoverError, OldSessionError, SecAggError, SignatureError, UnknownPartnerError
+from strategies.secagg.errors import AlteredReplyError, HandoverError, OldSessionError, SecAggError, SignatureError, UnknownPartnerError
 from strategies.secagg.messages import Handover, LastRound, SignedHeader
 from strategies.secagg.phases import Step
 from strategies.secagg.transcript import Fact
@@ -104,6 +106,37 @@ def test_another_trunk_sealed_by_a_member_that_helps_the_coordinator() -> None:
     accomplice = at.partner(2).session
     _, forged = handover.seal(identities(4)[2], at.parties.roster, replace(accomplice, index=1), TRUNK, b"x" * len(PLAIN), entropy_from(0))
     refuses(at, offered, forged, HandoverError)
+
+
+# At a coordinator that does not lie
+
+
+def test_a_coordinator_passes_on_what_its_holder_signed() -> None:
+    at, offered, ciphertext = handed_over()
+    at.parties.coordinator.check_handover(1, offered, np.frombuffer(ciphertext, dtype=np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"holder": 3}, AlteredReplyError),
+        ({"trunk": b"x" * 32}, SignatureError),
+        ({"ciphertext": b"x" * 32}, SignatureError),
+        ({"signature": b""}, SignatureError),
+    ],
+)
+def test_a_coordinator_passes_nothing_on_that_its_holder_did_not_sign(changes: dict[str, Any], error: type[SecAggError]) -> None:
+    at, offered, ciphertext = handed_over()
+    with pytest.raises(SecAggError) as caught:
+        at.parties.coordinator.check_handover(1, replace(offered, **changes), np.frombuffer(ciphertext, dtype=np.uint8))
+    assert caught.type is error
+
+
+def test_a_coordinator_passes_nothing_on_in_another_partners_name() -> None:
+    """What partner 1 signed, answered by partner 2."""
+    at, offered, ciphertext = handed_over()
+    with pytest.raises(AlteredReplyError, match="partner 2 hands over in the name of partner 1"):
+        at.parties.coordinator.check_handover(2, offered, np.frombuffer(ciphertext, dtype=np.uint8))
 
 
 # What is in it
