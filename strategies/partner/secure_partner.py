@@ -216,16 +216,16 @@ def append_to_transcript(
     """One more signed line; a last line that a kill cut off is removed first.
 
     Raises:
-        DamagedFileError: The last line is whole and no entry.
+        DamagedFileError: The last line is whole and no entry, or was altered.
     """
-    newest = last_line(path)
+    newest, roster = last_line(path), member.roster
     with reading(path, "move it away: another one begins, and what the old one holds is compared as far as it can be read"):
-        before = transcript.resume([] if newest is None else [newest])
+        before = transcript.resume([] if newest is None else [newest], roster.member(protocol.index), roster.digest())
     session, number = protocol.state.place(step, request)
     _, line = transcript.append(
         before,
         identity=member.identity,
-        roster_digest=member.roster.digest(),
+        roster_digest=roster.digest(),
         session=session,
         number=number,
         phase=step.value,
