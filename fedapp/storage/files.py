@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fedapp.storage.disk_errors import naming
-from fedapp.storage.leftovers import UNFINISHED, discard, held_file, held_folder, held_in_folder, temporary_prefix, unfinished
+from fedapp.storage.leftovers import UNFINISHED, held_file, held_folder, held_in_folder, sweep_beside, temporary_prefix
 
 PRIVATE_DIRECTORY = 0o700
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # Linux's
@@ -61,8 +61,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
-    for left in unfinished(path):  # what a kill left of an earlier attempt
-        discard(left)
+    sweep_beside(path)
     with held_folder(temporary_prefix(path), path.parent, UNFINISHED) as temporary, naming(path, temporary):
         yield temporary
         _put_in_place(temporary, path)

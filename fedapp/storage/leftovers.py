@@ -26,6 +26,12 @@ def sweep(folder: Path) -> None:
                 discard(Path(parent, name))
 
 
+def sweep_beside(path: Path) -> None:
+    """Remove what processes that were killed left unfinished of this file or folder alone; what somebody alive is writing stays."""
+    for left in unfinished(path):
+        discard(left)
+
+
 def unfinished(path: Path) -> list[Path]:
     """What lies beside `path` to become it, of the living and of those that were killed."""
     prefix = temporary_prefix(path)

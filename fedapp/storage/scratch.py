@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fedapp.errors import MachineError
-from fedapp.storage.leftovers import UNFINISHED, discard, held_folder, unfinished
+from fedapp.storage.leftovers import UNFINISHED, held_folder, sweep_beside
 
 MEMORY = Path("/dev/shm")  # noqa: S108 (a folder of our own is made in it)
 TEMPORARY = (Path("/tmp"), Path("/var/tmp"), MEMORY)  # noqa: S108
@@ -24,8 +24,7 @@ def scratch(name: str, parents: tuple[Path, ...]) -> Iterator[Path]:
         MachineError: None of them can be written.
     """
     for parent in parents:
-        for left in unfinished(parent / name):
-            discard(left)
+        sweep_beside(parent / name)
     usable = [parent for parent in parents if parent.is_dir() and os.access(parent, os.W_OK)]
     if not usable:
         raise MachineError(

@@ -16,6 +16,7 @@ from fedapp.partner_folder import PartnerFolder
 from fedapp.storage.damage import reading
 from fedapp.storage.files import atomic_path
 from fedapp.storage.json_lines import append_line, last_line
+from fedapp.storage.leftovers import sweep_beside
 from strategies.partner.departure import Trainer, ready_to_mask
 from strategies.partner.repetition import read_repetition, write_repetition
 from strategies.partner.side import Membership, PartnerSide
@@ -194,11 +195,14 @@ class StateFileError(SecAggError):
 def open_participant(directory: Path, member: Membership) -> Participant:
     """The protocol where an earlier process left it.
 
+    One that was killed while it wrote leaves a state beside it, with the keys of its session: nobody reads that, and it is removed.
+
     Raises:
         StateFileError, DamagedFileError: What it left is damaged.
     """
     folder = PartnerFolder(directory)
     path = folder.protocol
+    sweep_beside(path)
     try:
         state = load(path.read_bytes()) if path.is_file() else None
     except SecAggError as error:
@@ -212,16 +216,16 @@ def append_to_transcript(
     """One more signed line; a last line that a kill cut off is removed first.
 
     Raises:
-        DamagedFileError: The last line is whole and no entry.
+        DamagedFileError: The last line is whole and no entry, or was altered.
     """
-    newest = last_line(path)
+    newest, roster = last_line(path), member.roster
     with reading(path, "move it away: another one begins, and what the old one holds is compared as far as it can be read"):
-        before = transcript.resume([] if newest is None else [newest])
+        before = transcript.resume([] if newest is None else [newest], roster.member(protocol.index), roster.digest())
     session, number = protocol.state.place(step, request)
     _, line = transcript.append(
         before,
         identity=member.identity,
-        roster_digest=member.roster.digest(),
+        roster_digest=roster.digest(),
         session=session,
         number=number,
         phase=step.value,

@@ -152,14 +152,33 @@ def read(lines: Iterable[str], member: Member, roster_digest: bytes) -> tuple[En
     return tuple(entries)
 
 
-def resume(lines: Iterable[str]) -> Entry | None:
-    """The newest entry of one's own transcript, unverified, to append after; None if there is none.
+def resume(lines: Iterable[str], member: Member, roster_digest: bytes) -> Entry | None:
+    """The newest entry of one's own transcript, to append after; None if there is none.
+
+    Its signature alone is verified: an altered entry that another one follows would read as if this partner had forged it.
 
     Raises:
         MalformedMessageError: The last line is no entry.
+        SignatureError: It was altered.
     """
     newest = deque(lines, maxlen=1)
-    return _parse(newest[0])[0] if newest else None
+    if not newest:
+        return None
+    entry, signature = _parse(newest[0])
+    try:
+        member.identity.verify(signature, _signed(entry, roster_digest), member.index)
+    except SignatureError as error:
+        raise SignatureError(member.index, "its last line was altered, or not signed by this partner for this roster") from error
+    return entry
+
+
+def parse(line: str) -> Entry:
+    """The entry in a line, unverified.
+
+    Raises:
+        MalformedMessageError: The line is no entry.
+    """
+    return _parse(line)[0]
 
 
 def owner(line: str, roster: Roster) -> Member | None:

@@ -6,6 +6,7 @@ it: nobody else's body is read, and nobody else's request gets to the SuperLink,
 """
 
 import asyncio
+import math
 import ssl
 import time
 from base64 import b64decode, b64encode
@@ -50,6 +51,7 @@ VERBS = dict.fromkeys(
     ),
     64 << 10,
 ) | {"push-messages": 4 << 20, "push-object": 8 << 20}
+ONCE = (FLEET_HTTP_PUBLIC_KEY_HEADER, FLEET_HTTP_SIGNATURE_HEADER, TIMESTAMP_HEADER, "content-length")  # in a head, or not at all
 PIECE = 64 << 10  # bytes of a request, or of an answer, that are in memory at once; what has more waits on disk
 TIMEOUT = httpx.Timeout(60.0)
 LOOK = httpx.Timeout(3.0)
@@ -96,6 +98,8 @@ class Fleet:
         verb = request.path_params["verb"]
         if verb not in VERBS:
             return PlainTextResponse("not found", 404)
+        if ambiguous(request.headers):
+            return PlainTextResponse("a head that can be read in two ways", 400)
         guest, key = request.scope["state"]["guest"], request.headers.get(FLEET_HTTP_PUBLIC_KEY_HEADER, "")
         if key not in self.partners:
             return PlainTextResponse("no node of this consortium", 412)  # as a SuperLink answers an unknown node
@@ -128,11 +132,13 @@ class Fleet:
             body, content: Empty files for them.
         """
         try:
-            size = await keep(request.stream(), body)
+            size = await keep(request.stream(), body, VERBS[request.path_params["verb"]])
             headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in passed_on(request.headers).items()]
             headers.append((b"content-length", b"%d" % size))
             async with self.superlink.stream("POST", request.url.path, content=pieces(body), headers=headers) as answer:
-                await keep(answer.aiter_bytes(), content)
+                await keep(answer.aiter_bytes(), content)  # our own SuperLink's: as large as what the coordinator sent
+        except TooLargeError:
+            return PlainTextResponse("too large", 413)
         except ClientDisconnect:
             return PlainTextResponse("nobody asks any more", 400)
         except httpx.HTTPError:
@@ -143,11 +149,22 @@ class Fleet:
         return Paced(content, answer.status_code, passed_on(answer.headers))
 
 
-async def keep(content: AsyncIterable[bytes], file: IO[bytes]) -> int:
-    """Write what comes to a file, and go back to its beginning; how many bytes came."""
+class TooLargeError(Exception):
+    """More bytes came than may."""
+
+
+async def keep(content: AsyncIterable[bytes], file: IO[bytes], most: float = math.inf) -> int:
+    """Write what comes to a file, and go back to its beginning; how many bytes came.
+
+    Raises:
+        TooLargeError: More than `most` came, whatever was said of them before. The file holds no more.
+    """
+    size = 0
     async for piece in content:
+        size += len(piece)
+        if size > most:
+            raise TooLargeError
         file.write(piece)
-    size = file.tell()
     file.seek(0)
     return size
 
@@ -195,6 +212,16 @@ class Sight:
                     self.there = False
                 self.seen = time.monotonic()
         return self.there
+
+
+def ambiguous(headers: Headers) -> bool:
+    """Whether what reads a head after us may take another size, or another signer, from it than we do.
+
+    A body in chunks is as long as it likes, whatever length is told beside it: RFC 9112, section 6.1.
+    """
+    sizes = [name for name in ("content-length", "transfer-encoding") if name in headers]
+    length = headers.get("content-length", "0")
+    return len(sizes) > 1 or not (length.isascii() and length.isdecimal()) or any(len(headers.getlist(name)) > 1 for name in ONCE)
 
 
 def signed(headers: Headers, key: EllipticCurvePublicKey) -> bool:

@@ -24,7 +24,7 @@ def proven_guilty(path: Path, roster: Roster) -> dict[str, list[str]]:
         return {}
     with reading(path, "polyphony transcript verify tells which line, and what is wrong with it"), path.open(encoding="utf-8") as lines:
         for line in lines:
-            entry = transcript.resume([line]) if MARK in line else None
+            entry = transcript.parse(line) if MARK in line else None
             for fact in entry.facts if entry else ():
                 if PROOF.fullmatch(fact.name) and (accused := proven(roster, fact.value)) is not None:
                     found.setdefault(roster.member(accused).name, {})[what_was_done(decode(fact.value))] = None

@@ -1,10 +1,16 @@
 """The coordinator's public door lets Flower's Fleet API through for partners, and nothing else for anybody."""
 
+import asyncio
+import socket
 import ssl
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http.client import HTTPSConnection
+from itertools import count
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -14,6 +20,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Message
 
 from fedapp.consortium.certificates import new_certificates
 from fedapp.consortium.node_key import read_private_key
@@ -23,7 +30,7 @@ from fedapp.site.doctor import network
 from fedapp.site.doctor.checks import CheckState
 from fedapp.site.folder import Site
 from fedapp.site.run.door import Limits
-from fedapp.site.run.gate import PIECE, VERBS
+from fedapp.site.run.gate import PIECE, VERBS, Fleet
 from fedapp.site.run.serve import SUPERLINK_FILE, part
 from fedapp.storage.json_file import write_json
 from tests.site.serving import open_gate, running, signature, wait_for
@@ -169,6 +176,71 @@ def test_a_request_that_is_too_large_for_its_verb_or_of_unknown_size_is_refused_
     line.endheaders()
     assert line.getresponse().status == 413
     line.close()
+    assert superlink.asked == []
+
+
+AMBIGUOUS: dict[str, list[tuple[str, str]]] = {
+    "a length beside chunks": [("content-length", "10"), ("transfer-encoding", "chunked")],
+    "chunks before a length": [("transfer-encoding", "chunked"), ("content-length", "10")],
+    "two lengths": [("content-length", "10"), ("content-length", "11")],
+    "two lengths in one line": [("content-length", "10, 11")],
+    "a negative length": [("content-length", "-10")],
+    "a length with a sign": [("content-length", "+10")],
+    "a length that Python alone would read": [("content-length", "1_0")],
+    "another who asks after the one who signed": [("content-length", "10"), ("flwr-public-key", "another")],
+    "another signature": [("content-length", "10"), ("flwr-signature", "bm8=")],
+    "another time": [("content-length", "10"), ("flwr-timestamp", "2026-01-01")],
+}
+
+
+@pytest.mark.parametrize("verb", ["push-object", "activate-node"])
+@pytest.mark.parametrize("how", AMBIGUOUS)
+def test_a_head_that_can_be_read_in_two_ways_is_refused_and_its_connection_ends(
+    caller: httpx.Client, trust: ssl.SSLContext, superlink: Echo, verb: str, how: str
+) -> None:
+    lines = [f"POST /v1/fleet/{verb} HTTP/1.1", "host: coordinator"]
+    lines += [f"{name}: {value}" for name, value in (*signature(KEYS["alpha"]).items(), *AMBIGUOUS[how])]
+    with (
+        socket.create_connection((caller.base_url.host, caller.base_url.port or 443), 10) as plain,
+        trust.wrap_socket(plain, server_hostname="127.0.0.1") as line,
+    ):
+        line.sendall("\r\n".join([*lines, "", ""]).encode() + b"a\r\n0123456789\r\n0\r\n\r\n")
+        answer = b"".join(iter(partial(line.recv, PIECE), b""))  # to its end
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert superlink.asked == []
+
+
+@pytest.mark.parametrize("verb", ["push-object", "activate-node"])
+def test_a_body_that_grows_beyond_its_limit_is_given_up_whatever_its_head_says(tmp_path: Path, verb: str) -> None:
+    """No server in front of it counts: what was framed in a way that nobody thought of is counted all the same."""
+    superlink, sent, answered = Echo(), count(), []
+    kept: list[SpooledTemporaryFile[bytes]] = []
+
+    class Watched(Fleet):
+        def _file(self) -> SpooledTemporaryFile[bytes]:
+            kept.append(super()._file())
+            return kept[-1]
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": bytes(PIECE), "more_body": next(sent) < 2 * VERBS[verb] // PIECE}
+
+    async def send(message: Message) -> None:
+        answered.append(message.get("status"))
+        assert kept[0].tell() <= VERBS[verb]
+
+    async def asked() -> None:
+        headers = signature(KEYS["alpha"]) | {"content-length": "10"}
+        lines = [(name.encode(), value.encode()) for name, value in headers.items()]
+        guest = SimpleNamespace(partner=None, key="")
+        scope = {"type": "http", "method": "POST", "path": f"/v1/fleet/{verb}", "query_string": b"", "headers": lines}
+        client = httpx.AsyncClient(base_url="http://superlink", transport=superlink.transport())
+        fleet = Watched(client, {name: key.public_key() for name, key in KEYS.items()}, Limits(), tmp_path)
+        await fleet(scope | {"path_params": {"verb": verb}, "state": {"guest": guest}}, receive, send)
+
+    asyncio.run(asked())
+    assert answered[0] == 413
+    assert next(sent) == VERBS[verb] // PIECE + 1, "nothing more was read"
+    assert all(file.closed for file in kept)
     assert superlink.asked == []
 
 

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import sys
 from collections import Counter
 from dataclasses import replace
 from hashlib import sha256
@@ -15,10 +16,12 @@ from flwr.app import Message
 from fedapp.partner_folder import PartnerFolder
 from fedapp.storage.damage import DamagedFileError
 from fedapp.storage.json_file import read_sealed
+from fedapp.storage.leftovers import held_file
 from strategies.partner.secure_partner import SecurePartner, StateFileError, open_participant
 from strategies.secagg.errors import OutOfOrderError, SecAggError
 from strategies.secagg.phases import Step
 from strategies.secagg.roster import Roster
+from strategies.secagg.state import load
 from strategies.update.self_audit import OWN
 from strategies.update.shared_trunk import TrunkFileError
 from tests.helpers.federation import alike, body, step
@@ -215,6 +218,66 @@ def test_a_last_line_of_a_transcript_that_is_whole_and_damaged_is_named(toy: Toy
     assert "move it away" in caught.value.hint
     path.rename(path.with_suffix(".damaged"))
     assert ask(toy.side(2), Step.CONSISTENCY, request)[0]
+
+
+def test_a_bit_of_the_transcripts_last_line_that_flips_at_rest_is_named_and_nothing_is_built_upon_it(toy: Toy) -> None:
+    """Another line over the altered one would read, to everybody who verifies it, as if this partner had forged the first."""
+    request = stopped_before(toy, Step.CONSISTENCY, partner=2)
+    (path,) = toy.home(2).glob("transcript-*.jsonl")
+    whole = path.read_bytes()
+    last = whole[:-1].rindex(b"\n") + 1
+    for place in [*range(last, len(whole) - 1, 401), len(whole) - 10, whole.rindex(b'"received": "') + 13]:
+        flipped = bytearray(whole)
+        flipped[place] ^= 1
+        path.write_bytes(flipped)
+        with pytest.raises(DamagedFileError, match=path.name) as caught:
+            ask(toy.side(2), Step.CONSISTENCY, request)
+        assert path.read_bytes() == flipped
+    assert "its last line was altered" in str(caught.value)
+    assert "move it away" in caught.value.hint
+    path.write_bytes(whole)
+    assert ask(toy.side(2), Step.CONSISTENCY, request)[0]
+    assert toy.entries(2)[-1].phase == Step.CONSISTENCY
+
+
+def killed_while_it_writes_its_state(toy: Toy, request: bytes) -> Path:
+    """Ask partner 2 in a process of its own, which ends where the new state should take its place; what it left."""
+    child = os.fork()
+    if child == 0:
+        sys.addaudithook(lambda event, names: os._exit(9) if event == "os.rename" and "protocol.state" in str(names[1]) else None)
+        try:
+            ask(toy.side(2), Step.UNMASK, request)
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    (left,) = toy.home(2).glob(".protocol.state.*.part")
+    return left
+
+
+def test_the_keys_in_a_state_that_a_kill_left_half_written_go_before_anything_else_is_answered(toy: Toy) -> None:
+    request = stopped_before(toy, Step.UNMASK, partner=2)
+    left = killed_while_it_writes_its_state(toy, request)
+    keys = load(left.read_bytes()).session
+    assert keys == state_of(toy, 2).session
+    toy.grid.down = unchanged
+    toy.federate()
+    assert state_of(toy, 2).session != keys
+    assert not list(toy.home(2).glob(".*")), "whoever reads the folder now finds nothing of the session that is over"
+
+
+def test_a_refusal_leaves_no_keys_in_a_half_written_state_either(toy: Toy) -> None:
+    left = killed_while_it_writes_its_state(toy, stopped_before(toy, Step.UNMASK, partner=2))
+    with pytest.raises(SecAggError):
+        ask(toy.side(2), Step.ADVERTISE_KEYS, b"\0\0\0\1")
+    assert not left.exists()
+    assert state_of(toy, 2).session is None
+
+
+def test_a_state_that_a_living_process_is_writing_is_left_to_it(toy: Toy) -> None:
+    request = stopped_before(toy, Step.UNMASK, partner=2)
+    with held_file(PartnerFolder(toy.home(2)).protocol) as writing:
+        assert ask(toy.side(2), Step.UNMASK, request)[0]
+        assert writing.exists()
 
 
 def test_a_partner_that_removed_its_damaged_state_takes_part_again_from_the_next_session_on(toy: Toy) -> None:

@@ -582,6 +582,18 @@ def read_line(line: str) -> tuple[Message, bytes]:
     return entry, signature
 
 
+def whole_lines(path: Path) -> list[str]:
+    """A transcript's lines; what follows the last end of a line can only be the beginning of one, which a kill cut off."""
+    *lines, rest = path.read_bytes().decode(errors="replace").split("\n")  # "\r" ends no line
+    try:
+        whole = isinstance(json.loads(rest[:-1]), dict)
+    except (ValueError, RecursionError):
+        return lines
+    if whole:
+        raise RefusedError(f"the last line has no end, but {rest[-1:]!r}")
+    return lines
+
+
 def read_transcript(roster: Message, lines: list[str], writer: int) -> list[Message]:
     """The entries of a partner's transcript: each signed, and following the one before; and each proof in it proving what it is called."""
     entries: list[Message] = []
@@ -1027,15 +1039,15 @@ def tell_vectors(folder: Path) -> bool:
 
 
 def tell_transcript(roster: Message, path: Path) -> bool:
-    """Print what a transcript proves; a last line without an end was cut off when its writer was killed, and is left out."""
+    """Print what a transcript proves, or why it is broken."""
     try:
-        *lines, _ = path.read_text(encoding="utf-8").split("\n")
+        lines = whole_lines(path)
         if not lines:
             raise RefusedError("no entries")
         writer = writer_of(roster, lines[0])
         entries = read_transcript(roster, lines, writer)
         proofs = proofs_in(roster, entries)
-    except (RefusedError, OSError, UnicodeDecodeError) as error:
+    except (RefusedError, OSError) as error:
         print(f"{path}: broken: {error}")
         return False
     names = {member["index"]: member["name"] for member in roster["members"]}
@@ -1046,7 +1058,7 @@ def tell_transcript(roster: Message, path: Path) -> bool:
 
 
 def main(words: list[str]) -> int:
-    if len(words) < 2:
+    if len(words) < 2 or any(word.startswith("-") for word in words[words[0] == "--vectors" :]):  # it has no other options
         print(__doc__, file=sys.stderr)
         return 2
     try:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedapp.consortium.identity_files import new_identity
+from fedapp.consortium.promises import verify_transcripts
 from fedapp.consortium.public_file import load_public
 from fedapp.consortium.roster_file import Draft, add_partner, load_roster, new_consortium
 from strategies.secagg import messages, proofs, transcript, wire
@@ -270,26 +271,65 @@ def test_what_is_no_consortium_file_is_said_to_be_none(text: str, tmp_path: Path
     assert verifier.main([str(tmp_path / "c.yaml"), "a"]) == 1
 
 
-def test_it_tells_what_transcripts_prove_and_which_are_broken(tmp_path: Path) -> None:
-    ours, theirs = WRITERS
+def consortium_file(folder: Path) -> Path:
+    """The writers' roster, as a file."""
+    theirs = WRITERS[1]
     keys = [base64.b64encode(each["identity"]["keys"]).decode() for each in theirs["members"]]
     partners = [{"index": each["index"], "name": each["name"], "key": key} for each, key in zip(theirs["members"], keys, strict=True)]
     held = {name: theirs[name] for name in ("consortium", "threshold", "minimum")} | {"partners": partners}
-    (tmp_path / "roster.json").write_text(json.dumps(held))
+    (folder / "roster.json").write_text(json.dumps(held))
+    return folder / "roster.json"
+
+
+def test_it_tells_what_transcripts_prove_and_which_are_broken(tmp_path: Path) -> None:
+    ours, roster = WRITERS[0], consortium_file(tmp_path)
     whole, broken = tmp_path / "whole.jsonl", tmp_path / "broken.jsonl"
     whole.write_text("\n".join(TRANSCRIPTS[1]["lines"]) + "\nand a line that was cut o")
     broken.write_text("\n".join(TRANSCRIPTS[3]["lines"]) + "\n")
-    done = run(tmp_path / "roster.json", whole)
+    done = run(roster, whole)
     assert done.returncode == 0, done.stderr
     assert f"digest {ours.digest().hex()}" in done.stdout
     assert done.stdout.splitlines()[1:] == [
         f"{whole}: of partner 1, partner-1: 4 entries, signed and in order",
         f"{whole}: proves that partner 3, partner-3, misbehaved: UnusableKey",
     ]
-    done = run(tmp_path / "roster.json", broken, whole)
+    done = run(roster, broken, whole)
     assert done.returncode == 1
     assert done.stdout.splitlines()[1] == f"{broken}: broken: line 2: does not follow the line before"
     assert len(done.stdout.splitlines()) == 4, "the other one is told all the same"
+
+
+WHOLE = "".join(f"{line}\n" for line in TRANSCRIPTS[1]["lines"]).encode()
+ENDS = {
+    "as it was written": (WHOLE, True),
+    "a last line that was cut off": (WHOLE + WHOLE[:40], True),
+    "a kill before the last end": (WHOLE[:-1], True),
+    "another last end": (WHOLE[:-1] + b"x", False),
+    "a carriage return for the last end": (WHOLE[:-1] + b"\r", False),
+    "carriage returns beside every end": (WHOLE.replace(b"\n", b"\r\n"), False),
+    "carriage returns for every end": (WHOLE.replace(b"\n", b"\r"), False),
+    "a whole line with another end behind it": (WHOLE + b"{}x", False),
+    "bytes that are no text behind it": (WHOLE + b"\xff\xfe", True),
+    "bytes that are no text within it": (WHOLE.replace(b"number", b"numb\xff", 1), False),
+    "nothing": (b"", False),
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_ends_of_lines_are_for_it_what_they_are_for_transcript_verify(tmp_path: Path, how: str) -> None:
+    content, right = ENDS[how]
+    path = tmp_path / "transcript.jsonl"
+    path.write_bytes(content)
+    assert (not verify_transcripts([path], WRITERS[0])["broken"]) == right
+    assert verifier.tell_transcript(WRITERS[1], path) == right
+
+
+@pytest.mark.parametrize(
+    "words", [["--roster", "c.yaml"], ["--roster", "c.yaml", "a"], ["c.yaml", "-v", "a"], ["--vectors", "--help"], ["-h"]]
+)
+def test_an_option_that_it_does_not_have_is_answered_with_its_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert verifier.main(words) == 2
+    assert capsys.readouterr().err.startswith(str(verifier.__doc__))
 
 
 def test_as_a_program_it_finds_the_vectors_right(tmp_path: Path) -> None:

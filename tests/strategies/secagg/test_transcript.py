@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategies.secagg.errors import MalformedMessageError, PeerError
+from strategies.secagg.errors import MalformedMessageError, PeerError, SignatureError
 from strategies.secagg.identity import Identity
 from strategies.secagg.roster import Member, Roster
 from strategies.secagg.transcript import PHASES, BrokenTranscriptError, Entry, Fact, append, owner, read, resume
@@ -35,6 +35,10 @@ def written(identity: Identity, count: int = 4, roster: Roster = ROSTER) -> tupl
 ENTRIES, LINES = written(IDENTITIES[1])
 
 
+def resumed(lines: list[str]) -> Entry | None:
+    return resume(lines, MEMBERS[1], ROSTER.digest())
+
+
 def broken(lines: list[str], line: int, match: str | None = None, member: Member = MEMBERS[1], roster: Roster = ROSTER) -> None:
     with pytest.raises(BrokenTranscriptError, match=match) as caught:
         read(lines, member, roster.digest())
@@ -57,16 +61,23 @@ def test_a_line_is_one_line_that_a_person_can_read() -> None:
 
 
 def test_appending_goes_on_after_the_newest_line() -> None:
-    assert resume([]) is None
-    assert resume(LINES) == ENTRIES[-1]
-    assert resume(line + "\n" for line in LINES) == ENTRIES[-1]
-    _, line = append(resume(LINES), IDENTITIES[1], ROSTER.digest(), SESSION, 9, "Handover", (), RECEIVED, SENT, "")
+    assert resumed([]) is None
+    assert resumed(LINES) == ENTRIES[-1]
+    assert resumed([line + "\n" for line in LINES]) == ENTRIES[-1]
+    _, line = append(resumed(LINES), IDENTITIES[1], ROSTER.digest(), SESSION, 9, "Handover", (), RECEIVED, SENT, "")
     assert read([*LINES, line], MEMBERS[1], ROSTER.digest())[-1].number == 5
 
 
 def test_a_newest_line_that_is_no_entry_is_not_appended_to() -> None:
     with pytest.raises(MalformedMessageError):
-        resume([*LINES, LINES[-1][:-9]])
+        resumed([*LINES, LINES[-1][:-9]])
+
+
+def test_a_newest_line_that_was_altered_or_is_anothers_is_not_appended_to() -> None:
+    altered = LINES[-1].replace(RECEIVED.hex(), b"R".hex() + RECEIVED.hex()[2:])
+    for lines, member, roster in (([altered], 1, ROSTER), (LINES, 0, ROSTER), (LINES, 1, Roster("others", 2, 3, MEMBERS))):
+        with pytest.raises(SignatureError, match="its last line was altered, or not signed by this partner for this roster"):
+            resume(lines, MEMBERS[member], roster.digest())
 
 
 def test_a_broken_transcript_is_the_fault_of_its_partner() -> None:
