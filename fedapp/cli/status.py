@@ -47,6 +47,8 @@ def tell(state: dict[str, Any]) -> None:
     print(headline(state)[1])
     for problem in state["problems"]:
         print(f"unusable: {problem}")
+        if hint := state["hints"].get(problem):
+            print(f"hint: {hint}")
     for warning in state.get("warnings", []):
         print(f"WARNING: {warning['about']}. {warning['told']}")
         print(f"hint: {warning['hint']}")

@@ -26,6 +26,8 @@ from fedapp.data.dataset import Dataset
 from fedapp.site.agreed import check_agreed
 from fedapp.site.folder import Site
 from fedapp.site.needs import DISK_BASE, DISK_COPIES, WEIGHT, coordinator_memory, partner_memory, weights
+from fedapp.site.own_files import unusable_files
+from fedapp.site.status.missing import missing
 from fedapp.wording import plural, size
 from strategies.secagg.errors import PolicyError
 
@@ -211,11 +213,15 @@ def dataset(site: Site) -> CheckFinding:
 
 
 def state(site: Site) -> CheckFinding:
-    """The state of earlier rounds is our own."""
+    """The state of earlier rounds is our own, and what every request needs of it can be read."""
     from fedapp.site.accept import check_state
 
     check_state(site)
-    return ok("it is this site's own")
+    if unusable := unusable_files(site.state):
+        return fail("; ".join(each.told for each in unusable), "; ".join(each.hint for each in unusable))
+    if lost := missing(site.state):
+        return warn("; ".join(lost), "bring back what is missing from a copy of this state; of a trunk, another partner hands its own over")
+    return ok("it is this site's own, and trunk, protocol and what was repeated can be read")
 
 
 def disk(site: Site) -> CheckFinding:

@@ -174,6 +174,22 @@ def test_a_supernode_is_up_while_it_gave_a_sign_of_life_within_a_minute(site: Si
     assert told["phase"] == ("down" if not up else state)
 
 
+@pytest.mark.parametrize("name", ["state/shared.safetensors", "state/repetition.json", "policy.yaml", "consortium.yaml"])
+def test_a_partner_is_not_healthy_while_a_file_is_unusable_that_every_request_needs(
+    site: Site, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved_site.beat(site, "waiting", 5)
+    saved_site.hold_trunk(site, 2)
+    assert partner_status(site)["healthy"]
+    (site.path / name).write_bytes((site.path / name).read_bytes()[:-20])
+    told = partner_status(site)
+    (problem,) = (each for each in told["problems"] if name in each)
+    assert told["healthy"] is False and told["hints"][problem]
+    command.tell(told)
+    assert f"unusable: {problem}\nhint: {told['hints'][problem]}\n" in capsys.readouterr().out
+    page.render(told, "nonce")
+
+
 def test_the_last_failure_is_told_with_its_hint(site: Site) -> None:
     write_sealed(site.state / "error.json", {"error": "no dataset", "hint": "accept one"})
     failure = partner_status(site)["health"]["failure"]
