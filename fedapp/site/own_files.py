@@ -13,7 +13,7 @@ from strategies.secagg.errors import SecAggError
 from strategies.secagg.state import load
 from strategies.update.shared_trunk import SharedTrunk
 
-HINT_STATE = "remove it: the session that goes on ends for this partner, and it takes part in the next one"
+HINT_STATE = "remove it: this partner takes part again from the next session on; an older copy of it could let an update be masked twice"
 
 
 @dataclass(frozen=True)

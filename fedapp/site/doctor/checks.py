@@ -140,7 +140,10 @@ def passphrase(site: Site) -> CheckFinding:
     if clear:
         return ok(f"{' and '.join(clear)} in the clear; `polyphony identity passphrase {site.keys}` encrypts the keys")
     names = " and ".join(path.name for path in present) or "no key"
-    return ok(f"{names} encrypted; the service has the passphrase from the file in {VARIABLE}, or as the credential {CREDENTIAL}")
+    return ok(
+        f"{names} encrypted; whether a service finds the passphrase is not checked here: `polyphony serve` looks when it starts, in the "
+        f"file in {VARIABLE}, or for the credential {CREDENTIAL}"
+    )
 
 
 def node_keys(site: Site) -> CheckFinding:

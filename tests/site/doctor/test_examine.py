@@ -136,7 +136,7 @@ def flip_a_bit_of(path: Path) -> None:
         ("shared.safetensors", "another partner then hands its trunk over"),
         ("shared-before.safetensors", "needed only where too few partners finished"),
         ("repetition.json", "count anew"),
-        ("protocol.state", "takes part in the next one"),
+        ("protocol.state", "from the next session on"),
     ],
 )
 def test_a_flipped_bit_in_what_every_request_needs_fails_with_the_files_name_and_what_to_do(partner: Site, name: str, hint: str) -> None:
