@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from fedapp.site.request_log import Request, note_request
+from fedapp.site.run import serve as serving
 from fedapp.site.run.refusals import Refusals
+from tests.site import saved_site
 
 
 def request(refused: str) -> Request:
@@ -26,3 +30,19 @@ def test_where_nothing_was_asked_yet_nothing_is_told(tmp_path: Path) -> None:
     assert refusals.new() == []
     note_request(tmp_path, request("one"))
     assert refusals.new() == ["a request was refused: one"]
+
+
+def test_serve_says_it_in_a_line_with_where_more_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    site, looks = saved_site.fresh(tmp_path / "site"), iter(range(3))
+
+    def sleep(seconds: float) -> None:
+        if next(looks, None) is None:
+            raise KeyboardInterrupt
+        note_request(site.state, request("PolicyError: rounds 9"))
+
+    monkeypatch.setattr(serving.time, "sleep", sleep)
+    with pytest.raises(KeyboardInterrupt):
+        serving.run_for_ever(site, [])
+    assert caplog.messages == [f"a request was refused: PolicyError: rounds 9; polyphony status {site.path} says more"] * 3
