@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from logging import ERROR, INFO
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from fedapp.coordinator.side import CoordinatorSide, new_run, simulated_side, si
 from fedapp.errors import PolyphonyError
 from fedapp.run_folder import RunFolder
 from fedapp.runtime.prompt_pull import prompt_pull
+from fedapp.site.finished import TERMS, terms_digest
 from fedapp.site.folder import SITE_VARIABLE, Site
 from fedapp.storage.json_file import write_sealed
 from strategies.coordinator.exchange import RoundFailedError
@@ -37,7 +38,7 @@ def run(grid: Grid, context: Context) -> None:
     """Run or resume the federated rounds; `coordinator/outcome.json` says how they ended."""
     if SITE_VARIABLE in os.environ:
         site = Site.open(Path(os.environ[SITE_VARIABLE]))
-        conclude(grid, site.coordinator, lambda: site_side(site))
+        conclude(grid, site.coordinator, lambda: site_side(site), {TERMS: terms_digest(site)})
         return
     bare = not context.run_config["run-dir"]
     folder = new_run(grid, context) if bare else prepared_run(Path(str(context.run_config["run-dir"])))
@@ -56,8 +57,8 @@ def prepared_run(path: Path) -> RunFolder:
     return folder
 
 
-def conclude(grid: Grid, folder: Path, open_side: Callable[[], CoordinatorSide]) -> None:
-    """Drive the rounds to their end, and write down in `folder` how they ended, whatever it was that ended them."""
+def conclude(grid: Grid, folder: Path, open_side: Callable[[], CoordinatorSide], facts: Mapping[str, str] | None = None) -> None:
+    """Drive the rounds to their end, and write down in `folder` how they ended, whatever it was that ended them; with `facts`, if well."""
     outcome, awaited = folder / "outcome.json", folder / AWAITED
     for left in (outcome, awaited):  # of a process before, which may have been killed
         left.unlink(missing_ok=True)
@@ -70,4 +71,4 @@ def conclude(grid: Grid, folder: Path, open_side: Callable[[], CoordinatorSide])
         raise
     finally:
         awaited.unlink(missing_ok=True)
-    write_sealed(outcome, {"state": "finished", "error": ""})
+    write_sealed(outcome, {"state": "finished", "error": "", **(facts or {})})

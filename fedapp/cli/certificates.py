@@ -1,5 +1,6 @@
 """`polyphony certificates`: TLS certificates from the consortium's own authority."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -19,10 +20,13 @@ def new(
     encrypt: Encrypt = False,
 ) -> None:
     """Make an authority and a certificate for the coordinator; called again, only a new certificate, for the same hosts unless told."""
-    from fedapp.consortium.certificates import certificate_files, new_certificates  # imports cryptography, which --help need not wait for
+    from fedapp.consortium.certificates import AUTHORITY_KEY, certificate_files, new_certificates  # imports cryptography
     from fedapp.consortium.passphrase import new_passphrase, passphrase_file
 
+    there = (directory / AUTHORITY_KEY).exists()
     new_certificates(directory, hosts or (), days, new_passphrase(passphrase_file()) if encrypt else None)
+    if there:
+        print(f"{directory / AUTHORITY_KEY} was there and is kept: the coordinator's certificate and key alone are new", file=sys.stderr)
     for path in certificate_files(directory):
         describe(path)
 

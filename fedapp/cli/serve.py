@@ -35,6 +35,8 @@ def federate(site: SiteFolder, as_json: Json = False) -> None:
     if as_json:
         print(json.dumps(result))
     else:
+        if result["before"]:
+            print("before     all partners have the last trunk: none was asked for anything. A kit with more rounds goes on from there")
         print(f"finished   {plural(result['rounds'], 'round')}, {result['seconds_per_round']:.1f} s each (median)")
 
 

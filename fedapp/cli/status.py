@@ -47,6 +47,8 @@ def tell(state: dict[str, Any]) -> None:
     print(headline(state)[1])
     for problem in state["problems"]:
         print(f"unusable: {problem}")
+        if hint := state["hints"].get(problem):
+            print(f"hint: {hint}")
     for warning in state.get("warnings", []):
         print(f"WARNING: {warning['about']}. {warning['told']}")
         print(f"hint: {warning['hint']}")
@@ -79,7 +81,7 @@ def tell_partner(state: dict[str, Any]) -> None:
     rows_listed = f"{count(ledger['rows_listed'])} of {plural(ledger['rows'], 'row')}, row guard {count(ledger['row_guard'])}"
     if (told := what_predicts(state)) not in headline(state)[1]:
         print(told)
-    print(f"holds the trunk of {of_rounds(state)}")
+    print(f"holds the trunk of {of_rounds(state)}" if state["round"] else "holds no trunk of a finished round yet")
     print(f"sent: {size(ledger['bytes_out'])} in {plural(ledger['rounds_sent'], 'round')}; {rows_listed}")
     if held := state["repetition"]:
         print(f"sessions joined: {of_allowed(held, 'sessions')}; changes of cohort: {of_allowed(held, 'cohort_changes')}")

@@ -55,7 +55,10 @@ def verify(
     roster: Roster,
     as_json: Json = False,
 ) -> None:
-    """Tell what each transcript proves, and of whom, what was refused, and which trunks it names; exit 1 if one is broken."""
+    """Tell what each transcript proves, and of whom, what was refused, and which trunks it names; exit 1 if one is broken.
+
+    Protocol rounds are counted: a session's row list is one, and so is a round that was made again.
+    """
     from fedapp.consortium.promises import verify_transcripts  # imports cryptography, which --help need not wait for
     from fedapp.consortium.roster_file import load_roster
 
@@ -73,7 +76,7 @@ def verify(
 
 def tell_transcript(told: dict[str, Any]) -> None:
     """Print what one transcript tells."""
-    much = f"{plural(told['entries'], 'entry')}, whole and signed, of {plural(told['rounds'], 'round')}"
+    much = f"{plural(told['entries'], 'entry')}, whole and signed, of {plural(told['rounds'], 'protocol round')}"
     print(f"{told['name']}, partner {told['partner']}: {much} in {plural(told['sessions'], 'session')}  {shown(told['file'])}")
     trunks = told["trunks"]
     trained = trunks["trained_from"]

@@ -15,6 +15,7 @@ from strategies.update.limits import LeakLimits
 
 POLICY_HEADER = "# The least that this partner accepts, whatever the coordinator asks.\n"
 POLICY_HINT = "it says the least that this partner accepts: bring it back from a backup, or take it from the kit"
+VALUE_HINT = "correct that value there; the kit's own file has one that is allowed"
 STRICT = LeakLimits()
 
 
@@ -144,5 +145,5 @@ def read_policy_file(path: Path) -> PolicyFile:
         _limits(fields)
         _repetition(fields)
     except ValueError as error:
-        raise ConfigError(f"{path}: {first_line(error)}", POLICY_HINT) from error
+        raise ConfigError(f"{path}: {first_line(error)}", VALUE_HINT) from error
     return fields

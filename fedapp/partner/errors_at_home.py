@@ -54,7 +54,7 @@ def keep_errors_home(message: Message, context: Context, call_next: ClientAppCal
         note(message_records.payload_bytes(reply.content), "")
         return reply
     except Exception as error:
-        reason = f"{type(error).__name__}: {describe(error)}"
+        reason = describe(error) if explained(error) is None else f"{type(error).__name__}: {describe(error)}"  # the kind once
         remember(error, context, lambda: note(0, reason))
     raise PartnerFailedError("the partner could not answer; its own log says why")
 

@@ -59,6 +59,11 @@ class PolicyError(CoordinatorError):
     tries what was not agreed.
     """
 
+    hint = (
+        "what was agreed on is not the same everywhere: install the kit that the others have (`polyphony kit install`), or ask the "
+        "coordinator which kit it has"
+    )
+
 
 class OldSessionError(CoordinatorError):
     """A message of another session. Proves nothing: it may be late. State is unchanged."""

@@ -286,9 +286,9 @@ def test_what_a_transcript_proves_is_told_and_exits_with_0(
     session = (b"s" * 8).hex()
     assert err == ""
     assert out.splitlines() == [
-        "alpha, partner 1: 2 entries, whole and signed, of 2 rounds in 1 session  alpha.jsonl",
+        "alpha, partner 1: 2 entries, whole and signed, of 2 protocol rounds in 1 session  alpha.jsonl",
         "proves     nothing of anybody",
-        "gamma, partner 3: 6 entries, whole and signed, of 6 rounds in 1 session  gamma.jsonl",
+        "gamma, partner 3: 6 entries, whole and signed, of 6 protocol rounds in 1 session  gamma.jsonl",
         f"trained    from 2 trunks (trunk and row list); the last {(b'd' * 8).hex()}, in round 2 of session {session}",
         f"came to    1 trunk by a sum; the last {(b'c' * 8).hex()}, in round 2 of session {session}",
         f"took over  {(b'a' * 8).hex()}, in round 1 of session {session} from alpha",

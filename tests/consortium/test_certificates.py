@@ -228,6 +228,8 @@ def test_new_and_check_tell_hosts_and_expiry(tmp_path: Path, monkeypatch: pytest
     assert capsys.readouterr().out == first
     assert polyphony(monkeypatch, "certificates", "check", "c/server.crt") == 0
     assert capsys.readouterr().out == server + "\n"
+    assert polyphony(monkeypatch, "certificates", "new", "c") == 0
+    assert "c/ca.key was there and is kept: the coordinator's certificate and key alone are new" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("begins", "ends", "word"), [(-9, -1, "expired"), (1, 9, "not valid yet")])

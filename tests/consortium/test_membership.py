@@ -174,6 +174,14 @@ def test_an_unusable_policy_is_named(run: RunFolder, old: str, new: str) -> None
     assert error.value.hint
 
 
+def test_a_value_that_a_person_wrote_wrongly_is_to_be_corrected_and_not_brought_back(run: RunFolder) -> None:
+    path = PartnerFolder(run.partner("partner-1")).policy
+    path.write_text(path.read_text().replace("survivor_lists: 2", "survivor_lists: 0"))
+    with pytest.raises(ConfigError, match="survivor_lists is 0, not 1 or more") as error:
+        read_policy(path)
+    assert "correct that value there" in error.value.hint and "backup" not in error.value.hint
+
+
 @pytest.mark.parametrize("missing", ["policy.yaml", "identity/identity.key"])
 def test_a_missing_file_is_named(run: RunFolder, missing: str) -> None:
     membership_of(run, "partner-1")

@@ -26,6 +26,8 @@ from fedapp.data.dataset import Dataset
 from fedapp.site.agreed import check_agreed
 from fedapp.site.folder import Site
 from fedapp.site.needs import DISK_BASE, DISK_COPIES, WEIGHT, coordinator_memory, partner_memory, weights
+from fedapp.site.own_files import unusable_files
+from fedapp.site.status.missing import missing
 from fedapp.wording import plural, size
 from strategies.secagg.errors import PolicyError
 
@@ -138,7 +140,10 @@ def passphrase(site: Site) -> CheckFinding:
     if clear:
         return ok(f"{' and '.join(clear)} in the clear; `polyphony identity passphrase {site.keys}` encrypts the keys")
     names = " and ".join(path.name for path in present) or "no key"
-    return ok(f"{names} encrypted; the service has the passphrase from the file in {VARIABLE}, or as the credential {CREDENTIAL}")
+    return ok(
+        f"{names} encrypted; whether a service finds the passphrase is not checked here: `polyphony serve` looks when it starts, in the "
+        f"file in {VARIABLE}, or for the credential {CREDENTIAL}"
+    )
 
 
 def node_keys(site: Site) -> CheckFinding:
@@ -211,11 +216,15 @@ def dataset(site: Site) -> CheckFinding:
 
 
 def state(site: Site) -> CheckFinding:
-    """The state of earlier rounds is our own."""
+    """The state of earlier rounds is our own, and what every request needs of it can be read."""
     from fedapp.site.accept import check_state
 
     check_state(site)
-    return ok("it is this site's own")
+    if unusable := unusable_files(site.state):
+        return fail("; ".join(each.told for each in unusable), "; ".join(each.hint for each in unusable))
+    if lost := missing(site.state):
+        return warn("; ".join(lost), "bring back what is missing from a copy of this state; of a trunk, another partner hands its own over")
+    return ok("it is this site's own, and trunk, protocol and what was repeated can be read")
 
 
 def disk(site: Site) -> CheckFinding:

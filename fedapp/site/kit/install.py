@@ -195,7 +195,7 @@ def _endpoint_changes(given: Site, known: Site) -> list[str]:
         if old == new:
             continue
         changed = [] if old is None or new is None else [key for key in vars(new) if getattr(old, key) != getattr(new, key)]
-        how = "is new" if old is None else "is no more" if new is None else f"has another {', '.join(changed)}"
+        how = "is new" if old is None else "is no more" if new is None else f"is another in {', '.join(changed)}"
         void = "; we declared it, and answer nothing until that is accepted again" if name in declared else ""
         lines.append(f"endpoint {name}: {how}{void}")
     return lines

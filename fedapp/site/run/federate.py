@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from fedapp.runtime.bundle import bundle_pyproject
 from fedapp.runtime.flower import CONNECTION, script, wait_until_listening
 from fedapp.runtime.locks import locked
 from fedapp.runtime.processes import child
+from fedapp.site.finished import nothing_left, outcome_file
 from fedapp.site.folder import Site
 from fedapp.site.run.serve import superlink_connection
 from fedapp.storage.files import write_text
@@ -35,20 +36,22 @@ def federate(site: Site, follow: Callable[[Exchange], None], wait_for: Callable[
         follow: Told each exchange.
         wait_for: Told whose replies are awaited, when that has been so for a while.
     Returns:
-        rounds, exchanges, seconds_per_round (median), seconds.
+        rounds, exchanges, seconds_per_round (median), seconds, before (whether all was finished before, and nobody was asked for anything).
     Raises:
         RunError: The coordinator is not being served, or the rounds ended before the last one: why, and how to go on.
         BusyError: Another process has started the rounds or follows them.
     """
     with locked(site.coordinator, "polyphony federate"):
-        return _federate(site, follow, wait_for)
+        started, before = time.monotonic(), nothing_left(site)
+        if not before:
+            _federate(site, follow, wait_for)
+        return summary(site, started, before)
 
 
-def _federate(site: Site, follow: Callable[[Exchange], None], wait_for: Callable[[Awaited], None]) -> dict[str, Any]:
+def _federate(site: Site, follow: Callable[[Exchange], None], wait_for: Callable[[Awaited], None]) -> None:
     environment = reached(site)
-    started, reported = time.monotonic(), len(read_journal(site.coordinator / "journal.jsonl"))
-    outcome = site.coordinator / "outcome.json"
-    waiting = Waiting(site.coordinator / AWAITED, wait_for)
+    reported = first = len(read_journal(site.coordinator / "journal.jsonl"))
+    outcome, waiting = outcome_file(site), Waiting(site.coordinator / AWAITED, wait_for)
     with rounds(site, environment) as going_on:
         while not outcome.is_file() and going_on():
             reported = tell(site, reported, follow)
@@ -58,7 +61,19 @@ def _federate(site: Site, follow: Callable[[Exchange], None], wait_for: Callable
     ended = {"state": "died", "error": f"the rounds ended without a word; see {site.log}/run.log"}
     state = read_outcome(outcome) or ended
     if state["state"] != OVER:
-        raise RunError(str(state["error"]), f"put that right and go on: polyphony federate {site.path}")
+        raise RunError(str(state["error"]), what_to_do(site, read_journal(site.coordinator / "journal.jsonl")[first:]))
+
+
+def what_to_do(site: Site, exchanges: Sequence[Exchange]) -> str:
+    """Where to look when rounds ended too early: at the partners that these exchanges left out, last, and in our own log."""
+    reasons = dict(each.partition(": ")[::2] for exchange in exchanges for each in exchange.left_out)
+    who = ", ".join(f"{name} ({reason})" for name, reason in reasons.items())
+    look = f"left out were {who}: ask them what `polyphony status` says there; " if who else ""
+    return f"{look}what went on here is in {site.log}/run.log; put that right and go on: polyphony federate {site.path}"
+
+
+def summary(site: Site, started: float, before: bool) -> dict[str, Any]:
+    """What `federate` returns."""
     exchanges = read_journal(site.coordinator / "journal.jsonl")
     times = sorted(round_seconds(exchanges)) or [0.0]
     return {
@@ -66,6 +81,7 @@ def _federate(site: Site, follow: Callable[[Exchange], None], wait_for: Callable
         "exchanges": len(exchanges),
         "seconds_per_round": round(times[len(times) // 2], 2),
         "seconds": round(time.monotonic() - started, 1),
+        "before": before,
     }
 
 
@@ -115,7 +131,7 @@ def rounds(site: Site, environment: Mapping[str, str]) -> Iterator[Callable[[], 
     if running(environment):
         yield patient(lambda: running(environment))
         return
-    (site.coordinator / "outcome.json").unlink(missing_ok=True)
+    outcome_file(site).unlink(missing_ok=True)
     app = site.log / "app"
     write_text(app / "pyproject.toml", bundle_pyproject())
     with child([script("flwr"), "run", str(app), CONNECTION, "--stream"], site.log / "run.log", environment) as streaming:

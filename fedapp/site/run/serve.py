@@ -17,11 +17,13 @@ from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from fedapp.consortium.identity_files import check_unattended
 from fedapp.consortium.roster_file import load_draft
 from fedapp.errors import RunError
+from fedapp.partner_folder import PartnerFolder
 from fedapp.runtime.flower import DIRECT, QUIET, flower_environment, script, wait_until_listening
 from fedapp.runtime.flower_internals import ControlHttpClient, RegisterNodeRequest, RuntimeVersionHttpInterceptor, public_key_to_bytes
 from fedapp.runtime.locks import locked
 from fedapp.runtime.processes import child, free_port
 from fedapp.site.folder import SITE_VARIABLE, Site
+from fedapp.site.run.refusals import Refusals
 from fedapp.storage.json_file import read_object, write_json
 from fedapp.storage.leftovers import sweep
 
@@ -84,13 +86,16 @@ def part(site: Site, name: str) -> list[str]:
 
 
 def run_for_ever(site: Site, services: list[Service]) -> None:
-    """Start all services, and each again when it ends, after a pause that grows while it fails at once."""
+    """Start all services, and each again when it ends, after a pause that grows while it fails at once; tell what a partner refused."""
+    refusals = Refusals(PartnerFolder(site.state).requests) if site.partner else None
     while True:
         with ExitStack() as stack:
             running = {each.name: start(stack, site, each) for each in services}
             LOG.info("serving %s", ", ".join(running))
             while True:
                 time.sleep(POLL)
+                for told in refusals.new() if refusals else ():
+                    LOG.warning("%s; polyphony status %s says more", told, site.path)
                 for each in services:
                     rotate(output(site, each))
                     if running[each.name].poll() is not None and time.monotonic() > each.started + each.pause:

@@ -32,7 +32,7 @@ from fedapp.site.folder import Site
 from fedapp.site.proxy import proxy_of
 from fedapp.site.request_log import Request, note_request
 from fedapp.site.run.connection import connect, is_disconnected
-from fedapp.site.run.inbox import Inbox, StoredRequest, TooLargeError, largest_request
+from fedapp.site.run.inbox import ROOM, Inbox, StoredRequest, TooLargeError, largest_request
 from fedapp.storage.json_file import write_sealed
 from fedapp.storage.live_files import json_object
 from fedapp.wording import shown
@@ -177,7 +177,7 @@ class SuperNode:
         if stored is None or stored.objects is not None:
             return stored
         try:
-            stored = self.link.fetch(stored, largest_request(read_policy(self.site.policy)))
+            stored = self.link.fetch(stored, self._largest())
             self.inbox.keep(stored)
             self.link.confirm(stored.message())
             return stored
@@ -207,10 +207,12 @@ class SuperNode:
     def _answered(self, request: Message) -> Message:
         run_id, kind = request.metadata.run_id, request.metadata.message_type
         become_task(request.metadata.dst_task_id or 0, run_id, self.link.node_id)
-        if not self._accepted(run_id):
-            LOG.error("a request was refused: %s", FOREIGN)
-            self._note_refusal(run_id, f"ForeignAppError: {FOREIGN}", label=request.metadata.group_id)
-            return Message(Error(ErrorCode.INVALID_FAB, "refused"), reply_to=request)
+        try:
+            accepted = self._accepted(run_id)
+        except PolyphonyError as error:  # the coordinator hears at once that nothing comes, and need not wait for it
+            return self._refusal(request, f"{type(error).__name__}: {error}", ErrorCode.CLIENT_APP_RAISED_EXCEPTION)
+        if not accepted:
+            return self._refusal(request, f"ForeignAppError: {FOREIGN}", ErrorCode.INVALID_FAB)
         context = Context(run_id, self.link.node_id, {"site": str(self.site.path)}, RecordDict(), {})
         try:
             return self.answer(request, context)
@@ -218,6 +220,19 @@ class SuperNode:
             LOG.error("%s", error)
             request.metadata.message_type = kind  # the app may have changed it
             return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, "the partner could not answer"), reply_to=request)
+
+    def _refusal(self, request: Message, reason: str, code: int) -> Message:
+        """An answer without a reason, which stays here."""
+        LOG.error("a request was refused: %s", reason)
+        self._note_refusal(request.metadata.run_id, reason, label=request.metadata.group_id)
+        return Message(Error(code, "refused"), reply_to=request)
+
+    def _largest(self) -> int:
+        """Bytes of a request that are taken in; with an unusable policy as many as a short one needs, which is answered with an error."""
+        try:
+            return largest_request(read_policy(self.site.policy))
+        except PolyphonyError:
+            return ROOM
 
     def _accepted(self, run_id: int) -> bool:
         """Whether the run's bundle is of the version that would answer, and one that our policy names: two versions may add otherwise."""

@@ -55,7 +55,7 @@ TEMPLATES.filters |= {"of_allowed": sentences.of_allowed, "repeated_rounds": sen
 
 
 def page_app(site: Site) -> ASGIApp:
-    """The page as an ASGI app: `/`, `/status.json`, `/metrics`, and `/health` (200, or 503 for a party that is down)."""
+    """The page as an ASGI app: `/`, `/status.json`, `/metrics`, and `/health` (200, or 503 if it is down or can answer nothing)."""
 
     def home(request: Request) -> Response:
         nonce = secrets.token_urlsafe(16)

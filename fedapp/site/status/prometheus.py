@@ -88,6 +88,7 @@ def partner_metrics(status: Mapping[str, Any]) -> list[Metric]:
             "What needs attention: named compounds and weak terms, as the page and the status tell it.",
             len(status["warnings"]),
         ),
+        gauge("partners_proven_guilty", "Partners that are proven to have misbehaved, by what we were shown.", len(status["proven"])),
         gauge("disk_free_bytes", "Free space where the site lies.", health["disk_free"]),
         counter("requests_total", "Requests that arrived.", ledger["requests"]),
         counter("refused_requests_total", "Requests that were refused.", ledger["refused"]),

@@ -123,7 +123,8 @@ def activity(status: Mapping[str, Any]) -> tuple[str, str]:
         return "good", f"All rounds are done. {what_predicts(status) or 'The model of the best round is kept.'}"
     if not status["requests"]:
         return "good", "Connected, and waiting for the coordinator's first request."
-    return "good", f"Connected, and waiting for the coordinator. This partner last {step(status['phase'])}."
+    last = f" This partner last {step(status['phase'])}." if status["phase"] in set(Step) else ""  # else nothing was answered yet
+    return "good", f"Connected, and waiting for the coordinator.{last}"
 
 
 def coordinator_state(status: Mapping[str, Any]) -> tuple[str, str]:

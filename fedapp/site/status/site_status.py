@@ -14,6 +14,7 @@ from fedapp.evaluation.arms import CLASSIFICATION
 from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import now
 from fedapp.site.folder import Site
+from fedapp.site.own_files import unusable_files
 from fedapp.site.request_log import Request
 from fedapp.site.status.attention import concerns, misbehaved
 from fedapp.site.status.learning import learning, score_of
@@ -65,28 +66,32 @@ def partner_status(site: Site) -> dict[str, Any]:
     (what scores are called), learning, sent, ledger, endpoints (the declared tasks, whether their shared heads are in play, and in which
     rounds too few holders were left), privacy_spent (None without record-level privacy), repetition (None if its file is unusable), proven
     (partner to what it was proven to have done), phases, requests (newest first), policy, warnings (what needs attention: about, told,
-    hint), problems.
+    hint), problems, hints (problem to what to do about it, where that is known). It is `healthy` while its SuperNode lives and no file is
+    unusable that every request needs.
     """
-    problems: list[str] = []
-    config = _told(site.config, problems)
-    policy = _told(lambda: read_policy_file(site.policy), problems)
-    roster = _told(lambda: load_roster(site.roster), problems)
+    problems, hints = list[str](), dict[str, str]()
+    config = _told(site.config, problems, hints)
+    policy = _told(lambda: read_policy_file(site.policy), problems, hints)
+    roster = _told(lambda: load_roster(site.roster), problems, hints)
+    terms_usable = not problems
     terms = Terms.of(config, policy, roster) if config and policy and roster else None
-    problems += missing(site.state)
+    needed = unusable_files(site.state)
+    problems += [*(each.told for each in needed), *missing(site.state)]
+    hints |= {each.told: each.hint for each in needed}
     folder = PartnerFolder(site.state)
     asked, sums = records(folder.requests, Request, problems), records(folder.sums, RoundSum, problems)
     audits = records(folder.audits, Audited, problems)
-    trunk, health = held_trunk(site.state, problems), _health(site, problems)
+    trunk, health = held_trunk(site.state), _health(site, problems)
     learned = learning(site.state, config.evaluation.min_per_class if config else 1, problems)
     header = json_object(folder.model_header, problems)
-    spent = _told(lambda: privacy_spent(site.state, config), problems) if config else None
-    repetition = _told(lambda: repeated(site.state, policy, trunk), problems)
-    guilty = (_told(lambda: proven_guilty(folder.transcript(roster.digest()), roster), problems) if roster else None) or {}
+    spent = _told(lambda: privacy_spent(site.state, config), problems, hints) if config else None
+    repetition = _told(lambda: repeated(site.state, policy, trunk), problems, hints)
+    guilty = (_told(lambda: proven_guilty(folder.transcript(roster.digest()), roster), problems, hints) if roster else None) or {}
     return {
         "role": site.settings.role,
         "name": site.settings.name,
         "time": now(),
-        "healthy": health["up"],
+        "healthy": health["up"] and terms_usable and not needed,
         "consortium": _consortium(roster),
         "round": max([trunk.version, *(round_sum.round for round_sum in sums)]),
         "rounds": config.federation.rounds if config else None,
@@ -98,7 +103,7 @@ def partner_status(site: Site) -> dict[str, Any]:
         "learning": [asdict(entry) for entry in learned],
         "sent": [asdict(entry) for entry in sent_by_round(asked, sums, audits)],
         "ledger": ledger(config, asked, sums, audits, trunk, own_rows(site.state, trunk.rows, problems)),
-        "endpoints": _told(lambda: shared_heads(site, config, trunk, sums), problems) or [] if config else [],
+        "endpoints": _told(lambda: shared_heads(site, config, trunk, sums), problems, hints) or [] if config else [],
         "privacy_spent": spent and asdict(spent),
         "repetition": repetition,
         "proven": guilty,
@@ -107,6 +112,7 @@ def partner_status(site: Site) -> dict[str, Any]:
         "policy": policy and asdict(policy),
         "warnings": [asdict(concern) for concern in misbehaved(guilty) + concerns(site, terms, audits, trunk, repetition)],
         "problems": problems,
+        "hints": {problem: hints[problem] for problem in problems if hints.get(problem)},
     }
 
 
@@ -114,13 +120,13 @@ def coordinator_status(site: Site) -> dict[str, Any]:
     """What the coordinator knows, as one JSON object: who answered when, and how long messages were.
 
     Keys: role, name, time, healthy, consortium, state, error, last, awaited (whose reply is awaited now, in which phase of which round,
-    since when; None if nobody's is), then those of `progress.progress`, problems.
+    since when; None if nobody's is), then those of `progress.progress`, problems, hints (problem to what to do about it).
     """
-    problems: list[str] = []
+    problems, hints = list[str](), dict[str, str]()
     exchanges = records(site.coordinator / "journal.jsonl", Exchange, problems)
     outcome = json_object(site.coordinator / OUTCOME, problems)
-    proposal = _told(lambda: read_policy_file(site.proposal), problems)
-    consortium = _consortium(_told(lambda: load_roster(site.roster), problems))
+    proposal = _told(lambda: read_policy_file(site.proposal), problems, hints)
+    consortium = _consortium(_told(lambda: load_roster(site.roster), problems, hints))
     state = str(outcome.get("state") or ("running" if exchanges else "not started"))
     return {
         "role": site.settings.role,
@@ -135,16 +141,18 @@ def coordinator_status(site: Site) -> dict[str, Any]:
         "rounds": proposal and proposal.rounds,
         **progress(exchanges, consortium["threshold"] if consortium else 1, RECENT),
         "problems": problems,
+        "hints": {problem: hint for problem, hint in hints.items() if hint},
     }
 
 
-def _told(read: Callable[[], T], problems: list[str]) -> T | None:
+def _told(read: Callable[[], T], problems: list[str], hints: dict[str, str]) -> T | None:
     """What `read` returns; None if it fails, and then the problem is written down, once however many need the same file."""
     try:
         return read()
     except (PolyphonyError, OSError) as error:
         if str(error) not in problems:
             problems.append(str(error))
+        hints.setdefault(str(error), getattr(error, "hint", ""))
         return None
 
 

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,10 +20,14 @@ from fedapp.partner_folder import PartnerFolder
 from fedapp.site.doctor import checks, network, protection
 from fedapp.site.doctor.examine import Examined, examine, made
 from fedapp.site.folder import Site
+from fedapp.storage.sealed_array import write_flags
+from strategies.partner.repetition import write_repetition
+from strategies.secagg.repetition import Repetition
+from strategies.secagg.state import State, dump
 from strategies.update.self_audit import OWN
 from tests.helpers.sealed import by_hand
 from tests.site.run.answering import answering
-from tests.site.saved_site import audit_of
+from tests.site.saved_site import audit_of, hold_trunk, write_loss
 
 Break = Callable[[Site], object]
 
@@ -117,6 +122,51 @@ def test_the_state_of_another_identity_fails(partner: Site) -> None:
     assert checks.state(partner).state is checks.CheckState.OK  # from now on it is this identity's
     swap_keys(partner)
     assert "state" in failing(partner)
+
+
+def flip_a_bit_of(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("shared.safetensors", "another partner then hands its trunk over"),
+        ("shared-before.safetensors", "needed only where too few partners finished"),
+        ("repetition.json", "count anew"),
+        ("protocol.state", "from the next session on"),
+    ],
+)
+def test_a_flipped_bit_in_what_every_request_needs_fails_with_the_files_name_and_what_to_do(partner: Site, name: str, hint: str) -> None:
+    assert checks.state(partner).state is checks.CheckState.OK
+    files = PartnerFolder(partner.state)
+    hold_trunk(partner, 3)
+    shutil.copy(files.shared_trunk, files.trunk_before)
+    write_repetition(files, Repetition())
+    files.protocol.write_bytes(dump(State()))
+    assert checks.state(partner).state is checks.CheckState.OK
+    flip_a_bit_of(partner.state / name)
+    found = failing(partner)["state"]
+    assert str(partner.state / name) in found.told and hint in found.hint
+
+
+def test_what_was_repeated_that_is_lost_fails_and_a_lost_trunk_is_a_warning(partner: Site) -> None:
+    files = PartnerFolder(partner.state)
+    checks.state(partner)
+    hold_trunk(partner, 3)
+    files.repetition.unlink(missing_ok=True)
+    found = made(checks.state, partner)
+    assert (found.state, found.told) == (checks.CheckState.FAIL, f"{files.repetition} is missing")
+    write_repetition(files, Repetition())
+    for path in (files.requests, files.audits):
+        path.touch()
+    write_flags(files.rows, np.ones(4, dtype=bool))
+    write_loss(partner, 1, 0.5)
+    files.shared_trunk.unlink()
+    found = made(checks.state, partner)
+    assert found.state is checks.CheckState.WARN and f"{files.shared_trunk} is missing" in found.told
 
 
 def test_no_check_tells_a_secret(partner: Site) -> None:

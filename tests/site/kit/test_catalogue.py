@@ -191,7 +191,7 @@ def test_installing_names_the_endpoints_that_changed_and_those_of_them_that_we_d
     assert [line for line in install(kit, site.path) if line.startswith("endpoint ")] == [
         "endpoint Ames: is no more",
         "endpoint Salmonella: is new",
-        "endpoint hERG: has another thresholds; we declared it, and answer nothing until that is accepted again",
+        "endpoint hERG: is another in thresholds; we declared it, and answer nothing until that is accepted again",
     ]
 
 

@@ -84,6 +84,7 @@ def test_a_unit_writes_nothing_but_the_site_and_is_nobody_of_importance(party: s
     assert (held["ProtectSystem"], held["ReadWritePaths"], held["ProtectHome"]) == ("strict", "/var/lib/polyphony", "true")
     assert (held["User"], held["NoNewPrivileges"], held["CapabilityBoundingSet"]) == ("polyphony", "true", "")
     assert (held["PrivateTmp"], held["UMask"]) == ("true", "0077")
+    assert len(held) == sum("=" in line and not line.startswith("#") for line in read(kits, party, f"{name}.service").splitlines())
     assert (held["LimitCORE"], held["MemorySwapMax"]) == ("0", "0"), "what is in memory becomes no file"
     assert held["Restart"] == "on-failure"
 

@@ -187,6 +187,23 @@ def test_a_run_of_another_version_than_the_installed_one_is_refused_though_the_p
     assert noted.refused.endswith("another version than the one installed here")
 
 
+def test_a_partner_whose_policy_is_unusable_answers_with_an_error_at_once_and_without_a_reason(site: Site) -> None:
+    text = site.policy.read_text()
+    site.policy.write_text(text.replace("cohort_changes: 9", "cohort_changes: -9"))
+    superlink = SuperLink(OURS)
+    superlink.ask("Hello")
+    serve(site, superlink)
+    (reply,) = superlink.replies
+    assert reply.error.code == ErrorCode.CLIENT_APP_RAISED_EXCEPTION and "policy" not in str(reply.error.reason)
+    assert superlink.largest == ROOM, "no more is taken in than a short request needs"
+    (noted,) = read_requests(site.state)
+    assert noted.refused == f"ConfigError: {site.policy}: cohort_changes is -9, not 1 or more"
+    site.policy.write_text(text)
+    superlink.ask("Hello")
+    serve(site, superlink)
+    assert not superlink.replies[1].has_error()
+
+
 def test_a_failure_of_the_app_tells_the_coordinator_nothing_and_the_next_request_is_answered(site: Site) -> None:
     superlink = SuperLink(OURS)
     superlink.ask("Hello")

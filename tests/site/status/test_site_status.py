@@ -174,6 +174,39 @@ def test_a_supernode_is_up_while_it_gave_a_sign_of_life_within_a_minute(site: Si
     assert told["phase"] == ("down" if not up else state)
 
 
+def test_before_anything_was_answered_no_step_is_told_and_no_trunk_is_held(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    saved_site.beat(site, "waiting", 5)
+    refused = Request(time=saved_site.ago(5), run=1, step=Step.SHARE_KEYS, round="0", bytes_in=1, bytes_out=0, seconds=0.1, refused="x")
+    note_request(site.state, refused)
+    command.status(site.path)
+    out = capsys.readouterr().out
+    assert "waiting for the coordinator.\n" in out and "This partner last" not in out
+    assert "holds no trunk of a finished round yet\n" in out
+
+
+def test_how_many_partners_were_proven_guilty_is_a_metric_that_names_nobody(site: Site) -> None:
+    told = partner_status(site)
+    assert "polyphony_partners_proven_guilty 0.0\n" in prometheus.exposition(told)
+    text = prometheus.exposition(told | {"proven": {"Elm": ["it advertised a key that cannot be used"]}})
+    assert "polyphony_partners_proven_guilty 1.0\n" in text and "Elm" not in text
+
+
+@pytest.mark.parametrize("name", ["state/shared.safetensors", "state/repetition.json", "policy.yaml", "consortium.yaml"])
+def test_a_partner_is_not_healthy_while_a_file_is_unusable_that_every_request_needs(
+    site: Site, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved_site.beat(site, "waiting", 5)
+    saved_site.hold_trunk(site, 2)
+    assert partner_status(site)["healthy"]
+    (site.path / name).write_bytes((site.path / name).read_bytes()[:-20])
+    told = partner_status(site)
+    (problem,) = (each for each in told["problems"] if name in each)
+    assert told["healthy"] is False and told["hints"][problem]
+    command.tell(told)
+    assert f"unusable: {problem}\nhint: {told['hints'][problem]}\n" in capsys.readouterr().out
+    page.render(told, "nonce")
+
+
 def test_the_last_failure_is_told_with_its_hint(site: Site) -> None:
     write_sealed(site.state / "error.json", {"error": "no dataset", "hint": "accept one"})
     failure = partner_status(site)["health"]["failure"]

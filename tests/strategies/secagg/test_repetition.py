@@ -18,6 +18,7 @@ from tests.strategies.secagg.stages import PARTNERS, VALUES, VERSION, before, re
 
 ROUND = VERSION + 1
 LIMITS = RepetitionLimits(survivor_lists=2, sessions=3, cohort_changes=4)
+SUPPORTED = {1: np.array([1, 0, 1, 0]), 2: np.array([1, 1, 0, 0]), 3: np.array([0, 1, 1, 0]), 4: np.array([1, 1, 0, 1])}
 
 
 def parties(**limits: int) -> Parties:
@@ -214,6 +215,46 @@ def test_a_row_list_counts_where_its_survivors_are_others_and_for_no_round() -> 
         assert collection.signers() == cohort
     assert held.partner(1).repetition == Repetition({ROUND: RoundCount(1, 1)}, sessions=4, cohort_changes=1, survivors=(1, 2, 3))
     assert held.partner(4).repetition == Repetition({ROUND: RoundCount(1, 1)}, sessions=4, survivors=PARTNERS)
+
+
+def row_list_sum(held: Parties, cohort: tuple[int, ...], reader: int) -> np.ndarray:
+    """The row list of the session, over this cohort, as one of its partners reads it."""
+    collection = Collection(held.coordinator, 0, cohort)
+    for index in cohort:
+        held.sites[index].values, held.sites[index].listing = SUPPORTED[index], True
+        ask_to_collect(held, index, 0, rows=True, cohort=cohort)
+        collection.add_input(index, held.partner(index).state.reply, held.sites[index].words)
+    held.agree(collection)
+    masked = held.reveal(collection)[0]
+    site = held.sites[reader]
+    return site.participant.finish(LastRound(0, cohort, True), masked.copy(), site.basis())
+
+
+def test_row_lists_over_changing_cohorts_tell_one_curious_partner_who_supports_each_row() -> None:
+    held = parties()
+    default = replace(held.partner(4).policy, repetition=RepetitionLimits())
+    others = (1, 2, 3)
+    pairs = {}
+    for count, missing in enumerate(others, 1):  # everybody is honest, and each of the others misses one session
+        for site in held.sites.values():
+            site.participant.policy = default
+        another_session(held, count)
+        cohort = tuple(index for index in PARTNERS if index != missing)
+        pairs[missing] = row_list_sum(held, cohort, reader=4) - SUPPORTED[4]
+    for index in others:
+        found = sum(pairs.values()) // 2 - pairs[index]
+        assert np.array_equal(found, SUPPORTED[index])
+    assert held.partner(4).repetition.cohort_changes == 2 < RepetitionLimits.of_run(1, 1).cohort_changes
+
+
+def test_a_partner_that_allows_one_change_of_cohort_signs_no_third_row_list_of_other_survivors() -> None:
+    held = parties(cohort_changes=1)
+    for count, cohort in enumerate(((2, 3, 4), (1, 3, 4)), 1):
+        another_session(held, count)
+        row_list_sum(held, cohort, reader=4)
+    another_session(held, 3)
+    with pytest.raises(RepetitionError):
+        row_list_sum(held, (1, 2, 4), reader=4)
 
 
 # The counts alone
