@@ -61,7 +61,7 @@ LIBRARIES = {
     "simulation": {"numpy", "polars", "sklearn", "threadpoolctl", "torch"},
     "simulation.audit": {"numpy", "polars", "rdkit", "safetensors", "scipy", "torch"},
     "simulation.benchmarks": {"cryptography", "flwr", "numpy", "polars", "sklearn", "torch"},
-    "simulation.results": {"jinja2", "numpy", "polars", "psutil", "torch", "typer"},
+    "simulation.results": {"jinja2", "numpy", "polars", "psutil", "scipy", "torch", "typer"},
     "strategies.coordinator": {"flwr", "google", "numpy"},
     "strategies.message_records": {"flwr", "numpy"},
     "strategies.partner": {"flwr", "numpy"},

@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from strategies.secagg import contributions, handover, wire
+from strategies.secagg import contributions, wire
 from strategies.secagg.errors import AlteredReplyError, ExcludedPartnerError, RepeatedPartnerError, RoundAbandonedError, UnusableKeyError
 from strategies.secagg.messages import (
     NO_TRUNK,
@@ -30,7 +30,7 @@ from strategies.secagg.messages import (
 )
 from strategies.secagg.proofs import Proof, UnequalContribution, UnusableKey, encode, proven
 from strategies.secagg.roster import Roster
-from strategies.secagg.verification import agreed_trunk, session_id, verify_advertisement, verify_contributions
+from strategies.secagg.verification import agreed_trunk, session_id, verify_advertisement, verify_contributions, verify_handover
 
 
 class Coordinator:
@@ -178,11 +178,11 @@ class Coordinator:
 
         Raises:
             AlteredReplyError: It is in another partner's name.
-            SignatureError, HandoverError: As `handover.verify`.
+            SignatureError, HandoverError: As `verification.verify_handover`.
         """
         if offered.holder != holder:
             raise AlteredReplyError(f"partner {holder} hands over in the name of partner {offered.holder}")
-        handover.verify(self.roster, self.session, offered, ciphertext.tobytes())
+        verify_handover(self.roster, self.session, offered, ciphertext.tobytes())
 
     def _delivered(self, recipient: int) -> tuple[DeliveredContribution, ...]:
         delivered: list[DeliveredContribution] = []

@@ -12,10 +12,9 @@ from strategies.secagg import keys
 from strategies.secagg.errors import HandoverError
 from strategies.secagg.identity import Identity
 from strategies.secagg.messages import Handover, SignedHeader
-from strategies.secagg.phases import Step
 from strategies.secagg.roster import Roster
 from strategies.secagg.session import Entropy, Session
-from strategies.secagg.verification import verify_header
+from strategies.secagg.verification import handover_message, verify_handover, verify_header
 
 NONCE_BYTES = 12
 
@@ -33,33 +32,19 @@ def seal(identity: Identity, roster: Roster, session: Session, trunk: bytes, pla
     key = keys.handover_key(session.group, session.index, trunk)
     ciphertext = nonce + AESGCM(key).encrypt(nonce, plain, session.id)
     digest = hashlib.sha256(ciphertext).digest()
-    return Handover(session.index, trunk, digest, identity.sign(_signed(roster, session.id, session.index, trunk, digest))), ciphertext
-
-
-def verify(roster: Roster, session: bytes, offered: Handover, ciphertext: bytes) -> None:
-    """See that a holder signed what is handed over; anybody can.
-
-    Args:
-        session: Its id.
-    Raises:
-        UnknownPartnerError: The holder is nobody.
-        SignatureError: It did not sign this.
-        HandoverError: The ciphertext is another one.
-    """
-    member = roster.member(offered.holder)
-    member.identity.verify(offered.signature, _signed(roster, session, offered.holder, offered.trunk, offered.ciphertext), offered.holder)
-    if hashlib.sha256(ciphertext).digest() != offered.ciphertext:
-        raise HandoverError(offered.holder, "the encrypted trunk is not the one that it signed")
+    return Handover(
+        session.index, trunk, digest, identity.sign(handover_message(roster, session.id, session.index, trunk, digest))
+    ), ciphertext
 
 
 def open_sealed(roster: Roster, session: Session, offered: Handover, ciphertext: bytes) -> bytes:
     """The trunk.
 
     Raises:
-        UnknownPartnerError, SignatureError: As `verify`.
-        HandoverError: As `verify`, or it does not open.
+        UnknownPartnerError, SignatureError: As `verify_handover`.
+        HandoverError: As `verify_handover`, or it does not open.
     """
-    verify(roster, session.id, offered, ciphertext)
+    verify_handover(roster, session.id, offered, ciphertext)
     key = keys.handover_key(session.group, offered.holder, offered.trunk)
     try:
         return AESGCM(key).decrypt(ciphertext[:NONCE_BYTES], ciphertext[NONCE_BYTES:], session.id)
@@ -106,7 +91,3 @@ def check_trained_from(
             offered.holder,
             f"its trunk is not the one that the others trained from: {len(signers)} partners name it, and {roster.quorum()} are needed",
         )
-
-
-def _signed(roster: Roster, session: bytes, holder: int, trunk: bytes, ciphertext: bytes) -> bytes:
-    return keys.tag(Step.HANDOVER, roster.digest(), session, 0) + holder.to_bytes(4, "big") + trunk + ciphertext

@@ -29,9 +29,9 @@ class RepetitionLimits:
     Attributes:
         survivor_lists: Lists of survivors that it signs for one round. Two: a round may be lost once after it was signed.
         sessions: Sessions that it contributes keys to.
-        cohort_changes: Lists that it signs with other survivors than the list before.
+        cohort_changes: Lists that it signs with other survivors than the list before; 0 for none.
     Raises:
-        ValueError: One of them is below 1.
+        ValueError: One of them is below 1, or the last below 0.
     """
 
     survivor_lists: int = 2
@@ -40,8 +40,9 @@ class RepetitionLimits:
 
     def __post_init__(self) -> None:
         for name, most in asdict(self).items():
-            if most < 1:
-                raise ValueError(f"{name} is {most}, not 1 or more")
+            least = 0 if name == "cohort_changes" else 1
+            if most < least:
+                raise ValueError(f"{name} is {most}, not {least} or more")
 
     @classmethod
     def of_run(cls, rounds: int, session_rounds: int) -> "RepetitionLimits":

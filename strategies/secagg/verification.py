@@ -12,9 +12,11 @@ import numpy as np
 
 from strategies.secagg import keys, wire
 from strategies.secagg.consistency_messages import SurvivorsSignature, UnmaskReply
+from strategies.secagg.errors import HandoverError
 from strategies.secagg.messages import (
     NO_TRUNK,
     Advertisement,
+    Handover,
     Header,
     KeyContributions,
     SessionParameters,
@@ -83,6 +85,33 @@ def session_id(parameters: SessionParameters, advertisements: tuple[SignedAdvert
     """SHA-256 over parameters and sorted advertisements."""
     bodies = sorted((signed.body for signed in advertisements), key=lambda body: body.index)
     return hashlib.sha256(wire.DOMAIN + b"session" + parameters.digest() + b"".join(map(wire.encode, bodies))).digest()
+
+
+def verify_handover(roster: Roster, session: bytes, offered: Handover, ciphertext: bytes) -> None:
+    """See that a holder signed what is handed over; anybody can.
+
+    Args:
+        session: Its id.
+    Raises:
+        UnknownPartnerError: The holder is nobody.
+        SignatureError: It did not sign this.
+        HandoverError: The ciphertext is another one.
+    """
+    member = roster.member(offered.holder)
+    member.identity.verify(
+        offered.signature, handover_message(roster, session, offered.holder, offered.trunk, offered.ciphertext), offered.holder
+    )
+    if hashlib.sha256(ciphertext).digest() != offered.ciphertext:
+        raise HandoverError(offered.holder, "the encrypted trunk is not the one that it signed")
+
+
+def handover_message(roster: Roster, session: bytes, holder: int, trunk: bytes, ciphertext: bytes) -> bytes:
+    """What is signed of a handover.
+
+    Args:
+        ciphertext: SHA-256 of the encrypted trunk.
+    """
+    return keys.tag(Step.HANDOVER, roster.digest(), session, 0) + holder.to_bytes(4, "big") + trunk + ciphertext
 
 
 def advertisement_message(parameters: SessionParameters, body: Advertisement) -> bytes:

@@ -88,7 +88,7 @@ def test_a_holder_that_signs_something_else_than_a_sealed_trunk(size: int) -> No
     holder = at.partner(1)
     made_up = b"x" * size
     digest = keys.hashlib.sha256(made_up).digest()
-    signature = holder.identity.sign(handover._signed(at.parties.roster, holder.session.id, 1, TRUNK, digest))
+    signature = holder.identity.sign(handover.handover_message(at.parties.roster, holder.session.id, 1, TRUNK, digest))
     refuses(at, replace(offered, ciphertext=digest, signature=signature), made_up, HandoverError)
 
 

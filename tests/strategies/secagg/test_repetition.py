@@ -292,10 +292,18 @@ def test_who_lowers_a_limit_below_what_has_happened_signs_what_changes_nothing()
         counted.signing(1, (1, 2, 3), LIMITS)
 
 
-@pytest.mark.parametrize("name", ["survivor_lists", "sessions", "cohort_changes"])
-def test_a_limit_that_allows_nothing_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=f"{name} is 0, not 1 or more"):
-        RepetitionLimits(**{name: 0})
+@pytest.mark.parametrize(("name", "most", "least"), [("survivor_lists", 0, 1), ("sessions", 0, 1), ("cohort_changes", -1, 0)])
+def test_a_limit_that_allows_nothing_is_refused(name: str, most: int, least: int) -> None:
+    with pytest.raises(ValueError, match=f"{name} is {most}, not {least} or more"):
+        RepetitionLimits(**{name: most})
+
+
+def test_a_partner_that_allows_no_other_cohort_signs_for_the_first_alone() -> None:
+    limits = RepetitionLimits(survivor_lists=1, sessions=1, cohort_changes=0)
+    signed = Repetition().signing(0, (1, 2, 3), limits).signing(1, (1, 2, 3), limits)
+    with pytest.raises(RepetitionError, match="the survivors changed 0 times"):
+        signed.signing(2, (1, 2, 4), limits)
+    assert signed.signing(2, (1, 2, 3), limits).cohort_changes == 0
 
 
 @pytest.mark.parametrize(("rounds", "session_rounds", "sessions", "changes"), [(20, 50, 31, 50), (20, 7, 33, 50), (100, 1, 210, 210)])
