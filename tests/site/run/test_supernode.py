@@ -197,7 +197,7 @@ def test_a_partner_whose_policy_is_unusable_answers_with_an_error_at_once_and_wi
     assert reply.error.code == ErrorCode.CLIENT_APP_RAISED_EXCEPTION and "policy" not in str(reply.error.reason)
     assert superlink.largest == ROOM, "no more is taken in than a short request needs"
     (noted,) = read_requests(site.state)
-    assert noted.refused == f"ConfigError: {site.policy}: cohort_changes is -9, not 1 or more"
+    assert noted.refused == f"ConfigError: {site.policy}: cohort_changes is -9, not 0 or more"
     site.policy.write_text(text)
     superlink.ask("Hello")
     serve(site, superlink)

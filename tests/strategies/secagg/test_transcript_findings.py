@@ -77,9 +77,10 @@ def test_a_trunk_that_was_handed_over_has_both_ends(tmp_path: Path) -> None:
     toy.rounds = 2
     toy.federate()
     (taken,) = findings(4, toy.entries(4), toy.roster).taken_over
-    (handed,) = findings(1, toy.entries(1), toy.roster).handed_over
+    assert taken.partner in (1, 2, 3)
+    (handed,) = findings(taken.partner, toy.entries(taken.partner), toy.roster).handed_over
     assert taken.name == handed.name != NO_TRUNK
-    assert (taken.partner, handed.partner) == (1, 1)
+    assert taken.partner == handed.partner
     assert compare(toy.transcripts()) is None
 
 
