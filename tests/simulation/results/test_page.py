@@ -143,7 +143,9 @@ def priced(seed: int, price: float) -> Record:
 
 
 def test_prices_of_several_seeds_have_an_interval_over_them_and_the_gates_of_the_audit_with_these_settings() -> None:
-    others = {name: record for name, record in RECORDS.items() if not name.startswith(("price-", "audit-fsmol-"))}
+    others = {name: record for name, record in RECORDS.items() if not name.startswith(("price-", "audit-fsmol"))}
+    present = {fact: value for fact, value in RECORDS["audit-fsmol"].provenance.items() if fact != "since"}
+    others["audit-fsmol"] = audit = replace(RECORDS["audit-fsmol"], provenance=present)
     assert "`polyphony price conf/fsmol.yaml" in rendered(records=others)
     seeds = {record.name: record for record in (priced(2, 0.03), priced(1, 0.01))}
     page = plain(rendered(records=others | seeds))
@@ -153,9 +155,11 @@ def test_prices_of_several_seeds_have_an_interval_over_them_and_the_gates_of_the
     assert "| as it is | 1,234 | 0.700 | 0.600 | – | – | 12 of 12 |" in page
     one = plain(rendered(records=others | {"price-fsmol-seed1": priced(1, 0.01)}))
     assert "| +0.0123 (+0.0100 to +0.0200) | +0.0100 (0.0000 to +0.0200) | – |" in one
-    audited = {"audit-fsmol-row-guard-7": replace(RECORDS["audit-fsmol"], name="audit-fsmol-row-guard-7")}
+    audited = {"audit-fsmol-row-guard-7": replace(audit, name="audit-fsmol-row-guard-7")}
     page = plain(rendered(records=others | seeds | audited))
     assert "+0.0200 (−0.1071 to +0.1471) | 12 of 12 |" in page
+    older = {"audit-fsmol": replace(audit, provenance=present | {"since": "something changed"})}
+    assert "| 12 of 12, measured before the present version |" in plain(rendered(records=others | seeds | older))
     assert page.count("Every gate is met") == plain(rendered(records=others)).count("Every gate is met"), "no table of its own"
 
 
