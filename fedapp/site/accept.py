@@ -22,7 +22,7 @@ from fedapp.errors import ConfigError, DataError
 from fedapp.partner_folder import PartnerFolder
 from fedapp.site.agreed import check_agreed
 from fedapp.site.endpoints import UNSAID, Wanted, check_endpoints, chosen, consent
-from fedapp.site.folder import Site
+from fedapp.site.folder import SITE_FILE, Site
 from fedapp.storage.json_file import BY_HAND, SEAL, read_json, read_object, read_sealed, write_sealed
 from fedapp.storage.output import check_folder, output_folder
 from fedapp.storage.scratch import scratch
@@ -118,7 +118,7 @@ def check_data(site: Site) -> None:
     """
     directory, allowed = site.dataset, read_policy_file(site.policy).data
     if not (directory / HEADER).is_file():
-        raise DataError(f"{directory} is no dataset", AGAIN.format(site.path))
+        raise DataError(f"{directory} is no dataset, and {site.path / SITE_FILE} names it as the accepted one", AGAIN.format(site.path))
     header = read_header(directory)
     if header["digest"] != allowed:
         raise DataError(
@@ -126,7 +126,8 @@ def check_data(site: Site) -> None:
             f"bring the accepted one back, or accept this one: polyphony accept {site.path} DATASET",
         )
     if header["name"] != site.settings.name:
-        raise DataError(f"{directory} is {header['name']}'s, and the site is {site.settings.name}'s", AGAIN.format(site.path))
+        named = f"the site is {site.settings.name}'s, as {site.path / SITE_FILE} says"
+        raise DataError(f"{directory} is {header['name']}'s, and {named}", AGAIN.format(site.path))
     _check_header(directory, header, site.config())
     check_endpoints(site)
 

@@ -27,7 +27,7 @@ def read_repetition(folder: PartnerFolder) -> Repetition:
     anew = json.dumps({**written(unused), SEAL: BY_HAND})
     hint = (
         "it says what was repeated in this run, and keeps an update from leaving twice, which an older copy of it would not. To go on and "
-        f"to count anew, write {anew} into it"
+        f"to count all of it anew, sessions and changes of the cohort too, write {anew} into it"
     )
     said = read_sealed(path, KINDS, hint)
     with reading(path, hint):

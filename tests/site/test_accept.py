@@ -209,7 +209,7 @@ def test_a_site_whose_data_are_another_partners_does_not_run(site: Site, tmp_pat
     site = Site.open(site.path)
     other = write_dataset(tmp_path / "other", "Alder", compounds=150)
     shutil.rmtree(site.dataset)
-    with pytest.raises(DataError, match="is no dataset"):
+    with pytest.raises(DataError, match="is no dataset, and .*site.yaml names it"):
         check_data(site)
     shutil.copytree(other.directory, site.dataset)
     with pytest.raises(DataError, match=f"its digest is {other.digest[:16]}") as caught:

@@ -135,7 +135,7 @@ def flip_a_bit_of(path: Path) -> None:
     [
         ("shared.safetensors", "another partner then hands its trunk over"),
         ("shared-before.safetensors", "needed only where too few partners finished"),
-        ("repetition.json", "count anew"),
+        ("repetition.json", "count all of it anew"),
         ("protocol.state", "from the next session on"),
     ],
 )
