@@ -12,7 +12,7 @@ from flwr.serverapp import Grid
 
 from strategies import message_records
 from strategies.coordinator.journal import Awaited, Exchange, Journal
-from strategies.secagg.errors import GuiltyPartnerError, MalformedMessageError, SecAggError
+from strategies.secagg.errors import MalformedMessageError, SecAggError
 from strategies.secagg.phases import Step
 
 POLL = 0.2  # seconds
@@ -127,8 +127,6 @@ class Replies:
         """Leave this node's reply out if what happens inside refuses it."""
         try:
             yield
-        except GuiltyPartnerError:  # of another partner: whoever proved it answered
-            raise
         except (SecAggError, ValueError) as error:
             self.leave_out(node, error)
 

@@ -6,6 +6,7 @@ What the coordinator holds dies with its process: a restart begins a new session
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from logging import INFO, WARNING
 
@@ -62,7 +63,8 @@ class SecureTrunk(BaseTrunk):
         self._sent_proofs = 0
         self._headers: tuple[SignedHeader, ...] = ()
         self._behind: set[int] = set()
-        self._lost: set[int] = set()  # nodes whose partners' seeds could not be found
+        self._resting: set[int] = set()  # nodes whose partners' seeds were lost in this round, until it is finished
+        self._losses = Counter[int]()  # of these nodes, since the last planned session
         self._sum: list[np.ndarray] = []
         self._last: LastRound | None = None
         self._number = 0
@@ -79,24 +81,26 @@ class SecureTrunk(BaseTrunk):
             RoundFailedError: Too few partners.
         """
         attempt = 0
-        self._lost.clear()
         while True:
             try:
                 self._begin_session()
                 if self._coordinator.parameters.lists:
                     self._whole_round(rows=True)
                 return self.version
-            except GuiltyPartnerError as error:  # counts as no attempt: there are only so many partners
-                log(WARNING, "set-up: %s: it begins again without that partner", error)
+            except (GuiltyPartnerError, LostSeedsError) as error:  # counts as no attempt: there are only so many partners
+                log(WARNING, "set-up: %s: it begins again without them", error)
             except RoundAbandonedError as error:
                 self._give_up_after(attempt, "set-up", error)
                 attempt += 1
 
     def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Iterable[Message]:
         """Ask the cohort to finish the last round and to mask for the next one."""
-        if self._rounds_here >= self.session_rounds or self.exchanges.newcomers():
+        planned = self._rounds_here >= self.session_rounds
+        if planned or self.exchanges.newcomers() - set(self._losses):  # who lost a round goes away and comes back for nothing
             if self._rounds_here:
                 self.finish()
+            if planned:
+                self._losses.clear()
             self.set_up()
         return self.exchanges.messages(Step.COLLECT, self.version + 1, self._collect_requests(rows=False), MessageType.TRAIN)
 
@@ -114,6 +118,8 @@ class SecureTrunk(BaseTrunk):
             except GuiltyPartnerError as error:
                 log(WARNING, "round %s: %s: a session without that partner begins", self.version + 1, error)
                 self.set_up()
+            except LostSeedsError as error:  # no attempt, either
+                log(WARNING, "round %s: %s: the next attempt goes on without them", self.version + 1, error)
             except RoundAbandonedError as error:
                 self._give_up_after(attempt, f"round {self.version + 1}", error)
                 attempt += 1
@@ -133,12 +139,12 @@ class SecureTrunk(BaseTrunk):
     # A session
 
     def _begin_session(self) -> None:
-        """With all who are connected, but for those who ended an earlier attempt."""
+        """With all who are connected, but for those who ended an attempt at this set-up, or two rounds since the last planned session."""
         coordinator = self._coordinator = Coordinator(self.roster, self.propose(), self.threads)
         self._nodes, self._behind, self._last, self._sum, self._number, self._rounds_here = {}, set(), None, [], 0, 0
         request = coordinator.advertise_request()
         arrived = self.exchanges.ask(
-            Step.ADVERTISE_KEYS, 0, {node: (request, {}) for node in self.exchanges.connected() if node not in self._lost}
+            Step.ADVERTISE_KEYS, 0, {node: (request, {}) for node in self.exchanges.connected() if node not in self._left_alone()}
         )
         for node, body, _ in arrived:
             with arrived.accepting(node):
@@ -177,7 +183,7 @@ class SecureTrunk(BaseTrunk):
 
     def _collect_requests(self, rows: bool) -> dict[int, tuple[bytes, Vectors]]:
         """What each node of the cohort is sent, under a fresh number."""
-        cohort = tuple(sorted(self._nodes))
+        cohort = tuple(sorted(index for index, node in self._nodes.items() if node not in self._left_alone()))
         self._number += 1
         self._collection = Collection(self._coordinator, self._number, cohort)
         handover, ciphertext = self._handover()
@@ -226,21 +232,34 @@ class SecureTrunk(BaseTrunk):
                 arrived.leave_out(self._nodes[index], error)
             parameters = self._coordinator.parameters
             metrics = public_metrics.decode(parameters.metrics, public, parameters.word_bits, len(self.roster.members))
-        except LostSeedsError as error:  # the next attempt asks the others, in this session or in one that begins again
-            self._lost |= {self._nodes[index] for index in error.partners}
-            self._nodes = {index: node for index, node in self._nodes.items() if index not in error.partners}
+        except LostSeedsError as error:
+            self._resting |= {self._nodes[index] for index in error.partners}
+            self._losses.update(self._nodes[index] for index in error.partners)
             raise
         finally:
             self._take_proofs()
             self.exchanges.note(arrived, metrics)
+        self._resting.clear()
         self._last = LastRound(collection.number, collection.survivors, rows)
         self._headers = tuple(collection.inputs[index].header for index in collection.survivors)[: self.roster.quorum()]
         self.version += 0 if rows else 1
         self._rounds_here += 0 if rows else 1
         return metrics
 
+    def _left_alone(self) -> set[int]:
+        """Nodes that are not asked to mask: whose seeds were lost in this very round, or twice since the last planned session.
+
+        Once can happen to somebody honest, whose reply is lost while another one's shares are wrong.
+        """
+        return self._resting | {node for node, times in self._losses.items() if times > 1}
+
     def _take_inputs(self, arrived: Replies, collection: Collection) -> None:
-        indices = {node: index for index, node in self._nodes.items()}
+        """Take all that came.
+
+        Raises:
+            GuiltyPartnerError: One of them proves something.
+        """
+        indices, guilty = {node: index for index, node in self._nodes.items()}, None
         for node, body, vectors in arrived:
             index = indices[node]
             with arrived.accepting(node):
@@ -249,8 +268,13 @@ class SecureTrunk(BaseTrunk):
                 except BehindError:
                     self._behind.add(index)
                     raise
+                except GuiltyPartnerError as error:  # of another partner: whoever proved it answered, and so may those after it
+                    guilty = error
+                    continue
                 self._behind.discard(index)
                 self._told[index] = self._sent_proofs
+        if guilty is not None:
+            raise guilty
 
     def _take_proofs(self) -> None:
         """Whom the session's proofs are about takes part no more; every partner gets the proofs with its next request."""
@@ -356,6 +380,6 @@ class SecureTrunk(BaseTrunk):
 
     def _give_up_after(self, attempt: int, what: str, error: RoundAbandonedError) -> None:
         """Log what was abandoned, by the number under which the journal has it; end the run at the last attempt."""
-        log(WARNING, "%s: %s: abandoned, nothing was revealed", what, error)
+        log(WARNING, "%s: %s: abandoned, and no sum can be read", what, error)
         if attempt + 1 == ATTEMPTS:
             raise RoundFailedError(f"{what}: {error}") from error

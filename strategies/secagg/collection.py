@@ -132,9 +132,11 @@ class Collection:
         """See that a masked input is what its sender signed for this round."""
         body, roster = masked.header.body, self.coordinator.roster
         receivers = shares.sent_to(index, self.cohort, roster.threshold)
+        if body.index != index:
+            raise AlteredReplyError(f"partner {index} answered in the name of partner {body.index}")
         verification.verify_header(roster, self.coordinator.session, self.number, masked.header)
-        if body.index != index or body.cohort != cohort_digest(self.cohort) or len(masked.bundle) != len(receivers):
-            raise AlteredReplyError(f"partner {index} answered for somebody else, or for another cohort")
+        if body.cohort != cohort_digest(self.cohort) or len(masked.bundle) != len(receivers):
+            raise AlteredReplyError(f"partner {index} answered for another cohort")
         if words.dtype != self.dtype or words.ndim != 1 or body.words != len(words):
             raise AlteredReplyError(f"partner {index} sent another vector than it signed")
         if len(masked.commitments) != DIGEST * len(self.cohort) or body.secrets != hashlib.sha256(masked.commitments).digest():
@@ -143,6 +145,10 @@ class Collection:
             raise AlteredReplyError(f"the vector or the shares of partner {index} were altered on their way")
         if len(masked.public) % self.dtype.itemsize:
             raise AlteredReplyError(f"the public words of partner {index} are not whole words")
+        if any(len(sealed) != shares.sealed_bytes(self.cohort) for sealed in masked.bundle):
+            raise MalformedMessageError(
+                f"partner {index} sent encrypted shares that have not {shares.sealed_bytes(self.cohort)} bytes each"
+            )
 
     def consistency_request(self) -> bytes:
         """Fix the survivors, and add their words; for every survivor.
@@ -179,8 +185,10 @@ class Collection:
             SecAggError: It is none, or on other survivors.
         """
         signed, agreed = wire.decode(SurvivorsSignature, reply), self._agreed()
+        if signed.index != index:
+            raise AlteredReplyError(f"partner {index} answered in the name of partner {signed.index}")
         verification.verify_survivors(self.coordinator.roster, self.coordinator.session, self.number, signed)
-        if signed.index != index or index not in agreed.survivors or signed.survivors != self.agreed_digest:
+        if index not in agreed.survivors or signed.survivors != self.agreed_digest:
             raise AlteredReplyError(f"partner {index} signed other survivors than it was shown")
         self.signatures[index] = signed
 
@@ -210,10 +218,12 @@ class Collection:
             WrongSecretError: Its own seeds are not those to which it committed. Its shares of the others' count all the same.
         """
         answer, agreed = wire.decode(UnmaskReply, reply), self._agreed()
+        if answer.index != index:
+            raise AlteredReplyError(f"partner {index} answered in the name of partner {answer.index}")
         verification.verify_answer(self.coordinator.roster, self.coordinator.session, self.number, answer)
         expected = len(agreed.survivors) * (1 + len(agreed.dropped)) * shamir.SHARE_BYTES
-        if answer.index != index or index not in agreed.survivors:
-            raise MalformedMessageError(f"partner {index} answered in the place of partner {answer.index}, or of nobody who survived")
+        if index not in agreed.survivors:
+            raise MalformedMessageError(f"partner {index} answered in the place of nobody who survived")
         if len(answer.shares) != expected:
             raise MalformedMessageError(f"partner {index} revealed {len(answer.shares)} bytes of shares, not {expected}")
         if len(answer.own) > shamir.SHARE_BYTES * len(self.cohort):  # a proof of that would be as long
@@ -240,7 +250,7 @@ class Collection:
         Returns:
             The sum, still under group masks; and the sum of the public words, in the clear.
         Raises:
-            RoundAbandonedError: Fewer than `threshold` answered; nothing was revealed.
+            RoundAbandonedError: Fewer than `threshold` answered: no sum can be read.
             LostSeedsError: Seeds that a survivor did not reveal itself do not follow from the others' shares.
         """
         self._threshold(len(self.answers), "answered the unmasking")

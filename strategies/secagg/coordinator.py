@@ -12,7 +12,14 @@ from collections.abc import Collection
 import numpy as np
 
 from strategies.secagg import contributions, wire
-from strategies.secagg.errors import AlteredReplyError, ExcludedPartnerError, RepeatedPartnerError, RoundAbandonedError, UnusableKeyError
+from strategies.secagg.errors import (
+    AlteredReplyError,
+    ExcludedPartnerError,
+    RepeatedPartnerError,
+    RoundAbandonedError,
+    SignatureError,
+    UnusableKeyError,
+)
 from strategies.secagg.messages import (
     NO_TRUNK,
     CollectRequest,
@@ -57,17 +64,21 @@ class Coordinator:
         return wire.encode(self.parameters)
 
     def add_advertisement(self, reply: bytes, guilty: Collection[int] = ()) -> int:
-        """Take a partner's advertisement; its index.
+        """Take a partner's advertisement; its index. Whose it is, only its signature says.
 
         Args:
             guilty: Who was proven to misbehave earlier.
         Raises:
             SecAggError: It is none, or not from the roster.
+            AlteredReplyError: Whom it names did not sign it: somebody else wrote it.
             ExcludedPartnerError: It is of somebody guilty.
             UnusableKeyError: Nothing can be encrypted for its key; `proofs` has what shows it.
         """
         signed = wire.decode(SignedAdvertisement, reply)
-        verify_advertisement(self.roster, self.parameters, signed)
+        try:
+            verify_advertisement(self.roster, self.parameters, signed)
+        except SignatureError:
+            raise AlteredReplyError(f"an advertisement in the name of partner {signed.body.index}, who did not sign it") from None
         if signed.body.index in guilty:
             raise ExcludedPartnerError(signed.body.index, "it was proven to misbehave, and takes part no more")
         if not contributions.usable(signed.body.kem):

@@ -301,7 +301,7 @@ class BehindError(SecAggError):
 
 
 class RoundAbandonedError(SecAggError):
-    """Too few partners answered; nothing was revealed, and the next round trains afresh."""
+    """Too few partners answered: no sum can be read, and the next round trains afresh."""
 
 
 class GuiltyPartnerError(RoundAbandonedError):
@@ -321,7 +321,7 @@ class LostSeedsError(RoundAbandonedError):
     """A survivor revealed none of its seeds, or wrong ones, and too many shares of them are wrong: no sum follows.
 
     Args:
-        partners: Whose seeds are lost; the next round goes on without them.
+        partners: Whose seeds are lost; the next attempt goes on without them.
     """
 
     def __init__(self, partners: tuple[int, ...]) -> None:

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from strategies.secagg import wire
 
 DIGEST = 32
+# Bytes of an encrypted contribution: X-Wing's encapsulation, two numbers, the cipher's tag. There is no other length, so that what a
+# partner complains about always has room in a proof.
+CONTRIBUTION_CIPHERTEXT = 1120 + 2 * 32 + 16
 NO_TRUNK = bytes(DIGEST)
 PROTOCOL = 2
 LARGEST_NUMBER = 2**32 - 1  # that a message can have
@@ -157,6 +160,10 @@ class ShareKeysReply:
     contributions: KeyContributions
     ciphertexts: tuple[bytes, ...]
 
+    def __post_init__(self) -> None:
+        for ciphertext in self.ciphertexts:
+            require(ciphertext, CONTRIBUTION_CIPHERTEXT, "ciphertext")
+
 
 @dataclass(frozen=True)
 class DeliveredContribution:
@@ -164,6 +171,9 @@ class DeliveredContribution:
 
     contributions: KeyContributions
     ciphertext: bytes
+
+    def __post_init__(self) -> None:
+        require(self.ciphertext, CONTRIBUTION_CIPHERTEXT, "ciphertext")
 
 
 # MaskedInputCollection
@@ -249,6 +259,10 @@ class Header:
     words: int
     input: bytes
     bundle: bytes
+
+    def __post_init__(self) -> None:
+        for name in ("cohort", "trunk", "contributions", "confirmation", "secrets", "input", "bundle"):
+            require(getattr(self, name), DIGEST, name)
 
 
 @dataclass(frozen=True)

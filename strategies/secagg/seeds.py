@@ -82,8 +82,9 @@ class Unmasking:
 
         All shares are checked at once; where that finds something, or a holder says that some do not open, those of each dealer by
         themselves, so that whoever says so is checked for all the others. A dealer is named where more shares of its seeds are wrong, or do
-        not open, than partners may misbehave. No holder is named where so many are wrong that it cannot be told who, and where as many as
-        may misbehave could have made those who are right look wrong.
+        not open, than partners may misbehave. Where so few dealers' shares are wrong at a holder that it could be they who lie, all of them
+        are named beside it, and each as one of two. No holder is named where so many are wrong that it cannot be told who, and where as
+        many as may misbehave could have made those who are right look wrong.
         """
         dealers = sorted(self.inputs)
         if not any(answer.unopened for answer in self.answers.values()) and self._off(dealers, seeds).least == 0:
@@ -94,7 +95,13 @@ class Unmasking:
         for dealer in dealers:
             for holder in () if dealer in guilty else off[dealer].holders:
                 found[holder].append(dealer)
-        return {holder: self._error(holder, found[holder]) for holder in sorted(found)} | {
+        doubtful: defaultdict[int, list[int]] = defaultdict(list)
+        for holder, wrong in found.items():
+            for dealer in wrong if len(wrong) <= self.tolerated else ():
+                doubtful[dealer].append(holder)
+        errors = {dealer: self._dealt_wrong(dealer, doubtful[dealer]) for dealer in sorted(doubtful)}
+        errors |= {holder: self._revealed_wrong(holder, found[holder]) for holder in sorted(found)}
+        return errors | {
             dealer: WrongShareError(dealer, "what it dealt is not what it committed to, does not open, or was altered on its way")
             for dealer in guilty
         }
@@ -157,7 +164,15 @@ class Unmasking:
         stream = keystream(digest, WEIGHT_BYTES * len(self._words))
         return [int.from_bytes(stream[start : start + WEIGHT_BYTES], "big") for start in range(0, len(stream), WEIGHT_BYTES)]
 
-    def _error(self, holder: int, dealers: list[int]) -> WrongShareError:
+    def _revealed_wrong(self, holder: int, dealers: list[int]) -> WrongShareError:
         """One of more dealers than may misbehave is honest, and dealt what it committed to: then it is the holder."""
         fault = "" if len(dealers) > self.tolerated else ", or were dealt wrong"
-        return WrongShareError(holder, f"its shares of the seeds of partners {', '.join(map(str, dealers))} are wrong{fault}")
+        return WrongShareError(holder, f"its shares of the seeds of partners {_listed(dealers)} are wrong{fault}")
+
+    @staticmethod
+    def _dealt_wrong(dealer: int, holders: list[int]) -> WrongShareError:
+        return WrongShareError(dealer, f"it dealt partners {_listed(holders)} wrong shares, or they revealed other ones")
+
+
+def _listed(partners: list[int]) -> str:
+    return ", ".join(map(str, partners))

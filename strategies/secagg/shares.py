@@ -16,6 +16,7 @@ from strategies.secagg import shamir
 from strategies.secagg.errors import ContributionError
 
 NONCE = bytes(12)  # each key seals one message
+TAG = 16  # bytes that AES-GCM adds
 
 
 def ring(dealer: int, cohort: tuple[int, ...]) -> tuple[int, ...]:
@@ -55,6 +56,11 @@ def deal(
     fixed = {holder: derived(holder) for holder in derived_by(dealer, cohort, threshold)}
     dealt = shamir.deal(secrets, fixed, sent_to(dealer, cohort, threshold))
     return {holder: list(map(shamir.to_bytes, shares)) for holder, shares in dealt.items()}
+
+
+def sealed_bytes(cohort: tuple[int, ...]) -> int:
+    """Length of what `seal` makes of a dealer's shares for one holder."""
+    return shamir.SHARE_BYTES * len(cohort) + TAG
 
 
 def seal(shares: list[bytes], key: bytes, context: bytes) -> bytes:

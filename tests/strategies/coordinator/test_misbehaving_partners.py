@@ -14,7 +14,7 @@ from strategies.coordinator.exchange import RoundFailedError
 from strategies.coordinator.secure_trunk import SecureTrunk
 from strategies.partner.secure_partner import SecurePartner
 from strategies.secagg import contributions, proofs, verification, wire
-from strategies.secagg.consistency_messages import UnmaskReply
+from strategies.secagg.consistency_messages import SurvivorsSignature, UnmaskReply
 from strategies.secagg.messages import (
     COLLECT_REPLIES,
     CollectRequest,
@@ -31,6 +31,7 @@ from strategies.secagg.phases import Step
 from strategies.secagg.roster import Roster
 from tests.helpers.federation import alike, body, step
 from tests.helpers.local_grid import LocalGrid
+from tests.strategies.secagg.misbehaving import unchecked
 from tests.strategies.secagg.parties import identities
 from tests.strategies.toy import Toy, expected, state_of
 
@@ -86,11 +87,12 @@ def test_a_partner_whose_key_cannot_be_used_is_left_out_and_proven_guilty(tmp_pa
     assert all(proven_in_transcript(toy, partner) == [("UnusableKey", LIAR)] for partner in HONEST)
 
 
-def contributing(toy: Toy, forge: Callable[[bytes, bytes], bytes]) -> None:
-    """The liar encrypts something else for partner 1 than for the others, and signs it.
+def contributing(toy: Toy, forge: Callable[[bytes, bytes], bytes], victim: int = 1) -> None:
+    """The liar encrypts something else for one partner than for the others, and signs it.
 
     Args:
-        forge: From its contributions to the key with partner 1 and to the group key to what it encrypts.
+        forge: From its contributions to the key with that partner and to the group key to what it encrypts.
+        victim: That partner.
     """
 
     def forge_reply(reply: bytes, roster: Roster) -> bytes:
@@ -98,26 +100,22 @@ def contributing(toy: Toy, forge: Callable[[bytes, bytes], bytes]) -> None:
         shared = state_of(toy, LIAR).shared
         assert shared is not None
         request = next(body(m) for m in reversed(toy.grid.sent) if step(m) == Step.SHARE_KEYS)
-        recipient = next(each.body for each in wire.decode(ShareKeysRequest, request).advertisements if each.body.index == 1)
-        crafted = contributions.seal(shared.id, LIAR, recipient, forge(shared.sent[0], shared.group), b"")
-        ciphertexts = (crafted, *sent.ciphertexts[1:])
+        recipient = next(each.body for each in wire.decode(ShareKeysRequest, request).advertisements if each.body.index == victim)
+        place = shared.recipients.index(victim)
+        crafted = contributions.seal(shared.id, LIAR, recipient, forge(shared.sent[place], shared.group), b"")
+        ciphertexts = (*sent.ciphertexts[:place], crafted, *sent.ciphertexts[place + 1 :])
         digests = b"".join(hashlib.sha256(each).digest() for each in ciphertexts)
         listed = replace(sent.contributions, digests=digests)
         signature = sign(verification.contributions_message(roster, shared.id, listed))
-        return wire.encode(ShareKeysReply(replace(listed, signature=signature), ciphertexts))
+        return wire.encode(unchecked(ShareKeysReply, contributions=replace(listed, signature=signature), ciphertexts=ciphertexts))
 
     lying(toy, (Step.SHARE_KEYS, "0"), forge_reply)
 
 
 @pytest.mark.parametrize("guard", [0, 10])
-@pytest.mark.parametrize(
-    "forge", [lambda pair, group: pair + b"x" * 32, lambda pair, group: pair + group + b"x"], ids=["unequal", "too long"]
-)
-def test_a_partner_that_contributes_unequally_is_proven_guilty_and_the_others_begin_again(
-    tmp_path: Path, forge: Callable[[bytes, bytes], bytes], guard: int
-) -> None:
+def test_a_partner_that_contributes_unequally_is_proven_guilty_and_the_others_begin_again(tmp_path: Path, guard: int) -> None:
     toy = Toy(tmp_path, guard=guard)
-    contributing(toy, forge)
+    contributing(toy, lambda pair, group: pair + b"x" * 32)
     toy.federate()
     assert alike([toy.held(partner) for partner in HONEST], version=2)
     if guard:
@@ -125,6 +123,27 @@ def test_a_partner_that_contributes_unequally_is_proven_guilty_and_the_others_be
     assert any("AdvertiseKeys: partner-3: ExcludedPartnerError: partner 3: it was proven to misbehave" in line for line in left_out(toy))
     assert not any("partner-1" in line or "partner-2" in line or "partner-4" in line for line in left_out(toy)), "nobody honest is named"
     assert all(proven_in_transcript(toy, partner) == [("UnequalContribution", LIAR)] for partner in HONEST)
+
+
+@pytest.mark.parametrize("victim", [1, 4])
+def test_whether_a_complaint_comes_first_or_last_nobody_who_answered_is_called_silent(tmp_path: Path, victim: int) -> None:
+    toy = Toy(tmp_path)
+    contributing(toy, lambda pair, group: pair + b"x" * 32, victim)
+    toy.federate()
+    assert alike([toy.held(partner) for partner in HONEST], version=2)
+    assert {line.split(": ")[1] for line in left_out(toy)} == {"partner-3"}
+
+
+@pytest.mark.parametrize("plain", [b"", b"x" * 65, b"x" * (9 << 20)], ids=["nothing", "one byte more", "9 MiB"])
+def test_a_partner_whose_contribution_has_another_length_is_left_out_and_nobody_has_to_complain(tmp_path: Path, plain: bytes) -> None:
+    """A proof of that would be longer than any is believed, and whoever complained be taken for a liar."""
+    toy = Toy(tmp_path)
+    contributing(toy, lambda pair, group: plain)
+    toy.federate()
+    assert alike([toy.held(partner) for partner in HONEST], version=2)
+    (line,) = left_out(toy)
+    assert line.startswith("ShareKeys: partner-3: MalformedMessageError: ciphertext has ")
+    assert not any(entry.refused for partner in HONEST for entry in toy.entries(partner))
 
 
 def test_a_wrong_contribution_that_is_found_when_a_trunk_is_asked_for_is_complained_about_with_the_next_request(
@@ -187,14 +206,14 @@ def test_a_partner_that_reveals_wrong_shares_is_named_and_they_are_decoded_aroun
     assert [line for line in left_out(toy) if line.startswith("Unmasking")] == (["Unmasking: partner-5: no reply"] if silent else named)
 
 
-def header_of(toy: Toy, masked: MaskedInput, **changes: object) -> MaskedInput:
-    """The liar's masked input with other fields of its header, signed."""
-    state = state_of(toy, LIAR)
+def header_of(toy: Toy, masked: MaskedInput, liar: int = LIAR, **changes: object) -> MaskedInput:
+    """A liar's masked input with other fields of its header, signed."""
+    state = state_of(toy, liar)
     assert state.session is not None
     assert state.round is not None
     changed = replace(masked.header.body, **changes)
     message = verification.header_message(toy.roster, state.session.id, state.round.number, changed)
-    return replace(masked, header=SignedHeader(changed, identities(len(toy.roster.members))[LIAR - 1].sign(message)))
+    return replace(masked, header=SignedHeader(changed, identities(len(toy.roster.members))[liar - 1].sign(message)))
 
 
 @pytest.mark.parametrize(
@@ -249,6 +268,97 @@ def test_a_partner_whose_seeds_are_lost_in_set_up_is_left_out_of_the_next_attemp
     assert alike([toy.held(partner) for partner in others], version=2)
     assert not toy.side(LIAR).folder.shared_trunk.exists()
     assert {line.split(": ")[1] for line in left_out(toy)} == {"partner-3"}
+
+
+def dealing_garbage(toy: Toy, liars: dict[int, str]) -> None:
+    """Each liar deals shares that do not open to the round over the row list, or round, of this number, and falls silent in it."""
+    silent = set[tuple[int, str]]()
+
+    def up(partition: int, message: Message) -> Message | None:
+        liar, number = partition + 1, message.metadata.group_id
+        if not message.has_content() or liars.get(liar) != number:
+            return message
+        if step(message) == Step.COLLECT and not others_before(liar):
+            masked = wire.decode_tagged(COLLECT_REPLIES, body(message))
+            assert isinstance(masked, MaskedInput)
+            bundle = tuple(bytes(len(each)) for each in masked.bundle)
+            forged = header_of(toy, replace(masked, bundle=bundle), liar, bundle=verification.bundle_digest(bundle))
+            message.content[message_records.MESSAGE][message_records.BODY] = wire.encode_tagged(COLLECT_REPLIES, forged)
+            silent.add((liar, number))
+        return None if step(message) in (Step.CONSISTENCY, Step.UNMASK) and (liar, number) in silent else message
+
+    def others_before(liar: int) -> bool:
+        """They take turns: one in each attempt."""
+        return any(other < liar and (other, liars[other]) not in silent for other in liars)
+
+    toy.grid.up = up
+
+
+def test_partners_that_lose_their_seeds_one_after_the_other_cost_an_attempt_each_and_end_no_set_up(tmp_path: Path) -> None:
+    toy = Toy(tmp_path, partners=7)
+    dealing_garbage(toy, {3: "0", 4: "0"})
+    toy.federate()
+    assert alike([toy.held(partner) for partner in (1, 2, 5, 6, 7)], version=2)
+    assert {line.split(": ")[1] for line in left_out(toy)} == {"partner-3", "partner-4"}
+
+
+def test_a_partner_that_loses_its_seeds_leaves_and_comes_back_begins_no_sessions(tmp_path: Path) -> None:
+    """The others' limit of sessions would be used up long before the last round."""
+    toy = Toy(tmp_path, rounds=12)
+    dealing_garbage(toy, {LIAR: "0"})
+
+    def down(partition: int, message: Message) -> Message:
+        number, there = message.metadata.group_id, LocalGrid.node(LIAR - 1) in toy.grid.contexts
+        if step(message) == Step.UNMASK and number == "0" and there:
+            toy.grid.disconnect(LIAR - 1)
+        if step(message) == Step.CONSISTENCY and number != "0" and not there:
+            toy.grid.connect(LIAR - 1)
+        return message
+
+    toy.grid.down = down
+    toy.federate()
+    assert alike([toy.held(partner) for partner in HONEST], version=12)
+    assert sum(exchange.phase == Step.ADVERTISE_KEYS for exchange in toy.journal()) == 2
+
+
+def test_an_honest_partner_whose_answer_is_lost_beside_a_liars_shares_is_asked_again_in_the_next_round(tmp_path: Path) -> None:
+    toy = Toy(tmp_path, rounds=4)
+
+    def forge(reply: bytes, roster: Roster) -> bytes:
+        answer = replace(wire.decode(UnmaskReply, reply), shares=b"x" * len(wire.decode(UnmaskReply, reply).shares))
+        state = state_of(toy, LIAR)
+        assert state.session is not None
+        assert state.round is not None
+        return wire.encode(
+            replace(answer, signature=sign(verification.answer_message(roster, state.session.id, state.round.number, answer)))
+        )
+
+    lying(toy, (Step.UNMASK, "1"), forge)
+    forged, lost = toy.grid.up, list[Message]()
+
+    def up(partition: int, message: Message) -> Message | None:
+        if partition == 3 and step(message) == Step.UNMASK and message.metadata.group_id == "1" and not lost:
+            return lost.append(message)
+        return forged(partition, message)
+
+    toy.grid.up = up
+    toy.federate()
+    assert alike(toy.all_held(), version=4)
+    asked = {m.metadata.group_id for m in toy.grid.sent if step(m) == Step.COLLECT and m.metadata.dst_node_id == LocalGrid.node(3)}
+    assert asked == {"0", "1", "2", "3", "4"}
+
+
+def test_whoever_answers_in_another_partners_name_is_named_itself(tmp_path: Path) -> None:
+    renamed: dict[tuple[Step, str], Forge] = {
+        (Step.CONSISTENCY, "1"): lambda reply, roster: wire.encode(replace(wire.decode(SurvivorsSignature, reply), index=1)),
+        (Step.UNMASK, "2"): lambda reply, roster: wire.encode(replace(wire.decode(UnmaskReply, reply), index=1)),
+    }
+    for when, forge in renamed.items():
+        toy = Toy(tmp_path / when[1])
+        lying(toy, when, forge)
+        toy.federate()
+        (line,) = left_out(toy)
+        assert line == f"{when[0]}: partner-3: AlteredReplyError: partner 3 answered in the name of partner 1"
 
 
 FORGED: dict[str, Callable[[Handover], Handover]] = {

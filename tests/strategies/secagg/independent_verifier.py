@@ -91,6 +91,8 @@ LENGTHS = {
     "SessionParameters": {"roster": 32, "configuration": 32, "nonce": 32},
     "Advertisement": {"kem": 1216, "nonce": 32, "trunk": 32, "before": 32},
     "KeyContributions": {"group": 32},
+    "DeliveredContribution": {"ciphertext": 1200},
+    "Header": dict.fromkeys(("cohort", "trunk", "contributions", "confirmation", "secrets", "input", "bundle"), 32),
     "Entry": {"previous": 32, "session": 32, "received": 32},
 }
 
@@ -194,6 +196,8 @@ def check(kind: str, message: Message) -> None:
         raise RefusedError("a trunk without a name, or a name without a trunk")
     if kind == "KeyContributions" and len(message["digests"]) != 32 * len(message["recipients"]):
         raise RefusedError("not one digest for each recipient")
+    if kind == "ShareKeysReply" and any(len(ciphertext) != 1200 for ciphertext in message["ciphertexts"]):
+        raise RefusedError("a contribution that has not 1200 bytes")
     if kind == "Roster":
         check_roster(message)
     if kind == "Entry":

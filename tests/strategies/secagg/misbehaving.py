@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import TypeVar
 
 from strategies.secagg import contributions, keys, shamir, shares, wire
 from strategies.secagg.consistency_messages import UnmaskReply
@@ -28,6 +29,8 @@ from strategies.secagg.verification import (
 
 NO_LATTICE_POINT, NO_CURVE_POINT = "no lattice point", "no curve point"
 Seal = Callable[[int, bytes, bytes], bytes]  # recipient, pair and group contribution, to a ciphertext
+
+M = TypeVar("M")
 
 
 def advertising(partner: Participant, parameters: SessionParameters, reply: bytes, **changes: object) -> bytes:
@@ -60,7 +63,16 @@ def contributing(
     )
     group = sent.contributions.group if committed is None else keys.group_commitment(state.id, state.index, committed)
     digests = b"".join(hashlib.sha256(each).digest() for each in ciphertexts)
-    return wire.encode(ShareKeysReply(relisted(partner, state.id, replace(sent.contributions, group=group, digests=digests)), ciphertexts))
+    listed = relisted(partner, state.id, replace(sent.contributions, group=group, digests=digests))
+    return wire.encode(unchecked(ShareKeysReply, contributions=listed, ciphertexts=ciphertexts))
+
+
+def unchecked(kind: type[M], **fields: object) -> M:
+    """A message that could not be made, but sent."""
+    message = object.__new__(kind)
+    for name, value in fields.items():
+        object.__setattr__(message, name, value)
+    return message
 
 
 def relisted(partner: Participant, session: bytes, listed: KeyContributions) -> KeyContributions:

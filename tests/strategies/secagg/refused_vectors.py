@@ -122,7 +122,7 @@ def refused_set_up() -> Iterator[Case]:
     }.items():
         error = "" if contributions.usable(advertised) else "UnusableKeyError"
         yield plain({"function": "usable", "why": why, "secret": secret, "kem": advertised, "error": error})
-    for ciphertext in (b"", pattern(1200, 1)):
+    for ciphertext in (pattern(1200, 1), pattern(1200, 3)):
         listed = KeyContributions(3, (2,), ROSTER, bytes(32), b"")
         error = error_of(contributions.opened, key, SESSION, 2, DeliveredContribution(listed, ciphertext))
         yield plain(

@@ -62,7 +62,7 @@ def test_contributions_in_another_name_or_not_for_everybody(changes: dict[str, o
 def test_an_advertisement_that_was_altered_on_its_way() -> None:
     at = before(Step.ADVERTISE_KEYS)
     body = wire.decode(SignedAdvertisement, at.copy().send(1)).body
-    arrives(at, 1, SignatureError, body=replace(body, nonce=b"x" * 32))
+    arrives(at, 1, AlteredReplyError, body=replace(body, nonce=b"x" * 32))
 
 
 def test_contributions_whose_list_was_altered_on_its_way() -> None:
@@ -74,11 +74,13 @@ def test_contributions_whose_list_was_altered_on_its_way() -> None:
 def test_contributions_whose_ciphertexts_were_altered_on_their_way() -> None:
     at = before(Step.SHARE_KEYS)
     sealed = wire.decode(ShareKeysReply, at.copy().send(1)).ciphertexts
-    arrives(at, 1, AlteredReplyError, ciphertexts=(b"x", *sealed[1:]))
+    arrives(at, 1, AlteredReplyError, ciphertexts=(b"x" * len(sealed[0]), *sealed[1:]))
 
 
 def test_contributions_without_their_ciphertexts() -> None:
-    arrives(before(Step.SHARE_KEYS), 1, AlteredReplyError, ciphertexts=(b"x", b"y"))
+    at = before(Step.SHARE_KEYS)
+    sealed = wire.decode(ShareKeysReply, at.copy().send(1)).ciphertexts
+    arrives(at, 1, AlteredReplyError, ciphertexts=sealed[1:])
 
 
 # MaskedInputCollection
@@ -252,11 +254,20 @@ def test_an_input_of_a_partner_that_was_not_asked() -> None:
         at.taken(4, made_up(at, 4, (1, 2, 3), 7, ()))
 
 
-@pytest.mark.parametrize(("words", "bundle"), [(7, ()), (7, (b"x",)), (7, (b"x",) * 3), (6, (b"x",) * 2), (8, (b"x",) * 2)])
+@pytest.mark.parametrize(
+    ("words", "bundle"), [(7, ()), (7, (b"x" * 144,)), (7, (b"x" * 144,) * 3), (6, (b"x" * 144,) * 2), (8, (b"x" * 144,) * 2)]
+)
 def test_an_input_that_does_not_have_the_form_that_its_sender_signed(words: int, bundle: tuple[bytes, ...]) -> None:
     at = before(Step.COLLECT)
     with pytest.raises(AlteredReplyError):
         at.taken(1, made_up(at, 1, PARTNERS, words, bundle))
+
+
+@pytest.mark.parametrize("length", [0, 143, 145, 1 << 23])
+def test_encrypted_shares_of_another_length_which_no_holder_is_sent(length: int) -> None:
+    at = before(Step.COLLECT)
+    with pytest.raises(MalformedMessageError, match="partner 1 sent encrypted shares that have not 144 bytes each"):
+        at.taken(1, made_up(at, 1, PARTNERS, 7, (b"x" * 144, b"x" * length)))
 
 
 @pytest.mark.parametrize("length", [1, 3, 6])
@@ -279,7 +290,7 @@ def test_commitments_that_its_sender_did_not_sign() -> None:
 
 def test_what_is_made_up_is_refused_for_nothing_else_than_what_is_wrong_with_it() -> None:
     at = before(Step.COLLECT)
-    at.taken(1, made_up(at, 1, PARTNERS, 7, (b"x",) * 2))
+    at.taken(1, made_up(at, 1, PARTNERS, 7, (b"x" * 144,) * 2))
 
 
 def test_a_second_input_of_a_partner() -> None:
@@ -329,8 +340,8 @@ def test_an_input_that_was_left_out_counts_as_dropped() -> None:
     ("changes", "error"),
     [
         ({"survivors": b"x" * 32}, SignatureError),
-        ({"index": 2}, SignatureError),
-        ({"index": 5}, UnknownPartnerError),
+        ({"index": 2}, AlteredReplyError),
+        ({"index": 5}, AlteredReplyError),
         ({"signature": b""}, SignatureError),
     ],
 )
@@ -372,11 +383,11 @@ def test_shares_of_another_number(changes: dict[str, object]) -> None:
 def test_shares_of_another_holder() -> None:
     at = before(Step.UNMASK)
     reply = at.send(2)
-    with pytest.raises(MalformedMessageError, match="in the place of partner 2"):
+    with pytest.raises(AlteredReplyError, match="partner 1 answered in the name of partner 2"):
         at.taken(1, reply)
 
 
-@pytest.mark.parametrize("changes", [{"index": 2}, {"own": bytes(32)}, {"shares": bytes(128)}, {"unopened": (2,)}, {"signature": b""}])
+@pytest.mark.parametrize("changes", [{"own": bytes(32)}, {"shares": bytes(128)}, {"unopened": (2,)}, {"signature": b""}])
 def test_an_answer_that_was_altered_on_its_way(changes: dict[str, object]) -> None:
     arrives(before(Step.UNMASK), 1, SignatureError, **changes)
 

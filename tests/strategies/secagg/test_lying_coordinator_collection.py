@@ -100,7 +100,7 @@ def test_a_contribution_of_somebody_who_did_not_advertise(sender: int) -> None:
     at = before(Step.COLLECT)
     listed = KeyContributions(sender, (1,), b"x" * 32, b"x" * 32, b"")
     with refused(UnknownPartnerError, by=at.partner(1)):
-        at.send(1, contributions=(*contributions(at), DeliveredContribution(listed, b"")))
+        at.send(1, contributions=(*contributions(at), DeliveredContribution(listed, bytes(1200))))
 
 
 def test_contributions_of_too_few_partners() -> None:

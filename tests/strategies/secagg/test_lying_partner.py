@@ -14,11 +14,12 @@ from strategies.secagg.errors import (
     ExcludedPartnerError,
     GuiltyPartnerError,
     KeyConfirmationError,
+    MalformedMessageError,
     SecAggError,
     UnequalContributionError,
     UnusableKeyError,
 )
-from strategies.secagg.messages import Complaint, SignedAdvertisement
+from strategies.secagg.messages import Complaint, DeliveredContribution, SignedAdvertisement
 from strategies.secagg.participant import Participant
 from strategies.secagg.phases import Phase, Step
 from strategies.secagg.proofs import UnequalContribution, UnusableKey
@@ -32,6 +33,7 @@ from tests.strategies.secagg.misbehaving import (
     masking_as,
     relisted,
     sealing,
+    unchecked,
     unusable,
 )
 from tests.strategies.secagg.stages import PARTNERS, Stage, before, ends_well, refused, written_reply
@@ -123,21 +125,27 @@ def made_of(plain: bytes, to: int | None = None, said: int | None = None, sessio
 
 LIES: dict[str, Callable[[Stage], Seal]] = {
     "another group contribution": other_group,
-    "nothing": lambda at: lambda recipient, pair, group: b"",
     "noise": lambda at: lambda recipient, pair, group: b"x" * 1200,
     "for another key": made_of(b"x" * 64, to=2),
     "for another partner": made_of(b"x" * 64, said=2),
     "of another session": made_of(b"x" * 64, session=b"s" * 32),
-    "too short": made_of(b"x" * 63),
-    "too long": made_of(b"x" * 65),
 }
 
 
-def test_a_contribution_that_is_too_long_also_if_it_was_committed_to() -> None:
-    at = lied(made_of(b"x" * 65), committed=b"x" * 33)
-    with refused(UnequalContributionError, by=at.partner(VICTIM)) as caught:
-        at.send(VICTIM)
-    assert caught.value.partner == LIAR
+@pytest.mark.parametrize("length", [0, 1199, 1201, 9 << 20])
+def test_a_contribution_of_another_length_leaves_its_sender_out_before_anybody_could_complain(length: int) -> None:
+    """A proof that has it would be longer than a transcript takes, and the honest one that complains be left out."""
+    with pytest.raises(MalformedMessageError, match=f"ciphertext has {length} bytes, not 1200"):
+        lied(lambda at: lambda recipient, pair, group: b"x" * length)
+
+
+@pytest.mark.parametrize("length", [0, 1199, 1201])
+def test_a_contribution_of_another_length_from_a_lying_coordinator_is_none(length: int) -> None:
+    at = before(Step.COLLECT)
+    first, *others = at.request(VICTIM).contributions
+    longer = unchecked(DeliveredContribution, contributions=first.contributions, ciphertext=b"x" * length)
+    with refused(MalformedMessageError, by=at.partner(VICTIM)):
+        at.send(VICTIM, contributions=(longer, *others))
 
 
 @pytest.mark.parametrize("lie", LIES)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategies.secagg import proofs, wire
+from strategies.secagg import proofs, verification, wire
 from strategies.secagg.consistency_messages import UnmaskReply
 from strategies.secagg.coordinator import Coordinator
 from strategies.secagg.messages import DeliveredContribution, MaskedInput, SessionParameters, SignedAdvertisement
@@ -16,8 +16,8 @@ from strategies.secagg.phases import Step
 from strategies.secagg.proofs import Proof, UnequalContribution, UnusableKey, WrongSecret, proven
 from tests.helpers.sweeps import examples
 from tests.strategies.secagg.misbehaving import answering, relisted
-from tests.strategies.secagg.parties import Parties, parameters_for, roster_of, unlimited
-from tests.strategies.secagg.recorded_vectors import COUNT, LIAR, unequal, unequal_contributions, unusable_keys, wrong_secrets
+from tests.strategies.secagg.parties import Parties, identities, parameters_for, roster_of, unlimited
+from tests.strategies.secagg.recorded_vectors import COUNT, LIAR, unequal_contributions, unusable_keys, wrong_secrets
 from tests.strategies.secagg.stages import flipped
 
 ROSTER = roster_of(COUNT)
@@ -55,11 +55,20 @@ def test_a_proof_holds_at_anybody_who_has_the_roster_and_nowhere_else() -> None:
         assert proven(others, proofs.encode(proof)) is None
 
 
+def revealing(own: bytes) -> WrongSecret:
+    """A proof against whoever said that this is what it had committed to."""
+    wrong = made()["another seed than it committed to"]
+    assert isinstance(wrong, WrongSecret)
+    answer = replace(wrong.answer, own=own)
+    message = verification.answer_message(ROSTER, wrong.session, wrong.number, answer)
+    return replace(wrong, answer=replace(answer, signature=identities(COUNT)[LIAR - 1].sign(message)))
+
+
 @pytest.mark.parametrize(("more", "accused"), [(0, LIAR), (1, None)])
 def test_a_proof_has_no_more_bytes_than_a_transcript_has_room_for(more: int, accused: int | None) -> None:
-    """Whoever encrypts what is none makes it as long as it likes."""
-    short = len(proofs.encode(unequal(b"x")))
-    data = proofs.encode(unequal(b"x" * (proofs.MOST_BYTES - short + 1 + more)))
+    """Whoever reveals what is no seed makes it as long as it likes."""
+    short = len(proofs.encode(revealing(b"x")))
+    data = proofs.encode(revealing(b"x" * (proofs.MOST_BYTES - short + 1 + more)))
     assert len(data) == proofs.MOST_BYTES + more
     assert proven(ROSTER, data) == accused
 

@@ -1,7 +1,7 @@
 """Vectors of what every implementation of the protocol must compute, for all parts that involve no chance."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from strategies.secagg.roster import Member, Roster
 from strategies.secagg.slot_order import slot_order
 from strategies.secagg.state import State
 from strategies.secagg.verification import session_id
+from tests.strategies.secagg.misbehaving import unchecked
 
 Case = dict[str, Any]
 
@@ -123,7 +124,7 @@ def examples() -> list[Any]:
     parameters = messages.SessionParameters(messages.PROTOCOL, ROSTER, COHORT, "4x2,2", 32, 10, 3, 100, ("loss", "größe"), SESSION)
     advertisement = messages.SignedAdvertisement(messages.Advertisement(2, pattern(1216, 0), SECRET, 3, TRUNK, ROSTER), b"signature")
     listed = messages.KeyContributions(2, (1, 3), ROSTER, SECRET + TRUNK, b"signature")
-    delivered = messages.DeliveredContribution(listed, b"ciphertext")
+    delivered = messages.DeliveredContribution(listed, pattern(1200, 0))
     last, handed = messages.LastRound(6, (1, 2, 3), False), messages.Handover(2, TRUNK, SECRET, b"signature")
     body = messages.Header(2, COHORT, TRUNK, pattern(32, 160), SECRET, pattern(32, 192), 7, SESSION, ROSTER)
     header = messages.SignedHeader(body, b"signature")
@@ -133,7 +134,7 @@ def examples() -> list[Any]:
         parameters,
         advertisement,
         messages.ShareKeysRequest((advertisement,)),
-        messages.ShareKeysReply(listed, (b"one", b"")),
+        messages.ShareKeysReply(listed, (pattern(1200, 1), pattern(1200, 2))),
         messages.CollectRequest(SESSION, 7, (1, 2, 3), True, 4, (delivered,), last, None, (), ()),
         messages.CollectRequest(SESSION, 7, (1, 2, 3), False, 4, (), None, handed, (header,), (b"proof", b"")),
         messages.MaskedInput(header, SECRET + COHORT, (b"one", b"two"), b"public"),
@@ -185,6 +186,16 @@ def malformed_cases() -> Iterator[Case]:
         wire.encode(examples()[3]).replace(SECRET + TRUNK, SECRET, 1).replace(b"\x00\x00\x00\x40" + SECRET, b"\x00\x00\x00\x20" + SECRET)
     )
     yield {"message": "ShareKeysReply", "bytes": listed.hex(), "why": "fewer digests than recipients"}
+    contributed = examples()[3].contributions
+    for length in (1199, 1201):
+        longer = unchecked(messages.DeliveredContribution, contributions=contributed, ciphertext=pattern(length, 0))
+        yield {"message": "DeliveredContribution", "bytes": wire.encode(longer).hex(), "why": "a ciphertext of another length"}
+    replied = unchecked(messages.ShareKeysReply, contributions=contributed, ciphertexts=(pattern(1200, 1), b""))
+    yield {"message": "ShareKeysReply", "bytes": wire.encode(replied).hex(), "why": "a ciphertext of another length"}
+    header = next(example for example in examples() if isinstance(example, messages.MaskedInput)).header.body
+    for name in ("cohort", "trunk", "contributions", "confirmation", "secrets", "input", "bundle"):
+        odd = unchecked(messages.Header, **{**asdict(header), name: pattern(33, 0)})
+        yield {"message": "Header", "bytes": wire.encode(odd).hex(), "why": f"{name}: a digest of another length"}
 
 
 def digest_cases() -> Iterator[Case]:
