@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from strategies.secagg.state import NO_SESSION
 from strategies.secagg.transcript import DIGEST, PHASES, SET_UP, Entry, Fact
 from strategies.secagg.transcript_findings import HANDED_OVER, PROOF, REFUSED_OVER
 
@@ -71,7 +72,6 @@ class Ending:
 
 
 Key: TypeAlias = tuple[bytes, int, str, str]  # session, round, phase, name of the fact
-
 Signing: TypeAlias = tuple[bytes, int, str]  # session, round, name of a fact that somebody signed
 Judgement: TypeAlias = tuple[tuple[int, ...], str]  # parties and verdict of a difference
 
@@ -82,8 +82,9 @@ def compare(transcripts: Mapping[int, tuple[Entry, ...]]) -> Difference | None:
     Only what is told can differ. A partner that dropped out, joined later or was never asked lacks entries, and that is no difference;
     nor are `received` and `sent`, which are meant for one partner. So a partner can hide by keeping silent, but not by lying.
 
-    Facts of a request that was refused count: they are what the coordinator said to that partner. The verdict says who refused. Proofs
-    are no part of it: each convinces by itself, and partners may have been sent others, or at other times.
+    Facts of a request that was refused count: they are what the coordinator said to that partner. The verdict says who refused. If such a
+    request named no session, it may have come at any time, and is held against nothing. Proofs are no part of it: each convinces by itself,
+    and partners may have been sent others, or at other times.
 
     Whom a difference points to:
     - Something that partner i signed ("header i", "handed over i") and that its own transcript lacks, which tells of another one in that
@@ -101,11 +102,12 @@ def compare(transcripts: Mapping[int, tuple[Entry, ...]]) -> Difference | None:
     Args:
         transcripts: Partner to its entries, as `read` returns them.
     Returns:
-        The first difference by session, round, phase and order of facts; sessions are ordered as the partners took part in them.
+        The first difference by session, round, phase and order of facts; sessions are ordered as the partners took part in them, and those
+        in which nobody answered come last.
     """
     rank = {session: place for place, session in enumerate(_sessions(transcripts))}
     seen_of, own_of = _seen(transcripts), _own(transcripts)
-    for key in sorted(seen_of, key=lambda key: (rank[key[0]], key[1], PHASES.index(key[2]))):
+    for key in sorted(seen_of, key=lambda key: (rank.get(key[0], len(rank)), key[1], PHASES.index(key[2]))):
         session, number, _, fact = key
         seen, own = seen_of[key], own_of.get(_signing(session, number, fact), [])
         if judgement := _judge(fact, seen, own):
@@ -123,23 +125,28 @@ def common(transcripts: Mapping[int, tuple[Entry, ...]]) -> Common:
 
 
 def shorter(transcripts: Mapping[int, tuple[Entry, ...]]) -> tuple[Ending, ...]:
-    """The partners whose transcript ends before the one that goes on longest.
+    """The partners whose transcript ends before the one that goes on longest: they lack its last answered exchange.
 
-    They dropped out or left, refused what came, or show less than they have: a transcript that was cut off at its end still verifies.
+    They dropped out or left, were not asked, or show less than they have: a transcript that was cut off at its end still verifies. What
+    was refused by all that were asked says nothing of where others end: such a request can name any session and round, or none.
     """
     rank = {session: place for place, session in enumerate(_sessions(transcripts))}
-    ends = {partner: entries[-1] for partner, entries in transcripts.items() if entries}
-    places = {partner: (rank[last.session], last.round, PHASES.index(last.phase)) for partner, last in ends.items()}
-    newest = max(places.values(), default=None)
+    ends = [answered[-1] for entries in transcripts.values() if (answered := _answered(entries))]
+    newest = max(ends, key=lambda entry: (rank[entry.session], entry.round, PHASES.index(entry.phase)), default=None)
     return tuple(
-        Ending(partner, len(transcripts[partner]), ends[partner].round, ends[partner].phase)
-        for partner in sorted(places)
-        if places[partner] != newest
+        Ending(partner, len(entries), entries[-1].round, entries[-1].phase)
+        for partner, entries in sorted(transcripts.items())
+        if newest and entries and not any(_place(entry) == _place(newest) for entry in entries)
     )
 
 
 def _told(entry: Entry) -> list[Fact]:
-    """What others were told as well: no proofs, nor what the writer itself handed over, nor whom its refusal names."""
+    """What others were told as well: no proofs, nor what the writer itself handed over, nor whom its refusal names.
+
+    Nor anything of a refused request that named no session: others may have been sent another one, at another time.
+    """
+    if entry.refused and entry.session == NO_SESSION:
+        return []
     own = (PROOF, REFUSED_OVER, *((HANDED_OVER,) if _hands_over(entry) else ()))
     return [fact for fact in entry.facts if not any(name.fullmatch(fact.name) for name in own)]
 
@@ -148,8 +155,16 @@ def _hands_over(entry: Entry) -> bool:
     return entry.phase == "Handover"
 
 
+def _answered(entries: tuple[Entry, ...]) -> list[Entry]:
+    return [entry for entry in entries if not entry.refused]
+
+
+def _place(entry: Entry) -> tuple[bytes, int, str]:
+    return entry.session, entry.round, entry.phase
+
+
 def _keys(entry: Entry) -> list[Key]:
-    return [(entry.session, entry.round, entry.phase, fact.name) for fact in _told(entry)]
+    return [(*_place(entry), fact.name) for fact in _told(entry)]
 
 
 def _seen(transcripts: Mapping[int, tuple[Entry, ...]]) -> dict[Key, list[Seen]]:
@@ -181,11 +196,11 @@ def _signing(session: bytes, number: int, fact: str) -> Signing:
 
 
 def _sessions(transcripts: Mapping[int, tuple[Entry, ...]]) -> list[bytes]:
-    """All sessions, each after those that came before it in the longest transcript that has it."""
+    """All sessions in which somebody answered, each after those that came before it in the longest transcript that answered in it."""
     order: list[bytes] = []
     for entries in sorted(transcripts.values(), key=len, reverse=True):
         place = 0
-        for session in dict.fromkeys(entry.session for entry in entries):
+        for session in dict.fromkeys(entry.session for entry in _answered(entries)):
             if session not in order:
                 order.insert(place, session)
             place = order.index(session) + 1
