@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from strategies.secagg.state import NO_SESSION
 from strategies.secagg.transcript import DIGEST, PHASES, SET_UP, Entry, Fact
 from strategies.secagg.transcript_findings import HANDED_OVER, PROOF, REFUSED_OVER
 
-SIGNED_FACT = re.compile(r"\w+ ([1-9][0-9]{0,4})")  # such as "header 3"
+HEADER = re.compile(r"header ([1-9][0-9]{0,4})")
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Difference:
     Attributes:
         session, round, phase, fact: What it is about.
         seen: What each partner wrote of it, by partner.
-        parties: The partners that it points to; empty if it cannot be told.
+        parties: The partners that it points to, honest ones among them where the verdict says "either"; empty if it cannot be told.
         verdict: The same in words.
     """
 
@@ -71,6 +72,8 @@ class Ending:
 
 
 Key: TypeAlias = tuple[bytes, int, str, str]  # session, round, phase, name of the fact
+Signing: TypeAlias = tuple[bytes, int, str]  # session, round, name of a fact that somebody signed
+Judgement: TypeAlias = tuple[tuple[int, ...], str]  # parties and verdict of a difference
 
 
 def compare(transcripts: Mapping[int, tuple[Entry, ...]]) -> Difference | None:
@@ -79,15 +82,18 @@ def compare(transcripts: Mapping[int, tuple[Entry, ...]]) -> Difference | None:
     Only what is told can differ. A partner that dropped out, joined later or was never asked lacks entries, and that is no difference;
     nor are `received` and `sent`, which are meant for one partner. So a partner can hide by keeping silent, but not by lying.
 
-    Facts of a request that was refused count: they are what the coordinator said to that partner. The verdict says who refused. Proofs
-    are no part of it: each convinces by itself, and partners may have been sent others, or at other times.
+    Facts of a request that was refused count: they are what the coordinator said to that partner. The verdict says who refused. If such a
+    request named no session, it may have come at any time, and is held against nothing. Proofs are no part of it: each convinces by itself,
+    and partners may have been sent others, or at other times.
 
     Whom a difference points to:
-    - Something that partner i signed ("header i"), with two values in entries that were not refused: partner i, since whoever wrote
-      an honest entry had verified i's signature; and with it those who differ from a majority, who may write falsely instead. (The
-      message itself, with its signature, tells i's double talk from a false entry.)
-    - A trunk that partner i handed over ("handed over i"), and that its own transcript lacks, which tells of others in that session:
-      partner i, in the same way. Two trunks that its transcript has: nobody, since the coordinator may have asked for both, and only
+    - Something that partner i signed ("header i", "handed over i") and that its own transcript lacks, which tells of another one in that
+      round, or of a trunk in that session: partner i and whoever wrote it. An honest partner writes it only after it has verified i's
+      signature. So either i hides what it signed, or all of those write falsely, and transcripts alone cannot tell which: the message
+      itself, with its signature, can. A header of which a request was refused is not held against i.
+    - Two headers of partner i, without its transcript: partner i and those who differ from a majority, in the same way; without a majority,
+      all who wrote of it. If its own transcript has both: partner i, by its own word.
+    - Two trunks that partner i handed over, and that its transcript has: nobody, since the coordinator may have asked for both, and only
       those that a quorum names are taken. Without i's transcript it cannot be told.
     - Else, if more than half of the partners that wrote of the fact agree: those that wrote something else. They were told something
       else than the others, or write falsely; with an honest majority the others are right about what was said to them.
@@ -96,17 +102,17 @@ def compare(transcripts: Mapping[int, tuple[Entry, ...]]) -> Difference | None:
     Args:
         transcripts: Partner to its entries, as `read` returns them.
     Returns:
-        The first difference by session, round, phase and order of facts; sessions are ordered as the partners took part in them.
+        The first difference by session, round, phase and order of facts; sessions are ordered as the partners took part in them, and those
+        in which nobody answered come last.
     """
     rank = {session: place for place, session in enumerate(_sessions(transcripts))}
-    seen_of, admitted_of = _seen(transcripts), _admitted(transcripts)
-    for key in sorted(seen_of, key=lambda key: (rank[key[0]], key[1], PHASES.index(key[2]))):
-        seen, handed = seen_of[key], HANDED_OVER.fullmatch(key[3])
-        admitted = admitted_of.get((key[0], int(handed[1])), []) if handed else []
-        if handed and (hidden := _hidden(seen, admitted)):
-            return Difference(*key, (*seen, *admitted), (int(handed[1]),), _with_refusals(hidden, seen))
-        if len({sight.value for sight in seen}) > 1:
-            return Difference(*key, tuple(seen), *_judge(key[3], seen))
+    seen_of, own_of = _seen(transcripts), _own(transcripts)
+    for key in sorted(seen_of, key=lambda key: (rank.get(key[0], len(rank)), key[1], PHASES.index(key[2]))):
+        session, number, _, fact = key
+        seen, own = seen_of[key], own_of.get(_signing(session, number, fact), [])
+        if judgement := _judge(fact, seen, own):
+            parties, verdict = judgement
+            return Difference(*key, tuple(dict.fromkeys((*seen, *own))), parties, _with_refusals(verdict, seen))
     return None
 
 
@@ -119,23 +125,28 @@ def common(transcripts: Mapping[int, tuple[Entry, ...]]) -> Common:
 
 
 def shorter(transcripts: Mapping[int, tuple[Entry, ...]]) -> tuple[Ending, ...]:
-    """The partners whose transcript ends before the one that goes on longest.
+    """The partners whose transcript ends before the one that goes on longest: they lack its last answered exchange.
 
-    They dropped out or left, refused what came, or show less than they have: a transcript that was cut off at its end still verifies.
+    They dropped out or left, were not asked, or show less than they have: a transcript that was cut off at its end still verifies. What
+    was refused by all that were asked says nothing of where others end: such a request can name any session and round, or none.
     """
     rank = {session: place for place, session in enumerate(_sessions(transcripts))}
-    ends = {partner: entries[-1] for partner, entries in transcripts.items() if entries}
-    places = {partner: (rank[last.session], last.round, PHASES.index(last.phase)) for partner, last in ends.items()}
-    newest = max(places.values(), default=None)
+    ends = [answered[-1] for entries in transcripts.values() if (answered := _answered(entries))]
+    newest = max(ends, key=lambda entry: (rank[entry.session], entry.round, PHASES.index(entry.phase)), default=None)
     return tuple(
-        Ending(partner, len(transcripts[partner]), ends[partner].round, ends[partner].phase)
-        for partner in sorted(places)
-        if places[partner] != newest
+        Ending(partner, len(entries), entries[-1].round, entries[-1].phase)
+        for partner, entries in sorted(transcripts.items())
+        if newest and entries and not any(_place(entry) == _place(newest) for entry in entries)
     )
 
 
 def _told(entry: Entry) -> list[Fact]:
-    """What others were told as well: no proofs, nor what the writer itself handed over, nor whom its refusal names."""
+    """What others were told as well: no proofs, nor what the writer itself handed over, nor whom its refusal names.
+
+    Nor anything of a refused request that named no session: others may have been sent another one, at another time.
+    """
+    if entry.refused and entry.session == NO_SESSION:
+        return []
     own = (PROOF, REFUSED_OVER, *((HANDED_OVER,) if _hands_over(entry) else ()))
     return [fact for fact in entry.facts if not any(name.fullmatch(fact.name) for name in own)]
 
@@ -144,8 +155,16 @@ def _hands_over(entry: Entry) -> bool:
     return entry.phase == "Handover"
 
 
+def _answered(entries: tuple[Entry, ...]) -> list[Entry]:
+    return [entry for entry in entries if not entry.refused]
+
+
+def _place(entry: Entry) -> tuple[bytes, int, str]:
+    return entry.session, entry.round, entry.phase
+
+
 def _keys(entry: Entry) -> list[Key]:
-    return [(entry.session, entry.round, entry.phase, fact.name) for fact in _told(entry)]
+    return [(*_place(entry), fact.name) for fact in _told(entry)]
 
 
 def _seen(transcripts: Mapping[int, tuple[Entry, ...]]) -> dict[Key, list[Seen]]:
@@ -158,33 +177,78 @@ def _seen(transcripts: Mapping[int, tuple[Entry, ...]]) -> dict[Key, list[Seen]]
     return {key: list(seen) for key, seen in seen_of.items()}
 
 
-def _admitted(transcripts: Mapping[int, tuple[Entry, ...]]) -> dict[tuple[bytes, int], list[Seen]]:
-    """What each partner says that it handed over, by session and partner."""
-    found: dict[tuple[bytes, int], dict[Seen, None]] = {}
+def _own(transcripts: Mapping[int, tuple[Entry, ...]]) -> dict[Signing, list[Seen]]:
+    """What each partner says itself that it signed: the trunks that it handed over, and its headers."""
+    found: dict[Signing, dict[Seen, None]] = {}
     for partner, entries in transcripts.items():
-        for entry in filter(_hands_over, entries):
+        handover, header = f"handed over {partner}", f"header {partner}"
+        for entry in entries:
             for fact in entry.facts:
-                if fact.name == f"handed over {partner}":
-                    found.setdefault((entry.session, partner), {})[Seen(partner, fact.value, entry.refused)] = None
-    return {place: list(seen) for place, seen in found.items()}
+                if (fact.name == handover and _hands_over(entry)) or (fact.name == header and not entry.refused):
+                    signing = _signing(entry.session, entry.round, fact.name)
+                    found.setdefault(signing, {})[Seen(partner, fact.value, entry.refused)] = None
+    return {signing: list(seen) for signing, seen in found.items()}
+
+
+def _signing(session: bytes, number: int, fact: str) -> Signing:
+    """A header is of one round; a trunk is handed over for the session, whatever round it is taken over in."""
+    return session, 0 if HANDED_OVER.fullmatch(fact) else number, fact
 
 
 def _sessions(transcripts: Mapping[int, tuple[Entry, ...]]) -> list[bytes]:
-    """All sessions, each after those that came before it in the longest transcript that has it."""
+    """All sessions in which somebody answered, each after those that came before it in the longest transcript that answered in it."""
     order: list[bytes] = []
     for entries in sorted(transcripts.values(), key=len, reverse=True):
         place = 0
-        for session in dict.fromkeys(entry.session for entry in entries):
+        for session in dict.fromkeys(entry.session for entry in _answered(entries)):
             if session not in order:
                 order.insert(place, session)
             place = order.index(session) + 1
     return order
 
 
-def _judge(fact: str, seen: list[Seen]) -> tuple[tuple[int, ...], str]:
-    """The partners that a difference points to, and why; the rule is in `compare`."""
-    parties, verdict = _blame(fact, seen)
-    return parties, _with_refusals(verdict, seen)
+def _judge(fact: str, seen: list[Seen], own: list[Seen]) -> Judgement | None:
+    """The partners that a difference points to, and why; None if there is none. The rule is in `compare`.
+
+    Args:
+        own: What the signer of the fact, if it has one, says itself.
+    """
+    judgement = None
+    if handed := HANDED_OVER.fullmatch(fact):
+        judgement = _judge_handed_over(int(handed[1]), seen, own)
+    elif header := HEADER.fullmatch(fact):
+        judgement = _judge_header(int(header[1]), [sight for sight in seen if not sight.refused], own)
+    return judgement or (_judge_told(seen) if _differ(seen) else None)
+
+
+def _judge_handed_over(holder: int, seen: list[Seen], own: list[Seen]) -> Judgement | None:
+    if lacking := _lacking(seen, own):
+        return _either(holder, "handed over what its own transcript lacks", lacking)
+    if _differ(seen):
+        return (), f"the coordinator had partner {holder} hand over two trunks, as its own transcript then says, or somebody writes falsely"
+    return None
+
+
+def _judge_header(signer: int, verified: list[Seen], own: list[Seen]) -> Judgement | None:
+    if lacking := _lacking(verified, own):
+        return _either(signer, "signed another one than its own transcript has", lacking)
+    if not _differ(verified):
+        return None
+    if own:
+        return (signer,), f"partner {signer} signed two different ones, as its own transcript says"
+    return _either(signer, "signed two different ones", _minority(verified) or tuple(sorted({sight.partner for sight in verified})))
+
+
+def _judge_told(seen: list[Seen]) -> Judgement:
+    if differing := _minority(seen):
+        return differing, f"{_they(differing, 'differ')} from the majority: told something else by the coordinator, or writing falsely"
+    return (), "no majority: the coordinator said different things, or somebody writes falsely"
+
+
+def _either(signer: int, deed: str, others: tuple[int, ...]) -> Judgement:
+    """The signer or those who wrote what it signed: one side is at fault, and the other may be honest."""
+    verdict = f"either partner {signer} {deed}, or {_they(others, 'write')} falsely: transcripts alone cannot tell which"
+    return tuple(sorted({signer, *others})), verdict
 
 
 def _with_refusals(verdict: str, seen: list[Seen]) -> str:
@@ -192,34 +256,19 @@ def _with_refusals(verdict: str, seen: list[Seen]) -> str:
     return verdict + (f"; refused by {refusals}" if refusals else "")
 
 
-def _hidden(seen: list[Seen], admitted: list[Seen]) -> str:
-    """The verdict on a partner that handed over what its own transcript lacks; none, if it has it all or tells of no handover."""
-    own = {sight.value for sight in admitted}
-    if not own or all(sight.value in own for sight in seen):
-        return ""
-    holder = admitted[0].partner
-    return (
-        f"partner {holder} handed over what its own transcript lacks, as its signature was verified on arrival, or somebody writes falsely"
-    )
+def _they(partners: tuple[int, ...], verb: str) -> str:
+    """Partners and what they do, in words."""
+    return f"partner {partners[0]} {verb}s" if len(partners) == 1 else f"partners {', '.join(map(str, partners))} {verb}"
 
 
-def _blame(fact: str, seen: list[Seen]) -> tuple[tuple[int, ...], str]:
-    if handed := HANDED_OVER.fullmatch(fact):
-        return (
-            (),
-            f"the coordinator had partner {handed[1]} hand over two trunks, as its own transcript then says, or somebody writes falsely",
-        )
-    signer, differing = SIGNED_FACT.fullmatch(fact), _minority(seen)
-    if signer and len({sight.value for sight in seen if not sight.refused}) > 1:
-        false = " or ".join(f"partner {partner}" for partner in differing) or "somebody"
-        return (
-            tuple(sorted({int(signer[1]), *differing})),
-            f"partner {signer[1]} signed two different ones, as each was verified on arrival, or {false} writes falsely",
-        )
-    if differing:
-        who = f"partner {differing[0]} differs" if len(differing) == 1 else f"partners {', '.join(map(str, differing))} differ"
-        return differing, f"{who} from the majority: told something else by the coordinator, or writing falsely"
-    return (), "no majority: the coordinator said different things, or somebody writes falsely"
+def _differ(seen: list[Seen]) -> bool:
+    return len({sight.value for sight in seen}) > 1
+
+
+def _lacking(seen: list[Seen], own: list[Seen]) -> tuple[int, ...]:
+    """Who wrote what the signer's own transcript lacks; nobody, if that tells of nothing that it signed."""
+    admitted = {sight.value for sight in own}
+    return tuple(sorted({sight.partner for sight in seen if admitted and sight.value not in admitted}))
 
 
 def _minority(seen: list[Seen]) -> tuple[int, ...]:

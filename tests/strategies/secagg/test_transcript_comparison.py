@@ -1,14 +1,26 @@
 """Comparing transcripts: honest ones agree whoever dropped out, and one lie names the right party."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from flwr.app import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
+from strategies import message_records
+from strategies.secagg import wire
+from strategies.secagg.consistency_messages import UnmaskRequest
+from strategies.secagg.errors import SecAggError
+from strategies.secagg.messages import FinishRequest, ShareKeysRequest
+from strategies.secagg.phases import Step
+from strategies.secagg.state import NO_SESSION
 from strategies.secagg.transcript import PHASES, Entry, Fact
-from strategies.secagg.transcript_comparison import Common, Difference, common, compare
+from strategies.secagg.transcript_comparison import Common, Difference, common, compare, shorter
+from tests.helpers.federation import body, step
+from tests.strategies.toy import Toy, ask, last_request
 
 Transcripts = dict[int, tuple[Entry, ...]]
 FACTS = {
@@ -87,8 +99,15 @@ def test_one_altered_fact_is_found_and_named(transcripts: Transcripts, data: st.
     assert (found.session, found.round, found.phase, found.fact) == key
     assert {each.partner for each in found.seen} == tellers[key]
     assert {each.partner for each in found.seen if each.value == b"another"} == {liar}
-    signer = {int(key[3][-1])} if key[3].startswith("header") else set()
-    assert set(found.parties) == signer | ({liar} if len(tellers[key]) > 2 else set())
+    others, majority = tellers[key] - {liar}, len(tellers[key]) > 2
+    if not key[3].startswith("header"):
+        assert set(found.parties) == ({liar} if majority else set())
+        return
+    signer = int(key[3][-1])
+    if signer in tellers[key]:  # which says itself what it signed, and denies what the others write if it lies
+        assert set(found.parties) == {signer} | (others if signer == liar else {liar})
+    else:
+        assert set(found.parties) == {signer, liar} | (set() if majority else others)
 
 
 @given(st.integers(2, 6), st.data())
@@ -139,13 +158,30 @@ def test_without_a_majority_nobody_is_named(values: str) -> None:
     assert found.verdict == "no majority: the coordinator said different things, or somebody writes falsely"
 
 
-def test_a_partner_that_signed_two_headers_is_named_with_those_who_may_write_falsely_instead() -> None:
+def test_a_partner_that_signed_another_header_than_its_transcript_has_is_named_with_those_who_may_write_falsely_instead() -> None:
     found = told((1, "x", ""), (2, "x", ""), (3, "x", ""), (4, "y", ""), fact="header 3")
     assert found.parties == (3, 4)
-    assert found.verdict == "partner 3 signed two different ones, as each was verified on arrival, or partner 4 writes falsely"
+    assert found.verdict == (
+        "either partner 3 signed another one than its own transcript has, or partner 4 writes falsely: transcripts alone cannot tell which"
+    )
     found = told((1, "x", ""), (2, "x", ""), (3, "y", ""), (4, "y", ""), fact="header 3")
+    assert found.parties == (1, 2, 3)
+    assert "or partners 1, 2 write falsely" in found.verdict
+
+
+def test_of_two_headers_of_a_partner_whose_transcript_is_not_there_the_rarer_one_is_doubted() -> None:
+    found = told((1, "x", ""), (2, "x", ""), (4, "y", ""), fact="header 3")
+    assert found.parties == (3, 4)
+    assert found.verdict == ("either partner 3 signed two different ones, or partner 4 writes falsely: transcripts alone cannot tell which")
+    found = told((1, "x", ""), (4, "y", ""), (5, "z", "SignatureError"), fact="header 3")
+    assert found.parties == (1, 3, 4), "no majority among those who verified it"
+    assert "or partners 1, 4 write falsely" in found.verdict
+
+
+def test_a_partner_that_writes_two_headers_of_its_own_is_named_alone() -> None:
+    found = told((1, "x", ""), (3, "x", ""), (3, "y", ""), fact="header 3")
     assert found.parties == (3,)
-    assert found.verdict.endswith("or somebody writes falsely")
+    assert found.verdict == "partner 3 signed two different ones, as its own transcript says"
 
 
 def test_a_header_that_was_refused_is_not_held_against_its_signer() -> None:
@@ -190,3 +226,81 @@ def test_what_was_compared_is_counted() -> None:
     assert common({1: tuple(run[:10]), 2: tuple(run[10:])}) == Common(0, 0, 0)
     assert common({1: tuple(run), 2: tuple(run[:2])}) == Common(sessions=0, rounds=0, entries=4)
     assert common({1: tuple(run), 2: tuple(run[:3]), 3: ()}) == Common(sessions=1, rounds=1, entries=6)
+
+
+# Where transcripts end, and what belongs to no session
+
+
+UNHEARD_OF = FinishRequest(b"s" * 32, 1, (), None, None, (), ())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Toy:
+    toy = Toy(tmp_path_factory.mktemp("finished"), rounds=1)
+    toy.federate()
+    assert shorter(toy.transcripts()) == ()
+    return toy
+
+
+def refused(toy: Toy, partner: int, request: bytes, asked: Step = Step.FINISH) -> Entry:
+    """What a partner writes down of a request that it refuses."""
+    with pytest.raises(SecAggError):
+        ask(toy.side(partner), asked, request)
+    return toy.entries(partner)[-1]
+
+
+def test_nobodys_transcript_is_shorter_for_a_request_that_one_partner_alone_was_sent_and_refused(finished: Toy) -> None:
+    """Whatever session and round it names, or if it names none, or comes again."""
+    unmasking = wire.decode(UnmaskRequest, last_request(finished, Step.UNMASK, 1))
+    for asked, request, session, number in (
+        (Step.FINISH, b"junk", NO_SESSION, 0),
+        (Step.FINISH, wire.encode(UNHEARD_OF), UNHEARD_OF.session, 0),
+        (Step.UNMASK, wire.encode(replace(unmasking, number=99)), unmasking.session, 99),
+        (Step.COLLECT, last_request(finished, Step.COLLECT, 1), unmasking.session, unmasking.number),
+    ):
+        written = refused(finished, 1, request, asked)
+        assert (written.session, written.round, written.phase) == (session, number, asked)
+        assert shorter(finished.transcripts()) == ()
+        assert compare(finished.transcripts()) is None
+
+
+def test_a_transcript_that_was_cut_off_is_shorter_though_its_writer_or_another_was_sent_junk(finished: Toy) -> None:
+    for partner in (1, 2):
+        refused(finished, partner, b"junk")
+    whole = finished.transcripts()
+    cut = whole | {2: whole[2][:-3], 3: whole[3][:-1]}
+    assert [(end.partner, end.entries) for end in shorter(cut)] == [(2, len(cut[2])), (3, len(cut[3]))]
+
+
+def test_what_nobody_answered_has_no_place_among_the_sessions() -> None:
+    """A partner was sent junk at the beginning, and another one at the end, of which the sessions between are not thought to come after."""
+    junk = entry("junk", 0, "Finish", {}, "OldSessionError")
+    run = [honest(session, 0, "Finish") for session in ("a", "b", "c")]
+    lies = [entry(session, 0, "Finish", {"sum": "lie"}) for session in ("b", "c")]
+    transcripts = {1: (junk, *run[:2], junk, junk), 2: (run[0], lies[0], junk, run[2]), 3: (lies[1],)}
+    assert parting(transcripts).session == run[1].session
+    assert [end.partner for end in shorter(transcripts)] == [1]
+
+
+def test_what_partners_refused_in_different_sessions_is_not_held_against_each_other(tmp_path: Path) -> None:
+    """Who refuses the advertisements of a session belongs to none."""
+    toy = Toy(tmp_path, rounds=1)
+
+    def unsigned(victim: int) -> Callable[[int, Message], Message]:
+        def down(partition: int, message: Message) -> Message:
+            if (partition + 1, step(message)) == (victim, Step.SHARE_KEYS):
+                shown = wire.decode(ShareKeysRequest, body(message))
+                first, *others = shown.advertisements
+                altered = replace(shown, advertisements=(replace(first, signature=bytes(len(first.signature))), *others))
+                message.content[message_records.MESSAGE][message_records.BODY] = wire.encode(altered)
+            return message
+
+        return down
+
+    for toy.rounds, victim in ((1, 2), (2, 3)):
+        toy.grid.down = unsigned(victim)
+        toy.federate()
+    held = [each for partner in (2, 3) for each in toy.entries(partner) if each.phase == Step.SHARE_KEYS and each.refused]
+    assert [each.session for each in held] == [NO_SESSION] * 2
+    assert held[0].facts != held[1].facts
+    assert compare(toy.transcripts()) is None
