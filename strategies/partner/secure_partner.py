@@ -63,7 +63,7 @@ class SecurePartner:
         Raises:
             SecAggError: A refusal; it is in the transcript, and the state that it led to is on disk.
         """
-        before, self.complaint = self.protocol.state.repeated(request), ""
+        before, self.complaint = self.protocol.state.repeated(step, request), ""
         vectors: list[np.ndarray] = []
         try:
             # Vectors are not kept. So where one travelled with the reply, the protocol is asked again: a trunk is sealed anew, and a second

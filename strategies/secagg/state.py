@@ -25,7 +25,7 @@ class State:
         advertised, shared, session: The set-up as far as it got; keys of earlier sessions are gone.
         round: The last round masked for.
         next_number: Least round number that may be masked for.
-        request, reply: SHA-256 of the last request answered, and the answer.
+        request, reply: `request_digest` of the last request answered, and the answer.
     """
 
     phase: str = Phase.IDLE.value
@@ -37,9 +37,9 @@ class State:
     request: bytes = b""
     reply: bytes = b""
 
-    def repeated(self, request: bytes) -> bytes | None:
-        """The answer, if `request` is the last one that was answered."""
-        return self.reply if self.request == hashlib.sha256(request).digest() else None
+    def repeated(self, step: Step, request: bytes) -> bytes | None:
+        """The answer, if `request` is the last one that was answered, and was the same step."""
+        return self.reply if self.request == request_digest(step, request) else None
 
     def place(self, step: Step, request: bytes) -> tuple[bytes, int]:
         """Session and round of a request, for the transcript; zeros where it names none.
@@ -69,6 +69,11 @@ class State:
                     return known(last.session), last.last.number if last.last else 0
         except MalformedMessageError:
             return NO_SESSION, 0
+
+
+def request_digest(step: Step, request: bytes) -> bytes:
+    """Names a request. The same bytes under another step are another one, which the phase may not expect."""
+    return hashlib.sha256(step.encode() + b"\0" + request).digest()
 
 
 def dump(state: State) -> bytes:
