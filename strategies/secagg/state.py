@@ -1,7 +1,7 @@
 """What a partner remembers between two messages, and where a message belongs. PROTOCOL.md, section 6."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from strategies.secagg import wire
 from strategies.secagg.consistency_messages import ConsistencyRequest, UnmaskRequest
@@ -26,6 +26,7 @@ class State:
         round: The last round masked for.
         next_number: Least round number that may be masked for.
         request, reply: `request_digest` of the last request answered, and the answer.
+        line: The transcript's about the last request, answered or refused; nothing in the protocol depends on it.
     """
 
     phase: str = Phase.IDLE.value
@@ -36,6 +37,7 @@ class State:
     next_number: int = 0
     request: bytes = b""
     reply: bytes = b""
+    line: str = field(default="", compare=False)
 
     def repeated(self, step: Step, request: bytes) -> bytes | None:
         """The answer, if `request` is the last one that was answered, and was the same step."""
