@@ -354,6 +354,19 @@ def test_the_keys_in_a_state_that_a_kill_left_half_written_go_before_anything_el
     assert not list(toy.home(2).glob(".*")), "whoever reads the folder now finds nothing of the session that is over"
 
 
+def test_they_go_from_beside_the_file_that_a_link_names_too(toy: Toy) -> None:
+    """A site may keep its secrets on another disk."""
+    request, folder = stopped_before(toy, Step.UNMASK, partner=2), PartnerFolder(toy.home(2))
+    (toy.folder / "disk").mkdir()
+    folder.protocol.rename(toy.folder / "disk" / "secrets")
+    folder.protocol.symlink_to(toy.folder / "disk" / "secrets")
+    left = toy.folder / "disk" / ".secrets.abcdefgh.part"
+    left.write_bytes(folder.protocol.read_bytes())
+    assert ask(toy.side(2), Step.UNMASK, request)[0]
+    assert not left.exists()
+    assert folder.protocol.is_symlink()
+
+
 def test_a_refusal_leaves_no_keys_in_a_half_written_state_either(toy: Toy) -> None:
     left = killed_while_it_writes_its_state(toy, stopped_before(toy, Step.UNMASK, partner=2))
     with pytest.raises(SecAggError):
