@@ -15,7 +15,7 @@ protocol sends: masked words, and the trunk encrypted for another partner. What 
                                                                      agreed list
     repetition.json               strategies.partner.repetition      what was repeated: trainings that left masked,    no
                                                                      none of which does twice; signed lists, sessions
-    transcript-xxxxxxxx.jsonl     strategies.partner.secure_partner  what was seen and sent under one roster, signed   to compare it
+    transcript-xxxxxxxx.jsonl     strategies.partner.own_transcript  what was seen and sent under one roster, signed   to compare it
     state/round-0007.safetensors  fedapp.partner.kept_rounds         heads, private rows and optimiser after the       never
                                                                      training of round 7; the last three are kept
     metrics/round-0007.parquet    fedapp.partner.kept_rounds         how the trunk of round 7 did with these heads     with a report

@@ -14,6 +14,9 @@ from fedapp.wording import plural
 if TYPE_CHECKING:
     from strategies.coordinator.journal import Awaited, Exchange
 
+Again = Annotated[
+    bool, typer.Option("--again", help="on a finished run too: a partner that lost its trunk since gets it, and nothing is trained")
+]
 SiteFolder = Annotated[Path, typer.Argument(metavar="SITE", help="a party's folder, as `polyphony kit install` made it")]
 
 
@@ -26,17 +29,18 @@ def serve(site: SiteFolder) -> None:
     serve_site(Site.open(site))
 
 
-def federate(site: SiteFolder, as_json: Json = False) -> None:
+def federate(site: SiteFolder, again: Again = False, as_json: Json = False) -> None:
     """Run the rounds, from where partners stand; at the coordinator, while `polyphony serve` runs there."""
     from fedapp.site.folder import Site
     from fedapp.site.run.federate import federate as run_rounds
 
-    result = run_rounds(Site.open(site), tell, tell_awaited)
+    result = run_rounds(Site.open(site), tell, tell_awaited, again)
     if as_json:
         print(json.dumps(result))
     else:
         if result["before"]:
-            print("before     all partners have the last trunk: none was asked for anything. A kit with more rounds goes on from there")
+            print("before     all partners had the last trunk when it ended: none was asked for anything; a kit with more rounds goes on")
+            print(f"           for a partner that lost its trunk since: polyphony federate {site} --again")
         print(f"finished   {plural(result['rounds'], 'round')}, {result['seconds_per_round']:.1f} s each (median)")
 
 

@@ -2,7 +2,7 @@
 
 A session tells where partners stand, but it costs each of them one of those that its policy allows, and adds a row list up. The
 coordinator knows without one that nothing is left to do: its rounds ended well under these very terms, and in their last exchange every
-partner of the roster took the last sum in.
+partner of the roster took the last sum in. What a partner lost since, it does not know.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ def terms_digest(site: Site) -> str:
 
 
 def nothing_left(site: Site) -> bool:
-    """Whether all rounds of the present proposal are done, and every partner is known to have the last trunk.
+    """Whether all rounds of the present proposal are done, and every partner is known to have had the last trunk then.
 
     Raises:
         DamagedFileError: The journal is damaged.

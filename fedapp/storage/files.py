@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fedapp.storage.disk_errors import naming
-from fedapp.storage.leftovers import UNFINISHED, held_file, held_folder, held_in_folder, sweep_beside, temporary_prefix
+from fedapp.storage.leftovers import UNFINISHED, held_file, held_folder, held_in_folder, sweep_beside, temporary_prefix, written_place
 
 PRIVATE_DIRECTORY = 0o700
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # Linux's
@@ -28,7 +28,7 @@ def atomic_path(path: Path, own_folder: bool = False) -> Iterator[Path]:
     Raises:
         OSError: The disk takes no more, whatever the caller's library makes of that; it names `path`.
     """
-    path = path.resolve() if path.is_symlink() else path
+    path = written_place(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with held_file(path) if not own_folder else held_in_folder(path) as temporary, naming(path, temporary):
         yield temporary
@@ -57,7 +57,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     Raises:
         OSError: The disk takes no more, whatever the caller's library makes of that; it names `path`.
     """
-    path = path.resolve() if path.is_symlink() else path
+    path = written_place(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))

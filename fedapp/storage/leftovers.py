@@ -19,11 +19,13 @@ LONGEST_PREFIX = 200  # bytes of a name that its temporary name repeats: a name 
 
 
 def sweep(folder: Path) -> None:
-    """Remove what processes that were killed left unfinished below `folder`; what somebody alive is writing stays."""
+    """Remove what processes that were killed left unfinished below `folder`, and of what links there name; what is being written stays."""
     for parent, folders, files in os.walk(folder):
-        for name in [*folders, *files]:
-            if LEFT_OVER.fullmatch(name):
-                discard(Path(parent, name))
+        for path in (Path(parent, name) for name in [*folders, *files]):
+            if LEFT_OVER.fullmatch(path.name):
+                discard(path)
+            elif path.is_symlink():
+                sweep_beside(path)
 
 
 def sweep_beside(path: Path) -> None:
@@ -33,11 +35,21 @@ def sweep_beside(path: Path) -> None:
 
 
 def unfinished(path: Path) -> list[Path]:
-    """What lies beside `path` to become it, of the living and of those that were killed."""
-    prefix = temporary_prefix(path)
+    """What lies beside `path` to become it, of the living and of those that were killed; of a symbolic link, beside what it names."""
+    place = written_place(path)
+    return unfinished_in(place.parent, temporary_prefix(place))
+
+
+def unfinished_in(folder: Path, prefix: str) -> list[Path]:
+    """What lies unfinished in a folder, with a name that begins like this."""
     with suppress(OSError):  # a folder that is not there, or cannot be listed
-        return [each for each in path.parent.iterdir() if each.name.startswith(prefix) and LEFT_OVER.fullmatch(each.name)]
+        return [each for each in folder.iterdir() if each.name.startswith(prefix) and LEFT_OVER.fullmatch(each.name)]
     return []
+
+
+def written_place(path: Path) -> Path:
+    """Where that is which is written under `path`: a symbolic link stays, and what it names is replaced."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def discard(path: Path) -> bool:

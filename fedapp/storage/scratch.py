@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fedapp.errors import MachineError
-from fedapp.storage.leftovers import UNFINISHED, held_folder, sweep_beside
+from fedapp.storage.leftovers import UNFINISHED, discard, held_folder, unfinished_in
 
 MEMORY = Path("/dev/shm")  # noqa: S108 (a folder of our own is made in it)
 TEMPORARY = (Path("/tmp"), Path("/var/tmp"), MEMORY)  # noqa: S108
@@ -23,14 +23,15 @@ def scratch(name: str, parents: tuple[Path, ...]) -> Iterator[Path]:
     Raises:
         MachineError: None of them can be written.
     """
-    for parent in parents:
-        sweep_beside(parent / name)
+    prefix = f".{name}."
+    for left in (each for parent in parents for each in unfinished_in(parent, prefix)):
+        discard(left)
     usable = [parent for parent in parents if parent.is_dir() and os.access(parent, os.W_OK)]
     if not usable:
         raise MachineError(
             f"no temporary folder can be used, neither {tempfile.gettempdir()}", "set TMPDIR to a short path that can be written"
         )
-    with held_folder(f".{name}.", usable[0], UNFINISHED) as folder:
+    with held_folder(prefix, usable[0], UNFINISHED) as folder:
         yield folder
 
 

@@ -46,6 +46,7 @@ PARTS: dict[str, tuple[tuple[Any, str], ...]] = {
         (SharedTrunk, "write"),
         (SecurePartner, "_write"),
         (secure_partner, "open_participant"),
+        (secure_partner, "OwnTranscript"),
         (kept_rounds, "load_tensors"),
         (kept_rounds, "save_tensors"),
         (saved_model, "load_tensors"),

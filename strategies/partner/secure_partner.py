@@ -3,9 +3,9 @@
 What it keeps, and where: `fedapp.partner_folder`.
 """
 
-import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from logging import WARNING
 from pathlib import Path
 
@@ -13,15 +13,13 @@ import numpy as np
 from flwr.common import log
 
 from fedapp.partner_folder import PartnerFolder
-from fedapp.storage.damage import reading
 from fedapp.storage.files import atomic_path
-from fedapp.storage.json_lines import append_line, last_line
 from fedapp.storage.leftovers import sweep_beside
 from strategies.partner.departure import Trainer, ready_to_mask
+from strategies.partner.own_transcript import OwnTranscript
 from strategies.partner.repetition import read_repetition, write_repetition
 from strategies.partner.side import Membership, PartnerSide
 from strategies.partner.trunk_in_session import Arrived, TrunkInSession
-from strategies.secagg import transcript
 from strategies.secagg.errors import (
     OldRoundError,
     PeerError,
@@ -45,13 +43,15 @@ class SecurePartner:
         side: The partner's own side.
     Raises:
         SecAggError: Keys, roster and policy do not belong together, or the state is damaged.
-        DamagedFileError: Nobody can say what was repeated in this run.
+        DamagedFileError: Nobody can say what was repeated in this run, or the transcript's last line is damaged.
     """
 
     def __init__(self, side: PartnerSide) -> None:
         assert side.membership is not None
         self.side, self.member = side, side.membership
         self.protocol = open_participant(side.directory, self.member)
+        path = side.folder.transcript(self.member.roster.digest())
+        self.transcript = OwnTranscript(path, self.member, self.protocol.index, self.protocol.state.line)
         self.complaint = ""  # with what a request was refused that is answered all the same
         self.trunk, self.written = TrunkInSession(side, self.protocol), self.protocol.repetition
 
@@ -63,7 +63,7 @@ class SecurePartner:
         Raises:
             SecAggError: A refusal; it is in the transcript, and the state that it led to is on disk.
         """
-        before, self.complaint = self.protocol.state.repeated(request), ""
+        before, self.complaint = self.protocol.state.repeated(step, request), ""
         vectors: list[np.ndarray] = []
         try:
             # Vectors are not kept. So where one travelled with the reply, the protocol is asked again: a trunk is sealed anew, and a second
@@ -174,16 +174,17 @@ class SecurePartner:
     def _write(self, step: Step, request: bytes, reply: bytes, refused: str) -> None:
         """State, then transcript: a reply that leaves is in both, and none that could still change is in the transcript.
 
+        The state has the line as well, for the next process: after a kill in between nobody could tell any more what the request showed.
         Before both what was repeated: of whom is killed in between, once too much is counted, and never once too little.
         """
         folder = self.side.folder
         if self.protocol.repetition != self.written or not folder.repetition.exists():
             write_repetition(folder, self.protocol.repetition)
             self.written = self.protocol.repetition
+        line = self.transcript.next_line(self.protocol, step, request, reply, refused)
         with atomic_path(folder.protocol) as temporary:
-            temporary.write_bytes(dump(self.protocol.state))
-        path = folder.transcript(self.member.roster.digest())
-        append_to_transcript(path, self.member, self.protocol, step=step, request=request, reply=reply, refused=refused)
+            temporary.write_bytes(dump(replace(self.protocol.state, line=line)))
+        self.transcript.add(line)
 
 
 class StateFileError(SecAggError):
@@ -208,30 +209,3 @@ def open_participant(directory: Path, member: Membership) -> Participant:
     except SecAggError as error:
         raise StateFileError(f"{path} is damaged: {error}") from error
     return Participant(member.identity, member.roster, member.policy, os.urandom, state, read_repetition(folder))
-
-
-def append_to_transcript(
-    path: Path, member: Membership, protocol: Participant, step: Step, request: bytes, reply: bytes, refused: str
-) -> None:
-    """One more signed line; a last line that a kill cut off is removed first.
-
-    Raises:
-        DamagedFileError: The last line is whole and no entry, or was altered.
-    """
-    newest, roster = last_line(path), member.roster
-    with reading(path, "move it away: another one begins, and what the old one holds is compared as far as it can be read"):
-        before = transcript.resume([] if newest is None else [newest], roster.member(protocol.index), roster.digest())
-    session, number = protocol.state.place(step, request)
-    _, line = transcript.append(
-        before,
-        identity=member.identity,
-        roster_digest=roster.digest(),
-        session=session,
-        number=number,
-        phase=step.value,
-        facts=protocol.facts,
-        received=hashlib.sha256(request).digest(),
-        sent=hashlib.sha256(reply).digest() if reply else b"",
-        refused=refused,
-    )
-    append_line(path, line)

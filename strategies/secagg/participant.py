@@ -9,7 +9,7 @@ Theory of operation:
   leaves, and gives it back in the next process (section 6).
 - A state is used once. Masks are derived from keys and a round's number, so two vectors masked from one state may show the
   coordinator their difference. So the state says which numbers are left (`next_number`), and a caller must never put an older one back.
-- The same request again gets the same bytes again: the state keeps its digest and the reply. Networks deliver twice.
+- The same request again, under the same step, gets the same bytes again: the state keeps its digest and the reply. Networks deliver twice.
 - A refusal does one of two things (section 7). Errors of `HARMLESS` prove nothing, since anybody can send old or damaged bytes: the state
   stays. Any other proves a lie or a fault: the state becomes FAILED and every key is dropped, so that nothing more can be asked of it.
 - COLLECT and FINISH are answered in two calls, a check and an answer: the caller trains, or evaluates, between them.
@@ -64,7 +64,7 @@ from strategies.secagg.proofs import proven
 from strategies.secagg.repetition import Repetition
 from strategies.secagg.roster import Roster
 from strategies.secagg.session import Entropy, Session, Shared
-from strategies.secagg.state import State
+from strategies.secagg.state import State, request_digest
 from strategies.secagg.transcript import Fact
 
 T = TypeVar("T")  # a message
@@ -307,7 +307,7 @@ class Participant:
         holding, ends = Holding(self.index, version), step is Step.FINISH
         reply = wire.encode(holding) if ends else wire.encode_tagged(COLLECT_REPLIES, holding)
         phase = after(self.phase, step) if ends else self.phase
-        self.state = replace(self.state, phase=phase.value, request=hashlib.sha256(request).digest(), reply=reply)
+        self.state = replace(self.state, phase=phase.value, request=request_digest(step, request), reply=reply)
         return reply
 
     def asked_to_hand_over(self, request: bytes) -> int:
@@ -369,7 +369,7 @@ class Participant:
         shared = self._shared_before
         assert shared is not None
         reply = wire.encode_tagged(COLLECT_REPLIES, Complaint(self.index, error.partner, shared.secret))
-        self.state = State(phase=Phase.FAILED.value, request=hashlib.sha256(request).digest(), reply=reply)
+        self.state = State(phase=Phase.FAILED.value, request=request_digest(Step.COLLECT, request), reply=reply)
         return reply
 
     def take_proofs(self, proofs: tuple[bytes, ...]) -> tuple[int, ...]:
@@ -475,7 +475,7 @@ class Participant:
         with self._refusing():
             reply, state = work(wire.decode(kind, request))
         # One assignment: there is no moment in which a reply exists and the state does not know it.
-        self.state = replace(state, phase=following.value, request=hashlib.sha256(request).digest(), reply=reply)
+        self.state = replace(state, phase=following.value, request=request_digest(step, request), reply=reply)
         return reply
 
     def _saw(self, *facts: Fact) -> None:

@@ -1,7 +1,7 @@
 """What a partner remembers between two messages, and where a message belongs. PROTOCOL.md, section 6."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from strategies.secagg import wire
 from strategies.secagg.consistency_messages import ConsistencyRequest, UnmaskRequest
@@ -25,7 +25,8 @@ class State:
         advertised, shared, session: The set-up as far as it got; keys of earlier sessions are gone.
         round: The last round masked for.
         next_number: Least round number that may be masked for.
-        request, reply: SHA-256 of the last request answered, and the answer.
+        request, reply: `request_digest` of the last request answered, and the answer.
+        line: The transcript's about the last request, answered or refused; nothing in the protocol depends on it.
     """
 
     phase: str = Phase.IDLE.value
@@ -36,10 +37,11 @@ class State:
     next_number: int = 0
     request: bytes = b""
     reply: bytes = b""
+    line: str = field(default="", compare=False)
 
-    def repeated(self, request: bytes) -> bytes | None:
-        """The answer, if `request` is the last one that was answered."""
-        return self.reply if self.request == hashlib.sha256(request).digest() else None
+    def repeated(self, step: Step, request: bytes) -> bytes | None:
+        """The answer, if `request` is the last one that was answered, and was the same step."""
+        return self.reply if self.request == request_digest(step, request) else None
 
     def place(self, step: Step, request: bytes) -> tuple[bytes, int]:
         """Session and round of a request, for the transcript; zeros where it names none.
@@ -69,6 +71,11 @@ class State:
                     return known(last.session), last.last.number if last.last else 0
         except MalformedMessageError:
             return NO_SESSION, 0
+
+
+def request_digest(step: Step, request: bytes) -> bytes:
+    """Names a request. The same bytes under another step are another one, which the phase may not expect."""
+    return hashlib.sha256(step.encode() + b"\0" + request).digest()
 
 
 def dump(state: State) -> bytes:

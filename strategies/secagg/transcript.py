@@ -172,6 +172,22 @@ def resume(lines: Iterable[str], member: Member, roster_digest: bytes) -> Entry 
     return entry
 
 
+def follows(line: str, last: Entry | None, member: Member, roster_digest: bytes) -> bool:
+    """Whether a line is this partner's own that comes after `last`, and not one of another transcript, or of another roster's.
+
+    Raises:
+        MalformedMessageError: The line is no entry.
+    """
+    entry, signature = _parse(line)
+    if (entry.number, entry.previous) != _place_after(last):
+        return False
+    try:
+        member.identity.verify(signature, _signed(entry, roster_digest), member.index)
+    except SignatureError:
+        return False
+    return True
+
+
 def parse(line: str) -> Entry:
     """The entry in a line, unverified.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from strategies.partner import secure_partner, side
+from strategies.partner import own_transcript, side
 from tests.helpers.local_grid import PartnerKilledError
 
 
@@ -54,7 +54,7 @@ class Death:
 def watch_writes(patch: pytest.MonkeyPatch) -> Death:
     """Let every write of this process pass a `Death`: a file that takes its name, and a line that is appended."""
     death = Death()
-    replace, unlink, append = Path.replace, Path.unlink, secure_partner.append_line
+    replace, unlink, append = Path.replace, Path.unlink, own_transcript.append_line
 
     def replacing(path: Path, target: Path) -> Path:
         if death.before_write(target):
@@ -75,7 +75,7 @@ def watch_writes(patch: pytest.MonkeyPatch) -> Death:
     patches: list[tuple[Any, str, Callable[..., Any]]] = [
         (Path, "replace", replacing),
         (Path, "unlink", unlinking),
-        (secure_partner, "append_line", appending),
+        (own_transcript, "append_line", appending),
         (side, "append_line", appending),
     ]
     for owner, name, function in patches:

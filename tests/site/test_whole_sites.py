@@ -12,6 +12,7 @@ import pytest
 from flwr.app import Context, Message, RecordDict
 
 from fedapp import client_app, server_app
+from fedapp.cli import serve as command
 from fedapp.consortium.roster_file import remove_partner
 from fedapp.data.dataset import Dataset
 from fedapp.errors import RunError
@@ -19,10 +20,14 @@ from fedapp.evaluation.selection import best_round, read_metrics
 from fedapp.prediction.export import export_model
 from fedapp.prediction.predict import predict_file
 from fedapp.site.accept import accept
+from fedapp.site.finished import nothing_left
 from fedapp.site.folder import SITE_VARIABLE, Site
+from fedapp.site.run import federate as federate_module
 from fedapp.site.status.report import write_site_report
+from fedapp.site.status.site_status import partner_status
 from fedapp.storage.json_file import read_json
 from strategies.coordinator.journal import Exchange, read_journal
+from strategies.secagg.phases import Step
 from strategies.update.shared_trunk import SharedTrunk
 from tests.helpers.federation import step
 from tests.helpers.local_grid import RUN_ID, Hook, LocalGrid, unchanged
@@ -155,6 +160,30 @@ def test_one_partner_leaves_for_good_another_joins_and_the_trunk_goes_on(
     assert {each.round for each in exchanges if each.phase == "Unmasking"} == {0, 3, 4}
     assert {trunk(sites[name]).version for name in names} == {ROUNDS}
     assert len({trunk(sites[name]).name for name in names}) == 1
+
+
+def test_a_trunk_that_was_lost_after_the_last_round_comes_back_in_a_session_that_trains_nothing(
+    undisturbed: tuple[dict[str, Site], list[Exchange]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(undisturbed[0]["coordinator"].path.parents[1], tmp_path / "founded")
+    sites = sites_of(Founded(tmp_path / "founded"))
+    monkeypatch.setattr(federate_module, "_federate", lambda *_: federate(monkeypatch, sites, Sites(sites, NAMES)))
+    lost, done = sites["gamma"].state / "shared.safetensors", len(journal(sites))
+    before = {path: path.read_bytes() for path in lost.parent.glob("loss/*")}
+    lost.unlink()
+    command.federate(sites["coordinator"].path)
+    assert "--again" in capsys.readouterr().out
+    hints = partner_status(sites["gamma"])["hints"]
+    assert "polyphony federate SITE --again" in hints[f"{lost} is missing, and round {ROUNDS} was trained"]
+    assert not lost.exists()
+
+    command.federate(sites["coordinator"].path, again=True)
+    assert {trunk(sites[name]).version for name in NAMES} == {ROUNDS}
+    assert len({trunk(sites[name]).name for name in NAMES}) == 1
+    assert {each.round for each in journal(sites)[done:] if each.phase == Step.COLLECT} == {0}, "the row list alone"
+    assert {path: path.read_bytes() for path in lost.parent.glob("loss/*")} == before
+    assert "before" not in capsys.readouterr().out
+    assert nothing_left(sites["coordinator"])
 
 
 def test_every_partner_predicts_reports_and_exports_during_the_federation_and_after_it(

@@ -13,7 +13,7 @@ import pytest
 from fedapp.storage import leftovers
 from fedapp.storage.files import atomic_directory
 from fedapp.storage.json_file import write_json
-from fedapp.storage.leftovers import UNFINISHED, discard, held_folder, sweep
+from fedapp.storage.leftovers import UNFINISHED, discard, held_folder, sweep, sweep_beside
 from tests.conftest import ROOT
 from tests.helpers.folders import names
 
@@ -65,6 +65,24 @@ def test_what_a_killed_process_left_unfinished_is_swept_and_nothing_else(tmp_pat
     sweep(tmp_path)
     assert names(tmp_path) == [".download.crdownload", ".notes.part", "a", "notes.part", "whole.json"]
     assert names(tmp_path / "a") == []
+
+
+def test_of_a_symbolic_link_that_is_swept_which_lies_beside_what_it_names(tmp_path: Path) -> None:
+    """A site may keep a file on another disk."""
+    home, disk = tmp_path / "home", tmp_path / "disk"
+    home.mkdir()
+    disk.mkdir()
+    with another(disk) as process:
+        process.kill()
+    (home / "keys").symlink_to(disk / "state.json")
+    sweep_beside(home / "keys")
+    assert [name for name in names(disk) if "state.json" in name] == []
+    (home / "loop").symlink_to(home / "loop")
+    (home / "data").symlink_to(disk / "a" / "data")
+    assert parts(disk / "a")
+    sweep(home)
+    assert names(disk / "a") == []
+    assert [path for path in home.iterdir() if not path.is_symlink()] == []
 
 
 def test_writing_again_sweeps_what_a_kill_left_of_the_same_folder(tmp_path: Path) -> None:

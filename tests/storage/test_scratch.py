@@ -30,7 +30,7 @@ def names(folder: Path) -> set[str]:
 
 
 def test_what_a_killed_process_left_is_swept_and_what_a_living_one_holds_or_a_person_put_there_is_not(tmp_path: Path) -> None:
-    (tmp_path / "audit").mkdir()
+    (tmp_path / "audit").symlink_to("elsewhere")  # anybody may put one into a folder that is everybody's
     (tmp_path / ".audit.notes").mkdir()
     before = names(tmp_path)
     command = [sys.executable, "-c", HOLD, str(tmp_path)]

@@ -223,7 +223,7 @@ def state(site: Site) -> CheckFinding:
     if unusable := unusable_files(site.state):
         return fail("; ".join(each.told for each in unusable), "; ".join(each.hint for each in unusable))
     if lost := missing(site.state):
-        return warn("; ".join(lost), "bring back what is missing from a copy of this state; of a trunk, another partner hands its own over")
+        return warn("; ".join(lost), "; ".join(dict.fromkeys(lost.values())))
     return ok("it is this site's own, and trunk, protocol and what was repeated can be read")
 
 

@@ -29,12 +29,13 @@ PATIENCE = 10.0  # seconds between looks at the SuperLink, and before it is told
 OVER = "finished"
 
 
-def federate(site: Site, follow: Callable[[Exchange], None], wait_for: Callable[[Awaited], None]) -> dict[str, Any]:
+def federate(site: Site, follow: Callable[[Exchange], None], wait_for: Callable[[Awaited], None], again: bool = False) -> dict[str, Any]:
     """Run the rounds to their end; those that partners have behind them are not repeated.
 
     Args:
         follow: Told each exchange.
         wait_for: Told whose replies are awaited, when that has been so for a while.
+        again: Open a session although all rounds are done: a partner that lost the last trunk since gets it in there.
     Returns:
         rounds, exchanges, seconds_per_round (median), seconds, before (whether all was finished before, and nobody was asked for anything).
     Raises:
@@ -42,7 +43,7 @@ def federate(site: Site, follow: Callable[[Exchange], None], wait_for: Callable[
         BusyError: Another process has started the rounds or follows them.
     """
     with locked(site.coordinator, "polyphony federate"):
-        started, before = time.monotonic(), nothing_left(site)
+        started, before = time.monotonic(), not again and nothing_left(site)
         if not before:
             _federate(site, follow, wait_for)
         return summary(site, started, before)

@@ -75,9 +75,9 @@ def partner_status(site: Site) -> dict[str, Any]:
     roster = _told(lambda: load_roster(site.roster), problems, hints)
     terms_usable = not problems
     terms = Terms.of(config, policy, roster) if config and policy and roster else None
-    needed = unusable_files(site.state)
-    problems += [*(each.told for each in needed), *missing(site.state)]
-    hints |= {each.told: each.hint for each in needed}
+    needed, lost = unusable_files(site.state), missing(site.state)
+    problems += [*(each.told for each in needed), *lost]
+    hints |= {each.told: each.hint for each in needed} | lost
     folder = PartnerFolder(site.state)
     asked, sums = records(folder.requests, Request, problems), records(folder.sums, RoundSum, problems)
     audits = records(folder.audits, Audited, problems)

@@ -41,7 +41,8 @@ def test_a_run_that_everybody_finished_asks_partners_for_nothing_and_says_so(
     monkeypatch.setattr(federate_module, "reached", reached)
     command.federate(finished(coordinator, TAKEN).path)
     out = capsys.readouterr().out
-    assert "none was asked for anything" in out and "finished   20 rounds" in out
+    assert "all partners had the last trunk when it ended: none was asked for anything" in out and "finished   20 rounds" in out
+    assert f"a partner that lost its trunk since: polyphony federate {coordinator.path} --again" in out
     assert nothing_left(coordinator), "and a third time"
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -13,20 +14,27 @@ from random import Random
 import pytest
 from flwr.app import Message
 
+from fedapp.consortium.promises import load_transcript
 from fedapp.partner_folder import PartnerFolder
 from fedapp.storage.damage import DamagedFileError
 from fedapp.storage.json_file import read_sealed
 from fedapp.storage.leftovers import held_file
+from strategies.partner import own_transcript
 from strategies.partner.secure_partner import SecurePartner, StateFileError, open_participant
+from strategies.partner.side import PartnerSide
+from strategies.secagg import wire
+from strategies.secagg.consistency_messages import ConsistencyRequest
 from strategies.secagg.errors import OutOfOrderError, SecAggError
-from strategies.secagg.phases import Step
+from strategies.secagg.phases import Phase, Step
 from strategies.secagg.roster import Roster
 from strategies.secagg.state import load
+from strategies.secagg.transcript import parse
+from strategies.secagg.transcript_comparison import compare
 from strategies.update.self_audit import OWN
 from strategies.update.shared_trunk import TrunkFileError
 from tests.helpers.federation import alike, body, step
-from tests.helpers.local_grid import unchanged
-from tests.strategies.toy import Toy, ask, state_of, stopped_before
+from tests.helpers.local_grid import PartnerKilledError, unchanged
+from tests.strategies.toy import Toy, ask, last_request, state_of, stopped_before
 
 
 @pytest.fixture
@@ -94,17 +102,98 @@ def test_who_gets_a_trunk_handed_over_knows_what_was_found_in_its_last_sum(toy: 
 
 
 def test_a_line_of_the_transcript_cut_off_at_any_byte_is_written_again(toy: Toy) -> None:
+    """Whole, with what the request showed; and behind it the one about the same request again."""
     request = stopped_before(toy, Step.CONSISTENCY, partner=2)
     (path,) = toy.home(2).glob("transcript-*.jsonl")
     before = path.read_bytes()
     ask(toy.side(2), Step.CONSISTENCY, request)
-    torn = path.read_bytes()[len(before) :]
+    whole, protocol = path.read_bytes(), PartnerFolder(toy.home(2)).protocol
+    state, torn = protocol.read_bytes(), whole[len(before) :]
     for length in [*range(0, len(torn) - 1, 97), len(torn) - 1]:
         path.write_bytes(before + torn[:length])
+        protocol.write_bytes(state)
         ask(toy.side(2), Step.CONSISTENCY, request)
-        assert path.read_bytes().startswith(before)
-    assert toy.entries(2)[-1].phase == Step.CONSISTENCY
-    assert len(toy.entries(2)) == before.count(b"\n") + 1
+        assert path.read_bytes().startswith(whole)
+    assert len(toy.entries(2)) == before.count(b"\n") + 2
+    assert toy.entries(2)[-2].facts == toy.entries(1)[-1].facts
+
+
+@pytest.fixture
+def killed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Toy, Step, bytes], None]:
+    """Lets partner 2 be killed over a request between its state, which is written, and the transcript's line."""
+
+    def kill(toy: Toy, asked: Step, request: bytes) -> None:
+        def no_line(path: Path, line: str) -> None:
+            raise PartnerKilledError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(own_transcript, "append_line", no_line)
+            with pytest.raises(PartnerKilledError):
+                ask(toy.side(2), asked, request)
+
+    return kill
+
+
+Killed = Callable[[Toy, Step, bytes], None]
+
+
+@pytest.mark.parametrize("asked", [Step.ADVERTISE_KEYS, Step.SHARE_KEYS, Step.CONSISTENCY, Step.UNMASK, Step.FINISH])
+def test_a_kill_between_state_and_transcript_takes_nothing_from_what_a_comparison_needs(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch, asked: Step
+) -> None:
+    """Partner 2 is killed there over every request of a step, which then arrives again."""
+    write, lost = own_transcript.append_line, list[bytes]()
+
+    def killed_once(path: Path, line: str) -> None:
+        entry = parse(line)
+        if path.parent == toy.home(2) and entry.phase == asked and entry.received not in lost:
+            lost.append(entry.received)
+            raise PartnerKilledError
+        write(path, line)
+
+    monkeypatch.setattr(own_transcript, "append_line", killed_once)
+    toy.grid.up = lambda _, reply: toy.grid.answer(toy.grid.sent[-1]) if reply.has_error() else reply
+    toy.federate()
+    assert alike(toy.all_held(), version=2)
+    assert compare(toy.transcripts()) is None
+    seen = {(entry.session, entry.round, entry.phase): entry.facts for entry in toy.entries(1)}
+    held = [entry for entry in toy.entries(2) if entry.phase == asked]
+    assert [entry.received for entry in held[::2]] == [entry.received for entry in held[1::2]] == lost != []
+    for first, again in zip(held[::2], held[1::2], strict=True):
+        assert first.facts == seen[first.session, first.round, first.phase] != ()
+        assert (again.sent, again.refused, again.facts) == (first.sent, "", ()), "a repetition"
+
+
+def test_a_kill_behind_a_refusal_leaves_in_the_transcript_what_was_refused(toy: Toy, killed: Killed) -> None:
+    request = stopped_before(toy, Step.UNMASK, partner=2)
+    shown = wire.decode(ConsistencyRequest, last_request(toy, Step.CONSISTENCY, 2))
+    killed(toy, Step.CONSISTENCY, wire.encode(replace(shown, survivors=(1, 2, 3), dropped=(4,), headers=shown.headers[:3])))
+    assert state_of(toy, 2).phase == Phase.FAILED
+    with pytest.raises(OutOfOrderError):
+        ask(toy.side(2), Step.UNMASK, request)
+    refused, later = toy.entries(2)[-2:]
+    assert (refused.refused, later.refused) == ("SecondSurvivorListError", "OutOfOrderError")
+    assert [fact.name for fact in refused.facts] == ["survivors"]
+
+
+def test_a_line_that_a_kill_kept_away_is_of_no_other_transcript(toy: Toy, killed: Killed) -> None:
+    request = stopped_before(toy, Step.ADVERTISE_KEYS, partner=2, number="0")
+    killed(toy, Step.ADVERTISE_KEYS, request)
+    side = under_another_roster(toy)
+    with pytest.raises(SecAggError):
+        ask(side, Step.UNMASK, b"")
+    (path,) = toy.home(2).glob("transcript-*.jsonl")
+    assert side.membership is not None
+    (entry,) = load_transcript(path, side.membership.roster)[1]
+    assert entry.phase == Step.UNMASK
+
+
+def test_a_transcript_that_was_moved_away_begins_anew_with_the_next_line(toy: Toy) -> None:
+    request = stopped_before(toy, Step.CONSISTENCY, partner=2)
+    (path,) = toy.home(2).glob("transcript-*.jsonl")
+    path.rename(path.with_suffix(".moved"))
+    ask(toy.side(2), Step.CONSISTENCY, request)
+    assert [entry.phase for entry in toy.entries(2)] == [Step.CONSISTENCY]
 
 
 def test_a_transcript_is_read_from_its_end_only(toy: Toy) -> None:
@@ -265,6 +354,19 @@ def test_the_keys_in_a_state_that_a_kill_left_half_written_go_before_anything_el
     assert not list(toy.home(2).glob(".*")), "whoever reads the folder now finds nothing of the session that is over"
 
 
+def test_they_go_from_beside_the_file_that_a_link_names_too(toy: Toy) -> None:
+    """A site may keep its secrets on another disk."""
+    request, folder = stopped_before(toy, Step.UNMASK, partner=2), PartnerFolder(toy.home(2))
+    (toy.folder / "disk").mkdir()
+    folder.protocol.rename(toy.folder / "disk" / "secrets")
+    folder.protocol.symlink_to(toy.folder / "disk" / "secrets")
+    left = toy.folder / "disk" / ".secrets.abcdefgh.part"
+    left.write_bytes(folder.protocol.read_bytes())
+    assert ask(toy.side(2), Step.UNMASK, request)[0]
+    assert not left.exists()
+    assert folder.protocol.is_symlink()
+
+
 def test_a_refusal_leaves_no_keys_in_a_half_written_state_either(toy: Toy) -> None:
     left = killed_while_it_writes_its_state(toy, stopped_before(toy, Step.UNMASK, partner=2))
     with pytest.raises(SecAggError):
@@ -297,21 +399,25 @@ def test_a_damaged_trunk_is_named(toy: Toy) -> None:
     with pytest.raises(TrunkFileError, match=r"partner-2/shared\.safetensors is damaged") as caught:
         ask(toy.side(2), Step.COLLECT, request)
     assert isinstance(caught.value, SecAggError)
-    assert caught.value.hint == "restore it from a backup, or remove it: another partner then hands its trunk over"
+    assert caught.value.hint.startswith("restore it from a backup, or remove it: another partner then hands its trunk over; ")
     (toy.home(2) / "shared.safetensors").unlink()
     toy.grid.down = unchanged
     toy.federate()
     assert alike(toy.all_held(), version=2)
 
 
-def test_another_roster_has_another_transcript(toy: Toy) -> None:
-    toy.federate()
+def under_another_roster(toy: Toy) -> PartnerSide:
+    """Partner 2's side, of a consortium of another name."""
     member = toy.side(2).membership
     assert member is not None
     other = Roster("another", member.roster.threshold, member.roster.minimum, member.roster.members)
-    side = replace(toy.side(2), membership=replace(member, roster=other, policy=replace(member.policy, roster=other.digest())))
+    return replace(toy.side(2), membership=replace(member, roster=other, policy=replace(member.policy, roster=other.digest())))
+
+
+def test_another_roster_has_another_transcript(toy: Toy) -> None:
+    toy.federate()
     with pytest.raises(SecAggError):
-        ask(side, Step.UNMASK, b"")
+        ask(under_another_roster(toy), Step.UNMASK, b"")
     assert len(list(toy.home(2).glob("transcript-*.jsonl"))) == 2
     assert toy.entries(1)
 

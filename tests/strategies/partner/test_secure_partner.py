@@ -16,7 +16,14 @@ from strategies.partner.secure_partner import SecurePartner
 from strategies.partner.trunk_in_session import Arrived
 from strategies.secagg import masking, wire
 from strategies.secagg.consistency_messages import ConsistencyRequest
-from strategies.secagg.errors import HandoverError, MalformedMessageError, OldRoundError, OutOfOrderError, SumOutOfRangeError
+from strategies.secagg.errors import (
+    HandoverError,
+    MalformedMessageError,
+    OldRoundError,
+    OutOfOrderError,
+    ProtocolVersionError,
+    SumOutOfRangeError,
+)
 from strategies.secagg.keystream import add_streams
 from strategies.secagg.messages import COLLECT_REPLIES, CollectRequest, FinishRequest, Handover, HandoverRequest, Holding
 from strategies.secagg.phases import Phase, Step
@@ -312,6 +319,24 @@ def test_the_same_request_again_gets_the_same_bytes_and_another_line_in_the_tran
         assert again == first
         last = toy.entries(2)[-1]
         assert (last.phase, last.received, last.sent, last.refused) == (asked, sha256(request).digest(), sha256(first).digest(), "")
+
+
+@pytest.mark.parametrize("asked", [Step.SHARE_KEYS, Step.CONSISTENCY, Step.UNMASK])
+def test_the_last_request_again_under_another_step_is_refused(toy: Toy, asked: Step) -> None:
+    toy.federate()
+    held = state_of(toy, 1)
+    with pytest.raises(OutOfOrderError, match="is not expected in phase keyed"):
+        ask(toy.side(1), asked, last_request(toy, Step.FINISH, 1))
+    last = toy.entries(1)[-1]
+    assert (last.phase, last.sent, last.refused) == (asked, b"", "OutOfOrderError")
+    assert state_of(toy, 1) == held
+
+
+def test_the_last_request_again_as_a_proposal_is_refused(toy: Toy) -> None:
+    toy.federate()
+    with pytest.raises(ProtocolVersionError):
+        ask(toy.side(1), Step.ADVERTISE_KEYS, last_request(toy, Step.FINISH, 1))
+    assert not toy.entries(1)[-1].sent
 
 
 def test_a_second_row_list_in_one_session_is_refused(toy: Toy) -> None:

@@ -102,7 +102,7 @@ class Site:
 
     def answer(self, step: Step, request: bytes, beside: np.ndarray | bytes | None = None) -> bytes:
         """The reply to a request, and to the vector or ciphertext beside it."""
-        repeated = self.participant.state.repeated(request)
+        repeated = self.participant.state.repeated(step, request)
         if repeated is not None:
             return repeated
         if step is Step.ADVERTISE_KEYS:

@@ -188,9 +188,16 @@ def test_a_partner_answers_the_last_request_again_and_no_earlier_one() -> None:
     at = before(Step.UNMASK)
     earlier = before(Step.CONSISTENCY).requests[1]
     reply = at.send(1)
-    assert at.partner(1).state.repeated(at.requests[1]) == reply
-    assert at.partner(1).state.repeated(earlier) is None
-    assert standing(Phase.FAILED).partner(1).state.repeated(at.requests[1]) is None
+    assert at.partner(1).state.repeated(Step.UNMASK, at.requests[1]) == reply
+    assert at.partner(1).state.repeated(Step.CONSISTENCY, earlier) is None
+    assert standing(Phase.FAILED).partner(1).state.repeated(Step.UNMASK, at.requests[1]) is None
+
+
+@pytest.mark.parametrize("step", STANDS)
+def test_the_last_request_under_another_step_is_no_repetition(step: Step) -> None:
+    at = before(step)
+    at.send(1)
+    assert [other for other in Step if at.partner(1).state.repeated(other, at.requests[1]) is not None] == [step]
 
 
 @pytest.mark.parametrize("step", [step for step in STANDS if step is not Step.COLLECT])
