@@ -1,7 +1,8 @@
 """A party takes over a kit: the first time, and again whenever roster, experiment or addresses change.
 
 Keys, state, log, dataset and floor are the site's own and stay, as do the settings that nobody else has to know; all else comes from the
-kit. A kit under whose terms less would be protected than the floor says is refused before anything of it is taken over.
+kit. A kit under whose terms less would be protected than the floor says is refused before anything of it is taken over. Who enters rests on
+people who compare digests, so whoever joins, leaves or has new keys is named.
 """
 
 from dataclasses import replace
@@ -10,7 +11,8 @@ from pathlib import Path
 from fedapp.config import CATALOGUE, Config, saved_config, to_yaml
 from fedapp.consortium.identity_files import KEY_FILE, load_identity
 from fedapp.consortium.policy_file import PolicyFile, read_policy_file, write_policy_file
-from fedapp.consortium.roster_file import load_roster
+from fedapp.consortium.promises import spoken
+from fedapp.consortium.roster_file import load_draft, load_roster
 from fedapp.data.catalogue import read_catalogue
 from fedapp.data.declarations import read_declarations
 from fedapp.errors import ConfigError, DataError, OutputError
@@ -21,13 +23,15 @@ from fedapp.site.agreed import check_agreed
 from fedapp.site.floor import LIMITS, Floor, as_strict_as, read_floor, shortfalls, terms_of, tightened, write_floor
 from fedapp.site.folder import CONFIG_FILE, FLOOR_FILE, SITE_FILE, Site
 from fedapp.site.kit.make import SERVICES, copy, own_seed
+from fedapp.site.kit.members import member_changes
 from fedapp.site.terms import differences
 from fedapp.storage.files import PRIVATE_DIRECTORY, write_text
 from fedapp.storage.live_files import json_object
 from fedapp.wording import plural
 
 WEAKER, INSTALLING = " (weaker)", "polyphony kit install"
-DIGESTS = ("configuration", "roster", "layout", "catalogue", "applications")  # of a policy: people cannot read a meaning from them
+DIGESTS = ("configuration", "layout", "catalogue", "applications")  # of a policy: people cannot read a meaning from them
+ROSTER = "roster"
 COPIED = ("consortium.yaml", CATALOGUE, "session.yaml", "ca.crt", "tls/server.key", "tls/server.crt", "README.md")  # where the kit has them
 
 
@@ -39,8 +43,8 @@ def install(kit: Path, path: Path, new_floor: bool = False) -> list[str]:
         path: The site's folder.
         new_floor: Make a floor with the defaults, where a site in use lost its own.
     Returns:
-        What changed for a partner, a line each, what got weaker ending in `WEAKER`; at a new site none but
-        limits of its floor that are tighter than the kit's. See `mark`.
+        What changed for a partner, a line each: terms, what got weaker ending in `WEAKER`, and who joins, leaves or has new keys; at a new
+        site none but limits of its floor that are tighter than the kit's. See `mark`.
     Raises:
         ConfigError: No kit, one for another party, one whose roster, catalogue or experiment is not what its policy names, one whose
             roster has other keys for this partner than the site, one of an experiment that the rounds which the site has trained are no
@@ -80,7 +84,7 @@ def mark(change: str) -> str:
     about = change.partition(":")[0]
     if change.endswith(WEAKER):
         return "WEAKER"
-    return "yours" if about in LIMITS else "changes"
+    return "COMPARE" if about == ROSTER else "yours" if about in LIMITS else "changes"
 
 
 def party(site: Site) -> str:
@@ -153,7 +157,7 @@ def _partner_changes(given: Site, known: Site | None, path: Path, new_floor: boo
     made = _make_floor(path, known, new_floor)
     floor = read_floor(path)
     _check_terms(given, floor, path)
-    changed = _changes(given, known, floor) if known else []
+    changed = _changes(given, known, floor) + _roster_changes(given, known) if known else []
     return made + changed + _tighter_limits(given, floor)
 
 
@@ -195,6 +199,21 @@ def _tighter_limits(given: Site, floor: Floor) -> list[str]:
         for name in LIMITS
         if getattr(ours, name) < getattr(theirs, name)
     ]
+
+
+def _roster_changes(given: Site, known: Site) -> list[str]:
+    """Who joins, leaves or has new keys, and what to compare before it counts."""
+    digest = load_roster(given.roster).digest()
+    compare = (
+        f"{ROSTER}: its digest is now {spoken(digest)}: compare it with every other partner over the telephone, and not only with who sent "
+        "this kit, before the service is started"
+    )
+    try:
+        lines = member_changes(load_draft(known.roster), load_draft(given.roster))
+        agreed = {load_roster(known.roster).digest().hex(), read_policy_file(known.policy).roster}
+    except ConfigError:  # whom this site agreed on is not known any more
+        return [compare]
+    return lines if agreed == {digest.hex()} else [*lines, compare]
 
 
 def _changes(given: Site, known: Site, floor: Floor) -> list[str]:
