@@ -28,18 +28,22 @@ def new(
     ] = 8600,
 ) -> None:
     """Make a kit per party: configuration, policy, services and the commands to run, with nothing secret of anyone else."""
-    from fedapp.site.floor import DEFAULT, shortfalls, terms_of  # imports cryptography, which --help need not wait for
+    from fedapp.site.floor import DEFAULT, shortfalls, terms_of, tightened  # imports cryptography, which --help need not wait for
     from fedapp.site.folder import Site
     from fedapp.site.kit.make import Plan, assignments, make_kits
+    from fedapp.site.terms import too_few_supporters
 
     config = read_experiment([*(experiment or []), *assignments(roster)])
     folders = make_kits(Plan(roster, config, superlink, certificates, seed, page), out)
     for folder in folders:
         print(folder)
-    for shortfall in shortfalls(terms_of(Site.open(folders[-1])), DEFAULT).values():
-        print(
-            f"warning: {shortfall} in the floor.yaml that sites begin with: they refuse these kits, unless they lower it", file=sys.stderr
-        )
+    terms = terms_of(Site.open(folders[-1]))
+    for shortfall in shortfalls(tightened(terms, DEFAULT), DEFAULT).values():
+        print(f"warning: sites begin with a floor.yaml that refuses these kits, unless they lower it: {shortfall}", file=sys.stderr)
+    if often := shortfalls(terms, DEFAULT).get("repetition"):
+        print(f"warning: sites keep to the tighter limits of the floor.yaml that they begin with: {often}", file=sys.stderr)
+    if few := too_few_supporters(terms):
+        print(f"warning: {few}", file=sys.stderr)
     print("send every party its folder; its README.md says what to do with it", file=sys.stderr)
 
 
@@ -47,18 +51,22 @@ def new(
 def install(
     kit: Annotated[Path, typer.Argument(metavar="KIT", help="our folder of `polyphony kit new`")],
     site: Annotated[Path, typer.Argument(metavar="SITE", help="folder of our site, new or in use; nothing may be running in it")],
+    new_floor: Annotated[
+        bool, typer.Option("--new-floor", help="make floor.yaml with the defaults, where a site in use lost its own")
+    ] = False,
 ) -> None:
     """Take over a kit, and say what our site accepts with it; keys, state, log, dataset and floor.yaml stay as they are.
 
-    A kit that would have us accept less than our own floor.yaml says is refused; that file is ours to edit.
+    A kit that would have us accept less than our own floor.yaml says is refused; that file is ours to edit. Who joins, leaves or has new
+    keys is named: compare the roster's digest with every other partner before the service is started.
     """
     from fedapp.site.floor import terms_of  # imports cryptography, which --help need not wait for
     from fedapp.site.folder import Site
-    from fedapp.site.kit.install import WEAKER
     from fedapp.site.kit.install import install as take_over
+    from fedapp.site.kit.install import mark
     from fedapp.site.terms import in_words
 
-    changes = take_over(kit, site)
+    changes = take_over(kit, site, new_floor)
     print(site)
     installed = Site.open(site)
     if installed.partner:
@@ -66,4 +74,4 @@ def install(
             print(f"accepts  {name:<12} {term}")
         print(f"floor    {installed.floor} says the least that this site ever accepts, and is yours to edit")
     for change in changes:
-        print(f"{'WEAKER ' if change.endswith(WEAKER) else 'changes'}  {change}")
+        print(f"{mark(change):<7}  {change}")

@@ -14,7 +14,10 @@ from strategies.secagg.repetition import RepetitionLimits
 from strategies.update.limits import LeakLimits
 
 POLICY_HEADER = "# The least that this partner accepts, whatever the coordinator asks.\n"
-POLICY_HINT = "it says the least that this partner accepts: bring it back from a backup, or take it from the kit"
+POLICY_HINT = (
+    "it says the least that this partner accepts: bring it back from a backup; or take it from the kit, and then `polyphony accept` again, "
+    "with the endpoints"
+)
 VALUE_HINT = "correct that value there; the kit's own file has one that is allowed"
 STRICT = LeakLimits()
 

@@ -2,18 +2,20 @@
 
 A kit brings policy and experiment along, so whoever makes kits could lower both. What they must not fall below, the partner says itself
 in `floor.yaml`: it is made with the first installation, holds from then on, and is its owner's to edit. `polyphony kit install` refuses a
-kit below it, `polyphony doctor` compares, and no request is answered while policy or experiment lie below.
+kit below it, `polyphony doctor` compares, and no request is answered while policy or experiment lie below. Limits of repetition bind a
+partner alone: of these the tighter ones go into its policy, and no kit is refused for them.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 from omegaconf import OmegaConf
 
 from fedapp.config import METRICS, load_config
 from fedapp.consortium.membership import changed
-from fedapp.consortium.policy_file import read_policy_file
+from fedapp.consortium.policy_file import PolicyFile, read_policy_file
 from fedapp.consortium.roster_file import load_roster
 from fedapp.errors import ConfigError
 from fedapp.site.folder import CONFIG_FILE, Site
@@ -27,7 +29,15 @@ from strategies.secagg.roster import LEAST_PARTNERS
 HEADER = """\
 # The least protection under which this site takes part, whatever a kit brings. It is this site's own: no kit has such a file, and none
 # changes it. `polyphony kit install` and every request hold policy.yaml and config.yaml against it, and `polyphony doctor` says how.
+# A kit below it is refused, but for survivor_lists, sessions and cohort_changes: they bind this site alone, and where this file says less
+# than the kit, `polyphony kit install` writes that into policy.yaml.
 """
+LOST = (
+    "bring it back from a backup; only if there is none, `polyphony kit install KIT {} --new-floor` makes one with the defaults, and what "
+    "stood in it is to be written in again before this site is served"
+)
+LIMITS = tuple(each.name for each in fields(RepetitionLimits))
+Limited = TypeVar("Limited", Terms, PolicyFile)
 MEANING = {
     "row_guard": "training compounds of ours behind each row that we send, at least",
     "least_supporters": "partners behind each row that we send, at least: all but one of them together find the last one's",
@@ -82,9 +92,6 @@ class Floor:
             "largest_weight",
             "endpoint_labels",
             "rounds",
-            "survivor_lists",
-            "sessions",
-            "cohort_changes",
             "least_compounds",
             "epsilon",
             "delta",
@@ -94,6 +101,7 @@ class Floor:
                 raise ValueError(f"{key} is {value}, not 0 or more")
         if not 0 <= self.most_identified <= 1:
             raise ValueError(f"most_identified is {self.most_identified}, not a share from 0 to 1")
+        RepetitionLimits(self.survivor_lists, self.sessions, self.cohort_changes)
 
 
 DEFAULT = Floor()
@@ -148,7 +156,7 @@ def shortfalls(terms: Terms, floor: Floor) -> dict[str, str]:
         (
             "weights",
             terms.largest_weight > floor.largest_weight,
-            f"weights up to {terms.largest_weight}, beyond the {floor.largest_weight} of largest_weight, tell of our number of labels",
+            f"weights up to {terms.largest_weight}, beyond the {floor.largest_weight} of largest_weight: they tell of numbers of labels",
         ),
         (
             "endpoints",
@@ -182,7 +190,7 @@ def shortfalls(terms: Terms, floor: Floor) -> dict[str, str]:
             (
                 "self-audit",
                 terms.most_identified > floor.most_identified,
-                f"updates may name {percent(terms.most_identified)} of our compounds, beyond the {most} of most_identified",
+                f"updates may name {percent(terms.most_identified)} of the own compounds, beyond the {most} of most_identified",
             ),
             (
                 "self-audit",
@@ -195,6 +203,11 @@ def shortfalls(terms: Terms, floor: Floor) -> dict[str, str]:
         if below:
             reasons[name] = f"{reasons[name]}; {reason}" if name in reasons else reason
     return reasons
+
+
+def tightened(held: Limited, floor: Floor) -> Limited:
+    """The same terms or policy, with the tighter limits of repetition of the two."""
+    return replace(held, **{name: min(getattr(held, name), getattr(floor, name)) for name in LIMITS})
 
 
 def write_floor(path: Path, floor: Floor = DEFAULT) -> None:
@@ -216,11 +229,8 @@ def read_floor(path: Path) -> Floor:
         ConfigError: Missing, incomplete or unusable.
     """
     if not path.is_file():
-        raise ConfigError(
-            f"no {path}, which says the least protection that this site accepts", "`polyphony kit install` makes one where there is none"
-        )
-    hint = "bring it back from a backup; or remove it, and `polyphony kit install` makes one with the defaults"
-    return read_whole(path, Floor, hint)
+        raise ConfigError(f"no {path}, which says the least protection that this site accepts", LOST.format(path.parent))
+    return read_whole(path, Floor, f"correct it there, or remove it and {LOST.format(path.parent)}")
 
 
 def terms_of(site: Site) -> Terms:
@@ -247,7 +257,9 @@ def _check_files(floor: Path, config: Path, policy: Path, roster: Path, _changed
     """Once per process and version of the files: parsing takes longer than a short phase."""
     below = shortfalls(Terms.of(load_config(config), read_policy_file(policy), load_roster(roster)), read_floor(floor))
     if below:
+        remedy = "bring back what was agreed, or ask for a kit that holds it"
+        if below.keys() == {"repetition"}:
+            remedy = "install the kit in use again, which takes these limits over"
         raise ConfigError(
-            f"policy.yaml and config.yaml lie below {floor}: {'; '.join(below.values())}",
-            f"bring back what was agreed, or ask for a kit that holds it; to accept less, edit {floor}",
+            f"policy.yaml and config.yaml lie below {floor}: {'; '.join(below.values())}", f"{remedy}; to accept less, edit {floor}"
         )

@@ -101,6 +101,17 @@ def in_words(terms: Terms) -> dict[str, str]:
     return {name: sentence(terms) for name, sentence in SENTENCES.items()}
 
 
+def too_few_supporters(terms: Terms) -> str:
+    """How as many partners as may work together by the roster's threshold would find a row of ours; empty if they would not."""
+    least, needed = terms.least_supporters, terms.colluders + 2
+    if terms.row_guard <= 1 or least >= needed:
+        return ""
+    return (
+        f"rows of {least} supporters are sent, of whom {least - 1} together find the last one's, and {terms.colluders} partners may work "
+        f"together by the roster's threshold: privacy.least_supporters={needed} holds against them"
+    )
+
+
 def differences(before: Terms, after: Terms) -> dict[str, str]:
     """Those of the terms that differ, and how: `from …, to …`."""
     old, new = in_words(before), in_words(after)

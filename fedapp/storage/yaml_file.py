@@ -36,7 +36,9 @@ def read_whole(path: Path, kind: type[T], hint: str) -> T:
         raise ConfigError(f"no {path}", hint)
     given = read_plain(path, hint, resolve=True)
     if missing := list(absent(kind, given)):
-        raise ConfigError(f"{path} lacks {', '.join(missing[:5])}{' and more' if missing[5:] else ''}", hint)
+        unknown = [in_short(key) for key in surplus(kind, given)]
+        besides = f", and has {_some(unknown)}, which it cannot have" if unknown else ""
+        raise ConfigError(f"{path} lacks {_some(missing)}{besides}", hint)
     return typed(given, kind, str(path), hint)
 
 
@@ -102,6 +104,21 @@ def absent(kind: Any, given: Any, before: str = "") -> Iterator[str]:
             yield from absent(each.type, mapping.get(each.name), f"{before}{each.name}.")
         elif each.name not in mapping:
             yield f"{before}{each.name}"
+
+
+def surplus(kind: Any, given: Any) -> Iterator[Any]:
+    """Keys of a mapping that are no fields of a dataclass, those of inner dataclasses too: what is lacking may stand there misspelt."""
+    mapping = given if isinstance(given, Mapping) else {}
+    inner = {each.name: each.type for each in fields(kind)}
+    for key, value in mapping.items():
+        if key not in inner:
+            yield key
+        elif is_dataclass(inner[key]):
+            yield from surplus(inner[key], value)
+
+
+def _some(names: list[str]) -> str:
+    return f"{', '.join(names[:5])}{' and more' if names[5:] else ''}"
 
 
 def typed(given: Any, kind: type[T], where: str, hint: str | None = None) -> T:

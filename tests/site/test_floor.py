@@ -150,14 +150,11 @@ BELOW = {
     "self-audit off": (
         {"most_identified": 1.0},
         (),
-        "self-audit: updates may name 100\u00a0% of our compounds, beyond the 0.1\u00a0% of most_identified",
+        "self-audit: updates may name 100\u00a0% of the own compounds, beyond the 0.1\u00a0% of most_identified",
     ),
     "few compounds": ({"least_compounds": 0}, (), "self-audit: updates of 0 compounds may leave, fewer than the 8 of least_compounds"),
     "weights by labels": ({}, ("federation.largest_weight=4",), "weights: weights up to 4, beyond the 1 of largest_weight"),
     "rounds": ({"rounds": 5000}, (), "rounds: 5,000 rounds, more than the 100 of rounds"),
-    "a round repeated often": ({"survivor_lists": 3}, (), "repetition: 3 survivor lists, more than the 2 of survivor_lists"),
-    "many sessions": ({"sessions": 1000}, (), "repetition: 1,000 sessions, more than the 210 of sessions"),
-    "many cohorts": ({"cohort_changes": 211}, (), "repetition: 211 cohort changes, more than the 210 of cohort_changes"),
     "no masks": (
         {},
         ("aggregation=plain", "federation.initial_trunk=seed"),
@@ -241,7 +238,51 @@ def test_whoever_makes_kits_below_the_floor_that_sites_begin_with_is_told_so(
 ) -> None:
     words = ("kit", "new", str(founded.roster), "privacy.row_guard=3", "--superlink", "localhost:9092", "--out", str(founded.path / "made"))
     assert polyphony(monkeypatch, *words) == 0
-    assert "warning: a row guard of 3, less than the 20 of row_guard in the floor.yaml that sites begin with" in capsys.readouterr().err
+    told = "a row guard of 3, less than the 20 of row_guard"
+    assert f"warning: sites begin with a floor.yaml that refuses these kits, unless they lower it: {told}" in capsys.readouterr().err
+
+
+def test_whoever_makes_kits_with_more_repetition_than_sites_begin_with_is_told_that_the_sites_keep_to_less(
+    founded: Founded, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (
+        "kit",
+        "new",
+        str(founded.roster),
+        "federation.rounds=110",
+        "--superlink",
+        "localhost:9092",
+        "--out",
+        str(founded.path / "made"),
+    )
+    assert polyphony(monkeypatch, *words) == 0
+    err = capsys.readouterr().err
+    assert "refuses these kits, unless they lower it: 110 rounds, more than the 100 of rounds" in err
+    assert "warning: sites keep to the tighter limits of the floor.yaml that they begin with: " in err
+    assert "230 cohort changes, more than the 210 of cohort_changes" in err
+
+
+def test_a_roster_that_tolerates_more_colluders_than_supporters_hold_against_is_told_of(
+    founded: Founded, site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("kit", "new", str(founded.roster), "--superlink", "localhost:9092", "--out")
+    assert polyphony(monkeypatch, *words, str(founded.path / "of four")) == 0
+    assert "least_supporters" not in capsys.readouterr().err
+    install(founded.path / "of four" / "gamma", site)
+    assert protection.supporters(Site.open(site)).state is checks.CheckState.OK
+    founded.join("epsilon")
+    assert polyphony(monkeypatch, *words, str(founded.path / "of five")) == 0
+    told = "rows of 3 supporters are sent, of whom 2 together find the last one's, and 2 partners may work together"
+    assert f"warning: {told}" in (err := capsys.readouterr().err)
+    assert "privacy.least_supporters=4 holds against them" in err
+    install(founded.path / "of five" / "gamma", site)
+    found = protection.supporters(Site.open(site))
+    assert found.state is checks.CheckState.WARN
+    assert found.told.startswith(told)
+    assert polyphony(monkeypatch, *words, str(founded.path / "of four each"), "privacy.least_supporters=4") == 0
+    assert "least_supporters" not in capsys.readouterr().err
+    install(founded.path / "of four each" / "gamma", site)
+    assert protection.supporters(Site.open(site)).state is checks.CheckState.OK
 
 
 def test_no_kit_that_is_made_has_a_floor(founded: Founded) -> None:
@@ -278,7 +319,102 @@ def test_the_command_says_all_that_is_accepted_in_plain_words_marks_what_is_weak
     assert "WEAKER   metrics: from “none leaves”" in capsys.readouterr().out
 
 
+# Limits of repetition, which bind this partner alone
+
+
+def test_limits_of_repetition_that_the_floor_makes_tighter_hold_under_every_kit_and_are_said(
+    founded: Founded, kit: Path, site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(kit, site)
+    write_floor(site / "floor.yaml", replace(DEFAULT, sessions=5, cohort_changes=1, survivor_lists=1))
+    with pytest.raises(ConfigError, match="34 cohort changes, more than the 1 of cohort_changes") as caught:
+        check_floor(Site.open(site))
+    assert "install the kit in use again" in caught.value.hint
+    capsys.readouterr()
+    for kits in (kit, kit, founded.kits("longer", "federation.rounds=40") / "gamma"):
+        assert polyphony(monkeypatch, "kit", "install", str(kits), str(site)) == 0
+        out = capsys.readouterr().out
+        assert "yours    sessions: 5 of floor.yaml, tighter than the kit's " in out
+        assert "yours    cohort_changes: 1 of floor.yaml, tighter than the kit's " in out
+        assert "yours    survivor_lists: 1 of floor.yaml, tighter than the kit's 2" in out
+        assert "we sign 1 survivor list of a round, join 5 sessions and accept 1 cohort change at most" in out
+        check_floor(Site.open(site))
+        held = read_policy_file(site / "policy.yaml")
+        assert (held.survivor_lists, held.sessions, held.cohort_changes) == (1, 5, 1)
+
+
+def test_limits_of_repetition_that_the_kit_makes_tighter_are_the_kits(kit: Path, site: Path) -> None:
+    change_policy(kit, survivor_lists=1, sessions=7, cohort_changes=0)
+    assert install(kit, site) == []
+    held = read_policy_file(site / "policy.yaml")
+    assert (held.survivor_lists, held.sessions, held.cohort_changes) == (1, 7, 0)
+
+
+def test_a_kit_with_more_repetition_than_a_new_sites_floor_is_taken_with_the_floors_limits(kit: Path, site: Path) -> None:
+    change_policy(kit, survivor_lists=3, sessions=1000, cohort_changes=211)
+    assert install(kit, site) == [
+        "survivor_lists: 2 of floor.yaml, tighter than the kit's 3",
+        "sessions: 210 of floor.yaml, tighter than the kit's 1,000",
+        "cohort_changes: 210 of floor.yaml, tighter than the kit's 211",
+    ]
+    check_floor(Site.open(site))
+
+
+# A floor that was lost
+
+
+def test_a_floor_that_was_lost_comes_back_by_no_installation_but_as_doctor_says_and_with_a_warning(
+    founded: Founded, kit: Path, site: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(founded.kits("strict", "privacy.row_guard=50") / "gamma", site)
+    strict = site / "floor.yaml"
+    write_floor(strict, replace(DEFAULT, row_guard=50))
+    with pytest.raises(ConfigError, match="a row guard of 20, less than the 50"):
+        install(kit, site)
+    strict.unlink()
+    with pytest.raises(ConfigError, match=r"no .*floor\.yaml") as asked:
+        protection.floor(Site.open(site))
+    way = f"`polyphony kit install KIT {site.resolve()} --new-floor` makes one with the defaults"
+    assert way in asked.value.hint
+    before = contents(site)
+    assert polyphony(monkeypatch, "kit", "install", str(kit), str(site)) == 1
+    err = capsys.readouterr().err
+    assert f"no {site / 'floor.yaml'}" in err and "--new-floor" in err
+    assert contents(site) == before
+    words = way.split("`")[1].replace("KIT", str(kit)).split()[1:]
+    assert polyphony(monkeypatch, *words) == 0
+    assert "WEAKER   floor: there was none; " in capsys.readouterr().out
+    assert read_floor(strict) == DEFAULT
+    assert protection.floor(Site.open(site)).state is checks.CheckState.OK
+
+
+def test_a_link_to_a_floor_that_is_not_there_is_a_lost_floor_at_a_new_site_too(kit: Path, site: Path) -> None:
+    site.mkdir()
+    (site / "floor.yaml").symlink_to(site / "nowhere.yaml")
+    with pytest.raises(ConfigError, match=r"no .*floor\.yaml"):
+        install(kit, site)
+    (told,) = install(kit, site, new_floor=True)
+    assert told.endswith(WEAKER)
+    assert read_floor(site / "floor.yaml") == DEFAULT
+
+
+def test_a_new_floor_takes_the_place_of_none_that_is_there(kit: Path, site: Path) -> None:
+    install(kit, site, new_floor=True)
+    write_floor(site / "floor.yaml", replace(DEFAULT, rounds=50))
+    assert install(kit, site, new_floor=True) == []
+    assert read_floor(site / "floor.yaml").rounds == 50
+
+
 # The file
+
+
+def test_a_misspelt_key_of_a_floor_is_named_with_the_one_that_is_lacking(kit: Path, site: Path) -> None:
+    install(kit, site)
+    path = site / "floor.yaml"
+    path.write_text(path.read_text().replace("row_guard:", "row_gaurd:"))
+    with pytest.raises(ConfigError, match=r"floor\.yaml lacks row_guard, and has 'row_gaurd', which it cannot have") as caught:
+        check_floor(Site.open(site))
+    assert caught.value.hint.startswith("correct it there")
 
 
 DAMAGED = {
@@ -291,6 +427,7 @@ DAMAGED = {
     "no YAML": "row_guard: [\n",
     "a word for a number": OWN.replace("row_guard: 5", "row_guard: many"),
     "less than nothing": OWN.replace("row_guard: 5", "row_guard: -1"),
+    "no session at all": OWN.replace("sessions: 60", "sessions: 0"),
     "no share": OWN.replace("0.01", "1.5"),
     "no number": OWN.replace("0.01", ".nan"),
     "no number of epsilon": OWN.replace("2.0", ".nan"),

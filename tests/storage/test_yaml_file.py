@@ -104,6 +104,12 @@ def test_a_number_of_more_digits_than_can_be_written_is_refused_without_them() -
             typed(WHOLE | change, Outer, "here")
 
 
+def test_a_misspelt_key_is_named_beside_the_one_that_is_lacking_inside_too(tmp_path: Path) -> None:
+    inner = {"inner": {"rat": 1.0, "names": []}}
+    with pytest.raises(ConfigError, match=r"lacks inner\.rate, and has 'rat', which it cannot have"):
+        read_whole(written(tmp_path, WHOLE | inner), Outer, "")
+
+
 @pytest.mark.parametrize("key", WHOLE)
 def test_a_key_that_is_lost_is_named(tmp_path: Path, key: str) -> None:
     with pytest.raises(ConfigError, match=f"lacks {key}"):

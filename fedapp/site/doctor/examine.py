@@ -16,6 +16,7 @@ AT_PARTNER: dict[str, Check] = {
     "passphrase": checks.passphrase,
     "policy": checks.policy,
     "floor": protection.floor,
+    "supporters": protection.supporters,
     "application": checks.application,
     "authority": network.authority,
     "connection": network.connection,

@@ -10,6 +10,7 @@ from fedapp.site.endpoints import NAMED, check_endpoints, declared
 from fedapp.site.floor import DEFAULT, check_floor, shortfalls, terms_of
 from fedapp.site.folder import Site
 from fedapp.site.status.attention import named_compounds
+from fedapp.site.terms import in_words, too_few_supporters
 from fedapp.storage.live_files import records
 from fedapp.wording import plural
 from strategies.update.row_guard import support
@@ -32,6 +33,13 @@ def floor(site: Site) -> CheckFinding:
     shown = f"{' and '.join(terms.metrics_shown)} shown" if terms.metrics_shown else "no metric shown"
     guarded = f"epsilon {terms.epsilon:g}" if terms.noisy else f"row guard {terms.row_guard}, {terms.least_supporters} supporters a row"
     return ok(f"policy and experiment hold {site.floor}: {guarded}, {shown}")
+
+
+def supporters(site: Site) -> CheckFinding:
+    """A row has supporters enough for as many partners that work together as the roster's threshold tolerates."""
+    terms = terms_of(site)
+    few = too_few_supporters(terms)
+    return warn(few, "ask for a kit with that setting; fewer rows are shared then") if few else ok(in_words(terms)["supporters"])
 
 
 def rows(site: Site) -> CheckFinding:

@@ -1,7 +1,8 @@
 """A party takes over a kit: the first time, and again whenever roster, experiment or addresses change.
 
 Keys, state, log, dataset and floor are the site's own and stay, as do the settings that nobody else has to know; all else comes from the
-kit. A kit under whose terms less would be protected than the floor says is refused before anything of it is taken over.
+kit. A kit under whose terms less would be protected than the floor says is refused before anything of it is taken over. Who enters rests on
+people who compare digests, so whoever joins, leaves or has new keys is named.
 """
 
 from dataclasses import replace
@@ -10,7 +11,8 @@ from pathlib import Path
 from fedapp.config import CATALOGUE, Config, saved_config, to_yaml
 from fedapp.consortium.identity_files import KEY_FILE, load_identity
 from fedapp.consortium.policy_file import PolicyFile, read_policy_file, write_policy_file
-from fedapp.consortium.roster_file import load_roster
+from fedapp.consortium.promises import spoken
+from fedapp.consortium.roster_file import load_draft, load_roster
 from fedapp.data.catalogue import read_catalogue
 from fedapp.data.declarations import read_declarations
 from fedapp.errors import ConfigError, DataError, OutputError
@@ -18,37 +20,35 @@ from fedapp.partner_folder import PartnerFolder
 from fedapp.runtime.locks import locked
 from fedapp.site.accept import check_first, own_state
 from fedapp.site.agreed import check_agreed
-from fedapp.site.floor import as_strict_as, read_floor, shortfalls, terms_of, write_floor
+from fedapp.site.floor import LIMITS, Floor, as_strict_as, read_floor, shortfalls, terms_of, tightened, write_floor
 from fedapp.site.folder import CONFIG_FILE, FLOOR_FILE, SITE_FILE, Site
 from fedapp.site.kit.make import SERVICES, copy, own_seed
+from fedapp.site.kit.members import member_changes
 from fedapp.site.terms import differences
 from fedapp.storage.files import PRIVATE_DIRECTORY, write_text
 from fedapp.storage.live_files import json_object
 from fedapp.wording import plural
 
 WEAKER, INSTALLING = " (weaker)", "polyphony kit install"
-DIGESTS = (
-    "configuration",
-    "roster",
-    "layout",
-    "catalogue",
-    "applications",
-)  # of a policy: what people compare, and cannot read a meaning from
+DIGESTS = ("configuration", "layout", "catalogue", "applications")  # of a policy: people cannot read a meaning from them
+ROSTER = "roster"
 COPIED = ("consortium.yaml", CATALOGUE, "session.yaml", "ca.crt", "tls/server.key", "tls/server.crt", "README.md")  # where the kit has them
 
 
-def install(kit: Path, path: Path) -> list[str]:
+def install(kit: Path, path: Path, new_floor: bool = False) -> list[str]:
     """Take over a kit, as a new site or into an existing one.
 
     Args:
         kit: One party's folder of `polyphony kit new`.
         path: The site's folder.
+        new_floor: Make a floor with the defaults, where a site in use lost its own.
     Returns:
-        What changed in a partner's terms, a line each, what got weaker ending in `WEAKER`; none at a new site.
+        What changed for a partner, a line each: terms, what got weaker ending in `WEAKER`, and who joins, leaves or has new keys; at a new
+        site none but limits of its floor that are tighter than the kit's. See `mark`.
     Raises:
         ConfigError: No kit, one for another party, one whose roster, catalogue or experiment is not what its policy names, one whose
             roster has other keys for this partner than the site, one of an experiment that the rounds which the site has trained are no
-            part of, or one below the site's own floor; a new site then has its floor and nothing else.
+            part of, or one below the site's own floor; a new site then has its floor and nothing else. A site in use without a floor.
         OutputError: A new site's folder holds files of the names that a site has.
         BusyError: Another process serves or changes the site.
     """
@@ -60,16 +60,16 @@ def install(kit: Path, path: Path) -> list[str]:
         raise ConfigError(f"{kit} is for {party(given)}, and {path} is the site of {party(known)}", "take the kit that was made for it")
     check_agreed(given)
     if given.partner:
+        _check_brings_no_floor(given)
         _check_keys(given, path)
     if known is None:
         _check_new(given, path)
     elif given.partner:
         _check_goes_on(given, known)
-    if given.partner:
-        _check_terms(given, path / FLOOR_FILE)
     path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
     with known.changing(INSTALLING) if known else locked(path, INSTALLING):
-        config, changes = _config(given, known), _changes(given, known)
+        changes = _partner_changes(given, known, path / FLOOR_FILE, new_floor) if given.partner else []
+        config = _config(given, known)
         site = Site.create(path, replace(known.settings, superlink=given.settings.superlink) if known else given.settings)
         _copy(given, site)
         if site.partner:
@@ -77,6 +77,14 @@ def install(kit: Path, path: Path) -> list[str]:
             _take_over_state(site)
         write_text(site.path / CONFIG_FILE, to_yaml(config))
     return changes
+
+
+def mark(change: str) -> str:
+    """What a line of `install` asks of whoever reads it, in a word."""
+    about = change.partition(":")[0]
+    if change.endswith(WEAKER):
+        return "WEAKER"
+    return "COMPARE" if about == ROSTER else "yours" if about in LIMITS else "changes"
 
 
 def party(site: Site) -> str:
@@ -144,31 +152,74 @@ def _config(given: Site, known: Site | None) -> Config:
     return replace(config, seed=drawn)
 
 
-def _check_terms(given: Site, floor: Path) -> None:
-    """Refuse a kit that would have its partner accept less than the site's own floor says; make the floor where there is none."""
+def _partner_changes(given: Site, known: Site | None, path: Path, new_floor: bool) -> list[str]:
+    """All that this kit changes for a partner, once its floor at `path` allows the kit."""
+    made = _make_floor(path, known, new_floor)
+    floor = read_floor(path)
+    _check_terms(given, floor, path)
+    changed = _changes(given, known, floor) + _roster_changes(given, known) if known else []
+    return made + changed + _tighter_limits(given, floor)
+
+
+def _check_brings_no_floor(given: Site) -> None:
     brought = given.floor
     if brought.exists() or brought.is_symlink():
         raise ConfigError(
             f"{brought}: a kit has no {FLOOR_FILE}, which is for each site alone to write", "ask whoever made the kit; remove the file"
         )
-    if not (floor.exists() or floor.is_symlink()):
-        floor.parent.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
-        write_floor(floor)
-    below = shortfalls(terms_of(given), read_floor(floor))
+
+
+def _make_floor(path: Path, known: Site | None, anew: bool) -> list[str]:
+    """Make a new site's floor. Where one was lost, what it said is not known: it is made anew if a person asks for that, who is told."""
+    lost = known is not None or path.is_symlink()  # a link that leads nowhere leads to one
+    if path.exists() or (lost and not anew):
+        return []
+    write_floor(path)
+    if lost:
+        return [f"floor: there was none; {path} has the defaults: write in what stood there before this site is served{WEAKER}"]
+    return []
+
+
+def _check_terms(given: Site, floor: Floor, path: Path) -> None:
+    """Refuse a kit that would have its partner accept less than the site's own floor says."""
+    below = shortfalls(tightened(terms_of(given), floor), floor)
     if below:
         listed = "; ".join(f"{name}: {reason}" for name, reason in below.items())
         raise ConfigError(
-            f"under {given.path} {given.settings.name} would accept less protection than {floor} asks for: {listed}",
-            f"ask for a kit that holds it; only if {given.settings.name} means to accept less, edit {floor}, and install again",
+            f"under {given.path} {given.settings.name} would accept less protection than {path} asks for: {listed}",
+            f"ask for a kit that holds it; only if {given.settings.name} means to accept less, edit {path}, and install again",
         )
 
 
-def _changes(given: Site, known: Site | None) -> list[str]:
-    """Where a site's terms change, and what else of its policy does; what cannot be read any more is not compared."""
-    if known is None or not known.partner:
-        return []
+def _tighter_limits(given: Site, floor: Floor) -> list[str]:
+    theirs = read_policy_file(given.policy)
+    ours = tightened(theirs, floor)
+    return [
+        f"{name}: {getattr(ours, name):,} of {FLOOR_FILE}, tighter than the kit's {getattr(theirs, name):,}"
+        for name in LIMITS
+        if getattr(ours, name) < getattr(theirs, name)
+    ]
+
+
+def _roster_changes(given: Site, known: Site) -> list[str]:
+    """Who joins, leaves or has new keys, and what to compare before it counts."""
+    digest = load_roster(given.roster).digest()
+    compare = (
+        f"{ROSTER}: its digest is now {spoken(digest)}: compare it with every other partner over the telephone, and not only with who sent "
+        "this kit, before the service is started"
+    )
     try:
-        before, after = terms_of(known), terms_of(given)
+        lines = member_changes(load_draft(known.roster), load_draft(given.roster))
+        agreed = {load_roster(known.roster).digest().hex(), read_policy_file(known.policy).roster}
+    except ConfigError:  # whom this site agreed on is not known any more
+        return [compare]
+    return lines if agreed == {digest.hex()} else [*lines, compare]
+
+
+def _changes(given: Site, known: Site, floor: Floor) -> list[str]:
+    """Where a site's terms change, and what else of its policy does; what cannot be read any more is not compared."""
+    try:
+        before, after = terms_of(known), tightened(terms_of(given), floor)
         old, new = vars(read_policy_file(known.policy)), vars(read_policy_file(given.policy))
         endpoints = _endpoint_changes(given, known)
     except (ConfigError, DataError) as error:
@@ -202,9 +253,10 @@ def _endpoint_changes(given: Site, known: Site) -> list[str]:
 
 
 def _policy(given: Site, site: Site) -> PolicyFile:
-    """The kit's policy, with the data and the declarations that the site accepted: of these a kit says nothing."""
+    """The kit's policy, with the data and the declarations that the site accepted, of which a kit says nothing, and its tighter limits."""
     own = read_policy_file(site.policy) if site.policy.is_file() else None
-    return replace(read_policy_file(given.policy), data=own.data if own else "", endpoints=own.endpoints if own else [])
+    policy = replace(read_policy_file(given.policy), data=own.data if own else "", endpoints=own.endpoints if own else [])
+    return tightened(policy, read_floor(site.floor))
 
 
 def _copy(given: Site, site: Site) -> None:

@@ -96,7 +96,8 @@ BROKEN_AT_A_PARTNER: list[tuple[str, Break, str]] = [
     ("policy", change_policy(roster="00" * 32), "kit"),
     ("policy", lambda site: (site.path / "config.yaml").write_text("speed: 9\n"), "kit install"),
     ("floor", change_policy(row_guard=0), "floor.yaml"),
-    ("floor", lambda site: site.floor.unlink(), "kit install"),
+    ("policy", lambda site: site.policy.unlink(), "and then `polyphony accept` again, with the endpoints"),
+    ("floor", lambda site: site.floor.unlink(), "--new-floor"),
     ("floor", lambda site: site.floor.write_text(""), "backup"),
     ("application", change_policy(applications=["ab" * 32]), "kit"),
     ("authority", lambda site: site.authority.unlink(), "certificates"),
@@ -278,7 +279,7 @@ def test_the_command_prints_a_line_a_check_and_what_to_do_and_exits_with_1(partn
     assert ended.value.exit_code == 1
     assert "FAIL  connection   nobody listens" in out
     assert "→ ask whether `polyphony serve` runs at the coordinator" in out
-    assert "1 of 20 checks failed: connection" in err
+    assert "1 of 21 checks failed: connection" in err
 
 
 def test_the_command_prints_one_json_object_and_exits_with_0_if_all_is_well(coordinator: Site, capsys: pytest.CaptureFixture[str]) -> None:

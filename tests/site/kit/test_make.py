@@ -11,15 +11,16 @@ from fedapp.config import load_config
 from fedapp.consortium.agreement import configuration_digest, default_policy, proposed
 from fedapp.consortium.identity_files import load_identity, new_identity
 from fedapp.consortium.policy_file import read_policy, read_policy_file, write_policy_file
+from fedapp.consortium.promises import spoken
 from fedapp.consortium.public_file import PublicFile, load_public
-from fedapp.consortium.roster_file import load_roster, remove_partner, replace_partner
+from fedapp.consortium.roster_file import load_draft, load_roster, remove_partner, replace_partner
 from fedapp.errors import BusyError, ConfigError, OutputError
 from fedapp.partner_folder import PartnerFolder
 from fedapp.runtime.bundle import bundle_digest
 from fedapp.runtime.locks import LOCK, locked
 from fedapp.site.accept import check_state
 from fedapp.site.folder import Site
-from fedapp.site.kit.install import install
+from fedapp.site.kit.install import install, mark
 from fedapp.site.kit.make import Plan, make_kits
 from fedapp.site.run.federate import federate
 from fedapp.site.run.serve import serve
@@ -453,6 +454,62 @@ def test_a_partner_with_a_new_identity_goes_on_with_its_state(founded: Founded, 
     install(kits / "gamma", used.path)
     check_state(used)
     assert read_json(used.state / "owner.json")["fingerprint"] == load_identity(used.keys).public.fingerprint()
+
+
+def test_a_replaced_identity_and_a_newcomer_are_named_with_fingerprints_and_a_comparison_is_asked_for(
+    founded: Founded, used: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fingerprint(name: str) -> str:
+        return load_public(founded.keys(name) / "identity.pub").identity.fingerprint()
+
+    old = fingerprint("alpha")
+    shutil.rmtree(founded.keys("alpha"))
+    new_identity(founded.keys("alpha"))
+    replace_partner(founded.roster, "alpha", load_public(founded.keys("alpha") / "identity.pub"))
+    remove_partner(founded.roster, "delta")
+    founded.join("epsilon")
+    kits = founded.kits("second")
+    assert polyphony(monkeypatch, "kit", "install", str(kits / "gamma"), str(used.path)) == 0
+    out = capsys.readouterr().out
+    trunk = "the trunk of all rounds so far, with all rows that were ever trained"
+    digest = spoken(load_roster(founded.roster).digest())
+    lines = [line for line in out.splitlines() if line.startswith(("changes  ", "COMPARE  "))]
+    assert lines == [
+        f"changes  joins: epsilon, fingerprint {fingerprint('epsilon')}; it is handed {trunk}",
+        f"changes  leaves: delta, fingerprint {fingerprint('delta')}; what it has of the trunk stays with it",
+        f"changes  NEW IDENTITY alpha: {old} -> {fingerprint('alpha')}; whoever has the new one is handed {trunk}",
+        "changes  NEW NODE KEY alpha: it opens the connection to the coordinator alone, and the roster's digest does not cover it",
+        f"COMPARE  roster: its digest is now {digest}: compare it with every other partner over the telephone, and not only with who sent "
+        "this kit, before the service is started",
+    ]
+    readme = (used.path / "README.md").read_text()
+    assert "Where it says\nCOMPARE, compare the digest with every other partner** over the telephone" in readme
+    assert digest in readme
+
+
+def test_a_new_node_key_alone_is_named_and_asks_for_no_comparison(founded: Founded, used: Site) -> None:
+    draft = load_draft(founded.roster)
+    new_identity(founded.path / "elsewhere")
+    node = load_public(founded.path / "elsewhere" / "identity.pub").node
+    assert node is not None
+    replace_partner(founded.roster, "alpha", PublicFile(draft.members[0].identity, node))
+    (told,) = install(founded.kits("second") / "gamma", used.path)
+    assert told.startswith("NEW NODE KEY alpha: ")
+
+
+@pytest.mark.parametrize("lost", ["consortium.yaml", "policy.yaml"])
+def test_a_comparison_is_asked_for_where_it_is_not_known_who_was_in_the_roster_before(lost: str, used: Site, kits: Path) -> None:
+    (used.path / lost).unlink()
+    unknown, compare = install(kits / "gamma", used.path)
+    assert unknown.startswith("what this site had before is not known")
+    assert mark(compare) == "COMPARE"
+
+
+def test_a_comparison_is_asked_for_where_the_new_roster_was_put_in_place_by_hand_before(founded: Founded, used: Site) -> None:
+    founded.join("epsilon")
+    kit = founded.kits("second") / "gamma"
+    used.roster.write_bytes((kit / "consortium.yaml").read_bytes())
+    assert "COMPARE" in map(mark, install(kit, used.path))
 
 
 def test_a_new_kit_does_not_make_anothers_state_ones_own(founded: Founded, used: Site, kits: Path) -> None:
