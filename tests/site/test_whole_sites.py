@@ -210,6 +210,26 @@ def test_a_partner_with_another_partners_state_refuses_every_request(sites: dict
     assert "belongs to alpha" in read_requests(state)[-1].refused
 
 
+def test_a_partner_that_lost_its_state_refuses_every_request_until_it_is_back(
+    sites: dict[str, Site], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        federate(monkeypatch, sites, Sites(sites, NAMES, down=killed_in_round(3)))
+    state, elsewhere = sites["alpha"].state, tmp_path / "elsewhere"
+    state.rename(elsewhere)
+    done = len(journal(sites))
+    with pytest.raises(KeyboardInterrupt):
+        federate(monkeypatch, sites, Sites(sites, NAMES, down=killed_in_round(4)))
+    assert {each.replied for each in journal(sites)[done:]} == {3}
+    refused = read_requests(state)
+    assert refused and all(f"{state} is lost or empty" in each.refused for each in refused)
+    assert not (state / "shared.safetensors").exists(), "it was handed no trunk"
+    shutil.rmtree(state)
+    elsewhere.rename(state)
+    federate(monkeypatch, sites, Sites(sites, NAMES))
+    assert trunk(sites["alpha"]).name == trunk(sites["delta"]).name
+
+
 def test_what_the_coordinator_puts_into_the_run_configuration_moves_no_partner(
     sites: dict[str, Site], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
