@@ -95,6 +95,10 @@ class PartnerFolder:
         """The transcript under this roster."""
         return self.path / f"transcript-{roster_digest.hex()[:8]}.jsonl"
 
+    def transcripts(self) -> list[Path]:
+        """Those under every roster."""
+        return sorted(self.path.glob("transcript-*.jsonl"))
+
     @property
     def states(self) -> Path:
         return self.path / "state"

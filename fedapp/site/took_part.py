@@ -1,4 +1,4 @@
-"""`took-part.json`: outside a partner's state, that there must be one. Lost as a whole, it would else begin anew, and with it what it limits."""
+"""`took-part.json`: says, beside a partner's state, that there must be one; else one that is lost as a whole begins anew, unnoticed."""
 
 import json
 
@@ -38,5 +38,6 @@ def check_not_lost(site: Site) -> None:
         raise DamagedFileError(
             f"{site.state} is lost or empty, and this site took part in rounds, as {site.took_part} says",
             "if it was moved just now, move it back; bring no older copy back, which could let an update leave twice. To begin anew on "
-            f"purpose, and to count all that was repeated from nothing, write {counted_anew()} into {state.repetition}",
+            "purpose, and to count all that was repeated, and all that was paid for under record_dp, from nothing, "
+            f"write {counted_anew()} into {state.repetition}",
         )

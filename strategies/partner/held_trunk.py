@@ -14,7 +14,7 @@ from fedapp.storage.leftovers import UNFINISHED
 from strategies.secagg.messages import NO_TRUNK
 from strategies.update.shared_trunk import SharedTrunk, TrunkFileError, no_trunk
 
-HINT = "restore it from a backup, or remove it: another partner then hands its trunk over"
+HINT = "remove it: another partner then hands its trunk over"
 HINT_BEFORE = "remove it: it is needed only where too few partners finished the last round"
 
 

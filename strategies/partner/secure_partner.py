@@ -35,6 +35,7 @@ from strategies.secagg.phases import Step
 from strategies.secagg.state import dump, load
 from strategies.update import public_metrics
 
+TRANSCRIPT_HINT = "move it away: another one begins, and what the old one holds is compared as far as it can be read"
 Evaluator = Callable[[list[np.ndarray], dict[str, int]], dict[str, float]]
 
 
@@ -219,7 +220,7 @@ def append_to_transcript(
         DamagedFileError: The last line is whole and no entry, or was altered.
     """
     newest, roster = last_line(path), member.roster
-    with reading(path, "move it away: another one begins, and what the old one holds is compared as far as it can be read"):
+    with reading(path, TRANSCRIPT_HINT):
         before = transcript.resume([] if newest is None else [newest], roster.member(protocol.index), roster.digest())
     session, number = protocol.state.place(step, request)
     _, line = transcript.append(

@@ -15,7 +15,7 @@ from fedapp.wording import plural
 from strategies.update.row_guard import support
 from strategies.update.self_audit import Audited
 
-LOST_AUDITS = "what was found in these rounds is not known; bring the file back from a copy of the state"
+LOST_AUDITS = "what was found in these rounds is not known any more; look what damages this disk, and mind what later rounds tell"
 IN_PLAY = "a head is in play where three partners or more qualify, as polyphony status tells"
 
 
