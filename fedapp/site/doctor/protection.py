@@ -62,7 +62,8 @@ def endpoints(site: Site) -> CheckFinding:
     if not found:
         return ok(f"none of our tasks is declared to be one of the {known} of the catalogue")
     lacking = [f"{each.name} ({each.lacks})" for each in found if each.lacks]
-    told = f"{len(found) - len(lacking):,} of {plural(len(found), 'declared task')} qualify for a part in a shared head"
+    qualify = "qualifies" if len(found) == 1 else "qualify"
+    told = f"{len(found) - len(lacking):,} of {plural(len(found), 'declared task')} {qualify} for a part in a shared head"
     if not lacking:
         return ok(f"{told}, with {least:,} training compounds or more; {IN_PLAY}")
     more = f" and {len(lacking) - NAMED:,} more" if len(lacking) > NAMED else ""
