@@ -26,6 +26,7 @@ from fedapp.site.folder import SITE_VARIABLE, Site
 from fedapp.site.status.report import write_site_report
 from fedapp.storage.json_file import read_json
 from strategies.coordinator.journal import Exchange, read_journal
+from strategies.partner.repetition import read_repetition
 from strategies.update.shared_trunk import SharedTrunk
 from tests.helpers.federation import step
 from tests.helpers.local_grid import RUN_ID, Hook, LocalGrid, unchanged
@@ -281,6 +282,27 @@ def test_a_partner_that_lost_its_state_refuses_every_request_until_it_is_back(
     elsewhere.rename(state)
     federate(monkeypatch, sites, Sites(sites, NAMES))
     assert trunk(sites["alpha"]).name == trunk(sites["delta"]).name
+
+
+def test_after_a_dead_disk_a_partner_begins_anew_from_its_backup_and_takes_the_trunk_over(
+    founded: Founded, sites: dict[str, Site], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        federate(monkeypatch, sites, Sites(sites, NAMES, down=killed_in_round(3)))
+    lost = sites["alpha"]
+    kept = {path.name: path.read_bytes() for path in (lost.floor, lost.took_part)}
+    shutil.rmtree(lost.path)
+    lost.path.mkdir(mode=0o700)
+    for name, content in kept.items():
+        (lost.path / name).write_bytes(content)
+    sites |= set_up(founded, ("alpha",), "kits again")
+    found = made(checks.state, sites["alpha"])
+    assert found.state is checks.CheckState.FAIL
+    PartnerFolder(sites["alpha"].state).repetition.write_text(found.hint.split(" write ")[1].split(" into ")[0])
+    assert made(checks.state, sites["alpha"]).state is checks.CheckState.OK
+    federate(monkeypatch, sites, Sites(sites, NAMES))
+    assert trunk(sites["alpha"]).name == trunk(sites["delta"]).name
+    assert read_repetition(PartnerFolder(sites["alpha"].state)).sessions == 1
 
 
 def test_what_the_coordinator_puts_into_the_run_configuration_moves_no_partner(
