@@ -59,6 +59,10 @@ class PartnerFolder:
         left = any(path.exists() for path in (self.protocol, self.audits, self.support))
         return left or bool(self.losses_by_round()) or bool(self.states_by_round())
 
+    def answered(self) -> bool:
+        """Whether a request may have been answered with this folder: what was repeated is then lost if it is not there."""
+        return any(path.exists() for path in (self.repetition, self.protocol, self.shared_trunk, self.audits))
+
     @property
     def protocol(self) -> Path:
         return self.path / "protocol.state"
@@ -90,6 +94,10 @@ class PartnerFolder:
     def transcript(self, roster_digest: bytes) -> Path:
         """The transcript under this roster."""
         return self.path / f"transcript-{roster_digest.hex()[:8]}.jsonl"
+
+    def transcripts(self) -> list[Path]:
+        """Those under every roster."""
+        return sorted(self.path.glob("transcript-*.jsonl"))
 
     @property
     def states(self) -> Path:

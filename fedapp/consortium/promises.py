@@ -78,7 +78,7 @@ def compare_transcripts(paths: Iterable[Path], roster: Roster) -> dict[str, Any]
 
     Raises:
         DataError: Fewer than two partners, one partner twice, nothing in common, or a file that is no transcript of a partner.
-        BrokenTranscriptError, DamagedFileError: A transcript was altered.
+        DamagedFileError: A transcript was altered.
         OSError: No such file.
     """
     transcripts: dict[int, tuple[transcript.Entry, ...]] = {}
@@ -109,7 +109,7 @@ def verify_transcripts(paths: Iterable[Path], roster: Roster) -> dict[str, Any]:
     for path in paths:
         try:
             partner, entries = load_transcript(path, roster)
-        except (BrokenTranscriptError, DamagedFileError, DataError, OSError) as error:
+        except (DamagedFileError, DataError, OSError) as error:
             broken.append({"file": str(path), "reason": _reason(path, error)})
         else:
             told.append({"file": str(path)} | _tell(partner, entries, roster))
@@ -121,8 +121,8 @@ def load_transcript(path: Path, roster: Roster) -> tuple[int, tuple[transcript.E
 
     Raises:
         DataError: No entries, or not of a partner of this roster.
-        BrokenTranscriptError: A later line was altered, or holds a proof that proves nothing.
-        DamagedFileError: What follows the last line is no beginning of one.
+        DamagedFileError: A later line was altered, or holds a proof that proves nothing; or what follows the last line is no beginning of
+            one.
         OSError: No such file.
     """
     try:
@@ -138,8 +138,11 @@ def load_transcript(path: Path, roster: Roster) -> tuple[int, tuple[transcript.E
             f"{path}: no partner of {roster.consortium} signed its first line",
             "it was altered, or written under another roster: --roster names the one that was in force",
         )
-    entries = transcript.read(lines, member, roster.digest())
-    check_proofs(member, entries, roster)
+    try:
+        entries = transcript.read(lines, member, roster.digest())
+        check_proofs(member, entries, roster)
+    except BrokenTranscriptError as error:
+        raise DamagedFileError(f"{path}: {error}", f"ask {member.name} for the file as it was written there") from error
     return member.index, entries
 
 

@@ -24,7 +24,7 @@ COLUMNS = [
     pl.when(pl.col(name).cast(kind).is_finite()).then(pl.col(name).cast(kind)) if kind.is_float() else pl.col(name).cast(kind)
     for name, kind in METRICS_SCHEMA.items()
 ]
-AGAIN = "restore it from a backup, or remove it: that round then has no figures and cannot be chosen"
+AGAIN = "remove it: that round then has no figures and cannot be chosen"
 
 
 def with_every_column(metrics: pl.DataFrame) -> pl.DataFrame:

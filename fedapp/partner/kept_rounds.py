@@ -20,7 +20,7 @@ from fedapp.storage.files import PRIVATE_DIRECTORY
 from fedapp.storage.json_file import write_sealed
 from fedapp.storage.sealed_table import write_table
 
-AGAIN = "restore it from a backup; or begin afresh in a new folder, and the other partners hand the trunk over"
+AGAIN = "begin afresh in a new folder with the same keys and floor, and the other partners hand the trunk over"
 
 
 class Judged(NamedTuple):
@@ -57,7 +57,7 @@ class KeptRounds:
         trained = max((each for each in self.folder.losses_by_round() if each < number), default=0)
         if trained > base:
             raise DamagedFileError(f"{self.folder.state_of(trained)} is missing, and round {trained} was trained", AGAIN)
-        return base, load_tensors(self.folder.state_of(base))[0] if base else {}
+        return base, load_tensors(self.folder.state_of(base), AGAIN)[0] if base else {}
 
     def older(self, number: int) -> int:
         """The newest state's round before `number`; 0 if there is none."""

@@ -17,6 +17,7 @@ from fedapp.site.agreed import check_agreed
 from fedapp.site.endpoints import declared
 from fedapp.site.floor import check_floor
 from fedapp.site.folder import Site
+from fedapp.site.took_part import take_part
 from strategies.partner.side import Membership
 
 SITE = "site"  # in the node's own configuration: where its site is
@@ -92,12 +93,14 @@ def site_place(site: Site) -> Place:
     Raises:
         ConfigError: Its terms lie below its own floor, its experiment, catalogue or roster are not those that were agreed on, or its data
             or its state not those that it may use.
+        DamagedFileError: Its state is lost or damaged.
     """
     config = site.config()  # before the checks: whatever changes after them is found by those of the next request
     check_floor(site)
     check_agreed(site)
     check_data(site)
     check_state(site)
+    take_part(site)
     membership = partial(open_membership, site.keys, site.roster, site.policy)
     return Place(
         name=site.settings.name,

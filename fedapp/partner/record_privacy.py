@@ -28,7 +28,7 @@ from fedapp.storage.sealed_array import read_flags, write_flags
 from fedapp.wording import plural
 
 ROW_LIST = "row list"
-KEEP = "restore it from a backup: drawn anew, the rows would have to be paid for again"
+KEEP = "bring back this very file: drawn anew, the rows would have to be paid for again"
 
 
 def open_budget(directory: Path, config: Config) -> Budget:
@@ -57,7 +57,8 @@ def pay_for_training(directory: Path, config: Config, compounds: int, number: in
     if missing := needed - {what for what, _ in budget.events()}:
         raise BudgetError(
             f"{budget.path} does not hold {' and '.join(sorted(missing))}",
-            "restore the file from a backup, or start a new run: a state that was trained without noise, or unaccounted, cannot go on",
+            "bring back this very file, and no older copy, or start a new run: a state that was trained without noise, or unaccounted, "
+            "cannot go on",
         )
     budget.spend(f"round {number}", event)
 

@@ -49,7 +49,7 @@ class Budget:
         Raises:
             BudgetError: The file is lost or damaged.
         """
-        hint = "restore it from a backup: what was spent must be known"
+        hint = "bring back this very file: what was spent must be known, and an older copy says too little; without it, start a new run"
         try:
             if not self.path.is_file() and not self.used:
                 return []

@@ -23,6 +23,7 @@ from fedapp.partner_folder import PartnerFolder
 from fedapp.site.agreed import check_agreed
 from fedapp.site.endpoints import UNSAID, Wanted, check_endpoints, chosen, consent
 from fedapp.site.folder import SITE_FILE, Site
+from fedapp.site.took_part import check_not_lost
 from fedapp.storage.json_file import BY_HAND, SEAL, read_json, read_object, read_sealed, write_sealed
 from fedapp.storage.output import check_folder, output_folder
 from fedapp.storage.scratch import scratch
@@ -137,8 +138,9 @@ def check_state(site: Site) -> None:
 
     Raises:
         ConfigError: It is another's, or the site has no usable identity.
-        DamagedFileError: Nobody can say whose it is.
+        DamagedFileError: It is lost, or nobody can say whose it is.
     """
+    check_not_lost(site)
     fingerprint = load_identity(site.keys).public.fingerprint()
     state = PartnerFolder(site.state)
     if not (state.owner.is_file() or state.begun()):

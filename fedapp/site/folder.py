@@ -12,6 +12,8 @@ At a partner                                at the coordinator
                    endpoints of these
   ca.crt           whom it takes for the      ca.crt
                    coordinator                tls/            server.crt, server.key
+  took-part.json   that it took part, and
+                   must have a state
   keys/            identity.*, node.*
   state/           trunk, heads, protocol,    coordinator/    the journal
                    and the model that is kept
@@ -137,6 +139,11 @@ class Site:
     def endpoints(self) -> Path:
         """Which of the partner's groups of tasks it declared to be endpoints; its own, and in no kit."""
         return self.path / ENDPOINTS_FILE
+
+    @property
+    def took_part(self) -> Path:
+        """Says of a partner that took part that it must have a state."""
+        return self.path / "took-part.json"
 
     @property
     def policy(self) -> Path:

@@ -177,6 +177,7 @@ class Exchanges:
         self.known: set[int] = set()
         self._expected = partners
         self._asked: Asked | None = None
+        self._missed: list[str] = []
 
     def connected(self) -> list[int]:
         """The partners' nodes, ascending, when as many as last time are there or the time is up.
@@ -191,15 +192,20 @@ class Exchanges:
                 reported = nodes
                 self.journal.wait(Awaited(0, CONNECTING, self._absent(nodes) or [f"{self._expected - len(nodes)} of {self.partners}"]))
             time.sleep(POLL)
-        absent = self._absent(nodes)
+        self._missed = absent = self._absent(nodes)
         if len(nodes) < self.least:
-            who = f"; not {', '.join(absent)}" if absent else ""
-            raise RoundFailedError(f"{len(nodes)} of {self.partners} partners are connected, and a round needs {self.least}{who}")
+            raise RoundFailedError(
+                f"{len(nodes)} of {self.partners} partners are connected, and a round needs {self.least}{self.not_connected()}"
+            )
         if absent:
             log(INFO, "not connected: %s", ", ".join(absent))
         self.known = set(nodes)
         self._expected = len(nodes)
         return nodes
+
+    def not_connected(self) -> str:
+        """Who was not there when `connected` was last called, to be put behind a sentence; empty if nobody is known to be missed."""
+        return f"; not connected: {', '.join(self._missed)}" if self._missed else ""
 
     def _absent(self, nodes: list[int]) -> list[str]:
         """Who is not connected; across sites Flower knows each node by the name under which its key was registered."""

@@ -382,4 +382,4 @@ class SecureTrunk(BaseTrunk):
         """Log what was abandoned, by the number under which the journal has it; end the run at the last attempt."""
         log(WARNING, "%s: %s: abandoned, and no sum can be read", what, error)
         if attempt + 1 == ATTEMPTS:
-            raise RoundFailedError(f"{what}: {error}") from error
+            raise RoundFailedError(f"{what}: {error}{self.exchanges.not_connected()}") from error

@@ -15,8 +15,8 @@ from strategies.secagg.messages import NO_TRUNK
 from strategies.update.shared_trunk import SharedTrunk, TrunkFileError, no_trunk
 
 HANDED_OVER = "another partner then hands its trunk over; after a finished run the coordinator has to run `polyphony federate SITE --again`"
-HINT = f"restore it from a backup, or remove it: {HANDED_OVER}"
-HINT_LOST = f"restore it from a backup, or leave it: {HANDED_OVER}"
+HINT = f"remove it: {HANDED_OVER}"
+HINT_LOST = f"bring no older copy back: {HANDED_OVER}"
 HINT_BEFORE = "remove it: it is needed only where too few partners finished the last round"
 
 

@@ -21,17 +21,21 @@ def read_repetition(folder: PartnerFolder) -> Repetition:
         DamagedFileError: The file is lost or damaged: an update could leave once more under other masks, and a round be signed for anew.
     """
     path = folder.repetition
-    if not any(each.exists() for each in (path, folder.protocol, folder.shared_trunk, folder.audits)):
+    if not folder.answered():
         return Repetition()
-    unused = Repetition(first_attempt=secrets.choice(UNUSED))  # another number each time: no training ever had it
-    anew = json.dumps({**written(unused), SEAL: BY_HAND})
     hint = (
         "it says what was repeated in this run, and keeps an update from leaving twice, which an older copy of it would not. To go on and "
-        f"to count all of it anew, sessions and changes of the cohort too, write {anew} into it"
+        f"to count all of it anew, sessions and changes of the cohort too, write {counted_anew()} into it"
     )
     said = read_sealed(path, KINDS, hint)
     with reading(path, hint):
         return _parsed(said)
+
+
+def counted_anew() -> str:
+    """What a person writes into the file to count all of it from nothing."""
+    unused = Repetition(first_attempt=secrets.choice(UNUSED))  # another number each time: no training ever had it
+    return json.dumps({**written(unused), SEAL: BY_HAND})
 
 
 def write_repetition(folder: PartnerFolder, repetition: Repetition) -> None:

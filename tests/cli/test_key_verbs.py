@@ -240,7 +240,7 @@ def test_a_transcript_that_is_shorter_is_said_to_be(
     assert short.startswith("shorter    beta has 1 entry, the last of ConsistencyCheck in round 0: ")
 
 
-def test_a_broken_transcript_is_an_error_that_names_partner_and_line(
+def test_a_broken_transcript_is_an_error_that_names_file_partner_and_line(
     consortium: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = [write_transcript(consortium, name, "all") for name in NAMES[:2]]
@@ -249,7 +249,7 @@ def test_a_broken_transcript_is_an_error_that_names_partner_and_line(
     assert polyphony(monkeypatch, "transcript", "compare", *files, "--roster", str(consortium)) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("error: partner 2: line 2 of its transcript: altered")
+    assert err.startswith(f"error: {path}: partner 2: line 2 of its transcript: altered")
 
 
 def write_findings(roster_file: Path) -> str:

@@ -231,6 +231,11 @@ def test_too_few_partners_to_begin_with_say_so(tmp_path: Path) -> None:
     run = small_run(tmp_path / "run", *FOUR)
     with pytest.raises(RoundFailedError, match="2 partners advertised, and 3 are needed"):
         federate(run, grid_for(run, Lose(Step.ADVERTISE_KEYS, 0, (0, 1), for_good=True)))
+    grid = grid_for(run, Lose(Step.ADVERTISE_KEYS, 0, (0,), for_good=True))
+    grid.registered = {grid.node(partition): name for partition, name in enumerate(run.partners())}
+    grid.disconnect(1)
+    with pytest.raises(RoundFailedError, match=f"2 partners advertised, and 3 are needed; not connected: {run.partners()[1]}$"):
+        federate(run, grid)
     grid = grid_for(run)
     for partition in (0, 1):
         grid.disconnect(partition)

@@ -117,6 +117,7 @@ def test_a_member_that_predicts_nothing_is_not_carried_away(model: Path, tmp_pat
     card = (tmp_path / "out" / "card.md").read_text()
     assert "- classification: the partner's own model" in card
     assert "work of all partners" not in " ".join(card.split())
+    assert card.count("\n## ") == card.count("\n\n## "), "a heading right below a line is none"
 
 
 def card_of(model: Path, folder: Path, choice: str, heads: str = "", **facts: object) -> str:

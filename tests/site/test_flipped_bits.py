@@ -1,5 +1,6 @@
 """A bit that flips at rest in any file of a partner's site: its name is told before anything leaves, or all is as it would have been."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -67,7 +68,9 @@ def test_a_bit_flipped_in_each_file_is_named_before_anything_leaves_or_changes_n
         check(undamaged, name, random.random(), tmp_path)
 
 
-@pytest.mark.parametrize("name", ["state/shared.safetensors", "state/protocol.state", "state/rows.npy", "state/owner.json", "config.yaml"])
+@pytest.mark.parametrize(
+    "name", ["state/shared.safetensors", "state/protocol.state", "state/rows.npy", "state/owner.json", "config.yaml", "took-part.json"]
+)
 def test_a_flipped_bit_is_told_of_by_name(undamaged: Undamaged, name: str, tmp_path: Path) -> None:
     """These cannot be mended unseen, so that the sweep above is not satisfied by whatever changes nothing."""
     with a_copy(undamaged.between, tmp_path) as site:
@@ -84,7 +87,7 @@ LOST = {  # what status, report or the refusal then names, where nothing brings 
     "told": ("state/requests.jsonl", "state/self_audit.jsonl", "state/loss/round-0001.json", "state/metrics/round-0001.parquet"),
     "told and made anew": ("state/rows.npy", "state/sums.jsonl"),
     "told and made anew with the model": ("state/model.json",),
-    "made anew": ("state/choice.json",),
+    "made anew": ("state/choice.json", "took-part.json"),
 }
 
 
@@ -103,6 +106,14 @@ def test_a_file_that_is_lost_is_refused_told_of_or_made_anew(undamaged: Undamage
     made_anew = "anew" in what and (not what.endswith("with the model") or model_changed(undamaged))
     assert made_anew == (outcome.files.get(name) == undamaged.outcome.files[name])
     assert (Path(name).name in told["status"]) == ("told" in what)
+
+
+def test_without_its_state_a_partner_answers_nothing_and_checks_and_status_name_it(undamaged: Undamaged, tmp_path: Path) -> None:
+    with a_copy(undamaged.between, tmp_path) as site:
+        shutil.rmtree(site / "state")
+        told, outcome = told_of(undamaged.between, site), gone_on(undamaged.between, site)
+    assert not outcome.replies and "state is lost or empty" in str(outcome.error)
+    assert all("state is lost or empty" in told[verb] for verb in ("status", "doctor"))
 
 
 def test_without_its_shared_trunk_a_partner_asks_for_it_and_trains_nothing(undamaged: Undamaged, tmp_path: Path) -> None:

@@ -17,9 +17,12 @@ from fedapp.consortium.roster_file import remove_partner
 from fedapp.data.dataset import Dataset
 from fedapp.errors import RunError
 from fedapp.evaluation.selection import best_round, read_metrics
+from fedapp.partner_folder import PartnerFolder
 from fedapp.prediction.export import export_model
 from fedapp.prediction.predict import predict_file
 from fedapp.site.accept import accept
+from fedapp.site.doctor import checks
+from fedapp.site.doctor.examine import made
 from fedapp.site.finished import nothing_left
 from fedapp.site.folder import SITE_VARIABLE, Site
 from fedapp.site.run import federate as federate_module
@@ -27,6 +30,7 @@ from fedapp.site.status.report import write_site_report
 from fedapp.site.status.site_status import partner_status
 from fedapp.storage.json_file import read_json
 from strategies.coordinator.journal import Exchange, read_journal
+from strategies.partner.repetition import read_repetition
 from strategies.secagg.phases import Step
 from strategies.update.shared_trunk import SharedTrunk
 from tests.helpers.federation import step
@@ -237,6 +241,97 @@ def test_a_partner_with_another_partners_state_refuses_every_request(sites: dict
     exchanges = federate(monkeypatch, sites, Sites(sites, NAMES))[done:]
     assert {each.replied for each in exchanges} == {3}
     assert "belongs to alpha" in read_requests(state)[-1].refused
+
+
+@pytest.fixture
+def at_the_end(undisturbed: tuple[dict[str, Site], list[Exchange]], tmp_path: Path) -> Site:
+    """A partner's site after all rounds, to be damaged."""
+    return Site.open(Path(shutil.copytree(undisturbed[0]["alpha"].path, tmp_path / "alpha")))
+
+
+def own_transcript(site: Site) -> Path:
+    (path,) = PartnerFolder(site.state).transcripts()
+    return path
+
+
+def test_doctor_counts_the_lines_of_a_transcript_that_is_whole(at_the_end: Site) -> None:
+    lines = len(own_transcript(at_the_end).read_text().splitlines())
+    found = checks.transcript(at_the_end)
+    assert (found.state, found.told) == (checks.CheckState.OK, f"{lines} entries under this roster, whole and signed")
+
+
+@pytest.mark.parametrize("number", [0, 5, -1])
+def test_an_altered_line_of_the_transcript_fails_in_doctor_as_it_does_in_service(at_the_end: Site, number: int) -> None:
+    path = own_transcript(at_the_end)
+    lines = path.read_text().splitlines(keepends=True)
+    lines[number] = lines[number].replace('"number": ', '"number": 1', 1)
+    path.write_text("".join(lines))
+    found = made(checks.transcript, at_the_end)
+    assert found.state is checks.CheckState.FAIL
+    assert str(path) in found.told and f"line {range(1, len(lines) + 1)[number]}" in found.told
+    assert found.hint.startswith("move it away: another one begins")
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("")])
+def test_a_transcript_that_is_gone_although_requests_were_answered_fails_in_doctor(
+    at_the_end: Site, damage: Callable[[Path], None]
+) -> None:
+    path = own_transcript(at_the_end)
+    damage(path)
+    found = made(checks.transcript, at_the_end)
+    assert found.state is checks.CheckState.FAIL and f"{path} is missing" in found.told
+
+
+def test_under_a_new_roster_no_transcript_is_missed_before_the_first_request(
+    founded: Founded, sites: dict[str, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "0 entries" in checks.transcript(sites["alpha"]).told
+    with pytest.raises(KeyboardInterrupt):
+        federate(monkeypatch, sites, Sites(sites, NAMES, down=killed_in_round(2)))
+    remove_partner(founded.roster, "gamma")
+    alpha = set_up(founded, ("alpha", "R&D north", "delta"), "new kits")["alpha"]
+    assert checks.transcript(alpha).state is checks.CheckState.OK
+
+
+def test_a_partner_that_lost_its_state_refuses_every_request_until_it_is_back(
+    sites: dict[str, Site], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        federate(monkeypatch, sites, Sites(sites, NAMES, down=killed_in_round(3)))
+    state, elsewhere = sites["alpha"].state, tmp_path / "elsewhere"
+    state.rename(elsewhere)
+    done = len(journal(sites))
+    with pytest.raises(KeyboardInterrupt):
+        federate(monkeypatch, sites, Sites(sites, NAMES, down=killed_in_round(4)))
+    assert {each.replied for each in journal(sites)[done:]} == {3}
+    refused = read_requests(state)
+    assert refused and all(f"{state} is lost or empty" in each.refused for each in refused)
+    assert not (state / "shared.safetensors").exists(), "it was handed no trunk"
+    shutil.rmtree(state)
+    elsewhere.rename(state)
+    federate(monkeypatch, sites, Sites(sites, NAMES))
+    assert trunk(sites["alpha"]).name == trunk(sites["delta"]).name
+
+
+def test_after_a_dead_disk_a_partner_begins_anew_from_its_backup_and_takes_the_trunk_over(
+    founded: Founded, sites: dict[str, Site], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        federate(monkeypatch, sites, Sites(sites, NAMES, down=killed_in_round(3)))
+    lost = sites["alpha"]
+    kept = {path.name: path.read_bytes() for path in (lost.floor, lost.took_part)}
+    shutil.rmtree(lost.path)
+    lost.path.mkdir(mode=0o700)
+    for name, content in kept.items():
+        (lost.path / name).write_bytes(content)
+    sites |= set_up(founded, ("alpha",), "kits again")
+    found = made(checks.state, sites["alpha"])
+    assert found.state is checks.CheckState.FAIL
+    PartnerFolder(sites["alpha"].state).repetition.write_text(found.hint.split(" write ")[1].split(" into ")[0])
+    assert made(checks.state, sites["alpha"]).state is checks.CheckState.OK
+    federate(monkeypatch, sites, Sites(sites, NAMES))
+    assert trunk(sites["alpha"]).name == trunk(sites["delta"]).name
+    assert read_repetition(PartnerFolder(sites["alpha"].state)).sessions == 1
 
 
 def test_what_the_coordinator_puts_into_the_run_configuration_moves_no_partner(

@@ -5,6 +5,7 @@ import platform
 import shutil
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import metadata, requires, version
@@ -23,13 +24,21 @@ from fedapp.consortium.policy_file import read_policy, read_policy_file
 from fedapp.consortium.promises import spoken
 from fedapp.consortium.roster_file import load_draft, load_roster
 from fedapp.data.dataset import Dataset
+from fedapp.partner_folder import PartnerFolder
 from fedapp.site.agreed import check_agreed
 from fedapp.site.folder import Site
 from fedapp.site.needs import DISK_BASE, DISK_COPIES, WEIGHT, coordinator_memory, partner_memory, weights
 from fedapp.site.own_files import unusable_files
 from fedapp.site.status.missing import missing
+from fedapp.storage.damage import DamagedFileError
+from fedapp.storage.json_lines import whole_lines
 from fedapp.wording import plural, size
-from strategies.secagg.errors import PolicyError
+from strategies.partner.own_transcript import HINT as TRANSCRIPT_HINT
+from strategies.secagg.errors import PolicyError, SecAggError
+from strategies.secagg.state import load
+from strategies.secagg.transcript import BrokenTranscriptError
+from strategies.secagg.transcript import read as read_transcript
+from strategies.secagg.transcript_findings import check_proofs
 
 PINNED = ("flwr", "torch", "cryptography")
 AMPLE = 3  # times what is needed
@@ -225,6 +234,38 @@ def state(site: Site) -> CheckFinding:
     if lost := missing(site.state):
         return warn("; ".join(lost), "; ".join(dict.fromkeys(lost.values())))
     return ok("it is this site's own, and trunk, protocol and what was repeated can be read")
+
+
+def transcript(site: Site) -> CheckFinding:
+    """Our own transcript is there and whole, every line signed and behind the one before; requests look at the last line alone."""
+    if site.config().aggregation != "secure":
+        return ok("none is written without secure aggregation")
+    roster, folder = load_roster(site.roster), PartnerFolder(site.state)
+    path, member = folder.transcript(roster.digest()), roster.member(roster.index_of(load_identity(site.keys).public))
+    try:
+        lines = whole_lines(path)
+        entries = read_transcript(lines, member, roster.digest())
+        check_proofs(member, entries, roster)
+    except DamagedFileError as error:
+        return fail(str(error), TRANSCRIPT_HINT)
+    except BrokenTranscriptError as error:
+        return fail(f"{path}: {error}", TRANSCRIPT_HINT)
+    if not entries and _wrote_a_transcript(folder, roster.digest()):
+        return fail(
+            f"{path} is missing, and requests were answered under this roster",
+            "if it was moved away, another one begins with the next request; if nobody did that, find out who took it, and bring it back",
+        )
+    return ok(f"{plural(len(entries), 'entry')} under this roster, whole and signed")
+
+
+def _wrote_a_transcript(folder: PartnerFolder, roster_digest: bytes) -> bool:
+    """Whether requests were answered under this roster; of one that is new and has none yet the state of earlier ones says nothing."""
+    with suppress(FileNotFoundError, SecAggError):  # what is damaged is for another check to tell
+        held = load(folder.protocol.read_bytes())
+        set_up = held.session or held.shared
+        if set_up is not None and set_up.parameters.roster == roster_digest:
+            return True
+    return folder.begun() and not any(path.stat().st_size for path in folder.transcripts())
 
 
 def disk(site: Site) -> CheckFinding:

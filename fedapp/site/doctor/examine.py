@@ -25,6 +25,7 @@ AT_PARTNER: dict[str, Check] = {
     "rows": protection.rows,
     "endpoints": protection.endpoints,
     "state": checks.state,
+    "transcript": checks.transcript,
     "self-audit": protection.self_audit,
     "disk": checks.disk,
     "memory": checks.memory,

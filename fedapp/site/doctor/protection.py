@@ -16,7 +16,7 @@ from fedapp.wording import plural
 from strategies.update.row_guard import support
 from strategies.update.self_audit import Audited
 
-LOST_AUDITS = "what was found in these rounds is not known; bring the file back from a copy of the state"
+LOST_AUDITS = "what was found in these rounds is not known any more; look what damages this disk, and mind what later rounds tell"
 IN_PLAY = "a head is in play where three partners or more qualify, as polyphony status tells"
 
 
@@ -70,7 +70,8 @@ def endpoints(site: Site) -> CheckFinding:
     if not found:
         return ok(f"none of our tasks is declared to be one of the {known} of the catalogue")
     lacking = [f"{each.name} ({each.lacks})" for each in found if each.lacks]
-    told = f"{len(found) - len(lacking):,} of {plural(len(found), 'declared task')} qualify for a part in a shared head"
+    qualify = "qualifies" if len(found) == 1 else "qualify"
+    told = f"{len(found) - len(lacking):,} of {plural(len(found), 'declared task')} {qualify} for a part in a shared head"
     if not lacking:
         return ok(f"{told}, with {least:,} training compounds or more; {IN_PLAY}")
     more = f" and {len(lacking) - NAMED:,} more" if len(lacking) > NAMED else ""

@@ -24,6 +24,7 @@ from fedapp.runtime.locks import locked
 from fedapp.runtime.processes import child, free_port
 from fedapp.site.folder import SITE_VARIABLE, Site
 from fedapp.site.run.refusals import Refusals
+from fedapp.site.took_part import check_not_lost
 from fedapp.storage.json_file import read_object, write_json
 from fedapp.storage.leftovers import sweep
 
@@ -57,10 +58,13 @@ def serve(site: Site) -> None:
 
     Raises:
         BusyError: Another process serves or changes this site.
+        DamagedFileError: It is a partner that took part and has lost its state.
         ConfigError: Its keys are encrypted, and its processes, which have no terminal, would not find the passphrase.
     """
     with locked(site.path, "polyphony serve"):
         sweep(site.path)
+        if site.partner:
+            check_not_lost(site)
         check_unattended(site.keys)
         services = partner_services(site) if site.partner else coordinator_services(site)
         if site.settings.page:

@@ -260,8 +260,10 @@ def run_supernode(site: Site, answer: Answer) -> None:
             with connect(site.settings.superlink, site.authority.read_bytes(), private, before, state.trouble, proxy) as connection:
                 LOG.info("connected to %s%s", site.settings.superlink, f" through the proxy {proxy}" if proxy else "")
                 SuperNode(site, connection, answer, state, bundle_digest()).run()
-        except PolyphonyError as error:
-            state.change("stopped", error=str(error))
+        except BaseException as error:  # an orderly end too, or it would pass for one that lives until its last sign of life is old
+            reason = str(error) if isinstance(error, PolyphonyError) else state.content["error"]
+            with suppress(OSError):  # a full disk must not hide why it ends
+                state.change("stopped", step="", error=reason)
             raise
 
 

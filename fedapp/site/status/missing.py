@@ -4,15 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fedapp.partner_folder import PartnerFolder
-from fedapp.storage.damage import RESTORE
 from strategies.partner.held_trunk import HINT_LOST
+
+GONE = "find out what removed it; put it back only if it was moved just now, since an older copy belongs to no later state. Rounds go on"
 
 
 def missing(folder: Path) -> dict[str, str]:
     """Files of a partner's private folder that its others say were there, in sentences; and what to do about each."""
     files = PartnerFolder(folder)
     lost = [(path, why) for path, why in _expected(files) if not path.exists()]
-    return {f"{path} is missing, and {why}": HINT_LOST if path == files.shared_trunk else RESTORE for path, why in lost}
+    return {f"{path} is missing, and {why}": HINT_LOST if path == files.shared_trunk else GONE for path, why in lost}
 
 
 def _expected(files: PartnerFolder) -> Iterator[tuple[Path, str]]:

@@ -27,6 +27,7 @@ from fedapp.site.status.repeated import repeated
 from fedapp.site.status.rounds import OUTCOME, progress
 from fedapp.site.status.shared_heads import shared_heads
 from fedapp.site.terms import Terms
+from fedapp.site.took_part import check_not_lost
 from fedapp.storage.json_lines import record
 from fedapp.storage.live_files import json_object, records, written
 from strategies.coordinator.journal import AWAITED, Awaited, Exchange
@@ -73,7 +74,8 @@ def partner_status(site: Site) -> dict[str, Any]:
     config = _told(site.config, problems, hints)
     policy = _told(lambda: read_policy_file(site.policy), problems, hints)
     roster = _told(lambda: load_roster(site.roster), problems, hints)
-    terms_usable = not problems
+    _told(lambda: check_not_lost(site), problems, hints)
+    usable = not problems
     terms = Terms.of(config, policy, roster) if config and policy and roster else None
     needed, lost = unusable_files(site.state), missing(site.state)
     problems += [*(each.told for each in needed), *lost]
@@ -91,7 +93,7 @@ def partner_status(site: Site) -> dict[str, Any]:
         "role": site.settings.role,
         "name": site.settings.name,
         "time": now(),
-        "healthy": health["up"] and terms_usable and not needed,
+        "healthy": health["up"] and usable and not needed,
         "consortium": _consortium(roster),
         "round": max([trunk.version, *(round_sum.round for round_sum in sums)]),
         "rounds": config.federation.rounds if config else None,

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from fedapp.client_app import app
 from fedapp.consortium.node_key import read_private_key
-from fedapp.errors import BusyError
+from fedapp.errors import BusyError, ConfigError
 from fedapp.runtime.locks import locked
 from fedapp.site.folder import PARTNER, Settings, Site
 from fedapp.site.run import supernode
@@ -395,6 +396,24 @@ def test_the_pulse_says_what_is_going_on(site: Site) -> None:
     serve(site, superlink, looks)
     assert (seen[0]["state"], seen[0]["step"], seen[0]["round"], seen[0]["node"]) == ("answering", "Hello", "3", NODE)
     assert read_json(site.log / "supernode.json")["state"] == "waiting"
+
+
+@pytest.mark.parametrize(("end", "told"), [(KeyboardInterrupt(), ""), (ConfigError("no key", ""), "no key"), (OSError("line cut"), "")])
+def test_whatever_ends_a_supernode_is_no_sign_of_life_and_the_next_one_is_the_same_node(
+    site: Site, monkeypatch: pytest.MonkeyPatch, end: BaseException, told: str
+) -> None:
+    def receive(_: SuperLink) -> None:
+        raise end
+
+    site.authority.write_text("a certificate")
+    monkeypatch.setattr(SuperLink, "receive", receive)
+    for name, fixed in (("read_private_key", None), ("keep_log", None), ("connect", nullcontext(SuperLink(OURS)))):
+        monkeypatch.setattr(supernode, name, lambda *_, fixed=fixed: fixed)
+    with pytest.raises(type(end)):
+        run_supernode(site, echo)
+    said = read_json(site.log / "supernode.json")
+    assert (said["state"], said["error"]) == ("stopped", told)
+    assert earlier_node(site) == NODE
 
 
 def test_the_pulse_goes_on_after_the_disk_was_full(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -300,7 +300,7 @@ def test_who_is_not_connected_is_named_where_nodes_are_registered_by_name(tmp_pa
     assert way.exchanges.connected() == [102, 103]
     assert read_sealed(way.awaited, {}) == {"round": 0, "phase": "connecting", "names": ["Alder"]}
     way.grid.disconnect(2)
-    with pytest.raises(RoundFailedError, match="1 of 3 partners are connected, and a round needs 2; not Alder, Cedar"):
+    with pytest.raises(RoundFailedError, match="1 of 3 partners are connected, and a round needs 2; not connected: Alder, Cedar"):
         way.exchanges.connected()
 
 

@@ -399,7 +399,7 @@ def test_a_damaged_trunk_is_named(toy: Toy) -> None:
     with pytest.raises(TrunkFileError, match=r"partner-2/shared\.safetensors is damaged") as caught:
         ask(toy.side(2), Step.COLLECT, request)
     assert isinstance(caught.value, SecAggError)
-    assert caught.value.hint.startswith("restore it from a backup, or remove it: another partner then hands its trunk over; ")
+    assert caught.value.hint.startswith("remove it: another partner then hands its trunk over; ")
     (toy.home(2) / "shared.safetensors").unlink()
     toy.grid.down = unchanged
     toy.federate()
