@@ -315,7 +315,9 @@ def test_a_bit_of_the_transcripts_last_line_that_flips_at_rest_is_named_and_noth
     (path,) = toy.home(2).glob("transcript-*.jsonl")
     whole = path.read_bytes()
     last = whole[:-1].rindex(b"\n") + 1
-    for place in [*range(last, len(whole) - 1, 401), len(whole) - 10, whole.rindex(b'"received": "') + 13]:
+    digest = whole.rindex(b'"received": "') + 13
+    digit = next(place for place in range(digest, digest + 64) if whole[place : place + 1].isdigit())  # is another digit, a bit further
+    for place in [*range(last, len(whole) - 1, 401), len(whole) - 10, digit]:
         flipped = bytearray(whole)
         flipped[place] ^= 1
         path.write_bytes(flipped)
