@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from fedapp.consortium.promises import load_transcript
+from fedapp.storage.damage import DamagedFileError
 from strategies.secagg import transcript
 from strategies.secagg.messages import NO_TRUNK
-from strategies.secagg.transcript import BrokenTranscriptError, Entry, Fact
+from strategies.secagg.transcript import Entry, Fact
 from strategies.secagg.transcript_comparison import common, compare
 from strategies.secagg.transcript_findings import Refused, Trunk, check_proofs, findings
 from tests.strategies.coordinator import test_misbehaving_partners as misbehaving
@@ -95,7 +96,7 @@ def test_what_proves_nothing_is_held_against_who_wrote_it_down(unequal: Toy, tmp
             None, identities(4)[3], unequal.roster.digest(), DIGEST, 0, "Finish", (Fact(name, value),), DIGEST, DIGEST, ""
         )
         (tmp_path / "4.jsonl").write_text(line + "\n")
-        with pytest.raises(BrokenTranscriptError, match=f"partner 4: line 1 .* {name[6:]} proves nothing"):
+        with pytest.raises(DamagedFileError, match=f"4.jsonl: partner 4: line 1 .* {name[6:]} proves nothing"):
             load_transcript(tmp_path / "4.jsonl", unequal.roster)
     check_proofs(unequal.roster.member(4), (entry("a", 0, "Finish", {"proof against partner 3": proof.proof}),), unequal.roster)
 
