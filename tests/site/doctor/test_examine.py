@@ -279,7 +279,7 @@ def test_the_command_prints_a_line_a_check_and_what_to_do_and_exits_with_1(partn
     assert ended.value.exit_code == 1
     assert "FAIL  connection   nobody listens" in out
     assert "→ ask whether `polyphony serve` runs at the coordinator" in out
-    assert "1 of 21 checks failed: connection" in err
+    assert "1 of 22 checks failed: connection" in err
 
 
 def test_the_command_prints_one_json_object_and_exits_with_0_if_all_is_well(coordinator: Site, capsys: pytest.CaptureFixture[str]) -> None:
