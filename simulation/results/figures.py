@@ -10,6 +10,8 @@ from fedapp.evaluation.intervals import Interval
 from fedapp.wording import DASH, MINUS, percent, signed
 from simulation.results.records import Record
 
+SECAGG_SPREADS = ("partner_mask_s", "mask_ratio", "partner_share_s", "partner_answer_s", "set_up_s", "coordinator_s")
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -57,13 +59,21 @@ def benchmarked(records: Sequence[Record]) -> dict[str, Any]:
     """Several runs of one `benchmark secagg`.
 
     Returns:
-        mask_ratio and coordinator_speedup as Spreads; upload and upload_and_answers, of float32, the same in each run.
+        partners, words and dropped; as Spreads partner_mask_s, mask_ratio, partner_share_s, partner_answer_s, set_up_s, coordinator_s, and
+        stock_coordinator_s where SecAgg+ was run beside them, else None; upload and upload_and_answers, of float32, the same in each run.
     """
     results = [record.result for record in records]
-    (sizes,) = {(result["upload_bytes"], result["answer_bytes"], result["float32_bytes"]) for result in results}
-    upload, answers, plain = sizes
-    ratios = {key: Spread.of([result[key] for result in results]) for key in ("mask_ratio", "coordinator_speedup")}
-    return {**ratios, "upload": upload / plain, "upload_and_answers": (upload + answers) / plain}
+    sizes = ("partners", "words", "dropped", "upload_bytes", "answer_bytes", "float32_bytes")
+    (same,) = {tuple(result[key] for key in sizes) for result in results}
+    *setting, upload, answers, plain = same
+    times = {key: [result[key] for result in results] for key in (*SECAGG_SPREADS, "stock_coordinator_s")}
+    spreads = {key: None if None in values else Spread.of(values) for key, values in times.items()}
+    return {
+        **dict(zip(sizes, setting, strict=False)),
+        **spreads,
+        "upload": upload / plain,
+        "upload_and_answers": (upload + answers) / plain,
+    }
 
 
 def findings_by_name(record: Record) -> dict[str, dict[str, dict[str, Any]]]:

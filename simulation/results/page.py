@@ -2,11 +2,13 @@
 
 A record's name says where it goes: seeds of one comparison are `NAME-seed1`, `NAME-seed2` and so on, of which `compare-fsmol` and
 `compare-panel` are README's, too, and prices are `price-NAME-seed1`; audits are `audit-NAME`, with the settings of one of these prices
-`audit-NAME-row-guard-10`; and benchmarks `training-NAME`, `metrics-NAME`, `round-NAME`.
+`audit-NAME-row-guard-10`; and benchmarks `training-NAME`, `metrics-NAME`, `round-NAME`; runs of one
+benchmark of the protocol are `secagg-NAME-1`, `secagg-NAME-2` and so on.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +25,7 @@ from simulation.results.records import Record, read_records
 TEMPLATE = "RESULTS.md.j2"
 PAGE = Path(__file__).parent.parent / "RESULTS.md"
 # What the names of records begin with, and of a comparison's end with before the seed.
-AUDIT, PRICE, TRAINING, METRICS, ROUND, TEN, FIFTY, SEED = (
-    "audit-",
-    "price-",
-    "training-",
-    "metrics-",
-    "round",
-    "secagg-10-",
-    "secagg-50-",
-    "-seed",
-)
+AUDIT, PRICE, TRAINING, METRICS, ROUND, SECAGG, SEED = "audit-", "price-", "training-", "metrics-", "round", "secagg-", "-seed"
 NAMES = {
     LOCAL: "local only",
     LOCAL_TWICE: "local × 2",
@@ -95,7 +88,7 @@ def environment() -> Environment:
 def contents(records: Mapping[str, Record]) -> dict[str, Any]:
     """What the template calls by these names. Comparisons are called after their records, without the seed; of what has a record a run,
     names of records are listed."""
-    prefixes = {"training": TRAINING, "judging": METRICS, "rounds": ROUND, "ten": TEN, "fifty": FIFTY}
+    prefixes = {"training": TRAINING, "judging": METRICS, "rounds": ROUND, "secagg": SECAGG}
     listed = {key: [name for name in records if name.startswith(prefix)] for key, prefix in prefixes.items()}
     priced = {name: Prices.of(own) for name, own in by_seed(records, lambda record: record.name.startswith(PRICE)).items()}
     return {
@@ -105,8 +98,7 @@ def contents(records: Mapping[str, Record]) -> dict[str, Any]:
         "records": records,
         "comparisons": comparisons(records),
         "findings": {name: findings_by_name(record) for name, record in records.items() if name.startswith(AUDIT)},
-        "of_ten": benchmarked([records[name] for name in listed["ten"]]),
-        "of_fifty": benchmarked([records[name] for name in listed["fifty"]]),
+        "protocol": secagg_settings([records[name] for name in listed["secagg"]]),
         "NAMES": NAMES,
         "BASES": BASES,
         "DIFFERING": DIFFERING,
@@ -116,6 +108,14 @@ def contents(records: Mapping[str, Record]) -> dict[str, Any]:
 def comparisons(records: Mapping[str, Record]) -> dict[str, Comparison]:
     """All seeds of each comparison, by the name that their records share."""
     return {name: together(*own) for name, own in by_seed(records, lambda record: bool(record.tables)).items()}
+
+
+def secagg_settings(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """All runs of each setting of the protocol's benchmark, few partners and short updates first."""
+    settings: dict[str, list[Record]] = {}
+    for record in records:
+        settings.setdefault(record.name.rpartition("-")[0], []).append(record)
+    return sorted(map(benchmarked, settings.values()), key=itemgetter("partners", "words"))
 
 
 def by_seed(records: Mapping[str, Record], wanted: Callable[[Record], bool]) -> dict[str, list[Record]]:

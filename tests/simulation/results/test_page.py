@@ -10,8 +10,8 @@ from fedapp.errors import RunError
 from fedapp.evaluation.intervals import Interval
 from simulation.benchmarks.metrics import measure_metrics
 from simulation.benchmarks.round import compared
-from simulation.results.figures import Spread, benchmarked, findings_by_name, fixed, gained, seed_words, shared
-from simulation.results.page import PAGE, rendered
+from simulation.results.figures import SECAGG_SPREADS, Spread, benchmarked, findings_by_name, fixed, gained, seed_words, shared
+from simulation.results.page import PAGE, rendered, secagg_settings
 from simulation.results.records import Record, read_records
 from tests.conftest import ROOT
 from tests.helpers.docs import PAGES
@@ -76,7 +76,7 @@ def changed(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[tuple[Any, ...
     return [(path, value * 3 + 1)] if isinstance(value, int | float) and not isinstance(value, bool) else []
 
 
-@pytest.mark.parametrize("name", ["audit-fsmol", "privacy-tox21", "secagg-seconds", "sites"])
+@pytest.mark.parametrize("name", ["audit-fsmol", "privacy-tox21", "round-fsmol", "sites"])
 def test_no_figure_of_the_page_is_typed_by_hand(name: str) -> None:
     """Every record's own figures change the page; of so many, those at a few places."""
     before, numbers = rendered(records=RECORDS), changed(RECORDS[name].result)
@@ -190,12 +190,26 @@ def test_what_was_measured_before_the_present_version_is_said_to_be_above_its_ta
         assert "all is new" not in fresh
 
 
-def test_sizes_of_a_benchmark_are_its_own_and_ratios_those_of_all_runs() -> None:
-    sizes = {"upload_bytes": 101, "answer_bytes": 4, "float32_bytes": 100}
-    summary = benchmarked([Record("", {}, sizes | {"mask_ratio": ratio, "coordinator_speedup": 40 * ratio}) for ratio in (1.25, 1.0, 1.5)])
+def runs_of_secagg(name: str, partners: int, stock: float | None) -> list[Record]:
+    sizes = {"partners": partners, "words": 10, "dropped": 1, "upload_bytes": 101, "answer_bytes": 4, "float32_bytes": 100}
+    times = [dict.fromkeys(SECAGG_SPREADS, seconds) | {"stock_coordinator_s": stock and 40 * seconds} for seconds in (1.25, 1.0, 1.5)]
+    return [Record(f"secagg-{name}-{number}", {}, sizes | each) for number, each in enumerate(times, 1)]
+
+
+def test_sizes_of_a_benchmark_are_its_own_and_times_those_of_all_runs() -> None:
+    summary = benchmarked(runs_of_secagg("a", 10, 1.0))
     assert summary["upload"] == 1.01
     assert summary["upload_and_answers"] == 1.05
-    assert summary["mask_ratio"] == Spread(1.25, 1.0, 1.5)
+    assert summary["mask_ratio"] == summary["coordinator_s"] == Spread(1.25, 1.0, 1.5)
+    assert summary["stock_coordinator_s"] == Spread(50, 40, 60)
+
+
+def test_runs_of_several_settings_of_a_benchmark_are_not_mixed() -> None:
+    few, many = secagg_settings([*runs_of_secagg("b", 200, None), *runs_of_secagg("a", 10, 1.0)])
+    assert (few["partners"], many["partners"]) == (10, 200)
+    assert many["stock_coordinator_s"] is None
+    with pytest.raises(ValueError, match="too many values to unpack"):
+        benchmarked([*runs_of_secagg("a", 200, None), *runs_of_secagg("a", 10, 1.0)])
 
 
 def test_findings_with_one_name_are_told_by_their_attacks() -> None:
