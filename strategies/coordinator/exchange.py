@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from logging import INFO
 
@@ -214,9 +215,9 @@ class Exchanges:
                 self.names.call(node.node_id, node.name)
         return self.names.absent(nodes)
 
-    def forget_away(self, replies: Replies) -> None:
-        """Nodes that went away when they were asked will be newcomers when they are back."""
-        self.known -= replies.away
+    def forget(self, nodes: AbstractSet[int]) -> None:
+        """These, which the session began without, will be newcomers when they are there."""
+        self.known -= nodes
 
     def newcomers(self) -> set[int]:
         """Nodes that have connected since `connected` was last called."""

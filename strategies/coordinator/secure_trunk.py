@@ -80,12 +80,14 @@ class SecureTrunk(BaseTrunk):
         Raises:
             RoundFailedError: Too few partners.
         """
-        attempt = 0
+        attempt, without = 0, set[int]()
         while True:
+            without |= self._left_alone()
             try:
                 self._begin_session()
                 if self._coordinator.parameters.lists:
                     self._whole_round(rows=True)
+                self.exchanges.forget(without)
                 return self.version
             except (GuiltyPartnerError, LostSeedsError) as error:  # counts as no attempt: there are only so many partners
                 log(WARNING, "set-up: %s: it begins again without them", error)
@@ -96,7 +98,7 @@ class SecureTrunk(BaseTrunk):
     def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Iterable[Message]:
         """Ask the cohort to finish the last round and to mask for the next one."""
         planned = self._rounds_here >= self.session_rounds
-        if planned or self.exchanges.newcomers() - set(self._losses):  # who lost a round goes away and comes back for nothing
+        if planned or self.exchanges.newcomers() - self._left_alone():  # whose seeds were lost twice goes away and comes back for nothing
             if self._rounds_here:
                 self.finish()
             if planned:
@@ -155,7 +157,7 @@ class SecureTrunk(BaseTrunk):
                     raise
                 self._nodes[index] = node
                 self.exchanges.names.call(node, self.roster.member(index).name)
-        self.exchanges.forget_away(arrived)
+        self.exchanges.forget(arrived.away)
         self.exchanges.note(arrived)
         request = coordinator.share_keys_request()
         arrived = self.exchanges.ask(Step.SHARE_KEYS, 0, {node: (request, {}) for node in self._nodes.values()})
@@ -163,7 +165,7 @@ class SecureTrunk(BaseTrunk):
         for node, body, _ in arrived:
             with arrived.accepting(node):
                 coordinator.add_contributions(indices[node], body)
-        self.exchanges.forget_away(arrived)
+        self.exchanges.forget(arrived.away)
         self.exchanges.note(arrived)
         self._nodes = {index: self._nodes[index] for index in coordinator.members()}
         self.version, holders = coordinator.agreed_trunk()
@@ -249,7 +251,8 @@ class SecureTrunk(BaseTrunk):
     def _left_alone(self) -> set[int]:
         """Nodes that are not asked to mask: whose seeds were lost in this very round, or twice since the last planned session.
 
-        Once can happen to somebody honest, whose reply is lost while another one's shares are wrong.
+        Once can happen to somebody honest, whose reply is lost while another one's shares are wrong: in a round it is asked again in the
+        next one; in a set-up the session begins without it, and it is a newcomer in the next round.
         """
         return self._resting | {node for node, times in self._losses.items() if times > 1}
 

@@ -318,7 +318,7 @@ def test_a_partner_that_loses_its_seeds_leaves_and_comes_back_begins_no_sessions
     toy.grid.down = down
     toy.federate()
     assert alike([toy.held(partner) for partner in HONEST], version=12)
-    assert sum(exchange.phase == Step.ADVERTISE_KEYS for exchange in toy.journal()) == 2
+    assert sum(exchange.phase == Step.ADVERTISE_KEYS for exchange in toy.journal()) == 4, "twice with the liar and twice without it"
 
 
 def test_an_honest_partner_whose_answer_is_lost_beside_a_liars_shares_is_asked_again_in_the_next_round(tmp_path: Path) -> None:
@@ -346,6 +346,25 @@ def test_an_honest_partner_whose_answer_is_lost_beside_a_liars_shares_is_asked_a
     assert alike(toy.all_held(), version=4)
     asked = {m.metadata.group_id for m in toy.grid.sent if step(m) == Step.COLLECT and m.metadata.dst_node_id == LocalGrid.node(3)}
     assert asked == {"0", "1", "2", "3", "4"}
+
+
+def test_an_honest_partner_whose_seeds_were_lost_in_set_up_takes_part_from_the_first_round_on(tmp_path: Path) -> None:
+    """Somebody else's shares of them were wrong, and its own answer got lost, once: it is asked again."""
+    toy = Toy(tmp_path, partners=7, rounds=3)
+    unlucky, sessions = {LIAR: "0"}, list[Message]()
+    dealing_garbage(toy, unlucky)
+
+    def down(partition: int, message: Message) -> Message:
+        if step(message) == Step.ADVERTISE_KEYS and partition == LIAR - 1:
+            sessions.append(message)
+            if len(sessions) > 1:
+                unlucky.clear()
+        return message
+
+    toy.grid.down = down
+    toy.federate()
+    assert alike(toy.all_held(), version=3)
+    assert (len(sessions), sum(exchange.phase == Step.ADVERTISE_KEYS for exchange in toy.journal())) == (2, 3)
 
 
 def test_whoever_answers_in_another_partners_name_is_named_itself(tmp_path: Path) -> None:
