@@ -239,7 +239,7 @@ def test_who_went_away_is_told_apart_from_who_did_not_answer_in_time_and_will_be
     arrived = way.exchanges.ask("Step", 7, requests)
     assert sorted(node for node, _, _ in arrived) == [101, 104]
     assert arrived.left_out == {102: "it went away", 103: "no reply"}
-    way.exchanges.forget_away(arrived)
+    way.exchanges.forget(arrived.away)
     way.grid.connect(1)
     assert way.exchanges.newcomers() == {102}
 
