@@ -282,6 +282,18 @@ def test_the_command_prints_a_line_a_check_and_what_to_do_and_exits_with_1(partn
     assert "1 of 22 checks failed: connection" in err
 
 
+def test_the_command_prints_what_fails_several_checks_once(partner: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    config = partner.path / "config.yaml"
+    config.write_text(config.read_text().replace("rounds:", "rounds :"))
+    with pytest.raises(typer.Exit):
+        command.doctor(partner.path)
+    out = capsys.readouterr().out
+    (first,) = [line for line in out.splitlines() if line.startswith("FAIL") and "config.yaml" in line]
+    others = [line for line in out.splitlines() if line.startswith("FAIL") and line.endswith(f"as {first.split()[1]}, above")]
+    assert len(others) > 2
+    assert out.count("→") < 4
+
+
 def test_the_command_prints_one_json_object_and_exits_with_0_if_all_is_well(coordinator: Site, capsys: pytest.CaptureFixture[str]) -> None:
     command.doctor(coordinator.path, as_json=True)
     told = json.loads(capsys.readouterr().out)
