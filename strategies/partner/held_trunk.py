@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from fedapp.partner_folder import PartnerFolder
-from fedapp.storage.leftovers import UNFINISHED
+from fedapp.storage.leftovers import UNFINISHED, written_place
 from strategies.secagg.messages import NO_TRUNK
 from strategies.update.shared_trunk import SharedTrunk, TrunkFileError, no_trunk
 
@@ -78,26 +78,27 @@ class HeldTrunk:
 
     def take_in(self, following: SharedTrunk) -> None:
         """Write the trunk after a round; the one that it trained from becomes the one before. A kill in between leaves both in order."""
-        unfinished = self.folder.trunk_before.with_name(f".{self.folder.trunk_before.name}.hardlink{UNFINISHED}")
+        now, before = written_place(self.folder.shared_trunk), written_place(self.folder.trunk_before)
+        unfinished = before.with_name(f".{before.name}.hardlink{UNFINISHED}")
         unfinished.unlink(missing_ok=True)
         try:
-            os.link(self.folder.shared_trunk, unfinished)
-        except OSError:  # a file system without hard links; a full disk says so once more
-            shutil.copy(self.folder.shared_trunk, unfinished)
-        unfinished.replace(self.folder.trunk_before)
+            os.link(now, unfinished)
+        except OSError:  # a file system without hard links, or two of them; a full disk says so once more
+            shutil.copy(now, unfinished)
+        unfinished.replace(before)
         self.keep(following)
         self.__dict__.pop("before", None)
 
     def go_back(self) -> None:
         """The trunk before takes the place of the last one, of which too few partners finished the round."""
         assert self.before is not None
-        self.folder.trunk_before.replace(self.folder.shared_trunk)
-        self.now = self.before
+        self.keep(self.before)
+        written_place(self.folder.trunk_before).unlink()
         self.__dict__.pop("before", None)
 
     def begin_anew(self) -> None:
         """Neither is there any more: what was drawn or finished was held by too few, and a session begins with no trunk."""
-        self.folder.shared_trunk.unlink(missing_ok=True)
-        self.folder.trunk_before.unlink(missing_ok=True)
+        for path in (self.folder.shared_trunk, self.folder.trunk_before):
+            written_place(path).unlink(missing_ok=True)
         self.now = no_trunk(self.first_range)
         self.__dict__.pop("before", None)

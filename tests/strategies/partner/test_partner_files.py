@@ -20,6 +20,7 @@ from fedapp.storage.damage import DamagedFileError
 from fedapp.storage.json_file import read_sealed
 from fedapp.storage.leftovers import held_file
 from strategies.partner import own_transcript
+from strategies.partner.held_trunk import HeldTrunk
 from strategies.partner.secure_partner import SecurePartner, StateFileError, open_participant
 from strategies.partner.side import PartnerSide
 from strategies.secagg import wire
@@ -43,6 +44,27 @@ def toy(tmp_path: Path) -> Toy:
 
 
 # Before a reply leaves
+
+
+def test_a_trunk_that_a_link_leads_to_stays_there_and_so_does_the_one_before(toy: Toy, tmp_path: Path) -> None:
+    """As on a larger disk: the link is not what is renamed."""
+    folder = toy.side(2).folder
+    places = {path: tmp_path / "elsewhere" / path.name for path in (folder.shared_trunk, folder.trunk_before)}
+    for path, place in places.items():
+        place.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(place)
+    toy.federate()
+    assert alike(toy.all_held(), version=2)
+    assert all(path.is_symlink() and place.is_file() for path, place in places.items())
+    held = HeldTrunk(folder, 1.0)
+    assert held.before is not None
+    assert held.before.version == 1
+    held.go_back()
+    assert HeldTrunk(folder, 1.0).now.name == held.now.name
+    assert all(path.is_symlink() for path in places)
+    held.begin_anew()
+    assert not any(place.exists() for place in places.values())
 
 
 def test_state_and_transcript_hold_a_reply_before_it_leaves(toy: Toy) -> None:
