@@ -17,7 +17,7 @@ from strategies.secagg.errors import MalformedMessageError, SecAggError
 from strategies.secagg.phases import Step
 
 POLL = 0.2  # seconds
-SILENT, AWAY = "no reply", "it went away"
+SILENT, AWAY, FAILED = "no reply", "it went away", "it could not answer"
 NODE_UNAVAILABLE = 5  # what Flower answers in the place of a node that is gone
 CONNECTING = "connecting"
 SHORT = (Step.ADVERTISE_KEYS, Step.SHARE_KEYS, Step.CONSISTENCY, Step.UNMASK)  # nobody trains, and no trunk travels
@@ -106,7 +106,7 @@ class Replies:
             del self.left_out[node]
             self._await()
             if content is None:
-                self.left_out[node] = "it could not answer"
+                self.left_out[node] = FAILED
                 continue
             with self.accepting(node):
                 self.bytes_up += message_records.payload_bytes(content)
@@ -135,6 +135,17 @@ class Replies:
         """Say why what a node replied does not count."""
         self.left_out[node] = f"{type(error).__name__}: {error}"[:LONGEST_REASON]
         log(INFO, "%s: the reply of %s is left out: %s", self.asked.step, self._names.of(node), self.left_out[node])
+
+    def could_not_answer(self, node: int, remark: str) -> bool:
+        """Whether a node said so; its reason then has the remark, too."""
+        if self.left_out.get(node) != FAILED:
+            return False
+        self.left_out[node] = f"{FAILED}; {remark}"
+        return True
+
+    def unheard(self) -> set[int]:
+        """Nodes that are left out because nothing of theirs arrived, for whatever reason."""
+        return {node for node, reason in self.left_out.items() if reason in (SILENT, AWAY, FAILED)}
 
     def _silent(self) -> list[int]:
         return [node for node, reason in self.left_out.items() if reason == SILENT]

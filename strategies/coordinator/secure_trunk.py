@@ -18,6 +18,7 @@ from flwr.serverapp import Grid
 from strategies import message_records
 from strategies.coordinator.base_trunk import BaseTrunk
 from strategies.coordinator.exchange import Exchanges, Replies, RoundFailedError
+from strategies.coordinator.standing import Standing
 from strategies.secagg import proofs, wire
 from strategies.secagg.collection import Collection
 from strategies.secagg.coordinator import Coordinator
@@ -57,14 +58,15 @@ class SecureTrunk(BaseTrunk):
         self.exchanges, self.roster, self.propose, self.session_rounds, self.threads = exchanges, roster, propose, session_rounds, threads
         self.version = 0
         self._nodes: dict[int, int] = {}
-        self._guilty: set[int] = set()
+        self.standing = Standing()
         self._proofs: list[bytes] = []
         self._told: dict[int, int] = {}  # partner to how many of these it has
         self._sent_proofs = 0
         self._headers: tuple[SignedHeader, ...] = ()
         self._behind: set[int] = set()
-        self._resting: set[int] = set()  # nodes whose partners' seeds were lost in this round, until it is finished
-        self._losses = Counter[int]()  # of these nodes, since the last planned session
+        self._offered: Handover | None = None
+        self._of_no_use = Counter[int]()  # holder to partners that could not go on with the trunk that it handed over
+        self._unheard: set[int] = set()  # nodes, since this set-up began
         self._sum: list[np.ndarray] = []
         self._last: LastRound | None = None
         self._number = 0
@@ -80,29 +82,27 @@ class SecureTrunk(BaseTrunk):
         Raises:
             RoundFailedError: Too few partners.
         """
-        attempt, without = 0, set[int]()
+        attempt = 0
+        self._unheard = set()
         while True:
-            without |= self._left_alone()
             try:
                 self._begin_session()
                 if self._coordinator.parameters.lists:
                     self._whole_round(rows=True)
-                self.exchanges.forget(without)
+                self.exchanges.forget(self.standing.unheard(self._unheard))
                 return self.version
             except (GuiltyPartnerError, LostSeedsError) as error:  # counts as no attempt: there are only so many partners
                 log(WARNING, "set-up: %s: it begins again without them", error)
             except RoundAbandonedError as error:
-                self._give_up_after(attempt, "set-up", error)
-                attempt += 1
+                attempt = self._attempts_after(attempt, "set-up", error)
 
     def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Iterable[Message]:
         """Ask the cohort to finish the last round and to mask for the next one."""
-        planned = self._rounds_here >= self.session_rounds
-        if planned or self.exchanges.newcomers() - self._left_alone():  # whose seeds were lost twice goes away and comes back for nothing
+        self.standing.forgive(self.version)
+        newcomers = self.exchanges.newcomers() - self.standing.nodes_of(self.standing.excluded())
+        if newcomers or self._rounds_here >= self.session_rounds:
             if self._rounds_here:
                 self.finish()
-            if planned:
-                self._losses.clear()
             self.set_up()
         return self.exchanges.messages(Step.COLLECT, self.version + 1, self._collect_requests(rows=False), MessageType.TRAIN)
 
@@ -123,8 +123,7 @@ class SecureTrunk(BaseTrunk):
             except LostSeedsError as error:  # no attempt, either
                 log(WARNING, "round %s: %s: the next attempt goes on without them", self.version + 1, error)
             except RoundAbandonedError as error:
-                self._give_up_after(attempt, f"round {self.version + 1}", error)
-                attempt += 1
+                attempt = self._attempts_after(attempt, f"round {self.version + 1}", error)
             arrived = self._send_collect(rows=False)
 
     def finish(self) -> None:
@@ -141,23 +140,26 @@ class SecureTrunk(BaseTrunk):
     # A session
 
     def _begin_session(self) -> None:
-        """With all who are connected, but for those who ended an attempt at this set-up, or two rounds since the last planned session."""
+        """With all who are connected, but for those whom their standing excludes."""
         coordinator = self._coordinator = Coordinator(self.roster, self.propose(), self.threads)
         self._nodes, self._behind, self._last, self._sum, self._number, self._rounds_here = {}, set(), None, [], 0, 0
-        request = coordinator.advertise_request()
-        arrived = self.exchanges.ask(
-            Step.ADVERTISE_KEYS, 0, {node: (request, {}) for node in self.exchanges.connected() if node not in self._left_alone()}
-        )
+        self._offered = None
+        request, excluded = coordinator.advertise_request(), self.standing.excluded()
+        nodes = set(self.exchanges.connected())
+        left_alone = nodes & self.standing.nodes_of(self.standing.left_alone())
+        self.exchanges.forget(left_alone)  # newcomers as soon as they are left alone no more
+        arrived = self.exchanges.ask(Step.ADVERTISE_KEYS, 0, {node: (request, {}) for node in sorted(nodes - left_alone)})
         for node, body, _ in arrived:
             with arrived.accepting(node):
                 try:
-                    index = coordinator.add_advertisement(body, self._guilty)
+                    index = coordinator.add_advertisement(body, excluded)
                 except (ExcludedPartnerError, UnusableKeyError) as error:  # signed, so it is known whose it is
-                    self.exchanges.names.call(node, self.roster.member(error.partner).name)
+                    self._met(node, error.partner)
                     raise
                 self._nodes[index] = node
-                self.exchanges.names.call(node, self.roster.member(index).name)
-        self.exchanges.forget(arrived.away)
+                self._met(node, index)
+        self._note_unheard(arrived)
+        self._take_proofs()
         self.exchanges.note(arrived)
         request = coordinator.share_keys_request()
         arrived = self.exchanges.ask(Step.SHARE_KEYS, 0, {node: (request, {}) for node in self._nodes.values()})
@@ -165,7 +167,7 @@ class SecureTrunk(BaseTrunk):
         for node, body, _ in arrived:
             with arrived.accepting(node):
                 coordinator.add_contributions(indices[node], body)
-        self.exchanges.forget(arrived.away)
+        self._note_unheard(arrived)
         self.exchanges.note(arrived)
         self._nodes = {index: self._nodes[index] for index in coordinator.members()}
         self.version, holders = coordinator.agreed_trunk()
@@ -173,6 +175,15 @@ class SecureTrunk(BaseTrunk):
             self._behind = set(self._nodes) - set(holders)
         elif self.version:
             raise RoundAbandonedError("the partners that hold the newest trunk contributed no keys")
+
+    def _met(self, node: int, index: int) -> None:
+        self.standing.met(node, index)
+        self.exchanges.names.call(node, self.roster.member(index).name)
+
+    def _note_unheard(self, arrived: Replies) -> None:
+        """Whom the session begins without; who went away is a newcomer whenever it is back."""
+        self.exchanges.forget(arrived.away)
+        self._unheard |= arrived.unheard()
 
     def _whole_round(self, rows: bool) -> None:
         self._complete(self._send_collect(rows), rows)
@@ -185,7 +196,7 @@ class SecureTrunk(BaseTrunk):
 
     def _collect_requests(self, rows: bool) -> dict[int, tuple[bytes, Vectors]]:
         """What each node of the cohort is sent, under a fresh number."""
-        cohort = tuple(sorted(index for index, node in self._nodes.items() if node not in self._left_alone()))
+        cohort = tuple(sorted(set(self._nodes) - set(self.standing.left_alone())))
         self._number += 1
         self._collection = Collection(self._coordinator, self._number, cohort)
         handover, ciphertext = self._handover()
@@ -230,31 +241,22 @@ class SecureTrunk(BaseTrunk):
         metrics: dict[str, float] = {}
         try:
             self._sum, public = self._unmasked(collection)
-            for index, error in collection.wrong.items():
-                arrived.leave_out(self._nodes[index], error)
             parameters = self._coordinator.parameters
             metrics = public_metrics.decode(parameters.metrics, public, parameters.word_bits, len(self.roster.members))
         except LostSeedsError as error:
-            self._resting |= {self._nodes[index] for index in error.partners}
-            self._losses.update(self._nodes[index] for index in error.partners)
+            self.standing.lost_seeds(error.partners)
             raise
         finally:
+            for index, wrong in collection.wrong.items():
+                arrived.leave_out(self._nodes[index], wrong)
             self._take_proofs()
             self.exchanges.note(arrived, metrics)
-        self._resting.clear()
+        self.standing.finished()
         self._last = LastRound(collection.number, collection.survivors, rows)
         self._headers = tuple(collection.inputs[index].header for index in collection.survivors)[: self.roster.quorum()]
         self.version += 0 if rows else 1
         self._rounds_here += 0 if rows else 1
         return metrics
-
-    def _left_alone(self) -> set[int]:
-        """Nodes that are not asked to mask: whose seeds were lost in this very round, or twice since the last planned session.
-
-        Once can happen to somebody honest, whose reply is lost while another one's shares are wrong: in a round it is asked again in the
-        next one; in a set-up the session begins without it, and it is a newcomer in the next round.
-        """
-        return self._resting | {node for node, times in self._losses.items() if times > 1}
 
     def _take_inputs(self, arrived: Replies, collection: Collection) -> None:
         """Take all that came.
@@ -269,13 +271,16 @@ class SecureTrunk(BaseTrunk):
                 try:
                     collection.add_input(index, body, vectors[0] if vectors else None)
                 except BehindError:
-                    self._behind.add(index)
+                    self._told[index] = self._sent_proofs
+                    if self.version:  # before the first round there is no trunk that anybody could lack
+                        self._behind.add(index)
                     raise
                 except GuiltyPartnerError as error:  # of another partner: whoever proved it answered, and so may those after it
                     guilty = error
                     continue
                 self._behind.discard(index)
                 self._told[index] = self._sent_proofs
+        self._judge_handover(arrived)
         if guilty is not None:
             raise guilty
 
@@ -283,7 +288,7 @@ class SecureTrunk(BaseTrunk):
         """Whom the session's proofs are about takes part no more; every partner gets the proofs with its next request."""
         for proof in self._coordinator.proofs:
             self._proofs.append(proofs.encode(proof))
-            self._guilty.add(proof.accused)
+            self.standing.guilty.add(proof.accused)
             log(WARNING, "%s is proven to have misbehaved: %s", self.roster.member(proof.accused).name, type(proof).__name__)
         self._coordinator.proofs.clear()
 
@@ -331,18 +336,22 @@ class SecureTrunk(BaseTrunk):
         indices, finished = {node: index for index, node in self._nodes.items()}, set()
         for node, body, _ in arrived:
             with arrived.accepting(node):
-                if wire.decode(Holding, body).version == self.version:
+                held = wire.decode(Holding, body)
+                self._told[indices[node]] = self._sent_proofs
+                if held.version == self.version:
                     finished.add(indices[node])
                 else:
                     self._behind.add(indices[node])
+        self._judge_handover(arrived)
         return finished
 
     def _handover(self) -> tuple[Handover | None, list[np.ndarray]]:
         """The trunk of a partner that holds it, for those who do not; None if everybody does.
 
         Nobody here can tell whether what is handed over is of any use, once its holder signed it. So whose turn it is differs from round to
-        round, and whoever finds it of no use is offered another one's with its next request.
+        round, and whose was of no use to somebody comes after those whose was.
         """
+        self._offered = None
         sure = self._nodes if self._last is None else self._last.survivors  # others may have missed a round unnoticed
         holders = sorted(set(sure) & set(self._nodes) - self._behind, key=self._turn)
         if not self._behind & set(self._nodes) or not holders:
@@ -359,14 +368,24 @@ class SecureTrunk(BaseTrunk):
                         raise MalformedMessageError("a handover without the trunk's ciphertext")
                     self._coordinator.check_handover(index, offered, vectors[0])
                     self.exchanges.note(arrived)
+                    self._offered = offered
                     return offered, vectors
             self.exchanges.note(arrived)
         log(WARNING, "no partner handed its trunk over to %s", sorted(self._behind))
         return None, []
 
-    def _turn(self, index: int) -> bytes:
+    def _turn(self, index: int) -> tuple[int, bytes]:
         """Orders the holders of a trunk, otherwise in each round."""
-        return hashlib.sha256(self._coordinator.session + index_bytes((self._number, index))).digest()
+        return self._of_no_use[index], hashlib.sha256(self._coordinator.session + index_bytes((self._number, index))).digest()
+
+    def _judge_handover(self, arrived: Replies) -> None:
+        """Count against its holder, and say, that partners could not answer what a trunk was handed over with."""
+        if self._offered is None:
+            return
+        holder = self._offered.holder
+        for index in self._behind & set(self._nodes):
+            if arrived.could_not_answer(self._nodes[index], f"it was sent the trunk of {self.roster.member(holder).name}"):
+                self._of_no_use[holder] += 1
 
     def _untold(self, index: int) -> tuple[bytes, ...]:
         """Proofs of which this partner has not shown yet that it got them."""
@@ -381,8 +400,14 @@ class SecureTrunk(BaseTrunk):
         vectors: Vectors = {message_records.WORDS: self._sum} if self._sum else {}
         return vectors | ({message_records.HANDOVER: ciphertext} if offered is not None else {})
 
-    def _give_up_after(self, attempt: int, what: str, error: RoundAbandonedError) -> None:
-        """Log what was abandoned, by the number under which the journal has it; end the run at the last attempt."""
+    def _attempts_after(self, attempt: int, what: str, error: RoundAbandonedError) -> int:
+        """Log what was abandoned, by the number under which the journal has it; how many attempts there were, which ends the run at last.
+
+        One that a holder spoiled for the first time, by handing a trunk over, is none: there are only so many of them.
+        """
         log(WARNING, "%s: %s: abandoned, and no sum can be read", what, error)
+        if self._offered is not None and self._of_no_use[self._offered.holder] == 1:
+            return attempt
         if attempt + 1 == ATTEMPTS:
             raise RoundFailedError(f"{what}: {error}{self.exchanges.not_connected()}") from error
+        return attempt + 1

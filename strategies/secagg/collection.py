@@ -28,6 +28,7 @@ from strategies.secagg.errors import (
     ContributionsMismatchError,
     FormMismatchError,
     GuiltyPartnerError,
+    LostSeedsError,
     MalformedMessageError,
     PeerError,
     RoundAbandonedError,
@@ -257,6 +258,8 @@ class Collection:
         unmasking = self._unmasking()
         self.seeds = unmasking.seeds()
         self.wrong = unmasking.wrong(self.seeds)
+        if lost := tuple(index for index in self.survivors if index not in self.seeds):
+            raise LostSeedsError(lost)
         plus, minus = self._masks()  # as partners added and subtracted them: what was added is subtracted here
         (total,) = self.sums.values()
         add_streams(total.words, minus, plus, self.coordinator.threads)

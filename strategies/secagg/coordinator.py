@@ -7,7 +7,8 @@ out.
 """
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -39,6 +40,8 @@ from strategies.secagg.proofs import Proof, UnequalContribution, UnusableKey, en
 from strategies.secagg.roster import Roster
 from strategies.secagg.verification import agreed_trunk, session_id, verify_advertisement, verify_contributions, verify_handover
 
+NOBODY: Mapping[int, str] = MappingProxyType({})
+
 
 class Coordinator:
     """One session.
@@ -63,15 +66,15 @@ class Coordinator:
         """For everybody."""
         return wire.encode(self.parameters)
 
-    def add_advertisement(self, reply: bytes, guilty: Collection[int] = ()) -> int:
+    def add_advertisement(self, reply: bytes, excluded: Mapping[int, str] = NOBODY) -> int:
         """Take a partner's advertisement; its index. Whose it is, only its signature says.
 
         Args:
-            guilty: Who was proven to misbehave earlier.
+            excluded: Who takes no part in this session, and why.
         Raises:
             SecAggError: It is none, or not from the roster.
             AlteredReplyError: Whom it names did not sign it: somebody else wrote it.
-            ExcludedPartnerError: It is of somebody guilty.
+            ExcludedPartnerError: It is of one of these.
             UnusableKeyError: Nothing can be encrypted for its key; `proofs` has what shows it.
         """
         signed = wire.decode(SignedAdvertisement, reply)
@@ -79,8 +82,8 @@ class Coordinator:
             verify_advertisement(self.roster, self.parameters, signed)
         except SignatureError:
             raise AlteredReplyError(f"an advertisement in the name of partner {signed.body.index}, who did not sign it") from None
-        if signed.body.index in guilty:
-            raise ExcludedPartnerError(signed.body.index, "it was proven to misbehave, and takes part no more")
+        if signed.body.index in excluded:
+            raise ExcludedPartnerError(signed.body.index, excluded[signed.body.index])
         if not contributions.usable(signed.body.kem):
             self.proofs.append(UnusableKey(self.parameters, signed))
             raise UnusableKeyError(signed.body.index, "the key that it advertises cannot be used: the session goes on without it")

@@ -239,7 +239,7 @@ class UnusableKeyError(PeerError):
 
 
 class ExcludedPartnerError(PeerError):
-    """A partner that was proven to misbehave earlier in this run wants to take part again. Proves nothing new."""
+    """A partner that is left out for what it did, or for what became of its seeds, wants to take part. Proves nothing new."""
 
 
 class UnequalContributionError(PeerError):

@@ -8,13 +8,14 @@ that whoever revealed a wrong one is named, also where nothing depended on it.
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
 from strategies.secagg import keys, shamir
 from strategies.secagg.consistency_messages import UnmaskReply
 from strategies.secagg.decoding import combined, decode, decode_all
-from strategies.secagg.errors import LostSeedsError, NotEnoughSharesError, WrongShareError, WrongSharesError
+from strategies.secagg.errors import NotEnoughSharesError, WrongShareError, WrongSharesError
 from strategies.secagg.keystream import keystream
 from strategies.secagg.messages import MaskedInput
 from strategies.secagg.proofs import commitment
@@ -61,24 +62,16 @@ class Unmasking:
     tolerated: int
 
     def seeds(self) -> dict[int, dict[int, bytes]]:
-        """All seeds: dealer to partner to seed; itself for its self mask.
-
-        Raises:
-            LostSeedsError: Those of somebody who did not say them do not follow from the shares, either.
-        """
+        """Dealer to partner to seed; itself for its self mask. Those are missing, and lost, that a dealer did not say and that do not
+        follow from the shares, either."""
         found = {dealer: dict(said) for dealer, said in self.said.items()}
-        lost: list[int] = []
         for dealer in sorted(set(self.inputs) - set(found)):
-            try:
+            with suppress(NotEnoughSharesError, WrongSharesError):
                 found[dealer] = self._decoded(dealer)
-            except (NotEnoughSharesError, WrongSharesError):
-                lost.append(dealer)
-        if lost:
-            raise LostSeedsError(tuple(lost))
         return found
 
     def wrong(self, seeds: Mapping[int, Mapping[int, bytes]]) -> dict[int, WrongShareError]:
-        """Who revealed shares that do not fit the seeds, or dealt such, and what is wrong with them.
+        """Who revealed shares that do not fit the seeds, or dealt such, and what is wrong with them; of dealers whose seeds are known.
 
         All shares are checked at once; where that finds something, or a holder says that some do not open, those of each dealer by
         themselves, so that whoever says so is checked for all the others. A dealer is named where more shares of its seeds are wrong, or do
@@ -86,8 +79,8 @@ class Unmasking:
         are named beside it, and each as one of two. No holder is named where so many are wrong that it cannot be told who, and where as
         many as may misbehave could have made those who are right look wrong.
         """
-        dealers = sorted(self.inputs)
-        if not any(answer.unopened for answer in self.answers.values()) and self._off(dealers, seeds).least == 0:
+        dealers = sorted(seeds)
+        if not dealers or (not any(answer.unopened for answer in self.answers.values()) and self._off(dealers, seeds).least == 0):
             return {}
         off = {dealer: self._off([dealer], seeds) for dealer in dealers}
         guilty = [dealer for dealer in dealers if off[dealer].least + self._unopened(dealer) > self.tolerated]

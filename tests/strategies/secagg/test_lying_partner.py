@@ -84,9 +84,9 @@ def test_an_advertised_key_that_cannot_be_used_is_refused_where_the_coordinator_
 def test_whoever_was_proven_guilty_takes_part_no_more() -> None:
     at = before(Step.ADVERTISE_KEYS)
     with pytest.raises(ExcludedPartnerError) as caught:
-        at.parties.coordinator.add_advertisement(at.send(LIAR), guilty=(LIAR,))
+        at.parties.coordinator.add_advertisement(at.send(LIAR), excluded={LIAR: "it was proven to misbehave, and takes part no more"})
     assert caught.value.partner == LIAR
-    assert at.parties.coordinator.add_advertisement(at.send(1), guilty=(LIAR,)) == 1
+    assert at.parties.coordinator.add_advertisement(at.send(1), excluded={LIAR: "it was proven to misbehave, and takes part no more"}) == 1
 
 
 # Contributions
