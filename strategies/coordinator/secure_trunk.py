@@ -65,7 +65,7 @@ class SecureTrunk(BaseTrunk):
         self._headers: tuple[SignedHeader, ...] = ()
         self._behind: set[int] = set()
         self._offered: Handover | None = None
-        self._of_no_use = Counter[int]()  # holder to partners that could not go on with the trunk that it handed over
+        self._of_no_use = Counter[int]()  # holder to how often somebody could not go on with the trunk that it handed over
         self._unheard: set[int] = set()  # nodes, since this set-up began
         self._sum: list[np.ndarray] = []
         self._last: LastRound | None = None
@@ -383,9 +383,10 @@ class SecureTrunk(BaseTrunk):
         if self._offered is None:
             return
         holder = self._offered.holder
-        for index in self._behind & set(self._nodes):
-            if arrived.could_not_answer(self._nodes[index], f"it was sent the trunk of {self.roster.member(holder).name}"):
-                self._of_no_use[holder] += 1
+        remark = f"it was sent the trunk of {self.roster.member(holder).name}"
+        sent = [self._nodes[index] for index in self._behind & set(self._nodes)]
+        if [node for node in sent if arrived.could_not_answer(node, remark)]:
+            self._of_no_use[holder] += 1
 
     def _untold(self, index: int) -> tuple[bytes, ...]:
         """Proofs of which this partner has not shown yet that it got them."""

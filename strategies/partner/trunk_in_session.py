@@ -91,13 +91,10 @@ class TrunkInSession:
         if last.rows and self.begins(parsed.session):
             sums = self.protocol.finish(last, arrived.words[0], self.protocol.session.trunk, self.side.threads)
             self.keep(self.shared.with_rows(self._agreed(sums, last), parsed.session))
-        elif not last.rows and self.shared.session == parsed.session:
-            if self.shared.version + 1 == parsed.version:
-                self.draw_first()
-                sums = self.protocol.finish(last, arrived.words[0], self.basis(), self.side.threads)
-                self._apply(sums, last)
-            if self.shared.version == parsed.version:  # also of a sum that was taken in before a kill, of which no line is written yet
-                self.protocol.saw("came to", self.shared.name)
+        elif not last.rows and self.shared.session == parsed.session and self.shared.version + 1 == parsed.version:
+            self.draw_first()
+            sums = self.protocol.finish(last, arrived.words[0], self.basis(), self.side.threads)
+            self._apply(sums, last)
 
     def begins(self, session: bytes) -> bool:
         """Whether this partner holds what the session goes on from, and no row list of it yet."""
@@ -195,6 +192,7 @@ class TrunkInSession:
             few={str(slot): presence for slot, presence in accepted.few.items()},
         )
         self.held.take_in(replace(following, found=asdict(noted)).named(self.protocol.trunk_blind(last.number)))
+        self.protocol.saw("came to", self.held.now.name)
         self._note_found(self.held.now)
 
     def _audit(self, accepted: AcceptedSum) -> None:

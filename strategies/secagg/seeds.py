@@ -71,19 +71,20 @@ class Unmasking:
         return found
 
     def wrong(self, seeds: Mapping[int, Mapping[int, bytes]]) -> dict[int, WrongShareError]:
-        """Who revealed shares that do not fit the seeds, or dealt such, and what is wrong with them; of dealers whose seeds are known.
+        """Who revealed shares that do not fit the seeds, or dealt such, and what is wrong with them.
 
         All shares are checked at once; where that finds something, or a holder says that some do not open, those of each dealer by
         themselves, so that whoever says so is checked for all the others. A dealer is named where more shares of its seeds are wrong, or do
-        not open, than partners may misbehave. Where so few dealers' shares are wrong at a holder that it could be they who lie, all of them
-        are named beside it, and each as one of two. No holder is named where so many are wrong that it cannot be told who, and where as
-        many as may misbehave could have made those who are right look wrong.
+        not open, than partners may misbehave, also where its seeds are lost. Where so few dealers' shares are wrong at a holder that it
+        could be they who lie, all of them are named beside it, and each as one of two. No holder is named where so many are wrong that it
+        cannot be told who, and where as many as may misbehave could have made those who are right look wrong.
         """
         dealers = sorted(seeds)
-        if not dealers or (not any(answer.unopened for answer in self.answers.values()) and self._off(dealers, seeds).least == 0):
+        if not any(answer.unopened for answer in self.answers.values()) and (not dealers or self._off(dealers, seeds).least == 0):
             return {}
         off = {dealer: self._off([dealer], seeds) for dealer in dealers}
-        guilty = [dealer for dealer in dealers if off[dealer].least + self._unopened(dealer) > self.tolerated]
+        least = {dealer: off[dealer].least if dealer in off else 0 for dealer in sorted(self.inputs)}
+        guilty = [dealer for dealer in least if least[dealer] + self._unopened(dealer) > self.tolerated]
         found: defaultdict[int, list[int]] = defaultdict(list)
         for dealer in dealers:
             for holder in () if dealer in guilty else off[dealer].holders:

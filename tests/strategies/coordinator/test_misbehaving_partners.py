@@ -25,34 +25,15 @@ from strategies.secagg.messages import (
     ShareKeysReply,
     ShareKeysRequest,
     SignedAdvertisement,
-    SignedHeader,
 )
 from strategies.secagg.phases import Step
 from strategies.secagg.roster import Roster
 from tests.helpers.federation import alike, body, step
 from tests.helpers.local_grid import LocalGrid
+from tests.strategies.liars import HONEST, LIAR, Forge, header_of, left_out, lying, sign
 from tests.strategies.secagg.misbehaving import unchecked
 from tests.strategies.secagg.parties import identities
 from tests.strategies.toy import Toy, expected, state_of
-
-LIAR = 3  # of four
-HONEST = [1, 2, 4]
-Forge = Callable[[bytes, Roster], bytes]  # from an honest reply to the liar's
-
-
-def lying(toy: Toy, when: tuple[Step, str], forge: Forge) -> None:
-    """The liar's replies to one step of one round are forged."""
-
-    def up(partition: int, message: Message) -> Message:
-        if partition == LIAR - 1 and message.has_content() and (Step(step(message)), message.metadata.group_id) == when:
-            message.content[message_records.MESSAGE][message_records.BODY] = forge(body(message), toy.roster)
-        return message
-
-    toy.grid.up = up
-
-
-def left_out(toy: Toy) -> list[str]:
-    return [f"{exchange.phase}: {line}" for exchange in toy.journal() for line in exchange.left_out]
 
 
 def proven_in_transcript(toy: Toy, partner: int) -> list[tuple[str, int | None]]:
@@ -64,10 +45,6 @@ def proven_in_transcript(toy: Toy, partner: int) -> list[tuple[str, int | None]]
 def near(toy: Toy, arrays: list[np.ndarray]) -> bool:
     """Thirds of multiples of 2^-8 are rounded."""
     return all(np.allclose(one, other, atol=1e-6) for one, other in zip(toy.held(1).arrays, arrays, strict=True))
-
-
-def sign(message: bytes) -> bytes:
-    return identities(4)[LIAR - 1].sign(message)
 
 
 def test_a_partner_whose_key_cannot_be_used_is_left_out_and_proven_guilty(tmp_path: Path) -> None:
@@ -206,16 +183,6 @@ def test_a_partner_that_reveals_wrong_shares_is_named_and_they_are_decoded_aroun
     assert [line for line in left_out(toy) if line.startswith("Unmasking")] == (["Unmasking: partner-5: no reply"] if silent else named)
 
 
-def header_of(toy: Toy, masked: MaskedInput, liar: int = LIAR, **changes: object) -> MaskedInput:
-    """A liar's masked input with other fields of its header, signed."""
-    state = state_of(toy, liar)
-    assert state.session is not None
-    assert state.round is not None
-    changed = replace(masked.header.body, **changes)
-    message = verification.header_message(toy.roster, state.session.id, state.round.number, changed)
-    return replace(masked, header=SignedHeader(changed, identities(len(toy.roster.members))[liar - 1].sign(message)))
-
-
 @pytest.mark.parametrize(
     ("field", "error"), [("trunk", "TrunkMismatchError"), ("contributions", "ContributionsMismatchError"), ("public", "FormMismatchError")]
 )
@@ -246,125 +213,6 @@ def test_a_partner_whose_input_does_not_fit_the_others_is_named_and_nobody_else_
     assert alike([toy.held(partner) for partner in HONEST], version=2)
     named = [line.split(": ")[:3] for line in left_out(toy)]
     assert named == [["MaskedInputCollection", "partner-3", error]]
-
-
-def test_a_partner_whose_seeds_are_lost_in_set_up_is_left_out_of_the_next_attempt(tmp_path: Path) -> None:
-    """It masks its row list, deals shares that do not open, and falls silent."""
-    toy = Toy(tmp_path, partners=7)
-
-    def forge(reply: bytes, roster: Roster) -> bytes:
-        masked = wire.decode_tagged(COLLECT_REPLIES, reply)
-        assert isinstance(masked, MaskedInput)
-        bundle = tuple(bytes(len(each)) for each in masked.bundle)
-        return wire.encode_tagged(
-            COLLECT_REPLIES, header_of(toy, replace(masked, bundle=bundle), bundle=verification.bundle_digest(bundle))
-        )
-
-    lying(toy, (Step.COLLECT, "0"), forge)
-    away = (LIAR - 1, Step.CONSISTENCY)
-    toy.grid.down = lambda partition, m: None if (partition, step(m)) == away else m
-    toy.federate()
-    others = [partner for partner in range(1, 8) if partner != LIAR]
-    assert alike([toy.held(partner) for partner in others], version=2)
-    assert not toy.side(LIAR).folder.shared_trunk.exists()
-    assert {line.split(": ")[1] for line in left_out(toy)} == {"partner-3"}
-
-
-def dealing_garbage(toy: Toy, liars: dict[int, str]) -> None:
-    """Each liar deals shares that do not open to the round over the row list, or round, of this number, and falls silent in it."""
-    silent = set[tuple[int, str]]()
-
-    def up(partition: int, message: Message) -> Message | None:
-        liar, number = partition + 1, message.metadata.group_id
-        if not message.has_content() or liars.get(liar) != number:
-            return message
-        if step(message) == Step.COLLECT and not others_before(liar):
-            masked = wire.decode_tagged(COLLECT_REPLIES, body(message))
-            assert isinstance(masked, MaskedInput)
-            bundle = tuple(bytes(len(each)) for each in masked.bundle)
-            forged = header_of(toy, replace(masked, bundle=bundle), liar, bundle=verification.bundle_digest(bundle))
-            message.content[message_records.MESSAGE][message_records.BODY] = wire.encode_tagged(COLLECT_REPLIES, forged)
-            silent.add((liar, number))
-        return None if step(message) in (Step.CONSISTENCY, Step.UNMASK) and (liar, number) in silent else message
-
-    def others_before(liar: int) -> bool:
-        """They take turns: one in each attempt."""
-        return any(other < liar and (other, liars[other]) not in silent for other in liars)
-
-    toy.grid.up = up
-
-
-def test_partners_that_lose_their_seeds_one_after_the_other_cost_an_attempt_each_and_end_no_set_up(tmp_path: Path) -> None:
-    toy = Toy(tmp_path, partners=7)
-    dealing_garbage(toy, {3: "0", 4: "0"})
-    toy.federate()
-    assert alike([toy.held(partner) for partner in (1, 2, 5, 6, 7)], version=2)
-    assert {line.split(": ")[1] for line in left_out(toy)} == {"partner-3", "partner-4"}
-
-
-def test_a_partner_that_loses_its_seeds_leaves_and_comes_back_begins_no_sessions(tmp_path: Path) -> None:
-    """The others' limit of sessions would be used up long before the last round."""
-    toy = Toy(tmp_path, rounds=12)
-    dealing_garbage(toy, {LIAR: "0"})
-
-    def down(partition: int, message: Message) -> Message:
-        number, there = message.metadata.group_id, LocalGrid.node(LIAR - 1) in toy.grid.contexts
-        if step(message) == Step.UNMASK and number == "0" and there:
-            toy.grid.disconnect(LIAR - 1)
-        if step(message) == Step.CONSISTENCY and number != "0" and not there:
-            toy.grid.connect(LIAR - 1)
-        return message
-
-    toy.grid.down = down
-    toy.federate()
-    assert alike([toy.held(partner) for partner in HONEST], version=12)
-    assert sum(exchange.phase == Step.ADVERTISE_KEYS for exchange in toy.journal()) == 4, "twice with the liar and twice without it"
-
-
-def test_an_honest_partner_whose_answer_is_lost_beside_a_liars_shares_is_asked_again_in_the_next_round(tmp_path: Path) -> None:
-    toy = Toy(tmp_path, rounds=4)
-
-    def forge(reply: bytes, roster: Roster) -> bytes:
-        answer = replace(wire.decode(UnmaskReply, reply), shares=b"x" * len(wire.decode(UnmaskReply, reply).shares))
-        state = state_of(toy, LIAR)
-        assert state.session is not None
-        assert state.round is not None
-        return wire.encode(
-            replace(answer, signature=sign(verification.answer_message(roster, state.session.id, state.round.number, answer)))
-        )
-
-    lying(toy, (Step.UNMASK, "1"), forge)
-    forged, lost = toy.grid.up, list[Message]()
-
-    def up(partition: int, message: Message) -> Message | None:
-        if partition == 3 and step(message) == Step.UNMASK and message.metadata.group_id == "1" and not lost:
-            return lost.append(message)
-        return forged(partition, message)
-
-    toy.grid.up = up
-    toy.federate()
-    assert alike(toy.all_held(), version=4)
-    asked = {m.metadata.group_id for m in toy.grid.sent if step(m) == Step.COLLECT and m.metadata.dst_node_id == LocalGrid.node(3)}
-    assert asked == {"0", "1", "2", "3", "4"}
-
-
-def test_an_honest_partner_whose_seeds_were_lost_in_set_up_takes_part_from_the_first_round_on(tmp_path: Path) -> None:
-    """Somebody else's shares of them were wrong, and its own answer got lost, once: it is asked again."""
-    toy = Toy(tmp_path, partners=7, rounds=3)
-    unlucky, sessions = {LIAR: "0"}, list[Message]()
-    dealing_garbage(toy, unlucky)
-
-    def down(partition: int, message: Message) -> Message:
-        if step(message) == Step.ADVERTISE_KEYS and partition == LIAR - 1:
-            sessions.append(message)
-            if len(sessions) > 1:
-                unlucky.clear()
-        return message
-
-    toy.grid.down = down
-    toy.federate()
-    assert alike(toy.all_held(), version=3)
-    assert (len(sessions), sum(exchange.phase == Step.ADVERTISE_KEYS for exchange in toy.journal())) == (2, 3)
 
 
 def test_whoever_answers_in_another_partners_name_is_named_itself(tmp_path: Path) -> None:
