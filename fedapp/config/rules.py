@@ -13,6 +13,7 @@ from fedapp.evaluation.arms import KINDS
 from fedapp.storage.yaml_file import SHOWN, in_words, is_a, shows
 
 LEAST_NOISE = 0.3  # below it record_dp has no epsilon worth the name: above 100 after a few passes
+MOST_LAYERS = 128  # of the trunk; the layout of more may not fit into a session's parameters (`messages.LONGEST_LAYOUT`)
 LEAST_SECURE = 3  # partners: of two, each knows the other's update from the sum
 Rule = Callable[[Config], Iterator[Fault]]
 POWERS_OF_TWO = ("federation.largest_weight", "privacy.range")
@@ -149,6 +150,8 @@ def trunk_has_layers(config: Config) -> Iterator[Fault]:
     """There is something to share."""
     if not config.model.hidden:
         yield Fault(("model.hidden",), f"model.hidden is {config.model.hidden}", "give at least one width, such as [400]")
+    if (layers := len(config.model.hidden)) > MOST_LAYERS:
+        yield Fault(("model.hidden",), f"model.hidden has {layers} widths", f"give at most {MOST_LAYERS}")
 
 
 def replies_can_suffice(config: Config) -> Iterator[Fault]:

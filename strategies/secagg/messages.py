@@ -18,12 +18,20 @@ NO_TRUNK = bytes(DIGEST)
 PROTOCOL = 2
 LARGEST_NUMBER = 2**32 - 1  # that a message can have
 SLOTS = "slots:"  # before the shape of the shared heads in a layout
+LONGEST_LAYOUT = 4096  # bytes; 128 layers of any width and shared heads have less
+MOST_METRICS, LONGEST_METRIC = 16, 64  # names, and bytes of one: parameters lie in proofs, which have no room for anything else
 
 
 def require(value: bytes, length: int, what: str) -> None:
     """Refuse a field of another length (`wire.decode` turns this into a `MalformedMessageError`)."""
     if len(value) != length:
         raise ValueError(f"{what} has {len(value)} bytes, not {length}")
+
+
+def limit(count: int, most: int, what: str) -> None:
+    """Refuse more than there may be, as `require`."""
+    if count > most:
+        raise ValueError(f"{count} {what}, and at most {most} are allowed")
 
 
 # AdvertiseKeys
@@ -37,12 +45,13 @@ class SessionParameters:
         protocol: Version of the protocol, `PROTOCOL`; it comes first, so that every version can read which another one is.
         roster: Digest of the roster.
         configuration: Digest of the experiment that partners must have in common.
-        layout: Shapes of the trunk's arrays, such as "32768x400,400", or "32768x400,400,slots:258x401" with shared heads.
+        layout: Shapes of the trunk's arrays, such as "32768x400,400", or "32768x400,400,slots:258x401" with shared heads; at most
+            `LONGEST_LAYOUT` bytes.
         word_bits: 32 or 16.
         row_guard: Training compounds that a fingerprint bit needs; 0 or 1 is off.
         least_supporters: Partners that a listed row needs.
         rounds: Aggregated trunks after which the project ends.
-        metrics: Names of the metrics whose mean the coordinator may learn.
+        metrics: Names of the metrics whose mean the coordinator may learn; at most `MOST_METRICS`, of `LONGEST_METRIC` bytes.
         nonce: 32 bytes, fresh.
     """
 
@@ -60,6 +69,10 @@ class SessionParameters:
     def __post_init__(self) -> None:
         for name in ("roster", "configuration", "nonce"):
             require(getattr(self, name), DIGEST, name)
+        limit(len(self.layout.encode()), LONGEST_LAYOUT, "bytes of a layout")
+        limit(len(self.metrics), MOST_METRICS, "metrics")
+        for name in self.metrics:
+            limit(len(name.encode()), LONGEST_METRIC, "bytes of a metric's name")
 
     @property
     def lists(self) -> bool:

@@ -66,6 +66,10 @@ class Roster:
         """It goes into every signature, and a roster of fifty has 100 kB."""
         return hashlib.sha256(wire.DOMAIN + b"roster" + wire.encode(self)).digest()
 
+    def indices(self) -> range:
+        """Of its members."""
+        return range(1, len(self.members) + 1)
+
     def least(self) -> int:
         """Partners that every phase needs."""
         return max(self.threshold, self.minimum)

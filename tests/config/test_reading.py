@@ -56,6 +56,7 @@ def test_a_saved_configuration_with_little_in_it_is_an_error_that_names_the_file
         ("data.partners=1", "data.partners is 1"),
         ("model.hidden=[]", "model.hidden"),
         ("model.hidden=[0]", "model.hidden"),
+        (f"model.hidden={[1] * 129}", "model.hidden has 129 widths"),
         ("model.hidden=[[1]]", "model.hidden is [[1]], not a list of numbers"),
         ("model.hidden={a: 1}", "model.hidden={a: 1}: Cannot merge"),
         ("tasks.thresholds=[5,[6]]", "tasks.thresholds is"),

@@ -33,6 +33,8 @@ from tests.helpers.local_grid import LocalGrid
 from tests.strategies.liars import HONEST, LIAR, Forge, header_of, left_out, lying, sign
 from tests.strategies.secagg.misbehaving import unchecked
 from tests.strategies.secagg.parties import identities
+from tests.strategies.secagg.stuffed_proofs import stuffed
+from tests.strategies.secagg.test_proofs import largest_unequal
 from tests.strategies.toy import Toy, expected, state_of
 
 
@@ -266,16 +268,17 @@ def test_a_false_complaint_leaves_its_author_out_and_nobody_else(tmp_path: Path)
     assert not any(fact.name.startswith("proof") for entry in toy.entries(1) for fact in entry.facts)
 
 
-def test_a_proof_against_somebody_honest_is_kept_by_nobody(tmp_path: Path) -> None:
-    """A lying coordinator carries a made-up proof: partners go on, and write down nothing against anybody."""
+def test_a_proof_against_somebody_honest_or_with_something_else_in_it_is_kept_by_nobody(tmp_path: Path) -> None:
+    """A lying coordinator carries made-up proofs, and such as a liar filled with something else: partners go on, and write down none."""
     toy, forged = Toy(tmp_path), list[bytes]()
 
     def down(partition: int, message: Message) -> Message:
         if step(message) == Step.SHARE_KEYS and not forged:
             advertisements = wire.decode(ShareKeysRequest, body(message)).advertisements
             forged.append(proofs.encode(proofs.UnusableKey(toy.parameters(np.random.default_rng(0).bytes(32)), advertisements[0])))
+            forged.extend(proofs.encode(proof) for proof in stuffed(largest_unequal(toy.roster), toy.roster).values())
         if step(message) == Step.COLLECT and message.metadata.group_id == "1":
-            asked = replace(wire.decode(CollectRequest, body(message)), proofs=(forged[0], b"junk", b""))
+            asked = replace(wire.decode(CollectRequest, body(message)), proofs=(*forged, b"junk", b""))
             message.content[message_records.MESSAGE][message_records.BODY] = wire.encode(asked)
         return message
 

@@ -94,6 +94,7 @@ LENGTHS = {
     "DeliveredContribution": {"ciphertext": 1200},
     "Header": dict.fromkeys(("cohort", "trunk", "contributions", "confirmation", "secrets", "input", "bundle"), 32),
     "Entry": {"previous": 32, "session": 32, "received": 32},
+    "WrongSecret": {"session": 32},
 }
 
 
@@ -198,14 +199,20 @@ def check(kind: str, message: Message) -> None:
         raise RefusedError("not one digest for each recipient")
     if kind == "ShareKeysReply" and any(len(ciphertext) != 1200 for ciphertext in message["ciphertexts"]):
         raise RefusedError("a contribution that has not 1200 bytes")
-    if kind == "Roster":
-        check_roster(message)
+    if kind in CHECKS:
+        CHECKS[kind](message)
     if kind == "Entry":
         names = [fact["name"] for fact in message["facts"]]
         if len(message["sent"]) not in (0, 32) or message["phase"] not in PHASES or len(set(names)) != len(names):
             raise RefusedError("an entry that cannot be")
         if not all(text.isprintable() for text in (*names, message["refused"])):
             raise RefusedError("a name with control characters")
+
+
+def check_parameters(parameters: Message) -> None:
+    names = [len(name.encode()) for name in parameters["metrics"]]
+    if len(parameters["layout"].encode()) > 4096 or len(names) > 16 or max(names, default=0) > 64:
+        raise RefusedError("parameters with more than they have room for")
 
 
 def check_roster(roster: Message) -> None:
@@ -216,6 +223,9 @@ def check_roster(roster: Message) -> None:
         raise RefusedError("two partners have one name, or one key")
     if not count / 2 < roster["threshold"] <= count or not 3 <= roster["minimum"] <= count:
         raise RefusedError("a threshold, or a minimum, that cannot be")
+
+
+CHECKS = {"SessionParameters": check_parameters, "Roster": check_roster}
 
 
 # Hashes and keys
@@ -451,7 +461,7 @@ def interpolate(points: dict[int, int], at: int) -> int:
 def own_secrets(session: bytes, round_: int, cohort: list[int], commitments: bytes, answer: Message) -> dict[int, bytes] | None:
     """The seeds that a survivor revealed of its own; None if they are not those that it committed to."""
     names, asked = secrets_of(answer["index"], cohort), [answer["index"], *answer["dropped"]]
-    if len(answer["own"]) != 32 * len(asked) or not set(asked) <= set(names):
+    if len(answer["own"]) != 32 * len(asked):
         return None
     seeds = {about: answer["own"][32 * place : 32 * place + 32] for place, about in enumerate(asked)}
     for about, seed in seeds.items():
@@ -514,6 +524,9 @@ def agreed_trunk(quorum: int, held: list[tuple[int, bytes, bytes]]) -> tuple[int
 
 def proven(roster: Message, data: bytes) -> tuple[int, str] | None:
     """Whom bytes prove to have misbehaved, and by what; None if they prove nothing."""
+    partners = len(roster["members"])
+    if len(data) > 12000 + 4800 * partners + 8 * partners**2:
+        return None
     try:
         kind, proof = decode_tagged(PROOFS, data)
         accused = {"UnusableKey": unusable_key, "UnequalContribution": unequal_contribution, "WrongSecret": wrong_secret}[kind](
@@ -533,25 +546,36 @@ def unusable_key(roster: Message, proof: Message) -> int | None:
 
 
 def unequal_contribution(roster: Message, proof: Message) -> int | None:
-    session = session_id(proof["parameters"], proof["advertisements"])
-    of_recipient = [each for each in proof["advertisements"] if each["body"]["index"] == proof["recipient"]]
-    if len(of_recipient) != 1:
-        return None
-    verify_advertisement(roster, proof["parameters"], of_recipient[0])
+    session, digest = session_id(proof["parameters"], proof["advertisements"]), roster_digest(roster)
+    kems = {each["body"]["index"]: each["body"]["kem"] for each in proof["advertisements"]}
     listed, ciphertext = proof["delivered"]["contributions"], proof["delivered"]["ciphertext"]
-    verify(roster, listed["sender"], listed["signature"], signed_message("ShareKeys", roster_digest(roster), session, 0, listed))
+    if proof["parameters"]["roster"] != digest or [each["body"]["index"] for each in proof["advertisements"]] != sorted(kems):
+        return None
+    if listed["sender"] not in kems or listed["recipients"] != sorted(kems.keys() - {listed["sender"]}):
+        return None
+    for each in proof["advertisements"]:
+        verify_advertisement(roster, proof["parameters"], each)
+    verify(roster, listed["sender"], listed["signature"], signed_message("ShareKeys", digest, session, 0, listed))
     if proof["recipient"] not in listed["recipients"]:
         return None
     place = 32 * listed["recipients"].index(proof["recipient"])
     if listed["digests"][place : place + 32] != sha(ciphertext):
         return None
-    if len(proof["secret"]) != 96 or advertised(proof["secret"]) != of_recipient[0]["body"]["kem"]:
+    if len(proof["secret"]) != 96 or advertised(proof["secret"]) != kems[proof["recipient"]]:
         return None
     return None if opened(proof["secret"], session, proof["recipient"], listed, ciphertext) else int(listed["sender"])
 
 
 def wrong_secret(roster: Message, proof: Message) -> int | None:
     digest, header, answer, cohort = roster_digest(roster), proof["header"], proof["answer"], proof["cohort"]
+    dropped = set(answer["dropped"])
+    survivors = [each for each in cohort if each not in dropped]
+    if not some_of(cohort, list(range(1, len(roster["members"]) + 1))) or not some_of(answer["dropped"], cohort):
+        return None
+    if answer["index"] not in survivors or not some_of(answer["unopened"], survivors):
+        return None
+    if len(answer["shares"]) != 32 * len(survivors) * (1 + len(answer["dropped"])) or len(answer["own"]) > 32 * len(cohort):
+        return None
     for phase, value, index, signature in (
         ("MaskedInputCollection", header["body"], header["body"]["index"], header["signature"]),
         ("Unmasking", answer, answer["index"], answer["signature"]),
@@ -560,9 +584,14 @@ def wrong_secret(roster: Message, proof: Message) -> int | None:
     body, index = header["body"], answer["index"]
     if body["index"] != index or body["cohort"] != cohort_digest(cohort):
         return None
-    if body["secrets"] != sha(proof["commitments"]):
+    if len(proof["commitments"]) != 32 * len(cohort) or body["secrets"] != sha(proof["commitments"]):
         return None
     return None if own_secrets(proof["session"], proof["number"], cohort, proof["commitments"], answer) else int(index)
+
+
+def some_of(indices: list[int], among: list[int]) -> bool:
+    """Whether they are some of these, ascending, none twice."""
+    return indices == sorted(set(indices) & set(among))
 
 
 # Transcripts

@@ -15,6 +15,7 @@ from strategies.secagg.transcript import Entry, Fact, append, read
 from tests.strategies.secagg.misbehaving import NO_CURVE_POINT, NO_LATTICE_POINT, advertising, answering, contributing, sealing, unusable
 from tests.strategies.secagg.parties import CONTENT, Parties, roster_of
 from tests.strategies.secagg.refused_vectors import error_of
+from tests.strategies.secagg.stuffed_proofs import by_hand, signed
 from tests.strategies.secagg.vector_cases import Case, plain
 
 COUNT, LIAR, OTHER, GONE = 4, 3, 1, 4
@@ -24,11 +25,15 @@ COUNT, LIAR, OTHER, GONE = 4, 3, 1, 4
 
 
 def proof_cases() -> Iterator[Case]:
-    """The roster first; then proofs, `accused` is null where they prove nothing."""
-    yield plain({"roster": wire.encode(roster_of(COUNT)), "digest": roster_of(COUNT).digest()})
-    for why, proof in {**unusable_keys(), **unequal_contributions(), **wrong_secrets()}.items():
+    """The roster first; then proofs, `accused` is null where they prove nothing; then such as have something else in them."""
+    roster = roster_of(COUNT)
+    yield plain({"roster": wire.encode(roster), "digest": roster.digest()})
+    made: dict[str, proofs.Proof] = {**unusable_keys(), **unequal_contributions(), **wrong_secrets()}
+    for base in (made["another group contribution than it committed to"], made["another seed than it committed to"]):
+        made |= {why: signed(proof, roster) for why, proof in by_hand(base, roster)}
+    for why, proof in made.items():
         data = proofs.encode(proof)
-        yield plain({"proof": type(proof).__name__, "why": why, "bytes": data, "accused": proofs.proven(roster_of(COUNT), data)})
+        yield plain({"proof": type(proof).__name__, "why": why, "bytes": data, "accused": proofs.proven(roster, data)})
 
 
 def unusable_keys() -> dict[str, proofs.Proof]:

@@ -158,7 +158,6 @@ def refused_seeds() -> Iterator[Case]:
         ("honest", (3,), SECRET + TRUNK),
         ("another seed", (3,), SECRET + COHORT),
         ("a seed too few", (3,), SECRET),
-        ("about somebody outside the cohort", (4,), SECRET + TRUNK),
         ("nobody dropped out", (), SECRET),
     ):
         answer = UnmaskReply(2, dropped, own, b"", (), b"")

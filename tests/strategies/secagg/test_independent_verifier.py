@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -25,7 +26,10 @@ from tests.conftest import ROOT
 from tests.helpers import sweeps
 from tests.strategies.coordinator import test_misbehaving_partners as misbehaving
 from tests.strategies.secagg import independent_verifier as verifier
+from tests.strategies.secagg import test_proofs as proving
 from tests.strategies.secagg.make_vectors import FOLDER
+from tests.strategies.secagg.parties import roster_of
+from tests.strategies.secagg.stuffed_proofs import signed
 from tests.strategies.secagg.vector_cases import examples
 from tests.strategies.toy import Toy
 
@@ -190,6 +194,27 @@ def test_a_proof_with_any_byte_changed_proves_to_both_the_same(data: st.DataObje
     ours, theirs = ACCUSERS
     found = verifier.proven(theirs, bytes(proof))
     assert proofs.proven(ours, bytes(proof)) == (found and found[0])
+
+
+def test_a_proof_with_anything_else_in_it_proves_nothing_to_it_either() -> None:
+    theirs = verifier.decode("Roster", wire.encode(proving.ROSTER))
+    for what, proof in proving.stuffed_ones().items():
+        assert verifier.proven(theirs, proofs.encode(proof)) is None, what
+    for base in proving.BASES:
+        assert verifier.proven(theirs, proofs.encode(signed(proving.made()[base], proving.ROSTER))) is not None
+
+
+@pytest.mark.parametrize("count", [3, 50])
+def test_the_largest_proofs_have_room_in_it_and_no_longer_ones(count: int) -> None:
+    roster = roster_of(count)
+    theirs = verifier.decode("Roster", wire.encode(roster))
+    for proof in (proving.largest_unequal(roster), proving.largest_wrong(roster)):
+        assert verifier.proven(theirs, proofs.encode(proof)) == (1, type(proof).__name__)
+    with patch.object(verifier, "decode_tagged", side_effect=verifier.RefusedError) as read:
+        for length in (proofs.most_bytes(count), proofs.most_bytes(count) + 1):
+            verifier.proven(theirs, bytes(length))
+    assert len(read.call_args.args[1]) == proofs.most_bytes(count)
+    read.assert_called_once()
 
 
 @given(st.data())

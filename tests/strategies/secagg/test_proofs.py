@@ -1,24 +1,42 @@
 """Proofs that a partner misbehaved: they hold by the roster alone, and none that anybody could make holds against an honest partner."""
 
+import hashlib
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategies.secagg import proofs, verification, wire
+from strategies.secagg import contributions, keys, proofs, wire
 from strategies.secagg.consistency_messages import UnmaskReply
 from strategies.secagg.coordinator import Coordinator
-from strategies.secagg.messages import DeliveredContribution, MaskedInput, SessionParameters, SignedAdvertisement
+from strategies.secagg.messages import (
+    LONGEST_LAYOUT,
+    LONGEST_METRIC,
+    MOST_METRICS,
+    NO_TRUNK,
+    Advertisement,
+    DeliveredContribution,
+    Header,
+    KeyContributions,
+    MaskedInput,
+    SessionParameters,
+    SignedAdvertisement,
+    SignedHeader,
+    cohort_digest,
+)
 from strategies.secagg.phases import Step
 from strategies.secagg.proofs import Proof, UnequalContribution, UnusableKey, WrongSecret, proven
+from strategies.secagg.roster import Roster
 from tests.helpers.sweeps import examples
 from tests.strategies.secagg.misbehaving import answering, relisted
-from tests.strategies.secagg.parties import Parties, identities, parameters_for, roster_of, unlimited
+from tests.strategies.secagg.parties import Parties, parameters_for, roster_of, unlimited
 from tests.strategies.secagg.recorded_vectors import COUNT, LIAR, unequal_contributions, unusable_keys, wrong_secrets
 from tests.strategies.secagg.stages import flipped
+from tests.strategies.secagg.stuffed_proofs import signed, stuffed
 
 ROSTER = roster_of(COUNT)
 HONEST = (1, 2, 4)
@@ -36,7 +54,6 @@ HOLD = (
     "another group contribution",
     "another seed than",
     "no seed of its own",
-    "somebody who was not asked",
 )
 
 
@@ -55,22 +72,92 @@ def test_a_proof_holds_at_anybody_who_has_the_roster_and_nowhere_else() -> None:
         assert proven(others, proofs.encode(proof)) is None
 
 
-def revealing(own: bytes) -> WrongSecret:
-    """A proof against whoever said that this is what it had committed to."""
+# Room for nothing else
+
+
+BASES = ("a key that is no curve point", "another group contribution than it committed to", "another seed than it committed to")
+
+
+@cache
+def stuffed_ones() -> dict[str, Proof]:
+    """Of each kind, by what is stuffed where."""
+    return {f"{base}; {what}": proof for base in BASES for what, proof in stuffed(made()[base], ROSTER).items()}
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_a_proof_that_is_signed_again_holds(base: str) -> None:
+    """So it is not for its signatures that a stuffed one does not."""
+    assert proven(ROSTER, proofs.encode(signed(made()[base], ROSTER))) == LIAR
+
+
+@pytest.mark.parametrize("what", stuffed_ones())
+def test_a_proof_with_anything_else_in_it_proves_nothing(what: str) -> None:
+    data = proofs.encode(stuffed_ones()[what])
+    assert len(data) <= proofs.most_bytes(COUNT) or "too much" in what, "small enough for what is in it to be looked at"
+    assert proven(ROSTER, data) is None
+
+
+def test_every_field_with_a_length_is_stuffed() -> None:
+    """Those of the proofs, and of all messages in them."""
+    stuffed_fields = {what.partition("; ")[2].partition(":")[0].split()[-1] for what in stuffed_ones() if ":" in what}
+    assert stuffed_fields - {str(place) for place in range(COUNT)} == {
+        *("roster", "configuration", "layout", "metrics", "nonce", "kem", "trunk", "before", "signature", "advertisements", "secret"),
+        *("recipients", "group", "digests", "ciphertext", "session", "cohort", "contributions", "confirmation", "secrets", "input"),
+        *("bundle", "commitments", "dropped", "own", "shares", "unopened"),
+    }
+
+
+def test_more_than_any_proof_has_is_not_even_read() -> None:
+    """As a proof of its own would be that has 8 MiB."""
+    first, *others = unequal_one().advertisements
+    long = replace(unequal_one(), advertisements=(replace(first, signature=bytes(1 << 23)), *others))
+    assert proven(ROSTER, proofs.encode(long)) is None
+    with patch.object(proofs, "decode", side_effect=ValueError) as read:
+        for length in (proofs.most_bytes(COUNT), proofs.most_bytes(COUNT) + 1):
+            assert proven(ROSTER, bytes(length)) is None
+    read.assert_called_once_with(bytes(proofs.most_bytes(COUNT)))
+
+
+def test_seeds_of_its_own_may_be_any_that_the_cohort_has_room_for() -> None:
+    """A liar reveals what it likes, and an honest coordinator takes as much of it."""
     wrong = made()["another seed than it committed to"]
     assert isinstance(wrong, WrongSecret)
-    answer = replace(wrong.answer, own=own)
-    message = verification.answer_message(ROSTER, wrong.session, wrong.number, answer)
-    return replace(wrong, answer=replace(answer, signature=identities(COUNT)[LIAR - 1].sign(message)))
+    longest = replace(wrong, answer=replace(wrong.answer, own=b"x" * 32 * COUNT))
+    assert proven(ROSTER, proofs.encode(signed(longest, ROSTER))) == LIAR
 
 
-@pytest.mark.parametrize(("more", "accused"), [(0, LIAR), (1, None)])
-def test_a_proof_has_no_more_bytes_than_a_transcript_has_room_for(more: int, accused: int | None) -> None:
-    """Whoever reveals what is no seed makes it as long as it likes."""
-    short = len(proofs.encode(revealing(b"x")))
-    data = proofs.encode(revealing(b"x" * (proofs.MOST_BYTES - short + 1 + more)))
-    assert len(data) == proofs.MOST_BYTES + more
-    assert proven(ROSTER, data) == accused
+@pytest.mark.parametrize("count", [3, 4, 50, 200])
+def test_the_largest_proof_that_an_honest_coordinator_makes_has_room(count: int) -> None:
+    """At any number of partners, with parameters as long as can be."""
+    roster = roster_of(count)
+    for proof in (largest_unequal(roster), largest_wrong(roster)):
+        assert proven(roster, proofs.encode(proof)) == 1
+    most = max(len(proofs.encode(proof)) for proof in (largest_unequal(roster), largest_wrong(roster)))
+    assert most <= proofs.most_bytes(count) <= 1.5 * most, "and not for much else"
+
+
+@cache
+def largest_unequal(roster: Roster) -> UnequalContribution:
+    """All of them advertised: here one key, which opens nothing of what partner 1 sent."""
+    parameters = parameters_for(roster, layout="x" * LONGEST_LAYOUT, metrics=("m" * LONGEST_METRIC,) * MOST_METRICS)
+    secret, others = b"s" * 96, tuple(roster.indices())[1:]
+    kem = contributions.advertised(secret)
+    bodies = [Advertisement(index, kem, b"n" * 32, 0, NO_TRUNK, NO_TRUNK) for index in roster.indices()]
+    listed = KeyContributions(1, others, b"g" * 32, hashlib.sha256(bytes(1200)).digest() * len(others), b"")
+    advertisements = tuple(SignedAdvertisement(body, b"") for body in bodies)
+    return signed(UnequalContribution(parameters, advertisements, DeliveredContribution(listed, bytes(1200)), others[-1], secret), roster)
+
+
+@cache
+def largest_wrong(roster: Roster) -> WrongSecret:
+    """The second half of all dropped out, and none of the others' shares open."""
+    cohort = tuple(roster.indices())
+    survivors, dropped = cohort[: len(cohort) // 2 + 1], cohort[len(cohort) // 2 + 1 :]
+    commitments = b"c" * 32 * len(cohort)
+    body = Header(1, cohort_digest(cohort), *(b"d" * 32,) * 3, hashlib.sha256(commitments).digest(), 1, b"i" * 32, b"b" * 32)
+    shares = bytes(32 * len(survivors) * (1 + len(dropped)))
+    answer = UnmaskReply(1, dropped, b"x" * 32 * len(cohort), shares, survivors, b"")
+    return signed(WrongSecret(b"s" * 32, 0, cohort, SignedHeader(body, b""), commitments, answer), roster)
 
 
 def test_what_is_no_proof_proves_nothing() -> None:
@@ -78,10 +165,15 @@ def test_what_is_no_proof_proves_nothing() -> None:
         assert proven(ROSTER, data) is None
 
 
-@pytest.mark.parametrize("recipient", [0, 3, 5])
-def test_a_recipient_that_did_not_advertise_or_did_twice(recipient: int) -> None:
+def unequal_one() -> UnequalContribution:
     proof = made()["another group contribution than it committed to"]
     assert isinstance(proof, UnequalContribution)
+    return proof
+
+
+@pytest.mark.parametrize("recipient", [0, 3, 5])
+def test_a_recipient_that_did_not_advertise_or_did_twice(recipient: int) -> None:
+    proof = unequal_one()
     without = tuple(each for each in proof.advertisements if each.body.index != recipient)
     assert proven(ROSTER, proofs.encode(replace(proof, recipient=recipient, advertisements=without))) is None
     assert proven(ROSTER, proofs.encode(replace(proof, advertisements=(*proof.advertisements, proof.advertisements[0])))) is None
@@ -89,10 +181,20 @@ def test_a_recipient_that_did_not_advertise_or_did_twice(recipient: int) -> None
 
 def test_an_advertisement_that_its_recipient_did_not_sign() -> None:
     """Else whoever makes the proof would choose the key that the ciphertext is to be opened with."""
-    proof = made()["another group contribution than it committed to"]
-    assert isinstance(proof, UnequalContribution)
+    proof = unequal_one()
     first, *others = proof.advertisements
     assert proven(ROSTER, proofs.encode(replace(proof, advertisements=(replace(first, signature=others[0].signature), *others)))) is None
+
+
+def test_another_cohort_than_an_honest_partner_signed() -> None:
+    """As large, so that its commitments are about others."""
+    roster, cohort, seeds = roster_of(5), (1, 2, 3, 4), {about: bytes([about]) * 32 for about in (3, 1, 2, 4)}
+    commitments = b"".join(keys.secret_commitment(b"s" * 32, 0, 3, about, seed) for about, seed in seeds.items())
+    body = Header(3, cohort_digest(cohort), *(b"d" * 32,) * 3, hashlib.sha256(commitments).digest(), 1, b"i" * 32, b"b" * 32)
+    answer = UnmaskReply(3, (4,), seeds[3] + seeds[4], bytes(32 * 3 * 2), (), b"")
+    honest = signed(WrongSecret(b"s" * 32, 0, cohort, SignedHeader(body, b""), commitments, answer), roster)
+    for named in (cohort, (1, 3, 4, 5)):
+        assert proven(roster, proofs.encode(replace(honest, cohort=named))) is None
 
 
 # Whatever is put together

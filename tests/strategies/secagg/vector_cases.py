@@ -178,6 +178,14 @@ def malformed_cases() -> Iterator[Case]:
     place = parameters.index("größe".encode())
     parameters[place + 2] = 0xFF
     yield {"message": "SessionParameters", "bytes": bytes(parameters).hex(), "why": "text that is not UTF-8"}
+    for why, changed in {
+        "a layout of more than 4,096 bytes": {"layout": "ü" * 2048 + "x"},
+        "more than 16 metrics": {"metrics": ("loss",) * 17},
+        "a metric's name of more than 64 bytes": {"metrics": ("loss", "ü" * 32 + "x")},
+    }.items():
+        held = {each.name: getattr(examples()[0], each.name) for each in fields(messages.SessionParameters)}
+        longer = unchecked(messages.SessionParameters, **(held | changed))
+        yield {"message": "SessionParameters", "bytes": wire.encode(longer).hex(), "why": why}
     short = wire.encode(examples()[1]).replace(b"\x00\x00\x04\xc0", b"\x00\x00\x04\xbf", 1)
     yield {"message": "SignedAdvertisement", "bytes": short.hex(), "why": "a key of another length"}
     unnamed = bytes(32).join(wire.encode(examples()[1]).rsplit(TRUNK, 1))
