@@ -151,6 +151,40 @@ def test_rows_that_move_at_random_tell_no_direction() -> None:
     assert found["directions of rows"].lower < 0.51 and found["directions of rows"].value < 0.52
 
 
+def test_with_defences_the_share_right_is_what_counting_assay_by_assay_gives() -> None:
+    """An independent count of a pool with so few bits that every pair is asked about."""
+    pool = linear_pool(bits=40)
+    trial = linear_trial(pool, guard=30, least=3)
+    bits, held = moved_bits(pool, trial), fingerprints(pool)
+    updates = [update.astype(float) for update in others_updates(pool, trial, bits)]
+    alike = sum(turned(update) for update in updates) / len(updates) + turned(np.sum(updates, axis=0))
+    shares = []
+    for partner, dataset in list(enumerate(pool.datasets.values()))[1:]:
+        rows, labels = np.flatnonzero(pool.owners == partner), dataset.labels
+        for task in range(len(dataset.tasks)):
+            chosen = (labels.tasks == task) & trial.members[rows][labels.owners]
+            has, values = held[rows[labels.owners[chosen]]][:, bits], labels.values[chosen]
+            effect = {
+                place: values[has[:, place]].mean() - values[~has[:, place]].mean()
+                for place in range(len(bits))
+                if LEAST <= has[:, place].sum() <= len(values) - LEAST
+            }
+            pairs = [(one, other) for one, other in combinations(effect, 2) if effect[one] * effect[other]]
+            shares.append(np.mean([(alike[one, other] > 0) == (effect[one] * effect[other] > 0) for one, other in pairs]))
+    found = found_in(pool, trial, ON)["directions of rows"]
+    assert 0 < len(bits) < pool.bits and found.trials == len(shares) == 18
+    assert found.value == pytest.approx(np.mean(shares), abs=0.005)  # single and double precision disagree on a pair now and then
+
+
+def turned(rows: np.ndarray) -> np.ndarray:
+    """Cosines of rows without the way that they have most in common."""
+    ways = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    common = np.linalg.svd(ways)[2][0]
+    rest = rows - np.outer(rows @ common, common)
+    rest /= np.linalg.norm(rest, axis=1, keepdims=True)
+    return np.asarray(rest @ rest.T)
+
+
 def test_an_effect_is_the_mean_label_with_a_bit_less_that_without_it() -> None:
     pool = linear_pool()
     dataset, held = next(iter(pool.datasets.values())), fingerprints(pool)[:150]
