@@ -30,6 +30,8 @@ def advice(findings: Iterable[Finding], config: Config) -> list[str]:
         )
     if "attribution" in failed:
         sentences.append("Compounds can be told apart by owner: take more partners, or a higher privacy.row_guard.")
+    if "isolated_rows" in failed and guard > 1:
+        sentences.append("Ask for three supporters a row, privacy.least_supporters=3: with two, each finds the other's row by subtraction.")
     if "coordinator_view" in failed or config.aggregation == "plain":
         sentences.append("The coordinator sees more than noise: use aggregation=secure, and report this as a defect if it already is.")
     if config.data.partners < FEWEST_PARTNERS:

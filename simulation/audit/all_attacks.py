@@ -12,10 +12,12 @@ from simulation.audit.attacks import (
     coordinator_view,
     decoding,
     inversion,
+    isolation,
     membership,
     properties,
     rows,
     shared_heads,
+    substructures,
 )
 from simulation.audit.federations import Trial
 from simulation.audit.findings import CONTROL, ON, AuditOutcome
@@ -32,6 +34,8 @@ ATTACKS: tuple[tuple[str, Attack], ...] = (
     ("shared heads", shared_heads.attack),
     ("attribution", attribution.attack),
     ("properties", properties.attack),
+    ("substructures", substructures.attack),
+    ("isolation", isolation.attack),
 )
 ONCE: tuple[Attack, ...] = (decoding.control, inversion.control, coordinator_view.attack)  # not for each kind of trials
 

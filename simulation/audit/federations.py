@@ -51,6 +51,8 @@ class Trial:
         trunks, means: As in `Rounds`, with `bits` rows in the first array, zero where not listed. Empty unless kept.
         updates: float32 [partners, bits, hidden[0]], each partner's own change of the first layer in the last round, as it went into
             the sum. None unless kept.
+        own: float32 [rows, hidden[0]] for each round: the first partner's change of the first layer, as it went into the sum, in those
+            listed rows whose bits a compound of the pool holds, ascending. Empty unless kept.
         words: uint32 [partners, words], what each partner sent in the last round before it is masked. None unless kept.
         form, value_range: What these words mean. None and 0 unless kept.
         signals: Name to float32 [N]: what membership is guessed from.
@@ -64,6 +66,7 @@ class Trial:
     trunks: list[list[np.ndarray]] = field(default_factory=list)
     means: list[list[np.ndarray]] = field(default_factory=list)
     updates: NDArray[np.float32] | None = None
+    own: list[NDArray[np.float32]] = field(default_factory=list)
     words: NDArray[np.unsignedinteger] | None = None
     form: UpdateCodec | None = None
     value_range: float = 0.0
@@ -88,7 +91,7 @@ def run_trial(
     members, inside = half_of(pool, config, number)
     config = replace(config, seed=derived_seed(config.seed, "audit trial", number))
     setting = set_up(inside, config, folder, held_bits(pool), holders)
-    trained = federate(setting)
+    trained = federate(setting, keep)
     columns, guarded, last = setting.columns, setting.guarded, trained.rounds.trunks[-1]
     seen = [with_columns(dataset, columns) for dataset in pool.datasets.values()]
     models = [partner.model(last, pool.datasets[name]) for name, partner in setting.partners.items()]
@@ -102,7 +105,7 @@ def run_trial(
         return trial
     kept, updates = whole(trained.rounds, columns, pool.bits), first_layers(trained, columns, pool.bits)
     trial = replace(trial, words=trained.words, form=trained.form, value_range=trained.value_range)
-    return replace(trial, trunks=kept.trunks, means=kept.means, updates=updates)
+    return replace(trial, trunks=kept.trunks, means=kept.means, updates=updates, own=trained.own)
 
 
 def half_of(pool: Pool, config: Config, number: int) -> tuple[NDArray[np.bool_], dict[str, Dataset]]:
@@ -197,27 +200,32 @@ class Federated:
         rounds: Of the trunk with those rows alone that are listed.
         form, value_range: What the words mean.
         words: uint32 or uint16 [partners, words].
+        own: As in `Trial`.
     """
 
     rounds: Rounds
     form: UpdateCodec
     value_range: float
     words: NDArray[np.unsignedinteger]
+    own: list[NDArray[np.float32]]
 
 
-def federate(setting: AuditSetting) -> Federated:
-    """All rounds."""
+def federate(setting: AuditSetting, keep: bool = False) -> Federated:
+    """All rounds; with `keep` also what the first partner sent in each."""
     config, partners, shared = setting.config, setting.partners, setting.first
     value_range, form, rounds = shared.value_range, form_of(shared, config), Rounds([copied(shared.arrays)], [])
     words = np.empty((len(partners), form.words), dtype=form.quantiser(value_range).word_type)
+    own: list[NDArray[np.float32]] = []
     for _ in range(config.federation.rounds):
         for place, partner in enumerate(partners.values()):
             words[place] = words_of(partner, shared, form, config)
         sums, value_range = words.sum(axis=0, dtype=words.dtype), shared.value_range
+        if keep:
+            own.append(first_layer(words[0], form, value_range))
         rounds.means.append(mean_update(shared, form, sums, len(partners)))
         shared = take_in(shared, form, sums, len(partners), config, setting.holders)
         rounds.trunks.append(copied(shared.arrays))
-    return Federated(rounds, form, value_range, words)
+    return Federated(rounds, form, value_range, words, own)
 
 
 def mean_update(shared: SharedTrunk, form: UpdateCodec, sums: np.ndarray, partners: int) -> list[np.ndarray]:
@@ -232,13 +240,17 @@ def mean_update(shared: SharedTrunk, form: UpdateCodec, sums: np.ndarray, partne
     return arrays
 
 
+def first_layer(words: NDArray[np.unsignedinteger], form: UpdateCodec, value_range: float) -> NDArray[np.float32]:
+    """One partner's words of the first layer, decoded: float32 [listed rows, hidden[0]]."""
+    quantiser, shape = form.quantiser(value_range), form.shapes[0]
+    return quantiser.mean(words[: shape[0] * shape[1]].view(quantiser.sum_type), 1).reshape(shape)
+
+
 def first_layers(trained: Federated, columns: np.ndarray, bits: int) -> NDArray[np.float32]:
     """Each partner's own words of the first layer, decoded: [partners, bits, hidden[0]]."""
-    quantiser, width = trained.form.quantiser(trained.value_range), trained.form.shapes[0][1]
-    updates = np.zeros((len(trained.words), bits, width), dtype=np.float32)
+    updates = np.zeros((len(trained.words), bits, trained.form.shapes[0][1]), dtype=np.float32)
     for place, update in enumerate(trained.words):
-        values = update[: len(columns) * width].view(quantiser.sum_type)
-        updates[place, columns] = quantiser.mean(values, 1).reshape(-1, width)
+        updates[place, columns] = first_layer(update, trained.form, trained.value_range)
     return updates
 
 

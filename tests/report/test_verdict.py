@@ -141,3 +141,9 @@ def test_too_few_named_by_nobody_are_advised_more_compounds_and_no_larger_guard(
     assert "2,995 compounds trained on, and none of them found, are what a gate of 0.1% takes at least" in said
     assert "still name compounds" in advice([some], config)[0]
     assert advice([replace(few, gate=None)], config) == advice([], config)
+
+
+def test_rows_of_a_single_partner_are_advised_three_supporters_a_row() -> None:
+    config = load_config(None, ("privacy.row_guard=20", "privacy.least_supporters=2", "data.partners=8"))
+    bare = replace(finding(rate(40, 223), 0.0, 0.0, "lower"), name="isolated_rows", finest=0.0)
+    assert "privacy.least_supporters=3" in advice([bare], config)[0]
