@@ -15,9 +15,13 @@ from simulation.audit.attacks import (
     membership,
     properties,
     rows,
+    series,
     shared_heads,
+    sizes,
+    targets,
 )
-from simulation.audit.federations import Trial
+from simulation.audit.consortia import run_consortia
+from simulation.audit.federations import Trial, undefended
 from simulation.audit.findings import CONTROL, ON, AuditOutcome
 from simulation.audit.pool import Pool
 from simulation.audit.scenario import Scenario
@@ -32,6 +36,9 @@ ATTACKS: tuple[tuple[str, Attack], ...] = (
     ("shared heads", shared_heads.attack),
     ("attribution", attribution.attack),
     ("properties", properties.attack),
+    ("targets", targets.attack),
+    ("series", series.attack),
+    ("sizes", sizes.attack),
 )
 ONCE: tuple[Attack, ...] = (decoding.control, inversion.control, coordinator_view.attack)  # not for each kind of trials
 
@@ -43,7 +50,9 @@ def attack(pool: Pool, config: Config, defences: str, trials: Sequence[Trial], s
         defences: ON or OFF.
         stage: Told which attack goes on.
     """
-    scenario = Scenario(pool, trials, defences, config, seeded(config, "audit attacks", defences))
+    stage(f"training federations that leave out targets and series, defences {defences}")
+    consortia = run_consortia(pool, config if defences == ON else undefended(config), defences)
+    scenario = Scenario(pool, trials, defences, config, seeded(config, "audit attacks", defences), consortia)
     outcome = AuditOutcome()
     for name, attack_with in ATTACKS:
         stage(f"attacking, defences {defences}: {name}")
