@@ -14,6 +14,7 @@ from simulation.audit.attacks import (
     inversion,
     membership,
     properties,
+    repeated_rounds,
     rows,
     series,
     shared_heads,
@@ -39,6 +40,7 @@ ATTACKS: tuple[tuple[str, Attack], ...] = (
     ("targets", targets.attack),
     ("series", series.attack),
     ("sizes", sizes.attack),
+    ("repeated rounds", repeated_rounds.attack),
 )
 ONCE: tuple[Attack, ...] = (decoding.control, inversion.control, coordinator_view.attack)  # not for each kind of trials
 
