@@ -25,6 +25,7 @@ from simulation.audit.pool import Pool, numbered, scaffolds_of, subset
 from simulation.audit.signals import Named, class_labels
 
 COUNTS = {ON: 6, OFF: 3}  # federations; with the defences off enough to show that an attack works
+MOST_ROUNDS = 10  # of each: half of the usual ones, so that an audit takes no minute longer
 SHARE = 0.7  # of targets, and of series, that are in play: of both together about half of the compounds
 OF_CLASS, ANALOGUES = 5, 3  # compounds that the attacker knows: actives of a target, and as many inactives; of a series
 SERIES = 6  # structures that make a series
@@ -127,7 +128,9 @@ def run_consortium(pool: Pool, questions: Questions, config: Config, number: int
     """
     generator = np.random.default_rng(derived_seed(config.seed, "audit consortium", number))
     trained, datasets = in_play(pool, questions, generator)
-    setting = set_up(datasets, replace(config, seed=int(generator.integers(2**63))), folder, held_bits(pool), holders)
+    rounds = replace(config.federation, rounds=min(config.federation.rounds, MOST_ROUNDS))
+    config = replace(config, federation=rounds, seed=int(generator.integers(2**63)))
+    setting = set_up(datasets, config, folder, held_bits(pool), holders)
     federated, columns, supports = federate(setting), setting.columns, setting.guarded.supports[:, : pool.bits]
     whole, analogues, guards = fingerprints(pool), questions.analogues.ravel(), config.privacy.row_guard > 1
     cut, series = whole[:, columns], len(questions.analogues)
