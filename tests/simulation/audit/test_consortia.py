@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from simulation.audit import consortia
+from simulation.audit.attacks import series
 from simulation.audit.consortia import ANALOGUES, OF_CLASS, SERIES, Questions, in_play, run_consortia, run_consortium
 from simulation.audit.findings import OFF, ON
 from simulation.audit.pool import Pool, draw_pool, scaffolds_of
+from simulation.audit.scenario import Scenario
 from tests.simulation.audit.demo_pool import demo_config, demo_datasets
 
 
@@ -96,3 +98,13 @@ def test_a_guard_that_leaves_no_row_leaves_no_federation_to_ask_about(monkeypatc
     assert run_consortia(demo_pool(), demo_config("privacy.row_guard=1000"), ON) == []
     (told,) = run_consortia(demo_pool(), demo_config("privacy.row_guard=2", "privacy.least_supporters=2"), ON)
     assert {"support"} < set(told.of_series) and {"rows", "known_list", "update"} == set(told.of_partners)
+
+
+def test_without_defences_the_trunk_of_a_real_federation_tells_which_series_are_in_play(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consortia, "COUNTS", {OFF: 4})
+    learning = ("federation.rounds=8", "model.hidden=[32]", "training.learning_rate=0.01", "model.dropout=0")
+    config = demo_config("privacy.row_guard=0", *learning)
+    told = run_consortia(demo_pool(), config, OFF)
+    findings = series.attack(Scenario(demo_pool(), [], OFF, config, np.random.default_rng(0), told)).findings
+    alone = next(each for each in findings if each.attack == "series from the last trunk")
+    assert alone.value > 0.6 and alone.lower > alone.chance
