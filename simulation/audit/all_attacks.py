@@ -15,11 +15,16 @@ from simulation.audit.attacks import (
     isolation,
     membership,
     properties,
+    repeated_rounds,
     rows,
+    series,
     shared_heads,
     substructures,
+    sizes,
+    targets,
 )
-from simulation.audit.federations import Trial
+from simulation.audit.consortia import run_consortia
+from simulation.audit.federations import Trial, undefended
 from simulation.audit.findings import CONTROL, ON, AuditOutcome
 from simulation.audit.pool import Pool
 from simulation.audit.scenario import Scenario
@@ -36,6 +41,10 @@ ATTACKS: tuple[tuple[str, Attack], ...] = (
     ("properties", properties.attack),
     ("substructures", substructures.attack),
     ("isolation", isolation.attack),
+    ("targets", targets.attack),
+    ("series", series.attack),
+    ("sizes", sizes.attack),
+    ("repeated rounds", repeated_rounds.attack),
 )
 ONCE: tuple[Attack, ...] = (decoding.control, inversion.control, coordinator_view.attack)  # not for each kind of trials
 
@@ -47,7 +56,9 @@ def attack(pool: Pool, config: Config, defences: str, trials: Sequence[Trial], s
         defences: ON or OFF.
         stage: Told which attack goes on.
     """
-    scenario = Scenario(pool, trials, defences, config, seeded(config, "audit attacks", defences))
+    stage(f"training federations that leave out targets and series, defences {defences}")
+    consortia = run_consortia(pool, config if defences == ON else undefended(config), defences)
+    scenario = Scenario(pool, trials, defences, config, seeded(config, "audit attacks", defences), consortia)
     outcome = AuditOutcome()
     for name, attack_with in ATTACKS:
         stage(f"attacking, defences {defences}: {name}")

@@ -115,6 +115,11 @@ def half_of(pool: Pool, config: Config, number: int) -> tuple[NDArray[np.bool_],
     return members, {name: selected(dataset, inside) for (name, dataset), inside in halves}
 
 
+def undefended(config: Config) -> Config:
+    """The same experiment with every defence off."""
+    return replace(config, privacy=replace(config.privacy, row_guard=0, endpoint_labels=1, profile="none"))
+
+
 def states() -> AbstractContextManager[Path]:
     """A folder for partners' states, in memory where there is room, and removed afterwards."""
     return scratch(SCRATCH, in_memory())

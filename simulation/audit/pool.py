@@ -168,10 +168,15 @@ def actives(dataset: Dataset) -> NDArray[np.bool_]:
 
 
 def rare_scaffolds(smiles: list[str], structures: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Compounds whose Murcko scaffold no other structure has: bool [N]. An acyclic compound is its own scaffold."""
-    scaffolds = numbered([scaffold(Chem.MolFromSmiles(structure)) or structure for structure in smiles])
+    """Compounds whose Murcko scaffold no other structure has: bool [N]."""
+    scaffolds = scaffolds_of(smiles)
     pairs = np.unique(np.stack([scaffolds, structures]), axis=1)
     return np.asarray(np.bincount(pairs[0])[scaffolds] == 1)
+
+
+def scaffolds_of(smiles: list[str]) -> NDArray[np.int64]:
+    """The Murcko scaffold of each structure, by number: int64 [N]. An acyclic compound is its own scaffold."""
+    return numbered([scaffold(Chem.MolFromSmiles(structure)) or structure for structure in smiles])
 
 
 def numbered(values: list[str] | list[bytes]) -> NDArray[np.int64]:

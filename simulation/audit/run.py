@@ -7,7 +7,7 @@ run/audit.html                          the report
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, as_completed
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +28,7 @@ from fedapp.storage.json_file import write_json
 from simulation.audit.advice import advice
 from simulation.audit.all_attacks import attack, attack_once, attack_with_canaries
 from simulation.audit.feasibility import check_row_guard
-from simulation.audit.federations import Trial, run_trial, states
+from simulation.audit.federations import Trial, run_trial, states, undefended
 from simulation.audit.findings import OFF, ON, AuditOutcome, Finding
 from simulation.audit.pool import Pool, draw_pool
 from simulation.audit.shared_signals import shared_signals
@@ -85,11 +85,6 @@ class TrialKind(NamedTuple):
     config: Config
     trials: int
     holders: int | None
-
-
-def undefended(config: Config) -> Config:
-    """The same experiment with every defence off."""
-    return replace(config, privacy=replace(config.privacy, row_guard=0, endpoint_labels=1, profile="none"))
 
 
 def run_trials(

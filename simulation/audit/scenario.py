@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedapp.config import Config
+from simulation.audit.consortia import Consortium
 from simulation.audit.federations import Trial
 from simulation.audit.findings import ON
 from simulation.audit.pool import Pool
@@ -23,6 +24,7 @@ class Scenario:
         defences: ON or OFF: with which the trials were trained; CONTROL for an attack in a setting in which it is known to work.
         config: The experiment as it is configured, its defences on.
         generator: Every attack draws from it in turn: a figure depends on which attacks came before.
+        consortia: Federations of their own for attacks on partners as a whole; empty where there are none.
     """
 
     pool: Pool
@@ -30,6 +32,7 @@ class Scenario:
     defences: str
     config: Config
     generator: np.random.Generator
+    consortia: Sequence[Consortium] = ()
 
     @property
     def target(self) -> Trial:
