@@ -19,8 +19,8 @@ from simulation.audit.attacks import (
     rows,
     series,
     shared_heads,
-    substructures,
     sizes,
+    substructures,
     targets,
 )
 from simulation.audit.consortia import run_consortia
