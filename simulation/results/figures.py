@@ -10,6 +10,10 @@ from fedapp.evaluation.intervals import Interval
 from fedapp.wording import DASH, MINUS, percent, signed
 from simulation.results.records import Record
 
+LEARNED = (
+    *("cooccurrence", "label_direction", "isolated_rows", "target_in_play", "series_in_play", "partner_sizes"),
+    *("membership_repeated_round", "identified_repeated_round"),
+)
 SECAGG_SPREADS = ("partner_mask_s", "mask_ratio", "partner_share_s", "partner_answer_s", "set_up_s", "coordinator_s")
 
 
@@ -85,6 +89,13 @@ def findings_by_name(record: Record) -> dict[str, dict[str, dict[str, Any]]]:
         unique = namesakes[finding["defences"], finding["name"]] == 1
         by_name.setdefault(finding["defences"], {})[finding["name"] if unique else finding["attack"]] = finding
     return by_name
+
+
+def learned(record: Record) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
+    """What an audit tells of partners as a whole: each finding with the defences on, and the same with them off, if there is one."""
+    findings = [finding for finding in record.result["findings"] if finding["name"] in LEARNED]
+    off = {finding["attack"]: finding for finding in findings if finding["defences"] == "off"}
+    return [(finding, off.get(finding["attack"])) for finding in findings if finding["defences"] == "on"]
 
 
 def seed_words(seeds: Sequence[int]) -> str:

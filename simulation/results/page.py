@@ -18,7 +18,18 @@ from fedapp.errors import RunError
 from fedapp.evaluation.arms import BASES, COMBINED, CONSTANT, FEDERATED, FOREST, LOCAL, LOCAL_TWICE, MERGED, POOLED, UNGUARDED
 from fedapp.wording import count, percent, score
 from simulation.results.comparisons import Comparison
-from simulation.results.figures import Spread, benchmarked, findings_by_name, fixed, gained, machine_words, seed_words, share_lost, shared
+from simulation.results.figures import (
+    Spread,
+    benchmarked,
+    findings_by_name,
+    fixed,
+    gained,
+    learned,
+    machine_words,
+    seed_words,
+    share_lost,
+    shared,
+)
 from simulation.results.prices import Prices
 from simulation.results.records import Record, read_records
 
@@ -98,6 +109,7 @@ def contents(records: Mapping[str, Record]) -> dict[str, Any]:
         "records": records,
         "comparisons": comparisons(records),
         "findings": {name: findings_by_name(record) for name, record in records.items() if name.startswith(AUDIT)},
+        "learned": {name: learned(record) for name, record in records.items() if name.startswith(AUDIT)},
         "protocol": secagg_settings([records[name] for name in listed["secagg"]]),
         "NAMES": NAMES,
         "BASES": BASES,
