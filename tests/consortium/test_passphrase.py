@@ -6,11 +6,14 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.main import get_command
 
+from fedapp.cli.main import app
 from fedapp.consortium import identity_files, passphrase
 from fedapp.consortium.certificates import change_authority_passphrase, new_certificates
 from fedapp.consortium.identity_files import change_passphrase, check_unattended, load_identity, new_identity, renew_node_key
@@ -371,11 +374,43 @@ def test_on_the_command_line_an_authority_is_made_encrypted_and_decrypted(
     assert HEADER not in (folder / "ca.key").read_bytes()
 
 
+# What a person may type freely behind a verb: names, addresses and settings, which are nobody's secrets.
+WORDS = {"experiment", "--with", "--endpoint", "--endpoints", "--name", "name", "--host", "--superlink"}
+
+
+def parameters(command: Any, verb: str = "polyphony") -> Iterator[tuple[str, Any]]:
+    """Every parameter of every verb."""
+    for name, below in getattr(command, "commands", {}).items():
+        yield from parameters(below, f"{verb} {name}")
+    yield from ((verb, each) for each in command.params)
+
+
 def test_no_verb_takes_a_passphrase_as_a_word_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Arguments are everybody's to read, in `ps` and in a shell's history."""
+    """Arguments are everybody's to read, in `ps` and in a shell's history, and so are variables, in `/proc` and in a unit's settings."""
+    every = list(parameters(get_command(app)))
+    free = {option for _, each in every if each.type.name == "text" for option in each.opts}
+    assert free == WORDS, "whoever adds one says here that it takes no secret"
+    about = [(verb, each) for verb, each in every if "passphrase" in f"{each.name} {getattr(each, 'help', None)}".lower()]
+    assert {verb.removeprefix("polyphony ") for verb, _ in about} >= {"identity new", "identity passphrase", "certificates new"}
+    assert {each.type.name for _, each in about} == {"boolean", "path"}
+    assert not [verb for verb, each in every if each.envvar]
+
     assert polyphony(monkeypatch, "identity", "new", str(tmp_path / "keys"), "--encrypt", SECRET.decode()) == 2
     assert polyphony(monkeypatch, "identity", "new", str(tmp_path / "keys"), "--encrypt") == 1
     assert "no terminal to ask for a new passphrase" in capsys.readouterr().err
     assert not (tmp_path / "keys").exists()
+
+
+@pytest.mark.parametrize("variable", ["POLYPHONY_PASSPHRASE", "PASSPHRASE"])
+def test_a_passphrase_that_lies_in_a_variable_opens_and_encrypts_nothing(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new_identity(tmp_path / "alpha", SECRET)
+    monkeypatch.setenv(variable, SECRET.decode())
+    with pytest.raises(ConfigError, match=r"identity\.key is encrypted, and there is no passphrase"):
+        load_identity(tmp_path / "alpha")
+    assert polyphony(monkeypatch, "identity", "new", str(tmp_path / "keys"), "--encrypt") == 1
+    assert not (tmp_path / "keys").exists()
+    assert SECRET.decode() not in "".join(capsys.readouterr())

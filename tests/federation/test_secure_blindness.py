@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 from flwr.app import Message
+from safetensors.numpy import load_file
 
 from fedapp.coordinator import run_rounds
 from fedapp.data.dataset import Dataset
@@ -240,6 +241,68 @@ def test_nor_is_anything_of_a_partner_that_drops_out_or_of_a_trunk_that_is_hande
     assert {step(message) for message in made.grid.sent} == set(Step)
     assert alike(all_held(made.run), version=3)
     assert {place: made.secrets.found_in(hay) for place, hay in made.hay().items()} == {place: set() for place in PLACES}
+
+
+# What a partner has beside its trunk
+
+MEASURED = {"SMILES", "fingerprints", "assay values", "task names", "private heads", "private rows"}
+
+
+def measured_by(folder: PartnerFolder, dataset: Dataset) -> Secrets:
+    """What a partner measured, and what it trains for itself alone."""
+    needles = Secrets()
+    for name, texts in (("SMILES", dataset.smiles()), ("task names", dataset.tasks["group"])):
+        for text in texts.unique():
+            needles.add_whole(name, text.encode())
+    for kind in ("<i4", "<i8"):
+        needles.add("fingerprints", dataset.x_indices.astype(kind).tobytes())
+    bits = np.zeros((len(dataset.folds), dataset.bits), dtype=np.uint8)
+    bits[np.repeat(np.arange(len(bits)), np.diff(dataset.x_indptr)), dataset.x_indices] = 1
+    for order in ("little", "big"):
+        needles.add("fingerprints", np.packbits(bits, axis=1, bitorder=order).tobytes())
+    values = np.array(dataset.labels.values)
+    for number in values[values % 1 != 0][:20]:
+        needles.add_number("assay values", float(number))
+    for kind in ("<f4", "<f8"):
+        needles.add("assay values", values.astype(kind).tobytes())
+    trained = [item for path in folder.states_by_round().values() for item in load_file(path).items()]
+    for kind, part in (("private heads", "heads."), ("private rows", "private.difference")):
+        for array in [array for name, array in trained if part in name]:
+            needles.add(kind, array.tobytes())
+    return needles
+
+
+@pytest.fixture(scope="module")
+def measuring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Watched, dict[str, Secrets]]]:
+    """A run over classes and values, and what each of its partners measured."""
+    made = watched(tmp_path_factory.mktemp("measuring") / "run", "tasks.kinds=[classification,regression]")
+    folders = {name: made.run.partner(name) for name in made.run.partners()}
+    yield made, {name: measured_by(PartnerFolder(folder), Dataset.open(folder / "dataset")) for name, folder in folders.items()}
+
+
+def test_the_search_finds_what_a_partner_measured_in_its_own_folder(measuring: tuple[Watched, dict[str, Secrets]]) -> None:
+    """The control; compressed tables of text are opened first."""
+    made, measured = measuring
+    for name, needles in measured.items():
+        folder = made.run.partner(name)
+        texts = [Dataset.open(folder / "dataset").smiles()[7].encode()]
+        assert needles.found_in(in_files(folder) + texts) == MEASURED
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_the_coordinator_has_nothing_that_a_partner_measured_and_no_private_head(
+    measuring: tuple[Watched, dict[str, Secrets]], place: str
+) -> None:
+    made, measured = measuring
+    hay = made.hay()[place]
+    assert {name: needles.found_in(hay) for name, needles in measured.items()} == {name: set() for name in measured}
+
+
+def test_no_partner_has_anything_that_another_one_measured_nor_its_private_heads(measuring: tuple[Watched, dict[str, Secrets]]) -> None:
+    made, measured = measuring
+    for name, needles in measured.items():
+        for other in set(measured) - {name}:
+            assert needles.found_in(in_files(made.run.partner(other))) == set(), f"{other} has something of {name}"
 
 
 def test_the_coordinator_has_no_number_of_a_partners_compounds_or_labels(secure: Watched) -> None:

@@ -104,6 +104,7 @@ class Toy:
         rounds: To train.
         guard: Training compounds that a row needs; 0 is off.
         heads: Whether the partners have common endpoints, and the trunk momentum.
+        supporters: Partners that a row needs, and a shared head, as the coordinator proposes.
         repetition: What every partner's policy allows of it.
         changed: Partner to what is different on its side.
         ill: Partners and rounds, such as (2, 1), whose training fails.
@@ -114,6 +115,7 @@ class Toy:
     rounds: int = 2
     guard: int = 10
     heads: bool = False
+    supporters: int = 3
     repetition: RepetitionLimits = field(default_factory=RepetitionLimits)
     changed: dict[int, dict[str, object]] = field(default_factory=dict)
     ill: frozenset[tuple[int, int]] = frozenset()
@@ -180,7 +182,7 @@ class Toy:
 
     def parameters(self, nonce: bytes) -> SessionParameters:
         """What the coordinator proposes."""
-        return parameters_for(self.roster, row_guard=self.guard, layout=self.layout, nonce=nonce)
+        return parameters_for(self.roster, row_guard=self.guard, layout=self.layout, least_supporters=self.supporters, nonce=nonce)
 
     def journal(self) -> list[Exchange]:
         return read_journal(self.folder / "journal.jsonl")

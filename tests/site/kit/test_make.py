@@ -14,11 +14,11 @@ from fedapp.consortium.policy_file import read_policy, read_policy_file, write_p
 from fedapp.consortium.promises import spoken
 from fedapp.consortium.public_file import PublicFile, load_public
 from fedapp.consortium.roster_file import load_draft, load_roster, remove_partner, replace_partner
-from fedapp.errors import BusyError, ConfigError, OutputError
+from fedapp.errors import BusyError, ConfigError, DataError, OutputError
 from fedapp.partner_folder import PartnerFolder
 from fedapp.runtime.bundle import bundle_digest
 from fedapp.runtime.locks import LOCK, locked
-from fedapp.site.accept import check_state
+from fedapp.site.accept import accept, check_data, check_state
 from fedapp.site.folder import Site
 from fedapp.site.kit.install import install, mark
 from fedapp.site.kit.make import Plan, make_kits
@@ -29,6 +29,7 @@ from strategies.secagg.errors import PolicyError
 from tests.cli.test_cli import polyphony
 from tests.helpers.sealed import by_hand
 from tests.helpers.secret_search import Secrets, in_files
+from tests.helpers.small_run import write_dataset
 from tests.site.kits import NAMES, SMALL, SUPERLINK, Founded, allow, found, put_keys
 
 PARTIES = ("coordinator", *NAMES)
@@ -263,6 +264,23 @@ def test_a_common_seed_is_taken_as_it_is(founded: Founded) -> None:
     install(kits / "gamma", founded.path / "gamma")
     held = contents(founded.path / "gamma")
     assert {path: held[path] for path in held if path.name != "floor.yaml"} == contents(kits / "gamma")
+
+
+def test_a_kit_that_brings_data_along_and_accepts_them_for_a_partner_is_not_listened_to(founded: Founded, kits: Path) -> None:
+    """Whoever makes kits would else choose what a partner trains on: the partner accepts its data itself."""
+    kit = Site.open(kits / "gamma")
+    brought = write_dataset(kit.path / "dataset", "gamma")
+    set_data(kit.changed(dataset="dataset"), brought.digest)
+    install(kit.path, founded.path / "gamma")
+    site = Site.open(founded.path / "gamma")
+    assert read_policy_file(site.policy).data == ""
+    shutil.copytree(kit.path / "dataset", site.path / "dataset", dirs_exist_ok=True)
+    with pytest.raises((ConfigError, DataError)) as caught:
+        check_data(site)
+    assert "polyphony accept" in caught.value.hint
+    accept(site, site.path / "dataset")
+    check_data(Site.open(site.path))
+    assert read_policy_file(site.policy).data == brought.digest
 
 
 def test_the_coordinators_site_has_its_certificate_and_no_seed(founded: Founded, kits: Path) -> None:

@@ -6,7 +6,7 @@ import ssl
 import sys
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from http.client import HTTPSConnection
 from pathlib import Path
@@ -139,6 +139,25 @@ def test_strangers_have_places_of_their_own_and_take_none_of_the_partners(at_the
             wait_for(lambda: len(door.guests) == 6 + 3, "all places of strangers are taken")
             assert pushed(port, trust, "beta") == 200
         assert [guest.partner for guest in door.guests][:6] == ["alpha"] * 6
+
+
+def test_exchanges_of_partners_that_take_all_places_come_to_their_end_and_a_newcomer_is_refused_meanwhile(
+    at_the_door: Open, trust: ssl.SSLContext
+) -> None:
+    port, door = at_the_door(replace(ROOM, connections=4))
+    with callers(port, 4, "127.0.0.1", trust) as lines:
+        for line, name in zip(lines, ["alpha", "beta"] * 2, strict=True):
+            line.sendall(head(KEYS[name]) + bytes(BODY // 2))
+        wait_for(lambda: sum(guest.busy for guest in door.guests) == 4, "four bodies are on their way")
+        for trusted in (None, trust):
+            with pytest.raises(OSError) if trusted else nullcontext(), callers(port, 1, "127.0.0.2", trusted) as (newcomer,):
+                assert ended(newcomer)
+        assert sum(guest.busy for guest in door.guests) == 4
+        for line in lines:
+            line.sendall(bytes(BODY - BODY // 2))
+            assert line.recv(12) == b"HTTP/1.1 200"
+        wait_for(lambda: not any(guest.busy for guest in door.guests), "all is answered")
+        assert pushed(port, trust) == 200
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the system looks for the first byte there alone")

@@ -253,6 +253,37 @@ def test_a_partner_that_hands_over_what_it_did_not_sign_is_named_and_another_one
     assert not any(entry.refused for entry in toy.entries(4))
 
 
+CIPHERTEXTS: dict[str, Callable[[np.ndarray], list[np.ndarray]]] = {
+    "none": lambda ciphertext: [],
+    "in a column": lambda ciphertext: [ciphertext.reshape(-1, 1)],
+    "in bytes with a sign": lambda ciphertext: [ciphertext.view(np.int8)],
+}
+
+
+@pytest.mark.parametrize("form", CIPHERTEXTS.values(), ids=CIPHERTEXTS)
+def test_a_partner_that_hands_over_its_trunk_in_another_form_is_named_and_another_one_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: Callable[[np.ndarray], list[np.ndarray]]
+) -> None:
+    """Also where it signed these very bytes: what partners are sent has one form."""
+    monkeypatch.setattr(SecureTrunk, "_turn", lambda self, index: index != LIAR)
+    toy = Toy(tmp_path, rounds=5)
+
+    def up(partition: int, message: Message) -> Message:
+        if (partition, step(message), message.metadata.group_id) == (LIAR - 1, Step.HANDOVER, "4"):
+            (ciphertext,) = message_records.vectors(message.content, message_records.HANDOVER)
+            vectors = {message_records.HANDOVER: handed} if (handed := form(ciphertext)) else {}
+            message.content = message_records.content(Step.HANDOVER, {message_records.BODY: body(message)}, vectors)
+        return message
+
+    away = {(3, number, Step.COLLECT) for number in ("2", "3")}
+    toy.grid.up = up
+    toy.grid.down = lambda partition, m: None if (partition, m.metadata.group_id, step(m)) in away else m
+    toy.federate()
+    assert alike(toy.all_held(), version=5)
+    named = "Handover: partner-3: MalformedMessageError: a handover without the trunk's ciphertext"
+    assert [line for line in left_out(toy) if line.startswith("Handover")] == [named]
+
+
 def test_a_false_complaint_leaves_its_author_out_and_nobody_else(tmp_path: Path) -> None:
     toy = Toy(tmp_path)
 

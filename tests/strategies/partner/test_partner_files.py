@@ -26,13 +26,14 @@ from strategies.partner.side import PartnerSide
 from strategies.secagg import wire
 from strategies.secagg.consistency_messages import ConsistencyRequest
 from strategies.secagg.errors import OutOfOrderError, SecAggError
+from strategies.secagg.messages import NO_TRUNK
 from strategies.secagg.phases import Phase, Step
 from strategies.secagg.roster import Roster
 from strategies.secagg.state import load
 from strategies.secagg.transcript import parse
 from strategies.secagg.transcript_comparison import compare
 from strategies.update.self_audit import OWN
-from strategies.update.shared_trunk import TrunkFileError
+from strategies.update.shared_trunk import SharedTrunk, TrunkFileError
 from tests.helpers.federation import alike, body, step
 from tests.helpers.local_grid import PartnerKilledError, unchanged
 from tests.strategies.toy import Toy, ask, last_request, state_of, stopped_before
@@ -457,3 +458,26 @@ def test_the_trunk_before_is_kept_on_a_file_system_without_hard_links_too(toy: T
     assert (held.now.version, held.before.version) == (2, 1)
     assert PartnerFolder(toy.home(1)).trunk_before.stat().st_mode & 0o777 == 0o600
     assert not list(toy.home(1).glob(".*"))
+
+
+def test_after_a_kill_between_the_two_writes_of_a_sum_no_trunk_is_said_to_be_its_own_predecessor(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trunk lies in both places then, and the one before is gone: a partner that named it could be taken back to where it is."""
+    keep, found, names = HeldTrunk.keep, list[tuple[int, bytes, bytes]](), dict[int, bytes]()
+
+    def killed_once(held: HeldTrunk, shared: SharedTrunk) -> None:
+        if held.folder.path == toy.home(2) and shared.version == 3 and not found:
+            ours = HeldTrunk(held.folder, 1.0)
+            assert PartnerFolder(toy.home(2)).trunk_before.read_bytes() == (toy.home(2) / "shared.safetensors").read_bytes()
+            assert (ours.now.name, ours.now.before) == (names[2], names[1])
+            found.append(ours.names())
+            raise PartnerKilledError
+        keep(held, shared)
+        names[shared.version] = shared.name
+
+    monkeypatch.setattr(HeldTrunk, "keep", killed_once)
+    toy.rounds = 5
+    toy.federate()
+    assert found == [(2, names[2], NO_TRUNK)]
+    assert alike(toy.all_held(), version=5)

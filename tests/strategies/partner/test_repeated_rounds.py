@@ -8,9 +8,10 @@ import pytest
 from flwr.app import Message
 
 from fedapp.partner_folder import PartnerFolder
-from fedapp.storage.json_file import read_sealed
+from fedapp.storage.damage import DamagedFileError
+from fedapp.storage.json_file import read_sealed, write_json
 from strategies.coordinator.exchange import RoundFailedError
-from strategies.partner.repetition import read_repetition, write_repetition
+from strategies.partner.repetition import counted_anew, read_repetition, write_repetition
 from strategies.secagg.phases import Step
 from strategies.secagg.repetition import Repetition, RepetitionLimits, RoundCount
 from strategies.update.self_audit import OWN
@@ -150,3 +151,31 @@ def test_the_file_says_what_was_written(tmp_path: Path) -> None:
         "8": {"trainings": 2, "survivor_lists": 1},
         "10": {"trainings": 1, "survivor_lists": 1},
     }
+
+
+BY_HAND_AND_WRONG = {
+    "a round under two keys": {"rounds": {"1": {"trainings": 2, "survivor_lists": 2}, "01": {"trainings": 0, "survivor_lists": 0}}},
+    "a round under a key of another form": {"rounds": {" 1": {"trainings": 0, "survivor_lists": 0}}},
+    "a round without one of its counts": {"rounds": {"1": {"trainings": 2}}},
+    "a count below nothing": {"sessions": -1},
+    "a count that is true": {"cohort_changes": True},
+    "a count of a round that is a fraction": {"rounds": {"1": {"trainings": 1.5, "survivor_lists": 0}}},
+    "a survivor that is true": {"survivors": [True, 2, 3]},
+    "a survivor below nothing": {"survivors": [-1, 2, 3]},
+    "a survivor that is a fraction": {"survivors": [1.0, 2, 3]},
+    "a survivor by name": {"survivors": ["1", 2, 3]},
+    "one key more": {"round": 1},
+}
+
+
+@pytest.mark.parametrize("change", BY_HAND_AND_WRONG.values(), ids=BY_HAND_AND_WRONG)
+def test_what_a_person_wrote_that_can_be_read_in_two_ways_counts_as_damaged(tmp_path: Path, change: dict[str, object]) -> None:
+    """A person's word stands in for the digest: what the file says is then all that there is to go by."""
+    folder = PartnerFolder(tmp_path)
+    told = json.loads(counted_anew())
+    write_json(folder.repetition, told)
+    assert read_repetition(folder) == Repetition(first_attempt=told["first_attempt"])
+    write_json(folder.repetition, told | change)
+    with pytest.raises(DamagedFileError, match=r"repetition\.json is damaged") as caught:
+        read_repetition(folder)
+    assert "write {" in caught.value.hint

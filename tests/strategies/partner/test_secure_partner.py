@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import Message
+from flwr.app import ArrayRecord, Message
 
 from strategies import message_records
 from strategies.coordinator.exchange import RoundFailedError
@@ -30,6 +30,7 @@ from strategies.secagg.phases import Phase, Step
 from strategies.update.shared_trunk import SharedTrunk
 from tests.helpers.federation import alike, body, equal, step
 from tests.helpers.local_grid import LocalGrid
+from tests.strategies.record_forms import UNREADABLE, array_of
 from tests.strategies.toy import ROWS, Toy, ask, expected, last_request, no_evaluation, no_training, state_of, stopped_before
 
 
@@ -99,6 +100,26 @@ def test_a_partner_that_is_behind_is_named_so_in_the_journal(toy: Toy) -> None:
         "partner-2: no reply",
         "partner-2: BehindError: it holds the trunk of round 0, and gets the newest first",
     ]
+
+
+@pytest.mark.parametrize("name", [message_records.WORDS, message_records.HANDOVER])
+def test_a_request_whose_vectors_cannot_be_read_is_in_the_transcript_as_what_was_refused(toy: Toy, name: str) -> None:
+    """As any other refusal: what came, by its digest, and why; and the partner takes part again."""
+    spoiled: list[bytes] = []
+
+    def spoil(partition: int, message: Message) -> Message:
+        if (partition, step(message), message.metadata.group_id) == (1, Step.COLLECT, "2"):
+            message.content[name] = ArrayRecord({"0": array_of(UNREADABLE["a pickle"])})
+            spoiled.append(body(message))
+        return message
+
+    toy.rounds, toy.grid.down = 4, spoil
+    toy.federate()
+    (request,) = spoiled
+    (refused,) = [entry for entry in toy.entries(2) if entry.refused]
+    assert (refused.phase, refused.refused, refused.sent) == (Step.COLLECT, "MalformedMessageError", b"")
+    assert refused.received == sha256(request).digest()
+    assert alike(toy.all_held(), version=4)
 
 
 # Handed-over trunks

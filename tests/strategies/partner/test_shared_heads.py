@@ -35,7 +35,7 @@ def trained(trunk: list[np.ndarray], partner: int, number: int) -> list[np.ndarr
 def in_process(toy: Toy, rounds: int, missing: frozenset[tuple[int, int]] = frozenset()) -> SharedTrunk:
     """The same partners without keys, masks and messages."""
     sides = {partner: toy.side(partner) for partner in range(1, toy.partners + 1)}
-    rows = listed(np.sum([side.data.support().astype(np.int64) for side in sides.values()], axis=0), BITS, 3)
+    rows = listed(np.sum([side.data.support().astype(np.int64) for side in sides.values()], axis=0), BITS, toy.supporters)
     shared = no_trunk(sides[1].terms.value_range).with_rows(rows, b"").starting_with(toy.first())
     codec = sides[1].terms.codec(rows)
     for number in range(1, rounds + 1):
@@ -44,7 +44,7 @@ def in_process(toy: Toy, rounds: int, missing: frozenset[tuple[int, int]] = froz
             words, data = np.zeros_like(sums), sides[partner].data
             shared.encode(codec, trained(shared.arrays, partner, number), rows & data.support(), words, data.rounding_seed(number, 0))
             sums += words
-        shared = shared.adding(judge(shared.pending(codec, sums.view(np.int32), len(there))), 1.0, MOMENTUM)
+        shared = shared.adding(judge(shared.pending(codec, sums.view(np.int32), len(there), toy.supporters)), 1.0, MOMENTUM)
     return shared
 
 
@@ -86,6 +86,19 @@ def test_a_shared_head_moves_in_a_round_of_whose_sum_three_holders_are_left_and_
     assert same(held[0], in_process(toy, 1, ill))
     assert held[0].rows[BITS:].all() and held[0].arrays[-1].any(axis=1).tolist() == [False, False, True]
     assert held[0].found["few"] == {"0": 1, "1": 2}
+
+
+def test_where_partners_agreed_on_four_supporters_a_shared_head_that_three_holders_are_left_of_stays_where_it_was(tmp_path: Path) -> None:
+    """Four, five and six hold the three slots, and one drops out: in the sum of the first are as many as would do without agreement."""
+    has = {partner: np.array([*ROWS, partner <= 4, partner <= 5, partner <= 6]) for partner in range(1, 9)}
+    changed = {partner: {"support": lambda each=each: each} for partner, each in has.items()}
+    toy = Toy(tmp_path, partners=8, rounds=1, heads=True, supporters=4, changed=changed, ill=frozenset({(1, 1)}))
+    toy.federate()
+    assert len({each.to_bytes() for each in toy.all_held()}) == 1
+    assert toy.held(1).rows[BITS:].all(), "all are listed, by those who said that they hold them"
+    assert toy.held(1).arrays[-1].any(axis=1).tolist() == [False, True, True]
+    assert [held.found["few"] for held in toy.all_held()] == [{"0": 3}] * 8
+    assert same(toy.held(1), in_process(toy, 1, frozenset({(1, 1)})))
 
 
 def test_a_shared_head_that_two_holders_are_left_of_is_used_again_when_the_third_is_back(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The protocol without one of its checks, for each check in turn: does a test of the attacks notice?
+"""The modules in `CHECKED` without one of their checks, for each check in turn: does a test of the attacks notice?
 
 Checks are found in the source: conditions that raise or find that something proves nothing, each of their clauses and limits, calls that
 verify, translations of exceptions, what ends a session after a refusal, answers of yes or no, choices by a condition, what is filtered out,
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from inspect import signature
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, ModuleType
@@ -289,7 +289,7 @@ def running(module: ModuleType, qualname: str) -> FunctionType:
     found: Any = module
     for name in qualname.split("."):
         found = vars(found)[name]
-    found = found.fget if isinstance(found, property) else found
+    found = found.fget if isinstance(found, property) else found.func if isinstance(found, cached_property) else found
     function = getattr(found, "__wrapped__", found)
     assert isinstance(function, FunctionType)
     return function

@@ -2,7 +2,8 @@
 
 import hashlib
 import hmac
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given
@@ -91,6 +92,7 @@ PURPOSES: list[tuple[Callable[..., bytes], tuple, tuple]] = [
     (keys.secret_commitment, (SESSION, 1, 2, 3, SECRET), (OTHER, 2, 3, 2, OTHER)),
     (keys.group_commitment, (SESSION, 1, SECRET), (OTHER, 2, OTHER)),
     (keys.check_key, (SECRET, 1, b"t" * 32), (OTHER, 2, b"u" * 32)),
+    (keys.slot_key, (SECRET, 1), (OTHER, 2)),
     (keys.initial_seed, (SECRET,), (OTHER,)),
     (keys.handover_key, (SECRET, 1, b"t" * 32), (OTHER, 2, b"u" * 32)),
     (keys.public_seed, (SECRET,), (OTHER,)),
@@ -107,6 +109,33 @@ def test_no_two_purposes_share_a_key() -> None:
 def test_every_argument_changes_the_key(derivation: Callable[..., bytes], arguments: tuple, others: tuple) -> None:
     changed = [derivation(*arguments[:place], others[place], *arguments[place + 1 :]) for place in range(len(arguments))]
     assert len({derivation(*arguments), *changed}) == 1 + len(arguments)
+
+
+def of_both_ways() -> Iterator[tuple[Callable[..., object], tuple, tuple]]:
+    """Each derivation with two numbers, and its arguments with these the other way round."""
+    fixed_shares = (keys.fixed_shares, (SECRET, 1, 2, 3, b"a" * 32, 5), ())
+    for derivation, arguments, _ in (*PURPOSES, fixed_shares):
+        numbers = [place for place, value in enumerate(arguments[:5]) if isinstance(value, int)]
+        for one, other in itertools.combinations(numbers, 2):
+            swapped = list(arguments)
+            swapped[one], swapped[other] = arguments[other], arguments[one]
+            yield derivation, arguments, tuple(swapped)
+
+
+BOTH_WAYS = list(of_both_ways())
+
+
+@pytest.mark.parametrize(("derivation", "there", "back"), BOTH_WAYS, ids=lambda value: getattr(value, "__name__", ""))
+def test_what_one_partner_sends_another_has_a_key_of_its_own_in_each_direction(
+    derivation: Callable[..., object], there: tuple, back: tuple
+) -> None:
+    """With one key for both, AES-GCM would seal two bundles with one keystream."""
+    assert derivation(*there) != derivation(*back)
+
+
+def test_all_derivations_of_a_dealer_and_a_holder_are_looked_at_in_both_directions() -> None:
+    of_two = {keys.pair_key, keys.share_key, keys.fixed_shares, keys.secret_commitment, keys.group_seed, keys.confirmation}
+    assert {derivation for derivation, _, _ in BOTH_WAYS} == of_two
 
 
 def test_a_pairwise_seed_is_a_field_element_from_48_bytes() -> None:

@@ -1,4 +1,4 @@
-"""No check of the protocol can be taken away without a test of the attacks noticing it."""
+"""No check of the modules in `CHECKED` can be taken away without a test of the attacks noticing it."""
 
 from dataclasses import replace
 from functools import partial

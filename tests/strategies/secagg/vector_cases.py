@@ -54,20 +54,23 @@ def key_cases() -> Iterator[Case]:
     yield case(keys.pairwise_seed, SECRET, 7, COHORT, TRUNK)
     yield case(keys.group_seed, SECRET, 7, 3)
     yield case(keys.share_key, SECRET, 7, 3, 5, COHORT)
+    yield case(keys.share_key, SECRET, 7, 5, 3, COHORT)
     yield case(keys.confirmation, SECRET, SESSION, 7, 3)
     yield case(keys.trunk_blind, SECRET, 7)
     yield case(keys.trunk_blind, SECRET, None)
     yield case(keys.trunk_name, SECRET, 4, COHORT, TRUNK)
     yield case(keys.basis, SECRET, TRUNK, COHORT)
     yield case(keys.secret_commitment, SESSION, 7, 3, 5, SECRET)
+    yield case(keys.secret_commitment, SESSION, 7, 5, 3, SECRET)
     yield case(keys.group_commitment, SESSION, 3, SECRET)
     yield case(keys.check_key, SECRET, 7, TRUNK)
     yield case(keys.slot_key, SECRET, 7)
     yield case(keys.initial_seed, SECRET)
     yield case(keys.handover_key, SECRET, 3, TRUNK)
     yield case(keys.public_seed, SECRET)
-    fixed = [shamir.to_bytes(share) for share in keys.fixed_shares(SECRET, 7, 3, 5, COHORT, 3)]
-    yield plain({"function": "fixed_shares", "arguments": [SECRET, 7, 3, 5, COHORT, 3], "result": fixed})
+    for dealer, holder in ((3, 5), (5, 3)):
+        fixed = [shamir.to_bytes(share) for share in keys.fixed_shares(SECRET, 7, dealer, holder, COHORT, 3)]
+        yield plain({"function": "fixed_shares", "arguments": [SECRET, 7, dealer, holder, COHORT, 3], "result": fixed})
 
 
 def stream_cases() -> Iterator[Case]:
