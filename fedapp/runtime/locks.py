@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from fcntl import LOCK_EX, LOCK_NB, flock
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,20 @@ def locked(folder: Path, purpose: str, patience: float = 0.0) -> Iterator[None]:
     finally:
         INHERITED.discard(descriptor)
         os.close(descriptor)  # without LOCK_UN, which would take it from our children too
+
+
+def in_use(folder: Path) -> bool:
+    """Whether a process holds it now, as far as its file system keeps locks."""
+    if not (folder / LOCK).is_file():
+        return False
+    descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        flock(descriptor, LOCK_SH | LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 @contextmanager

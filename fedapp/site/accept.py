@@ -25,6 +25,7 @@ from fedapp.site.endpoints import UNSAID, Wanted, check_endpoints, chosen, conse
 from fedapp.site.folder import SITE_FILE, Site
 from fedapp.site.took_part import check_not_lost
 from fedapp.storage.json_file import BY_HAND, SEAL, read_json, read_object, read_sealed, write_sealed
+from fedapp.storage.live_files import json_object
 from fedapp.storage.output import check_folder, output_folder
 from fedapp.storage.scratch import scratch
 from fedapp.wording import plural
@@ -69,7 +70,7 @@ def _accept(site: Site, source: Path, wanted: Wanted) -> Dataset:
             _check_chemistry(folder / SUMMARY, config.chemistry)
             _check_fold_key(folder / SUMMARY, site, config.chemistry)
     with _finished(site, source, config) as given:
-        if given.digest != policy.data:
+        if given.digest != (policy.data or _played(site)):
             check_first(site, "another dataset")
         declared = chosen(site, wanted, given)
         dataset = _copy(given.directory, target, site.settings.name, sources)
@@ -80,6 +81,15 @@ def _accept(site: Site, source: Path, wanted: Wanted) -> Dataset:
     accepted = [consent(group, each, endpoints[each.endpoint]) for group, each in sorted(declared.items())]
     write_policy_file(site.policy, replace(policy, data=dataset.digest, endpoints=accepted))
     return dataset
+
+
+def _played(site: Site) -> str:
+    """Digest of the dataset that was in play before a policy was lost, and brought back from a kit, that names none: what the model says
+    it learned from, or else what lies in the site."""
+    model, lying = json_object(PartnerFolder(site.state).model_header), site.path / DATASET
+    if isinstance(told := model.get("data"), str):
+        return told
+    return str(read_header(lying)["digest"]) if (lying / HEADER).is_file() else ""
 
 
 def check_first(site: Site, change: str) -> None:
@@ -121,6 +131,11 @@ def check_data(site: Site) -> None:
     if not (directory / HEADER).is_file():
         raise DataError(f"{directory} is no dataset, and {site.path / SITE_FILE} names it as the accepted one", AGAIN.format(site.path))
     header = read_header(directory)
+    if not allowed:
+        raise DataError(
+            f"{site.policy} names no dataset: none was accepted, or the policy was lost and is a kit's",
+            f"accept what the rounds were trained with: polyphony accept {site.path} {directory}",
+        )
     if header["digest"] != allowed:
         raise DataError(
             f"{directory} is not the dataset that {site.policy} accepts: its digest is {header['digest'][:16]}, not {allowed[:16]}",

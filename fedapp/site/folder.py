@@ -65,6 +65,16 @@ class Settings:
     proxy: str | None = None
 
 
+def hint_without_settings(path: Path) -> str:
+    """What to do about a folder that has no `site.yaml`: one of a site in use has lost it."""
+    if not any((path / name).exists() for name in ("policy.yaml", "took-part.json")):
+        return "`polyphony kit install KIT SITE` makes one of a kit"
+    return (
+        f"it was a site: bring {SITE_FILE} back from a backup, or copy the kit's there; then `polyphony accept {path} {path}/dataset`, and "
+        "write page and proxy as they were"
+    )
+
+
 @dataclass(frozen=True)
 class Site:
     """A site's folder; `Site.open` checks that there is one."""
@@ -81,13 +91,13 @@ class Site:
         """
         file = path / SITE_FILE
         if not file.is_file():
-            raise ConfigError(f"{path} is no site: it has no {SITE_FILE}", "`polyphony kit install KIT SITE` makes one of a kit")
+            raise ConfigError(f"{path} is no site: it has no {SITE_FILE}", hint_without_settings(path))
         settings = read_whole(file, Settings, "compare it with the one in the kit")
         if settings.role not in (PARTNER, COORDINATOR):
             raise ConfigError(f"{file}: role is {settings.role!r}", f"it is {PARTNER} or {COORDINATOR}")
         host, _, port = settings.superlink.rpartition(":")
         if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
-            raise ConfigError(f"{file}: superlink is {settings.superlink!r}, not host:port")
+            raise ConfigError(f"{file}: superlink is {settings.superlink!r}, not host:port", "compare it with the one in the kit")
         return cls(path.resolve(), settings)
 
     @classmethod

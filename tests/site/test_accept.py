@@ -113,6 +113,38 @@ def test_once_a_round_is_trained_the_same_data_may_be_accepted_again_and_no_othe
     assert accept(site, given[0]).digest == accept(site, site.path / "dataset").digest == accepted.digest
 
 
+def test_a_site_whose_policy_was_lost_and_is_a_kits_again_accepts_the_data_of_its_rounds_and_no_others(site: Site, tmp_path: Path) -> None:
+    given = [write_dataset(tmp_path / name, "given", **size).directory for name, size in (("one", {}), ("grown", {"compounds": 80}))]
+    brought = read_policy_file(site.policy)
+    accepted = accept(site, given[0])
+    trained = PartnerFolder(site.state).loss_of(1)
+    trained.parent.mkdir(parents=True)
+    write_sealed(trained, {"round": 1})
+    for directory in (given[0], site.path / "dataset"):
+        write_policy_file(site.policy, brought)
+        with pytest.raises(DataError, match="names no dataset") as caught:
+            check_data(Site.open(site.path))
+        assert caught.value.hint.endswith(f"polyphony accept {site.path} {site.path / 'dataset'}")
+        with pytest.raises(ConfigError, match="which another dataset cannot go on"):
+            accept(site, given[1])
+        assert accept(site, directory).digest == accepted.digest
+        check_data(Site.open(site.path))
+
+
+def test_a_site_that_lost_its_settings_says_so_and_a_kits_with_the_same_data_put_it_right(site: Site, tmp_path: Path) -> None:
+    accept(site, write_dataset(tmp_path / "one", "given").directory)
+    kept = site.path / "site.yaml"
+    settings = kept.read_text()
+    kept.unlink()
+    with pytest.raises(ConfigError, match="it has no site.yaml") as caught:
+        Site.open(site.path)
+    assert f"`polyphony accept {site.path} {site.path}/dataset`" in caught.value.hint
+    kept.write_text("\n".join(line for line in settings.splitlines() if not line.startswith("dataset")) + "\ndataset: null\n")
+    accept(Site.open(site.path), site.path / "dataset")
+    check_data(Site.open(site.path))
+    assert kept.read_text() == settings
+
+
 def test_other_data_may_be_accepted_later_and_the_same_again(site: Site, tmp_path: Path) -> None:
     first, second = (write_dataset(tmp_path / name, "Birch", tasks=tasks) for name, tasks in (("first", 4), ("second", 5)))
     accept(site, first.directory)

@@ -21,7 +21,7 @@ from fedapp.runtime.locks import locked
 from fedapp.site.accept import check_first, own_state
 from fedapp.site.agreed import check_agreed
 from fedapp.site.floor import LIMITS, Floor, as_strict_as, read_floor, shortfalls, terms_of, tightened, write_floor
-from fedapp.site.folder import CONFIG_FILE, FLOOR_FILE, SITE_FILE, Site
+from fedapp.site.folder import CONFIG_FILE, FLOOR_FILE, SITE_FILE, Site, hint_without_settings
 from fedapp.site.kit.make import SERVICES, copy, own_seed
 from fedapp.site.kit.members import member_changes
 from fedapp.site.terms import differences
@@ -97,7 +97,8 @@ def _check_new(given: Site, path: Path) -> None:
     taken = [name for name in _named(given) if (path / name).exists()]
     if taken:
         raise OutputError(
-            f"{path} is no site, and has files of its own that the kit's would replace: {', '.join(taken)}", "name a new folder"
+            f"{path} is no site, and has files of its own that the kit's would replace: {', '.join(taken)}",
+            f"name a new folder; or, {hint_without_settings(path)}",
         )
 
 

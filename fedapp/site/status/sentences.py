@@ -133,6 +133,8 @@ def coordinator_state(status: Mapping[str, Any]) -> tuple[str, str]:
         return "idle", "No run has been started yet."
     if status["state"] == "failed":
         return "bad", f"The run stopped after {of_rounds(status)}."
+    if status["state"] == "interrupted":
+        return "bad", f"The run was interrupted after {of_rounds(status)}: `polyphony federate` goes on."
     if status["state"] == "finished":
         return "good", f"The run is finished: {plural(status['round'], 'round')}."
     if not status["made"]:

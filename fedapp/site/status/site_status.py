@@ -13,6 +13,7 @@ from fedapp.errors import PolyphonyError
 from fedapp.evaluation.arms import CLASSIFICATION
 from fedapp.partner_folder import PartnerFolder
 from fedapp.run_folder import now
+from fedapp.runtime.locks import in_use
 from fedapp.site.folder import Site
 from fedapp.site.own_files import unusable_files
 from fedapp.site.request_log import Request
@@ -129,12 +130,13 @@ def coordinator_status(site: Site) -> dict[str, Any]:
     outcome = json_object(site.coordinator / OUTCOME, problems)
     proposal = _told(lambda: read_policy_file(site.proposal), problems, hints)
     consortium = _consortium(_told(lambda: load_roster(site.roster), problems, hints))
-    state = str(outcome.get("state") or ("running" if exchanges else "not started"))
+    running = "running" if in_use(site.coordinator) else "interrupted"
+    state = str(outcome.get("state") or (running if exchanges else "not started"))
     return {
         "role": site.settings.role,
         "name": site.settings.name,
         "time": now(),
-        "healthy": state != "failed",
+        "healthy": state not in ("failed", "interrupted"),
         "consortium": consortium,
         "state": state,
         "error": str(outcome.get("error", "")),

@@ -14,6 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from fedapp.errors import ConfigError
+from fedapp.runtime.locks import locked
 from fedapp.runtime.processes import free_port
 from fedapp.site.folder import COORDINATOR, Site
 from fedapp.site.request_log import Request, note_request
@@ -128,7 +129,8 @@ def test_a_refusal_and_a_dead_supernode_stand_on_top_with_what_to_do(site: Site)
 
 
 def test_the_coordinators_page_has_rounds_phases_and_drop_outs_and_no_scores(coordinator: Site) -> None:
-    text = shown(coordinator).text
+    with locked(coordinator.coordinator, "polyphony federate"):
+        text = shown(coordinator).text
     assert "Running: round 3 of 20 is done." in text
     assert "1 reply left out so far" in text
     for word in ("AUC-PR", "loss", "clipped", "Row guard"):
@@ -159,7 +161,9 @@ def test_health_is_503_for_a_party_that_needs_attention(site: Site, coordinator:
     assert browser(site).get("/health").status_code == 200
     saved_site.beat(site, age=90)
     assert browser(site).get("/health").status_code == 503
-    assert browser(coordinator).get("/health").status_code == 200
+    with locked(coordinator.coordinator, "polyphony federate"):
+        assert browser(coordinator).get("/health").status_code == 200
+    assert browser(coordinator).get("/health").status_code == 503
     write_sealed(coordinator.coordinator / "outcome.json", {"state": "failed", "error": "too few"})
     assert browser(coordinator).get("/health").status_code == 503
 

@@ -13,6 +13,7 @@ from fedapp.evaluation.scores import write_scores as write_scores_of_labels
 from fedapp.partner_folder import PartnerFolder
 from fedapp.prediction.predict import column_names
 from fedapp.report.saved_files import TASKS
+from fedapp.runtime.locks import locked
 from fedapp.site.folder import COORDINATOR, Site
 from fedapp.site.status.report import write_site_report
 from fedapp.storage.digests import file_digests
@@ -219,7 +220,8 @@ def test_rounds_that_named_compounds_are_in_the_report(tmp_path: Path) -> None:
 def test_the_coordinators_report_has_its_rounds_and_no_tasks(tmp_path: Path) -> None:
     site = fresh(tmp_path / "site", COORDINATOR)
     journal_of(site, [*set_up(), *one_round(1), *one_round(2)])
-    text = Page(write_site_report(site)).text
+    with locked(site.coordinator, "polyphony federate"):
+        text = Page(write_site_report(site)).text
     assert "Running: round 2 of 20 is done." in text
     assert not (site.path / "tasks.csv").exists()
 

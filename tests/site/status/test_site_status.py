@@ -17,6 +17,7 @@ from fedapp.consortium.policy_file import read_policy, write_policy
 from fedapp.partner_folder import PartnerFolder
 from fedapp.privacy.accounting import NoiseEvent, epsilon
 from fedapp.privacy.budget import Budget, BudgetError
+from fedapp.runtime.locks import locked
 from fedapp.site.doctor import protection
 from fedapp.site.doctor.checks import CheckState
 from fedapp.site.floor import DEFAULT, as_strict_as, terms_of, write_floor
@@ -366,12 +367,23 @@ def test_a_coordinator_without_a_run_says_so(coordinator: Site) -> None:
     assert headline(told) == ("idle", "No run has been started yet.")
 
 
+def test_a_run_whose_process_is_gone_is_interrupted(coordinator: Site) -> None:
+    """A kill writes no outcome: what tells is that nobody holds the coordinator's folder."""
+    saved_site.journal_of(coordinator, [*saved_site.set_up(), *saved_site.one_round(1)])
+    with locked(coordinator.coordinator, "polyphony federate"):
+        assert headline(coordinator_status(coordinator)) == ("busy", "Running: round 1 of 20 is done.")
+    told = coordinator_status(coordinator)
+    assert (told["state"], told["healthy"]) == ("interrupted", False)
+    assert headline(told) == ("bad", "The run was interrupted after round 1 of 20: `polyphony federate` goes on.")
+
+
 def test_rounds_are_done_when_enough_partners_answered_the_unmasking(coordinator: Site) -> None:
     short = [Exchange(3, Step.COLLECT.value, 4, 3, 10, 10, 5.0), Exchange(3, Step.UNMASK.value, 3, 2, 10, 10, 1.0, {}, ["no reply"])]
     saved_site.journal_of(
         coordinator, [*saved_site.set_up(), *saved_site.one_round(1), *saved_site.one_round(2, lost=("no reply",)), *short]
     )
-    told = coordinator_status(coordinator)
+    with locked(coordinator.coordinator, "polyphony federate"):
+        told = coordinator_status(coordinator)
     assert (told["state"], told["round"], told["attempt"]) == ("running", 2, 1)
     assert [(each["round"], each["done"], each["asked"], each["replied"]) for each in told["made"]] == [
         (1, True, 4, 4),
