@@ -34,10 +34,15 @@ from strategies.secagg import (
     policy,
     proofs,
     repetition,
+    roster,
     seeds,
     session,
+    shamir,
     shares,
+    state,
+    transcript,
     verification,
+    wire,
 )
 from tests.strategies.secagg import (
     test_abandoned,
@@ -53,6 +58,11 @@ from tests.strategies.secagg import (
     test_phases,
     test_proofs,
     test_repetition,
+    test_roster,
+    test_shamir,
+    test_state,
+    test_transcript,
+    test_wire,
     test_wrong_shares,
 )
 
@@ -69,10 +79,15 @@ CHECKED = (
     proofs,
     masking,
     repetition,
+    roster,
     seeds,
     session,
+    shamir,
     shares,
+    state,
+    transcript,
     verification,
+    wire,
 )
 ATTACKS = (
     test_abandoned,
@@ -88,6 +103,11 @@ ATTACKS = (
     test_phases,
     test_proofs,
     test_repetition,
+    test_roster,
+    test_shamir,
+    test_state,
+    test_transcript,
+    test_wire,
     test_wrong_shares,
 )
 BLAMING = (contributions, handover, proofs, seeds, verification)  # of these every answer and choice, too: somebody is named by it

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from strategies.secagg.errors import MalformedMessageError, PeerError, SignatureError
 from strategies.secagg.identity import Identity
 from strategies.secagg.roster import Member, Roster
-from strategies.secagg.transcript import PHASES, BrokenTranscriptError, Entry, Fact, append, owner, read, resume
+from strategies.secagg.transcript import PHASES, BrokenTranscriptError, Entry, Fact, append, follows, owner, read, resume
 
 IDENTITIES = [Identity.generate() for _ in range(3)]
 MEMBERS = tuple(Member(index, f"partner-{index}", each.public) for index, each in enumerate(IDENTITIES, start=1))
@@ -177,6 +177,15 @@ def test_an_entry_written_again_with_the_right_key_breaks_the_chain_behind_it() 
     _, other = append(ENTRIES[0], IDENTITIES[1], ROSTER.digest(), SESSION, 1, "ShareKeys", (Fact("cohort", b"else"),), RECEIVED, SENT, "")
     assert len(read([LINES[0], other], MEMBERS[1], ROSTER.digest())) == 2
     broken([LINES[0], other, *LINES[2:]], 3, "removed, added or moved")
+
+
+def test_a_line_follows_the_entry_before_it_in_its_own_transcript_alone() -> None:
+    digest = ROSTER.digest()
+    assert follows(LINES[0], None, MEMBERS[1], digest)
+    assert follows(LINES[1], ENTRIES[0], MEMBERS[1], digest)
+    assert not follows(LINES[2], ENTRIES[0], MEMBERS[1], digest), "another one is between them"
+    assert not follows(LINES[1], ENTRIES[0], MEMBERS[2], digest), "of another partner"
+    assert not follows(LINES[1], ENTRIES[0], MEMBERS[1], bytes(32)), "of another roster"
 
 
 def test_only_the_end_can_be_cut_off_unnoticed() -> None:

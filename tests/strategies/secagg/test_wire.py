@@ -117,6 +117,11 @@ def test_every_truncation_is_refused() -> None:
             wire.decode(Outer, data[:length])
 
 
+def test_a_byte_behind_a_message_is_refused() -> None:
+    with pytest.raises(MalformedMessageError, match="1 bytes too many"):
+        wire.decode(Outer, wire.encode(EXAMPLE) + bytes(1))
+
+
 @given(OUTERS, st.binary(min_size=1, max_size=9))
 def test_every_left_over_byte_is_refused(value: Outer, rest: bytes) -> None:
     with pytest.raises(MalformedMessageError, match=f"{len(rest)} bytes too many"):
@@ -182,6 +187,20 @@ def test_what_the_dataclass_itself_refuses_is_malformed_also_inside_another() ->
     assert wire.decode(Evens, size(2) + size(4) + size(6)) == Evens((Even(4), Even(6)))
     with pytest.raises(MalformedMessageError, match="5 is odd"):
         wire.decode(Evens, size(2) + size(4) + size(5))
+
+
+def test_so_is_what_a_class_refuses_of_which_nothing_was_read_before() -> None:
+    """How a class is read is worked out once."""
+
+    @dataclass(frozen=True)
+    class Never:
+        number: int
+
+        def __post_init__(self) -> None:
+            raise ValueError("nothing is allowed")
+
+    with pytest.raises(MalformedMessageError, match="nothing is allowed"):
+        wire.decode(Never, size(2))
 
 
 # Tags
