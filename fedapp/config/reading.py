@@ -122,7 +122,7 @@ def saved_config(path: Path) -> Config:
 
 @lru_cache(maxsize=16)
 def _saved_config(path: Path, _changed: int) -> Config:
-    hint = "bring it back from a backup; at a site `polyphony kit install` writes it anew, and without it a run starts anew"
+    hint = "bring it back from a backup; at a site `polyphony kit install` writes it anew"
     config = read_whole(path, Config, hint)
     try:
         check_text(path, hint)

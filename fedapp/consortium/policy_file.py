@@ -1,5 +1,6 @@
 """A partner's policy on disk: the least that it accepts, in a YAML file of its own."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ POLICY_HINT = (
 )
 VALUE_HINT = "correct that value there; the kit's own file has one that is allowed"
 STRICT = LeakLimits()
+DIGEST = re.compile("([0-9a-fA-F]{64})?")
 
 
 @dataclass(frozen=True)
@@ -141,10 +143,11 @@ def read_policy_file(path: Path) -> PolicyFile:
         ConfigError: Missing or unusable.
     """
     fields = read_whole(path, PolicyFile, POLICY_HINT)
+    digests = {name: [getattr(fields, name)] for name in ("roster", "configuration", "data", "catalogue")}
+    for name, each in [(name, digest) for name, named in (digests | {"applications": fields.applications}).items() for digest in named]:
+        if not DIGEST.fullmatch(each):
+            raise ConfigError(f"{path}: {name} is {each!r:.80}, no SHA-256 of 64 hexadecimal digits", VALUE_HINT)
     try:
-        for digest in (fields.roster, fields.configuration, fields.data, fields.catalogue, *fields.applications):
-            if len(bytes.fromhex(digest)) not in (0, 32):
-                raise ValueError(f"{digest:.80} is no SHA-256 of 64 hexadecimal digits")
         _limits(fields)
         _repetition(fields)
     except ValueError as error:

@@ -39,6 +39,7 @@ SITE_FILE, CONFIG_FILE, FLOOR_FILE, ENDPOINTS_FILE = "site.yaml", "config.yaml",
 SITE_VARIABLE = "POLYPHONY_SITE"  # tells the server app where its site is
 STATE = "state"  # a partner's private folder (`fedapp.partner_folder`)
 PARTNER, COORDINATOR = "partner", "coordinator"
+TERMS = {PARTNER: "policy.yaml", COORDINATOR: "session.yaml"}  # of each role, and of no other
 HEADER = "# This installation's own settings; `polyphony doctor` checks them.\n"
 
 
@@ -98,6 +99,11 @@ class Site:
         host, _, port = settings.superlink.rpartition(":")
         if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
             raise ConfigError(f"{file}: superlink is {settings.superlink!r}, not host:port", "compare it with the one in the kit")
+        foreign = TERMS[COORDINATOR if settings.role == PARTNER else PARTNER]
+        if (path / foreign).exists() and not (path / TERMS[settings.role]).exists():
+            raise ConfigError(
+                f"{file}: role is {settings.role}, and {path} has {foreign}, as the other party has", "correct the role there"
+            )
         return cls(path.resolve(), settings)
 
     @classmethod

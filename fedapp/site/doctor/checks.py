@@ -118,9 +118,10 @@ def identity(site: Site) -> CheckFinding:
     if named == [site.settings.name]:
         return ok(f"partner {roster.index_of(public)}, {named[0]}, {public.fingerprint()[:17]}…")
     said = f"says {named[0]}" if named else "does not have it"
+    ours = f"if we are {named[0]}, correct the name there; else " if named else ""
     return fail(
         f"site.yaml says {site.settings.name}, and the roster {said} for the key in {site.keys / KEY_FILE}",
-        "put our own keys in place, or send our identity.pub to whoever keeps the roster",
+        f"{ours}put our own keys in place, or send our identity.pub to whoever keeps the roster",
     )
 
 

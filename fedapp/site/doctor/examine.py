@@ -7,6 +7,7 @@ from fedapp.errors import PolyphonyError
 from fedapp.site.doctor import checks, network, protection
 from fedapp.site.doctor.checks import CheckFinding, CheckState, fail
 from fedapp.site.folder import Site
+from strategies.secagg.errors import SecAggError
 
 Check = Callable[[Site], CheckFinding]
 AT_BOTH: dict[str, Check] = {"versions": checks.versions, "files": checks.modes, "roster": checks.roster}
@@ -67,5 +68,7 @@ def made(check: Check, site: Site) -> CheckFinding:
         return check(site)
     except PolyphonyError as error:
         return fail(str(error), error.hint)
+    except SecAggError as error:
+        return fail(str(error), getattr(error, "hint", "") or "put right what fails above, or bring the file back")
     except Exception as error:  # whatever it was, the other checks still tell something
         return fail(f"{type(error).__name__}: {error}", "put this right first; if it is no problem of this site, report it")

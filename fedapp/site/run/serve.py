@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from logging import getLogger
@@ -16,12 +16,15 @@ from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
 from fedapp.consortium.identity_files import check_unattended
 from fedapp.consortium.roster_file import load_draft
-from fedapp.errors import RunError
+from fedapp.errors import PolyphonyError, RunError
 from fedapp.partner_folder import PartnerFolder
 from fedapp.runtime.flower import DIRECT, QUIET, flower_environment, script, wait_until_listening
 from fedapp.runtime.flower_internals import ControlHttpClient, RegisterNodeRequest, RuntimeVersionHttpInterceptor, public_key_to_bytes
 from fedapp.runtime.locks import locked
 from fedapp.runtime.processes import child, free_port
+from fedapp.site.accept import check_data
+from fedapp.site.agreed import check_agreed
+from fedapp.site.floor import check_floor
 from fedapp.site.folder import SITE_VARIABLE, Site
 from fedapp.site.run.refusals import Refusals
 from fedapp.site.took_part import check_not_lost
@@ -66,10 +69,21 @@ def serve(site: Site) -> None:
         if site.partner:
             check_not_lost(site)
         check_unattended(site.keys)
+        for error in refused_for(site) if site.partner else ():
+            LOG.warning("every request will be refused: %s; %s", error, error.hint)
         services = partner_services(site) if site.partner else coordinator_services(site)
         if site.settings.page:
             services.append(Service("page", part(site, "page")))
         run_for_ever(site, services)
+
+
+def refused_for(site: Site) -> Iterator[PolyphonyError]:
+    """What would make this partner refuse every request until somebody puts it right; it is served all the same, and tells the others."""
+    for check in (check_floor, check_agreed, check_data):
+        try:
+            check(site)
+        except PolyphonyError as error:
+            yield error
 
 
 def partner_services(site: Site) -> list[Service]:

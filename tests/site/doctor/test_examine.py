@@ -16,10 +16,12 @@ from fedapp.consortium.certificates import new_certificates
 from fedapp.consortium.identity_files import new_identity
 from fedapp.consortium.policy_file import read_policy_file, write_policy_file
 from fedapp.data.dataset import Dataset
+from fedapp.errors import ConfigError
 from fedapp.partner_folder import PartnerFolder
 from fedapp.site.doctor import checks, network, protection
 from fedapp.site.doctor.examine import Examined, examine, made
 from fedapp.site.folder import Site
+from fedapp.site.run.serve import refused_for
 from fedapp.storage.sealed_array import write_flags
 from strategies.partner.repetition import write_repetition
 from strategies.secagg.repetition import Repetition
@@ -280,6 +282,34 @@ def test_the_command_prints_a_line_a_check_and_what_to_do_and_exits_with_1(partn
     assert "FAIL  connection   nobody listens" in out
     assert "→ ask whether `polyphony serve` runs at the coordinator" in out
     assert "1 of 22 checks failed: connection" in err
+
+
+def test_a_site_that_says_it_has_the_other_role_is_told_so(partner: Site, coordinator: Site) -> None:
+    for site, other, foreign in ((partner, "coordinator", "policy.yaml"), (coordinator, "partner", "session.yaml")):
+        site.changed(role=other)
+        with pytest.raises(ConfigError, match=f"role is {other}, and .* has {foreign}") as caught:
+            Site.open(site.path)
+        assert caught.value.hint == "correct the role there"
+
+
+def test_a_site_under_anothers_name_is_told_to_correct_that_first(partner: Site) -> None:
+    partner.changed(name="gamma")
+    assert failing(Site.open(partner.path))["identity"].hint.startswith(
+        f"if we are alpha, correct the name in {partner.path / 'site.yaml'}"
+    )
+
+
+def test_a_digest_that_is_none_is_named_with_its_key(partner: Site) -> None:
+    write_policy_file(partner.policy, replace(read_policy_file(partner.policy), roster="abc"))
+    with pytest.raises(ConfigError, match="policy.yaml: roster is 'abc', no SHA-256"):
+        read_policy_file(partner.policy)
+
+
+def test_what_would_refuse_every_request_is_said_when_a_site_is_served(partner: Site) -> None:
+    assert list(refused_for(partner)) == []
+    partner.floor.unlink()
+    (error,) = refused_for(partner)
+    assert "floor.yaml" in str(error)
 
 
 def test_the_command_prints_what_fails_several_checks_once(partner: Site, capsys: pytest.CaptureFixture[str]) -> None:
