@@ -1,8 +1,9 @@
 """A party takes over a kit: the first time, and again whenever roster, experiment or addresses change.
 
 Keys, state, log, dataset and floor are the site's own and stay, as do the settings that nobody else has to know; all else comes from the
-kit. A kit under whose terms less would be protected than the floor says is refused before anything of it is taken over. Who enters rests on
-people who compare digests, so whoever joins, leaves or has new keys is named.
+kit. A roster that another one replaces is kept by its digest. A kit under whose terms less would be protected than the floor says is
+refused before anything of it is taken over. Who enters rests on people who compare digests, so whoever joins, leaves or has new keys is
+named.
 """
 
 from dataclasses import replace
@@ -20,6 +21,7 @@ from fedapp.partner_folder import PartnerFolder
 from fedapp.runtime.locks import locked
 from fedapp.site.accept import check_first, own_state
 from fedapp.site.agreed import check_agreed
+from fedapp.site.earlier_rosters import keep_roster
 from fedapp.site.floor import LIMITS, Floor, as_strict_as, read_floor, shortfalls, terms_of, tightened, write_floor
 from fedapp.site.folder import CONFIG_FILE, FLOOR_FILE, SITE_FILE, Site, hint_without_settings
 from fedapp.site.kit.make import SERVICES, copy, own_seed
@@ -70,6 +72,8 @@ def install(kit: Path, path: Path, new_floor: bool = False) -> list[str]:
     with known.changing(INSTALLING) if known else locked(path, INSTALLING):
         changes = _partner_changes(given, known, path / FLOOR_FILE, new_floor) if given.partner else []
         config = _config(given, known)
+        if known:
+            keep_roster(known, given.roster)
         site = Site.create(path, replace(known.settings, superlink=given.settings.superlink) if known else given.settings)
         _copy(given, site)
         if site.partner:

@@ -3,6 +3,7 @@
 import re
 import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,8 @@ from fedapp.site.run.serve import serve
 from fedapp.storage.json_file import read_json, write_sealed
 from strategies.secagg.errors import PolicyError
 from tests.cli.test_cli import polyphony
+from tests.helpers.killed_writes import watch_writes
+from tests.helpers.local_grid import PartnerKilledError
 from tests.helpers.sealed import by_hand
 from tests.helpers.secret_search import Secrets, in_files
 from tests.helpers.small_run import write_dataset
@@ -537,6 +540,79 @@ def test_a_new_kit_does_not_make_anothers_state_ones_own(founded: Founded, used:
     install(kits / "gamma", used.path)
     with pytest.raises(ConfigError, match="belongs to alpha"):
         check_state(used)
+
+
+def test_the_roster_that_another_one_replaces_is_kept_once_by_its_digest(founded: Founded, used: Site, kits: Path) -> None:
+    install(kits / "gamma", used.path)
+    assert earlier(used) == {}
+    first, digest = used.roster.read_bytes(), load_roster(used.roster).digest()
+    founded.join("epsilon")
+    second = founded.kits("second")
+    install(second / "gamma", used.path)
+    kept = {f"consortium-{digest.hex()[:8]}.yaml": first}
+    assert earlier(used) == kept and load_roster(used.roster).digest() != digest
+    (name,) = kept
+    assert mode(used.path / name) == 0o600
+    written = (used.path / name).stat().st_ino
+    install(second / "gamma", used.path)
+    install(kits / "gamma", used.path)
+    assert earlier(used) == kept | {
+        f"consortium-{load_roster(second / 'gamma' / 'consortium.yaml').digest().hex()[:8]}.yaml": (
+            second / "gamma" / "consortium.yaml"
+        ).read_bytes()
+    }
+    install(second / "gamma", used.path)
+    assert (used.path / name).stat().st_ino == written
+
+
+def earlier(site: Site) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in site.path.rglob("consortium-*")}
+
+
+def test_a_kept_roster_that_was_altered_is_written_again_and_one_that_cannot_be_read_is_not_kept(
+    founded: Founded, used: Site, kits: Path
+) -> None:
+    founded.join("epsilon")
+    second, first = founded.kits("second") / "gamma", used.roster.read_bytes()
+    install(second, used.path)
+    (name,) = earlier(used)
+    (used.path / name).write_text("consortium: [")
+    install(kits / "gamma", used.path)
+    install(second, used.path)
+    assert earlier(used)[name] == first
+    before = earlier(used)
+    used.roster.write_text("consortium: [")
+    install(kits / "gamma", used.path)
+    assert earlier(used) == before
+
+
+def test_wherever_an_installation_is_killed_the_earlier_roster_is_there(
+    founded: Founded, used: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    founded.join("epsilon")
+    kit, first = founded.kits("second") / "gamma", used.roster.read_bytes()
+    with monkeypatch.context() as patch:
+        death = watch_writes(patch)
+        for at in range(100):
+            with death.living(at), suppress(PartnerKilledError):
+                install(kit, used.path)
+            if not death.dead:
+                break
+            assert first in (used.roster.read_bytes(), *earlier(used).values()), at
+            if at == 0:
+                assert used.roster.read_bytes() == first
+            else:
+                assert list(earlier(used).values()) == [first], "it is kept before anything else is written"
+    assert 5 < at < 99
+    assert list(earlier(used).values()) == [first]
+    assert used.roster.read_bytes() == (kit / "consortium.yaml").read_bytes()
+
+
+def test_a_kit_that_is_refused_leaves_no_earlier_roster(founded: Founded, used: Site) -> None:
+    founded.join("epsilon")
+    with pytest.raises(ConfigError, match="less protection"):
+        install(founded.kits("second", "privacy.row_guard=2") / "gamma", used.path)
+    assert earlier(used) == {}
 
 
 def test_those_who_stay_agree_after_one_left_and_one_joined_and_refuse_what_was_agreed_before(founded: Founded, kits: Path) -> None:
