@@ -16,7 +16,8 @@ from fedapp.consortium.certificates import new_certificates
 from fedapp.consortium.identity_files import load_identity, new_identity
 from fedapp.consortium.policy_file import read_policy_file, write_policy_file
 from fedapp.consortium.promises import verify_transcripts
-from fedapp.consortium.roster_file import load_roster
+from fedapp.consortium.public_file import load_public
+from fedapp.consortium.roster_file import load_roster, replace_partner
 from fedapp.data.dataset import Dataset
 from fedapp.partner_folder import PartnerFolder
 from fedapp.site.doctor import checks, network, protection
@@ -31,7 +32,7 @@ from strategies.secagg.state import State, dump
 from strategies.secagg.transcript import append
 from strategies.update.self_audit import OWN
 from tests.helpers.sealed import by_hand
-from tests.site.kits import Founded
+from tests.site.kits import Founded, put_keys
 from tests.site.run.answering import answering
 from tests.site.saved_site import audit_of, hold_trunk, write_loss
 
@@ -208,6 +209,18 @@ def test_a_transcript_under_an_earlier_roster_is_verified_with_the_one_that_was_
     assert [each["entries"] for each in found["transcripts"]] == [3]
     earlier.write_text("")
     assert checks.transcript(partner).state is checks.CheckState.OK
+
+
+def test_a_transcript_from_before_our_own_keys_were_replaced_is_verified_by_those_of_its_time(partner: Site, consortium: Path) -> None:
+    write_transcript(partner, partner.roster)
+    founded, name = Founded(consortium), partner.settings.name
+    shutil.rmtree(founded.keys(name))
+    new_identity(founded.keys(name))
+    replace_partner(founded.roster, name, load_public(founded.keys(name) / "identity.pub"))
+    put_keys(founded.keys(name), partner.path)
+    install(founded.kits("new keys") / name, partner.path)
+    write_transcript(partner, partner.roster, 2)
+    assert "3 entries under roster " in checks.transcript(partner).told
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
