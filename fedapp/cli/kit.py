@@ -58,7 +58,8 @@ def install(
     """Take over a kit, and say what our site accepts with it; keys, state, log, dataset and floor.yaml stay as they are.
 
     A kit that would have us accept less than our own floor.yaml says is refused; that file is ours to edit. Who joins, leaves or has new
-    keys is named: compare the roster's digest with every other partner before the service is started.
+    keys is named, and a new address or authority of the coordinator: compare the roster's digest with every other partner before the
+    service is started.
     """
     from fedapp.site.floor import terms_of  # imports cryptography, which --help need not wait for
     from fedapp.site.folder import Site

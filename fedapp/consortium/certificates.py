@@ -154,6 +154,19 @@ def certificate_facts(path: Path) -> CertificateFacts:
     return CertificateFacts(hosts, authority, certificate.not_valid_before_utc, certificate.not_valid_after_utc)
 
 
+def fingerprints(path: Path) -> list[bytes]:
+    """SHA-256 of every certificate in a PEM file, as `openssl x509 -fingerprint -sha256` tells of the first.
+
+    Raises:
+        ConfigError: No such file, or no certificate in it.
+    """
+    _load(path)
+    try:
+        return [certificate.fingerprint(hashes.SHA256()) for certificate in x509.load_pem_x509_certificates(path.read_bytes())]
+    except ValueError as error:
+        raise ConfigError(f"{path} holds a certificate that cannot be read", "bring it back from the kit") from error
+
+
 def certificate_files(path: Path) -> list[Path]:
     """The certificates in a folder of ours, or the file itself.
 

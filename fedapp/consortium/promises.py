@@ -136,7 +136,8 @@ def load_transcript(path: Path, roster: Roster) -> tuple[int, tuple[transcript.E
     if member is None:
         raise DataError(
             f"{path}: no partner of {roster.consortium} signed its first line",
-            "it was altered, or written under another roster: --roster names the one that was in force",
+            "it was altered, or written under another roster: --roster names the one that was in force; a site keeps earlier ones as "
+            "`consortium-*.yaml`, with the digits in the name of the transcript",
         )
     try:
         entries = transcript.read(lines, member, roster.digest())

@@ -4,6 +4,8 @@ At a partner                                at the coordinator
   site.yaml        role, name, addresses      site.yaml
   config.yaml      the experiment             config.yaml     the same, without the seed
   consortium.yaml  the roster                 consortium.yaml
+  consortium-xxxxxxxx.yaml                    consortium-xxxxxxxx.yaml
+                   rosters before it
   catalogue.yaml   endpoints that several     catalogue.yaml
                    partners may measure
   policy.yaml      what it accepts            session.yaml    what is proposed to partners

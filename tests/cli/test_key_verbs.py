@@ -320,6 +320,20 @@ def test_a_broken_transcript_exits_with_1_and_the_others_are_told(
     assert "partner 1: line 2 of its transcript: altered" in broken[0]
 
 
+def test_a_transcript_under_another_roster_is_refused_and_where_a_site_keeps_earlier_ones_is_said(
+    consortium: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, before = write_transcript(consortium, "alpha", "all"), Path("consortium-earlier.yaml")
+    before.write_bytes(consortium.read_bytes())
+    assert polyphony(monkeypatch, "consortium", "remove", str(consortium), "beta") == 0
+    capsys.readouterr()
+    assert polyphony(monkeypatch, "transcript", "verify", path, "--roster", str(consortium)) == 1
+    assert "written under another roster: --roster names the one that was in force; a site keeps earlier ones as `consortium-*.yaml`" in (
+        capsys.readouterr().out
+    )
+    assert polyphony(monkeypatch, "transcript", "verify", path, "--roster", str(before)) == 0
+
+
 def test_a_comparison_tells_what_its_transcripts_prove(
     consortium: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

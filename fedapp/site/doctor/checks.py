@@ -24,8 +24,10 @@ from fedapp.consortium.policy_file import read_policy, read_policy_file
 from fedapp.consortium.promises import spoken
 from fedapp.consortium.roster_file import load_draft, load_roster
 from fedapp.data.dataset import Dataset
+from fedapp.errors import ConfigError
 from fedapp.partner_folder import PartnerFolder
 from fedapp.site.agreed import check_agreed
+from fedapp.site.earlier_rosters import load_earlier
 from fedapp.site.folder import Site
 from fedapp.site.needs import DISK_BASE, DISK_COPIES, WEIGHT, coordinator_memory, partner_memory, weights
 from fedapp.site.own_files import unusable_files
@@ -35,6 +37,7 @@ from fedapp.storage.json_lines import whole_lines
 from fedapp.wording import plural, size
 from strategies.partner.own_transcript import HINT as TRANSCRIPT_HINT
 from strategies.secagg.errors import PolicyError, SecAggError
+from strategies.secagg.roster import Member, Roster
 from strategies.secagg.state import load
 from strategies.secagg.transcript import BrokenTranscriptError
 from strategies.secagg.transcript import read as read_transcript
@@ -42,6 +45,9 @@ from strategies.secagg.transcript_findings import check_proofs
 
 PINNED = ("flwr", "torch", "cryptography")
 AMPLE = 3  # times what is needed
+EARLIER_HINT = (
+    "nothing is added to it any more, and rounds go on: move it away, and find out by a copy of it, if there is one, what was altered"
+)
 
 
 class CheckState(StrEnum):
@@ -238,25 +244,59 @@ def state(site: Site) -> CheckFinding:
 
 
 def transcript(site: Site) -> CheckFinding:
-    """Our own transcript is there and whole, every line signed and behind the one before; requests look at the last line alone."""
+    """Our own transcripts are whole, every line signed and behind the one before, and the one under this roster is there.
+
+    Requests look at the last line of that one alone.
+    """
     if site.config().aggregation != "secure":
         return ok("none is written without secure aggregation")
     roster, folder = load_roster(site.roster), PartnerFolder(site.state)
+    earlier = [path for path in folder.transcripts() if path != folder.transcript(roster.digest())]
+    return _worst([_present_transcript(site, folder, roster), *(_earlier_transcript(site, path) for path in earlier)])
+
+
+def _present_transcript(site: Site, folder: PartnerFolder, roster: Roster) -> CheckFinding:
+    """The transcript under the roster in force."""
     path, member = folder.transcript(roster.digest()), roster.member(roster.index_of(load_identity(site.keys).public))
-    try:
-        lines = whole_lines(path)
-        entries = read_transcript(lines, member, roster.digest())
-        check_proofs(member, entries, roster)
-    except DamagedFileError as error:
-        return fail(str(error), TRANSCRIPT_HINT)
-    except BrokenTranscriptError as error:
-        return fail(f"{path}: {error}", TRANSCRIPT_HINT)
-    if not entries and _wrote_a_transcript(folder, roster.digest()):
+    found = _verified(path, member, roster, "under this roster", TRANSCRIPT_HINT)
+    if found.state is CheckState.OK and not whole_lines(path) and _wrote_a_transcript(folder, roster.digest()):
         return fail(
             f"{path} is missing, and requests were answered under this roster",
             "if it was moved away, another one begins with the next request; if nobody did that, find out who took it, and bring it back",
         )
-    return ok(f"{plural(len(entries), 'entry')} under this roster, whole and signed")
+    return found
+
+
+def _earlier_transcript(site: Site, path: Path) -> CheckFinding:
+    """A transcript under a roster that was in force before; our keys may have been others then."""
+    digits = path.stem.removeprefix("transcript-")
+    try:
+        roster = load_earlier(site, digits)
+    except ConfigError as error:
+        return warn(f"{path} cannot be verified without its roster: {error}", error.hint)
+    for member in roster.members:
+        if member.name == site.settings.name:
+            return _verified(path, member, roster, f"under roster {digits}", EARLIER_HINT)
+    return warn(f"{path} cannot be verified: its roster has no {site.settings.name}", "find out whose it is, and move it away")
+
+
+def _verified(path: Path, member: Member, roster: Roster, where: str, hint: str) -> CheckFinding:
+    """Whether a transcript is whole, and of this partner."""
+    try:
+        entries = read_transcript(whole_lines(path), member, roster.digest())
+        check_proofs(member, entries, roster)
+    except DamagedFileError as error:
+        return fail(str(error), hint)
+    except BrokenTranscriptError as error:
+        return fail(f"{path}: {error}", hint)
+    return ok(f"{plural(len(entries), 'entry')} {where}, whole and signed")
+
+
+def _worst(found: list[CheckFinding]) -> CheckFinding:
+    """Several findings as one: all that are of the worst kind among them."""
+    state = max((each.state for each in found), key=list(CheckState).index)
+    worst = [each for each in found if each.state is state]
+    return CheckFinding(state, "; ".join(each.told for each in worst), "; ".join(dict.fromkeys(each.hint for each in worst if each.hint)))
 
 
 def _wrote_a_transcript(folder: PartnerFolder, roster_digest: bytes) -> bool:

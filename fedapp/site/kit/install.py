@@ -1,8 +1,9 @@
 """A party takes over a kit: the first time, and again whenever roster, experiment or addresses change.
 
 Keys, state, log, dataset and floor are the site's own and stay, as do the settings that nobody else has to know; all else comes from the
-kit. A kit under whose terms less would be protected than the floor says is refused before anything of it is taken over. Who enters rests on
-people who compare digests, so whoever joins, leaves or has new keys is named.
+kit. A roster that another one replaces is kept by its digest. A kit under whose terms less would be protected than the floor says is
+refused before anything of it is taken over. Who enters rests on people who compare digests, so whoever joins, leaves or has new keys is
+named.
 """
 
 from dataclasses import replace
@@ -20,8 +21,10 @@ from fedapp.partner_folder import PartnerFolder
 from fedapp.runtime.locks import locked
 from fedapp.site.accept import check_first, own_state
 from fedapp.site.agreed import check_agreed
+from fedapp.site.earlier_rosters import keep_roster
 from fedapp.site.floor import LIMITS, Floor, as_strict_as, read_floor, shortfalls, terms_of, tightened, write_floor
 from fedapp.site.folder import CONFIG_FILE, FLOOR_FILE, SITE_FILE, Site, hint_without_settings
+from fedapp.site.kit.connection import connection_changes
 from fedapp.site.kit.make import SERVICES, copy, own_seed
 from fedapp.site.kit.members import member_changes
 from fedapp.site.terms import differences
@@ -43,8 +46,8 @@ def install(kit: Path, path: Path, new_floor: bool = False) -> list[str]:
         path: The site's folder.
         new_floor: Make a floor with the defaults, where a site in use lost its own.
     Returns:
-        What changed for a partner, a line each: terms, what got weaker ending in `WEAKER`, and who joins, leaves or has new keys; at a new
-        site none but limits of its floor that are tighter than the kit's. See `mark`.
+        What changed, a line each: who joins, leaves or has new keys, the coordinator's address and authority, and for a partner its terms,
+        what got weaker ending in `WEAKER`; at a new site none but limits of its floor that are tighter than the kit's. See `mark`.
     Raises:
         ConfigError: No kit, one for another party, one whose roster, catalogue or experiment is not what its policy names, one whose
             roster has other keys for this partner than the site, one of an experiment that the rounds which the site has trained are no
@@ -68,8 +71,10 @@ def install(kit: Path, path: Path, new_floor: bool = False) -> list[str]:
         _check_goes_on(given, known)
     path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
     with known.changing(INSTALLING) if known else locked(path, INSTALLING):
-        changes = _partner_changes(given, known, path / FLOOR_FILE, new_floor) if given.partner else []
+        changes = _partner_changes(given, known, path / FLOOR_FILE, new_floor) if given.partner else _common_changes(given, known)
         config = _config(given, known)
+        if known:
+            keep_roster(known, given.roster)
         site = Site.create(path, replace(known.settings, superlink=given.settings.superlink) if known else given.settings)
         _copy(given, site)
         if site.partner:
@@ -158,8 +163,8 @@ def _partner_changes(given: Site, known: Site | None, path: Path, new_floor: boo
     made = _make_floor(path, known, new_floor)
     floor = read_floor(path)
     _check_terms(given, floor, path)
-    changed = _changes(given, known, floor) + _roster_changes(given, known) if known else []
-    return made + changed + _tighter_limits(given, floor)
+    changed = _changes(given, known, floor) if known else []
+    return made + changed + _common_changes(given, known) + _tighter_limits(given, floor)
 
 
 def _check_brings_no_floor(given: Site) -> None:
@@ -202,16 +207,21 @@ def _tighter_limits(given: Site, floor: Floor) -> list[str]:
     ]
 
 
+def _common_changes(given: Site, known: Site | None) -> list[str]:
+    """What this kit changes for a partner and for the coordinator alike; nothing at a new site."""
+    return connection_changes(given, known) + _roster_changes(given, known) if known else []
+
+
 def _roster_changes(given: Site, known: Site) -> list[str]:
     """Who joins, leaves or has new keys, and what to compare before it counts."""
-    digest = load_roster(given.roster).digest()
+    digest, others = load_roster(given.roster).digest(), "every other partner" if given.partner else "every partner"
     compare = (
-        f"{ROSTER}: its digest is now {spoken(digest)}: compare it with every other partner over the telephone, and not only with who sent "
-        "this kit, before the service is started"
+        f"{ROSTER}: its digest is now {spoken(digest)}: compare it with {others} over the telephone, and not only with who sent this kit, "
+        "before the service is started"
     )
     try:
         lines = member_changes(load_draft(known.roster), load_draft(given.roster))
-        agreed = {load_roster(known.roster).digest().hex(), read_policy_file(known.policy).roster}
+        agreed = {load_roster(known.roster).digest().hex(), read_policy_file(known.policy if known.partner else known.proposal).roster}
     except ConfigError:  # whom this site agreed on is not known any more
         return [compare]
     return lines if agreed == {digest.hex()} else [*lines, compare]

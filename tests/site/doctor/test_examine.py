@@ -13,21 +13,28 @@ import typer
 
 from fedapp.cli import doctor as command
 from fedapp.consortium.certificates import new_certificates
-from fedapp.consortium.identity_files import new_identity
+from fedapp.consortium.identity_files import load_identity, new_identity
 from fedapp.consortium.policy_file import read_policy_file, write_policy_file
+from fedapp.consortium.promises import verify_transcripts
+from fedapp.consortium.public_file import load_public
+from fedapp.consortium.roster_file import load_roster, replace_partner
 from fedapp.data.dataset import Dataset
 from fedapp.errors import ConfigError
 from fedapp.partner_folder import PartnerFolder
 from fedapp.site.doctor import checks, network, protection
 from fedapp.site.doctor.examine import Examined, examine, made
 from fedapp.site.folder import Site
+from fedapp.site.kit.install import install
 from fedapp.site.run.serve import refused_for
 from fedapp.storage.sealed_array import write_flags
 from strategies.partner.repetition import write_repetition
+from strategies.secagg.phases import Step
 from strategies.secagg.repetition import Repetition
 from strategies.secagg.state import State, dump
+from strategies.secagg.transcript import append
 from strategies.update.self_audit import OWN
 from tests.helpers.sealed import by_hand
+from tests.site.kits import Founded, put_keys
 from tests.site.run.answering import answering
 from tests.site.saved_site import audit_of, hold_trunk, write_loss
 
@@ -170,6 +177,99 @@ def test_what_was_repeated_that_is_lost_fails_and_a_lost_trunk_is_a_warning(part
     files.shared_trunk.unlink()
     found = made(checks.state, partner)
     assert found.state is checks.CheckState.WARN and f"{files.shared_trunk} is missing" in found.told
+
+
+def write_transcript(site: Site, roster_file: Path, requests: int = 3) -> Path:
+    """What this partner would have written under a roster."""
+    roster, last, lines = load_roster(roster_file), None, list[str]()
+    for number in range(requests):
+        last, line = append(
+            last, load_identity(site.keys), roster.digest(), b"s" * 32, number, Step.COLLECT.value, (), bytes(32), bytes(32), ""
+        )
+        lines.append(line + "\n")
+    path = PartnerFolder(site.state).transcript(roster.digest())
+    path.write_text("".join(lines))
+    return path
+
+
+@pytest.fixture
+def earlier(partner: Site, consortium: Path) -> Path:
+    """The transcript of a partner under the roster that a new kit replaced."""
+    path = write_transcript(partner, partner.roster)
+    founded = Founded(consortium)
+    founded.join("epsilon")
+    install(founded.kits("with epsilon") / partner.settings.name, partner.path)
+    write_transcript(partner, partner.roster, 2)
+    return path
+
+
+def test_a_transcript_under_an_earlier_roster_is_verified_with_the_one_that_was_kept(partner: Site, earlier: Path) -> None:
+    digits = earlier.stem.removeprefix("transcript-")
+    told = f"2 entries under this roster, whole and signed; 3 entries under roster {digits}, whole and signed"
+    assert checks.transcript(partner) == checks.ok(told)
+    found = verify_transcripts([earlier], load_roster(partner.path / f"consortium-{digits}.yaml"))
+    assert [each["entries"] for each in found["transcripts"]] == [3]
+    earlier.write_text("")
+    assert checks.transcript(partner).state is checks.CheckState.OK
+
+
+def test_a_transcript_from_before_our_own_keys_were_replaced_is_verified_by_those_of_its_time(partner: Site, consortium: Path) -> None:
+    write_transcript(partner, partner.roster)
+    founded, name = Founded(consortium), partner.settings.name
+    shutil.rmtree(founded.keys(name))
+    new_identity(founded.keys(name))
+    replace_partner(founded.roster, name, load_public(founded.keys(name) / "identity.pub"))
+    put_keys(founded.keys(name), partner.path)
+    install(founded.kits("new keys") / name, partner.path)
+    write_transcript(partner, partner.roster, 2)
+    assert "3 entries under roster " in checks.transcript(partner).told
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_an_altered_line_under_an_earlier_roster_fails_with_file_and_line(partner: Site, earlier: Path, number: int) -> None:
+    lines = earlier.read_text().splitlines(keepends=True)
+    lines[number - 1] = lines[number - 1].replace('"round": ', '"round": 1')
+    earlier.write_text("".join(lines))
+    found = checks.transcript(partner)
+    assert found.state is checks.CheckState.FAIL
+    assert found.told.startswith(f"{earlier}: partner 1: line {number} of its transcript: altered")
+    assert "move it away" in found.hint and "another one begins" not in found.hint
+
+
+def test_a_damaged_transcript_is_told_beside_another_one_and_before_a_lost_roster(partner: Site, earlier: Path) -> None:
+    present = PartnerFolder(partner.state).transcript(load_roster(partner.roster).digest())
+    for path in (earlier, present):
+        path.write_text(path.read_text().replace('"round": 1', '"round": 7'))
+    found = checks.transcript(partner)
+    assert str(earlier) in found.told and str(present) in found.told
+    (kept,) = partner.path.glob("consortium-*.yaml")
+    kept.unlink()
+    found = checks.transcript(partner)
+    assert found.state is checks.CheckState.FAIL and str(earlier) not in found.told
+
+
+@pytest.mark.parametrize(
+    ("lose", "told"),
+    [
+        (Path.unlink, "there is no "),
+        (lambda kept: kept.write_text("consortium: ["), "consortium-"),
+        (lambda kept: shutil.copy(kept.parent / "consortium.yaml", kept), "is the roster of digest "),
+    ],
+)
+def test_a_transcript_whose_roster_is_not_there_is_a_warning(
+    partner: Site, earlier: Path, lose: Callable[[Path], object], told: str
+) -> None:
+    (kept,) = partner.path.glob("consortium-*.yaml")
+    lose(kept)
+    found = checks.transcript(partner)
+    assert found.state is checks.CheckState.WARN
+    assert found.told.startswith(f"{earlier} cannot be verified without its roster: ") and told in found.told
+    assert f"put the `consortium.yaml` of that time there as {kept.name}" in found.hint
+
+
+def test_a_transcript_under_a_roster_without_us_is_a_warning(partner: Site, earlier: Path) -> None:
+    found = checks.transcript(replace(partner, settings=replace(partner.settings, name="omega")))
+    assert found.state is checks.CheckState.WARN and "its roster has no omega" in found.told
 
 
 def test_no_check_tells_a_secret(partner: Site) -> None:

@@ -1,14 +1,18 @@
 """Kits: what each party gets, what it does not get, and what a site keeps when it takes over another one."""
 
+import hashlib
 import re
 import shutil
+import ssl
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from fedapp.config import load_config
 from fedapp.consortium.agreement import configuration_digest, default_policy, proposed
+from fedapp.consortium.certificates import new_certificates
 from fedapp.consortium.identity_files import load_identity, new_identity
 from fedapp.consortium.policy_file import read_policy, read_policy_file, write_policy_file
 from fedapp.consortium.promises import spoken
@@ -27,6 +31,8 @@ from fedapp.site.run.serve import serve
 from fedapp.storage.json_file import read_json, write_sealed
 from strategies.secagg.errors import PolicyError
 from tests.cli.test_cli import polyphony
+from tests.helpers.killed_writes import watch_writes
+from tests.helpers.local_grid import PartnerKilledError
 from tests.helpers.sealed import by_hand
 from tests.helpers.secret_search import Secrets, in_files
 from tests.helpers.small_run import write_dataset
@@ -381,7 +387,8 @@ def test_rounds_that_were_trained_go_on_for_more_rounds(founded: Founded, used: 
 
 
 def test_a_new_address_is_taken_over(founded: Founded, used: Site) -> None:
-    install(founded.kits("moved", superlink="127.0.0.1:7000") / "gamma", used.path)
+    told = install(founded.kits("moved", superlink="127.0.0.1:7000") / "gamma", used.path)
+    assert told == [f"coordinator: {SUPERLINK} -> 127.0.0.1:7000"]
     assert Site.open(used.path).settings.superlink == "127.0.0.1:7000"
 
 
@@ -505,6 +512,72 @@ def test_a_replaced_identity_and_a_newcomer_are_named_with_fingerprints_and_a_co
     assert digest in readme
 
 
+def test_the_coordinator_is_told_who_joins_leaves_or_has_a_new_identity_too(
+    founded: Founded, kits: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = founded.site(kits, "coordinator")
+    assert install(kits / "coordinator", site.path) == []
+    shutil.rmtree(founded.keys("alpha"))
+    new_identity(founded.keys("alpha"))
+    replace_partner(founded.roster, "alpha", load_public(founded.keys("alpha") / "identity.pub"))
+    remove_partner(founded.roster, "delta")
+    founded.join("epsilon")
+    second, first = founded.kits("second"), site.roster.read_bytes()
+    assert polyphony(monkeypatch, "kit", "install", str(second / "coordinator"), str(site.path)) == 0
+    _, *told = capsys.readouterr().out.splitlines()
+    begun = ("changes  joins: epsilon, f", "changes  leaves: delta, f", "changes  NEW IDENTITY alpha: ", "changes  NEW NODE KEY alpha: ")
+    assert [line.startswith(begin) for line, begin in zip(told, begun, strict=False)] == [True] * 4
+    digest = spoken(load_roster(founded.roster).digest())
+    assert told[4:] == [
+        f"COMPARE  roster: its digest is now {digest}: compare it with every partner over the telephone, and not only with who sent this "
+        "kit, before the service is started"
+    ]
+    assert list(earlier(site).values()) == [first]
+    assert "compare the digest with every partner" in (site.path / "README.md").read_text()
+
+
+def test_a_comparison_is_asked_of_the_coordinator_where_it_is_not_known_who_was_in_the_roster(founded: Founded, kits: Path) -> None:
+    site = founded.site(kits, "coordinator")
+    site.proposal.unlink()
+    (compare,) = install(kits / "coordinator", site.path)
+    assert mark(compare) == "COMPARE"
+
+
+@pytest.mark.parametrize("party", ["gamma", "coordinator"])
+def test_a_new_address_and_a_new_authority_are_told_with_both_fingerprints(party: str, founded: Founded, kits: Path) -> None:
+    site = founded.site(kits, party)
+    old = x509_fingerprint(site.authority)
+    shutil.rmtree(founded.certificates)
+    new_certificates(founded.certificates, ["polyphony.example.org", "127.0.0.1"])
+    new = x509_fingerprint(founded.certificates / "ca.crt")
+    moved = founded.kits("moved", superlink="127.0.0.1:7000") / party
+    assert install(moved, site.path) == [
+        f"coordinator: {SUPERLINK} -> 127.0.0.1:7000",
+        f"authority: new ca.crt, SHA-256 {old} -> {new}",
+    ]
+    assert install(moved, site.path) == []
+    site.authority.write_text("no certificate")
+    assert install(moved, site.path) == [f"authority: new ca.crt, SHA-256 one that cannot be read -> {new}"]
+    site.authority.unlink()
+    assert install(moved, site.path) == [f"authority: new ca.crt, SHA-256 none -> {new}"]
+    (moved / "ca.crt").unlink()
+    assert install(moved, site.path) == []
+
+
+def test_a_second_authority_behind_the_first_is_told(used: Site, kits: Path, tmp_path: Path) -> None:
+    kit, first = kits / "gamma", x509_fingerprint(used.authority)
+    new_certificates(tmp_path / "others", ["polyphony.example.org"])
+    with (kit / "ca.crt").open("a") as file:
+        file.write((tmp_path / "others" / "ca.crt").read_text())
+    second = x509_fingerprint(tmp_path / "others" / "ca.crt")
+    assert install(kit, used.path) == [f"authority: new ca.crt, SHA-256 {first} -> {first} and {second}"]
+
+
+def x509_fingerprint(path: Path) -> str:
+    """SHA-256 of the DER of the only certificate in a file."""
+    return spoken(hashlib.sha256(ssl.PEM_cert_to_DER_cert(path.read_text())).digest())
+
+
 def test_a_new_node_key_alone_is_named_and_asks_for_no_comparison(founded: Founded, used: Site) -> None:
     draft = load_draft(founded.roster)
     new_identity(founded.path / "elsewhere")
@@ -537,6 +610,79 @@ def test_a_new_kit_does_not_make_anothers_state_ones_own(founded: Founded, used:
     install(kits / "gamma", used.path)
     with pytest.raises(ConfigError, match="belongs to alpha"):
         check_state(used)
+
+
+def test_the_roster_that_another_one_replaces_is_kept_once_by_its_digest(founded: Founded, used: Site, kits: Path) -> None:
+    install(kits / "gamma", used.path)
+    assert earlier(used) == {}
+    first, digest = used.roster.read_bytes(), load_roster(used.roster).digest()
+    founded.join("epsilon")
+    second = founded.kits("second")
+    install(second / "gamma", used.path)
+    kept = {f"consortium-{digest.hex()[:8]}.yaml": first}
+    assert earlier(used) == kept and load_roster(used.roster).digest() != digest
+    (name,) = kept
+    assert mode(used.path / name) == 0o600
+    written = (used.path / name).stat().st_ino
+    install(second / "gamma", used.path)
+    install(kits / "gamma", used.path)
+    assert earlier(used) == kept | {
+        f"consortium-{load_roster(second / 'gamma' / 'consortium.yaml').digest().hex()[:8]}.yaml": (
+            second / "gamma" / "consortium.yaml"
+        ).read_bytes()
+    }
+    install(second / "gamma", used.path)
+    assert (used.path / name).stat().st_ino == written
+
+
+def earlier(site: Site) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in site.path.rglob("consortium-*")}
+
+
+def test_a_kept_roster_that_was_altered_is_written_again_and_one_that_cannot_be_read_is_not_kept(
+    founded: Founded, used: Site, kits: Path
+) -> None:
+    founded.join("epsilon")
+    second, first = founded.kits("second") / "gamma", used.roster.read_bytes()
+    install(second, used.path)
+    (name,) = earlier(used)
+    (used.path / name).write_text("consortium: [")
+    install(kits / "gamma", used.path)
+    install(second, used.path)
+    assert earlier(used)[name] == first
+    before = earlier(used)
+    used.roster.write_text("consortium: [")
+    install(kits / "gamma", used.path)
+    assert earlier(used) == before
+
+
+def test_wherever_an_installation_is_killed_the_earlier_roster_is_there(
+    founded: Founded, used: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    founded.join("epsilon")
+    kit, first = founded.kits("second") / "gamma", used.roster.read_bytes()
+    with monkeypatch.context() as patch:
+        death = watch_writes(patch)
+        for at in range(100):
+            with death.living(at), suppress(PartnerKilledError):
+                install(kit, used.path)
+            if not death.dead:
+                break
+            assert first in (used.roster.read_bytes(), *earlier(used).values()), at
+            if at == 0:
+                assert used.roster.read_bytes() == first
+            else:
+                assert list(earlier(used).values()) == [first], "it is kept before anything else is written"
+    assert 5 < at < 99
+    assert list(earlier(used).values()) == [first]
+    assert used.roster.read_bytes() == (kit / "consortium.yaml").read_bytes()
+
+
+def test_a_kit_that_is_refused_leaves_no_earlier_roster(founded: Founded, used: Site) -> None:
+    founded.join("epsilon")
+    with pytest.raises(ConfigError, match="less protection"):
+        install(founded.kits("second", "privacy.row_guard=2") / "gamma", used.path)
+    assert earlier(used) == {}
 
 
 def test_those_who_stay_agree_after_one_left_and_one_joined_and_refuse_what_was_agreed_before(founded: Founded, kits: Path) -> None:
