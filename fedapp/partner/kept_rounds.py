@@ -20,7 +20,7 @@ from fedapp.storage.files import PRIVATE_DIRECTORY
 from fedapp.storage.json_file import write_sealed
 from fedapp.storage.sealed_table import write_table
 
-AGAIN = "begin afresh in a new folder with the same keys and floor, and the other partners hand the trunk over"
+AGAIN = "begin afresh in a new folder with the same keys/, floor.yaml and took-part.json, and the other partners hand the trunk over"
 
 
 class Judged(NamedTuple):

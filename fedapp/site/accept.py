@@ -101,8 +101,8 @@ def check_first(site: Site, change: str) -> None:
     if trained := max(PartnerFolder(site.state).losses_by_round(), default=0):
         raise ConfigError(
             f"{site.path} has trained {plural(trained, 'round')}, which {change} cannot go on",
-            "begin afresh in a new folder: copy keys/ and floor.yaml there, then install the kit, accept and serve; a partner that does so "
-            "in the middle of a run takes the trunk over from the others",
+            "begin afresh in a new folder: copy keys/, floor.yaml and took-part.json there, then install the kit, accept, write the line "
+            "that `polyphony doctor` names, and serve; a partner that does so in the middle of a run takes the trunk over from the others",
         )
 
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from omegaconf import OmegaConf
 
-from fedapp.config import METRICS, load_config
+from fedapp.config import METRICS, saved_config
 from fedapp.consortium.membership import changed
 from fedapp.consortium.policy_file import PolicyFile, read_policy_file
 from fedapp.consortium.roster_file import load_roster
@@ -255,7 +255,7 @@ def check_floor(site: Site) -> None:
 @lru_cache(maxsize=16)
 def _check_files(floor: Path, config: Path, policy: Path, roster: Path, _changed: tuple[int, ...]) -> None:
     """Once per process and version of the files: parsing takes longer than a short phase."""
-    below = shortfalls(Terms.of(load_config(config), read_policy_file(policy), load_roster(roster)), read_floor(floor))
+    below = shortfalls(Terms.of(saved_config(config), read_policy_file(policy), load_roster(roster)), read_floor(floor))
     if below:
         remedy = "bring back what was agreed, or ask for a kit that holds it"
         if below.keys() == {"repetition"}:

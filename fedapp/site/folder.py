@@ -69,13 +69,17 @@ class Settings:
 
 
 def hint_without_settings(path: Path) -> str:
-    """What to do about a folder that has no `site.yaml`: one of a site in use has lost it."""
-    if not any((path / name).exists() for name in ("policy.yaml", "took-part.json")):
-        return "`polyphony kit install KIT SITE` makes one of a kit"
-    return (
-        f"it was a site: bring {SITE_FILE} back from a backup, or copy the kit's there; then `polyphony accept {path} {path}/dataset`, and "
-        "write page and proxy as they were"
-    )
+    """What to do about a folder that has no `site.yaml`: one of a site in use has lost it, and `kit install` would not touch the rest."""
+
+    def there(*names: str) -> bool:
+        return any((path / name).exists() for name in names)
+
+    back = f"it was a site: bring {SITE_FILE} back from a backup, or copy the kit's there"
+    if there(TERMS[COORDINATOR]):
+        return f"{back}, and write page and listen as they were"
+    if there(TERMS[PARTNER], "took-part.json", STATE) and there(TERMS[PARTNER], CONFIG_FILE):
+        return f"{back}; then `polyphony accept {path} {path}/dataset`, and write page and proxy as they were"
+    return "`polyphony kit install KIT SITE` makes one of a kit"
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ def test_once_a_round_is_trained_the_same_data_may_be_accepted_again_and_no_othe
     before = contents(site.path)
     with pytest.raises(ConfigError, match="has trained 1 round, which another dataset cannot go on") as caught:
         accept(site, given[1])
-    assert "begin afresh in a new folder" in caught.value.hint
+    assert "begin afresh in a new folder: copy keys/, floor.yaml and took-part.json there" in caught.value.hint
     assert contents(site.path) == before
     assert accept(site, given[0]).digest == accept(site, site.path / "dataset").digest == accepted.digest
 

@@ -403,6 +403,20 @@ def test_a_digest_that_is_none_is_named_with_its_key(partner: Site) -> None:
         read_policy_file(partner.policy)
 
 
+def test_a_configuration_that_cannot_be_read_is_told_alike_by_every_check(partner: Site) -> None:
+    config = partner.path / "config.yaml"
+    config.write_text(config.read_text().replace("rounds:", "rounds :"))
+    found = failing(partner)
+    assert {(found[name].told, found[name].hint) for name in ("policy", "floor")} == {(found["floor"].told, found["floor"].hint)}
+    assert found["floor"].hint.startswith("bring it back from a backup; at a site `polyphony kit install` writes it anew")
+
+
+def test_keys_that_are_in_place_before_their_kit_are_told_without_the_name_of_a_class(partner: Site) -> None:
+    swap_keys(partner)
+    transcript = failing(partner)["transcript"]
+    assert "Error" not in transcript.told and "report it" not in transcript.hint
+
+
 def test_what_would_refuse_every_request_is_said_when_a_site_is_served(partner: Site) -> None:
     assert list(refused_for(partner)) == []
     partner.floor.unlink()

@@ -28,6 +28,8 @@ from fedapp.site.kit.install import install, mark
 from fedapp.site.kit.make import Plan, make_kits
 from fedapp.site.run.federate import federate
 from fedapp.site.run.serve import serve
+from fedapp.site.took_part import check_not_lost
+from fedapp.storage.damage import DamagedFileError
 from fedapp.storage.json_file import read_json, write_sealed
 from strategies.secagg.errors import PolicyError
 from tests.cli.test_cli import polyphony
@@ -355,13 +357,17 @@ def test_rounds_that_were_trained_go_on_under_no_experiment_that_they_are_no_par
     trained = PartnerFolder(used.state).loss_of(5)
     trained.parent.mkdir(parents=True)
     write_sealed(trained, {"round": 5})
+    write_sealed(used.took_part, {"name": "gamma"})
     before = contents(used.path)
     with pytest.raises(ConfigError, match=f"has trained 5 rounds, which an experiment {named} cannot go on") as caught:
         install(kit, used.path)
-    assert "begin afresh in a new folder" in caught.value.hint
+    assert "begin afresh in a new folder: copy keys/, floor.yaml and took-part.json there" in caught.value.hint
     assert contents(used.path) == before
     shutil.copytree(used.keys, tmp_path / "afresh" / "keys")
+    shutil.copy(used.took_part, tmp_path / "afresh")
     install(kit, tmp_path / "afresh")
+    with pytest.raises(DamagedFileError, match="is lost or empty"):
+        check_not_lost(Site.open(tmp_path / "afresh"))
     trained.unlink()
     install(kit, used.path)
 
@@ -440,6 +446,19 @@ def test_a_folder_with_files_of_a_persons_does_not_become_a_site_at_their_cost(k
         (tmp_path / name).unlink()
     install(kits / "gamma", tmp_path)
     assert {"keys/fold.key", "notes.txt"} < files(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["gamma", "coordinator"])
+def test_a_site_that_lost_its_settings_is_told_to_copy_the_kits_and_not_to_install_a_kit(name: str, founded: Founded, kits: Path) -> None:
+    site = founded.site(kits, name)
+    (site.path / "site.yaml").unlink()
+    for refused in (lambda: Site.open(site.path), lambda: install(kits / name, site.path)):
+        with pytest.raises((ConfigError, OutputError)) as caught:
+            refused()
+        assert "it was a site: bring site.yaml back from a backup, or copy the kit's there" in caught.value.hint
+        assert "`polyphony kit install" not in caught.value.hint
+    shutil.copy(kits / name / "site.yaml", site.path)
+    assert install(kits / name, site.path) == []
 
 
 def test_units_of_the_sites_own_stay_when_a_kit_comes(used: Site, kits: Path) -> None:
