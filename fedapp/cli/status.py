@@ -61,6 +61,8 @@ def tell_partner(state: dict[str, Any]) -> None:
     from fedapp.wording import count, duration, moment, plural, score, size
 
     health, ledger = state["health"], state["ledger"]
+    if health["error"]:
+        print(f"connection: {health['error']}")
     if health["failure"]:
         print(f"last failure: {health['failure']['error']}")
         if health["failure"]["hint"]:

@@ -269,7 +269,7 @@ def retrying(trouble: Callable[[str], None], proxy: Proxy | None = None) -> Retr
 
     def waiting(state: RetryState) -> None:
         through = f" through the proxy {proxy}" if proxy else ""
-        trouble(f"the SuperLink cannot be reached{through}: {state.exception}")
+        trouble(f"the SuperLink cannot be reached{through}: {passing(state.exception)}")
 
     def reached(state: RetryState) -> None:
         if state.tries > 1:
@@ -277,6 +277,13 @@ def retrying(trouble: Callable[[str], None], proxy: Proxy | None = None) -> Retr
 
     pauses = partial(exponential, max_delay=LONGEST_PAUSE)
     return RetryInvoker(pauses, httpx.HTTPError, None, None, on_backoff=waiting, on_success=reached, should_giveup=in_vain)
+
+
+def passing(error: BaseException | None) -> str:
+    """Why it is waited, in words: what answers 503 is the coordinator's gate, and to no partner for what it did."""
+    if isinstance(error, httpx.HTTPStatusError) and error.response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+        return "the coordinator's gate answers 503, since the SuperLink behind it does not answer yet, or its disk is full"
+    return str(error)
 
 
 def is_disconnected(error: httpx.HTTPError) -> bool:
@@ -295,7 +302,7 @@ def refusal(superlink: str, error: httpx.HTTPError) -> RunError:
             return RunError(
                 f"{superlink} does not take our node",
                 "a coordinator that has just started takes nodes some seconds later; else: is our node key in its roster, and does no "
-                "other SuperNode of ours run?",
+                "other SuperNode of ours run, such as that of a copy of this site?",
             )
         case httpx.codes.UNAUTHORIZED:
             return RunError(f"{superlink} does not know our node, or our clock is wrong", "it may have been restarted: we connect anew")

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from logging import getLogger
@@ -30,12 +30,14 @@ from fedapp.site.run.refusals import Refusals
 from fedapp.site.took_part import check_not_lost
 from fedapp.storage.json_file import read_object, write_json
 from fedapp.storage.leftovers import sweep
+from fedapp.wording import shown
 
 LOG = getLogger("polyphony")
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0  # seconds before a process is started again
 STEADY = 60.0  # seconds after which a process counts as running well
 POLL = 0.5
 LOG_BYTES = 16 << 20
+LAST_BYTES = 4 << 10  # of what a process printed that are looked at for why it ended
 SUPERLINK_FILE = "superlink.json"
 
 
@@ -47,6 +49,8 @@ class Service:
         name: Of the part.
         command: What to start.
         environment: Beside our own.
+        started, printed: When the process that runs was started, and how many bytes its output had then.
+        pause: Seconds before it is started again.
     """
 
     name: str
@@ -54,6 +58,7 @@ class Service:
     environment: Mapping[str, str] = field(default_factory=lambda: QUIET)
     started: float = 0.0
     pause: float = FIRST_PAUSE
+    printed: int = 0
 
 
 def serve(site: Site) -> None:
@@ -77,13 +82,15 @@ def serve(site: Site) -> None:
         run_for_ever(site, services)
 
 
-def refused_for(site: Site) -> Iterator[PolyphonyError]:
-    """What would make this partner refuse every request until somebody puts it right; it is served all the same, and tells the others."""
+def refused_for(site: Site) -> list[PolyphonyError]:
+    """What would make this partner refuse every request until somebody puts it right, each once; it is served all the same."""
+    found = dict[str, PolyphonyError]()
     for check in (check_floor, check_agreed, check_data):
         try:
             check(site)
         except PolyphonyError as error:
-            yield error
+            found.setdefault(str(error), error)
+    return list(found.values())
 
 
 def partner_services(site: Site) -> list[Service]:
@@ -118,14 +125,29 @@ def run_for_ever(site: Site, services: list[Service]) -> None:
                     rotate(output(site, each))
                     if running[each.name].poll() is not None and time.monotonic() > each.started + each.pause:
                         each.pause = FIRST_PAUSE if time.monotonic() > each.started + STEADY else min(2 * each.pause, LONGEST_PAUSE)
-                        LOG.warning("%s ended and is started again; its output is %s", each.name, output(site, each))
+                        words = last_words(output(site, each), each.printed) or "without a word"
+                        LOG.warning("%s ended and is started again: %s; its output is %s", each.name, words, output(site, each))
                         running[each.name] = start(stack, site, each)
 
 
 def start(stack: ExitStack, site: Site, service: Service) -> subprocess.Popen[bytes]:
     """Start a service; its output goes on in the same file."""
-    service.started = time.monotonic()
-    return stack.enter_context(child(service.command, output(site, service), service.environment))
+    log = output(site, service)
+    service.started, service.printed = time.monotonic(), log.stat().st_size if log.is_file() else 0
+    return stack.enter_context(child(service.command, log, service.environment))
+
+
+def last_words(log: Path, printed: int) -> str:
+    """Why a process ended, as far as it said so: its last line, and before a hint its error.
+
+    Args:
+        printed: Bytes that the log had before the process began; it may have been begun anew since.
+    """
+    size = log.stat().st_size
+    with log.open("rb") as output:
+        output.seek(max(printed if printed <= size else 0, size - LAST_BYTES))
+        lines = [line for line in output.read().decode(errors="replace").splitlines() if line.strip()]
+    return shown("; ".join(lines[-2:] if lines and lines[-1].startswith("hint: ") else lines[-1:]))
 
 
 def rotate(log: Path) -> None:

@@ -261,7 +261,7 @@ def run_supernode(site: Site, answer: Answer) -> None:
                 LOG.info("connected to %s%s", site.settings.superlink, f" through the proxy {proxy}" if proxy else "")
                 SuperNode(site, connection, answer, state, bundle_digest()).run()
         except BaseException as error:  # an orderly end too, or it would pass for one that lives until its last sign of life is old
-            reason = str(error) if isinstance(error, PolyphonyError) else state.content["error"]
+            reason = "; ".join(filter(None, (str(error), error.hint))) if isinstance(error, PolyphonyError) else state.content["error"]
             with suppress(OSError):  # a full disk must not hide why it ends
                 state.change("stopped", step="", error=reason)
             raise

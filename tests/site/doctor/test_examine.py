@@ -418,10 +418,12 @@ def test_keys_that_are_in_place_before_their_kit_are_told_without_the_name_of_a_
 
 
 def test_what_would_refuse_every_request_is_said_when_a_site_is_served(partner: Site) -> None:
-    assert list(refused_for(partner)) == []
+    assert refused_for(partner) == []
     partner.floor.unlink()
     (error,) = refused_for(partner)
     assert "floor.yaml" in str(error)
+    (partner.path / "config.yaml").unlink()
+    assert len({str(each) for each in refused_for(partner)}) == len(refused_for(partner)), "each is said once"
 
 
 def test_the_command_prints_what_fails_several_checks_once(partner: Site, capsys: pytest.CaptureFixture[str]) -> None:

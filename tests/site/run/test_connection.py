@@ -167,7 +167,7 @@ def test_a_coordinator_that_is_away_is_waited_for_and_the_trouble_is_told(certif
 
     with listening(superlink, certificates) as address, connect(address, (certificates / "ca.crt").read_bytes(), key, None, listen):
         assert superlink.asked.count("activate-node") == 3
-    assert all("cannot be reached" in reason for reason in told[:2])
+    assert all("cannot be reached" in reason and "the SuperLink behind it does not answer" in reason for reason in told[:2])
     assert told[2] == "", "and that it is over"
 
 

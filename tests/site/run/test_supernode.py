@@ -398,7 +398,9 @@ def test_the_pulse_says_what_is_going_on(site: Site) -> None:
     assert read_json(site.log / "supernode.json")["state"] == "waiting"
 
 
-@pytest.mark.parametrize(("end", "told"), [(KeyboardInterrupt(), ""), (ConfigError("no key", ""), "no key"), (OSError("line cut"), "")])
+@pytest.mark.parametrize(
+    ("end", "told"), [(KeyboardInterrupt(), ""), (ConfigError("no key", "make one"), "no key; make one"), (OSError("line cut"), "")]
+)
 def test_whatever_ends_a_supernode_is_no_sign_of_life_and_the_next_one_is_the_same_node(
     site: Site, monkeypatch: pytest.MonkeyPatch, end: BaseException, told: str
 ) -> None:

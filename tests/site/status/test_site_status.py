@@ -208,6 +208,12 @@ def test_a_partner_is_not_healthy_while_a_file_is_unusable_that_every_request_ne
     page.render(told, "nonce")
 
 
+def test_why_the_connection_failed_is_told_by_the_command_too(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    saved_site.beat(site, "stopped", error="the coordinator does not take our node")
+    command.status(site.path)
+    assert "connection: the coordinator does not take our node\n" in capsys.readouterr().out
+
+
 def test_the_last_failure_is_told_with_its_hint(site: Site) -> None:
     write_sealed(site.state / "error.json", {"error": "no dataset", "hint": "accept one"})
     failure = partner_status(site)["health"]["failure"]
