@@ -34,7 +34,7 @@ def federate(site: SiteFolder, again: Again = False, as_json: Json = False) -> N
     from fedapp.site.folder import Site
     from fedapp.site.run.federate import federate as run_rounds
 
-    result = run_rounds(Site.open(site), tell, tell_awaited, again)
+    result = run_rounds(Site.open(site), tell, tell_awaited, again, tell_begun)
     if as_json:
         print(json.dumps(result))
     else:
@@ -42,6 +42,11 @@ def federate(site: SiteFolder, again: Again = False, as_json: Json = False) -> N
             print("before     all partners had the last trunk when it ended: none was asked for anything; a kit with more rounds goes on")
             print(f"           for a partner that lost its trunk since: polyphony federate {site} --again")
         print(f"finished   {plural(result['rounds'], 'round')}, {result['seconds_per_round']:.1f} s each (median)")
+
+
+def tell_begun() -> None:
+    """The first word, long before the first exchange."""
+    print("waiting for partners", file=sys.stderr)
 
 
 def tell(exchange: "Exchange") -> None:

@@ -29,13 +29,20 @@ PATIENCE = 10.0  # seconds between looks at the SuperLink, and before it is told
 OVER = "finished"
 
 
-def federate(site: Site, follow: Callable[[Exchange], None], wait_for: Callable[[Awaited], None], again: bool = False) -> dict[str, Any]:
+def federate(
+    site: Site,
+    follow: Callable[[Exchange], None],
+    wait_for: Callable[[Awaited], None],
+    again: bool = False,
+    begin: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
     """Run the rounds to their end; those that partners have behind them are not repeated.
 
     Args:
         follow: Told each exchange.
         wait_for: Told whose replies are awaited, when that has been so for a while.
         again: Open a session although all rounds are done: a partner that lost the last trunk since gets it in there.
+        begin: Told that partners are about to be asked.
     Returns:
         rounds, exchanges, seconds_per_round (median), seconds, before (whether all was finished before, and nobody was asked for anything).
     Raises:
@@ -45,6 +52,7 @@ def federate(site: Site, follow: Callable[[Exchange], None], wait_for: Callable[
     with locked(site.coordinator, "polyphony federate"):
         started, before = time.monotonic(), not again and nothing_left(site)
         if not before:
+            begin()
             _federate(site, follow, wait_for)
         return summary(site, started, before)
 

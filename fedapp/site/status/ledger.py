@@ -101,6 +101,12 @@ def sent_by_round(asked: list[Request], sums: list[RoundSum], audits: list[Audit
     return [_one_round(number, by_round[number], taken.get(number), audited.get(number, [])) for number in sorted(by_round)]
 
 
+def took_part(sums: list[RoundSum], asked: list[Request], audits: list[Audited]) -> list[RoundSum]:
+    """The sums of rounds for which an update of ours was made: with a trunk that is handed over comes the line of a sum that has none."""
+    ours = {labelled(each) for each in asked if left_masked(each)} | {audit.round for audit in audits if audit.vector == OWN}
+    return [round_sum for round_sum in sums if round_sum.round in ours]
+
+
 def labelled(request: Request) -> int:
     """The round that the coordinator called it."""
     return int(request.round) if request.round.isascii() and request.round.isdecimal() and len(request.round) < 9 else SET_UP

@@ -79,7 +79,7 @@ def partner_metrics(status: Mapping[str, Any]) -> list[Metric]:
     return [
         gauge("round", "Rounds behind the trunk that is held.", status["round"]),
         gauge("rounds_planned", "Rounds of the project.", status["rounds"]),
-        counter("rounds_total", "Rounds whose sum was taken in.", ledger["sums"]),
+        counter("rounds_total", "Rounds whose sum was taken in, with an update of ours.", ledger["sums"]),
         gauge("supernode_up", "1 if the SuperNode gave a sign of life within a minute.", int(health["up"])),
         gauge("supernode_age_seconds", "Seconds since the SuperNode's last sign of life.", health["age"]),
         gauge("failure", "1 if the last request could not be answered.", int(health["failure"] is not None)),

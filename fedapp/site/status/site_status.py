@@ -19,7 +19,7 @@ from fedapp.site.own_files import unusable_files
 from fedapp.site.request_log import Request
 from fedapp.site.status.attention import concerns, misbehaved
 from fedapp.site.status.learning import learning, score_of
-from fedapp.site.status.ledger import answers_given, held_trunk, ledger, own_rows, sent_by_round
+from fedapp.site.status.ledger import answers_given, held_trunk, ledger, own_rows, sent_by_round, took_part
 from fedapp.site.status.missing import missing
 from fedapp.site.status.predicting import predicting
 from fedapp.site.status.privacy_spent import privacy_spent
@@ -84,6 +84,7 @@ def partner_status(site: Site) -> dict[str, Any]:
     folder = PartnerFolder(site.state)
     asked, sums = records(folder.requests, Request, problems), records(folder.sums, RoundSum, problems)
     audits = records(folder.audits, Audited, problems)
+    ours = took_part(sums, asked, audits)
     trunk, health = held_trunk(site.state), _health(site, problems)
     learned = learning(site.state, config.evaluation.min_per_class if config else 1, problems)
     header = json_object(folder.model_header, problems)
@@ -104,8 +105,8 @@ def partner_status(site: Site) -> dict[str, Any]:
         "predicts": predicting(header),
         "score": score_of(learned, config.tasks.kinds if config else [CLASSIFICATION]),
         "learning": [asdict(entry) for entry in learned],
-        "sent": [asdict(entry) for entry in sent_by_round(asked, sums, audits)],
-        "ledger": ledger(config, asked, sums, audits, trunk, own_rows(site.state, trunk.rows, problems)),
+        "sent": [asdict(entry) for entry in sent_by_round(asked, ours, audits)],
+        "ledger": ledger(config, asked, ours, audits, trunk, own_rows(site.state, trunk.rows, problems)),
         "endpoints": _told(lambda: shared_heads(site, config, trunk, sums), problems, hints) or [] if config else [],
         "privacy_spent": spent and asdict(spent),
         "repetition": repetition,

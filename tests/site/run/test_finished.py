@@ -7,6 +7,7 @@ import pytest
 
 from fedapp.cli import serve as command
 from fedapp.consortium.policy_file import read_policy_file, write_policy_file
+from fedapp.errors import RunError
 from fedapp.server_app import conclude
 from fedapp.site.finished import TERMS, nothing_left, terms_digest
 from fedapp.site.folder import COORDINATOR, Site
@@ -40,10 +41,23 @@ def test_a_run_that_everybody_finished_asks_partners_for_nothing_and_says_so(
 
     monkeypatch.setattr(federate_module, "reached", reached)
     command.federate(finished(coordinator, TAKEN).path)
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert err == ""
     assert "all partners had the last trunk when it ended: none was asked for anything" in out and "finished   20 rounds" in out
     assert f"a partner that lost its trunk since: polyphony federate {coordinator.path} --again" in out
     assert nothing_left(coordinator), "and a third time"
+
+
+def test_where_partners_are_asked_that_is_said_before_anybody_is_reached(
+    coordinator: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reached(site: Site) -> dict[str, str]:
+        assert capsys.readouterr().err == "waiting for partners\n"
+        raise RunError("the SuperLink does not answer")
+
+    monkeypatch.setattr(federate_module, "reached", reached)
+    with pytest.raises(RunError):
+        command.federate(coordinator.path)
 
 
 @pytest.mark.parametrize(

@@ -226,6 +226,22 @@ def test_the_coordinators_report_has_its_rounds_and_no_tasks(tmp_path: Path) -> 
     assert not (site.path / "tasks.csv").exists()
 
 
+@pytest.mark.parametrize(("rounds", "told"), [(2, "All 11, newest first"), (20, "The last 50, newest first; 15 before them are not shown")])
+def test_no_row_of_requests_is_out_of_sight_in_a_report_but_those_that_it_counts(tmp_path: Path, rounds: int, told: str) -> None:
+    page = Page(write_site_report(trained(tmp_path / "site", rounds)))
+    assert told in page.text
+    boxes = {held["id"]: held["class"] for _, held in page.elements if held.get("id", "").endswith("-scroll")}
+    assert (boxes["requests-scroll"], boxes["sent-scroll"]) == ("scroll", "scroll")
+
+
+def test_no_row_of_exchanges_is_out_of_sight_in_the_coordinators_report_but_those_that_it_counts(tmp_path: Path) -> None:
+    site = fresh(tmp_path / "site", COORDINATOR)
+    journal_of(site, [exchange for number in range(1, 21) for exchange in one_round(number)])
+    page = Page(write_site_report(site))
+    assert "The last 50, newest first; 10 before them are not shown" in page.text
+    assert [held["class"] for _, held in page.elements if held.get("id") == "exchanges-scroll"] == ["scroll"]
+
+
 def test_the_files_are_for_the_owner_alone_and_writing_them_changes_nothing_else(tmp_path: Path) -> None:
     site = trained(tmp_path / "site")
 

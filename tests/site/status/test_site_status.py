@@ -88,6 +88,17 @@ def test_what_was_sent_is_added_up_by_round_with_attempts_rows_and_clipped_value
     assert (ledger["rows_listed"], ledger["rows"], ledger["rows_own"], ledger["fewest_partners"]) == (saved_site.LISTED, 256, 140, 3)
 
 
+def test_a_round_whose_trunk_was_handed_over_to_a_newcomer_is_none_that_it_gave_to(site: Site) -> None:
+    """The line of the sum before it came along with the trunk."""
+    for number, partners in ((3, 3), (4, 4)):
+        saved_site.sum_of(site, number, partners=partners)
+    note_request(site.state, saved_site.answered(Step.COLLECT, "4", 900, 5.0, 60))
+    saved_site.hold_trunk(site, 4)
+    told = partner_status(site)
+    assert ([each["round"] for each in told["sent"]], told["ledger"]["fewest_partners"], told["ledger"]["sums"]) == ([4], 4, 1)
+    assert told["round"] == 4
+
+
 def test_what_the_self_audit_found_is_told_by_round_at_its_worst(site: Site) -> None:
     for number, vector, attempt, named in ((1, OWN, 0, 4), (1, OWN, 1, 2), (1, SUM, 0, 1), (2, OWN, 0, 0)):
         saved_site.audit_of(site, number, vector, attempt, named)
