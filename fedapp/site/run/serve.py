@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
 from fedapp.consortium.identity_files import check_unattended
 from fedapp.consortium.roster_file import load_draft
-from fedapp.errors import PolyphonyError, RunError
+from fedapp.errors import ConfigError, PolyphonyError, RunError
 from fedapp.partner_folder import PartnerFolder
 from fedapp.runtime.flower import DIRECT, QUIET, flower_environment, script, wait_until_listening
 from fedapp.runtime.flower_internals import ControlHttpClient, RegisterNodeRequest, RuntimeVersionHttpInterceptor, public_key_to_bytes
@@ -24,6 +24,7 @@ from fedapp.runtime.locks import locked
 from fedapp.runtime.processes import child, free_port
 from fedapp.site.accept import check_data
 from fedapp.site.agreed import check_agreed
+from fedapp.site.doctor.checks import CheckState, policy
 from fedapp.site.floor import check_floor
 from fedapp.site.folder import SITE_VARIABLE, Site
 from fedapp.site.run.refusals import Refusals
@@ -74,7 +75,7 @@ def serve(site: Site) -> None:
         if site.partner:
             check_not_lost(site)
         check_unattended(site.keys)
-        for error in refused_for(site) if site.partner else ():
+        for error in refused_for(site):
             LOG.warning("every request will be refused: %s; %s", error, error.hint)
         services = partner_services(site) if site.partner else coordinator_services(site)
         if site.settings.page:
@@ -83,14 +84,25 @@ def serve(site: Site) -> None:
 
 
 def refused_for(site: Site) -> list[PolyphonyError]:
-    """What would make this partner refuse every request until somebody puts it right, each once; it is served all the same."""
+    """What would make this partner, or partners of this coordinator, refuse every request, each once; it is served all the same."""
     found = dict[str, PolyphonyError]()
-    for check in (check_floor, check_agreed, check_data):
+    for check in (check_floor, check_policy, check_data) if site.partner else (check_agreed,):
         try:
             check(site)
         except PolyphonyError as error:
             found.setdefault(str(error), error)
     return list(found.values())
+
+
+def check_policy(site: Site) -> None:
+    """Refuse a policy that does not accept our own files.
+
+    Raises:
+        ConfigError: It does not, or a file is missing or unusable.
+    """
+    found = policy(site)
+    if found.state is CheckState.FAIL:
+        raise ConfigError(found.told, found.hint)
 
 
 def partner_services(site: Site) -> list[Service]:

@@ -422,8 +422,17 @@ def test_what_would_refuse_every_request_is_said_when_a_site_is_served(partner: 
     partner.floor.unlink()
     (error,) = refused_for(partner)
     assert "floor.yaml" in str(error)
+    change_policy(row_guard=99)(partner)
+    assert any("row guard" in str(each) or "row_guard" in str(each) for each in refused_for(partner))
     (partner.path / "config.yaml").unlink()
     assert len({str(each) for each in refused_for(partner)}) == len(refused_for(partner)), "each is said once"
+
+
+def test_a_proposal_that_partners_would_refuse_is_said_when_the_coordinator_is_served(coordinator: Site) -> None:
+    assert refused_for(coordinator) == []
+    write_policy_file(coordinator.proposal, replace(read_policy_file(coordinator.proposal), roster="ab" * 32))
+    (error,) = refused_for(coordinator)
+    assert "consortium.yaml is not the roster" in str(error)
 
 
 def test_the_command_prints_what_fails_several_checks_once(partner: Site, capsys: pytest.CaptureFixture[str]) -> None:
