@@ -269,7 +269,7 @@ def _present_transcript(site: Site, folder: PartnerFolder, roster: Roster) -> Ch
 
 def _earlier_transcript(site: Site, path: Path) -> CheckFinding:
     """A transcript under a roster that was in force before; our keys may have been others then."""
-    digits = path.stem.removeprefix("transcript-")
+    digits = path.stem.rpartition("-")[2]
     try:
         roster = load_earlier(site, digits)
     except ConfigError as error:
