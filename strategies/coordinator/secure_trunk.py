@@ -66,6 +66,7 @@ class SecureTrunk(BaseTrunk):
         self._behind: set[int] = set()
         self._offered: Handover | None = None
         self._of_no_use = Counter[int]()  # holder to how often somebody could not go on with the trunk that it handed over
+        self._spoiled = False  # whether the attempt that goes on is one that a holder spoiled for the first time
         self._unheard: set[int] = set()  # nodes, since this set-up began
         self._sum: list[np.ndarray] = []
         self._last: LastRound | None = None
@@ -387,6 +388,7 @@ class SecureTrunk(BaseTrunk):
         sent = [self._nodes[index] for index in self._behind & set(self._nodes)]
         if [node for node in sent if arrived.could_not_answer(node, remark)]:
             self._of_no_use[holder] += 1
+            self._spoiled = self._of_no_use[holder] == 1
 
     def _untold(self, index: int) -> tuple[bytes, ...]:
         """Proofs of which this partner has not shown yet that it got them."""
@@ -407,7 +409,8 @@ class SecureTrunk(BaseTrunk):
         One that a holder spoiled for the first time, by handing a trunk over, is none: there are only so many of them.
         """
         log(WARNING, "%s: %s: abandoned, and no sum can be read", what, error)
-        if self._offered is not None and self._of_no_use[self._offered.holder] == 1:
+        spoiled, self._spoiled = self._spoiled, False
+        if spoiled:
             return attempt
         if attempt + 1 == ATTEMPTS:
             raise RoundFailedError(f"{what}: {error}{self.exchanges.not_connected()}") from error

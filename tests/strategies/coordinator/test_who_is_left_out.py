@@ -12,6 +12,7 @@ from strategies.coordinator.secure_trunk import SecureTrunk
 from strategies.coordinator.standing import FORGIVEN_AFTER, Standing
 from strategies.partner.secure_partner import SecurePartner
 from strategies.secagg import verification, wire
+from strategies.secagg.errors import RoundAbandonedError
 from strategies.secagg.messages import COLLECT_REPLIES, Holding, MaskedInput
 from strategies.secagg.phases import Step
 from strategies.secagg.repetition import RepetitionLimits
@@ -269,6 +270,16 @@ def test_liars_that_hand_junk_over_after_a_restart_are_tried_once_each_and_named
     assert alike([toy.held(partner) for partner in range(1, partners + 1) if partner not in liars], version=3)
     for liar in liars:
         assert any(f"could not answer; it was sent the trunk of partner-{liar}" in line for line in left_out(toy))
+
+
+def test_an_attempt_that_a_holder_spoiled_for_the_first_time_is_none_and_the_next_ones_are(tmp_path: Path) -> None:
+    """Else a run would go on for ever whose only holder was of no use once, and whose other partners then fall silent."""
+    toy = Toy(tmp_path)
+    strategy = SecureTrunk(None, toy.roster, lambda: toy.parameters(bytes(32)), 50)  # type: ignore[arg-type]
+    strategy._spoiled = True
+    error = RoundAbandonedError("too few")
+    assert strategy._attempts_after(0, "round 2", error) == 0
+    assert strategy._attempts_after(0, "round 2", error) == 1
 
 
 def test_who_says_before_the_first_round_that_it_lacks_the_trunk_is_left_out_and_nobody_is_asked_for_one(tmp_path: Path) -> None:
