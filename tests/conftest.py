@@ -1,5 +1,6 @@
 """How the tests are run, and what several share: where the real data lie."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,6 +65,16 @@ def no_waiting_for_disks() -> Iterator[None]:
         if not EFFORT.full:
             patch.setattr(os, "fsync", lambda _: None)
         yield
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """A command that was run in this process says how much is logged; the tests after it must not hear of that."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
 
 
 @pytest.fixture

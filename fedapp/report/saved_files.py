@@ -20,7 +20,7 @@ from fedapp.storage.damage import RESTORE, DamagedFileError, reading
 from fedapp.storage.digests import check_files
 from fedapp.storage.json_file import read_sealed
 from fedapp.storage.live_files import records
-from strategies.update.round_sum import RoundSum
+from strategies.update.round_sum import RoundSum, sums_that_count
 
 KINDS = ("simulate", "compare")
 LOSSES: dict[str, Any] = {"round": pl.Int32, "loss": pl.Float64, "seconds": pl.Float64, "compounds": pl.Int64, "steps": pl.Int64}
@@ -182,6 +182,6 @@ def read_sums(directory: Path, partners: tuple[str, ...], problems: list[str]) -
     """What partners noted of each round's sum, by round; all note the same, but one that missed rounds lacks them."""
     rounds: dict[int, RoundSum] = {}
     for name in partners:
-        for noted in records(partner_folder(directory, name).sums, RoundSum, problems):
+        for noted in sums_that_count(records(partner_folder(directory, name).sums, RoundSum, problems)):
             rounds.setdefault(noted.round, noted)
     return tuple(rounds[number] for number in sorted(rounds))

@@ -1,5 +1,6 @@
 """What a partner notes of each sum that it takes into its trunk."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
@@ -30,6 +31,15 @@ class RoundSum:
     rows: int
     slots: int
     few: dict[str, int] = field(default_factory=dict)
+
+
+def sums_that_count(noted: Iterable[RoundSum]) -> list[RoundSum]:
+    """The sums that a trunk is made of, in the rounds' order.
+
+    A round has two lines where too few partners finished it the first time: whoever had went back to the trunk before. The last one counts.
+    """
+    by_round = {each.round: each for each in noted}
+    return [by_round[number] for number in sorted(by_round)]
 
 
 def all_numbers(found: dict[str, Any]) -> bool:

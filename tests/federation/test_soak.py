@@ -10,6 +10,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
@@ -92,8 +93,11 @@ def test_no_file_grows_but_the_logs_and_these_by_a_line_a_message(soak: Soak) ->
     for partner in range(1, PARTNERS + 1):
         known = r"protocol\.state|shared(-before)?\.safetensors|rows\.npy|repetition\.json|(sums|self_audit|transcript-[0-9a-f]{8})\.jsonl"
         assert all(re.fullmatch(known, path.name) for path in soak.home(partner).iterdir())
-        assert soak.rounds_of(partner) == sorted(set(soak.rounds_of(partner)))
-        assert soak.rounds_of(partner)[-1] == ROUNDS
+        noted = soak.rounds_of(partner)
+        went_back = sum(later <= earlier for earlier, later in pairwise(noted))  # alone with a round that the coordinator's end cut short
+        assert went_back <= soak.kills
+        assert len(noted) <= ROUNDS + 2 * went_back
+        assert noted[-1] == ROUNDS
 
 
 def test_memory_stays_what_it_was(soak: Soak) -> None:

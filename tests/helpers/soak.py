@@ -177,7 +177,7 @@ class Soak(Toy):
             yield tried
 
     def rounds_of(self, partner: int) -> list[int]:
-        """The rounds that a partner noted what it found in."""
+        """The rounds that a partner noted what it found in, line by line."""
         return [json.loads(line)["round"] for line in (self.home(partner) / "sums.jsonl").read_text().splitlines()]
 
     def account(self) -> str:

@@ -33,7 +33,7 @@ from fedapp.storage.json_lines import record
 from fedapp.storage.live_files import json_object, records, written
 from strategies.coordinator.journal import AWAITED, Awaited, Exchange
 from strategies.secagg.roster import Roster
-from strategies.update.round_sum import RoundSum
+from strategies.update.round_sum import RoundSum, sums_that_count
 from strategies.update.self_audit import Audited
 
 RECENT = 50
@@ -82,7 +82,7 @@ def partner_status(site: Site) -> dict[str, Any]:
     problems += [*(each.told for each in needed), *lost]
     hints |= {each.told: each.hint for each in needed} | lost
     folder = PartnerFolder(site.state)
-    asked, sums = records(folder.requests, Request, problems), records(folder.sums, RoundSum, problems)
+    asked, sums = records(folder.requests, Request, problems), sums_that_count(records(folder.sums, RoundSum, problems))
     audits = records(folder.audits, Audited, problems)
     ours = took_part(sums, asked, audits)
     trunk, health = held_trunk(site.state), _health(site, problems)
