@@ -18,10 +18,11 @@ from fedapp.data.dataset import Dataset
 from fedapp.errors import DataError
 from fedapp.seeds import derived_seed
 from fedapp.storage.scratch import in_memory, scratch
+from simulation.audit.others_signals import others_signals, without_own
 from simulation.audit.own_rows import OwnRows, cut_to
 from simulation.audit.pool import Pool, selected, with_columns
-from simulation.audit.regression import EXPLAINED, explained
-from simulation.audit.signals import Rounds, SuspectModel
+from simulation.audit.regression import EXPLAINED, Regression, explained
+from simulation.audit.signals import Rounds, SuspectModel, fingerprints
 from simulation.federation import Guarded, first_shared, form_of, guard, take_in, words_of
 from strategies.update.codec import UpdateCodec
 from strategies.update.leakage import Library
@@ -91,13 +92,15 @@ def run_trial(
     members, inside = half_of(pool, config, number)
     config = replace(config, seed=derived_seed(config.seed, "audit trial", number))
     setting = set_up(inside, config, folder, held_bits(pool), holders)
-    trained = federate(setting, keep)
+    trained = federate(setting)
     columns, guarded, last = setting.columns, setting.guarded, trained.rounds.trunks[-1]
     seen = [with_columns(dataset, columns) for dataset in pool.datasets.values()]
     models = [partner.model(last, pool.datasets[name]) for name, partner in setting.partners.items()]
     told_apart_by = signals(seen, models, trained.rounds)
-    library, guards = Library(pool.indptr, pool.indices, pool.bits), config.privacy.row_guard > 1
-    told_apart_by[EXPLAINED] = explained(library, pool.structures, trained.rounds, columns, every=guards)
+    regression, guards = Regression(Library(pool.indptr, pool.indices, pool.bits), pool.structures, columns), config.privacy.row_guard > 1
+    told_apart_by[EXPLAINED] = explained(regression, trained.rounds, every=guards)
+    others = without_own([mean[0] for mean in trained.rounds.means], trained.own, len(pool.datasets))
+    told_apart_by |= others_signals(*fingerprints(seen), others, regression, every=guards)
     shutil.rmtree(folder, ignore_errors=True)
     (listed, slots), (supports, holding) = (np.split(each, [pool.bits], axis=-1) for each in (guarded.listed, guarded.supports))
     trial = Trial(members=members, listed=listed, supports=supports, slots=slots, holders=holding, signals=told_apart_by)
@@ -215,8 +218,8 @@ class Federated:
     own: list[NDArray[np.float32]]
 
 
-def federate(setting: AuditSetting, keep: bool = False) -> Federated:
-    """All rounds; with `keep` also what the first partner sent in each."""
+def federate(setting: AuditSetting) -> Federated:
+    """All rounds."""
     config, partners, shared = setting.config, setting.partners, setting.first
     value_range, form, rounds = shared.value_range, form_of(shared, config), Rounds([copied(shared.arrays)], [])
     words = np.empty((len(partners), form.words), dtype=form.quantiser(value_range).word_type)
@@ -225,8 +228,7 @@ def federate(setting: AuditSetting, keep: bool = False) -> Federated:
         for place, partner in enumerate(partners.values()):
             words[place] = words_of(partner, shared, form, config)
         sums, value_range = words.sum(axis=0, dtype=words.dtype), shared.value_range
-        if keep:
-            own.append(first_layer(words[0], form, value_range))
+        own.append(first_layer(words[0], form, value_range))
         rounds.means.append(mean_update(shared, form, sums, len(partners)))
         shared = take_in(shared, form, sums, len(partners), config, setting.holders)
         rounds.trunks.append(copied(shared.arrays))

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulation.audit.federations import Trial, held_bits
+from simulation.audit.others_signals import without_own
 from simulation.audit.pool import Pool
 
 
@@ -25,5 +26,5 @@ def moved_bits(pool: Pool, trial: Trial) -> NDArray[np.int64]:
 
 def others_updates(pool: Pool, trial: Trial, bits: NDArray[np.int64]) -> list[NDArray[np.float32]]:
     """The mean update of each round without the attacker's own part, in the rows of `bits`: float32 [len(bits), width] each."""
-    places, partners = np.searchsorted(listed_bits(pool, trial), bits), np.float32(len(pool.datasets))
-    return [mean[0][bits] - own[places] / partners for mean, own in zip(trial.means, trial.own, strict=True)]
+    places = np.searchsorted(listed_bits(pool, trial), bits)
+    return without_own([mean[0][bits] for mean in trial.means], [own[places] for own in trial.own], len(pool.datasets))

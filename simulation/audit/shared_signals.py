@@ -14,7 +14,7 @@ from torch.nn.functional import embedding_bag, linear
 
 from fedapp.data.csr import csr_positions
 from fedapp.data.dataset import Dataset
-from simulation.audit.signals import Named, Rounds, SuspectModel, bags, class_labels, layers, shortfall, standardised
+from simulation.audit.signals import Named, Rounds, SuspectModel, bags, class_labels, fingerprints, layers, shortfall, standardised
 
 SHARED = ("shared_confidence", "shared_size", "shared_pull")
 ASKED = "shared_labels"
@@ -120,9 +120,8 @@ def head_signals(labels: SharedLabels, count: int, datasets: list[Dataset], roun
 
 def fingerprints_of(datasets: list[Dataset], compounds: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Fingerprints of some compounds of several datasets, numbered one after another: CSR."""
-    lengths = np.concatenate([[0], *(np.diff(dataset.x_indptr) for dataset in datasets)])
-    indices = np.concatenate([dataset.x_indices for dataset in datasets])
-    indptr, positions = csr_positions(np.cumsum(lengths), compounds)
+    whole, indices = fingerprints(datasets)
+    indptr, positions = csr_positions(whole, compounds)
     return indptr, indices[positions]
 
 

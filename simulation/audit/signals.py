@@ -70,10 +70,14 @@ def signals(datasets: list[Dataset], models: list[SuspectModel], rounds: Rounds)
         rounds: Trunks with those rows alone.
     """
     judged = [model_signals(model) for model in models]
-    lengths = np.concatenate([[0], *(np.diff(dataset.x_indptr) for dataset in datasets)])
-    indices = np.concatenate([dataset.x_indices for dataset in datasets])
     outside = {name: np.concatenate([each[name] for each in judged]) for name in OUTSIDER}
-    return outside | trunk_signals(np.cumsum(lengths), indices, rounds)
+    return outside | trunk_signals(*fingerprints(datasets), rounds)
+
+
+def fingerprints(datasets: list[Dataset]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Fingerprints of the compounds of several datasets, one dataset after another: CSR."""
+    lengths = np.concatenate([[0], *(np.diff(dataset.x_indptr) for dataset in datasets)])
+    return np.cumsum(lengths), np.concatenate([dataset.x_indices for dataset in datasets])
 
 
 def model_signals(model: SuspectModel) -> Named:

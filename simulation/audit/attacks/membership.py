@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from simulation.audit.findings import AuditOutcome, Curve, Finding
-from simulation.audit.scenario import Scenario
+from simulation.audit.others_signals import OTHERS
+from simulation.audit.scenario import ATTACKER, Scenario
+from simulation.audit.shared_signals import SHARED
 from simulation.audit.signals import ROUNDS, TRUNK, standardised, support_signal
 from simulation.audit.statistics import Estimate, GuessScores, curve, measured
 
@@ -21,7 +23,9 @@ GATE = 3 * JUDGED_AT
 RATES = (0.0, JUDGED_AT, 0.01)
 PRIOR = 4.0  # degrees of freedom that the variance over all compounds counts for, beside a compound's own
 LEAST = 1e-12  # variance, of a standardised signal: below it differences are those of rounding
-SUPPORT = "support"
+SUPPORT, SUPPORT_OTHERS = "support", "support_others"
+SUREST = 5.0  # log-likelihood ratio of one signal, either way: beyond it an odd value outweighs all other signals
+LEAST_WEIGHT = 1e-6  # variance that each signal has at least: a constant one gets no weight
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,9 @@ LIRA = (
 )
 RMIA = MembershipAttack("membership_rmia", "RMIA on loss", "outsider", ("loss",))
 LOSS = MembershipAttack("membership_loss", "loss threshold", "outsider", ("loss",))
+SEPARATED = MembershipAttack(
+    "membership_separated", "all rounds without one's own share", "partner", (*OTHERS, SUPPORT_OTHERS, *SHARED), GATE
+)
 
 
 def attack(scenario: Scenario) -> AuditOutcome:
@@ -67,21 +74,64 @@ def attack(scenario: Scenario) -> AuditOutcome:
         findings += overall(way, scored, scenario)
         findings += by_kind(way, scored, scenario)
         curves.append(curve_of(way, scored, scenario))
+    known = [signals[name] for name in SEPARATED.signals if name in signals]
+    scored = scored_others(weighed(known, members, pool.owners != ATTACKER), scenario)
+    findings += overall(SEPARATED, scored, scenario, "compounds of others")
+    curves.append(curve_of(SEPARATED, scored, scenario))
     return AuditOutcome(findings=tuple(findings), curves=tuple(curves))
 
 
+def scored_others(values: NDArray[np.float64], scenario: Scenario) -> GuessScores:
+    """Scores of others' compounds alone: of its own the attacker knows which it trained on, and took them off."""
+    trials, pool = scenario.trials, scenario.pool
+    others = pool.owners != ATTACKER
+    members = np.stack([trial.members for trial in trials])[:, others]
+    return GuessScores(values[:, others].ravel(), members.ravel(), np.tile(pool.structures[others], len(trials)))
+
+
 def signals_of(scenario: Scenario) -> dict[str, NDArray[np.float32]]:
-    """What membership is guessed from, [S, N], of trial and compound: what the trials kept, and, where there is one, the row list."""
+    """What membership is guessed from, [S, N], of trial and compound: what the trials kept, and, where there is one, the row list, of all
+    partners and of the others."""
     trials, pool = scenario.trials, scenario.pool
     signals = {name: np.stack([trial.signals[name] for trial in trials]) for name in trials[0].signals}
     if not all(trial.supports.all() for trial in trials):
         signals[SUPPORT] = np.stack([support_signal(pool.indptr, pool.indices, trial.supports) for trial in trials])
+        others = [np.delete(trial.supports, ATTACKER, axis=0) for trial in trials]
+        signals[SUPPORT_OTHERS] = np.stack([support_signal(pool.indptr, pool.indices, supports) for supports in others])
     return signals
 
 
 def combined(signals: Sequence[NDArray[np.floating]], members: NDArray[np.bool_]) -> NDArray[np.float64]:
     """LiRA on several signals: their log-likelihood ratios added up, as if they were independent; float64 [S, N]."""
     return np.sum([lira(values, members) for values in signals], axis=0)
+
+
+def weighed(signals: Sequence[NDArray[np.floating]], members: NDArray[np.bool_], judged: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Several signals and their log-likelihood ratios, weighed as they tell members apart in all other trials: float64 [S, N].
+
+    The adversary that knows the defences: it trained its shadows with them and learned what they leave.
+
+    Args:
+        signals: [S, N] each.
+        members: bool [S, N].
+        judged: bool [N], the compounds that weights are learned from.
+    Source: R. A. Fisher, Annals of Eugenics 7(2), 1936: the linear discriminant.
+    """
+    known, scores = features(signals, members), np.empty(members.shape)
+    for trial in range(len(members)):
+        rest = np.arange(len(members)) != trial
+        shadows = features([values[rest] for values in signals], members[rest])[:, :, judged].reshape(len(known), -1)
+        inside = members[rest][:, judged].ravel()
+        spread = np.cov(shadows[:, inside]) + np.cov(shadows[:, ~inside]) + LEAST_WEIGHT * np.eye(len(known))
+        apart = shadows[:, inside].mean(axis=1) - shadows[:, ~inside].mean(axis=1)
+        scores[trial] = np.tensordot(np.linalg.solve(spread, apart), known[:, trial], axes=1)
+    return scores
+
+
+def features(signals: Sequence[NDArray[np.floating]], members: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Each signal's log-likelihood ratio from the other trials, then each signal: float64 [2 * signals, S, N]."""
+    ratios = [np.clip(lira(values, members), -SUREST, SUREST) for values in signals]
+    return np.stack([*ratios, *(standardised(values.astype(np.float64)) for values in signals)])
 
 
 def lira(signals: NDArray[np.floating], members: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -10,10 +10,12 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from fedapp.report.verdict import Verdict
-from simulation.audit.attacks.membership import PRIOR, attack, combined, lira, rmia, threshold
+from simulation.audit.attacks.membership import PRIOR, attack, combined, lira, rmia, threshold, weighed
 from simulation.audit.federations import Trial
 from simulation.audit.findings import OFF, AuditOutcome
+from simulation.audit.others_signals import OTHERS
 from simulation.audit.pool import Pool
+from simulation.audit.scenario import ATTACKER
 from simulation.audit.signals import OUTSIDER, ROUNDS, TRUNK, standardised
 from simulation.audit.statistics import true_positives
 from tests.helpers.sweeps import examples
@@ -112,6 +114,21 @@ def test_several_signals_together_say_more_than_one():
     assert at(lira(more, members), members, 0.01) < at(lira(values, members), members, 0.01)
 
 
+def test_weights_take_off_what_two_signals_have_in_common() -> None:
+    values, members, _ = normal_signals(2, 8, 1500, gap=1.5)
+    everybody, common = np.ones(1500, dtype=np.bool_), 20 * np.random.default_rng(3).normal(size=values.shape)
+    both = [values + common, common]
+    assert at(weighed(both, members, everybody), members, 0.01) > 3 * at(combined(both, members), members, 0.01)
+
+
+def test_weighed_signals_that_know_nothing_are_at_chance() -> None:
+    generator = np.random.default_rng(0)
+    members = halves(generator, 8, 2500)
+    scores = weighed([generator.normal(size=members.shape) for _ in range(6)], members, np.arange(2500) >= 300)
+    assert roc_auc_score(members.ravel(), scores.ravel()) == pytest.approx(0.5, abs=0.02)
+    assert at(scores, members, 0.001) < 0.003
+
+
 @pytest.mark.parametrize("factor", [None, 0.3])
 def test_rmia_is_the_share_of_compounds_that_the_trial_favours_less(factor):
     generator = np.random.default_rng(0)
@@ -141,10 +158,10 @@ def test_rmia_sees_through_easy_and_difficult_compounds_with_four_trials():
 def audited(leak: dict[str, float], trials: int = 8, compounds: int = 1300, listed: bool = False) -> tuple[list[Trial], Pool]:
     """Trials whose signals know members by `leak` standard deviations, and are noise else."""
     generator = np.random.default_rng(1)
-    own = {name: generator.normal(0, 2, compounds) for name in (*OUTSIDER, *TRUNK, *ROUNDS)}
+    own = {name: generator.normal(0, 2, compounds) for name in (*OUTSIDER, *TRUNK, *ROUNDS, *OTHERS)}
     pool = Pool(
         datasets={},
-        owners=np.zeros(compounds, np.int32),
+        owners=(np.arange(compounds) % 4).astype(np.int32),
         indptr=np.arange(0, 5 * compounds + 1, 5),
         indices=generator.integers(0, 64, 5 * compounds).astype(np.int32),
         structures=np.arange(compounds),
@@ -181,18 +198,34 @@ def test_a_trunk_that_tells_members_fails_its_gate_and_no_other(leaky):
 def test_every_attack_is_told_at_three_rates_as_auc_and_by_kind_of_compound(leaky):
     endings = {"", "_at_0", "_at_1_percent", "_auc", "_active", "_inactive", "_rare"}
     attacks = {"membership_lira", "membership_rmia", "membership_loss", "membership_trunk", "membership_trunk_rounds"}
-    assert {each.name for each in leaky.findings} == {name + ending for name in attacks for ending in endings}
-    assert len(leaky.curves) == len(attacks) and all(each.false_positives[-1] == each.true_positives[-1] == 1.0 for each in leaky.curves)
+    separated = {f"membership_separated{ending}" for ending in ("", "_at_0", "_at_1_percent", "_auc")}
+    assert {each.name for each in leaky.findings} == separated | {name + ending for name in attacks for ending in endings}
+    assert len(leaky.curves) == len(attacks) + 1 and all(
+        each.false_positives[-1] == each.true_positives[-1] == 1.0 for each in leaky.curves
+    )
     assert all(0 <= each.lower <= each.value <= each.upper <= 1 for each in leaky.findings)
 
 
 def test_signals_that_tell_nothing_pass_every_gate_the_row_list_too():
-    trials, pool = audited({}, listed=True)
+    trials, pool = audited({}, listed=True, compounds=1800)
     outcome = attack(scenario(pool, *trials))
     gated = {each.name: each.passes for each in outcome.findings if each.gate is not None}
-    assert gated == dict.fromkeys(["membership_trunk", "membership_trunk_rounds", "membership_support", "membership_partner"], True)
+    names = ["membership_trunk", "membership_trunk_rounds", "membership_support", "membership_partner", "membership_separated"]
+    assert gated == dict.fromkeys(names, True)
     assert all(each.value == pytest.approx(0.5, abs=0.035) for each in outcome.findings if each.name.endswith("_auc"))
-    assert len(outcome.curves) == 7
+    assert len(outcome.curves) == 8
+
+
+def test_what_is_left_without_ones_own_share_fails_its_gate_by_others_compounds_alone() -> None:
+    trials, pool = audited({"steady_others": 4.0}, compounds=1800)
+    (found,) = (each for each in attack(scenario(pool, *trials)).findings if each.name == "membership_separated")
+    assert found.verdict is Verdict.FAIL and found.value > 0.3
+    own = pool.owners == ATTACKER
+    assert found.trials == sum(int((trial.members & ~own).sum()) for trial in trials)
+    for trial in trials:  # its own compounds alone move
+        trial.signals["steady_others"] -= 4.0 * (trial.members & ~own)
+    (left,) = (each for each in attack(scenario(pool, *trials)).findings if each.name == "membership_separated")
+    assert left.passes is True
 
 
 def test_a_row_list_that_tells_members_fails_its_gate():
