@@ -206,15 +206,17 @@ def private(epsilon: float) -> Config:
 
 
 def test_under_record_level_privacy_canaries_never_show_more_than_the_stated_epsilon() -> None:
-    (found,) = attack(scenario(demo_pool(), config=private(STATED))).findings
+    found, curve = attack(scenario(demo_pool(), config=private(STATED))).findings
     assert (found.gate, found.trials) == (STATED, CANARIES)
     assert found.passes
+    assert (curve.name, curve.gate) == ("canary_gaussian", None)
 
 
 def test_without_it_the_same_canaries_show_more_than_that() -> None:
-    (found,) = attack(scenario(demo_pool(), defences=OFF, config=demo_config(*LONG))).findings
+    found, curve = attack(scenario(demo_pool(), defences=OFF, config=demo_config(*LONG))).findings
     assert found.gate is None
     assert found.value > STATED
+    assert curve.value > 1.0
 
 
 def test_a_budget_that_the_noise_does_not_keep_ends_the_training() -> None:
