@@ -48,7 +48,7 @@ class Change:
         return self.way == WORSE
 
     @property
-    def any(self) -> bool:
+    def changed(self) -> bool:
         """Whether it changed at all: the intervals no longer overlap, or the gate's verdict is another."""
         return self.judged_otherwise or self.now.lower > self.before.upper or self.now.upper < self.before.lower
 
@@ -148,7 +148,7 @@ def by_measure(figures: Sequence[Figure]) -> dict[tuple[str, ...], Figure]:
 
 def changes_of(before: Mapping[tuple[str, ...], Figure], now: Mapping[tuple[str, ...], Figure]) -> Iterator[Change]:
     """Figures whose intervals no longer overlap or whose gate's verdict is another, and gates that stand otherwise by other figures."""
-    alone = [change for key in now if key in before and (change := Change(before[key], now[key])).any]
+    alone = [change for key in now if key in before and (change := Change(before[key], now[key])).changed]
     yield from alone
     told_of = {change.now.name for change in alone}
     earlier: dict[str, Gate] = {gate.figure.name: gate for gate in gates_of(list(before.values()))}

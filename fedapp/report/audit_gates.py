@@ -57,7 +57,7 @@ class Gate:
     @property
     def bound(self) -> str:
         """The limit, in a few words."""
-        return "no excess allowed" if self.figure.judged == "lower" and self.figure.gate == 0 else f"limit {self.figure.limit}"
+        return "no excess allowed" if self.figure.judged == "lower" and self.figure.gate == 0 else f"limit{wording.NBSP}{self.figure.limit}"
 
     @property
     def remedy(self) -> str:

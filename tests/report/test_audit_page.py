@@ -244,7 +244,7 @@ def test_a_gate_with_too_few_to_tell_says_what_would_tell(save: Save) -> None:
 
 @pytest.mark.usefixtures("undrawn")
 def test_a_line_of_a_gate_that_proves_nothing_says_so(save: Save) -> None:
-    assert "none of 4,800; limit 0.1 % – proves nothing, see below" in first_screen(save(facts(rows()[:1])))
+    assert "none of 4,800; limit 0.1 % – proves nothing" in first_screen(save(facts(rows()[:1])))
 
 
 @pytest.mark.usefixtures("undrawn")
