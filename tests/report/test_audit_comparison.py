@@ -11,7 +11,7 @@ from fedapp.report.audit_page import write_audit_report
 from tests.report.audit_facts import HOSTILE, facts, finding, membership, rows
 from tests.report.html_page import Page
 
-BEFORE, LONG_BEFORE, AFTER = ("2026-11-20T08:00:00+00:00", "2026-11-02T08:00:00+00:00", "2026-11-25T08:00:00+00:00")
+LONG_BEFORE, BEFORE, JUST_BEFORE, AFTER = (f"2026-11-{day}T08:00:00+00:00" for day in ("02", "20", "23", "25"))
 NO_OTHER = "No earlier audit of this consortium lies beside this one."
 Beside = Callable[..., Page]
 
@@ -89,8 +89,8 @@ def test_the_newest_of_the_earlier_audits_of_the_same_consortium_is_compared(bes
         old=earlier(rows(), LONG_BEFORE),
         last=earlier(rows()),
         later=earlier(rows(), AFTER),
-        other=earlier(rows(), name="panel"),
-        larger=earlier(rows(), partners=9),
+        other=earlier(rows(), JUST_BEFORE, name="panel"),
+        larger=earlier(rows(), JUST_BEFORE, partners=9),
         undated=earlier(rows(), "yesterday"),
     )
     assert "Compared is last," in page.text
