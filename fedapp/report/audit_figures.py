@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fedapp.report.audit_words import title
 from fedapp.report.verdict import SEVERITY, Verdict, judge
 from fedapp.wording import DASH, MINUS, NBSP
 
@@ -86,7 +87,7 @@ class Figure:
     @property
     def title(self) -> str:
         """Its name as words."""
-        return self.name.replace("_", " ")
+        return title(self.name)
 
     @property
     def gated(self) -> bool:

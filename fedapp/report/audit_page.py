@@ -1,6 +1,5 @@
 """The page of a leakage audit: what was attacked, what was found, and whether every gate holds, for readers who train no models."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFo
 from fedapp import wording
 from fedapp.errors import RunError
 from fedapp.report.audit_charts import interval_picture, read_curve, roc_pictures
-from fedapp.report.audit_figures import CONTROL, JUDGED, OFF, ON, WORDS, Figure, read_figure
+from fedapp.report.audit_comparison import compare, shown_settings
+from fedapp.report.audit_figures import CONTROL, ON, RESULTS, WORDS, Figure, read_figure
+from fedapp.report.audit_gates import best, contradictions, doubt, gates_of, outcome, verdict
+from fedapp.report.audit_words import OTHER_SUBJECT, SUBJECTS, subject
 from fedapp.report.pictures import Picture
-from fedapp.report.run_page import settings
 from fedapp.report.structures import galleries
-from fedapp.report.verdict import Verdict, worst
+from fedapp.report.verdict import SEVERITY, Verdict, worst
 from fedapp.storage.files import write_text
 from fedapp.storage.json_file import read_json
 
@@ -24,54 +25,23 @@ TEMPLATE = "audit.html.j2"
 AGAIN = "start the audit again"
 SCALE = ("partners", "pool", "members", "rounds", "row_guard", "trials.on", "trials.off", "listed_rows.on", "listed_rows.off")
 UNGATED_DRAWN = 2
-CLASSES = {Verdict.PASS: "holds", Verdict.TOO_FEW: "unsure", Verdict.FAIL: "fails"}  # of the banner
-
-
-@dataclass(frozen=True)
-class Gate:
-    """All figures under one limit, by name, and a figure of the same name where the defences cannot stop the attack.
-
-    Attributes:
-        figure: The worst of those under the limit, whose verdict is that of all.
-        probe: One that finds a leak with the defences off or in a control, if any does; None if that was not tried.
-    """
-
-    figure: Figure
-    probe: Figure | None
-
-    @property
-    def title(self) -> str:
-        """What the gate limits, as a heading."""
-        return self.figure.title
-
-    @property
-    def verdict(self) -> Verdict:
-        """Whether it holds, fails, or cannot be judged."""
-        return self.figure.verdict
-
-    @property
-    def limit(self) -> str:
-        """Which end of the figure it limits, and to what."""
-        return f"{JUDGED[self.figure.judged]} at most {self.figure.limit}"
-
-    @property
-    def evidence(self) -> str:
-        """Whether the attack finds a leak where there is one."""
-        if self.probe is None:
-            return "not tried"
-        return f"{'yes' if self.probe.leaks else 'no'}: {self.probe.shown} with {WORDS[self.probe.defences]}"
-
-    @property
-    def doubt(self) -> str:
-        """Why a gate that holds proves nothing; empty if it does prove something."""
-        return doubt(self.figure, self.probe) if self.verdict is Verdict.PASS else ""
 
 
 @dataclass(frozen=True)
 class Attack:
-    """All about one attack: who carries it out, its figures, the charts of the most telling of them, doubts, and limits."""
+    """All about one attack: who carries it out, its figures, the charts of the most telling of them, doubts, and limits.
 
+    Attributes:
+        anchor: Where it stands on the page.
+        question: What it asks, in words.
+        result: What it says of its gates together; empty where it has none.
+    """
+
+    anchor: str
     title: str
+    question: str
+    subject: str
+    result: str
     adversaries: tuple[str, ...]
     figures: tuple[Figure, ...]
     pictures: tuple[Picture, ...]
@@ -80,7 +50,9 @@ class Attack:
 
 
 def write_audit_report(run_dir: Path) -> Path:
-    """Write `run_dir`/audit.html, one self-contained page, from audit.json alone; the same file gives the same page.
+    """Write `run_dir`/audit.html, one self-contained page, from audit.json and, to tell what became worse, those in folders beside it.
+
+    The same file beside the same others gives the same page. No other file is needed: what cannot be read beside it is named there.
 
     Returns:
         The page's path.
@@ -92,9 +64,9 @@ def write_audit_report(run_dir: Path) -> Path:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update({name: getattr(wording, name) for name in ("count", "percent", "plural", "was_or_were")})
+    environment.filters.update({name: getattr(wording, name) for name in ("capital", "count", "percent", "plural", "was_or_were")})
     try:
-        content = contents(facts, Path(run_dir).resolve().name)
+        content = contents(facts, Path(run_dir).resolve())
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunError(f"{source} is damaged ({type(error).__name__}: {error})", AGAIN) from error
     try:
@@ -118,7 +90,7 @@ def read_audit(path: Path) -> Mapping[str, Any]:
     return facts
 
 
-def contents(facts: Mapping[str, Any], folder: str) -> dict[str, Any]:
+def contents(facts: Mapping[str, Any], run_dir: Path) -> dict[str, Any]:
     """Every name that the template uses.
 
     Raises:
@@ -128,27 +100,31 @@ def contents(facts: Mapping[str, Any], folder: str) -> dict[str, Any]:
     gates = gates_of(figures)
     doubted = contradictions(gates, figures, facts["gates"])
     drawn = galleries(facts.get("recovered") or [])
-    attacks = dict.fromkeys(figure.attack for figure in figures)
+    headings = (*SUBJECTS, OTHER_SUBJECT)
+    titles = dict.fromkeys(figure.attack for figure in figures)
+    attacks = [attack_of(place, title, figures) for place, title in enumerate(titles)]
     return {
-        "name": str(facts.get("name") or facts.get("run") or folder),
+        "name": str(facts.get("name") or facts.get("run") or run_dir.name),
         "note": str(facts.get("note") or ""),
         "verdict": verdict(gates, doubted),
         "started": wording.moment(facts.get("started")),
         "took": wording.duration(None if facts.get("seconds") is None else float(facts["seconds"])),
         "numbers": {key: whole(facts, *key.split(".")) for key in SCALE},
-        "gates": gates,
+        "gates": sorted(gates, key=lambda gate: (-SEVERITY[gate.verdict], headings.index(subject(gate.figure.name)))),
         "contradictions": doubted,
-        "overall": "unsure" if doubted or not gates else CLASSES[worst(gate.verdict for gate in gates)],
+        "overall": outcome(gates, doubted),
+        "since": compare(run_dir, facts, figures),
         "undecided": [figure.undecided for figure in figures if figure.undecided],
         "doubts": [gate.doubt for gate in gates if gate.doubt],
-        "attacks": [attack_of(place, title, figures) for place, title in enumerate(attacks)],
+        "subjects": [(heading, under) for heading in headings if (under := [attack for attack in attacks if attack.subject == heading])],
+        "anchors": {attack.figures[0].attack: attack.anchor for attack in attacks},
         "curves": roc_pictures([read_curve(row) for row in facts.get("curves") or []]),
         "galleries": drawn,
         "withheld": [
             title for title in dict.fromkeys(gallery.attack for gallery in drawn) if (title, ON) not in {gallery.key for gallery in drawn}
         ],
         "advice": [str(text) for text in facts.get("advice") or []],
-        "settings": settings(facts.get("configuration") or {}),
+        "settings": shown_settings(facts),
         "facts": [(key, str(facts[key])) for key in ("run", "seed") if key in facts],
         "versions": {str(key): str(value) for key, value in (facts.get("versions") or {}).items()},
         "defences": WORDS,
@@ -163,77 +139,6 @@ def whole(facts: Mapping[str, Any], *keys: str) -> int | None:
     return None if part is None else int(part)
 
 
-def gates_of(figures: Sequence[Figure]) -> list[Gate]:
-    """Gates by name, in the order of the file."""
-    gates = []
-    for name in dict.fromkeys(figure.name for figure in figures if figure.gated):
-        gated = [figure for figure in figures if figure.gated and figure.name == name]
-        gates.append(Gate(max(gated, key=lambda figure: figure.severity), best([figure for figure in figures if figure.name == name])))
-    return gates
-
-
-def best(figures: Sequence[Figure]) -> Figure | None:
-    """What shows that an attack can find a leak: a figure without defences or of a control that does, if there is one."""
-    free = [figure for figure in figures if figure.defences != ON]
-    return max(free, key=lambda figure: (figure.leaks, figure.defences == OFF), default=None)
-
-
-def doubt(figure: Figure, probe: Figure | None) -> str:
-    """Why a figure proves nothing; empty if it does prove something."""
-    if probe is None:
-        return f"“{figure.title}” was tried with the defences on only. Whether this attack can find a leak at all is not shown."
-    if probe.leaks:
-        return ""
-    interval = f"{probe.shown}, 95{wording.NBSP}% interval {probe.interval}, guessing {probe.guessing}"
-    return f"“{figure.title}” shows no leak with {WORDS[probe.defences]} either ({interval})."
-
-
-def contradictions(gates: Sequence[Gate], figures: Sequence[Figure], saved: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Gates of which the file's summary and its findings tell different things, or its findings and their own figures."""
-    computed = {gate.figure.name: gate for gate in gates}
-    contradicted = {name for name in {*computed, *saved} if name not in computed or name not in saved}
-    for name in computed.keys() & saved.keys():
-        told_values = {figure.value for figure in figures if figure.gated and figure.name == name}
-        one, other = computed[name], saved[name]
-        same = one.verdict == other["verdict"] and one.figure.gate == other["gate"]
-        if not same or (math.isfinite(one.figure.value) and other["value"] not in told_values):
-            contradicted.add(name)
-    contradicted |= {figure.name for figure in figures if figure.gated and figure.told_verdict != figure.verdict}
-    return sorted(name.replace("_", " ") for name in contradicted)
-
-
-def verdict(gates: Sequence[Gate], doubted: Sequence[str]) -> str:
-    """The page in one sentence or two."""
-    if doubted:
-        return "No verdict: the audit's file contradicts itself."
-    if not gates:
-        return "No verdict: this audit held nothing against a limit."
-    number = wording.plural(len(gates), "gate")
-    failing, unknown = (of_verdict(gates, outcome) for outcome in (Verdict.FAIL, Verdict.TOO_FEW))
-    too_few = f"Too few compounds or trainings to tell of {listed(unknown)}"
-    if failing:
-        fails = f"{len(failing)} of {number} {'fails' if len(failing) == 1 else 'fail'}" if len(gates) > 1 else "The only gate fails"
-        return f"{fails}: {listed(failing)}." + (f" {too_few}." if unknown else "")
-    if unknown:
-        return f"{too_few}{'; the other gates hold' if len(unknown) < len(gates) else ''}."
-    unproven = sum(bool(gate.doubt) for gate in gates)
-    whole = "The only gate holds" if len(gates) == 1 else f"All {number} hold"
-    if unproven:
-        many = "it proves nothing" if len(gates) == 1 else f"{unproven} of them prove{'s' if unproven == 1 else ''} nothing"
-        return f"{whole}, but {many}: no leak was shown there without the defences either."
-    return f"{whole}: with the defences on, no attack learned more than its limit allows."
-
-
-def of_verdict(gates: Sequence[Gate], wanted: Verdict) -> list[str]:
-    """The titles of gates with this verdict."""
-    return [f"“{gate.title}”" for gate in gates if gate.verdict is wanted]
-
-
-def listed(names: Sequence[str]) -> str:
-    """a; a and b; a, b and c."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
-
-
 def attack_of(place: int, title: str, figures: Sequence[Figure]) -> Attack:
     """One attack's section. Where none of its figures has a limit, the first two that differ in kind are drawn."""
     ours = sorted((figure for figure in figures if figure.attack == title), key=lambda figure: [*WORDS].index(figure.defences))
@@ -244,8 +149,14 @@ def attack_of(place: int, title: str, figures: Sequence[Figure]) -> Attack:
         name: best([figure for figure in ours if figure.name == name]) or best([figure for figure in figures if figure.name == name])
         for name in gated
     }
+    gates = [figure.verdict for figure in ours if figure.gated]
+    leading = next((figure for figure in ours if figure.gated), ours[0])
     return Attack(
-        title=title[:1].upper() + title[1:],
+        anchor=f"attack-{place + 1}",
+        title=wording.capital(title),
+        question=leading.title,
+        subject=subject(leading.name),
+        result=RESULTS[worst(gates)] if gates else "",
         adversaries=tuple(dict.fromkeys(figure.adversary for figure in ours)),
         figures=tuple(figure for group in groups for figure in group),
         pictures=tuple(interval_picture(f"attack-{place}-{index}", group) for index, group in enumerate(drawn)),
@@ -265,9 +176,19 @@ def grouped(figures: Sequence[Figure]) -> list[list[Figure]]:
 
 
 def notes(figures: Sequence[Figure]) -> tuple[str, ...]:
-    """Each note once, with the figures that it is about unless it is about all of them."""
-    about: dict[str, list[str]] = {}
+    """Each note once, with the figures or the settings that it is about unless it is about all figures."""
+    about: dict[str, list[Figure]] = {}
     for figure in figures:
         if figure.note:
-            about.setdefault(figure.note, []).append(f"{figure.title} with {WORDS[figure.defences]}")
-    return tuple(note if len(names) == len(figures) else f"{', '.join(dict.fromkeys(names))}: {note}" for note, names in about.items())
+            about.setdefault(figure.note, []).append(figure)
+    return tuple(f"{whose(noted, figures)}{note}" for note, noted in about.items())
+
+
+def whose(noted: Sequence[Figure], figures: Sequence[Figure]) -> str:
+    """What stands before a note of some of an attack's figures; nothing before that of all."""
+    if len(noted) == len(figures):
+        return ""
+    settings = {figure.defences for figure in noted}
+    if len(noted) == sum(figure.defences in settings for figure in figures):
+        return f"With {' and '.join(WORDS[each] for each in WORDS if each in settings)}: "
+    return f"{', '.join(dict.fromkeys(f'{figure.title} with {WORDS[figure.defences]}' for figure in noted))}: "

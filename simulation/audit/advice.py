@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from math import ceil, log
 
 from fedapp.config import Config
+from fedapp.report.audit_words import title
 from fedapp.report.disclosure import ADVISED_GUARD
 from fedapp.report.verdict import Verdict
 from simulation.audit.findings import ON, Finding
@@ -45,7 +46,7 @@ def advice(findings: Iterable[Finding], config: Config) -> list[str]:
 
 def more(unknown: list[Finding], config: Config) -> str:
     """How much it takes to tell of gates of which nothing can be told yet."""
-    names = ", ".join(dict.fromkeys(finding.name.replace("_", " ") for finding in unknown))
+    names = ", ".join(dict.fromkeys(f"“{title(finding.name)}”" for finding in unknown))
     strictest = min((finding.gate for finding in unknown if finding.gate), default=None)
     advised = (
         f"There were too few to tell of {names}: audit more compounds (audit.compounds is {config.audit.compounds}) or more trainings."

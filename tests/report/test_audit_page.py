@@ -28,6 +28,7 @@ from tests.report.audit_facts import (
     recovered,
     rows,
 )
+from tests.report.html_page import Page
 
 # The verdict
 
@@ -37,7 +38,7 @@ def test_an_audit_that_passes_says_so_first_and_what_was_attacked(save: Save) ->
     text = save(full()).text
     assert "All 3 gates hold: with the defences on, no attack learned more than its limit allows." in text
     assert "a federation of 8 partners in the configuration below, 10 rounds long. Of a pool of 9,600 compounds, 4,800" in text
-    assert text.index("All 3 gates hold") < text.index("One row per gate")
+    assert text.index("✓ Holds. All 3 gates hold") < text.index("One row per gate")
     assert "✗" not in text
     assert "proves nothing" not in text
 
@@ -45,8 +46,8 @@ def test_an_audit_that_passes_says_so_first_and_what_was_attacked(save: Save) ->
 @pytest.mark.usefixtures("undrawn")
 def test_an_audit_that_fails_names_every_gate_that_fails(save: Save) -> None:
     text = save(facts(rows(on=0.004, upper=0.0061) + membership(on=0.031) + decoding())).text
-    assert "2 of 3 gates fail: “identified by rows” and “membership of trunk”." in text
-    assert text.count("✗ fails") == 4  # each in the gates' table and in its attack's
+    assert "2 of 3 gates fail: “Compounds named one by one, by the rows of the sum” and “membership of trunk”." in text
+    assert text.count("✗ fails") == 8  # each on the first screen, in the gates' table, over its attack and in its attack's table
     assert "hold:" not in text
 
 
@@ -100,7 +101,7 @@ def test_a_file_that_contradicts_itself_gets_no_verdict(save: Save, change: Call
     text = save(content).text
     assert "No verdict: the audit’s file contradicts itself.".replace("’", "'") in text
     assert "Do not rely on this page." in text
-    assert "tell different things of: identified by rows." in text
+    assert "tell different things of: Compounds named one by one, by the rows of the sum." in text
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -109,14 +110,17 @@ def test_of_a_figure_that_is_not_a_number_nothing_can_be_told(save: Save) -> Non
         content = facts(rows(on=math.nan, upper=math.nan))
         for row in (content["findings"][0], content["gates"]["identified_by_rows"]):
             row.update(value=nothing, upper=nothing)
-        assert "Too few compounds or trainings to tell of “identified by rows”." in save(content).text
+        said = "Too few compounds or trainings to tell of “Compounds named one by one, by the rows of the sum”."
+        assert said in save(content).text
 
 
 @pytest.mark.usefixtures("undrawn")
 def test_nobody_named_of_too_few_is_neither_a_gate_that_holds_nor_one_that_fails_and_the_page_says_why(save: Save) -> None:
     few = [finding("identified_by_rows", "twin rows", "partner", "on", 0.0, 0.0, 0.0133, 0.0, gate=0.001, trials=223, finest=0.0133)]
     page = save(facts(few + rows()[1:] + membership()))
-    assert "Too few compounds or trainings to tell of “identified by rows”; the other gates hold." in page.text
+    assert (
+        "Too few compounds or trainings to tell of “Compounds named one by one, by the rows of the sum”; the other gates hold." in page.text
+    )
     assert "? too few to tell" in page.text and "✗" not in page.text
     assert (
         "was tried on 223: had nothing been found among them, the upper end would still be 1.3 %, beyond the limit of 0.1 %." in page.text
@@ -128,7 +132,7 @@ def test_nobody_named_of_too_few_is_neither_a_gate_that_holds_nor_one_that_fails
 @pytest.mark.usefixtures("undrawn")
 def test_a_gate_that_fails_is_named_before_those_of_which_nothing_can_be_told(save: Save) -> None:
     text = save(facts(rows(upper=0.0061) + membership(on=0.031))).text
-    assert "1 of 2 gates fails: “membership of trunk”. Too few compounds or trainings to tell of “identified by rows”." in text
+    assert "1 of 2 gates fails: “membership of trunk”. Too few compounds or trainings to tell of “Compounds named one by one" in text
     assert "lies at 0 %, within the limit of 0.1 %, and its interval of 0 to 0.61 % reaches beyond." in text
 
 
@@ -142,14 +146,19 @@ def test_of_several_attacks_under_one_limit_the_worst_counts_and_the_file_does_n
     calm = [view("zero rows", "on", -0.01), view("sizes", "on", -0.02), view("zero rows", "off", 0.4), view("sizes", "off", -0.02)]
     text = save(facts(calm)).text
     assert "The only gate holds: with" in text
-    assert "coordinator view, zero rows the coordinator 0 % \u22121 to 1 % 0 % lower end at most 0 % yes: 41 % with defences off" in text
     assert (
-        text[text.index("Attack: Sizes") :].count("This audit proves nothing here.") == text.count("This audit proves nothing here.") == 1
+        "Share of coordinator view. By zero rows. the coordinator 0 % \u22121 to 1 % 0 % lower end at most 0 % yes: 41 % with defences off"
+        in text
+    )
+    assert (
+        text[text.index("Sizes, by the coordinator") :].count("This audit proves nothing here.")
+        == text.count("This audit proves nothing here.")
+        == 1
     )
     loud = [*calm[:1], view("sizes", "on", 0.3), *calm[2:]]
     text = save(facts(loud)).text
-    assert "The only gate fails: “coordinator view”." in text
-    assert "✗ fails Share of coordinator view. coordinator view, sizes" in text
+    assert "The only gate fails: “What the coordinator reads in masked messages”." in text
+    assert "✗ fails What the coordinator reads in masked messages Share of coordinator view. By sizes." in text
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -179,9 +188,111 @@ def test_a_control_goes_with_its_namesake_and_figures_that_measure_different_thi
 def test_a_note_on_all_figures_of_an_attack_stands_alone_and_another_names_its_figures() -> None:
     noted = [row | {"note": "For all."} for row in decoding()]
     assert notes([read_figure(row) for row in noted]) == ("For all.",)
-    assert notes([read_figure(row) for row in rows()]) == (
-        "identified by rows with defences off: Of compounds that hold a bit of their own.",
-    )
+    assert notes([read_figure(row) for row in rows()]) == ("With defences off: Of compounds that hold a bit of their own.",)
+
+
+# The first screen
+
+
+def first_screen(page: Page) -> str:
+    """The words before the adversaries are explained."""
+    return re.sub(" (?=[:;])", "", page.text[: page.text.index("Who attacks")])
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_each_gate_is_one_line_in_plain_words_with_what_was_found_and_the_limit(save: Save) -> None:
+    above = [finding("coordinator_view", "sizes", "coordinator", "on", 0.3, 0.2, 0.4, 0.0, gate=0.0, judged="lower")]
+    said = first_screen(save(facts([*rows(), *membership(), *above])))
+    for line in (
+        "✗ fails What the coordinator reads in masked messages: 30 % beyond guessing; no excess allowed",
+        "✓ holds Compounds named one by one, by the rows of the sum: none of 4,800; limit 0.1 %",
+        "✓ holds Membership of trunk: 0.16 % found, 0.1 % by guessing; limit 0.3 %",
+    ):
+        assert line in said
+    assert said.index("✗ fails") < said.index("✓ holds"), "what fails comes first"
+    calm = finding("attribution", "source inference", "partner", "on", 0.01, -0.01, 0.03, 0.0, gate=0.0, judged="lower")
+    assert "Whose compound it is: nothing beyond guessing; no excess allowed" in first_screen(save(facts([calm])))
+    assert "0.4 % of 4,800; limit 0.1 %" in first_screen(save(facts(rows(on=0.004, upper=0.0061))))
+    assert "No figure was held against a limit." in first_screen(save(facts([])))
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize(
+    ("findings", "banner", "words"),
+    [
+        (rows(), "holds", "✓ Holds."),
+        (rows(on=0.004, upper=0.0061), "fails", "✗ Fails."),
+        (rows(upper=0.0061), "unsure", "? Too few to tell."),
+        ([], "none", "• No verdict."),
+    ],
+)
+def test_each_verdict_has_a_word_and_a_colour_of_its_own(save: Save, findings: list[dict[str, Any]], banner: str, words: str) -> None:
+    page = save(facts(findings))
+    (shown,) = [attributes["class"] for _, attributes in page.elements if attributes.get("class", "").startswith("banner")]
+    assert shown == f"banner {banner}"
+    assert words in first_screen(page)
+    edges = re.findall(r"\.banner\.(\w+) \{ border-color: var\((--\w+)\)", "".join(page.styles))
+    assert len(edges) == len(set(dict(edges).values())) == 3
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_gate_with_too_few_to_tell_says_what_would_tell(save: Save) -> None:
+    few = [finding("identified_by_rows", "twin rows", "partner", "on", 0.0, 0.0, 0.0133, 0.0, gate=0.001, trials=223, finest=0.0133)]
+    assert "none of 223; limit 0.1 % – more compounds would tell" in first_screen(save(facts(few)))
+    assert "none of 4,800; limit 0.1 % – more compounds or trainings would tell" in first_screen(save(facts(rows(upper=0.0061))))
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_line_of_a_gate_that_proves_nothing_says_so(save: Save) -> None:
+    assert "none of 4,800; limit 0.1 % – proves nothing" in first_screen(save(facts(rows()[:1])))
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_what_to_do_is_on_the_first_screen(save: Save) -> None:
+    assert "What to do Keep the row guard at 10." in first_screen(save(full()))
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_each_adversary_is_explained_once(save: Save) -> None:
+    text = save(full()).text
+    for phrase in ("It runs the rounds.", "It follows the protocol", "They put together what", "It took no part in training."):
+        assert text.count(phrase) == 1
+
+
+def within(page: Page, anchor: str) -> list[str]:
+    """The elements that are open where an element with this id begins."""
+    before = page.source[: page.source.index(f'id="{anchor}"')]
+    return [tag for tag in ("details", "summary") if before.count(f"<{tag}") > before.count(f"</{tag}>")]
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_line_of_the_first_screen_leads_into_the_folded_details_of_its_attack(save: Save) -> None:
+    page = save(full())
+    links = [attributes["href"].removeprefix("#") for tag, attributes in page.elements if tag == "a"]
+    assert len(links) == 3
+    for link in links:
+        assert within(page, link) == ["details"], "a browser opens details for what they hold, not for themselves or their summary"
+    held = page.source[page.source.index(f'id="{links[0]}"') :]
+    assert "<caption>All figures of this attack</caption>" in held[: held.index("</details>")]
+
+
+def test_each_attack_is_folded_under_the_heading_of_its_subject(save: Save) -> None:
+    page = save(full())
+    headings = [
+        page.text.index(f" {each} ") for each in ("Compounds named or decoded", "Who was trained on", "Structures that were recovered")
+    ]
+    twin, members = page.text.index("Twin rows, by a curious partner"), page.text.index("Membership, by a curious partner")
+    assert headings[0] < twin < headings[1] < members < headings[2]
+    assert not any("open" in attributes for tag, attributes in page.elements if tag == "details")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_what_is_folded_is_printed_without_any_script(save: Save) -> None:
+    page = save(full())
+    printed = "".join(page.styles)
+    printed = printed[printed.rindex("@media print") :]
+    assert "details:not([open]) { display: block; }" in printed
+    assert "details::details-content { content-visibility: visible; block-size: auto; }" in printed
 
 
 # Figures on the page are those of the file
@@ -191,8 +302,8 @@ def test_a_note_on_all_figures_of_an_attack_stands_alone_and_another_names_its_f
 def test_each_gate_has_its_row_with_measure_adversary_figure_interval_guessing_limit_and_evidence(save: Save) -> None:
     text = save(full()).text
     assert (
-        "✓ holds Share of compounds that were trained on and whose structure the attack named rightly. identified by rows, twin rows "
-        "a curious partner 0 % 0 to 0.077 % 0 % upper end at most 0.1 % yes: 83 % with defences off" in text
+        "✓ holds Compounds named one by one, by the rows of the sum Share of compounds that were trained on and whose structure the attack "
+        "named rightly. By twin rows. a curious partner 0 % 0 to 0.077 % 0 % upper end at most 0.1 % yes: 83 % with defences off" in text
     )
     assert "0.16 % 0.12 to 0.22 % 0.1 % figure at most 0.3 % yes: 9.4 % with defences off" in text
 
@@ -200,12 +311,10 @@ def test_each_gate_has_its_row_with_measure_adversary_figure_interval_guessing_l
 @pytest.mark.usefixtures("undrawn")
 def test_each_attack_has_its_section_with_all_its_figures_and_their_notes(save: Save) -> None:
     text = save(full()).text
-    section = text[text.index("Attack: Membership") : text.index("Attack: Decoding")]
-    assert "membership of heads an outsider defences on 2.1 % 1.8 to 2.4 % 0.1 % 4,800 • above chance" in section
-    assert "membership of trunk a curious partner defences off 9.4 % 8.5 to 10 % 0.1 % 38,400 • above chance" in section
-    assert "By a curious partner. It follows the protocol" in section
-    assert "By an outsider. It took no part in training." in section
-    assert "Identified by rows with defences off: Of compounds that hold a bit of their own." in text[: text.index("Attack: Membership")]
+    section = text[text.index("Membership, by a curious partner and an outsider") :]
+    assert "Membership of heads an outsider defences on 2.1 % 1.8 to 2.4 % 0.1 % 4,800 • above chance" in section
+    assert "Membership of trunk a curious partner defences off 9.4 % 8.5 to 10 % 0.1 % 38,400 • above chance" in section
+    assert text.index("With defences off: Of compounds that hold a bit of their own.") < text.index("Membership, by a curious partner")
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -215,7 +324,7 @@ def test_scale_settings_versions_and_the_caveat_on_the_data_are_told(save: Save)
         assert phrase in text
     assert "Mind the data. Labels are computed." in text
     assert "Keep the row guard at 10." in text
-    assert "The audit advises no change." in save(facts(rows())).text
+    assert "What to do Nothing. " in save(facts(rows())).text
 
 
 # The page

@@ -137,7 +137,7 @@ def test_too_few_named_by_nobody_are_advised_more_compounds_and_no_larger_guard(
     config = load_config(None, ("privacy.row_guard=20", "data.partners=8"))
     few, some = (replace(finding(at_most(rate(hits, 223), hits), 0.001, 0.0, "upper"), name="identified_by_rows") for hits in (0, 9))
     (said,) = advice([few], config)
-    assert "too few to tell of identified by rows" in said
+    assert "too few to tell of “Compounds named one by one, by the rows of the sum”: audit" in said
     assert "2,995 compounds trained on, and none of them found, are what a gate of 0.1% takes at least" in said
     assert "still name compounds" in advice([some], config)[0]
     assert advice([replace(few, gate=None)], config) == advice([], config)

@@ -102,7 +102,7 @@ def test_a_gate_says_who_attacks_how_far_and_what_chance_gives(done: tuple[Path,
 
 def test_the_page_is_written_and_the_scratch_removed(done: tuple[Path, int]) -> None:
     path, _ = done
-    assert "identified" in (path / "audit.html").read_text()
+    assert "Compounds named one by one" in (path / "audit.html").read_text()
     assert RunFolder.open(path).status()["state"] == "finished"
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
