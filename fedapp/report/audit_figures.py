@@ -12,7 +12,8 @@ from fedapp.wording import DASH, MINUS, NBSP
 ON, OFF, CONTROL = "on", "off", "control"
 WORDS = {ON: "defences on", OFF: "defences off", CONTROL: "control setting"}
 JUDGED = {"value": "figure", "lower": "lower end", "upper": "upper end"}
-PLAIN = {"canary_epsilon", "canary_gaussian", "data_quality", "partner_sizes", "correlation", "uniform bytes"}  # names and attacks whose figures are no shares
+# Names and attacks whose figures are no shares.
+PLAIN = {"canary_epsilon", "canary_gaussian", "data_quality", "partner_sizes", "correlation", "uniform bytes"}
 TEXTS = ("name", "attack", "adversary", "defences", "what", "judged", "note")
 NUMBERS = ("value", "lower", "upper", "chance", "finest")
 RESULTS = {Verdict.PASS: "holds", Verdict.FAIL: "fails", Verdict.TOO_FEW: "too few to tell"}
