@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.linalg
-import scipy.sparse
 from numpy.typing import NDArray
 
 from fedapp.data.csr import csr_positions
 from simulation.audit.signals import Rounds, standardised
 from strategies.update.leakage import Library
+from strategies.update.regression import Regression
 
 EXPLAINED = "explained"  # name of the signal
-RIDGE, BATCH = 10.0, 1024  # as many rows as a candidate's vector is shrunk by; candidates at a time
 
 
 def explained(
@@ -38,30 +36,12 @@ def explained(
 
 
 def regressed(updates: Sequence[NDArray[np.float32]], library: Library, listed: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
-    """How much of each update each candidate explains: length of its vector in a ridge regression of rows on candidates, float64 [n].
-
-    The sum of plain gradients is linear in the fingerprints: rows X^T A, where compounds that were not trained on have zero vectors in A.
-    With more rows than candidates A is determined; Adam and the row guard blur it. The equations take 4 bytes for each pair of candidates,
-    or of rows if these are fewer: (X X^T + ridge)^-1 X = X (X^T X + ridge)^-1.
+    """How much of each update each candidate explains: float64 [n]; see `strategies.update.regression`.
 
     Args:
         updates: float32 [listed bits, width] each, the listed rows alone.
         library: n candidates.
         listed: bool [bits], whose rows are in the sum.
     """
-    count, ones = len(library.indptr) - 1, np.ones(len(library.indices), dtype=np.float32)
-    holds = scipy.sparse.csr_array((ones, library.indices, library.indptr), shape=(count, library.bits))[:, listed]
-    few_rows = holds.shape[1] < count
-    left = holds.T.tocsr() if few_rows else holds
-    gram = np.empty((left.shape[0], left.shape[0]), dtype=np.float32)
-    for start in range(0, len(gram), BATCH):
-        gram[start : start + BATCH] = (left[start : start + BATCH] @ left.T).toarray()
-    gram[np.diag_indices(len(gram))] += np.float32(RIDGE)
-    factor = scipy.linalg.cho_factor(gram, lower=True, overwrite_a=True)
-
-    def solved(update: NDArray[np.float32]) -> NDArray[np.float32]:
-        if few_rows:
-            return np.asarray(holds @ scipy.linalg.cho_solve(factor, update))
-        return np.asarray(scipy.linalg.cho_solve(factor, holds @ update))
-
-    return [np.linalg.norm(solved(each).astype(np.float64), axis=1) for each in updates]
+    regression = Regression.on(library, listed)
+    return [regression.lengths(each) for each in updates]

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from simulation.audit.regression import RIDGE, explained, regressed
+from simulation.audit.regression import explained, regressed
 from simulation.audit.signals import Rounds
 from strategies.update.leakage import Library
+from strategies.update.regression import RIDGE
 
 
 def test_a_regression_finds_whose_vectors_are_in_a_plain_sum() -> None:

@@ -20,6 +20,7 @@ from strategies.partner.secure_partner import SecurePartner
 from strategies.partner.side import PartnerSide
 from strategies.partner.trunk_in_session import Arrived
 from strategies.secagg.phases import Phase, Step
+from strategies.update.candidates import OwnCompounds
 from strategies.update.codec import UpdateCodec
 from strategies.update.holders import Holders
 from strategies.update.limits import LeakLimits
@@ -28,12 +29,17 @@ from strategies.update.shared_trunk import SharedTrunk
 from tests.helpers.federation import alike, body, equal, step
 from tests.helpers.local_grid import LocalGrid, unchanged
 from tests.helpers.sweeps import examples
-from tests.strategies.toy import ROWS, Toy, expected, holders_of, no_evaluation, state_of, stopped_before, update
+from tests.strategies.toy import ROWS, Toy, expected, holders_of, no_candidates, no_evaluation, state_of, stopped_before, update
 
 BITS, MOST = 12, 7
 WIDTH = MOST  # a direction for each compound
 NAMED = [(0, 1, 3), (2,), (2,)]  # the toy's updates have twin rows 0, 1 and 3: they name the first of these
 FOUND = Audited(round=7, vector=OWN, attempt=0, rows=90, fewest=10, twin_groups=3, identified=2, compounds=500)
+
+
+def own_of(compounds: list[tuple[int, ...]], bits: int) -> OwnCompounds:
+    """Fingerprints given by their bits, all of them trained on."""
+    return OwnCompounds(holders_of(compounds, bits), no_candidates(bits))
 
 
 def attacked(holders: list[frozenset[int]], listed: list[bool], word_bits: int = 32) -> Audited:
@@ -43,7 +49,7 @@ def attacked(holders: list[frozenset[int]], listed: list[bool], word_bits: int =
     form = UpdateCodec(((BITS, WIDTH), (WIDTH,)), np.array(listed), word_bits, partners=4)
     change = np.array([[100 * (each in holders[bit]) for each in range(MOST)] for bit in rows], dtype=np.int64)
     words = np.concatenate([change.reshape(-1), np.full(form.words - rows.size * WIDTH, 77)]).astype(f"u{word_bits // 8}")
-    return audit(OWN, 3, 1, form, words, np.zeros((BITS, WIDTH), np.float32), holders_of(compounds, BITS))
+    return audit(OWN, 3, 1, form, words, np.zeros((BITS, WIDTH), np.float32), own_of(compounds, BITS))
 
 
 # What is found
@@ -80,7 +86,7 @@ def test_rows_that_look_alike_by_chance_name_nobody() -> None:
     form = UpdateCodec(((3, 2), (2,)), np.ones(3, dtype=np.bool_), 32, partners=4)
     words = np.array([[9, 9], [9, 9], [9, 9], [0, 0]]).astype(np.uint32).reshape(-1)
     words = np.append(words, np.zeros(form.words - len(words), np.uint32))
-    fingerprints = holders_of([(0, 1, 2), (0,), (1,), (2,)], 3)
+    fingerprints = own_of([(0, 1, 2), (0,), (1,), (2,)], 3)
     found = audit(OWN, 1, 0, form, words, np.zeros((3, 2), np.float32), fingerprints)
     assert (found.rows, found.twin_groups, found.identified) == (3, 0, 0)
 
@@ -93,9 +99,7 @@ def test_twins_that_noise_has_told_apart_name_nobody() -> None:
     for size, identified in ((0, 1), (20, 1), (1000, 0)):
         words = np.zeros(form.words, np.int32)
         words[:128] = (100 + size * noise).reshape(-1)
-        assert (
-            audit(OWN, 1, 0, form, words.view(np.uint32), np.zeros((2, 64), np.float32), holders_of([(0, 1)], 2)).identified == identified
-        )
+        assert audit(OWN, 1, 0, form, words.view(np.uint32), np.zeros((2, 64), np.float32), own_of([(0, 1)], 2)).identified == identified
 
 
 def test_weight_decay_hides_no_twins() -> None:
@@ -104,7 +108,7 @@ def test_weight_decay_hides_no_twins() -> None:
     before = generator.standard_normal((2, 64)).astype(np.float32)
     words = np.zeros(form.words, np.int32)
     words[:128] = (40 * generator.standard_normal(64) - 100 * np.sign(before)).reshape(-1)
-    own = holders_of([(0, 1)], 2)
+    own = own_of([(0, 1)], 2)
     assert audit(OWN, 1, 0, form, words.view(np.uint32), before, own).identified == 1
     assert audit(OWN, 1, 0, form, words.view(np.uint32), np.zeros_like(before), own).identified == 0
 
