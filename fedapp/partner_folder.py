@@ -10,7 +10,7 @@ protocol sends: masked words, and the trunk encrypted for another partner. What 
                                                                      back to where too few finished the last round
     sums.jsonl                    strategies.partner.trunk_in_session what was found in each sum, a line a round        with a report
     self_audit.jsonl              strategies.partner.departure       what attacks found in an update before it left,   with a report
-                                                                     and in each sum
+                                                                     in each sum and row list
     rows.npy                      strategies.partner.side            rows that may leave: own support within the       no
                                                                      agreed list
     repetition.json               strategies.partner.repetition      what was repeated: trainings that left masked,    no

@@ -68,6 +68,7 @@ LIBRARIES = {
     "strategies.secagg": {"cryptography", "numpy"},
     "strategies.update": {"numpy", "safetensors"},
     "strategies.update.leakage": {"numpy", "scipy"},  # connected components
+    "strategies.update.regression": {"numpy", "scipy"},  # sparse matrices, Cholesky
 }
 
 # Flower's public API; what lies below it may change with any version, and is taken from one module of ours.

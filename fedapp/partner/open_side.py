@@ -15,12 +15,14 @@ from fedapp.errors import ConfigError
 from fedapp.model.first_trunk import first_trunk
 from fedapp.model.trunk_shape import slot_count
 from fedapp.model.update_codec import update_codec
+from fedapp.partner.candidates import round_candidates
 from fedapp.partner.place import Place, place
 from fedapp.partner.record_privacy import open_budget
 from fedapp.partner.update_rules import rounding_seed, supported_rows, weight
 from fedapp.partner_folder import PartnerFolder
 from fedapp.storage.sealed_array import read_flags
 from strategies.partner.side import PartnerData, PartnerSide, UpdateTerms
+from strategies.update.candidates import Candidates
 from strategies.update.holders import Holders
 
 
@@ -107,6 +109,9 @@ def open_side(context: Context) -> PartnerSide:
         dataset = open_dataset(partner_place)
         return read_holders(dataset.directory, dataset.digest, tuple(config.training_folds()))
 
+    def candidates(number: int) -> Candidates:
+        return round_candidates(open_dataset(partner_place), config, number)
+
     terms = UpdateTerms(
         shapes=codec.shapes,
         partners=codec.partners,
@@ -122,6 +127,7 @@ def open_side(context: Context) -> PartnerSide:
     data = PartnerData(
         support=supported,
         holders=holders,
+        candidates=candidates,
         weight=lambda: weight(open_dataset(partner_place), config),
         first_trunk=lambda key: first_trunk(config, key),
         rounding_seed=lambda number, attempt: rounding_seed(config, partner_place.name, number, attempt),

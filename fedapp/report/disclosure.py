@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fedapp.report.saved_run import SavedRun
-from fedapp.wording import plural, was_or_were
+from fedapp.wording import percent, plural, was_or_were
 from strategies.update.row_guard import least_holders
-from strategies.update.self_audit import OWN, SUM
+from strategies.update.self_audit import OWN, ROW_LIST, SUM
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,9 @@ def disclosure(run: SavedRun) -> list[Statement]:
     sums = [row for rows in run.audits.values() for row in rows if row.vector == SUM]
     if sums and not any(row.rows for row in sums):
         sentences.append(nothing_in_common(guard, supporters))
-    return [*sentences, named(run, guard)] if any(run.audits.values()) else sentences
+    sentences += told_apart(run) + bare_rows(run)
+    attacked = any(row.vector != ROW_LIST for rows in run.audits.values() for row in rows)
+    return [*sentences, named(run, guard)] if attacked else sentences
 
 
 def warnings(run: SavedRun) -> list[str]:
@@ -170,6 +172,38 @@ def nothing_in_common(guard: int, supporters: int) -> Statement:
     )
 
 
+def told_apart(run: SavedRun) -> list[Statement]:
+    """That sums, which all partners hold, or single updates tell who was trained on."""
+    found = {vector: most_told(run, vector) for vector in (SUM, OWN)}
+    if not any(found.values()):
+        return []
+    text = (
+        "Partners held compounds that they trained on against others of their own that they did not. Chance is 50 % of pairs told right. "
+    )
+    if found[SUM]:
+        text += f"Sums, which all partners hold, tell {'; '.join(found[SUM])}. "
+    if found[OWN]:
+        text += f"Single updates, which all other partners together can work out, tell {'; '.join(found[OWN])}. "
+    title = f"{'The sum tells' if found[SUM] else 'Updates tell'} who was trained on."
+    return [Statement(title, text + "A larger privacy.row_guard may help, and more compounds a partner.", loud=True)]
+
+
+def bare_rows(run: SavedRun) -> list[Statement]:
+    """That rows had so few supporters that one partner saw another's update of them."""
+    bare = {partner: max((row.bare for row in rows), default=0) for partner, rows in run.audits.items()}
+    if not any(bare.values()):
+        return []
+    whose = "; ".join(f"{plural(count, 'row')} of {partner}" for partner, count in bare.items() if count)
+    return [
+        Statement(
+            "Partners saw rows of single partners bare.",
+            f"One other partner at most supports {whose}: whoever takes its own part off a sum has that partner's update of these. With "
+            "privacy.least_supporters=3, the default, there is none.",
+            loud=True,
+        )
+    ]
+
+
 def named(run: SavedRun, guard: int) -> Statement:
     """What the partners' own attacks named: in sums, which all partners hold, and in single updates, which nobody else saw."""
     by_sum, by_own = most_named(run, SUM), most_named(run, OWN)
@@ -197,4 +231,14 @@ def most_named(run: SavedRun, vector: str) -> list[str]:
         worst = max((row for row in rows if row.vector == vector), key=lambda row: row.identified, default=None)
         if worst is not None and worst.identified:
             lines.append(f"{worst.identified:,} of {plural(worst.compounds, 'training compound')} at {partner}")
+    return lines
+
+
+def most_told(run: SavedRun, vector: str) -> list[str]:
+    """Of each partner of which a vector of this kind tells who was trained on, how much the clearest one tells."""
+    lines = []
+    for partner, rows in run.audits.items():
+        worst = max((row for row in rows if row.vector == vector and row.tells_trained), key=lambda row: row.auc, default=None)
+        if worst is not None:
+            lines.append(f"{percent(worst.auc)} at {partner}")
     return lines

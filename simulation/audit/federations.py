@@ -21,7 +21,7 @@ from fedapp.storage.scratch import in_memory, scratch
 from simulation.audit.others_signals import others_signals, without_own
 from simulation.audit.own_rows import OwnRows, cut_to
 from simulation.audit.pool import Pool, selected, with_columns
-from simulation.audit.regression import EXPLAINED, Regression, explained
+from simulation.audit.regression import EXPLAINED, Structures, explained
 from simulation.audit.signals import Rounds, SuspectModel, fingerprints
 from simulation.federation import Guarded, first_shared, form_of, guard, take_in, words_of
 from strategies.update.codec import UpdateCodec
@@ -97,10 +97,13 @@ def run_trial(
     seen = [with_columns(dataset, columns) for dataset in pool.datasets.values()]
     models = [partner.model(last, pool.datasets[name]) for name, partner in setting.partners.items()]
     told_apart_by = signals(seen, models, trained.rounds)
-    regression, guards = Regression(Library(pool.indptr, pool.indices, pool.bits), pool.structures, columns), config.privacy.row_guard > 1
-    told_apart_by[EXPLAINED] = explained(regression, trained.rounds, every=guards)
+    structures, guards = (
+        Structures.of(Library(pool.indptr, pool.indices, pool.bits), pool.structures, columns),
+        config.privacy.row_guard > 1,
+    )
+    told_apart_by[EXPLAINED] = explained(structures, trained.rounds, every=guards)
     others = without_own([mean[0] for mean in trained.rounds.means], trained.own, len(pool.datasets))
-    told_apart_by |= others_signals(*fingerprints(seen), others, regression, every=guards)
+    told_apart_by |= others_signals(*fingerprints(seen), others, structures, every=guards)
     shutil.rmtree(folder, ignore_errors=True)
     (listed, slots), (supports, holding) = (np.split(each, [pool.bits], axis=-1) for each in (guarded.listed, guarded.supports))
     trial = Trial(members=members, listed=listed, supports=supports, slots=slots, holders=holding, signals=told_apart_by)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from simulation.audit.regression import Regression, lengths
+from simulation.audit.regression import Structures
 from simulation.audit.signals import TRUNK, Named, change_signals, standardised
 
 OTHERS = (*(f"{name}_others" for name in TRUNK), "explained_others", "steady_others")
@@ -23,7 +23,7 @@ def without_own(means: Sequence[NDArray[np.float32]], own: Sequence[NDArray[np.f
 
 
 def others_signals(
-    indptr: NDArray[np.int64], indices: NDArray[np.int32], updates: Sequence[NDArray[np.float32]], regression: Regression, every: bool
+    indptr: NDArray[np.int64], indices: NDArray[np.int32], updates: Sequence[NDArray[np.float32]], structures: Structures, every: bool
 ) -> Named:
     """`OTHERS`, each standardised in each round and added up over rounds: float32 [N], those by regression equal for equal structures.
 
@@ -40,10 +40,11 @@ def others_signals(
     for update in updates:
         for name, values in change_signals(indptr, indices, update).items():
             found[f"{name}_others"] += standardised(values)
-    whole = np.zeros((regression.holds.shape[0], updates[-1].shape[1]), dtype=np.float32)
-    for vectors in regression.vectors(updates if every else updates[-1:]):
-        long = lengths(vectors)
-        found["explained_others"] += standardised(long).astype(np.float32)[regression.place]
-        whole += vectors / np.float32(long.mean() + TINY)
-    found["steady_others"] += lengths(whole).astype(np.float32)[regression.place]
+    whole = np.zeros((structures.regression.holds.shape[0], updates[-1].shape[1]), dtype=np.float32)
+    for update in updates if every else updates[-1:]:
+        vectors = structures.regression.vectors(update)
+        lengths = np.linalg.norm(vectors, axis=1)
+        found["explained_others"] += standardised(lengths)[structures.place]
+        whole += vectors / (lengths.mean() + TINY)
+    found["steady_others"] += np.linalg.norm(whole, axis=1)[structures.place]
     return found

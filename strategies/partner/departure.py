@@ -47,7 +47,13 @@ def ready_to_mask(
     shared.encode(codec, trained, sent, words[: codec.words], side.data.rounding_seed(number, attempt), side.data.weight())
     # 4. Attack these very words as all others together could, and write down what that found.
     audited = audit(
-        vector=OWN, number=number, attempt=attempt, codec=codec, words=words, before=shared.arrays[0], holders=side.data.holders()
+        vector=OWN,
+        number=number,
+        attempt=attempt,
+        codec=codec,
+        words=words,
+        before=shared.arrays[0],
+        own=side.data.own_compounds(number),
     )
     side.note(side.folder.audits, asdict(audited))
     # 5. Keep at home what tells more than this partner allows.

@@ -13,6 +13,7 @@ from fedapp.storage.sealed_array import write_flags
 from strategies.secagg.identity import Identity
 from strategies.secagg.policy import Policy
 from strategies.secagg.roster import Roster
+from strategies.update.candidates import Candidates, OwnCompounds
 from strategies.update.codec import UpdateCodec
 from strategies.update.holders import Holders
 from strategies.update.limits import LeakLimits
@@ -68,6 +69,7 @@ class PartnerData:
     Attributes:
         support: Which rows of the trunk's first array it may train and send, then in which slots of the shared heads it has a part: bool.
         holders: Its training compounds behind each bit of their whole fingerprints.
+        candidates: Of a round: compounds that it trained on, and such that it did not, by which it judges what a vector tells of that.
         weight: Its weight in the mean, 1 to `largest_weight`.
         first_trunk: Draws a first trunk, given 32 secret bytes that all partners have in common; whether it uses them, or a seed
             that partners agreed on, is theirs to say.
@@ -76,9 +78,14 @@ class PartnerData:
 
     support: Callable[[], np.ndarray]
     holders: Callable[[], Holders]
+    candidates: Callable[[int], Candidates]
     weight: Callable[[], int]
     first_trunk: Callable[[bytes], list[np.ndarray]]
     rounding_seed: Callable[[int, int], int]
+
+    def own_compounds(self, number: int) -> OwnCompounds:
+        """What the vectors of a round are attacked with."""
+        return OwnCompounds(self.holders(), self.candidates(number))
 
 
 @dataclass(frozen=True)

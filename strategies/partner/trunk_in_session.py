@@ -18,7 +18,7 @@ from strategies.secagg.participant import Participant
 from strategies.update.codec import UpdateCodec
 from strategies.update.round_sum import RoundSum
 from strategies.update.row_guard import least_holders, listed
-from strategies.update.self_audit import SUM, audit
+from strategies.update.self_audit import SUM, audit, audit_rows
 from strategies.update.shared_trunk import SharedTrunk, TrunkFileError
 from strategies.update.verdict import AcceptedSum, judge, judge_supports
 
@@ -90,7 +90,9 @@ class TrunkInSession:
             return
         if last.rows and self.begins(parsed.session):
             sums = self.protocol.finish(last, arrived.words[0], self.protocol.session.trunk, self.side.threads)
-            self.keep(self.shared.with_rows(self._agreed(sums, last), parsed.session))
+            agreed = self._agreed(sums, last)
+            self._audit_rows(agreed, sums, last)
+            self.keep(self.shared.with_rows(agreed, parsed.session))
         elif not last.rows and self.shared.session == parsed.session and self.shared.version + 1 == parsed.version:
             self.draw_first()
             sums = self.protocol.finish(last, arrived.words[0], self.basis(), self.side.threads)
@@ -204,8 +206,15 @@ class TrunkInSession:
             codec=accepted.codec,
             words=accepted.words,
             before=self.shared.arrays[0],
-            holders=self.side.data.holders(),
+            own=self.side.data.own_compounds(self.shared.version + 1),
         )
+        self.side.note(self.side.folder.audits, asdict(audited))
+
+    def _audit_rows(self, agreed: np.ndarray, supporters: np.ndarray, last: LastRound) -> None:
+        """Note how many rows are nearly one partner's own: the counts are not kept."""
+        bits = self.side.terms.shapes[0][0]
+        ours = self.side.data.support()[:bits] & (self.protocol.index in last.survivors)
+        audited = audit_rows(self.shared.version + 1, agreed[:bits], supporters[:bits], ours, self.side.data.holders())
         self.side.note(self.side.folder.audits, asdict(audited))
 
     def _note_found(self, shared: SharedTrunk) -> None:

@@ -29,9 +29,8 @@ class Holders:
 
         Sums of random weights stand for sets: added in one order they are equal for equal sets, and by chance only for others.
         """
-        random = np.random.default_rng(0)
-        owner = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-        prints = np.bincount(owner, weights=random.random(bits)[indices], minlength=len(indptr) - 1)
+        random = np.random.default_rng(1)
+        owner, prints = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr)), fingerprint_marks(indptr, indices, bits)
         first = np.zeros(len(prints), dtype=np.bool_)
         first[np.unique(prints, return_index=True)[1]] = True  # rows may well name one of several equal ones: to them it is one
         kept, bits_of = owner[first[owner]], indices[first[owner]]
@@ -41,3 +40,10 @@ class Holders:
         weights = random.random(len(prints))
         marks = np.bincount(bits_of, weights=weights[kept], minlength=bits).astype(np.float64)
         return cls(np.bincount(indices, minlength=bits), marks, alone, int(first.sum()))
+
+
+def fingerprint_marks(indptr: NDArray[np.int64], indices: NDArray[np.int32], bits: int) -> NDArray[np.float64]:
+    """A number for each fingerprint of a CSR, equal for equal ones and by chance only for others: float64 [n]."""
+    owner = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    weights = np.random.default_rng(0).random(bits)[indices]
+    return np.bincount(owner, weights=weights, minlength=len(indptr) - 1).astype(np.float64)

@@ -6,24 +6,28 @@ more of them than it allows. The coordinator has no say in this, and does not he
 has left already, and is told and not judged.
 
 On a list of nothing but true answers every guess is right, also those that chance makes of rows which merely look alike. A partner knows
-better: it counts those alone that are right for the right reason, twin rows of bits that the very same compounds hold.
+better: it counts those alone that are right for the right reason, twin rows of bits that the very same compounds hold. Where a guess needs
+wrong answers beside right ones, own compounds that were kept aside give them (`membership`). And of the list of rows it counts those that
+have so few supporters that one partner sees another's bare.
 
 Nothing here leaves a partner.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from strategies.secagg.errors import SecAggError
+from strategies.update.candidates import OwnCompounds
 from strategies.update.codec import UpdateCodec
 from strategies.update.holders import Holders
 from strategies.update.leakage import ALIKE, components, cosines
 from strategies.update.limits import LeakLimits
+from strategies.update.membership import ToldApart, beyond_chance, told_apart
 
-OWN, SUM = "own", "sum"
+OWN, SUM, ROW_LIST = "own", "sum", "row list"
 PIECE = 1024  # pairs of rows that are compared at a time
 
 
@@ -45,14 +49,17 @@ class Audited:
     """One line of a partner's record of audits: what the attacks found in one vector.
 
     Attributes:
-        round: Whose update, or sum of updates, it is.
-        vector: `OWN` or `SUM`.
-        attempt: At training for that round; 0 for a sum.
-        rows: Of the first layer that are not zero.
+        round: Whose update, or sum of updates, it is; of a row list the first that it holds for.
+        vector: `OWN`, `SUM` or `ROW_LIST`.
+        attempt: At training for that round; 0 for a sum and for a row list.
+        rows: Of the first layer that are not zero; that are listed.
         fewest: Own training compounds behind the rarest of these rows; a sum has rows of others, and it may be 0.
         twin_groups: Groups of rows that look alike and whose bits the very same of our training compounds hold.
         identified: Own training compounds that such a group names.
         compounds: Own training compounds that differ in their fingerprints.
+        auc, trained, others, found: As in `ToldApart`: who was trained on, told from own compounds that were kept aside.
+        bare: Listed rows that we support and one other partner at most: of these that one, or everybody, sees our update as it is.
+        bare_of_others: Listed rows that one other partner alone supports: of these we see its update as it is.
     """
 
     round: int
@@ -63,10 +70,27 @@ class Audited:
     twin_groups: int
     identified: int
     compounds: int
+    auc: float = ToldApart.auc
+    trained: int = ToldApart.trained
+    others: int = ToldApart.others
+    found: float = ToldApart.found
+    bare: int = 0
+    bare_of_others: int = 0
+
+    @property
+    def tells_trained(self) -> bool:
+        """Whether it tells who was trained on, beyond what chance and other chemistry could do."""
+        return beyond_chance(ToldApart(self.auc, self.trained, self.others, self.found))
 
 
 def audit(
-    vector: str, number: int, attempt: int, codec: UpdateCodec, words: np.ndarray, before: NDArray[np.float32], holders: Holders
+    vector: str,
+    number: int,
+    attempt: int,
+    codec: UpdateCodec,
+    words: np.ndarray,
+    before: NDArray[np.float32],
+    own: OwnCompounds,
 ) -> Audited:
     """Attack the first layer of a vector as somebody who knows the trunk that it changes.
 
@@ -75,9 +99,9 @@ def audit(
         codec: How the vector is written.
         words: An update or a sum of them, uint or int; what follows the first layer does not count.
         before: The first layer that it changes, float32 [bits, width].
-        holders: Our training compounds.
+        own: Our compounds.
     """
-    rows, width = len(codec.rows), prod(codec.shapes[0][1:])
+    holders, rows, width = own.holders, len(codec.rows), prod(codec.shapes[0][1:])
     change = words[: rows * width].view(f"i{words.itemsize}").reshape(rows, width)  # in units of the rounding: attacks know no scale
     seen = codec.rows[change.any(axis=1)]
     groups = twins(change, codec.rows, before, holders, seen)
@@ -91,6 +115,37 @@ def audit(
         twin_groups=len(groups),
         identified=len(named),
         compounds=holders.fingerprints,
+        **asdict(told_apart(change, codec.rows, own.candidates, number)),
+    )
+
+
+def audit_rows(
+    number: int, listed: NDArray[np.bool_], supporters: NDArray[np.integer], ours: NDArray[np.bool_], holders: Holders
+) -> Audited:
+    """Count the rows of a list of which a partner sees another's update bare, once it takes its own off a sum.
+
+    How many support a row all partners know, and each whether it does itself. Who drops out of a round later may make more of them; but of
+    which rows nobody is told.
+
+    Args:
+        number: First round that the list holds for.
+        listed: Rows of the first layer that may leave, bool [bits].
+        supporters: Of each row, integers [bits].
+        ours: Which of them are ours, bool [bits].
+        holders: Our training compounds.
+    """
+    rows, other = np.flatnonzero(listed), supporters - ours
+    return Audited(
+        round=number,
+        vector=ROW_LIST,
+        attempt=0,
+        rows=len(rows),
+        fewest=int(holders.counts[rows].min()) if len(rows) else 0,
+        twin_groups=0,
+        identified=0,
+        compounds=holders.fingerprints,
+        bare=int((listed & ours & (other <= 1)).sum()),
+        bare_of_others=int((listed & (other == 1)).sum()),
     )
 
 

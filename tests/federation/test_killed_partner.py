@@ -19,7 +19,7 @@ from tests.helpers.sweeps import every
 from tests.strategies.toy import Toy
 
 SET_UP = 3 * 2 + 2 + 3 + 2  # advertise, share keys; mask rows, sign, reveal: what was repeated where that changes, state and transcript
-ROUND = 7 + 3 + 2  # rows and first trunk; rows to train, self-audit; as above
+ROUND = 8 + 3 + 2  # rows with their audit, and first trunk; rows to train, self-audit; as above
 WRITES = SET_UP + ROUND + 6  # of a partner in a run of one round; at the end the trunk before, and the last sum with its audit and its line
 IN_ONE_ROUND = [(at, 1) for at in range(WRITES + 1)]
 IN_THE_SECOND = [(at, 2) for at in range(SET_UP + ROUND, SET_UP + ROUND + 8)]  # the last sum, with its audit and its line; as in the first

@@ -103,6 +103,12 @@ def note_audits(run: Path, partner: str, *rows: tuple[int, str, int], shown: int
     seal(run / "partners" / partner / "self_audit.jsonl", "".join(f"{line}\n" for line in lines))
 
 
+def note_found(run: Path, partner: str, *rows: tuple[str, dict[str, float]]) -> None:
+    """Lines of a self-audit of one round each that name nobody: vector and what else was found."""
+    lines = [asdict(Audited(number, vector, 0, 9, 9, 0, 0, 462)) | found for number, (vector, found) in enumerate(rows, 1)]
+    seal(run / "partners" / partner / "self_audit.jsonl", "".join(f"{json.dumps(line)}\n" for line in lines))
+
+
 def test_compounds_that_sums_and_updates_name_are_loud_at_their_worst_with_the_partner_and_the_guard(synthetic: Make) -> None:
     run = synthetic(done=0, secure=True, row_guard=3)
     note_audits(run, "Alder", (1, "sum", 2), (2, "sum", 21), (3, "sum", 5))
@@ -132,6 +138,27 @@ def test_self_audits_that_named_nothing_are_told_and_nobody_is_warned(synthetic:
     note_audits(run, "Alder", (1, "own", 0), (1, "sum", 0))
     assert disclosed(run)[-1].title == "The partners' self-audits named no compound."
     assert warnings(read_run(run)) == []
+
+
+def test_who_was_trained_on_and_rows_that_are_seen_bare_are_loud_with_the_partner(synthetic: Make) -> None:
+    run = synthetic(done=0, secure=True, row_guard=20)
+    tried = {"trained": 1000, "others": 1000}
+    note_found(run, "Alder", ("sum", {"auc": 0.7} | tried), ("sum", {"auc": 0.8} | tried), ("own", {"auc": 0.6} | tried))
+    note_found(run, "Birch", ("row list", {"bare": 3}), ("own", {"auc": 0.9} | tried))
+    note_found(run, "Cedar", ("row list", {}), ("sum", {}))
+    trained, bare = (sentence for sentence in disclosed(run) if sentence.loud)
+    assert trained.title == "The sum tells who was trained on."
+    assert "Sums, which all partners hold, tell 80\xa0% at Alder. Single updates" in trained.text
+    assert "can work out, tell 90\xa0% at Birch." in trained.text
+    assert bare.title == "Partners saw rows of single partners bare."
+    assert "supports 3 rows of Birch: whoever" in bare.text
+    assert warnings(read_run(run)) == [f"{each.title} {each.text}" for each in (trained, bare)]
+
+
+def test_a_row_list_alone_says_of_no_vector_that_it_was_attacked(synthetic: Make) -> None:
+    run = synthetic(done=0, secure=True, row_guard=20)
+    note_found(run, "Alder", ("row list", {}))
+    assert not any("self-audit" in sentence.title for sentence in disclosed(run))
 
 
 def test_damaged_lines_of_a_self_audit_are_left_out(synthetic: Make) -> None:

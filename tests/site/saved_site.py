@@ -141,9 +141,9 @@ def sum_of(site: Site, number: int, partners: int = 4, clipped: int = 3, few: di
         file.write(sealed_line(held) + "\n")
 
 
-def audit_of(site: Site, number: int, vector: str, attempt: int = 0, named: int = 0) -> None:
+def audit_of(site: Site, number: int, vector: str, attempt: int = 0, named: int = 0, **more: float) -> None:
     """One more line of the self-audit."""
-    held = Audited(number, vector, attempt, rows=140, fewest=10, twin_groups=3, identified=named, compounds=16_212)
+    held = Audited(number, vector, attempt, rows=140, fewest=10, twin_groups=3, identified=named, compounds=16_212, **more)  # type: ignore[arg-type]
     with PartnerFolder(site.state).audits.open("a") as file:
         file.write(sealed_line(asdict(held)) + "\n")
 

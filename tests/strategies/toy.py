@@ -26,7 +26,9 @@ from strategies.secagg.phases import Step
 from strategies.secagg.repetition import RepetitionLimits
 from strategies.secagg.state import State, load
 from strategies.secagg.transcript import Entry
+from strategies.update.candidates import Candidates
 from strategies.update.holders import Holders
+from strategies.update.leakage import Library
 from strategies.update.shared_trunk import SharedTrunk
 from tests.helpers.federation import body, step
 from tests.helpers.local_grid import LocalGrid
@@ -71,6 +73,11 @@ def holders_of(compounds: list[tuple[int, ...]], bits: int = 4) -> Holders:
     """Of fingerprints given by their bits."""
     indices = np.array([bit for held in compounds for bit in held], dtype=np.int32)
     return Holders.of(np.cumsum([0, *map(len, compounds)]), indices, bits)
+
+
+def no_candidates(bits: int = 4) -> Candidates:
+    """Of a partner that keeps no compounds aside."""
+    return Candidates(Library(np.zeros(1, dtype=np.int64), np.empty(0, dtype=np.int32), bits), np.empty(0, dtype=np.bool_))
 
 
 def index_of(context: Context) -> int:
@@ -163,6 +170,7 @@ class Toy:
         data = PartnerData(
             support=lambda: np.concatenate([rows, parts(partner)]) if self.heads else rows,
             holders=lambda: holders_of(COMPOUNDS),
+            candidates=lambda number: no_candidates(),
             weight=lambda: 1,
             first_trunk=lambda key: self.first(),
             rounding_seed=lambda number, attempt: partner + 1000 * number + attempt,

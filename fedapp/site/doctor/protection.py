@@ -9,12 +9,12 @@ from fedapp.site.doctor.checks import CheckFinding, ok, warn
 from fedapp.site.endpoints import NAMED, check_endpoints, declared
 from fedapp.site.floor import DEFAULT, check_floor, shortfalls, terms_of
 from fedapp.site.folder import Site
-from fedapp.site.status.attention import named_compounds
+from fedapp.site.status.attention import leaks
 from fedapp.site.terms import in_words, too_few_supporters
 from fedapp.storage.live_files import records
 from fedapp.wording import plural
 from strategies.update.row_guard import support
-from strategies.update.self_audit import Audited
+from strategies.update.self_audit import ROW_LIST, Audited
 
 LOST_AUDITS = "what was found in these rounds is not known any more; look what damages this disk, and mind what later rounds tell"
 IN_PLAY = "a head is in play where three partners or more qualify, as polyphony status tells"
@@ -82,17 +82,18 @@ def endpoints(site: Site) -> CheckFinding:
 
 
 def self_audit(site: Site) -> CheckFinding:
-    """What attacks on this site's updates, and on the sums that came home, named of its compounds."""
+    """What attacks on this site's updates, row lists and the sums that came home told of its compounds."""
     problems = list[str]()
     audits = records(PartnerFolder(site.state).audits, Audited, problems)
-    concerns = named_compounds(terms_of(site), audits)
+    concerns = leaks(terms_of(site), audits)
     if problems:  # what the lost lines told is not known: whatever is left does not speak for all rounds
         return warn(" ".join([*problems, *(concern.told for concern in concerns)]), LOST_AUDITS)
-    if not audits:
+    vectors = [audit for audit in audits if audit.vector != ROW_LIST]
+    if not vectors and not concerns:
         return ok("no update of ours was attacked yet")
     if concerns:
         return warn(" ".join(concern.told for concern in concerns), " ".join(dict.fromkeys(concern.hint for concern in concerns)))
     return ok(
         f"names none of {plural(audits[-1].compounds, 'training compound')}, "
-        f"in updates and sums of {plural(len({audit.round for audit in audits}), 'round')}"
+        f"in updates and sums of {plural(len({audit.round for audit in vectors}), 'round')}"
     )

@@ -1,4 +1,4 @@
-"""What in a partner's own figures needs a person's attention: compounds that its updates named, and terms weaker than those that ship.
+"""What in a partner's own figures needs a person's attention: what its updates and sums tell, and terms weaker than those that ship.
 
 Nothing here stops a round: what must be stopped is refused elsewhere (`strategies.update.self_audit`, `fedapp.site.floor`). But none of
 it is a fact among others either, so page, terminal, `doctor` and metrics show it as a warning with what to do.
@@ -12,9 +12,9 @@ from fedapp.errors import PolyphonyError
 from fedapp.site.agreed import check_agreed
 from fedapp.site.floor import DEFAULT, check_floor, shortfalls
 from fedapp.site.folder import Site
-from fedapp.site.status.ledger import HeldTrunk, most_named
+from fedapp.site.status.ledger import HeldTrunk, clearest, most_bare, most_named
 from fedapp.site.terms import Terms
-from fedapp.wording import plural
+from fedapp.wording import percent, plural
 from strategies.update.self_audit import OWN, SUM, Audited
 
 NEAR = 0.8  # of what is allowed
@@ -62,7 +62,7 @@ def concerns(
         repetition: As `repeated.repeated` tells it; None if its file is unusable.
     """
     of_files = refused(site) + weak_terms(terms) if terms else []
-    return named_compounds(terms, audits) + repeated_often(repetition) + of_files + nothing_in_common(trunk)
+    return leaks(terms, audits) + repeated_often(repetition) + of_files + nothing_in_common(trunk)
 
 
 def refused(site: Site) -> list[Concern]:
@@ -73,6 +73,11 @@ def refused(site: Site) -> list[Concern]:
     except PolyphonyError as error:
         return [Concern("Every request is refused", f"{error}.", f"{error.hint[:1].upper()}{error.hint[1:]}.")]
     return []
+
+
+def leaks(terms: Terms | None, audits: list[Audited]) -> list[Concern]:
+    """All that a partner's own attacks found: what page, terminal, `doctor` and metrics tell is told here."""
+    return named_compounds(terms, audits) + told_apart(terms, audits) + bare_rows(audits)
 
 
 def named_compounds(terms: Terms | None, audits: list[Audited]) -> list[Concern]:
@@ -101,6 +106,38 @@ def named_compounds(terms: Terms | None, audits: list[Audited]) -> list[Concern]
             )
         )
     return concerns
+
+
+def told_apart(terms: Terms | None, audits: list[Audited]) -> list[Concern]:
+    """Vectors that tell who was trained on."""
+    concerns = []
+    for vector, about, seen in (
+        (SUM, "A sum tells who was trained on", f"Every partner has that sum. {NOT_TAKEN_BACK}"),
+        (OWN, "An update of ours tells who was trained on", "Under masks none but all other partners together find it in the sum."),
+    ):
+        worst = clearest([audit for audit in audits if audit.tells_trained], vector)
+        if worst is not None:
+            told = (
+                f"The self-audit held {plural(worst.trained, 'own compound')} that we trained on against {worst.others:,} that we did not, "
+                f"in round {worst.round}: in {percent(worst.auc)} of pairs the trained one explains more, where chance is 50 %. {seen}"
+            )
+            concerns.append(Concern(about, told, remedy(terms)))
+    return concerns
+
+
+def bare_rows(audits: list[Audited]) -> list[Concern]:
+    """Rows that have so few supporters that one partner sees another's."""
+    bare, of_others = most_bare(audits) or (0, 0)
+    if not bare and not of_others:
+        return []
+    return [
+        Concern(
+            "Rows of single partners are seen bare",
+            f"We support {plural(bare, 'listed row')} that one other partner at most supports, and whoever takes its own off a sum has "
+            f"our update of these. Of {of_others:,} we see one other partner's in the same way. {NOT_TAKEN_BACK}",
+            f"Agree with all partners on privacy.least_supporters={DEFAULT.least_supporters} before the next round: then there is none.",
+        )
+    ]
 
 
 def misbehaved(proven: Mapping[str, list[str]]) -> list[Concern]:

@@ -13,7 +13,7 @@ from fedapp.storage.damage import DamagedFileError
 from fedapp.storage.sealed_array import read_flags
 from strategies.secagg.phases import Step
 from strategies.update.round_sum import RoundSum
-from strategies.update.self_audit import OWN, SUM, Audited
+from strategies.update.self_audit import OWN, ROW_LIST, SUM, Audited
 from strategies.update.shared_trunk import SharedTrunk, TrunkFileError
 
 SET_UP = 0
@@ -131,10 +131,22 @@ def most_named(audits: list[Audited], vector: str) -> int | None:
     return max((audit.identified for audit in audits if audit.vector == vector), default=None)
 
 
+def clearest(audits: list[Audited], vector: str) -> Audited | None:
+    """Where own compounds that were trained on are told from others best; None where that was never tried."""
+    return max((audit for audit in audits if audit.vector == vector and audit.trained), key=lambda audit: audit.auc, default=None)
+
+
+def most_bare(audits: list[Audited]) -> tuple[int, int] | None:
+    """Of any row list at most: rows of ours that one other partner sees bare, and rows of one other that we do; None without a list."""
+    lists = [audit for audit in audits if audit.vector == ROW_LIST]
+    return (max(audit.bare for audit in lists), max(audit.bare_of_others for audit in lists)) if lists else None
+
+
 def ledger(
     config: Config | None, asked: list[Request], sums: list[RoundSum], audits: list[Audited], trunk: HeldTrunk, own: int | None
 ) -> dict[str, Any]:
     """All that was sent so far, and what limited it, as one JSON object; `own` is what `own_rows` says."""
+    bare, by_own, by_sum = most_bare(audits), clearest(audits, OWN), clearest(audits, SUM)
     return {
         "row_guard": config.privacy.row_guard if config else None,
         "rows": trunk.rows or None,
@@ -152,6 +164,10 @@ def ledger(
         "named": most_named(audits, OWN),
         "named_by_sum": most_named(audits, SUM),
         "compounds": audits[-1].compounds if audits else None,
+        "told_apart": by_own.auc if by_own else None,
+        "told_apart_by_sum": by_sum.auc if by_sum else None,
+        "rows_bare": bare[0] if bare else None,
+        "others_rows_bare": bare[1] if bare else None,
     }
 
 

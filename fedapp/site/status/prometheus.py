@@ -85,7 +85,7 @@ def partner_metrics(status: Mapping[str, Any]) -> list[Metric]:
         gauge("failure", "1 if the last request could not be answered.", int(health["failure"] is not None)),
         gauge(
             "warnings",
-            "What needs attention: named compounds and weak terms, as the page and the status tell it.",
+            "What needs attention: what attacks found and weak terms, as the page and the status tell it.",
             len(status["warnings"]),
         ),
         gauge("partners_proven_guilty", "Partners that are proven to have misbehaved, by what we were shown.", len(status["proven"])),
@@ -115,6 +115,18 @@ def partner_metrics(status: Mapping[str, Any]) -> list[Metric]:
             "Own training compounds that attacks named from one of our updates or from a sum, at most; more than 0 needs attention.",
             {"own": ledger["named"], "sum": ledger["named_by_sum"]},
             by="vector",
+        ),
+        gauge(
+            "self_audit_told_apart",
+            "Share of pairs in which an own compound that was trained on is told from one that was not, at most; 0.5 is chance.",
+            {"own": ledger["told_apart"], "sum": ledger["told_apart_by_sum"]},
+            by="vector",
+        ),
+        gauge(
+            "rows_bare",
+            "Listed rows of which one partner sees another's update bare, ours and those of others; more than 0 needs attention.",
+            {"own": ledger["rows_bare"], "others": ledger["others_rows_bare"]},
+            by="whose",
         ),
         gauge("validation_auc_pr", "Of the federated model, mean over own tasks of classes, newest evaluated round.", newest.get(AUC_PR)),
         gauge(

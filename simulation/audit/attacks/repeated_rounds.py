@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from fedapp.data.csr import csr_positions
 from simulation.audit.attacks.rows import RowsView, Target, last_left, named_by_twins
 from simulation.audit.findings import AuditOutcome, Finding
-from simulation.audit.regression import Regression, lengths
 from simulation.audit.scenario import ATTACKER, Scenario
 from simulation.audit.signals import change_signals, standardised
 from simulation.audit.statistics import Estimate, GuessScores, measured, rate
 from strategies.update.leakage import Library, present_rows
+from strategies.update.regression import Regression
 
 JUDGED_AT = 0.001
 ALONE, TOGETHER = "repeated round", "the same round's sum"
@@ -92,10 +92,9 @@ def recognised(scenario: Scenario, title: str, suspects: list[Suspects], updates
 def scored(library: Library, listed: NDArray[np.bool_], update: NDArray[np.float32]) -> NDArray[np.float64]:
     """How much candidates look trained on by one update, without any other federation: how far and how much alike it moved their rows, the
     least of them too, and how much of it each explains; each standardised. float64 [n]."""
-    regression = Regression(library, np.arange(len(library.indptr) - 1), np.flatnonzero(listed))
-    explains = [lengths(vectors) for vectors in regression.vectors([update[listed]])]
+    explains = Regression.on(library, listed).lengths(update[listed])
     moved = change_signals(library.indptr, library.indices, np.where(listed[:, None], update, np.float32(0)))
-    return np.sum([standardised(np.asarray(each, dtype=np.float64)) for each in (*moved.values(), *explains)], axis=0)
+    return np.sum([standardised(np.asarray(each, dtype=np.float64)) for each in (*moved.values(), explains)], axis=0)
 
 
 def named(scenario: Scenario, suspects: list[Suspects], before: NDArray[np.float32]) -> Finding:

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from simulation.audit.others_signals import OTHERS, others_signals, without_own
-from simulation.audit.regression import Regression
+from simulation.audit.regression import Structures
 from simulation.audit.scenario import ATTACKER
 from strategies.update.leakage import Library
 
@@ -32,10 +32,10 @@ class Federation:
         return (self.holds[chosen].T.astype(float) @ vectors[chosen])[self.columns].astype(np.float32)
 
     def signals(self, every: bool = True) -> dict[str, np.ndarray]:
-        regression = Regression(self.library, np.arange(COMPOUNDS), self.columns)
+        structures = Structures.of(self.library, np.arange(COMPOUNDS), self.columns)
         listed = self.holds[:, self.columns]
         indptr, indices = np.concatenate([[0], np.cumsum(listed.sum(axis=1))]), np.nonzero(listed)[1].astype(np.int32)
-        return others_signals(indptr, indices, without_own(self.means, self.own, PARTNERS), regression, every)
+        return others_signals(indptr, indices, without_own(self.means, self.own, PARTNERS), structures, every)
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from simulation.audit.regression import RIDGE, Regression, explained, lengths
+from simulation.audit.regression import Structures, explained
 from simulation.audit.signals import Rounds
 from strategies.update.leakage import Library
+from strategies.update.regression import RIDGE, Regression
 
 
 def test_a_regression_finds_whose_vectors_are_in_a_plain_sum() -> None:
@@ -15,8 +16,7 @@ def test_a_regression_finds_whose_vectors_are_in_a_plain_sum() -> None:
     vectors[30:] = 0
     indptr = np.concatenate([[0], np.cumsum(dense.sum(axis=1))])
     library = Library(indptr, np.nonzero(dense)[1].astype(np.int32), 2000)
-    (found,) = Regression(library, np.arange(60), np.arange(2000)).vectors([(dense.T @ vectors).astype(np.float32)])
-    scores = lengths(found)
+    scores = Regression.on(library, np.ones(2000, dtype=bool)).lengths((dense.T @ vectors).astype(np.float32))
     assert scores[:30].min() > 3 * scores[30:].max()
 
 
@@ -28,7 +28,7 @@ def test_a_regression_is_that_of_the_normal_equations_with_more_rows_than_candid
     listed = random.random(bits) < 0.9
     held = dense[:, listed].astype(np.float64)
     expected = np.linalg.solve(held @ held.T + RIDGE * np.eye(60), held @ update[listed])
-    (found,) = Regression(library, np.arange(60), np.flatnonzero(listed)).vectors([update[listed]])
+    found = Regression.on(library, listed).vectors(update[listed])
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
 
@@ -41,6 +41,6 @@ def test_compounds_of_one_structure_explain_alike_and_those_of_a_sum_most() -> N
     update = (dense[:30].T @ vectors).astype(np.float32)[columns]
     library = Library(np.concatenate([[0], np.cumsum(dense.sum(axis=1))]), np.nonzero(dense)[1].astype(np.int32), 500)
     rounds = Rounds([[np.zeros_like(update)], [update], [2 * update]], [[update], [update]])
-    scores = explained(Regression(library, structures, columns), rounds, every=True)
+    scores = explained(Structures.of(library, structures, columns), rounds, every=True)
     assert scores[:10].min() > scores[10:30].max()
     assert scores[30:].tolist() == scores[:5].tolist()

@@ -31,7 +31,7 @@ from fedapp.storage.json_file import write_sealed
 from strategies.coordinator.journal import Awaited, Exchange, Journal
 from strategies.secagg.phases import Step
 from strategies.update.limits import LeakLimits
-from strategies.update.self_audit import OWN, SUM
+from strategies.update.self_audit import OWN, ROW_LIST, SUM
 from strategies.update.shared_trunk import SharedTrunk
 from tests.helpers.sweeps import examples
 from tests.site import saved_site
@@ -315,6 +315,42 @@ def test_compounds_that_a_sum_names_are_a_warning_with_what_to_do_in_every_place
     assert families["polyphony_self_audit_named"].samples["", (("vector", "sum"),)] == 21
     found = protection.self_audit(site)
     assert found.state is CheckState.WARN and sentence in found.told and "privacy.row_guard=20" in found.hint
+
+
+@pytest.mark.parametrize(
+    ("vector", "found", "about", "sentence"),
+    [
+        (SUM, {"auc": 0.71, "trained": 1000, "others": 900}, "A sum tells who was trained on", "against 900 that we did not, in round 2"),
+        (OWN, {"auc": 0.71, "trained": 1000, "others": 900}, "An update of ours tells who was trained on", "in 71\xa0% of pairs"),
+        (ROW_LIST, {"bare": 12, "bare_of_others": 7}, "Rows of single partners are seen bare", "We support 12 listed rows that one other"),
+        (ROW_LIST, {"bare_of_others": 7}, "Rows of single partners are seen bare", "Of 7 we see one other partner's in the same way"),
+    ],
+)
+def test_whatever_else_the_self_audit_finds_is_a_warning_in_every_place(
+    site: Site, capsys: pytest.CaptureFixture[str], vector: str, found: dict[str, float], about: str, sentence: str
+) -> None:
+    saved_site.audit_of(site, 2, vector, **found)
+    told = partner_status(site)
+    (warning,) = (held for held in told["warnings"] if held["about"] == about)
+    assert sentence in warning["told"] and warning["hint"]
+    command.status(site.path)
+    assert f"WARNING: {about}." in capsys.readouterr().out
+    doctors = protection.self_audit(site)
+    assert doctors.state is CheckState.WARN and sentence in doctors.told and warning["hint"] in doctors.hint
+    families = exposition.read(prometheus.exposition(told))
+    assert families["polyphony_warnings"].samples["", ()] == len(told["warnings"])
+    if vector == ROW_LIST:
+        assert families["polyphony_rows_bare"].samples["", (("whose", "others"),)] == 7
+    else:
+        assert families["polyphony_self_audit_told_apart"].samples["", (("vector", vector),)] == 0.71
+
+
+def test_little_more_than_chance_is_a_figure_and_no_warning(site: Site) -> None:
+    saved_site.audit_of(site, 2, SUM, auc=0.58, trained=1000, others=900)
+    saved_site.audit_of(site, 1, ROW_LIST)
+    told = partner_status(site)
+    assert (told["ledger"]["told_apart"], told["ledger"]["told_apart_by_sum"], told["ledger"]["rows_bare"]) == (None, 0.58, 0)
+    assert protection.self_audit(site).state is CheckState.OK
 
 
 @pytest.mark.parametrize(("allowed", "left"), [(0.001, "Such an update stays at home."), (1.0, "It left under masks")])

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,26 +15,33 @@ from hypothesis import strategies as st
 
 from fedapp.partner_folder import PartnerFolder
 from fedapp.storage.json_file import read_sealed
-from fedapp.storage.json_lines import read_records
+from fedapp.storage.json_lines import read_records, sealed_line
 from strategies.partner.held_trunk import HeldTrunk
 from strategies.partner.secure_partner import SecurePartner
 from strategies.partner.side import PartnerSide
 from strategies.partner.trunk_in_session import Arrived
 from strategies.secagg.phases import Phase, Step
+from strategies.update.candidates import Candidates, OwnCompounds
 from strategies.update.codec import UpdateCodec
 from strategies.update.holders import Holders
+from strategies.update.leakage import Library
 from strategies.update.limits import LeakLimits
-from strategies.update.self_audit import OWN, SUM, Audited, LeakError, audit, check
+from strategies.update.self_audit import OWN, ROW_LIST, SUM, Audited, LeakError, audit, audit_rows, check
 from strategies.update.shared_trunk import SharedTrunk
 from tests.helpers.federation import alike, body, equal, step
 from tests.helpers.local_grid import LocalGrid, unchanged
 from tests.helpers.sweeps import examples
-from tests.strategies.toy import ROWS, Toy, expected, holders_of, no_evaluation, state_of, stopped_before, update
+from tests.strategies.toy import COMPOUNDS, ROWS, Toy, expected, holders_of, no_candidates, no_evaluation, state_of, stopped_before, update
 
 BITS, MOST = 12, 7
 WIDTH = MOST  # a direction for each compound
 NAMED = [(0, 1, 3), (2,), (2,)]  # the toy's updates have twin rows 0, 1 and 3: they name the first of these
 FOUND = Audited(round=7, vector=OWN, attempt=0, rows=90, fewest=10, twin_groups=3, identified=2, compounds=500)
+
+
+def own_of(compounds: list[tuple[int, ...]], bits: int) -> OwnCompounds:
+    """Fingerprints given by their bits, all of them trained on."""
+    return OwnCompounds(holders_of(compounds, bits), no_candidates(bits))
 
 
 def attacked(holders: list[frozenset[int]], listed: list[bool], word_bits: int = 32) -> Audited:
@@ -43,7 +51,7 @@ def attacked(holders: list[frozenset[int]], listed: list[bool], word_bits: int =
     form = UpdateCodec(((BITS, WIDTH), (WIDTH,)), np.array(listed), word_bits, partners=4)
     change = np.array([[100 * (each in holders[bit]) for each in range(MOST)] for bit in rows], dtype=np.int64)
     words = np.concatenate([change.reshape(-1), np.full(form.words - rows.size * WIDTH, 77)]).astype(f"u{word_bits // 8}")
-    return audit(OWN, 3, 1, form, words, np.zeros((BITS, WIDTH), np.float32), holders_of(compounds, BITS))
+    return audit(OWN, 3, 1, form, words, np.zeros((BITS, WIDTH), np.float32), own_of(compounds, BITS))
 
 
 # What is found
@@ -80,7 +88,7 @@ def test_rows_that_look_alike_by_chance_name_nobody() -> None:
     form = UpdateCodec(((3, 2), (2,)), np.ones(3, dtype=np.bool_), 32, partners=4)
     words = np.array([[9, 9], [9, 9], [9, 9], [0, 0]]).astype(np.uint32).reshape(-1)
     words = np.append(words, np.zeros(form.words - len(words), np.uint32))
-    fingerprints = holders_of([(0, 1, 2), (0,), (1,), (2,)], 3)
+    fingerprints = own_of([(0, 1, 2), (0,), (1,), (2,)], 3)
     found = audit(OWN, 1, 0, form, words, np.zeros((3, 2), np.float32), fingerprints)
     assert (found.rows, found.twin_groups, found.identified) == (3, 0, 0)
 
@@ -93,9 +101,7 @@ def test_twins_that_noise_has_told_apart_name_nobody() -> None:
     for size, identified in ((0, 1), (20, 1), (1000, 0)):
         words = np.zeros(form.words, np.int32)
         words[:128] = (100 + size * noise).reshape(-1)
-        assert (
-            audit(OWN, 1, 0, form, words.view(np.uint32), np.zeros((2, 64), np.float32), holders_of([(0, 1)], 2)).identified == identified
-        )
+        assert audit(OWN, 1, 0, form, words.view(np.uint32), np.zeros((2, 64), np.float32), own_of([(0, 1)], 2)).identified == identified
 
 
 def test_weight_decay_hides_no_twins() -> None:
@@ -104,9 +110,45 @@ def test_weight_decay_hides_no_twins() -> None:
     before = generator.standard_normal((2, 64)).astype(np.float32)
     words = np.zeros(form.words, np.int32)
     words[:128] = (40 * generator.standard_normal(64) - 100 * np.sign(before)).reshape(-1)
-    own = holders_of([(0, 1)], 2)
+    own = own_of([(0, 1)], 2)
     assert audit(OWN, 1, 0, form, words.view(np.uint32), before, own).identified == 1
     assert audit(OWN, 1, 0, form, words.view(np.uint32), np.zeros_like(before), own).identified == 0
+
+
+@pytest.mark.parametrize("vector", [OWN, SUM])
+def test_an_update_of_compounds_tells_them_from_compounds_that_were_kept_aside(vector: str) -> None:
+    random, bits = np.random.default_rng(0), 400
+    dense = random.random((80, bits)) < 0.1
+    indptr = np.concatenate([[0], np.cumsum(dense.sum(axis=1))])
+    candidates = Candidates(Library(indptr, np.nonzero(dense)[1].astype(np.int32), bits), np.arange(80) < 40)
+    own = OwnCompounds(holders_of([tuple(np.flatnonzero(held)) for held in dense[:40]], bits), candidates)
+    form = UpdateCodec(((bits, 8), (8,)), np.ones(bits, dtype=np.bool_), 32, partners=4)
+    change = np.zeros(form.words, np.int32)
+    change[: bits * 8] = np.rint(1000 * dense[:40].T @ random.normal(size=(40, 8))).reshape(-1)
+    found = audit(vector, 2, 0, form, change.view(np.uint32) if vector == OWN else change, np.zeros((bits, 8), np.float32), own)
+    assert (found.trained, found.others) == (40, 40)
+    assert found.auc > 0.95 and found.tells_trained
+
+
+@examples(100)
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 3)), min_size=BITS, max_size=BITS), st.integers(1, 3))
+def test_rows_are_bare_where_but_one_other_partner_supports_them(rows: list[tuple[bool, int]], least: int) -> None:
+    """Each row has our support or not, and that of so many others."""
+    ours, others = np.array([own for own, _ in rows]), np.array([other for _, other in rows])
+    supporters = ours + others
+    found = audit_rows(1, supporters >= least, supporters, ours, holders_of(COMPOUNDS, BITS))
+    kept = [(own, other) for own, other in rows if own + other >= least]
+    assert (found.vector, found.rows) == (ROW_LIST, len(kept))
+    assert found.bare == sum(own and other <= 1 for own, other in kept)
+    assert found.bare_of_others == sum(other == 1 for _, other in kept)
+    assert least < 3 or found.bare == found.bare_of_others == 0
+
+
+def test_lines_of_earlier_versions_are_read_as_ones_in_which_nothing_of_this_was_tried(tmp_path: Path) -> None:
+    earlier = {"round": 7, "vector": OWN, "attempt": 0, "rows": 90, "fewest": 10, "twin_groups": 3, "identified": 2, "compounds": 500}
+    (tmp_path / "lines").write_text(sealed_line(earlier) + "\n")
+    (read,) = read_records(tmp_path / "lines", Audited)
+    assert read == FOUND and not read.tells_trained
 
 
 # When it refuses
@@ -251,8 +293,26 @@ def test_with_the_guard_on_nobody_is_named_in_updates_or_sums(tmp_path: Path) ->
     toy.federate()
     for partner in (1, 2, 3, 4):
         told = lines(toy, partner)
-        assert [(each.round, each.vector) for each in told] == [(1, OWN), (1, SUM), (2, OWN), (2, SUM)]
+        assert [(each.round, each.vector) for each in told] == [(1, ROW_LIST), (1, OWN), (1, SUM), (2, OWN), (2, SUM)]
         assert {(each.rows, each.fewest, each.identified) for each in told} == {(int(ROWS.sum()), 15, 0)}
+
+
+def test_with_two_supporters_a_row_both_sides_count_the_rows_that_are_seen_bare(tmp_path: Path) -> None:
+    """Row 0 is partner 1's and 2's, row 1 everybody's, row 3 all but partner 1's."""
+    toy = Toy(tmp_path, supporters=2)
+    for partner in (1, 2, 3, 4):
+        member = toy.side(partner).membership
+        assert member is not None
+        lenient = replace(member, policy=replace(member.policy, least_supporters=2))
+        toy.changed[partner] = {"membership": lenient, "support": partial(np.array, [partner <= 2, True, False, partner > 1])}
+    toy.federate()
+    lists = {partner: [each for each in lines(toy, partner) if each.vector == ROW_LIST] for partner in (1, 2, 3, 4)}
+    assert {partner: [(each.rows, each.bare, each.bare_of_others) for each in told] for partner, told in lists.items()} == {
+        1: [(3, 1, 1)],
+        2: [(3, 1, 1)],
+        3: [(3, 0, 0)],
+        4: [(3, 0, 0)],
+    }
 
 
 def test_a_round_that_is_tried_again_is_audited_again(tmp_path: Path) -> None:
@@ -265,7 +325,11 @@ def test_a_round_that_is_tried_again_is_audited_again(tmp_path: Path) -> None:
 
     toy.grid.down = abandon
     toy.federate()
-    assert [(each.round, each.vector, each.attempt) for each in lines(toy, 1)] == [(1, OWN, 0), (1, OWN, 1), (1, SUM, 0)]
+    assert [(each.round, each.vector, each.attempt) for each in lines(toy, 1) if each.vector != ROW_LIST] == [
+        (1, OWN, 0),
+        (1, OWN, 1),
+        (1, SUM, 0),
+    ]
 
 
 def test_no_figure_of_our_compounds_travels_with_a_trunk_that_is_handed_over(toy: Toy) -> None:
@@ -315,4 +379,4 @@ def test_short_phases_never_ask_for_compounds(tmp_path: Path) -> None:
     toy.grid.answer = noting  # type: ignore[method-assign]
     toy.side = lambda partner: watched(side(partner), where)  # type: ignore[method-assign]
     toy.federate()
-    assert asked == {Step.COLLECT: 4 * 3, Step.FINISH: 4}
+    assert asked == {Step.COLLECT: 4 * 4, Step.FINISH: 4}
