@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 LEAST = 20  # of either kind, to be judged at all
 FALSE_POSITIVES, ENOUGH = 0.01, 500  # share of the others that may be taken for trained ones; how many it takes for that to be five
 MARGIN, DEVIATIONS = 0.1, 2.33  # beyond 0.5 that the lower end of the AUC must lie, and where that end is: at 99 %, one-sided
-COLUMNS = 64  # of a vector that are regressed at a time; of the random rows
+COLUMNS = 64  # of a vector that are regressed at a time
+RANDOM_COLUMNS = 64  # of rows that point anywhere: enough for lengths within a tenth
 TINY = 1e-30
 
 
@@ -78,7 +79,7 @@ def surplus(
         change: [rows, width]; columns are taken a few at a time, so that no second vector lies in memory.
         places: Rows that are regressed.
     """
-    anywhere = generator.standard_normal((len(places), COLUMNS), dtype=np.float32) * norms(change, places)[:, None]
+    anywhere = generator.standard_normal((len(places), RANDOM_COLUMNS), dtype=np.float32) * norms(change, places)[:, None]
     squares, chance = np.zeros(regression.holds.shape[0]), regression.lengths(anywhere) ** 2
     for start in range(0, change.shape[1], COLUMNS):
         squares += regression.lengths(change[places, start : start + COLUMNS].astype(np.float32)) ** 2
