@@ -10,6 +10,7 @@ import pytest
 from fedapp.cli.arguments import read_experiment
 from fedapp.cli.main import fail, main
 from fedapp.config import load_config
+from fedapp.report.disclosure import ADVISED_GUARD
 from fedapp.run_folder import RunFolder
 from fedapp.storage.json_file import read_json
 
@@ -233,6 +234,6 @@ def test_prepare_replaces_its_earlier_output_and_says_so(
 
 
 def test_tables_of_ones_own_never_get_the_demos_row_guard_unasked() -> None:
-    assert read_experiment(None).privacy.row_guard < read_experiment(["data.tables=[a,b,c]"]).privacy.row_guard == 20
+    assert read_experiment(None).privacy.row_guard < read_experiment(["data.tables=[a,b,c]"]).privacy.row_guard == ADVISED_GUARD
     assert read_experiment(["data.tables=mine"]).name == "default"
     assert read_experiment(["data.tables=demo"]).name == read_experiment(["conf/demo.yaml", "data.tables=mine"]).name == "demo"

@@ -121,7 +121,7 @@ def test_compounds_that_sums_and_updates_name_are_loud_at_their_worst_with_the_p
     assert "Sums, which all partners hold, name 21 of 462 training compounds at Alder; 1 of 462 training compounds at Cedar." in last.text
     assert "work out, name 1,000 of 462 training compounds at Cedar." in last.text
     assert "Birch" not in last.text
-    assert "The default is privacy.row_guard=20" in last.text
+    assert f"The default is privacy.row_guard={ADVISED_GUARD}: " in last.text
     assert warnings(read_run(run)) == [f"{last.title} {last.text}"]
 
 
