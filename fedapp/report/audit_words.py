@@ -44,6 +44,7 @@ ENDINGS = {
     "_inactive": "without an active label",
     "_active": "with an active label",
     "_rare": "of rare scaffolds",
+    "_alone": "that one partner alone holds",
 }
 
 # Headings over the attacks, and what names of figures under them begin with, in the order of the page.

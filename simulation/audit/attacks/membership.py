@@ -76,7 +76,7 @@ def attack(scenario: Scenario) -> AuditOutcome:
         curves.append(curve_of(way, scored, scenario))
     known = [signals[name] for name in SEPARATED.signals if name in signals]
     scored = scored_others(weighed(known, members, pool.owners != ATTACKER), scenario)
-    findings += overall(SEPARATED, scored, scenario, "compounds of others")
+    findings += [*overall(SEPARATED, scored, scenario, "compounds of others"), *of_one_holder(scored, scenario)]
     curves.append(curve_of(SEPARATED, scored, scenario))
     return AuditOutcome(findings=tuple(findings), curves=tuple(curves))
 
@@ -87,6 +87,20 @@ def scored_others(values: NDArray[np.float64], scenario: Scenario) -> GuessScore
     others = pool.owners != ATTACKER
     members = np.stack([trial.members for trial in trials])[:, others]
     return GuessScores(values[:, others].ravel(), members.ravel(), np.tile(pool.structures[others], len(trials)))
+
+
+def of_one_holder(scored: GuessScores, scenario: Scenario) -> list[Finding]:
+    """`SEPARATED` on compounds that one other partner alone holds: what several hold is trained on several times, and adds up.
+
+    Nothing where there are none of them inside, or outside.
+    """
+    alone = np.bincount(scenario.pool.structures)[scored.compounds] == 1
+    if not (alone & scored.inside).any() or not (alone & ~scored.inside).any():
+        return []
+    part = scored.of(alone)
+    (judged,), _ = measured(part, (JUDGED_AT,), scenario.generator)
+    what, guess = sentence("compounds that one other partner alone holds", "0.1 %"), chance(JUDGED_AT, int((~part.inside).sum()))
+    return [rate_finding(SEPARATED, scenario, judged, guess, ending="_alone", what=what)]
 
 
 def signals_of(scenario: Scenario) -> dict[str, NDArray[np.float32]]:

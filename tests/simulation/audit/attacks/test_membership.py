@@ -198,7 +198,7 @@ def test_a_trunk_that_tells_members_fails_its_gate_and_no_other(leaky):
 def test_every_attack_is_told_at_three_rates_as_auc_and_by_kind_of_compound(leaky):
     endings = {"", "_at_0", "_at_1_percent", "_auc", "_active", "_inactive", "_rare"}
     attacks = {"membership_lira", "membership_rmia", "membership_loss", "membership_trunk", "membership_trunk_rounds"}
-    separated = {f"membership_separated{ending}" for ending in ("", "_at_0", "_at_1_percent", "_auc")}
+    separated = {f"membership_separated{ending}" for ending in ("", "_at_0", "_at_1_percent", "_auc", "_alone")}
     assert {each.name for each in leaky.findings} == separated | {name + ending for name in attacks for ending in endings}
     assert len(leaky.curves) == len(attacks) + 1 and all(
         each.false_positives[-1] == each.true_positives[-1] == 1.0 for each in leaky.curves
@@ -226,6 +226,17 @@ def test_what_is_left_without_ones_own_share_fails_its_gate_by_others_compounds_
         trial.signals["steady_others"] -= 4.0 * (trial.members & ~own)
     (left,) = (each for each in attack(scenario(pool, *trials)).findings if each.name == "membership_separated")
     assert left.passes is True
+
+
+def test_compounds_that_one_partner_alone_holds_are_told_by_themselves() -> None:
+    trials, pool = audited({}, compounds=1800)
+    twice = replace(pool, structures=np.where(np.arange(1800) < 400, np.arange(1800) // 2, np.arange(1800)))
+    for trial in trials:  # what two partners hold is trained on by both, or by neither, and is plain to see
+        trial.members[1:400:2] = trial.members[0:400:2]
+        trial.signals["steady_others"] += 8.0 * (trial.members & (np.arange(1800) < 400))
+    found = {each.name: each for each in attack(scenario(twice, *trials)).findings}
+    assert found["membership_separated"].verdict is Verdict.FAIL
+    assert found["membership_separated_alone"].value < 0.01 and found["membership_separated_alone"].gate is None
 
 
 def test_a_row_list_that_tells_members_fails_its_gate():
