@@ -3,6 +3,7 @@
 The last audit is the newest that started earlier, of the same name and as many partners, in another folder beside this one.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,9 +37,25 @@ class Change:
         return self.before.gated and self.now.gated and self.before.verdict != self.now.verdict
 
     @property
+    def chance(self) -> float:
+        """By how much guessing finds more than it did, which no figure is to be blamed for; 0 where either is unknown."""
+        more = self.now.chance - self.before.chance
+        return more if math.isfinite(more) else 0.0
+
+    @property
+    def lies_above(self) -> bool:
+        """Whether the interval lies beyond the earlier one, by more than guessing alone brings about."""
+        return self.now.lower > self.before.upper + max(self.chance, 0.0)
+
+    @property
+    def lies_below(self) -> bool:
+        """The same the other way."""
+        return self.now.upper < self.before.lower + min(self.chance, 0.0)
+
+    @property
     def way(self) -> str:
         """In which way it changed; where too few were audited this time, it tells neither more nor less than before."""
-        if self.now.lower > self.before.upper or (self.judged_otherwise and self.now.verdict is Verdict.FAIL):
+        if self.lies_above or (self.judged_otherwise and self.now.verdict is Verdict.FAIL):
             return WORSE
         return LESS_KNOWN if self.judged_otherwise and self.now.verdict is Verdict.TOO_FEW else BETTER
 
@@ -49,8 +66,8 @@ class Change:
 
     @property
     def changed(self) -> bool:
-        """Whether it changed at all: the intervals no longer overlap, or the gate's verdict is another."""
-        return self.judged_otherwise or self.now.lower > self.before.upper or self.now.upper < self.before.lower
+        """Whether it changed at all: the intervals no longer overlap, whatever guessing finds, or the gate's verdict is another."""
+        return self.judged_otherwise or self.lies_above or self.lies_below
 
 
 @dataclass(frozen=True)
@@ -63,6 +80,7 @@ class Comparison:
         changes: What is no longer what it was, the worse first.
         shared: How many figures both audits have.
         new: How many only this one has.
+        failing: Titles of gates that fail and that the last one did not have.
         otherwise: Settings that differ: key, value then, value now.
         unreadable: Folders beside this one whose audits could not be read.
     """
@@ -72,6 +90,7 @@ class Comparison:
     changes: tuple[Change, ...]
     shared: int
     new: int
+    failing: tuple[str, ...]
     otherwise: tuple[tuple[str, str, str], ...]
     unreadable: tuple[str, ...]
 
@@ -86,6 +105,8 @@ class Comparison:
         worse = [change.now.title for change in self.changes if change.worse]
         unknown = sum(change.way == LESS_KNOWN for change in self.changes)
         less = f" Of {wording.plural(unknown, 'figure')} less is known than then." if unknown else ""
+        if self.failing:
+            less += f" Not asked then, and beyond {'its limit' if len(self.failing) == 1 else 'their limits'} now: {listed(self.failing)}."
         if not worse:
             return f"{since}: nothing became worse.{less}"
         named = listed([f"“{each}”" for each in dict.fromkeys(worse)])
@@ -107,8 +128,10 @@ def compare(run_dir: Path, facts: Mapping[str, Any], figures: Sequence[Figure]) 
         shared = len(here.keys() & there.keys())
         changes = tuple(sorted(changes_of(there, here), key=lambda change: WAYS.index(change.way)))
         started = wording.moment(other["started"])
-        return Comparison(folder, started, changes, shared, len(here) - shared, otherwise, tuple(unreadable))
-    return Comparison("", "", (), 0, 0, (), tuple(unreadable))
+        known = {gate.figure.name for gate in gates_of(before)}
+        failing = tuple(f"“{gate.title}”" for gate in gates_of(figures) if gate.verdict is Verdict.FAIL and gate.figure.name not in known)
+        return Comparison(folder, started, changes, shared, len(here) - shared, failing, otherwise, tuple(unreadable))
+    return Comparison("", "", (), 0, 0, (), (), tuple(unreadable))
 
 
 def audits_beside(run_dir: Path, facts: Mapping[str, Any]) -> tuple[list[tuple[str, Mapping[str, Any]]], list[str]]:

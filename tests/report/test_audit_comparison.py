@@ -83,6 +83,25 @@ def test_a_gate_that_fails_by_an_attack_that_is_new_became_worse(beside: Beside)
     assert "was measured in both, 1 in this one only." in page.text
 
 
+def test_a_gate_that_is_new_and_fails_is_named_on_the_first_screen(beside: Beside) -> None:
+    new = finding("attribution", "source inference", "partner", "on", 0.2, 0.1, 0.3, 0.0, gate=0.0, judged="lower")
+    text = beside(facts([*rows(), new]), last=earlier(rows())).text
+    assert "nothing became worse. Not asked then, and beyond its limit now: “Whose compound it is”." in text
+
+
+def test_what_guessing_alone_finds_more_of_became_no_worse(beside: Beside) -> None:
+    now, before = (
+        finding("cooccurrence", "co-occurring rows", "partner", "on", share, share - 0.03, share + 0.03, chance)
+        for share, chance in ((0.92, 0.91), (0.78, 0.75))
+    )
+    assert "nothing became worse." in beside(facts([now]), last=earlier([before])).text
+    more = finding("cooccurrence", "co-occurring rows", "partner", "on", 0.92, 0.89, 0.95, 0.76)
+    assert (
+        "1 figure became worse: “Which substructures occur together in others' compounds”."
+        in beside(facts([more]), last=earlier([before])).text
+    )
+
+
 def test_the_newest_of_the_earlier_audits_of_the_same_consortium_is_compared(beside: Beside) -> None:
     page = beside(
         facts(rows()),
