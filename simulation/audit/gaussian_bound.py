@@ -8,7 +8,7 @@ from scipy.optimize import brentq
 from scipy.special import log_ndtr, ndtr, ndtri
 
 FARTHEST, HALVED = 8.0, 1e-3  # distance beyond which nothing is told apart; as near as it is looked for
-LARGEST = 50.0  # epsilon of which the same is true
+LARGEST = 50.0  # epsilon of which the same is true: no attack looks for more
 
 
 def gaussian_lower_bound(correct: int, guesses: int, canaries: int, level: float) -> float:

@@ -5,7 +5,7 @@ run/audit.json                          gates, findings, curves and recovered st
 run/audit.html                          the report
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Executor, as_completed
 from dataclasses import asdict
 from pathlib import Path
@@ -110,7 +110,7 @@ def run_trials(
     for done, training in enumerate(as_completed(working), len(kinds) + 1):
         training.result()
         stage(f"training {len(missing) + len(kinds)} federations: {done} done")
-    return {kind: [targets[kind], *map(read_trial, files[1:])] for kind, files in paths.items()}
+    return {kind: [targets[kind], *(read_trial(path, targets[kind].signals) for path in files[1:])] for kind, files in paths.items()}
 
 
 def shadow(pool: Pool, how: TrialKind, number: int, path: Path) -> None:
@@ -139,17 +139,19 @@ def write_trial(path: Path, trial: Trial) -> None:
         save_file(arrays, temporary, metadata={CHECKSUM: sum_of_all})
 
 
-def read_trial(path: Path) -> Trial:
+def read_trial(path: Path, signals: Collection[str] = ()) -> Trial:
     """What `write_trial` kept.
 
+    Args:
+        signals: That it must have: an earlier version kept fewer.
     Raises:
-        DamagedFileError: The file is damaged.
+        DamagedFileError: The file is damaged, or lacks one.
     """
     with reading(path, "remove it: this federation is then trained anew"), safe_open(path, framework="np") as opened:
         arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a mapping)
         if (opened.metadata() or {}).get(CHECKSUM) not in (None, checksum("", arrays)):
             raise ValueError("it is not what its own checksum says")
-        missing = set(KEPT) - arrays.keys()
+        missing = {*KEPT, *(f"signal.{name}" for name in signals)} - arrays.keys()
         if missing:
             raise ValueError(f"it lacks {', '.join(sorted(missing))}")
     return Trial(

@@ -26,7 +26,7 @@ from fedapp.errors import DataError
 from fedapp.model.shared_heads import in_common_units
 from simulation.audit.federations import federate, held_bits, set_up, states, whole
 from simulation.audit.findings import AuditOutcome, Finding
-from simulation.audit.gaussian_bound import FARTHEST, epsilon_of, gaussian_lower_bound
+from simulation.audit.gaussian_bound import FARTHEST, LARGEST, epsilon_of, gaussian_lower_bound
 from simulation.audit.pool import Pool
 from simulation.audit.scenario import Scenario
 from simulation.audit.shared_signals import SharedLabels, head_signals
@@ -36,7 +36,6 @@ from simulation.federation import Guarded, guard
 
 CANARIES, BITS, LABELS = 400, 40, 8  # how many, and the bits and labels of each
 GUESSED = (1 / 8, 1 / 4, 1 / 2, 1.0)  # shares of the canaries that are guessed at, chosen before any score is seen
-LARGEST = 50.0  # epsilon beyond which nothing is told apart
 
 
 def attack(scenario: Scenario) -> AuditOutcome:

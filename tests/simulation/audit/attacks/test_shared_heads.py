@@ -13,6 +13,7 @@ from fedapp.config import Config, load_config
 from fedapp.data.catalogue import Catalogue, Endpoint, write_catalogue
 from fedapp.data.dataset import Dataset
 from fedapp.report.verdict import Verdict
+from fedapp.storage.damage import DamagedFileError
 from simulation.audit.attacks import coordinator_view
 from simulation.audit.attacks.shared_heads import Question, area, attack, holders_told, labels_told, membership, own_slots, ranked
 from simulation.audit.federations import Trial, run_trial
@@ -116,10 +117,13 @@ def test_features_are_those_of_the_network() -> None:
 def test_what_is_kept_of_a_trial_comes_back(tmp_path: Path) -> None:
     made = trial(3)
     write_trial(tmp_path / "audit" / "on-001.safetensors", made)
-    again = read_trial(tmp_path / "audit" / "on-001.safetensors")
+    again = read_trial(tmp_path / "audit" / "on-001.safetensors", made.signals)
     for name in ("members", "listed", "supports", "slots", "holders"):
         assert np.array_equal(getattr(again, name), getattr(made, name)), name
     assert all(np.array_equal(again.signals[name], values) for name, values in made.signals.items())
+    with pytest.raises(DamagedFileError, match=r"on-001.*lacks signal\.later") as earlier:
+        read_trial(tmp_path / "audit" / "on-001.safetensors", [*made.signals, "later"])
+    assert "remove it" in earlier.value.hint
 
 
 def test_a_pool_begins_with_endpoints_that_three_partners_measure_often_enough() -> None:
